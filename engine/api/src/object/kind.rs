@@ -1,0 +1,350 @@
+//! Which kinds exist, and how kubectl and the API server spell them.
+
+use std::fmt;
+
+/// A kind of object.
+///
+/// Kinds that a Service network reads have a variant; all others that a stock cluster knows are
+/// [`Kind::Other`]: stored as they are, without effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1` Namespace.
+    Namespace,
+    /// `v1` Node.
+    Node,
+    /// `v1` Pod.
+    Pod,
+    /// `v1` Service.
+    Service,
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice,
+    /// A kind that networking ignores.
+    Other(InertKind),
+}
+
+/// A known kind without a meaning here: a place in the table of inert kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InertKind(u8);
+
+/// How a kind is spelled.
+struct Spelling {
+    kind: &'static str,
+    api_version: &'static str,
+    plural: &'static str,
+    short: &'static [&'static str],
+    namespaced: bool,
+}
+
+const fn spelled(
+    kind: &'static str,
+    api_version: &'static str,
+    plural: &'static str,
+    short: &'static [&'static str],
+    namespaced: bool,
+) -> Spelling {
+    Spelling {
+        kind,
+        api_version,
+        plural,
+        short,
+        namespaced,
+    }
+}
+
+const NAMESPACE: Spelling = spelled("Namespace", "v1", "namespaces", &["ns"], false);
+const NODE: Spelling = spelled("Node", "v1", "nodes", &["no"], false);
+const POD: Spelling = spelled("Pod", "v1", "pods", &["po"], true);
+const SERVICE: Spelling = spelled("Service", "v1", "services", &["svc"], true);
+const ENDPOINT_SLICE: Spelling = spelled(
+    "EndpointSlice",
+    "discovery.k8s.io/v1",
+    "endpointslices",
+    &[],
+    true,
+);
+
+/// Kinds of Kubernetes 1.36 that users put beside their Services.
+const INERT: [Spelling; 36] = [
+    spelled("ConfigMap", "v1", "configmaps", &["cm"], true),
+    spelled("Endpoints", "v1", "endpoints", &["ep"], true),
+    spelled("Event", "v1", "events", &["ev"], true),
+    spelled("LimitRange", "v1", "limitranges", &["limits"], true),
+    spelled(
+        "PersistentVolume",
+        "v1",
+        "persistentvolumes",
+        &["pv"],
+        false,
+    ),
+    spelled(
+        "PersistentVolumeClaim",
+        "v1",
+        "persistentvolumeclaims",
+        &["pvc"],
+        true,
+    ),
+    spelled("PodTemplate", "v1", "podtemplates", &[], true),
+    spelled(
+        "ReplicationController",
+        "v1",
+        "replicationcontrollers",
+        &["rc"],
+        true,
+    ),
+    spelled("ResourceQuota", "v1", "resourcequotas", &["quota"], true),
+    spelled("Secret", "v1", "secrets", &[], true),
+    spelled("ServiceAccount", "v1", "serviceaccounts", &["sa"], true),
+    spelled(
+        "ControllerRevision",
+        "apps/v1",
+        "controllerrevisions",
+        &[],
+        true,
+    ),
+    spelled("DaemonSet", "apps/v1", "daemonsets", &["ds"], true),
+    spelled("Deployment", "apps/v1", "deployments", &["deploy"], true),
+    spelled("ReplicaSet", "apps/v1", "replicasets", &["rs"], true),
+    spelled("StatefulSet", "apps/v1", "statefulsets", &["sts"], true),
+    spelled(
+        "HorizontalPodAutoscaler",
+        "autoscaling/v2",
+        "horizontalpodautoscalers",
+        &["hpa"],
+        true,
+    ),
+    spelled("CronJob", "batch/v1", "cronjobs", &["cj"], true),
+    spelled("Job", "batch/v1", "jobs", &[], true),
+    spelled("Lease", "coordination.k8s.io/v1", "leases", &[], true),
+    spelled(
+        "Ingress",
+        "networking.k8s.io/v1",
+        "ingresses",
+        &["ing"],
+        true,
+    ),
+    spelled(
+        "IngressClass",
+        "networking.k8s.io/v1",
+        "ingressclasses",
+        &[],
+        false,
+    ),
+    spelled(
+        "IPAddress",
+        "networking.k8s.io/v1",
+        "ipaddresses",
+        &["ip"],
+        false,
+    ),
+    spelled(
+        "NetworkPolicy",
+        "networking.k8s.io/v1",
+        "networkpolicies",
+        &["netpol"],
+        true,
+    ),
+    spelled(
+        "ServiceCIDR",
+        "networking.k8s.io/v1",
+        "servicecidrs",
+        &[],
+        false,
+    ),
+    spelled(
+        "PodDisruptionBudget",
+        "policy/v1",
+        "poddisruptionbudgets",
+        &["pdb"],
+        true,
+    ),
+    spelled(
+        "ClusterRole",
+        "rbac.authorization.k8s.io/v1",
+        "clusterroles",
+        &[],
+        false,
+    ),
+    spelled(
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io/v1",
+        "clusterrolebindings",
+        &[],
+        false,
+    ),
+    spelled("Role", "rbac.authorization.k8s.io/v1", "roles", &[], true),
+    spelled(
+        "RoleBinding",
+        "rbac.authorization.k8s.io/v1",
+        "rolebindings",
+        &[],
+        true,
+    ),
+    spelled(
+        "PriorityClass",
+        "scheduling.k8s.io/v1",
+        "priorityclasses",
+        &["pc"],
+        false,
+    ),
+    spelled(
+        "RuntimeClass",
+        "node.k8s.io/v1",
+        "runtimeclasses",
+        &[],
+        false,
+    ),
+    spelled(
+        "StorageClass",
+        "storage.k8s.io/v1",
+        "storageclasses",
+        &["sc"],
+        false,
+    ),
+    spelled("CSIDriver", "storage.k8s.io/v1", "csidrivers", &[], false),
+    spelled(
+        "CustomResourceDefinition",
+        "apiextensions.k8s.io/v1",
+        "customresourcedefinitions",
+        &["crd"],
+        false,
+    ),
+    spelled(
+        "APIService",
+        "apiregistration.k8s.io/v1",
+        "apiservices",
+        &[],
+        false,
+    ),
+];
+
+impl Kind {
+    /// The kinds that have an effect.
+    pub const LIVE: [Self; 5] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+    ];
+
+    /// Every kind, those with an effect first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let inert = 0..u8::try_from(INERT.len()).expect("the table is short");
+        Self::LIVE
+            .into_iter()
+            .chain(inert.map(|index| Self::Other(InertKind(index))))
+    }
+
+    /// The kind that a manifest's `apiVersion` and `kind` name.
+    #[must_use]
+    pub fn of_manifest(api_version: &str, kind: &str) -> Option<Self> {
+        Self::all().find(|known| known.name() == kind && known.api_version() == api_version)
+    }
+
+    /// The kind that a word on a command line names: singular, plural or short, any case, with or
+    /// without its group (`svc`, `Service`, `endpointslices.discovery.k8s.io`).
+    #[must_use]
+    pub fn of_resource(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        let (stem, group) = word.split_once('.').unwrap_or((&word, ""));
+        Self::all().find(|known| {
+            let spelling = known.spelling();
+            let names = spelling.plural == stem
+                || spelling.kind.eq_ignore_ascii_case(stem)
+                || spelling.short.contains(&stem);
+            names && (group.is_empty() || group == known.group())
+        })
+    }
+
+    /// `Service`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.spelling().kind
+    }
+
+    /// `v1`, `discovery.k8s.io/v1`.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        self.spelling().api_version
+    }
+
+    /// The API group; empty for the core group.
+    #[must_use]
+    pub fn group(self) -> &'static str {
+        self.api_version()
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+
+    /// The resource as error messages name it, with its group (API-9): `services`,
+    /// `endpointslices.discovery.k8s.io`.
+    #[must_use]
+    pub fn resource(self) -> String {
+        self.with_group(self.spelling().plural)
+    }
+
+    /// The resource as kubectl's result lines name it: `service`, `endpointslice.discovery.k8s.io`.
+    #[must_use]
+    pub fn singular(self) -> String {
+        self.with_group(&self.name().to_ascii_lowercase())
+    }
+
+    /// Whether its objects live in a namespace.
+    #[must_use]
+    pub fn is_namespaced(self) -> bool {
+        self.spelling().namespaced
+    }
+
+    fn with_group(self, word: &str) -> String {
+        match self.group() {
+            "" => word.to_owned(),
+            group => format!("{word}.{group}"),
+        }
+    }
+
+    fn spelling(self) -> &'static Spelling {
+        match self {
+            Self::Namespace => &NAMESPACE,
+            Self::Node => &NODE,
+            Self::Pod => &POD,
+            Self::Service => &SERVICE,
+            Self::EndpointSlice => &ENDPOINT_SLICE,
+            Self::Other(InertKind(index)) => &INERT[usize::from(index)],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_each_of_its_spellings() {
+        for kind in Kind::all() {
+            assert_eq!(
+                Kind::of_manifest(kind.api_version(), kind.name()),
+                Some(kind)
+            );
+            assert_eq!(Kind::of_resource(&kind.resource()), Some(kind));
+            assert_eq!(Kind::of_resource(&kind.singular()), Some(kind));
+            for short in kind.spelling().short {
+                assert_eq!(Kind::of_resource(short), Some(kind));
+            }
+        }
+    }
+
+    #[test]
+    fn groups_show_where_kubectl_shows_them() {
+        let slice = Kind::of_resource("EndpointSlice").unwrap();
+        assert_eq!(slice.resource(), "endpointslices.discovery.k8s.io");
+        assert_eq!(slice.singular(), "endpointslice.discovery.k8s.io");
+        assert_eq!(Kind::Service.resource(), "services");
+        assert_eq!(Kind::of_manifest("extensions/v1beta1", "Deployment"), None);
+    }
+}

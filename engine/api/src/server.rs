@@ -1,0 +1,589 @@
+//! The API server: verbs over the store.
+//!
+//! **What.** `create`, `replace`, `apply`, `update_status`, `delete`, and reads. Every write is judged whole and
+//! then done whole: a refused one leaves store, virtual IPs and log as they were.
+//! **Why.** Requests work on a draft of the object and on a copy of the (persistent) address pools; only success
+//! puts them in place, so there is nothing to undo.
+//! **Source of the semantics.** API-33 … API-38, API-59, API-65, API-83 … API-85, API-92, ALLOC-5, ALLOC-25.
+//!
+//! Deviation: `status` in a manifest is the initial status (the scenario language); later writes of the main
+//! resource keep the stored status, as in Kubernetes, unless the object is annotated [`ANNOTATION_STATUS`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Rng, Seed, SimTime};
+use ipnet::IpNet;
+
+use crate::allocator::ClusterIps;
+use crate::apply::{LAST_APPLIED, last_applied, merged};
+use crate::names::{generate_name, uid};
+use crate::object::{
+    EndpointSlice, IntOrString, Kind, Namespace, Node, Object, ObjectKey, ObjectMeta, Pod, Service,
+    ServicePort, ServiceSpec,
+};
+use crate::status::Status;
+use crate::store::{Store, WatchEvent};
+use crate::strategy::{self, Addresses};
+use crate::timestamp::timestamp;
+
+/// With the value `pinned`, an object's status is the user's: controllers leave it alone.
+pub const ANNOTATION_STATUS: &str = "switchboard.dev/status";
+/// Port of the API servers behind the Service `kubernetes` (ALLOC-5).
+const API_SERVER_PORT: i32 = 6443;
+/// How often a generated name is drawn before the request fails (S: apiserver `names.go`).
+const NAME_DRAWS: usize = 8;
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// The settings of a cluster's API server.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Ranges of virtual IPs; the first one's family is the default family (ALLOC-1).
+    pub service_cidrs: Vec<IpNet>,
+    /// First and last node port (ALLOC-46).
+    pub node_port_range: std::ops::RangeInclusive<u16>,
+    /// The cluster's DNS domain.
+    pub dns_domain: String,
+    /// Root of what the server draws: addresses, names, identities.
+    pub seed: Seed,
+}
+
+/// The API server of one cluster.
+#[derive(Clone, Debug)]
+pub struct ApiServer {
+    config: ApiConfig,
+    store: Store,
+    addresses: Addresses,
+    identities: Rng,
+    names: Rng,
+}
+
+/// How an object is to be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// Seconds of grace; `None` = the Pod's own. Only Pods are deleted gracefully (API-92).
+    pub grace: Option<u64>,
+    /// Precondition: the object has this identity (API-11).
+    pub uid: Option<String>,
+    /// Precondition: the object has this version (API-11).
+    pub resource_version: Option<String>,
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// `create`, or `apply` of a new object.
+    Created,
+    /// `apply` with a change.
+    Configured,
+    /// `apply` without a change: nothing was written.
+    Unchanged,
+    /// `replace`.
+    Replaced,
+    /// `delete`; a Pod may still be there, terminating.
+    Deleted,
+}
+
+/// A write that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What it did.
+    pub verb: Verb,
+    /// The object as stored; of a deletion, its last state.
+    pub object: Object,
+    /// What kubectl prints behind `Warning: `.
+    pub warnings: Vec<String>,
+}
+
+impl std::fmt::Display for Written {
+    /// kubectl's line: `service/web created`, `service "web" deleted`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, name) = (self.object.kind().singular(), &self.object.meta().name);
+        let word = match self.verb {
+            Verb::Created => "created",
+            Verb::Configured => "configured",
+            Verb::Unchanged => "unchanged",
+            Verb::Replaced => "replaced",
+            Verb::Deleted => return write!(f, "{kind} \"{name}\" deleted"),
+        };
+        write!(f, "{kind}/{name} {word}")
+    }
+}
+
+impl ApiServer {
+    /// A cluster as it is after start: its namespaces and the Service `default/kubernetes` at the first usable
+    /// address (ALLOC-5), which is left out where no range has one.
+    #[must_use]
+    pub fn new(config: ApiConfig, now: SimTime) -> Self {
+        let addresses = Addresses {
+            cluster_ips: ClusterIps::new(&config.service_cidrs),
+            rng: config.seed.split("api/cluster-ips"),
+        };
+        let mut server = Self {
+            store: Store::default(),
+            addresses,
+            identities: config.seed.split("api/identities"),
+            names: config.seed.split("api/names"),
+            config,
+        };
+        for name in NAMESPACES {
+            let metadata = ObjectMeta::named("", name);
+            let namespace = Namespace {
+                metadata,
+                ..Namespace::default()
+            };
+            server
+                .create(namespace.into(), now)
+                .expect("its own namespaces are valid");
+        }
+        if let Some(address) = server.addresses.cluster_ips.first_usable() {
+            let service = kubernetes_service(&address.to_string());
+            server
+                .create(service.into(), now)
+                .expect("the first address of a new range is free");
+        }
+        server
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn config(&self) -> &ApiConfig {
+        &self.config
+    }
+
+    /// Stores a new object. A namespaced object without a namespace goes to `default`.
+    ///
+    /// # Errors
+    /// Invalid, taken, unsupported, or no such namespace; `Status` says which.
+    pub fn create(&mut self, object: Object, now: SimTime) -> Result<Written, Status> {
+        self.insert(object, Verb::Created, now)
+            .map_err(|status| status.while_doing("creating"))
+    }
+
+    /// Overwrites an object (PUT). A resourceVersion in it must be the stored one (API-84); a Service that does
+    /// not exist is created (API-37).
+    ///
+    /// # Errors
+    /// As [`ApiServer::create`], and conflicts.
+    pub fn replace(&mut self, object: Object, now: SimTime) -> Result<Written, Status> {
+        let object = settled(object);
+        let key = object.key();
+        let written = match self.store.get(&key).cloned() {
+            Some(old) => self.overwrite(object, &old, Verb::Replaced, now),
+            None if key.kind == Kind::Service => self.insert(object, Verb::Replaced, now),
+            None => Err(Status::not_found(&key)),
+        };
+        written.map_err(|status| status.while_doing("replacing"))
+    }
+
+    /// `kubectl apply`, client-side: creates the object, or merges the manifest over the stored one.
+    ///
+    /// # Errors
+    /// As [`ApiServer::create`].
+    pub fn apply(&mut self, manifest: Object, now: SimTime) -> Result<Written, Status> {
+        let manifest = settled(manifest);
+        let key = manifest.key();
+        if key.name.is_empty() {
+            let prefix = &manifest.meta().generate_name;
+            return Err(Status::client(if prefix.is_empty() {
+                "resource name may not be empty".to_owned()
+            } else {
+                format!("from {prefix}: cannot use generate name with apply")
+            }));
+        }
+        let annotation = last_applied(&manifest);
+        let annotate = |mut object: Object| {
+            object
+                .meta_mut()
+                .annotations
+                .insert(LAST_APPLIED.to_owned(), annotation);
+            object
+        };
+        let Some(old) = self.store.get(&key).cloned() else {
+            return self.create(annotate(manifest), now);
+        };
+        let object = Object::from_fields(key.kind, merged(&old, &manifest))
+            .map_err(|error| Status::internal(&error.to_string()))?;
+        let mut written = self
+            .overwrite(annotate(object), &old, Verb::Configured, now)
+            .map_err(|status| status.while_doing("applying patch"))?;
+        if !old.meta().annotations.contains_key(LAST_APPLIED) {
+            written.warnings.insert(0, missing_annotation(&key));
+        }
+        Ok(written)
+    }
+
+    /// Writes the status alone; everything else stays as stored (API-34). A resourceVersion or uid in the object
+    /// must be the stored one.
+    ///
+    /// # Errors
+    /// Not found, or a conflict.
+    pub fn update_status(&mut self, object: Object, now: SimTime) -> Result<Written, Status> {
+        let key = object.key();
+        let old = self
+            .store
+            .get(&key)
+            .cloned()
+            .ok_or_else(|| Status::not_found(&key))?;
+        check_version(&key, object.meta(), old.meta())?;
+        let mut updated = old.clone();
+        take_status(&mut updated, &object);
+        Ok(self.commit(updated, &old, Verb::Configured, Vec::new(), now))
+    }
+
+    /// Deletes an object. A Pod that runs is marked as terminating and goes with a later deletion with grace 0,
+    /// which its kubelet sends (API-92); everything else goes at once, and a Service's addresses with it
+    /// (API-65).
+    ///
+    /// # Errors
+    /// Not found, a failed precondition, or a namespace that may not go.
+    pub fn delete(
+        &mut self,
+        key: &ObjectKey,
+        options: &DeleteOptions,
+        now: SimTime,
+    ) -> Result<Written, Status> {
+        let object = self
+            .store
+            .get(key)
+            .cloned()
+            .ok_or_else(|| Status::not_found(key))?;
+        check_preconditions(key, options, object.meta())?;
+        self.check_namespace_may_go(key)?;
+        let grace = object.as_pod().map_or(0, |pod| grace_seconds(pod, options));
+        let object = if grace > 0 {
+            self.begin_deletion(object, grace, now)
+        } else {
+            if let Object::Service(service) = &object {
+                strategy::service::release(service, &mut self.addresses);
+            }
+            self.store
+                .remove(key, now)
+                .expect("the object was found above")
+        };
+        Ok(Written {
+            verb: Verb::Deleted,
+            object,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
+        self.store.get(key)
+    }
+
+    /// Objects of a kind by namespace and name; all namespaces when `namespace` is `None`.
+    pub fn list(&self, kind: Kind, namespace: Option<&str>) -> impl Iterator<Item = &Object> {
+        self.store.list(kind, namespace)
+    }
+
+    /// The counter of writes (API-83).
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.store.revision()
+    }
+
+    /// Every change after `revision`, oldest first: a watch is a position in this log.
+    #[must_use]
+    pub fn events_after(&self, revision: u64) -> &[WatchEvent] {
+        self.store.events_after(revision)
+    }
+
+    /// A Service.
+    #[must_use]
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&Arc<Service>> {
+        self.get(&ObjectKey::new(Kind::Service, namespace, name))?
+            .as_service()
+    }
+
+    /// An EndpointSlice.
+    #[must_use]
+    pub fn endpoint_slice(&self, namespace: &str, name: &str) -> Option<&Arc<EndpointSlice>> {
+        self.get(&ObjectKey::new(Kind::EndpointSlice, namespace, name))?
+            .as_endpoint_slice()
+    }
+
+    /// A Pod.
+    #[must_use]
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
+        self.get(&ObjectKey::new(Kind::Pod, namespace, name))?
+            .as_pod()
+    }
+
+    /// A Node.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.get(&ObjectKey::new(Kind::Node, "", name))?.as_node()
+    }
+
+    /// A Namespace.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.get(&ObjectKey::new(Kind::Namespace, "", name))?
+            .as_namespace()
+    }
+
+    fn insert(&mut self, object: Object, verb: Verb, now: SimTime) -> Result<Written, Status> {
+        let mut object = settled(object);
+        self.check_namespace_exists(&object)?;
+        if object.meta().name.is_empty() && !object.meta().generate_name.is_empty() {
+            object.meta_mut().name = self.free_name(&object);
+        }
+        let mut addresses = self.addresses.clone();
+        let warnings = strategy::create(&mut object, &mut addresses)?;
+        let key = object.key();
+        if self.store.get(&key).is_some() {
+            return Err(Status::already_exists(&key));
+        }
+        let meta = object.meta_mut();
+        meta.uid = uid(&mut self.identities);
+        meta.creation_timestamp = Some(timestamp(now));
+        meta.deletion_timestamp = None;
+        meta.deletion_grace_period_seconds = None;
+        self.addresses = addresses;
+        let object = self.store.put(object, now);
+        Ok(Written {
+            verb,
+            object,
+            warnings,
+        })
+    }
+
+    fn overwrite(
+        &mut self,
+        mut object: Object,
+        old: &Object,
+        verb: Verb,
+        now: SimTime,
+    ) -> Result<Written, Status> {
+        let key = old.key();
+        check_version(&key, object.meta(), old.meta())?;
+        keep_what_users_do_not_write(&mut object, old);
+        let mut addresses = self.addresses.clone();
+        let warnings = strategy::update(&mut object, old, &mut addresses)?;
+        self.addresses = addresses;
+        Ok(self.commit(object, old, verb, warnings, now))
+    }
+
+    /// Puts a new state in place, or nothing if it is the old one (API-83).
+    fn commit(
+        &mut self,
+        mut object: Object,
+        old: &Object,
+        verb: Verb,
+        warnings: Vec<String>,
+        now: SimTime,
+    ) -> Written {
+        object
+            .meta_mut()
+            .resource_version
+            .clone_from(&old.meta().resource_version);
+        if object == *old {
+            let verb = if verb == Verb::Configured {
+                Verb::Unchanged
+            } else {
+                verb
+            };
+            return Written {
+                verb,
+                object,
+                warnings,
+            };
+        }
+        Written {
+            verb,
+            object: self.store.put(object, now),
+            warnings,
+        }
+    }
+
+    /// Marks a Pod as terminating; a second deletion may shorten the grace, not lengthen it.
+    fn begin_deletion(&mut self, mut object: Object, grace: i64, now: SimTime) -> Object {
+        let before = object
+            .meta()
+            .deletion_grace_period_seconds
+            .unwrap_or(i64::MAX);
+        if object.meta().is_terminating() && before <= grace {
+            return object;
+        }
+        let meta = object.meta_mut();
+        let end = now + Duration::from_secs(grace.unsigned_abs());
+        meta.deletion_timestamp = Some(timestamp(end));
+        meta.deletion_grace_period_seconds = Some(grace);
+        self.store.put(object, now)
+    }
+
+    fn check_namespace_exists(&self, object: &Object) -> Result<(), Status> {
+        let Some(namespace) = object.key().namespace else {
+            return Ok(());
+        };
+        let key = ObjectKey::new(Kind::Namespace, "", &namespace);
+        self.get(&key)
+            .map(|_| ())
+            .ok_or_else(|| Status::not_found(&key))
+    }
+
+    /// Deviation: there is no namespace controller yet that empties a namespace, so only an empty one can go.
+    fn check_namespace_may_go(&self, key: &ObjectKey) -> Result<(), Status> {
+        if key.kind != Kind::Namespace {
+            return Ok(());
+        }
+        if IMMORTAL.contains(&key.name.as_str()) {
+            return Err(Status::forbidden(key, "this namespace may not be deleted"));
+        }
+        let inside = Kind::all()
+            .filter(|kind| kind.is_namespaced())
+            .any(|kind| self.list(kind, Some(&key.name)).next().is_some());
+        if inside {
+            let text = "deleting a namespace that is not empty is not supported by this version of switchboard; supported: deleting an empty one".to_owned();
+            let limit = vec![("metadata.name".to_owned(), text)];
+            return Err(Status::not_supported(key.kind, &key.name, limit));
+        }
+        Ok(())
+    }
+
+    fn free_name(&mut self, object: &Object) -> String {
+        let mut key = object.key();
+        for _ in 0..NAME_DRAWS {
+            key.name = generate_name(&object.meta().generate_name, &mut self.names);
+            if self.get(&key).is_none() {
+                break;
+            }
+        }
+        key.name
+    }
+}
+
+/// The Service through which Pods reach the API server (ALLOC-5).
+fn kubernetes_service(address: &str) -> Service {
+    let mut metadata = ObjectMeta::named("default", "kubernetes");
+    for (key, value) in [("component", "apiserver"), ("provider", "kubernetes")] {
+        metadata.labels.insert(key.to_owned(), value.to_owned());
+    }
+    let port = ServicePort {
+        name: "https".to_owned(),
+        port: 443,
+        target_port: Some(IntOrString::Int(API_SERVER_PORT)),
+        ..ServicePort::default()
+    };
+    let spec = ServiceSpec {
+        ports: vec![port],
+        cluster_ip: address.to_owned(),
+        ..ServiceSpec::default()
+    };
+    Service {
+        metadata,
+        spec,
+        ..Service::default()
+    }
+}
+
+/// A namespaced object is in `default` unless it says otherwise; others are in none.
+fn settled(mut object: Object) -> Object {
+    let namespaced = object.kind().is_namespaced();
+    if namespaced && object.meta().namespace.is_empty() {
+        "default".clone_into(&mut object.meta_mut().namespace);
+    } else if !namespaced && !object.meta().namespace.is_empty() {
+        object.meta_mut().namespace.clear();
+    }
+    object
+}
+
+/// A version or identity that a request states must be the stored one (API-10, API-11).
+fn check_version(key: &ObjectKey, new: &ObjectMeta, old: &ObjectMeta) -> Result<(), Status> {
+    if !new.uid.is_empty() && new.uid != old.uid {
+        return Err(Status::precondition(key, "UID", &new.uid, &old.uid));
+    }
+    if !new.resource_version.is_empty() && new.resource_version != old.resource_version {
+        return Err(Status::modified(key));
+    }
+    Ok(())
+}
+
+fn check_preconditions(
+    key: &ObjectKey,
+    options: &DeleteOptions,
+    meta: &ObjectMeta,
+) -> Result<(), Status> {
+    let pairs = [
+        ("UID", &options.uid, &meta.uid),
+        (
+            "ResourceVersion",
+            &options.resource_version,
+            &meta.resource_version,
+        ),
+    ];
+    for (what, wanted, found) in pairs {
+        if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != found) {
+            return Err(Status::precondition(key, what, wanted, found));
+        }
+    }
+    Ok(())
+}
+
+/// What the server maintains, and the status.
+fn keep_what_users_do_not_write(object: &mut Object, old: &Object) {
+    let (meta, before) = (object.meta_mut(), old.meta());
+    meta.uid.clone_from(&before.uid);
+    if meta.creation_timestamp.is_none() {
+        meta.creation_timestamp
+            .clone_from(&before.creation_timestamp);
+    }
+    meta.generation = before.generation;
+    meta.deletion_timestamp
+        .clone_from(&before.deletion_timestamp);
+    meta.deletion_grace_period_seconds = before.deletion_grace_period_seconds;
+    let pinned = meta
+        .annotations
+        .get(ANNOTATION_STATUS)
+        .is_some_and(|value| value == "pinned");
+    if !pinned {
+        take_status(object, old);
+    }
+}
+
+/// Copies the status of one object into another of the same kind.
+fn take_status(into: &mut Object, from: &Object) {
+    match (into, from) {
+        (Object::Service(into), Object::Service(from)) => {
+            Arc::make_mut(into).status.clone_from(&from.status);
+        }
+        (Object::Pod(into), Object::Pod(from)) => {
+            Arc::make_mut(into).status.clone_from(&from.status);
+        }
+        (Object::Node(into), Object::Node(from)) => {
+            Arc::make_mut(into).status.clone_from(&from.status);
+        }
+        (Object::Namespace(into), Object::Namespace(from)) => {
+            Arc::make_mut(into).status.clone_from(&from.status);
+        }
+        // EndpointSlices have no status, and nobody writes that of an inert object.
+        _ => {}
+    }
+}
+
+/// How long a Pod may take to end: nothing is left to stop where it never started or has already ended.
+fn grace_seconds(pod: &Pod, options: &DeleteOptions) -> i64 {
+    if pod.spec.node_name.is_empty() || pod.is_finished() {
+        return 0;
+    }
+    let own = pod
+        .spec
+        .termination_grace_period_seconds
+        .unwrap_or(30)
+        .max(0);
+    options
+        .grace
+        .map_or(own, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+fn missing_annotation(key: &ObjectKey) -> String {
+    let resource = key.kind.resource();
+    format!(
+        "resource {resource}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
+        key.name
+    )
+}

@@ -1,0 +1,244 @@
+//! How the API server says no, and how kubectl prints it.
+//!
+//! **Source of the semantics.** API-1 … API-13; S: `apimachinery/pkg/api/errors/errors.go`,
+//! `kubectl/pkg/cmd/util/helpers.go`.
+
+use std::fmt;
+
+use crate::field::FieldError;
+use crate::object::{Kind, ObjectKey};
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The HTTP status code.
+    pub code: u16,
+    /// Why, as a word.
+    pub reason: Reason,
+    /// Why, as a sentence.
+    pub message: String,
+    /// One per field, for reason `Invalid` and `NotSupported`.
+    pub causes: Vec<Cause>,
+    subject: Option<(Kind, String)>,
+    doing: Option<&'static str>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// 400
+    BadRequest,
+    /// 403
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 409: the name is taken.
+    AlreadyExists,
+    /// 409: the object changed in the meantime, or a precondition failed.
+    Conflict,
+    /// 422
+    Invalid,
+    /// 500
+    InternalError,
+    /// 501: valid for Kubernetes, but beyond what this program can carry out. It is our limit, not the user's
+    /// mistake, and Kubernetes has no such reason.
+    NotSupported,
+    /// Refused by kubectl itself; no request was sent.
+    Client,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One complaint about one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// `FieldValueInvalid`, `FieldValueRequired` …
+    pub reason: &'static str,
+    /// Everything after the field.
+    pub message: String,
+    /// The path of the field.
+    pub field: String,
+}
+
+impl Status {
+    /// 422: every complaint at once (API-6).
+    #[must_use]
+    pub(crate) fn invalid(kind: Kind, name: &str, errors: Vec<FieldError>) -> Self {
+        let mut texts: Vec<String> = Vec::new();
+        for text in errors.iter().map(ToString::to_string) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let body = match texts.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let causes = errors.into_iter().map(FieldError::into_cause).collect();
+        let message = format!("{kind} \"{name}\" is invalid: {body}");
+        Self {
+            causes,
+            ..Self::about(422, Reason::Invalid, kind, name, message)
+        }
+    }
+
+    /// 501: our own limit.
+    #[must_use]
+    pub(crate) fn not_supported(kind: Kind, name: &str, limits: Vec<(String, String)>) -> Self {
+        let texts: Vec<String> = limits
+            .iter()
+            .map(|(field, text)| format!("{field}: {text}"))
+            .collect();
+        let cause = |(field, message)| Cause {
+            reason: "NotSupported",
+            message,
+            field,
+        };
+        let causes = limits.into_iter().map(cause).collect();
+        Self {
+            causes,
+            ..Self::about(501, Reason::NotSupported, kind, name, texts.join("; "))
+        }
+    }
+
+    /// 404 (API-9).
+    #[must_use]
+    pub fn not_found(key: &ObjectKey) -> Self {
+        let message = format!("{} \"{}\" not found", key.kind.resource(), key.name);
+        Self::about(404, Reason::NotFound, key.kind, &key.name, message)
+    }
+
+    /// 409 (API-9).
+    #[must_use]
+    pub(crate) fn already_exists(key: &ObjectKey) -> Self {
+        let message = format!("{} \"{}\" already exists", key.kind.resource(), key.name);
+        Self::about(409, Reason::AlreadyExists, key.kind, &key.name, message)
+    }
+
+    /// 409: a write based on an old version (API-10).
+    #[must_use]
+    pub(crate) fn modified(key: &ObjectKey) -> Self {
+        let text = "the object has been modified; please apply your changes to the latest version and try again";
+        Self::conflict(key, text)
+    }
+
+    /// 409: a precondition does not hold (API-11).
+    #[must_use]
+    pub(crate) fn precondition(key: &ObjectKey, what: &str, wanted: &str, found: &str) -> Self {
+        let text = format!(
+            "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+        );
+        Self::conflict(key, &text)
+    }
+
+    fn conflict(key: &ObjectKey, text: &str) -> Self {
+        let resource = key.kind.resource();
+        let message = format!(
+            "Operation cannot be fulfilled on {resource} \"{}\": {text}",
+            key.name
+        );
+        Self::about(409, Reason::Conflict, key.kind, &key.name, message)
+    }
+
+    /// 403.
+    #[must_use]
+    pub(crate) fn forbidden(key: &ObjectKey, text: &str) -> Self {
+        let message = format!(
+            "{} \"{}\" is forbidden: {text}",
+            key.kind.resource(),
+            key.name
+        );
+        Self::about(403, Reason::Forbidden, key.kind, &key.name, message)
+    }
+
+    /// 500 (API-12).
+    #[must_use]
+    pub(crate) fn internal(text: &str) -> Self {
+        Self::plain(
+            500,
+            Reason::InternalError,
+            format!("Internal error occurred: {text}"),
+        )
+    }
+
+    /// kubectl refuses before it asks the server.
+    #[must_use]
+    pub(crate) fn client(message: impl Into<String>) -> Self {
+        Self::plain(400, Reason::Client, message.into())
+    }
+
+    /// What kubectl was doing, where its error line says so.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, doing: &'static str) -> Self {
+        self.doing = Some(doing);
+        self
+    }
+
+    /// What kubectl prints on stderr when the manifest comes from standard input (API-7, API-8); no newline at
+    /// its end.
+    ///
+    /// Deviation: reason [`Reason::NotSupported`] does not exist in Kubernetes; its line begins `error: `.
+    #[must_use]
+    pub fn kubectl_text(&self) -> String {
+        match (self.reason, &self.subject) {
+            (Reason::Invalid, Some((kind, name))) => self.invalid_text(*kind, name),
+            (Reason::NotSupported | Reason::Client, _) => format!("error: {}", self.message),
+            _ => {
+                let doing = self.doing.map_or_else(String::new, |doing| {
+                    format!("error when {doing} \"STDIN\": ")
+                });
+                format!(
+                    "Error from server ({}): {doing}{}",
+                    self.reason, self.message
+                )
+            }
+        }
+    }
+
+    fn invalid_text(&self, kind: Kind, name: &str) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for cause in &self.causes {
+            let line = format!("{}: {}", cause.field, cause.message);
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        let head = format!("The {kind} \"{name}\" is invalid: ");
+        match lines.as_slice() {
+            [only] => head + only,
+            several => several
+                .iter()
+                .fold(head, |text, line| format!("{text}\n* {line}")),
+        }
+    }
+
+    fn about(code: u16, reason: Reason, kind: Kind, name: &str, message: String) -> Self {
+        Self {
+            subject: Some((kind, name.to_owned())),
+            ..Self::plain(code, reason, message)
+        }
+    }
+
+    fn plain(code: u16, reason: Reason, message: String) -> Self {
+        Self {
+            code,
+            reason,
+            message,
+            causes: Vec::new(),
+            subject: None,
+            doing: None,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Status {}

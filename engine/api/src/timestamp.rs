@@ -1,0 +1,82 @@
+//! Virtual time as Kubernetes writes time: RFC 3339 in UTC.
+
+use base::SimTime;
+
+/// Days from 1970-01-01 to 2026-01-01, where every scenario's clock starts.
+///
+/// The reference for what is simulated is Kubernetes 1.36, of 2026.
+const EPOCH_DAYS: u64 = 20_454;
+
+/// An instant to the second: `2026-01-01T00:00:05Z` (metav1.Time).
+#[must_use]
+pub fn timestamp(at: SimTime) -> String {
+    let seconds = at.as_nanos() / 1_000_000_000;
+    let (year, month, day) = civil(EPOCH_DAYS + seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// An instant to the nanosecond, trailing zeros left out as Go's RFC3339Nano does: `2026-01-01T00:00:05.25Z`.
+#[must_use]
+pub fn timestamp_nanos(at: SimTime) -> String {
+    let mut text = timestamp(at);
+    let nanos = at.as_nanos() % 1_000_000_000;
+    if nanos > 0 {
+        text.truncate(text.len() - 1);
+        let fraction = format!(".{nanos:09}");
+        text.push_str(fraction.trim_end_matches('0'));
+        text.push('Z');
+    }
+    text
+}
+
+/// Year, month and day of a count of days since 1970-01-01 (the proleptic Gregorian calendar, in eras of 400
+/// years that begin on 1 March).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(seconds: u64, expected: &str) {
+        assert_eq!(
+            timestamp(SimTime::from_nanos(seconds * 1_000_000_000)),
+            expected
+        );
+    }
+
+    #[test]
+    fn follows_the_calendar() {
+        check(0, "2026-01-01T00:00:00Z");
+        check(59 * 86_400 - 1, "2026-02-28T23:59:59Z");
+        check(59 * 86_400, "2026-03-01T00:00:00Z");
+        check((365 + 365 + 59) * 86_400 + 3_661, "2028-02-29T01:01:01Z");
+    }
+
+    #[test]
+    fn nanoseconds_drop_their_zeros() {
+        assert_eq!(
+            timestamp_nanos(SimTime::from_nanos(5_250_000_000)),
+            "2026-01-01T00:00:05.25Z"
+        );
+        assert_eq!(timestamp_nanos(SimTime::ZERO), "2026-01-01T00:00:00Z");
+        assert_eq!(
+            timestamp_nanos(SimTime::from_nanos(7)),
+            "2026-01-01T00:00:00.000000007Z"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+use super::*;
+
+fn documents(text: &str) -> Vec<Document> {
+    split(&Source::new("file.yaml", text)).unwrap()
+}
+
+fn check(text: &str, path: &str, part: Part, line: u32, column: u32) {
+    let documents = documents(text);
+    let document = documents.last().unwrap();
+    let place = document.locate(&Path::parse(path), part);
+    assert_eq!(
+        (place.line, place.column),
+        (line, column),
+        "{path} in\n{text}"
+    );
+}
+
+#[test]
+fn places_in_block_style() {
+    let text =
+        "metadata:\n  name: web\nspec:\n  ports:\n  - name: a\n    port: 80\n  -   port: 81\n";
+    check(text, "metadata", Part::Key, 1, 1);
+    check(text, "metadata", Part::Value, 2, 3);
+    check(text, "metadata.name", Part::Key, 2, 3);
+    check(text, "metadata.name", Part::Value, 2, 9);
+    check(text, "spec.ports", Part::Key, 4, 3);
+    check(text, "spec.ports", Part::Value, 5, 3);
+    check(text, "spec.ports[0]", Part::Value, 5, 5);
+    check(text, "spec.ports[0].port", Part::Value, 6, 11);
+    check(text, "spec.ports[1].port", Part::Key, 7, 7);
+    check(text, "", Part::Value, 1, 1);
+}
+
+#[test]
+fn places_in_flow_style_and_json() {
+    check(
+        "spec: {ports: [{port: 80}, {port: 81}]}\n",
+        "spec.ports[1].port",
+        Part::Value,
+        1,
+        35,
+    );
+    check(
+        "spec: {ports: [{port: 80}, {port: 81}]}\n",
+        "spec.ports[1]",
+        Part::Value,
+        1,
+        28,
+    );
+    check(
+        "{\n  \"a\": {\"b\": [1, 2]}\n}\n",
+        "a.b[1]",
+        Part::Value,
+        2,
+        18,
+    );
+    check("{\n  \"a\": {\"b\": [1, 2]}\n}\n", "a.b", Part::Key, 2, 9);
+}
+
+#[test]
+fn what_is_missing_is_shown_at_its_nearest_ancestor() {
+    let text = "spec:\n  ports:\n  - port: 80\n";
+    check(text, "spec.ports[0].name", Part::Value, 3, 5);
+    check(text, "spec.selector.app", Part::Value, 1, 1);
+    check(text, "spec.ports[4].name", Part::Key, 2, 3);
+    check(text, "spec.ports.name", Part::Key, 2, 3);
+    check(text, "status", Part::Key, 1, 1);
+}
+
+#[test]
+fn lines_count_in_the_file() {
+    let text = "\u{feff}# head\n---\na: 1\n--- # next\n\nb:\n  c: 2\n---\n# nothing\n";
+    let all = documents(text);
+    assert_eq!(
+        all.iter()
+            .map(|document| document.first_line)
+            .collect::<Vec<_>>(),
+        [3, 5]
+    );
+    let place = all[1].locate(&Path::parse("b.c"), Part::Value);
+    assert_eq!((place.line, place.column), (7, 6));
+    assert_eq!(all[0].locate(&Path::parse("a"), Part::Key).line, 3);
+}
+
+#[test]
+fn columns_count_characters() {
+    check("{ü: 1, b: 2}\n", "b", Part::Key, 1, 8);
+}
+
+#[test]
+fn merge_keys_apply() {
+    let all = documents("base: &base {a: 1}\nuse: {<<: *base, b: 2}\n");
+    assert_eq!(all[0].value["use"]["a"], 1);
+    check(
+        "base: &base {a: 1}\nuse: {<<: *base, b: 2}\n",
+        "use.a",
+        Part::Value,
+        2,
+        1,
+    );
+}
+
+#[test]
+fn bad_yaml_has_a_place_in_the_file() {
+    let bad = |text: &str| split(&Source::new("file.yaml", text)).unwrap_err();
+    let twice = bad("a: 1\n---\nspec:\n  port: 1\n  port: 2\n");
+    assert_eq!((twice.line, twice.file.as_str()), (4, "file.yaml"));
+    assert!(twice.message.contains("duplicate"), "{twice}");
+    let tab = bad("a:\n\t- b\n");
+    assert_eq!(tab.line, 2, "{tab}");
+    assert!(tab.to_string().starts_with("file.yaml:2:"), "{tab}");
+    assert!(split(&Source::new("file.yaml", "a: *nobody\n")).is_err());
+}

@@ -1,0 +1,140 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use base::{SimTime, parse_duration};
+use clap::{Parser, Subcommand, ValueEnum};
+use control::ProxyMode;
+use scenario::At;
+
+/// A Kubernetes Service network in one process: where would this packet go?
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Replay scenarios and judge them
+    Run(RunArgs),
+    /// Print the rules that a node would load at an instant
+    Rules(RulesArgs),
+    /// Follow one packet, and its answer, hop by hop and rule by rule
+    Trace(TraceArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Run only in this proxy mode
+    #[arg(long, value_parser = parse_mode)]
+    pub(crate) mode: Option<ProxyMode>,
+    /// Run only the scenario of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// Use this seed instead of the scenario's
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Write what every interface saw, as pcapng files, into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) capture: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RulesArgs {
+    #[command(flatten)]
+    pub(crate) instant: InstantArgs,
+    /// Whose rules
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: String,
+    /// Of which address family
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) family: FamilyArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TraceArgs {
+    #[command(flatten)]
+    pub(crate) instant: InstantArgs,
+    /// Who sends: pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside/NAME
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) from: String,
+    /// Whereto: name:port, ip:port or [ipv6]:port
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: String,
+    /// The transport protocol
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) protocol: ProtocolArg,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// A scenario and an instant of it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstantArgs {
+    /// The scenario file
+    #[arg(long = "in", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Which scenario of the file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// In which proxy mode [default: the scenario's first]
+    #[arg(long, value_parser = parse_mode)]
+    pub(crate) mode: Option<ProxyMode>,
+    /// A time (12s) or the name of a step: right before the next step begins [default: the end of the run]
+    #[arg(long, value_name = "TIME|STEP", value_parser = parse_at)]
+    pub(crate) at: Option<At>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Human,
+    /// For programs
+    Json,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FamilyArg {
+    /// What iptables-restore takes
+    #[default]
+    Ipv4,
+    /// What ip6tables-restore takes
+    Ipv6,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProtocolArg {
+    /// The first packet of a connection
+    #[default]
+    Tcp,
+    /// One datagram
+    Udp,
+}
+
+fn parse_mode(text: &str) -> Result<ProxyMode, String> {
+    let known = ProxyMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    let names: Vec<&str> = ProxyMode::ALL.into_iter().map(ProxyMode::as_str).collect();
+    known.ok_or_else(|| format!("supported by this version: {}", names.join(", ")))
+}
+
+/// A time, if it reads as one; else a step's name.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a fallible parser")]
+fn parse_at(text: &str) -> Result<At, String> {
+    Ok(match parse_duration(text) {
+        Ok(span) => At::Time(SimTime::ZERO + span),
+        Err(_) => At::Step(text.to_owned()),
+    })
+}

@@ -1,0 +1,60 @@
+//! The `switchboard` command: arguments, files, rendering, exit codes.
+//!
+//! **What.** Reads files, builds a simulated cluster, replays a scenario, and prints what came of it. **Why.** All
+//! I/O of the simulator is in this crate; everything below it is pure. **Source of the semantics.** The command
+//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input, 70 for a defect
+//! of ours.
+
+mod args;
+mod input;
+mod output;
+mod rules;
+mod run;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+/// What a run of the command comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Passed,
+    Failed,
+    BadInput,
+    Bug,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Passed => 0,
+            Exit::Failed => 1,
+            Exit::BadInput => 2,
+            Exit::Bug => 70,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = std::panic::catch_unwind(|| match &args.command {
+        Command::Run(run) => run::run(run),
+        Command::Rules(rules) => rules::run(rules),
+        Command::Trace(trace) => trace::run(trace),
+    });
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(report)) => {
+            eprintln!("{report:?}");
+            Exit::BadInput
+        }
+        Err(_) => {
+            eprintln!("this is a defect of switchboard, not of your input: please report it");
+            Exit::Bug
+        }
+    };
+    exit.into()
+}

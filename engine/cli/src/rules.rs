@@ -1,0 +1,31 @@
+//! `switchboard rules`
+
+use miette::Report;
+use ruleset::Family;
+
+use crate::args::{FamilyArg, RulesArgs};
+use crate::{Exit, input, output};
+
+/// Prints the rules that a node would load at an instant.
+pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
+    let mut instant = input::at_instant(&args.instant)?;
+    let family = match args.family {
+        FamilyArg::Ipv4 => Family::V4,
+        FamilyArg::Ipv6 => Family::V6,
+    };
+    if let Err(missing) = instant.sim.control().agent(&args.node) {
+        return Err(input::error(missing.to_string(), None));
+    }
+    let text = instant.sim.restore_text(&args.node, family).unwrap_or_default();
+    let header = format!(
+        "# {family} rules of node {} in mode {}, scenario {}, seed {}, at {}\n",
+        args.node,
+        instant.mode,
+        instant.scenario.name,
+        instant.scenario.seed.value(),
+        instant.label,
+    );
+    let nothing = if text.is_empty() { "# the node's proxy has written nothing yet\n" } else { "" };
+    output::print(&format!("{header}{nothing}{text}"));
+    Ok(Exit::Passed)
+}

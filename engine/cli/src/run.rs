@@ -1,0 +1,70 @@
+//! `switchboard run`
+
+use std::fs;
+use std::path::Path;
+
+use miette::Report as Failure;
+use scenario::{At, Report, ScenarioReport};
+use sim::Sim;
+
+use crate::args::{Output, RunArgs};
+use crate::{Exit, input, output};
+
+/// Replays every scenario of every file in each of its modes.
+pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let mut work = Vec::new();
+    for file in &args.files {
+        let mut scenarios = input::load(file)?;
+        input::reseed(&mut scenarios, args.seed);
+        work.extend(scenarios.into_iter().map(|scenario| (file, scenario)));
+    }
+    if let Some(name) = &args.scenario {
+        let known: Vec<String> = work.iter().map(|(_, scenario)| scenario.name.clone()).collect();
+        work.retain(|(_, scenario)| scenario.name == *name);
+        if work.is_empty() {
+            let help = format!("there are: {}", known.join(", "));
+            return Err(input::error(format!("no scenario is called {name}"), Some(&help)));
+        }
+    }
+    let mut reports = Vec::new();
+    for (file, scenario) in &work {
+        let modes = match args.mode {
+            Some(mode) => vec![input::choose_mode(scenario, Some(mode))?],
+            None => scenario.modes.clone(),
+        };
+        for mode in modes {
+            let mut sim = input::build(scenario, mode)?;
+            if args.capture.is_some() {
+                sim.enable_capture();
+            }
+            let report = input::replay(scenario, mode, &mut sim, &At::End, file)?;
+            if let Some(folder) = &args.capture {
+                write_captures(&sim, &folder.join(&scenario.name).join(mode.as_str()))?;
+            }
+            if args.output == Output::Human {
+                output::print(&report.human(output::colour()));
+            }
+            reports.push(report);
+        }
+    }
+    finish(reports, args.output)
+}
+
+fn finish(reports: Vec<ScenarioReport>, format: Output) -> Result<Exit, Failure> {
+    let report = Report::new(reports);
+    if format == Output::Json {
+        output::print(&report.to_json());
+    }
+    Ok(if report.passed() { Exit::Passed } else { Exit::Failed })
+}
+
+fn write_captures(sim: &Sim, folder: &Path) -> Result<(), Failure> {
+    let refuse = |why: std::io::Error| {
+        input::error(format!("cannot write captures into {}: {why}", folder.display()), None)
+    };
+    fs::create_dir_all(folder).map_err(refuse)?;
+    for (name, bytes) in sim.captures() {
+        fs::write(folder.join(name), bytes).map_err(refuse)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Generated clusters, an independent oracle, and a DataPlane to hold against it

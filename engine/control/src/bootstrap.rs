@@ -1,0 +1,158 @@
+//! What exists before a scenario's first manifest: the nodes, and cluster DNS.
+//!
+//! Deviation: CoreDNS runs as two bare Pods instead of a Deployment's, already running when the clock starts, as
+//! in a cluster that has been up for a while.
+
+use std::sync::Arc;
+
+use api::{ApiServer, Object, ObjectKey, Status};
+use base::SimTime;
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use crate::ClusterConfig;
+
+/// Creates the nodes and, if asked for, kube-system/kube-dns with its Pods.
+pub(crate) fn populate(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Status> {
+    for node in &config.nodes {
+        let mut labels = json!({"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"});
+        if let Some(zone) = &node.zone {
+            labels[api::LABEL_ZONE] = json!(zone);
+        }
+        for (key, value) in &node.labels {
+            labels[key] = json!(value);
+        }
+        let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
+        let address = |ip: &std::net::IpAddr| json!({"type": "InternalIP", "address": ip.to_string()});
+        let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
+        create(
+            api,
+            &json!({
+                "apiVersion": "v1", "kind": "Node",
+                "metadata": {"name": node.name, "labels": labels},
+                "spec": {"podCIDR": cidrs.first(), "podCIDRs": cidrs},
+                "status": {
+                    "addresses": addresses,
+                    "allocatable": {"cpu": "8"},
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                },
+            }),
+        )?;
+    }
+    if config.dns { populate_dns(api, config) } else { Ok(()) }
+}
+
+/// The address of cluster DNS: the 10th of the first Service range (ALLOC-6).
+pub(crate) fn dns_address(config: &ClusterConfig) -> Option<std::net::IpAddr> {
+    match config.service_cidrs.first()? {
+        IpNet::V4(net) => {
+            let address = u32::from(net.network()).checked_add(10)?;
+            Some(std::net::IpAddr::V4(address.into()))
+        }
+        IpNet::V6(net) => {
+            let address = u128::from(net.network()).checked_add(10)?;
+            Some(std::net::IpAddr::V6(address.into()))
+        }
+    }
+}
+
+fn populate_dns(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Status> {
+    let address = dns_address(config).map(|address| address.to_string());
+    create(
+        api,
+        &json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {
+                "name": "kube-dns", "namespace": "kube-system",
+                "labels": {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true",
+                           "kubernetes.io/name": "CoreDNS"},
+            },
+            "spec": {
+                "clusterIP": address,
+                "selector": {"k8s-app": "kube-dns"},
+                "ports": [
+                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+                    {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
+                ],
+            },
+        }),
+    )?;
+    for (index, node) in config.nodes.iter().take(2).enumerate() {
+        let hosts = node.pod_cidrs.iter().filter_map(|net| first_pod_address(*net));
+        let ips: Vec<Value> = hosts.map(|ip| json!({"ip": ip})).collect();
+        create(
+            api,
+            &json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {
+                    "name": format!("coredns-{}", index + 1), "namespace": "kube-system",
+                    "labels": {"k8s-app": "kube-dns"},
+                },
+                "spec": {
+                    "nodeName": node.name,
+                    "dnsPolicy": "Default",
+                    "containers": [{
+                        "name": "coredns", "image": "registry.k8s.io/coredns/coredns",
+                        "ports": [
+                            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+                            {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
+                            {"name": "metrics", "containerPort": 9153, "protocol": "TCP"},
+                        ],
+                    }],
+                },
+                "status": {
+                    "phase": "Running",
+                    "podIP": ips.first().map(|ip| ip["ip"].clone()),
+                    "podIPs": ips,
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                },
+            }),
+        )?;
+    }
+    Ok(())
+}
+
+/// The second host of a node's range: the first is the node's own end.
+fn first_pod_address(net: IpNet) -> Option<String> {
+    match net {
+        IpNet::V4(net) => net.hosts().nth(1).map(|address| address.to_string()),
+        IpNet::V6(net) => net.hosts().nth(1).map(|address| address.to_string()),
+    }
+}
+
+fn create(api: &mut ApiServer, manifest: &Value) -> Result<(), Status> {
+    let Value::Object(fields) = manifest else { unreachable!("written above as a mapping") };
+    let kind = api::Kind::of_manifest(
+        manifest["apiVersion"].as_str().unwrap_or_default(),
+        manifest["kind"].as_str().unwrap_or_default(),
+    )
+    .expect("written above with a kind that is known");
+    let object = Object::from_fields(kind, fields.clone()).expect("written above with its types");
+    let initial_status = matches!(object, Object::Pod(_) | Object::Node(_));
+    let key: ObjectKey = object.key();
+    api.create(object.clone(), SimTime::ZERO)?;
+    if initial_status {
+        let stored = api.get(&key).cloned().expect("just created");
+        let with_status = merge_status(&stored, &object);
+        api.update_status(with_status, SimTime::ZERO)?;
+    }
+    Ok(())
+}
+
+/// The stored object with the status that the manifest gives.
+fn merge_status(stored: &Object, manifest: &Object) -> Object {
+    match (stored, manifest) {
+        (Object::Pod(stored), Object::Pod(given)) => {
+            let mut pod = (**stored).clone();
+            pod.status = given.status.clone();
+            Object::Pod(Arc::new(pod))
+        }
+        (Object::Node(stored), Object::Node(given)) => {
+            let mut node = (**stored).clone();
+            node.status = given.status.clone();
+            Object::Node(Arc::new(node))
+        }
+        _ => stored.clone(),
+    }
+}

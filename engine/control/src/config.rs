@@ -1,0 +1,170 @@
+//! What a cluster is made of, before anything runs: `spec.cluster` of a scenario, typed and with its defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use base::Seed;
+use ipnet::IpNet;
+
+/// A cluster to build.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Root of all randomness.
+    pub seed: Seed,
+    /// `serviceCIDRs`: the first one's family is the default family (ALLOC-1).
+    pub service_cidrs: Vec<IpNet>,
+    /// `podCIDRs`: the cluster's Pod ranges; a node without a range of its own gets a part of them.
+    pub pod_cidrs: Vec<IpNet>,
+    /// `nodePortRange`
+    pub node_port_range: RangeInclusive<u16>,
+    /// `dnsDomain`
+    pub dns_domain: String,
+    /// `dns`: whether kube-system/kube-dns exists.
+    pub dns: bool,
+    /// How the proxies write Services.
+    pub mode: ProxyMode,
+    /// `proxy`: the proxies' settings.
+    pub proxy: ProxySettings,
+    /// The nodes, in order.
+    pub nodes: Vec<NodeConfig>,
+    /// Hosts outside of the cluster.
+    pub outside: Vec<OutsideConfig>,
+    /// Latencies of the network.
+    pub network: NetworkConfig,
+    /// Latencies of the control plane.
+    pub timing: TimingConfig,
+}
+
+/// How a node's proxy writes Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProxyMode {
+    /// kube-proxy's iptables layout.
+    Iptables,
+}
+
+impl ProxyMode {
+    /// Every mode this version can run.
+    pub const ALL: [Self; 1] = [Self::Iptables];
+
+    /// As scenarios spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+        }
+    }
+}
+
+impl fmt::Display for ProxyMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The part of a `KubeProxyConfiguration` that this version carries out.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// `clusterCIDR`: what counts as a Pod's address (PROXY-20, -21). Defaults to the cluster's `podCIDRs`.
+    pub cluster_cidr: Option<Vec<IpNet>>,
+    /// `iptables.masqueradeAll`
+    pub masquerade_all: bool,
+    /// `iptables.minSyncPeriod`: the least time from one sync to the next (PROXY-65).
+    pub min_sync_period: Duration,
+}
+
+impl Default for ProxySettings {
+    fn default() -> Self {
+        Self { cluster_cidr: None, masquerade_all: false, min_sync_period: Duration::from_secs(1) }
+    }
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: String,
+    /// `topology.kubernetes.io/zone`
+    pub zone: Option<String>,
+    /// Its addresses; the first of a family is the primary one.
+    pub addresses: Vec<IpAddr>,
+    /// Its Pod ranges.
+    pub pod_cidrs: Vec<IpNet>,
+    /// Further labels.
+    pub labels: BTreeMap<String, String>,
+    /// This node's watch latency, where it differs from `timing.watch`.
+    pub watch: Option<Duration>,
+}
+
+/// A host outside of the cluster.
+#[derive(Clone, Debug)]
+pub struct OutsideConfig {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Ranges that it sends to a node: range and node name.
+    pub routes: Vec<(IpNet, String)>,
+}
+
+/// One-way latencies from Pod to Pod.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkConfig {
+    /// Both on one node.
+    pub same_node: Duration,
+    /// On two nodes of one zone.
+    pub same_zone: Duration,
+    /// On two nodes of different zones.
+    pub cross_zone: Duration,
+    /// Bytes of an IP packet on every link.
+    pub mtu: usize,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            same_node: Duration::from_micros(20),
+            same_zone: Duration::from_micros(200),
+            cross_zone: Duration::from_millis(1),
+            mtu: 1500,
+        }
+    }
+}
+
+/// How long the control plane takes.
+#[derive(Clone, Copy, Debug)]
+pub struct TimingConfig {
+    /// From a write to a watcher seeing it.
+    pub watch: Duration,
+    /// The EndpointSlice controller's batching (EP-37).
+    pub endpoint_slice_batch: Duration,
+    /// From a Pod being bound to it being ready.
+    pub pod_start: Duration,
+    /// From a write to DNS seeing it.
+    pub dns_watch: Duration,
+    /// How long a proxy's sync takes.
+    pub sync_cost: SyncCost,
+}
+
+impl Default for TimingConfig {
+    fn default() -> Self {
+        Self {
+            watch: Duration::from_millis(5),
+            endpoint_slice_batch: Duration::ZERO,
+            pod_start: Duration::from_secs(1),
+            dns_watch: Duration::from_millis(5),
+            sync_cost: SyncCost::Model,
+        }
+    }
+}
+
+/// How long a proxy's sync takes in virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncCost {
+    /// By the number of Services, as recorded of kube-proxy 1.36.
+    Model,
+    /// Always this long.
+    Fixed(Duration),
+}

@@ -1,0 +1,414 @@
+//! The event loop.
+//!
+//! Every reader of the API (a controller, cluster DNS, a node's proxy) holds a position in its log and sees an
+//! event its own latency after it was written. What is due first runs first; at one instant, controllers come
+//! before DNS and DNS before the proxies, in the order of the nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{
+    ApiConfig, ApiServer, DeleteOptions, Kind, Object, ObjectKey, Status, WatchEvent, Written,
+};
+use base::SimTime;
+use controllers::{
+    Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
+    PodSignal, Scheduler,
+};
+use dns::ClusterZone;
+use proxy::{Agent, AgentSettings, ViewBuilder};
+use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
+
+use crate::rule_book::RuleBook;
+use crate::schedule::Schedule;
+use crate::{
+    ClusterConfig, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap, narrate,
+};
+
+pub use rules::CompiledIptables as NodeRules;
+
+/// The control plane of one cluster.
+pub struct Control {
+    config: ClusterConfig,
+    now: SimTime,
+    api: ApiServer,
+    controllers: Vec<Informed<Box<dyn Controller>>>,
+    zone: Informed<ClusterZone>,
+    views: Views,
+    agents: Vec<Informed<Agent>>,
+    schedule: Schedule,
+    book: RuleBook,
+    told: usize,
+    happenings: Vec<Happening>,
+    signals: Vec<(SimTime, PodSignal)>,
+}
+
+/// A reader of the API's log.
+struct Informed<T> {
+    reader: T,
+    /// How many events of the log it has seen.
+    position: usize,
+    latency: Duration,
+}
+
+/// The compiler's view after each event of the log, shared by all agents.
+struct Views {
+    builder: ViewBuilder,
+    /// One entry per event; the flag says whether the event changed anything that rules are made of.
+    after: Vec<(ClusterView, bool)>,
+}
+
+impl Control {
+    /// Builds a cluster: nodes, namespaces, cluster DNS. Nothing has been seen by anybody yet.
+    ///
+    /// # Errors
+    /// When the API server refuses one of the objects that the configuration calls for: a node name that is no
+    /// DNS name, say, or a Service range too small for cluster DNS.
+    pub fn new(config: ClusterConfig) -> Result<Self, Status> {
+        let now = SimTime::ZERO;
+        let api_config = ApiConfig {
+            service_cidrs: config.service_cidrs.clone(),
+            node_port_range: config.node_port_range.clone(),
+            dns_domain: config.dns_domain.clone(),
+            seed: config.seed,
+        };
+        let mut api = ApiServer::new(api_config, now);
+        bootstrap::populate(&mut api, &config)?;
+        let watch = config.timing.watch;
+        let informed = |reader| Informed { reader, position: 0, latency: watch };
+        let agents = config.nodes.iter().map(|node| Informed {
+            reader: Agent::new(Arc::new(facts_of(node, &config)), agent_settings(&config)),
+            position: 0,
+            latency: node.watch.unwrap_or(watch),
+        });
+        let mut control = Self {
+            now,
+            api,
+            controllers: new_controllers(&config).into_iter().map(informed).collect(),
+            zone: Informed {
+                reader: ClusterZone::new(&config.dns_domain),
+                position: 0,
+                latency: config.timing.dns_watch,
+            },
+            views: Views {
+                builder: ViewBuilder::new(config.service_cidrs.clone().into()),
+                after: Vec::new(),
+            },
+            agents: agents.collect(),
+            schedule: Schedule::default(),
+            book: RuleBook::new(Capabilities { nfacct: false, random_fully: true }),
+            told: 0,
+            happenings: Vec::new(),
+            signals: Vec::new(),
+            config,
+        };
+        control.told = control.log().len();
+        control.reschedule_all();
+        Ok(control)
+    }
+
+    /// What the cluster was built from.
+    #[must_use]
+    pub const fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub const fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// The API server, to be read.
+    #[must_use]
+    pub const fn api(&self) -> &ApiServer {
+        &self.api
+    }
+
+    /// The names as cluster DNS knows them at this instant.
+    #[must_use]
+    pub const fn zone(&self) -> &ClusterZone {
+        &self.zone.reader
+    }
+
+    /// The address of cluster DNS, if the cluster has any.
+    #[must_use]
+    pub fn dns_address(&self) -> Option<std::net::IpAddr> {
+        self.config.dns.then(|| bootstrap::dns_address(&self.config)).flatten()
+    }
+
+    /// The compiler, to resolve where rules come from.
+    #[must_use]
+    pub const fn compiler(&self) -> &Compiler {
+        self.book.compiler()
+    }
+
+    /// A node's rules and the number of the sync that wrote them; `None` before its first sync.
+    pub fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
+        self.book.rules(node)
+    }
+
+    /// The number of the sync that wrote a node's rules (counted over all nodes); 0 before its first. Costs
+    /// nothing: compare it to know whether [`Control::rules`] would give something new.
+    #[must_use]
+    pub fn rules_number(&self, node: &str) -> u64 {
+        self.book.commit_number(node)
+    }
+
+    /// A node's agent.
+    ///
+    /// # Errors
+    /// When there is no such node; the error names those that exist.
+    pub fn agent(&self, node: &str) -> Result<&Agent, ReferenceError> {
+        let found = self.agents.iter().find(|agent| &*agent.reader.facts().name == node);
+        found.map(|agent| &agent.reader).ok_or_else(|| ReferenceError {
+            wanted: format!("node/{node}"),
+            existing: self.config.nodes.iter().map(|node| format!("node/{}", node.name)).collect(),
+        })
+    }
+
+    /// Writes an object at the present instant.
+    ///
+    /// # Errors
+    /// What the API server answers; nothing has changed then.
+    pub fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
+        let written = match verb {
+            WriteVerb::Apply => self.api.apply(object, self.now),
+            WriteVerb::Create => self.api.create(object, self.now),
+            WriteVerb::Replace => self.api.replace(object, self.now),
+        }?;
+        self.wrote("api");
+        Ok(written)
+    }
+
+    /// Deletes an object at the present instant, as kubectl does: gracefully.
+    ///
+    /// # Errors
+    /// What the API server answers; nothing has changed then.
+    pub fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
+        self.api.delete(key, &DeleteOptions::default(), self.now)?;
+        self.wrote("api");
+        Ok(())
+    }
+
+    /// All objects of a kind, by namespace and name.
+    #[must_use]
+    pub fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Object> {
+        self.api.list(kind, namespace).cloned().collect()
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next_event_at(&self) -> Option<SimTime> {
+        self.schedule.first().map(|(at, _)| at)
+    }
+
+    /// Moves the clock. Nothing may be due before `at`.
+    pub fn advance_clock(&mut self, at: SimTime) {
+        debug_assert!(self.next_event_at().is_none_or(|due| due >= at), "events would be skipped");
+        self.now = self.now.max(at);
+    }
+
+    /// Runs whoever is due first.
+    pub fn step(&mut self) {
+        let Some((at, reader)) = self.schedule.first() else { return };
+        self.now = self.now.max(at);
+        match Reader::of(reader, self.controllers.len()) {
+            Reader::Controller(index) => self.run_controller(index),
+            Reader::Zone => self.run_zone(),
+            Reader::Agent(index) => self.run_agent(index),
+        }
+        self.reschedule(reader);
+    }
+
+    /// What Pods' containers are to do, since this was last asked.
+    pub fn signals(&mut self) -> Vec<(SimTime, PodSignal)> {
+        std::mem::take(&mut self.signals)
+    }
+
+    /// What has happened since this was last asked.
+    pub fn happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings)
+    }
+
+    fn log(&self) -> &[WatchEvent] {
+        self.api.events_after(0)
+    }
+
+    fn run_controller(&mut self, index: usize) {
+        let now = self.now;
+        let informed = &mut self.controllers[index];
+        let log = self.api.events_after(0);
+        while let Some(event) = informed.next(log, now) {
+            informed.reader.observe(event, now);
+        }
+        if informed.reader.next_due().is_some_and(|due| due <= now) {
+            let who = informed.reader.name();
+            for effect in informed.reader.reconcile(now) {
+                self.carry_out(index, who, effect);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, who: &str, effect: Effect) {
+        let now = self.now;
+        let result = match effect.clone() {
+            Effect::Create(object) => self.api.create(object, now).map(drop),
+            Effect::Update(object) => self.api.replace(object, now).map(drop),
+            Effect::UpdateStatus(object) => self.api.update_status(object, now).map(drop),
+            Effect::Delete(key, options) => self.api.delete(&key, &options, now).map(drop),
+            Effect::Signal(signal) => {
+                self.signals.push((now, signal));
+                return;
+            }
+        };
+        if let Err(status) = result {
+            self.controllers[index].reader.refused(&effect, &status, now);
+        }
+        self.wrote(who);
+    }
+
+    fn run_zone(&mut self) {
+        let log = self.api.events_after(0);
+        while let Some(event) = self.zone.next(log, self.now) {
+            self.zone.reader.observe(event);
+        }
+    }
+
+    fn run_agent(&mut self, index: usize) {
+        let now = self.now;
+        self.views.catch_up(self.api.events_after(0));
+        let agent = &mut self.agents[index];
+        let (before, after) = (agent.position, agent.arrived(self.api.events_after(0), now));
+        if after > before {
+            let changed = self.views.after[before..after].iter().any(|(_, changed)| *changed);
+            let (view, _) = &self.views.after[after - 1];
+            agent.reader.deliver(view.clone(), changed);
+            agent.position = after;
+        }
+        let cost = self.config.timing.sync_cost;
+        let mut cost = |kind, view: &ClusterView| cost.of(kind, view.services.len());
+        if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
+            let who = format!("{}/proxy", agent.reader.facts().name);
+            let what = narrate::sync(&report, now);
+            self.happenings.push(Happening { at: now, who, what });
+        }
+    }
+
+    /// After a write: tells what it was, and lets everybody know when they will see it.
+    fn wrote(&mut self, who: &str) {
+        let log = self.api.events_after(0);
+        for event in &log[self.told..] {
+            if let Some(what) = narrate::write(event) {
+                self.happenings.push(Happening { at: event.at, who: who.to_owned(), what });
+            }
+        }
+        if self.told < log.len() {
+            self.told = log.len();
+            self.reschedule_all();
+        }
+    }
+
+    fn reschedule_all(&mut self) {
+        for reader in 0..self.controllers.len() + 1 + self.agents.len() {
+            self.reschedule(reader);
+        }
+    }
+
+    fn reschedule(&mut self, reader: usize) {
+        let log = self.api.events_after(0);
+        let due = match Reader::of(reader, self.controllers.len()) {
+            Reader::Controller(index) => {
+                let informed = &self.controllers[index];
+                earliest(informed.next_arrival(log), informed.reader.next_due())
+            }
+            Reader::Zone => self.zone.next_arrival(log),
+            Reader::Agent(index) => {
+                let informed = &self.agents[index];
+                earliest(informed.next_arrival(log), informed.reader.next_due(self.now))
+            }
+        };
+        self.schedule.set(reader, due.map(|at| at.max(self.now)));
+    }
+}
+
+/// Whom a number of the schedule stands for.
+enum Reader {
+    Controller(usize),
+    Zone,
+    Agent(usize),
+}
+
+impl Reader {
+    const fn of(number: usize, controllers: usize) -> Self {
+        if number < controllers {
+            Self::Controller(number)
+        } else if number == controllers {
+            Self::Zone
+        } else {
+            Self::Agent(number - controllers - 1)
+        }
+    }
+}
+
+impl<T> Informed<T> {
+    /// When the next event that it has not seen arrives.
+    fn next_arrival(&self, log: &[WatchEvent]) -> Option<SimTime> {
+        log.get(self.position).map(|event| event.at + self.latency)
+    }
+
+    /// The next event, if it has arrived.
+    fn next<'a>(&mut self, log: &'a [WatchEvent], now: SimTime) -> Option<&'a WatchEvent> {
+        let event = log.get(self.position).filter(|event| event.at + self.latency <= now)?;
+        self.position += 1;
+        Some(event)
+    }
+
+    /// How many events of the log have arrived.
+    fn arrived(&self, log: &[WatchEvent], now: SimTime) -> usize {
+        let waiting = &log[self.position..];
+        self.position + waiting.partition_point(|event| event.at + self.latency <= now)
+    }
+}
+
+impl Views {
+    fn catch_up(&mut self, log: &[WatchEvent]) {
+        for event in &log[self.after.len()..] {
+            let changed = self.builder.observe(event);
+            self.after.push((self.builder.view().clone(), changed));
+        }
+    }
+}
+
+fn earliest(a: Option<SimTime>, b: Option<SimTime>) -> Option<SimTime> {
+    a.into_iter().chain(b).min()
+}
+
+fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
+    let nodes = config.nodes.iter().map(|node| {
+        (node.name.clone(), node.addresses.clone(), node.pod_cidrs.clone())
+    });
+    let kubelet = KubeletConfig { pod_start: config.timing.pod_start, nodes: nodes.collect() };
+    vec![
+        Box::new(Scheduler::new()),
+        Box::new(Kubelet::new(kubelet)),
+        Box::new(EndpointSliceController::new(config.timing.endpoint_slice_batch, config.seed)),
+        Box::new(GarbageCollector::new()),
+    ]
+}
+
+const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
+    AgentSettings { min_sync_period: config.proxy.min_sync_period }
+}
+
+fn facts_of(node: &NodeConfig, config: &ClusterConfig) -> NodeFacts {
+    let cluster_cidr = config.proxy.cluster_cidr.as_ref().unwrap_or(&config.pod_cidrs);
+    NodeFacts {
+        name: node.name.as_str().into(),
+        zone: node.zone.as_deref().map(Arc::from),
+        addresses: node.addresses.clone(),
+        local_detection: LocalDetection::ClusterCidr(cluster_cidr.clone()),
+        masquerade_all: config.proxy.masquerade_all,
+        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+    }
+}

@@ -1,0 +1,27 @@
+//! The control plane of a whole cluster on one virtual clock, and the [`World`] that scenarios drive.
+//!
+//! **What.** [`Control`] holds the API server, the controllers, the DNS records and one proxy agent per node,
+//! and runs what is due in order of time; no packets. **Why.** A simulated world (control + packet plane) and
+//! a kernel world (control + real rules) share it. Every reader of the API has a latency of its own: it holds a
+//! position in the API's log and sees an event that long after it was written.
+//! **Source of the semantics.** EP-72, PROXY-6, PROXY-65, DNS-69.
+
+mod bootstrap;
+mod config;
+mod control;
+mod narrate;
+mod rule_book;
+mod schedule;
+mod sync_cost;
+mod world;
+
+pub use config::{
+    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
+    TimingConfig,
+};
+pub use control::{Control, NodeRules};
+pub use world::{
+    Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
+    ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,
+    Source, Target, World, WriteVerb,
+};

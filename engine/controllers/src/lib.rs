@@ -1,0 +1,1 @@
+//! EndpointSlice controller and simulated kubelet as pure reconcilers

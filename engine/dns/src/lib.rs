@@ -1,0 +1,28 @@
+//! Cluster DNS: records, answers, wire format, and a Pod's resolver.
+//!
+//! **What.** [`ClusterZone`] follows the API's watch and answers questions about the cluster's names; [`serve`]
+//! puts it behind the wire format; [`ResolvConf`] and [`Lookup`] are what runs in a Pod.
+//! **Why.** Nothing here does I/O or knows sockets: bytes in, bytes out, time as an argument, so the same code
+//! answers in a simulation and in a test. **Source of the semantics.** DNS-4 … DNS-68; the DNS specification of
+//! Kubernetes, schema 1.1.0; RFC 1035; resolv.conf(5).
+//!
+//! ```
+//! use switchboard_dns::ResolvConf;
+//!
+//! let conf = ResolvConf::cluster_first("10.96.0.10".parse().unwrap(), "shop", "cluster.local");
+//! let names: Vec<String> = conf.candidates("cart.billing").collect();
+//! assert_eq!(names[0], "cart.billing.shop.svc.cluster.local."); // DNS-60
+//! assert_eq!(names[1], "cart.billing.svc.cluster.local.");
+//! ```
+
+mod lookup;
+mod message;
+mod resolv_conf;
+mod wire;
+mod zone;
+
+pub use lookup::{Lookup, LookupStep, Query, QueryResult, Resolved};
+pub use message::{Question, Rcode, Record, RecordData, RecordType, Response};
+pub use resolv_conf::ResolvConf;
+pub use wire::{WireError, parse_response, query, serve};
+pub use zone::ClusterZone;

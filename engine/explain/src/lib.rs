@@ -1,0 +1,1 @@
+//! Why a Service does not work, in words: diagnosis over a snapshot

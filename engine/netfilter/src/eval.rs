@@ -1,0 +1,419 @@
+//! A packet's way through the hooks of a node.
+//!
+//! **What.** [`eval`] walks one packet from where it enters to where it ends. **Why.** The walk reads the node's
+//! state and never changes it. **Source of the semantics.** Linux `ip_input.c`, `ip_forward.c`, `ip_output.c`
+//! and their IPv6 twins; `nf_nat_inet_fn`, `nf_nat_icmp_reply_translation`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base::SimTime;
+use ruleset::Family;
+use ruleset::xt::{ChainName, CtState, Policy, RejectWith, TableName};
+
+use crate::connection::{Tracking, track};
+use crate::entry::Entry;
+use crate::hook::Step;
+use crate::packet::Datagram;
+use crate::reply::{Refusal, is_unicast, refuse};
+use crate::tables::FamilyTables;
+use crate::tuple::Side;
+use crate::{
+    Chooser, DropReason, Effects, Evaluation, Hook, Hop, Ingress, LOOPBACK, NodeState, NodeTables,
+    Packet, RejectReason, RouteDecision, Routing, RulePlace, TableVerdict, Tracer, Tuple, Verdict,
+};
+
+/// Takes one packet through a node. Nothing changes before the effects are committed.
+///
+/// Any bytes are taken: what is no packet is dropped as malformed.
+///
+/// Deviation: what the node itself answers (errors, resets) does not pass its output and postrouting hooks.
+/// Packets to groups and to everybody are dropped.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another thing that the decision depends on, and callers have them apart"
+)]
+pub fn eval(
+    tables: &NodeTables,
+    state: &NodeState,
+    routing: &impl Routing,
+    packet: Packet,
+    ingress: Ingress<'_>,
+    now: SimTime,
+    chooser: &mut impl Chooser,
+    tracer: &mut impl Tracer,
+) -> Evaluation {
+    let datagram = match Datagram::parse(packet) {
+        Ok(datagram) => datagram,
+        Err(malformed) => {
+            let reason = DropReason::Malformed(malformed);
+            tracer.discarded(reason);
+            return Evaluation {
+                verdict: Verdict::Drop(reason),
+                effects: Effects::default(),
+            };
+        }
+    };
+    let mut flight = Flight {
+        tables: tables.family(datagram.headers.family()),
+        state,
+        routing,
+        chooser,
+        tracer,
+        now,
+        received: Received {
+            flow: datagram.flow(),
+            source: datagram.headers.source,
+            destination: datagram.headers.destination,
+            ttl: datagram.headers.ttl,
+        },
+        datagram,
+        tracking: Tracking::Unseen,
+        effects: Effects::default(),
+        mark: 0,
+        in_interface: "",
+        hop: None,
+        callers: Vec::new(),
+    };
+    let end = match ingress {
+        Ingress::Interface(name) => flight.arrive(name),
+        Ingress::Local => flight.originate(),
+    };
+    flight.conclude(end)
+}
+
+/// A packet on its way, and all that decides about it.
+pub(crate) struct Flight<'a, R, C, T> {
+    pub(crate) tables: &'a FamilyTables,
+    state: &'a NodeState,
+    routing: &'a R,
+    pub(crate) chooser: &'a mut C,
+    pub(crate) tracer: &'a mut T,
+    now: SimTime,
+    received: Received,
+    pub(crate) datagram: Datagram,
+    pub(crate) tracking: Tracking,
+    effects: Effects,
+    pub(crate) mark: u32,
+    /// Empty at hooks that have none.
+    pub(crate) in_interface: &'a str,
+    /// The way out, at hooks that have one. A flight that ends without it ends on the node itself.
+    hop: Option<Hop>,
+    /// Where jumps in the present table return to: chain and rule.
+    pub(crate) callers: Vec<(usize, usize)>,
+}
+
+/// The packet as it came, for answers to its sender.
+#[derive(Clone, Copy)]
+struct Received {
+    flow: Option<Tuple>,
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+}
+
+/// Why a flight ends before its destination.
+#[derive(Clone, Copy)]
+enum Stop {
+    Drop(DropReason),
+    Reject(RulePlace, RejectWith),
+    TtlExpired,
+}
+
+impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
+    /// The way of a packet from outside.
+    fn arrive(&mut self, interface: &'a str) -> Result<(), Stop> {
+        self.in_interface = interface;
+        self.hook(Hook::Prerouting)?;
+        self.refuse_martian()?;
+        if self.is_local(self.datagram.headers.destination) {
+            self.tracer.routed(&RouteDecision::Local);
+            return self.hook(Hook::Input);
+        }
+        self.hop = Some(self.route()?);
+        let ttl = self.datagram.headers.ttl;
+        if ttl <= 1 {
+            return Err(Stop::TtlExpired);
+        }
+        self.datagram.set_ttl(ttl - 1);
+        self.hook(Hook::Forward)?;
+        self.in_interface = "";
+        self.hook(Hook::Postrouting)
+    }
+
+    /// The way of a packet that the node made. It needs a route before its destination is translated, and is
+    /// routed again afterwards. To the node itself it goes over loopback, where conntrack knows it already.
+    fn originate(&mut self) -> Result<(), Stop> {
+        self.hop = Some(self.route()?);
+        let before = self.datagram.headers.destination;
+        self.hook(Hook::Output)?;
+        if self.datagram.headers.destination != before {
+            self.hop = Some(self.route()?);
+        }
+        self.hook(Hook::Postrouting)?;
+        if self.is_local(self.datagram.headers.destination) {
+            self.hop = None;
+            self.in_interface = LOOPBACK;
+            self.hook(Hook::Prerouting)?;
+            self.hook(Hook::Input)?;
+        }
+        Ok(())
+    }
+
+    fn conclude(mut self, end: Result<(), Stop>) -> Evaluation {
+        let verdict = match end {
+            Ok(()) => {
+                let packet = self.datagram.into_packet();
+                match self.hop {
+                    None => Verdict::Deliver(packet),
+                    Some(Hop { interface, .. }) => Verdict::Forward { packet, interface },
+                }
+            }
+            Err(Stop::Drop(reason)) => Verdict::Drop(reason),
+            Err(Stop::Reject(place, with)) => match self.answer(Refusal::Reject(with)) {
+                Some(reply) => Verdict::Reject {
+                    reply,
+                    reason: RejectReason::Rule { place, with },
+                },
+                None => Verdict::Drop(DropReason::RejectedSilently(place)),
+            },
+            Err(Stop::TtlExpired) => match self.answer(Refusal::TtlExpired) {
+                Some(reply) => Verdict::Reject {
+                    reply,
+                    reason: RejectReason::TtlExpired,
+                },
+                None => Verdict::Drop(DropReason::TtlExpired),
+            },
+        };
+        Evaluation {
+            verdict,
+            effects: self.effects,
+        }
+    }
+
+    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.routing.is_local(address)
+    }
+
+    pub(crate) fn out_interface(&self) -> &str {
+        self.hop.as_ref().map_or("", |hop| &hop.interface)
+    }
+
+    /// What Linux calls martian, and what it does not forward: `ip_route_input_slow`, `ipv6_rcv`.
+    fn refuse_martian(&mut self) -> Result<(), Stop> {
+        let (source, destination) = (
+            self.datagram.headers.source,
+            self.datagram.headers.destination,
+        );
+        let possible_source =
+            is_unicast(source) && !source.is_unspecified() && !self.is_local(source);
+        let possible_destination =
+            is_unicast(destination) && !destination.is_unspecified() && !destination.is_loopback();
+        if possible_source && possible_destination {
+            Ok(())
+        } else {
+            Err(self.discard(DropReason::Martian))
+        }
+    }
+
+    /// The way to the destination as it is now.
+    ///
+    /// Deviation: Linux answers with "network unreachable" when there is no route. Nodes have a default route,
+    /// so no route stands for a neighbour that does not answer, and the packet is lost silently (DBG-71).
+    fn route(&mut self) -> Result<Hop, Stop> {
+        let destination = self.datagram.headers.destination;
+        if self.is_local(destination) {
+            self.tracer.routed(&RouteDecision::Local);
+            return Ok(Hop {
+                interface: Arc::from(LOOPBACK),
+                source_address: destination,
+            });
+        }
+        match self.routing.route(destination) {
+            Some(hop) => {
+                let decision = RouteDecision::Out(Arc::clone(&hop.interface));
+                self.tracer.routed(&decision);
+                Ok(hop)
+            }
+            None => {
+                self.tracer.routed(&RouteDecision::Unreachable);
+                Err(Stop::Drop(DropReason::NoRoute))
+            }
+        }
+    }
+
+    fn hook(&mut self, hook: Hook) -> Result<(), Stop> {
+        self.tracer.hook(hook);
+        for step in hook.steps() {
+            match step {
+                Step::Table(table) => {
+                    let (verdict, place) = self.consult(*table, hook);
+                    self.obey(*table, hook, verdict, place)?;
+                }
+                Step::Conntrack => self.look_up(),
+                Step::Nat(side) => self.translate(hook, *side)?,
+                Step::Confirm => self.confirm(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the connection, once: a packet on loopback comes by twice.
+    fn look_up(&mut self) {
+        if !matches!(self.tracking, Tracking::Unseen) {
+            return;
+        }
+        (self.tracking, self.effects) = track(&self.datagram, self.state, self.now);
+        let original = match &self.tracking {
+            Tracking::Connection(connection) => Some(&connection.original),
+            Tracking::Unseen | Tracking::Invalid | Tracking::Untracked => None,
+        };
+        self.tracer.tracked(self.tracking.state(), original);
+    }
+
+    /// A new connection is entered once its packet has passed all rules.
+    fn confirm(&mut self) {
+        if let Tracking::Connection(connection) = &self.tracking
+            && let Some(fresh) = &connection.fresh
+        {
+            let entry = Entry::new(connection.original, connection.reply, fresh.progress);
+            self.effects.created = Some(entry);
+        }
+    }
+
+    /// The end of a table, unless it accepts.
+    fn obey(
+        &self,
+        table: TableName,
+        hook: Hook,
+        verdict: TableVerdict,
+        place: Option<RulePlace>,
+    ) -> Result<(), Stop> {
+        match (verdict, place) {
+            (TableVerdict::Drop, Some(place)) => Err(Stop::Drop(DropReason::Rule(place))),
+            (TableVerdict::Reject(with), Some(place)) => Err(Stop::Reject(place, with)),
+            (TableVerdict::Policy(Policy::Drop), _) => Err(Stop::Drop(DropReason::Policy {
+                table,
+                chain: ChainName::literal(hook.chain_name()),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Decides the translation of one side, if that is still open, and applies it.
+    fn translate(&mut self, hook: Hook, side: Side) -> Result<(), Stop> {
+        let Tracking::Connection(connection) = &self.tracking else {
+            return Ok(());
+        };
+        if connection.state == CtState::Related {
+            self.translate_error(side);
+            return Ok(());
+        }
+        if connection.is_open(side) {
+            self.decide(hook, side)?;
+        }
+        let Tracking::Connection(connection) = &self.tracking else {
+            return Ok(());
+        };
+        let (address, port) = connection.translated().side(side);
+        let before = self.datagram.flow();
+        self.datagram.rewrite(side, address, port);
+        self.report(before);
+        Ok(())
+    }
+
+    /// Asks the `nat` table about one side of a new connection. Only its first packet comes here (PROXY-72).
+    fn decide(&mut self, hook: Hook, side: Side) -> Result<(), Stop> {
+        let (verdict, place) = self.consult(TableName::Nat, hook);
+        self.obey(TableName::Nat, hook, verdict, place)?;
+        let masquerade = match verdict {
+            TableVerdict::Masquerade { random_fully } => {
+                let family = self.datagram.headers.family();
+                let address = self.hop.as_ref().map(|hop| hop.source_address);
+                let Some(address) = address.filter(|address| Family::of(*address) == family) else {
+                    return Err(self.discard(DropReason::NoSourceAddress));
+                };
+                Some((address, random_fully))
+            }
+            _ => None,
+        };
+        let (state, now, removed) = (self.state, self.now, self.effects.removed);
+        let Tracking::Connection(connection) = &mut self.tracking else {
+            return Ok(());
+        };
+        connection.close(side);
+        match (side, verdict) {
+            (Side::Destination, TableVerdict::Dnat(to)) => connection.redirect(to),
+            (Side::Destination, _) => {}
+            (Side::Source, _) => {
+                let taken = |reply: &Tuple| {
+                    let found = state.lookup(reply, now);
+                    found.is_some_and(|(id, ..)| Some(id) != removed)
+                };
+                let (address, random_port) = masquerade.unzip();
+                let random_port = random_port.unwrap_or(false);
+                let chosen = connection.choose_source(address, random_port, taken, self.chooser);
+                chosen.map_err(|reason| self.discard(reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Translates an ICMP error like the packets that go its way, and the packet it quotes like those that come
+    /// against it, so that the receiver recognises its own packet.
+    fn translate_error(&mut self, side: Side) {
+        let Tracking::Connection(connection) = &self.tracking else {
+            return;
+        };
+        let (here, there) = (
+            connection.tuple(connection.direction),
+            connection.translated(),
+        );
+        if here.side(side) == there.side(side) {
+            return;
+        }
+        let (address, _) = there.side(side);
+        let (quoted_address, quoted_port) = there.inverse().side(side.other());
+        let before = self.datagram.flow();
+        self.datagram
+            .rewrite_error(side, address, quoted_address, quoted_port);
+        self.report(before);
+    }
+
+    fn report(&mut self, before: Option<Tuple>) {
+        if let (Some(before), Some(after)) = (before, self.datagram.flow())
+            && before != after
+        {
+            self.tracer.translated(&before, &after);
+        }
+    }
+
+    fn discard(&mut self, reason: DropReason) -> Stop {
+        self.tracer.discarded(reason);
+        Stop::Drop(reason)
+    }
+
+    /// Builds an answer to the packet as it was received: its sender does not know of translations made here.
+    /// Whoever the sender meant to reach speaks, if that was translated or is this node; else this node does.
+    fn answer(&mut self, refusal: Refusal) -> Option<Packet> {
+        let received = self.received;
+        let translated = self.datagram.headers.destination != received.destination;
+        let source = if translated || self.is_local(received.destination) {
+            Some(received.destination)
+        } else if self.is_local(received.source) {
+            Some(received.source)
+        } else {
+            let way_back = self.routing.route(received.source);
+            way_back.map(|hop| hop.source_address)
+        };
+        let mut datagram = self.datagram.clone();
+        if let Some(flow) = received.flow {
+            for side in [Side::Source, Side::Destination] {
+                let (address, port) = flow.side(side);
+                datagram.rewrite(side, address, port);
+            }
+        }
+        datagram.set_ttl(received.ttl);
+        refuse(&datagram, source, refusal)
+    }
+}

@@ -1,0 +1,120 @@
+//! What became of a packet, and why.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ruleset::xt::{ChainName, RejectWith, TableName};
+
+use crate::{Effects, Malformed, Packet, RulePlace};
+
+/// The result of one evaluation.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// What becomes of the packet.
+    pub verdict: Verdict,
+    /// What it changes in the node's state, once committed.
+    pub effects: Effects,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes up to a process on the node.
+    Deliver(Packet),
+    /// It leaves through an interface.
+    Forward {
+        /// As it leaves: translated, TTL decremented unless the node itself sent it.
+        packet: Packet,
+        /// The interface.
+        interface: Arc<str>,
+    },
+    /// It is gone, and nobody is told.
+    Drop(DropReason),
+    /// It is gone, and its sender is told.
+    Reject {
+        /// The answer, addressed to the sender and quoting the packet as this node received it. It is complete:
+        /// send it towards its destination without another evaluation on this node.
+        reply: Packet,
+        /// Why.
+        reason: RejectReason,
+    },
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// A rule said so.
+    Rule(RulePlace),
+    /// No rule accepted it and the chain's policy is to drop.
+    Policy {
+        /// The table.
+        table: TableName,
+        /// The built-in chain.
+        chain: ChainName,
+    },
+    /// A rule rejected it, but no answer may be sent: it is an ICMP error itself, a TCP reset, went to a group,
+    /// or there is no way back.
+    RejectedSilently(RulePlace),
+    /// There is no route to its destination.
+    NoRoute,
+    /// Its TTL ran out and no answer may be sent.
+    TtlExpired,
+    /// Its addresses cannot occur where it arrived.
+    Martian,
+    /// It is no packet that the node understands.
+    Malformed(Malformed),
+    /// No source port is left for its connection.
+    PortsExhausted,
+    /// It should be masqueraded, but the outgoing interface has no address of its family.
+    NoSourceAddress,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(place) => write!(f, "dropped by {place}"),
+            Self::Policy { table, chain } => write!(f, "dropped by the policy of {table}/{chain}"),
+            Self::RejectedSilently(place) => write!(f, "rejected by {place}, without an answer"),
+            Self::NoRoute => f.write_str("no route to the destination"),
+            Self::TtlExpired => f.write_str("time to live exceeded"),
+            Self::Martian => f.write_str("impossible address (martian)"),
+            Self::Malformed(malformed) => write!(f, "malformed: {malformed}"),
+            Self::PortsExhausted => f.write_str("no free source port for the translation"),
+            Self::NoSourceAddress => {
+                f.write_str("outgoing interface has no address to masquerade with")
+            }
+        }
+    }
+}
+
+/// Why a packet was refused with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// A rule said so.
+    Rule {
+        /// The rule.
+        place: RulePlace,
+        /// How it answers.
+        with: RejectWith,
+    },
+    /// Its TTL ran out: the answer is an ICMP time exceeded.
+    TtlExpired,
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule { place, with } => {
+                let answer = match with {
+                    RejectWith::PortUnreachable => "port unreachable",
+                    RejectWith::HostUnreachable => "host unreachable",
+                    RejectWith::NetUnreachable => "network unreachable",
+                    RejectWith::AdminProhibited => "administratively prohibited",
+                    RejectWith::TcpReset => "TCP reset",
+                };
+                write!(f, "rejected by {place} ({answer})")
+            }
+            Self::TtlExpired => f.write_str("time to live exceeded"),
+        }
+    }
+}

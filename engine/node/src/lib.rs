@@ -1,0 +1,1 @@
+//! The real-node backend: programs compiled tables into a Linux kernel

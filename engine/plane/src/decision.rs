@@ -1,0 +1,48 @@
+//! What a node decided about a flow, and by which rules.
+
+use std::sync::Arc;
+
+use netfilter::{RulePlace, TracedRule, Tracer, Tuple, Verdict};
+use ruleset::xt::{CtState, XtChain};
+
+use crate::DecisionAction;
+
+/// Collects the rules that matched and say whom they serve, and whether the packet begins a flow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DecisionTracer {
+    pub(crate) is_new: bool,
+    pub(crate) rules: Vec<TracedRule>,
+}
+
+impl Tracer for DecisionTracer {
+    fn rule(&mut self, place: RulePlace, chain: &Arc<XtChain>, matched: bool) {
+        let serves = |rule: &TracedRule| rule.rule().origin.is_some();
+        if matched {
+            let rule = TracedRule::new(place, Arc::clone(chain));
+            self.rules.extend(rule.filter(serves));
+        }
+    }
+
+    fn tracked(&mut self, state: CtState, _original: Option<&Tuple>) {
+        self.is_new |= state == CtState::New;
+    }
+}
+
+/// What a verdict means for a flow that came as `arrived`, and the flow as it leaves.
+pub(crate) fn judge(
+    arrived: Option<Tuple>,
+    verdict: &Verdict,
+) -> (DecisionAction, Option<Tuple>) {
+    let packet = match verdict {
+        Verdict::Deliver(packet) | Verdict::Forward { packet, .. } => packet,
+        Verdict::Drop(reason) => return (DecisionAction::Dropped(*reason), None),
+        Verdict::Reject { reason, .. } => return (DecisionAction::Rejected(*reason), None),
+    };
+    let leaving = packet.tuple();
+    let ends = |tuple: Option<Tuple>| tuple.map(|tuple| tuple.destination_socket());
+    let action = match ends(leaving) {
+        Some(to) if ends(arrived) != Some(to) => DecisionAction::Translated { to },
+        _ => DecisionAction::Untouched,
+    };
+    (action, leaving)
+}

@@ -1,0 +1,161 @@
+//! What applications notice, what nodes decided, and what was lost.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use base::SimTime;
+use netfilter::{DropReason, RejectReason, TracedRule, Tuple};
+
+use crate::{HostId, NodeId, SocketId};
+
+/// Something that happened while the plane ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaneEvent {
+    /// A client's TCP connection stands.
+    Connected {
+        /// The client's socket.
+        socket: SocketId,
+    },
+    /// A listening host has a new TCP connection.
+    Accepted {
+        /// The server's socket for this connection.
+        socket: SocketId,
+        /// The listening host.
+        host: HostId,
+        /// The address that the connection was made to, as this host sees it.
+        local: SocketAddr,
+        /// Where it comes from, as this host sees it.
+        peer: SocketAddr,
+    },
+    /// Bytes arrived.
+    Data {
+        /// The receiving socket.
+        socket: SocketId,
+        /// All that was there: any piece of a TCP stream, one whole UDP datagram.
+        bytes: Vec<u8>,
+        /// The sender of a UDP datagram; `None` for TCP.
+        from: Option<SocketAddr>,
+    },
+    /// The peer will send nothing more.
+    PeerClosed {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// A TCP connection is over, its socket gone.
+    Closed {
+        /// The socket that was.
+        socket: SocketId,
+    },
+    /// An error. A TCP socket is gone with it; a UDP socket goes on.
+    Failed {
+        /// The socket.
+        socket: SocketId,
+        /// What a Linux program would see.
+        error: SocketError,
+    },
+    /// A node decided about the first packet of a flow.
+    Decision {
+        /// When.
+        at: SimTime,
+        /// Where.
+        node: NodeId,
+        /// The flow as it came to this node.
+        tuple: Tuple,
+        /// What became of it.
+        action: DecisionAction,
+        /// The rules that matched and say whom they serve, in order.
+        rules: Vec<TracedRule>,
+    },
+    /// A packet vanished without anybody being told.
+    Lost {
+        /// When.
+        at: SimTime,
+        /// Where.
+        place: Place,
+        /// Its flow; `None` for what belongs to none.
+        tuple: Option<Tuple>,
+        /// Why.
+        reason: LostReason,
+    },
+}
+
+/// What a socket's owner is told when it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SocketError {
+    /// `ECONNREFUSED`: a reset, or ICMP port unreachable, in answer to a connection attempt.
+    Refused,
+    /// `EHOSTUNREACH`, `ENETUNREACH`, `EACCES`: an ICMP error, or no way to the address from here.
+    Unreachable,
+    /// `ECONNRESET`: a reset on a connection that stood.
+    Reset,
+    /// `ETIMEDOUT`: the kernel gave up. An application's own timeout is the application's affair.
+    TimedOut,
+    /// `EADDRNOTAVAIL`: no local port is free.
+    PortsExhausted,
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Refused => "connection refused",
+            Self::Unreachable => "host unreachable",
+            Self::Reset => "connection reset by peer",
+            Self::TimedOut => "connection timed out",
+            Self::PortsExhausted => "cannot assign requested address",
+        })
+    }
+}
+
+/// What a node did with the first packet of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionAction {
+    /// It goes to another destination.
+    Translated {
+        /// The new destination; port 0 for protocols without ports.
+        to: SocketAddr,
+    },
+    /// Its sender was told that it is unwanted.
+    Rejected(RejectReason),
+    /// It was dropped.
+    Dropped(DropReason),
+    /// It goes where it was sent.
+    Untouched,
+}
+
+/// Where a packet was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On its way to or from a host.
+    Host(HostId),
+    /// On a node.
+    Node(NodeId),
+    /// Beyond every default route.
+    World,
+}
+
+/// Why a packet was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostReason {
+    /// A node dropped it.
+    Dropped(DropReason),
+    /// It took the default route, and nobody out there has this address (PROXY-16, DBG-52).
+    NobodyThere,
+    /// The node serves the address's range, but no Pod there has the address (any more; DBG-71).
+    NoSuchPod,
+    /// The host was removed while the packet was on its way.
+    HostGone,
+    /// The network has no path.
+    NoPath,
+}
+
+impl fmt::Display for LostReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped(reason) => reason.fmt(f),
+            Self::NobodyThere => f.pad("left by the default route; nobody there has the address"),
+            Self::NoSuchPod => f.pad("no Pod on the node has the address"),
+            Self::HostGone => f.pad("the host is gone"),
+            Self::NoPath => f.pad("no path through the network"),
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! One TCP connection on a host: a smoltcp socket and what Linux adds to it.
+//!
+//! **What.** [`Connection`] feeds packets and timers to its socket and reports what an application would
+//! notice. **Why** a socket set for each connection: smoltcp asks every socket of a set whose packet it is; the
+//! stack knows from the flow, so a packet costs the same however many connections a host has.
+//! **Source of the semantics.** RFC 9293; the limits are Linux's (`net.ipv4.tcp_*`, ip-sysctl.rst).
+//!
+//! Deviation: a connection in TIME-WAIT is gone at once instead of after 60 s, so its ports are free again. On
+//! links that lose the last ACK its peer gets a reset when it repeats its FIN; it reports a normal end.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use base::SimTime;
+use smoltcp::iface::{Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::socket::tcp::{ConnectError, Socket, SocketBuffer, State};
+
+use super::wire::{Wire, instant, sim_time};
+use crate::segment::Flow;
+use crate::{PlaneEvent, SocketError, SocketId};
+
+/// What smoltcp buffers in each direction, in bytes. It is also the window that peers see.
+const BUFFER_LEN: usize = 4096;
+/// `tcp_syn_retries` = 6: retries after 1, 3, 7, 15, 31 and 63 s, then as long again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
+/// `tcp_synack_retries` = 5.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(63);
+/// `tcp_retries2` = 15: "a hypothetical timeout of 924.6 seconds".
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(924_600);
+/// `tcp_fin_timeout`.
+const FIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait when smoltcp wants to be polled again without having got anything done.
+const STUCK_RETRY: Duration = Duration::from_millis(1);
+
+/// Who began it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Client,
+    Server,
+}
+
+/// What made a connection run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A packet of the peer's.
+    Arrival {
+        /// From the IP header on.
+        packet: Vec<u8>,
+        /// Whether it is a reset.
+        reset: bool,
+    },
+    /// A timer, or the application.
+    Timer,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) events: Vec<PlaneEvent>,
+    /// The connection is over and its socket gone.
+    pub(super) finished: bool,
+}
+
+/// A connection, from its SYN until both sides are done.
+pub(super) struct Connection {
+    id: SocketId,
+    flow: Flow,
+    role: Role,
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    /// What the application has sent and smoltcp has no room for yet.
+    unsent: VecDeque<u8>,
+    /// The application knows that the connection stands.
+    announced: bool,
+    /// The application knows that the peer has sent everything.
+    peer_closed: bool,
+    /// The application is done: send the rest, then a FIN.
+    closing: bool,
+    aborted: bool,
+    /// Since when the peer owes a sign of life.
+    waiting_since: SimTime,
+}
+
+impl Connection {
+    /// A connection that sends its SYN when it next runs.
+    pub(super) fn connect(
+        id: SocketId,
+        flow: Flow,
+        now: SimTime,
+        interface: &mut Interface,
+    ) -> Result<Self, ConnectError> {
+        let mut socket = new_socket();
+        socket.connect(interface.context(), flow.remote, flow.local)?;
+        Ok(Self::new(id, flow, Role::Client, socket, now))
+    }
+
+    /// The server's side; its SYN is the packet it runs with first. `None` when the address cannot listen.
+    pub(super) fn accept(id: SocketId, flow: Flow, now: SimTime) -> Option<Self> {
+        let mut socket = new_socket();
+        socket.listen(flow.local).ok()?;
+        Some(Self::new(id, flow, Role::Server, socket, now))
+    }
+
+    fn new(
+        id: SocketId,
+        flow: Flow,
+        role: Role,
+        socket: Socket<'static>,
+        now: SimTime,
+    ) -> Self {
+        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = set.add(socket);
+        Self {
+            id,
+            flow,
+            role,
+            set,
+            handle,
+            unsent: VecDeque::new(),
+            announced: false,
+            peer_closed: false,
+            closing: false,
+            aborted: false,
+            waiting_since: now,
+        }
+    }
+
+    pub(super) const fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Whether the application may send: not after it closed.
+    pub(super) const fn may_send(&self) -> bool {
+        !self.closing && !self.aborted
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        self.role == Role::Client
+    }
+
+    /// Queues what the application sends; it goes when the connection next runs.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.unsent.extend(bytes);
+    }
+
+    /// Ends the connection after what is queued has been sent.
+    pub(super) const fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Ends it with a reset.
+    pub(super) const fn abort(&mut self) {
+        self.aborted = true;
+    }
+
+    /// What an ICMP error ends: a connection that does not stand yet. For an established one such errors are
+    /// soft and Linux does not report them (`tcp_v4_err`).
+    pub(super) fn fails_on_icmp(&self) -> bool {
+        matches!(self.state(), State::SynSent | State::SynReceived)
+    }
+
+    /// Runs the connection until nothing more can happen at `now`.
+    pub(super) fn run(
+        &mut self,
+        now: SimTime,
+        cause: Cause,
+        interface: &mut Interface,
+        wire: &mut Wire,
+    ) -> Progress {
+        let mut events = Vec::new();
+        let reset = matches!(cause, Cause::Arrival { reset: true, .. });
+        if let Cause::Arrival { packet, .. } = cause {
+            wire.incoming = Some(packet);
+            self.waiting_since = now;
+        } else if self.deadline().is_some_and(|deadline| deadline <= now) {
+            return self.finish(events, Some(SocketError::TimedOut));
+        }
+        if self.ends_unheard() {
+            return self.finish(events, None);
+        }
+        self.apply_abort();
+        loop {
+            interface.poll(instant(now), wire, &mut self.set);
+            self.report_opening(&mut events);
+            let received = self.receive(&mut events);
+            let sent = self.refill(now);
+            if !received && !sent {
+                break;
+            }
+        }
+        self.report_peer_close(&mut events);
+        match self.state() {
+            State::TimeWait => self.finish(events, None),
+            State::Closed | State::Listen => {
+                let error = (reset && !self.aborted && !self.is_ending()).then_some(
+                    if self.announced { SocketError::Reset } else { SocketError::Refused },
+                );
+                self.finish(events, error)
+            }
+            _ => Progress {
+                events,
+                finished: false,
+            },
+        }
+    }
+
+    /// When it wants to run next without a packet: strictly after `now`.
+    pub(super) fn next_run(&self, now: SimTime, interface: &mut Interface) -> Option<SimTime> {
+        let timer = interface.poll_at(instant(now), &self.set).map(|at| {
+            let at = sim_time(at);
+            if at > now { at } else { now + STUCK_RETRY }
+        });
+        match (timer, self.deadline()) {
+            (Some(timer), Some(deadline)) => Some(timer.min(deadline)),
+            (timer, deadline) => timer.or(deadline),
+        }
+    }
+
+    fn state(&self) -> State {
+        self.socket().state()
+    }
+
+    fn socket(&self) -> &Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    /// Whether this side has closed and only the rest of the handshake is missing.
+    fn is_ending(&self) -> bool {
+        self.closing && self.unsent.is_empty()
+    }
+
+    /// A connection that is given up before the peer has answered leaves nothing to say on the wire.
+    fn ends_unheard(&self) -> bool {
+        (self.closing || self.aborted) && self.state() == State::SynSent
+    }
+
+    fn apply_abort(&mut self) {
+        if self.aborted {
+            self.unsent.clear();
+            self.socket_mut().abort();
+        }
+    }
+
+    fn report_opening(&mut self, events: &mut Vec<PlaneEvent>) {
+        let open = !matches!(
+            self.state(),
+            State::Closed | State::Listen | State::SynSent | State::SynReceived
+        );
+        if !open || self.announced {
+            return;
+        }
+        self.announced = true;
+        events.push(match self.role {
+            Role::Client => PlaneEvent::Connected { socket: self.id },
+            Role::Server => PlaneEvent::Accepted {
+                socket: self.id,
+                host: self.id.host,
+                local: self.flow.local,
+                peer: self.flow.remote,
+            },
+        });
+    }
+
+    /// Hands over what has arrived; after an abort nobody listens any more.
+    fn receive(&mut self, events: &mut Vec<PlaneEvent>) -> bool {
+        let socket: &mut Socket<'static> = self.set.get_mut(self.handle);
+        let mut bytes = Vec::new();
+        while socket.can_recv() {
+            let taken = socket.recv(|chunk| {
+                bytes.extend_from_slice(chunk);
+                (chunk.len(), chunk.len())
+            });
+            if taken.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+        let received = !bytes.is_empty();
+        if received && !self.aborted {
+            events.push(PlaneEvent::Data {
+                socket: self.id,
+                bytes,
+                from: None,
+            });
+        }
+        received
+    }
+
+    /// Gives smoltcp what it has room for, and the FIN when nothing is left.
+    fn refill(&mut self, now: SimTime) -> bool {
+        if self.aborted {
+            return false;
+        }
+        let socket: &mut Socket<'static> = self.set.get_mut(self.handle);
+        let mut moved = false;
+        while socket.can_send() && !self.unsent.is_empty() {
+            if socket.send_queue() == 0 {
+                self.waiting_since = now;
+            }
+            let (head, _) = self.unsent.as_slices();
+            let taken = socket.send_slice(head).unwrap_or(0);
+            if taken == 0 {
+                break;
+            }
+            self.unsent.drain(..taken);
+            moved = true;
+        }
+        let established = matches!(
+            socket.state(),
+            State::SynReceived | State::Established | State::CloseWait
+        );
+        if self.closing && self.unsent.is_empty() && established {
+            socket.close();
+            self.waiting_since = now;
+            moved = true;
+        }
+        moved
+    }
+
+    fn report_peer_close(&mut self, events: &mut Vec<PlaneEvent>) {
+        let closed = matches!(
+            self.state(),
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+        );
+        if closed && !self.peer_closed && !self.aborted {
+            self.peer_closed = true;
+            events.push(PlaneEvent::PeerClosed { socket: self.id });
+        }
+    }
+
+    /// When Linux would give up waiting.
+    fn deadline(&self) -> Option<SimTime> {
+        let owed = match self.state() {
+            State::SynSent => CONNECT_TIMEOUT,
+            State::SynReceived => ACCEPT_TIMEOUT,
+            State::FinWait2 => FIN_TIMEOUT,
+            State::FinWait1 | State::Closing | State::LastAck => SILENCE_TIMEOUT,
+            _ if self.socket().send_queue() > 0 => SILENCE_TIMEOUT,
+            _ => return None,
+        };
+        Some(self.waiting_since + owed)
+    }
+
+    /// The last event. An application hears nothing of a connection that it was never told about, and no
+    /// failure of one that it had closed.
+    fn finish(&self, mut events: Vec<PlaneEvent>, error: Option<SocketError>) -> Progress {
+        let socket = self.id;
+        let known = self.announced || self.role == Role::Client;
+        if known {
+            events.push(match error {
+                Some(error) if !self.is_ending() => PlaneEvent::Failed { socket, error },
+                _ => PlaneEvent::Closed { socket },
+            });
+        }
+        Progress {
+            events,
+            finished: true,
+        }
+    }
+}
+
+/// No delayed ACKs and no waiting for full segments: in a simulation both only blur latencies.
+fn new_socket() -> Socket<'static> {
+    let buffer = || SocketBuffer::new(vec![0; BUFFER_LEN]);
+    let mut socket = Socket::new(buffer(), buffer());
+    socket.set_ack_delay(None);
+    socket.set_nagle_enabled(false);
+    socket
+}

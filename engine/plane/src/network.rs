@@ -1,0 +1,426 @@
+//! Who is attached where, and which way packets go between hosts and nodes.
+//!
+//! **What.** Nodes, hosts, the addresses they hold and the routes they know. **Why.** Everything here answers
+//! questions and changes only when somebody is added or removed, so that a running packet and a trace that must
+//! not change anything ask the same code. **Source of the semantics.** The Kubernetes network model: every node
+//! reaches every Pod range through the node that has it; ClusterIPs are on no interface and in no route
+//! (PROXY-16, DBG-52). Pods hang on their node by a veth pair with a host route each, as the ptp CNI plugin
+//! does it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use netfilter::{Hop, Ingress, Packet, Routing, Verdict};
+
+use crate::prefix::PrefixMap;
+use crate::segment::Datagram;
+use crate::topology::{Topology, Vertex};
+use crate::{HostId, HostSpec, LostReason, NodeId, NodeSpec, OutsideSpec, Place, PlaneConfig};
+
+/// The interface that leads from a node to everything but its Pods, and from a host to its node.
+pub(crate) const UPLINK: &str = "eth0";
+
+/// Where a packet enters a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Interface(Arc<str>),
+    /// A process on the node sent it.
+    Local,
+}
+
+impl Door {
+    pub(crate) fn ingress(&self) -> Ingress<'_> {
+        match self {
+            Self::Interface(name) => Ingress::Interface(name),
+            Self::Local => Ingress::Local,
+        }
+    }
+}
+
+/// Where a packet goes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Node { node: NodeId, door: Door },
+    Host(HostId),
+    Lost { place: Place, reason: LostReason },
+}
+
+/// A step of a packet's way, and how long it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transit {
+    pub(crate) next: Next,
+    pub(crate) delay: Duration,
+}
+
+/// Where a host is attached.
+#[derive(Debug)]
+pub(crate) enum Attachment {
+    /// By this interface of the node's.
+    Pod { node: NodeId, interface: Arc<str> },
+    /// It is the node itself.
+    Node(NodeId),
+    Outside {
+        at: Vertex,
+        routes: PrefixMap<NodeId>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) name: Arc<str>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) attachment: Attachment,
+}
+
+impl Host {
+    /// Whether an address is the host's own.
+    fn holds(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.addresses.contains(&address)
+    }
+
+    /// Whether both ends of a packet are on this host.
+    pub(crate) fn talks_to_itself(&self, packet: &[u8]) -> bool {
+        Datagram::parse(packet)
+            .is_some_and(|ends| self.holds(ends.source) && self.holds(ends.destination))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) host: HostId,
+    at: Vertex,
+}
+
+/// Who holds an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Node(NodeId),
+    /// A Pod or an outside host.
+    Host(HostId),
+}
+
+/// Nodes, hosts and routes.
+#[derive(Debug)]
+pub(crate) struct Network {
+    topology: Topology,
+    nodes: Vec<Node>,
+    /// By id; `None` for those removed.
+    hosts: Vec<Option<Host>>,
+    /// The last to claim an address has it, as on a real link where nobody checks.
+    holders: BTreeMap<IpAddr, Holder>,
+    pod_ranges: PrefixMap<NodeId>,
+    node_names: BTreeMap<Arc<str>, NodeId>,
+    host_names: BTreeMap<Arc<str>, HostId>,
+    uplink: Arc<str>,
+}
+
+impl Network {
+    pub(crate) fn new(config: &PlaneConfig) -> Self {
+        Self {
+            topology: Topology::new(config),
+            nodes: Vec::new(),
+            hosts: Vec::new(),
+            holders: BTreeMap::new(),
+            pod_ranges: PrefixMap::new(),
+            node_names: BTreeMap::new(),
+            host_names: BTreeMap::new(),
+            uplink: Arc::from(UPLINK),
+        }
+    }
+
+    pub(crate) fn add_node(&mut self, spec: NodeSpec) -> NodeId {
+        let id = NodeId(count(self.nodes.len()));
+        let name: Arc<str> = Arc::from(spec.name);
+        let host = self.add_host(Host {
+            name: Arc::clone(&name),
+            addresses: spec.addresses.clone(),
+            attachment: Attachment::Node(id),
+        });
+        self.nodes.push(Node {
+            name: Arc::clone(&name),
+            addresses: spec.addresses.clone(),
+            host,
+            at: self.topology.add_node(&spec.zone),
+        });
+        self.node_names.insert(name, id);
+        for address in spec.addresses {
+            self.holders.insert(address, Holder::Node(id));
+        }
+        for range in spec.pod_cidrs {
+            self.pod_ranges.insert(range, id);
+        }
+        id
+    }
+
+    pub(crate) fn add_pod(&mut self, spec: HostSpec) -> HostId {
+        let interface = format!("veth{:x}", self.hosts.len());
+        let attachment = Attachment::Pod {
+            node: spec.node,
+            interface: Arc::from(interface),
+        };
+        self.add_named_host(spec.name, spec.addresses, attachment)
+    }
+
+    pub(crate) fn add_outside(&mut self, spec: OutsideSpec) -> HostId {
+        let attachment = Attachment::Outside {
+            at: self.topology.add_outside(),
+            routes: spec.routes.into_iter().collect(),
+        };
+        self.add_named_host(spec.name, spec.addresses, attachment)
+    }
+
+    fn add_named_host(
+        &mut self,
+        name: String,
+        addresses: Vec<IpAddr>,
+        attachment: Attachment,
+    ) -> HostId {
+        let name: Arc<str> = Arc::from(name);
+        let id = self.add_host(Host {
+            name: Arc::clone(&name),
+            addresses: addresses.clone(),
+            attachment,
+        });
+        self.host_names.insert(name, id);
+        for address in addresses {
+            self.holders.insert(address, Holder::Host(id));
+        }
+        id
+    }
+
+    fn add_host(&mut self, host: Host) -> HostId {
+        let id = HostId(count(self.hosts.len()));
+        self.hosts.push(Some(host));
+        id
+    }
+
+    /// Takes a Pod or an outside host away. Nodes stay.
+    pub(crate) fn remove_host(&mut self, id: HostId) {
+        let removable = self
+            .host(id)
+            .is_some_and(|host| !matches!(host.attachment, Attachment::Node(_)));
+        if !removable {
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(id.index()).and_then(Option::take) else {
+            return;
+        };
+        if self.host_names.get(&host.name) == Some(&id) {
+            self.host_names.remove(&host.name);
+        }
+        for address in &host.addresses {
+            if self.holders.get(address) == Some(&Holder::Host(id)) {
+                self.holders.remove(address);
+            }
+        }
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    pub(crate) fn host(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(id.index())?.as_ref()
+    }
+
+    pub(crate) fn node_by_name(&self, name: &str) -> Option<NodeId> {
+        self.node_names.get(name).copied()
+    }
+
+    pub(crate) fn host_by_name(&self, name: &str) -> Option<HostId> {
+        self.host_names.get(name).copied()
+    }
+
+    /// The way of a packet that a host sends.
+    pub(crate) fn leaving_host(&self, id: HostId, packet: &[u8]) -> Transit {
+        let place = Place::Host(id);
+        let Some(destination) = destination(packet) else {
+            return lost(place, LostReason::NoPath);
+        };
+        let Some(host) = self.host(id) else {
+            return lost(place, LostReason::HostGone);
+        };
+        match &host.attachment {
+            Attachment::Node(node) => self.through_access(Next::Node {
+                node: *node,
+                door: Door::Local,
+            }),
+            _ if host.holds(destination) => Transit {
+                next: Next::Host(id),
+                delay: Duration::ZERO,
+            },
+            Attachment::Pod { node, interface } => self.through_access(Next::Node {
+                node: *node,
+                door: Door::Interface(Arc::clone(interface)),
+            }),
+            Attachment::Outside { at, routes } => match routes.lookup(destination) {
+                Some(node) => self.towards_node(*at, place, node),
+                None => self.over_uplink(*at, place, destination),
+            },
+        }
+    }
+
+    /// The way of a packet after a node has decided about it, with the interface through which it leaves
+    /// (none towards a process). `None` when it is dropped.
+    pub(crate) fn after(
+        &self,
+        node: NodeId,
+        verdict: Verdict,
+    ) -> Option<(Transit, Option<Arc<str>>, Packet)> {
+        let (packet, interface) = match verdict {
+            Verdict::Drop(_) => return None,
+            Verdict::Deliver(packet) => (packet, None),
+            Verdict::Forward { packet, interface } => (packet, Some(interface)),
+            Verdict::Reject { reply, .. } => {
+                let way = self.way_out(node, destination(reply.bytes()));
+                (reply, way)
+            }
+        };
+        let transit = match (&interface, destination(packet.bytes())) {
+            (Some(interface), Some(to)) => self.leaving_node(node, interface, to),
+            _ => self.through_access(Next::Host(self.node(node).host)),
+        };
+        Some((transit, interface, packet))
+    }
+
+    /// The interface towards an address; `None` when it is the node's own.
+    fn way_out(&self, node: NodeId, to: Option<IpAddr>) -> Option<Arc<str>> {
+        let routing = self.routing(node);
+        let to = to.filter(|to| !to.is_loopback() && !routing.is_local(*to))?;
+        Some(routing.route(to)?.interface)
+    }
+
+    /// The way of a packet that leaves a node through an interface.
+    fn leaving_node(&self, id: NodeId, interface: &str, destination: IpAddr) -> Transit {
+        if let Some(pod) = self.pod_behind(id, interface) {
+            return self.through_access(Next::Host(pod));
+        }
+        let (at, place) = (self.node(id).at, Place::Node(id));
+        match self.pod_ranges.lookup(destination) {
+            _ if self.holders.get(&destination).is_some_and(|holder| self.is_on_uplink(*holder)) => {
+                self.over_uplink(at, place, destination)
+            }
+            Some(node) if node == id => lost(place, LostReason::NoSuchPod),
+            Some(node) => self.towards_node(at, place, node),
+            None => self.over_uplink(at, place, destination),
+        }
+    }
+
+    /// What the evaluator asks of a node's routes.
+    pub(crate) const fn routing(&self, node: NodeId) -> NodeRouting<'_> {
+        NodeRouting {
+            network: self,
+            node,
+        }
+    }
+
+    fn over_uplink(&self, at: Vertex, from: Place, destination: IpAddr) -> Transit {
+        match self.holders.get(&destination) {
+            Some(Holder::Node(node)) => self.towards_node(at, from, *node),
+            Some(Holder::Host(id)) => match self.host(*id).map(|host| &host.attachment) {
+                Some(Attachment::Outside { at: there, .. }) => {
+                    self.over_links(at, from, *there, Next::Host(*id))
+                }
+                _ => lost(Place::World, LostReason::NobodyThere),
+            },
+            None => lost(Place::World, LostReason::NobodyThere),
+        }
+    }
+
+    fn towards_node(&self, at: Vertex, from: Place, node: NodeId) -> Transit {
+        let door = Door::Interface(Arc::clone(&self.uplink));
+        self.over_links(at, from, self.node(node).at, Next::Node { node, door })
+    }
+
+    fn over_links(
+        &self,
+        at: Vertex,
+        from: Place,
+        to: Vertex,
+        next: Next,
+    ) -> Transit {
+        match self.topology.delay(at, to) {
+            Some(delay) => Transit { next, delay },
+            None => lost(from, LostReason::NoPath),
+        }
+    }
+
+    const fn through_access(&self, next: Next) -> Transit {
+        Transit {
+            next,
+            delay: self.topology.access_delay(),
+        }
+    }
+
+    /// Whether packets to an address go over the uplink, not into a Pod range.
+    fn is_on_uplink(&self, holder: Holder) -> bool {
+        match holder {
+            Holder::Node(_) => true,
+            Holder::Host(id) => self
+                .host(id)
+                .is_some_and(|host| matches!(host.attachment, Attachment::Outside { .. })),
+        }
+    }
+
+    fn pod_behind(&self, node: NodeId, interface: &str) -> Option<HostId> {
+        let index = u32::from_str_radix(interface.strip_prefix("veth")?, 16).ok()?;
+        let id = HostId(index);
+        match &self.host(id)?.attachment {
+            Attachment::Pod { node: there, .. } if *there == node => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// A node's routes, as the evaluator sees them.
+pub(crate) struct NodeRouting<'a> {
+    network: &'a Network,
+    node: NodeId,
+}
+
+impl Routing for NodeRouting<'_> {
+    fn is_local(&self, address: IpAddr) -> bool {
+        self.network.node(self.node).addresses.contains(&address)
+    }
+
+    fn route(&self, destination: IpAddr) -> Option<Hop> {
+        let network = self.network;
+        let same_family = |address: &&IpAddr| address.is_ipv4() == destination.is_ipv4();
+        let own = network.node(self.node).addresses.iter().find(same_family);
+        let source_address = own.copied().unwrap_or(match destination {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        });
+        let interface = match network.holders.get(&destination) {
+            Some(Holder::Host(id)) => match &network.host(*id)?.attachment {
+                Attachment::Pod { node, interface } if *node == self.node => interface,
+                _ => &network.uplink,
+            },
+            _ => &network.uplink,
+        };
+        Some(Hop {
+            interface: Arc::clone(interface),
+            source_address,
+        })
+    }
+}
+
+/// Where a packet is going; `None` when its IP header is broken.
+fn destination(packet: &[u8]) -> Option<IpAddr> {
+    Datagram::parse(packet).map(|datagram| datagram.destination)
+}
+
+const fn lost(place: Place, reason: LostReason) -> Transit {
+    Transit {
+        next: Next::Lost { place, reason },
+        delay: Duration::ZERO,
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("a network has fewer than 2^32 hosts")
+}

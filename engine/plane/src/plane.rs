@@ -1,0 +1,353 @@
+//! The running network: hosts, nodes and packets under way.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use base::SimTime;
+use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
+use ruleset::Protocol;
+
+use crate::capture::Captures;
+use crate::host::Stack;
+use crate::network::{Network, Next};
+use crate::queue::{Queue, Ticket};
+use crate::{
+    HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec, PlaneConfig, PlaneEvent,
+    SendError, SocketId,
+};
+
+/// Gives a node's tables, as they are when a packet comes by. Asked for every packet on every node, so that
+/// rules need not exist before somebody looks.
+pub trait TableSource {
+    /// Everything that is on the node, of all owners.
+    fn tables(&mut self, node: NodeId) -> Arc<NodeTables>;
+}
+
+/// A network of nodes, Pods and outside hosts on a virtual clock.
+///
+/// Nothing happens by itself: the owner asks when something is due ([`Plane::next_event_at`]) and has it done
+/// ([`Plane::step`]), or lets time pass ([`Plane::advance_clock`]). What sockets are told to do between steps
+/// happens in the next steps, at the same instant.
+pub struct Plane {
+    pub(crate) config: PlaneConfig,
+    pub(crate) network: Network,
+    pub(crate) now: SimTime,
+    /// By node id.
+    pub(crate) engines: Vec<Engine>,
+    /// Only of hosts that have ever used the network.
+    pub(crate) stacks: BTreeMap<HostId, Stack>,
+    pub(crate) due: Queue<Due>,
+    pub(crate) timers: BTreeMap<SocketId, Ticket>,
+    pub(crate) captures: Option<Captures>,
+}
+
+/// What a node has beside its tables and routes.
+pub(crate) struct Engine {
+    pub(crate) state: NodeState,
+    pub(crate) chooser: SeededChooser,
+    /// With more entries than this, expired ones are looked for.
+    sweep_above: usize,
+}
+
+impl Engine {
+    /// A sweep costs as much as there are entries, so it waits until as many new ones have come: then it is paid
+    /// for. Nobody can see when it happens, since expired entries count for nothing.
+    const SWEEP_ABOVE_LEAST: usize = 1024;
+
+    fn new(chooser: SeededChooser) -> Self {
+        Self {
+            state: NodeState::new(),
+            chooser,
+            sweep_above: Self::SWEEP_ABOVE_LEAST,
+        }
+    }
+
+    pub(crate) fn commit(&mut self, effects: Effects, now: SimTime) {
+        self.state.commit(effects);
+        if self.state.len() > self.sweep_above {
+            self.state.expire(now);
+            self.sweep_above = Self::SWEEP_ABOVE_LEAST.max(self.state.len() * 2);
+        }
+    }
+}
+
+/// Something planned.
+pub(crate) enum Due {
+    /// A packet gets there.
+    Arrival { next: Next, packet: Vec<u8> },
+    /// A connection's timer, or its application's wish.
+    Run(SocketId),
+    /// A socket's owner hears of what was clear at once.
+    Report(PlaneEvent),
+}
+
+impl Plane {
+    /// A network without anybody in it, at the start of time.
+    ///
+    /// An MTU below 1280 counts as 1280, the least that IPv6 links must carry.
+    #[must_use]
+    pub fn new(mut config: PlaneConfig) -> Self {
+        config.mtu = config.mtu.clamp(1280, 65_535);
+        Self {
+            network: Network::new(&config),
+            config,
+            now: SimTime::ZERO,
+            engines: Vec::new(),
+            stacks: BTreeMap::new(),
+            due: Queue::new(),
+            timers: BTreeMap::new(),
+            captures: None,
+        }
+    }
+
+    /// Adds a node. Every other node knows at once how to reach its addresses and its Pod ranges.
+    pub fn add_node(&mut self, spec: NodeSpec) -> NodeId {
+        let stream = format!("plane/node/{}", spec.name);
+        let chooser = SeededChooser(self.config.seed.split(&stream));
+        self.engines.push(Engine::new(chooser));
+        self.network.add_node(spec)
+    }
+
+    /// Adds a Pod. When two hosts claim one address, the later has it.
+    ///
+    /// # Panics
+    /// When the node is not of this network.
+    pub fn add_pod(&mut self, spec: HostSpec) -> HostId {
+        assert!(spec.node.index() < self.engines.len(), "the node is of this network");
+        self.network.add_pod(spec)
+    }
+
+    /// Adds a host outside the cluster. It reaches nodes and other outside hosts, and by its routes more.
+    ///
+    /// # Panics
+    /// When a route leads to a node that is not of this network.
+    pub fn add_outside(&mut self, spec: OutsideSpec) -> HostId {
+        let known = |node: NodeId| node.index() < self.engines.len();
+        assert!(
+            spec.routes.iter().all(|(_, node)| known(*node)),
+            "routes lead to nodes of this network"
+        );
+        self.network.add_outside(spec)
+    }
+
+    /// Takes a Pod or an outside host away, with its sockets; nobody is told. Packets to it are lost from now on
+    /// (DBG-71). A node cannot be removed.
+    pub fn remove_host(&mut self, host: HostId) {
+        self.network.remove_host(host);
+        if self.network.host(host).is_some() {
+            return;
+        }
+        self.stacks.remove(&host);
+        let bounds = [0, u32::MAX].map(|serial| SocketId { host, serial });
+        let stopped: Vec<SocketId> =
+            self.timers.range(bounds[0]..=bounds[1]).map(|(socket, _)| *socket).collect();
+        for socket in stopped {
+            self.set_timer(socket, None);
+        }
+    }
+
+    /// The node of a name.
+    #[must_use]
+    pub fn node_by_name(&self, name: &str) -> Option<NodeId> {
+        self.network.node_by_name(name)
+    }
+
+    /// The Pod or outside host of a name; for nodes see [`Plane::node_host`].
+    #[must_use]
+    pub fn host_by_name(&self, name: &str) -> Option<HostId> {
+        self.network.host_by_name(name)
+    }
+
+    /// The place of processes on a node.
+    #[must_use]
+    pub fn node_host(&self, node: NodeId) -> HostId {
+        self.network.node(node).host
+    }
+
+    /// A node's name.
+    #[must_use]
+    pub fn node_name(&self, node: NodeId) -> &str {
+        &self.network.node(node).name
+    }
+
+    /// A host's name; `None` once it is removed.
+    #[must_use]
+    pub fn host_name(&self, host: HostId) -> Option<&str> {
+        self.network.host(host).map(|host| &*host.name)
+    }
+
+    /// A node's own addresses.
+    #[must_use]
+    pub fn node_addresses(&self, node: NodeId) -> &[IpAddr] {
+        &self.network.node(node).addresses
+    }
+
+    /// A host's addresses; none once it is removed.
+    #[must_use]
+    pub fn host_addresses(&self, host: HostId) -> &[IpAddr] {
+        self.network.host(host).map_or(&[], |host| &host.addresses)
+    }
+
+    /// A node's connection tracking.
+    #[must_use]
+    pub fn node_state(&self, node: NodeId) -> &NodeState {
+        &self.engines[node.index()].state
+    }
+
+    /// A node's connection tracking, to delete entries from it.
+    #[must_use]
+    pub fn node_state_mut(&mut self, node: NodeId) -> &mut NodeState {
+        &mut self.engines[node.index()].state
+    }
+
+    /// Lets a host accept TCP connections, or take UDP datagrams, at a port of all its addresses.
+    ///
+    /// # Errors
+    /// When the port is taken, the protocol is neither TCP nor UDP, or the host is gone.
+    pub fn listen(&mut self, host: HostId, protocol: Protocol, port: u16) -> Result<(), ListenError> {
+        let stack = self.stack(host).ok_or(ListenError::NoSuchHost)?;
+        stack.listen(protocol, port)
+    }
+
+    /// Ends listening. TCP connections that stand go on; a UDP socket is gone.
+    pub fn unlisten(&mut self, host: HostId, protocol: Protocol, port: u16) {
+        if let Some(stack) = self.stacks.get_mut(&host) {
+            stack.unlisten(protocol, port);
+        }
+    }
+
+    /// Whether a host listens at a port.
+    #[must_use]
+    pub fn listens(&self, host: HostId, protocol: Protocol, port: u16) -> bool {
+        self.stacks.get(&host).is_some_and(|stack| stack.listens(protocol, port))
+    }
+
+    /// Begins a TCP connection from the next free ephemeral port. What comes of it is an event:
+    /// [`PlaneEvent::Connected`] or [`PlaneEvent::Failed`].
+    pub fn connect(&mut self, host: HostId, remote: SocketAddr) -> SocketId {
+        let now = self.now;
+        self.open(host, |stack| stack.connect(now, remote))
+    }
+
+    /// A UDP socket at an ephemeral port, for [`Plane::send_to`].
+    pub fn udp_bind(&mut self, host: HostId) -> SocketId {
+        self.open(host, |stack| stack.udp_socket(None))
+    }
+
+    /// A UDP socket at an ephemeral port that talks to one remote end, with [`Plane::send`].
+    pub fn udp_connect(&mut self, host: HostId, remote: SocketAddr) -> SocketId {
+        self.open(host, |stack| stack.udp_socket(Some(remote)))
+    }
+
+    /// Sends on a TCP connection (after what was sent before, as windows allow) or a connected UDP socket.
+    ///
+    /// # Errors
+    /// When the socket is closed or gone; for UDP also as [`Plane::send_to`].
+    pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<(), SendError> {
+        let now = self.now;
+        let stack = self.stacks.get_mut(&socket.host).ok_or(SendError::Closed)?;
+        let reaction = stack.send(now, socket, bytes)?;
+        self.transmit(socket.host, reaction.packets);
+        self.wake(socket);
+        Ok(())
+    }
+
+    /// Sends a datagram from a UDP socket, a listening one included.
+    ///
+    /// # Errors
+    /// When the socket is no UDP socket or gone, nothing can be sent to the address from this host, or the
+    /// datagram does not fit into a packet.
+    pub fn send_to(
+        &mut self,
+        socket: SocketId,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), SendError> {
+        let now = self.now;
+        let stack = self.stacks.get_mut(&socket.host).ok_or(SendError::Closed)?;
+        let reaction = stack.send_to(now, socket, to, bytes)?;
+        self.transmit(socket.host, reaction.packets);
+        Ok(())
+    }
+
+    /// Closes a TCP connection after what it still has to send ([`PlaneEvent::Closed`] says when both sides are
+    /// done), or a UDP socket at once. A socket that is gone already is no error.
+    pub fn close(&mut self, socket: SocketId) {
+        if let Some(stack) = self.stacks.get_mut(&socket.host) {
+            stack.close(socket);
+            self.wake(socket);
+        }
+    }
+
+    /// Resets a TCP connection, or closes a UDP socket. A socket that is gone already is no error.
+    pub fn abort(&mut self, socket: SocketId) {
+        if let Some(stack) = self.stacks.get_mut(&socket.host) {
+            stack.abort(socket);
+            self.wake(socket);
+        }
+    }
+
+    /// Where a socket is bound; `None` once it is gone. A UDP socket without a remote end has the address
+    /// `0.0.0.0` of all.
+    #[must_use]
+    pub fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {
+        self.stacks.get(&socket.host)?.local_address(socket)
+    }
+
+    /// The other end of a socket; `None` once it is gone, and for a UDP socket without one.
+    #[must_use]
+    pub fn peer_address(&self, socket: SocketId) -> Option<SocketAddr> {
+        self.stacks.get(&socket.host)?.peer_address(socket)
+    }
+
+    /// The number of sockets on a host, listening TCP ports not counted.
+    #[must_use]
+    pub fn socket_count(&self, host: HostId) -> usize {
+        self.stacks.get(&host).map_or(0, Stack::socket_count)
+    }
+
+    /// The instant up to which everything has happened.
+    #[must_use]
+    pub const fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// When something is due next; `None` when nothing will happen without a new wish.
+    #[must_use]
+    pub fn next_event_at(&self) -> Option<SimTime> {
+        self.due.next_at()
+    }
+
+    /// Lets time pass, up to `to` or to the next event if that is earlier. Time never goes back.
+    pub fn advance_clock(&mut self, to: SimTime) {
+        let free = self.due.next_at().unwrap_or(SimTime::MAX);
+        self.now = self.now.max(to.min(free));
+    }
+
+    /// Has the earliest event happen and moves the clock there; of two at one instant, the one planned first.
+    /// Nothing due is no event.
+    pub fn step(&mut self, tables: &mut impl TableSource) -> Vec<PlaneEvent> {
+        let Some((at, due)) = self.due.pop() else {
+            return Vec::new();
+        };
+        self.now = self.now.max(at);
+        match due {
+            Due::Report(event) => vec![event],
+            Due::Run(socket) => self.run_socket(socket),
+            Due::Arrival { next, packet } => self.arrive(next, packet, tables),
+        }
+    }
+
+    /// Begins to capture packets on every interface.
+    pub fn enable_capture(&mut self) {
+        self.captures.get_or_insert_default();
+    }
+
+    /// What was captured: pcapng files by name (`<machine>-<interface>.pcapng`). Pods and outside hosts have an
+    /// `eth0`; nodes have an `eth0` and a `veth…` for each Pod. Empty unless capturing was enabled.
+    #[must_use]
+    pub fn captures(&self) -> BTreeMap<String, Vec<u8>> {
+        self.captures.as_ref().map(Captures::files).unwrap_or_default()
+    }
+}

@@ -1,0 +1,226 @@
+//! What a host has to know of a packet before its stack sees it, and the packets that a trace sends.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ruleset::Protocol;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr,
+    TcpSeqNumber, UdpPacket, UdpRepr,
+};
+
+/// Both ends of a conversation, seen from one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Flow {
+    pub(crate) protocol: Protocol,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+/// The flags of a TCP segment that decide who gets it and what its arrival means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    pub(crate) syn: bool,
+    pub(crate) ack: bool,
+    pub(crate) rst: bool,
+}
+
+/// A TCP segment or UDP datagram as the receiving host sees it: the destination is `flow.local`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) flow: Flow,
+    /// All unset for UDP.
+    pub(crate) flags: Flags,
+}
+
+impl Segment {
+    /// Reads the headers; `None` for other protocols and for what is cut off.
+    pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
+        let datagram = Datagram::parse(packet)?;
+        let (ports, flags) = match datagram.protocol {
+            Protocol::TCP => {
+                let segment = TcpPacket::new_checked(datagram.payload).ok()?;
+                let flags = Flags {
+                    syn: segment.syn(),
+                    ack: segment.ack(),
+                    rst: segment.rst(),
+                };
+                ((segment.src_port(), segment.dst_port()), flags)
+            }
+            Protocol::UDP => {
+                let datagram = UdpPacket::new_checked(datagram.payload).ok()?;
+                ((datagram.src_port(), datagram.dst_port()), Flags::default())
+            }
+            _ => return None,
+        };
+        let flow = Flow {
+            protocol: datagram.protocol,
+            local: SocketAddr::new(datagram.destination, ports.1),
+            remote: SocketAddr::new(datagram.source, ports.0),
+        };
+        Some(Self { flow, flags })
+    }
+}
+
+/// An IP packet without its header. IPv6 extension headers are not looked behind.
+pub(crate) struct Datagram<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: Protocol,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    pub(crate) fn parse(packet: &'a [u8]) -> Option<Self> {
+        match packet.first()? >> 4 {
+            4 => {
+                let packet = Ipv4Packet::new_checked(packet).ok()?;
+                Some(Self {
+                    source: packet.src_addr().into(),
+                    destination: packet.dst_addr().into(),
+                    protocol: Protocol(packet.next_header().into()),
+                    payload: packet.payload(),
+                })
+            }
+            6 => {
+                let packet = Ipv6Packet::new_checked(packet).ok()?;
+                Some(Self {
+                    source: packet.src_addr().into(),
+                    destination: packet.dst_addr().into(),
+                    protocol: Protocol(packet.next_header().into()),
+                    payload: packet.payload(),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Two ends of different address families cannot exchange packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{source_end} and {destination} are of different address families")]
+pub struct FamilyMismatch {
+    /// The sender.
+    pub source_end: SocketAddr,
+    /// The receiver.
+    pub destination: SocketAddr,
+}
+
+/// The first packet of a TCP connection, as bytes from the IP header on.
+///
+/// # Errors
+/// When the two ends are of different families.
+pub fn tcp_syn(source: SocketAddr, destination: SocketAddr) -> Result<Vec<u8>, FamilyMismatch> {
+    tcp_segment(source, destination, TcpControl::Syn, 0, None)
+}
+
+/// A UDP datagram, as bytes from the IP header on.
+///
+/// # Errors
+/// When the two ends are of different families.
+pub fn udp_datagram(
+    source: SocketAddr,
+    destination: SocketAddr,
+    payload: &[u8],
+) -> Result<Vec<u8>, FamilyMismatch> {
+    let header = UdpRepr {
+        src_port: source.port(),
+        dst_port: destination.port(),
+    };
+    let length = header.header_len() + payload.len();
+    let (ip, mut packet) = ip_packet(source, destination, IpProtocol::Udp, length)?;
+    let body = &mut packet[ip.header_len()..];
+    header.emit(
+        &mut UdpPacket::new_unchecked(body),
+        &ip.src_addr(),
+        &ip.dst_addr(),
+        payload.len(),
+        |buffer| buffer.copy_from_slice(payload),
+        &ChecksumCapabilities::default(),
+    );
+    Ok(packet)
+}
+
+/// A segment without data.
+pub(crate) fn tcp_segment(
+    source: SocketAddr,
+    destination: SocketAddr,
+    control: TcpControl,
+    sequence: i32,
+    acknowledged: Option<i32>,
+) -> Result<Vec<u8>, FamilyMismatch> {
+    let header = TcpRepr {
+        src_port: source.port(),
+        dst_port: destination.port(),
+        control,
+        seq_number: TcpSeqNumber(sequence),
+        ack_number: acknowledged.map(TcpSeqNumber),
+        window_len: 4096,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let (ip, mut packet) = ip_packet(source, destination, IpProtocol::Tcp, header.buffer_len())?;
+    header.emit(
+        &mut TcpPacket::new_unchecked(&mut packet[ip.header_len()..]),
+        &ip.src_addr(),
+        &ip.dst_addr(),
+        &ChecksumCapabilities::default(),
+    );
+    Ok(packet)
+}
+
+/// A packet with its IP header written and room for `payload_len` bytes.
+fn ip_packet(
+    source: SocketAddr,
+    destination: SocketAddr,
+    protocol: IpProtocol,
+    payload_len: usize,
+) -> Result<(IpRepr, Vec<u8>), FamilyMismatch> {
+    if source.is_ipv4() != destination.is_ipv4() {
+        return Err(FamilyMismatch {
+            source_end: source,
+            destination,
+        });
+    }
+    let [from, to] = [source, destination].map(|end| IpAddress::from(end.ip()));
+    let ip = IpRepr::new(from, to, protocol, payload_len, 64);
+    let mut packet = vec![0; ip.buffer_len()];
+    ip.emit(&mut packet[..], &ChecksumCapabilities::default());
+    Ok((ip, packet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, destination: &str) {
+        let [from, to]: [SocketAddr; 2] = [source, destination].map(|end| end.parse().unwrap());
+        let syn = Segment::parse(&tcp_syn(from, to).unwrap()).unwrap();
+        assert_eq!((syn.flow.remote, syn.flow.local), (from, to));
+        assert_eq!((syn.flags.syn, syn.flags.ack, syn.flags.rst), (true, false, false));
+        let datagram = udp_datagram(from, to, b"hello").unwrap();
+        let segment = Segment::parse(&datagram).unwrap();
+        assert_eq!(segment.flow.protocol, Protocol::UDP);
+        assert_eq!((segment.flow.remote, segment.flow.local), (from, to));
+        for cut in 0..datagram.len() {
+            assert_eq!(Segment::parse(&datagram[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        check("10.0.0.1:1000", "10.0.0.2:80");
+        check("[fd00::1]:1000", "[fd00::2]:80");
+    }
+
+    #[test]
+    fn families_do_not_mix() {
+        let [from, to]: [SocketAddr; 2] =
+            ["10.0.0.1:1", "[fd00::2]:80"].map(|end| end.parse().unwrap());
+        assert!(tcp_syn(from, to).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! Which endpoints of a service port may be chosen on a node.
+//!
+//! Source of the semantics: PROXY-4, -5, -7 … -13; kube-proxy `endpointslicecache.go` and `topology.go`
+//! (`CategorizeEndpoints`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use ruleset::Family;
+
+use crate::{EndpointPlan, EndpointView, NodeFacts, ServicePortView, SlicesByName};
+
+/// An endpoint of a service port, whatever its condition.
+struct Candidate<'v> {
+    address: SocketAddr,
+    view: &'v EndpointView,
+}
+
+/// All endpoints of one service port in one family, sorted by the text `ip:port` (PROXY-41).
+pub(crate) struct Candidates<'v>(Vec<Candidate<'v>>);
+
+impl<'v> Candidates<'v> {
+    /// Joins the slices' ports with the Service's: name and protocol have to be equal (PROXY-4).
+    pub(crate) fn of_port(
+        slices: &'v SlicesByName,
+        port: &ServicePortView,
+        family: Family,
+    ) -> Self {
+        let mut by_address: BTreeMap<SocketAddr, &EndpointView> = BTreeMap::new();
+        for slice in slices.values().filter(|slice| slice.family == family) {
+            let joined = slice.ports.iter().filter(|slice_port| {
+                (&slice_port.name, slice_port.protocol) == (&port.name, port.protocol)
+                    && slice_port.port != 0
+            });
+            for slice_port in joined {
+                let of_family = |view: &&EndpointView| Family::of(view.address) == family;
+                for view in slice.endpoints.iter().filter(of_family) {
+                    let address = SocketAddr::new(view.address, slice_port.port);
+                    // A new Pod may have got the address of one that is still terminating (PROXY-5).
+                    if !view.terminating || !by_address.contains_key(&address) {
+                        by_address.insert(address, view);
+                    }
+                }
+            }
+        }
+        let mut candidates: Vec<_> = by_address
+            .into_iter()
+            .map(|(address, view)| Candidate { address, view })
+            .collect();
+        candidates.sort_by_cached_key(|candidate| candidate.address.to_string());
+        Self(candidates)
+    }
+
+    /// Whether any node has an endpoint that could be used (PROXY-11).
+    pub(crate) fn any_usable(&self) -> bool {
+        self.0
+            .iter()
+            .any(|candidate| candidate.view.ready || is_fallback(candidate.view))
+    }
+
+    /// The cluster set: ready and allowed by topology, else those that serve while terminating (PROXY-8).
+    pub(crate) fn cluster(&self, facts: &NodeFacts) -> Vec<EndpointPlan> {
+        let topology = Topology::of(&self.ready().map(|candidate| candidate.view), facts);
+        let near = self
+            .ready()
+            .filter(|candidate| topology.allows(candidate.view, facts));
+        self.or_fallback(near, |_| true, facts)
+    }
+
+    /// The local set: this node's ready ones, else those of it that serve while terminating (PROXY-9).
+    pub(crate) fn local(&self, facts: &NodeFacts) -> Vec<EndpointPlan> {
+        let is_here = |candidate: &&Candidate<'v>| is_local(candidate.view, facts);
+        self.or_fallback(self.ready().filter(is_here), is_here, facts)
+    }
+
+    fn ready(&self) -> impl Iterator<Item = &Candidate<'v>> + Clone {
+        self.0.iter().filter(|candidate| candidate.view.ready)
+    }
+
+    fn or_fallback<'c>(
+        &'c self,
+        preferred: impl Iterator<Item = &'c Candidate<'v>>,
+        eligible: impl Fn(&&Candidate<'v>) -> bool,
+        facts: &NodeFacts,
+    ) -> Vec<EndpointPlan>
+    where
+        'v: 'c,
+    {
+        let to_plan = |candidate: &Candidate<'_>| EndpointPlan {
+            address: candidate.address,
+            is_local: is_local(candidate.view, facts),
+            pod: candidate.view.pod.clone(),
+        };
+        let preferred: Vec<_> = preferred.map(to_plan).collect();
+        if !preferred.is_empty() {
+            return preferred;
+        }
+        self.0
+            .iter()
+            .filter(|candidate| is_fallback(candidate.view))
+            .filter(eligible)
+            .map(to_plan)
+            .collect()
+    }
+}
+
+/// Used only when nothing is ready (PROXY-12).
+const fn is_fallback(view: &EndpointView) -> bool {
+    view.serving && view.terminating
+}
+
+fn is_local(view: &EndpointView, facts: &NodeFacts) -> bool {
+    view.node.as_ref() == Some(&facts.name)
+}
+
+/// How ready endpoints are narrowed down by their hints (PROXY-10).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Topology {
+    Anywhere,
+    SameNode,
+    SameZone,
+}
+
+impl Topology {
+    /// A mode is on when *every* ready endpoint has its kind of hint and one at least names this node or zone.
+    fn of<'v>(ready: &(impl Iterator<Item = &'v EndpointView> + Clone), facts: &NodeFacts) -> Self {
+        let is_on = |mode: Self, has_hint: fn(&EndpointView) -> bool| {
+            ready.clone().all(has_hint) && ready.clone().any(|view| mode.allows(view, facts))
+        };
+        if is_on(Self::SameNode, |view| !view.node_hints.is_empty()) {
+            Self::SameNode
+        } else if is_on(Self::SameZone, |view| !view.zone_hints.is_empty()) {
+            Self::SameZone
+        } else {
+            Self::Anywhere
+        }
+    }
+
+    fn allows(self, view: &EndpointView, facts: &NodeFacts) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::SameNode => view.node_hints.contains(&facts.name),
+            Self::SameZone => facts
+                .zone
+                .as_ref()
+                .is_some_and(|zone| view.zone_hints.contains(zone)),
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The rules that a node has whatever its Services are: jumps, marks, forwarding (PROXY-33 … -36, -67).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use ruleset::Family;
+use ruleset::xt::{
+    AddressType, ChainName, Comment, CtState, CtStates, Policy, TableName, XtChain, XtMatch,
+    XtRule, XtTable, XtTables, XtTarget,
+};
+
+use super::fragment::{Fragment, SharedChain};
+use crate::origin::Origins;
+use crate::{Capabilities, FrameDecision, RulePlan};
+
+/// A built-in chain's rule that leads to one of ours.
+struct Jump {
+    table: TableName,
+    from: &'static str,
+    to: &'static str,
+    /// Only packets that start a connection (PROXY-18).
+    new_only: bool,
+    comment: Option<&'static str>,
+    purpose: &'static str,
+}
+
+/// In the order in which they stand in their chains. kube-proxy puts each in front of what is there, so this is
+/// its list (`iptablesJumpChains`) backwards.
+const JUMPS: [Jump; 14] = {
+    const fn filter(
+        from: &'static str,
+        to: &'static str,
+        new_only: bool,
+        comment: Option<&'static str>,
+        purpose: &'static str,
+    ) -> Jump {
+        Jump {
+            table: TableName::Filter,
+            from,
+            to,
+            new_only,
+            comment,
+            purpose,
+        }
+    }
+    const fn nat(
+        from: &'static str,
+        to: &'static str,
+        comment: &'static str,
+        purpose: &'static str,
+    ) -> Jump {
+        Jump {
+            table: TableName::Nat,
+            from,
+            to,
+            new_only: false,
+            comment: Some(comment),
+            purpose,
+        }
+    }
+    const LB: Option<&str> = Some("kubernetes load balancer firewall");
+    const LB_IS: &str = "load-balancer addresses closed to this source";
+    const PORTALS: &str = "kubernetes service portals";
+    const EXTERNAL: Option<&str> = Some("kubernetes externally-visible service portals");
+    const EXTERNAL_IS: &str = "external addresses of Services that cannot be served";
+    const CLUSTER_IS: &str = "ClusterIPs of Services that cannot be served";
+    const FIREWALL_IS: &str = "packets that no node should take";
+    const SERVICES_IS: &str = "is it for a Service?";
+    [
+        filter("INPUT", "KUBE-FIREWALL", false, None, FIREWALL_IS),
+        filter("INPUT", "KUBE-PROXY-FIREWALL", true, LB, LB_IS),
+        filter(
+            "INPUT",
+            "KUBE-NODEPORTS",
+            false,
+            Some("kubernetes health check service ports"),
+            "health-check ports of Services",
+        ),
+        filter(
+            "INPUT",
+            "KUBE-EXTERNAL-SERVICES",
+            true,
+            EXTERNAL,
+            EXTERNAL_IS,
+        ),
+        filter("FORWARD", "KUBE-PROXY-FIREWALL", true, LB, LB_IS),
+        filter(
+            "FORWARD",
+            "KUBE-FORWARD",
+            false,
+            Some("kubernetes forwarding rules"),
+            "may it be forwarded?",
+        ),
+        filter("FORWARD", "KUBE-SERVICES", true, Some(PORTALS), CLUSTER_IS),
+        filter(
+            "FORWARD",
+            "KUBE-EXTERNAL-SERVICES",
+            true,
+            EXTERNAL,
+            EXTERNAL_IS,
+        ),
+        filter("OUTPUT", "KUBE-FIREWALL", false, None, FIREWALL_IS),
+        filter("OUTPUT", "KUBE-PROXY-FIREWALL", true, LB, LB_IS),
+        filter("OUTPUT", "KUBE-SERVICES", true, Some(PORTALS), CLUSTER_IS),
+        nat("PREROUTING", "KUBE-SERVICES", PORTALS, SERVICES_IS),
+        nat("OUTPUT", "KUBE-SERVICES", PORTALS, SERVICES_IS),
+        nat(
+            "POSTROUTING",
+            "KUBE-POSTROUTING",
+            "kubernetes postrouting rules",
+            "does its source have to be hidden?",
+        ),
+    ]
+};
+
+/// Chains that exist even when they are empty, by table.
+const CHAINS: [(TableName, &[&str]); 3] = [
+    (TableName::Mangle, &["KUBE-PROXY-CANARY"]),
+    (
+        TableName::Filter,
+        &[
+            "KUBE-EXTERNAL-SERVICES",
+            "KUBE-FIREWALL",
+            "KUBE-FORWARD",
+            "KUBE-NODEPORTS",
+            "KUBE-PROXY-CANARY",
+            "KUBE-PROXY-FIREWALL",
+            "KUBE-SERVICES",
+        ],
+    ),
+    (
+        TableName::Nat,
+        &[
+            "KUBE-MARK-MASQ",
+            "KUBE-NODEPORTS",
+            "KUBE-POSTROUTING",
+            "KUBE-PROXY-CANARY",
+            "KUBE-SERVICES",
+        ],
+    ),
+];
+
+/// The tables of one node and family while fragments are added.
+pub(crate) struct Frame {
+    family: Family,
+    own: BTreeMap<TableName, BTreeMap<ChainName, XtChain>>,
+    /// What fragments add to chains of the frame: it goes before what the frame has there.
+    nat_services: Vec<XtRule>,
+    filter_services: Vec<XtRule>,
+    fragments: BTreeMap<ChainName, Arc<XtChain>>,
+}
+
+impl Frame {
+    /// The frame without any Service.
+    pub(crate) fn new(plan: &RulePlan, capabilities: Capabilities, origins: &mut Origins) -> Self {
+        let mut frame = Self {
+            family: plan.family,
+            own: empty_chains(),
+            nat_services: Vec::new(),
+            filter_services: Vec::new(),
+            fragments: BTreeMap::new(),
+        };
+        let mut writer = Writer {
+            frame: &mut frame,
+            origins,
+            mark: plan.masquerade_mark,
+        };
+        writer.jumps();
+        writer.firewall();
+        writer.forward(capabilities);
+        writer.marks(capabilities);
+        writer.node_ports();
+        frame
+    }
+
+    /// Adds a service port's rules after those added before.
+    pub(crate) fn add(&mut self, fragment: &Fragment) {
+        for (name, chain) in &fragment.chains {
+            self.fragments.insert(*name, Arc::clone(chain));
+        }
+        for (chain, rule) in &fragment.shared {
+            let rules = match chain {
+                SharedChain::NatServices => &mut self.nat_services,
+                SharedChain::FilterServices => &mut self.filter_services,
+            };
+            rules.push(rule.clone());
+        }
+    }
+
+    /// The whole. The frame's own rule in `nat/KUBE-SERVICES` is the last one there (PROXY-36).
+    pub(crate) fn finish(mut self) -> XtTables {
+        let nat_services = std::mem::take(&mut self.nat_services);
+        let filter_services = std::mem::take(&mut self.filter_services);
+        self.prepend(TableName::Nat, "KUBE-SERVICES", nat_services);
+        self.prepend(TableName::Filter, "KUBE-SERVICES", filter_services);
+        let mut tables = XtTables::new(self.family);
+        for (name, chains) in self.own {
+            let chains = chains
+                .into_iter()
+                .map(|(name, chain)| (name, Arc::new(chain)))
+                .collect();
+            tables.tables.insert(name, XtTable { chains });
+        }
+        let nat = tables.tables.entry(TableName::Nat).or_default();
+        nat.chains.extend(self.fragments);
+        tables
+    }
+
+    fn prepend(&mut self, table: TableName, chain: &'static str, rules: Vec<XtRule>) {
+        self.chain(table, chain).rules.splice(0..0, rules);
+    }
+
+    fn chain(&mut self, table: TableName, chain: &'static str) -> &mut XtChain {
+        self.own
+            .get_mut(&table)
+            .and_then(|chains| chains.get_mut(&ChainName::literal(chain)))
+            .expect("the frame writes to chains that it lists")
+    }
+}
+
+fn empty_chains() -> BTreeMap<TableName, BTreeMap<ChainName, XtChain>> {
+    let with_policy = |policy: Option<Policy>| {
+        move |name: &&'static str| {
+            let chain = XtChain {
+                policy,
+                rules: Vec::new(),
+            };
+            (ChainName::literal(name), chain)
+        }
+    };
+    CHAINS
+        .iter()
+        .map(|(table, chains)| {
+            let built_in = table
+                .built_in_chains()
+                .iter()
+                .map(with_policy(Some(Policy::Accept)));
+            let all = built_in.chain(chains.iter().map(with_policy(None)));
+            (*table, all.collect())
+        })
+        .collect()
+}
+
+/// Fills the frame's chains.
+struct Writer<'a> {
+    frame: &'a mut Frame,
+    origins: &'a mut Origins,
+    mark: u32,
+}
+
+impl Writer<'_> {
+    fn push(
+        &mut self,
+        table: TableName,
+        chain: &'static str,
+        rule: XtRule,
+        decision: FrameDecision,
+    ) {
+        let rule = rule.with_origin(self.origins.frame(decision));
+        self.frame.chain(table, chain).rules.push(rule);
+    }
+
+    fn jumps(&mut self) {
+        for jump in &JUMPS {
+            let mut rule = XtRule::new(XtTarget::Jump(ChainName::literal(jump.to)));
+            if jump.new_only {
+                rule = rule.with_match(states(&[CtState::New]));
+            }
+            if let Some(text) = jump.comment {
+                rule = rule.with_match(comment(text));
+            }
+            let decision = FrameDecision::Visit {
+                chain: jump.to,
+                purpose: jump.purpose,
+            };
+            self.push(jump.table, jump.from, rule, decision);
+        }
+    }
+
+    /// With `route_localnet` on, which localhost node ports need, a neighbour could reach 127.0.0.1 (PROXY-27).
+    fn firewall(&mut self) {
+        if self.frame.family == Family::V6 {
+            return;
+        }
+        let loopback = net("127.0.0.0/8");
+        let rule = XtRule::new(XtTarget::Drop)
+            .with_source(loopback, true)
+            .with_destination(loopback, false)
+            .with_match(comment("block incoming localnet connections"))
+            .with_match(XtMatch::CtState {
+                negated: true,
+                states: CtStates::of(&[CtState::Related, CtState::Established, CtState::Dnat]),
+            });
+        let decision = FrameDecision::ProtectLoopback;
+        self.push(TableName::Filter, "KUBE-FIREWALL", rule, decision);
+    }
+
+    fn forward(&mut self, capabilities: Capabilities) {
+        let mut invalid = XtRule::new(XtTarget::Drop).with_match(states(&[CtState::Invalid]));
+        if capabilities.nfacct {
+            let counter = XtMatch::NfAcct("ct_state_invalid_dropped_pkts".into());
+            invalid = invalid.with_match(counter);
+        }
+        let marked = XtRule::new(XtTarget::Accept)
+            .with_match(comment("kubernetes forwarding rules"))
+            .with_match(self.mark_match(false));
+        let known = XtRule::new(XtTarget::Accept)
+            .with_match(comment("kubernetes forwarding conntrack rule"))
+            .with_match(states(&[CtState::Related, CtState::Established]));
+        for (rule, decision) in [
+            (invalid, FrameDecision::DropInvalid),
+            (marked, FrameDecision::ForwardMarked(self.mark)),
+            (known, FrameDecision::ForwardKnown),
+        ] {
+            self.push(TableName::Filter, "KUBE-FORWARD", rule, decision);
+        }
+    }
+
+    fn marks(&mut self, capabilities: Capabilities) {
+        let mark = self.mark;
+        let set = XtRule::new(XtTarget::SetXmark {
+            value: mark,
+            mask: mark,
+        });
+        self.push(
+            TableName::Nat,
+            "KUBE-MARK-MASQ",
+            set,
+            FrameDecision::Mark(mark),
+        );
+        let unmarked = XtRule::new(XtTarget::Return).with_match(self.mark_match(true));
+        let clear = XtRule::new(XtTarget::SetXmark {
+            value: mark,
+            mask: 0,
+        });
+        let masquerade = XtRule::new(XtTarget::Masquerade {
+            random_fully: capabilities.random_fully,
+        })
+        .with_match(comment("kubernetes service traffic requiring SNAT"));
+        for (rule, decision) in [
+            (unmarked, FrameDecision::KeepUnmarked(mark)),
+            (clear, FrameDecision::ClearMark(mark)),
+            (masquerade, FrameDecision::Masquerade(mark)),
+        ] {
+            self.push(TableName::Nat, "KUBE-POSTROUTING", rule, decision);
+        }
+    }
+
+    /// IPv6 has no node ports on its loopback address (PROXY-27).
+    fn node_ports(&mut self) {
+        let text = "kubernetes service nodeports; NOTE: this must be the last rule in this chain";
+        let mut rule = XtRule::new(XtTarget::Jump(ChainName::literal("KUBE-NODEPORTS")));
+        if self.frame.family == Family::V6 {
+            rule = rule.with_destination(net("::1/128"), true);
+        }
+        let rule = rule
+            .with_match(comment(text))
+            .with_match(XtMatch::AddrType {
+                source: None,
+                destination: Some((false, AddressType::Local)),
+            });
+        self.push(
+            TableName::Nat,
+            "KUBE-SERVICES",
+            rule,
+            FrameDecision::NodePorts,
+        );
+    }
+
+    const fn mark_match(&self, negated: bool) -> XtMatch {
+        XtMatch::Mark {
+            negated,
+            value: self.mark,
+            mask: self.mark,
+        }
+    }
+}
+
+fn net(text: &'static str) -> IpNet {
+    text.parse()
+        .expect("a network written in the source is valid")
+}
+
+fn comment(text: &str) -> XtMatch {
+    XtMatch::Comment(Comment::new(text))
+}
+
+fn states(states: &[CtState]) -> XtMatch {
+    XtMatch::CtState {
+        negated: false,
+        states: CtStates::of(states),
+    }
+}

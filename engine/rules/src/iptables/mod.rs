@@ -1,0 +1,14 @@
+//! Lowering a plan to the iptables dialect, in kube-proxy 1.36's layout: names, order and comments included.
+//!
+//! The rules are a [`Frame`], which is the same for all Services, and a [`Fragment`] per service port. A fragment
+//! has chains of its own and adds rules to chains of the frame.
+//!
+//! Source of the semantics: PROXY-33 … PROXY-46; kube-proxy 1.36 `pkg/proxy/iptables/proxier.go`; the recorded
+//! dumps in `tests/recorded`.
+
+mod fragment;
+mod frame;
+mod names;
+
+pub(crate) use fragment::Fragment;
+pub(crate) use frame::Frame;

@@ -1,0 +1,66 @@
+//! The one compiler: cluster view → plan → rule tables.
+//!
+//! **What.** A [`ClusterView`] (Services and their EndpointSlices at one watch position) and [`NodeFacts`] become
+//! a [`RulePlan`] in which every decision that Kubernetes semantics calls for has been made once, and the plan is
+//! then spelled in a dialect of `ruleset`. Each rule says, through [`Compiler::origin`], what it decides and for
+//! whom.
+//! **Why.** kube-proxy repeats the policy per back end; we decide before lowering, so all dialects agree.
+//! This crate knows no API server and no back end.
+//! **Source of the semantics.** PROXY-1 … PROXY-46; kube-proxy 1.36 `pkg/proxy/{topology,serviceport,endpoint}.go`,
+//! `pkg/proxy/iptables/proxier.go`.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use switchboard_rules::{
+//!     Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts, ServiceName, ServicePortView, ServiceView,
+//!     TrafficPolicy,
+//! };
+//! use ruleset::{Family, Protocol, xt};
+//!
+//! let name = ServiceName { namespace: "default".into(), name: "web".into() };
+//! let service = ServiceView {
+//!     cluster_ips: vec!["10.96.0.40".parse()?],
+//!     ports: vec![ServicePortView { name: "http".into(), protocol: Protocol::TCP, port: 80 }],
+//!     internal_traffic_policy: TrafficPolicy::Cluster,
+//! };
+//! let view = ClusterView { services: [(name, Arc::new(service))].into_iter().collect(), ..ClusterView::default() };
+//! let node = NodeFacts {
+//!     name: "node-1".into(),
+//!     zone: None,
+//!     addresses: vec!["192.168.10.11".parse()?],
+//!     local_detection: LocalDetection::None,
+//!     masquerade_all: false,
+//!     masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+//! };
+//!
+//! let mut compiler = Compiler::new(Capabilities::ALL);
+//! let compiled = compiler.iptables(&view, &node);
+//! let text = xt::save_text(&compiled.tables[&Family::V4]);
+//! assert!(text.contains(
+//!     "-A KUBE-SERVICES -d 10.96.0.40/32 -p tcp -m comment --comment \"default/web:http has no endpoints\" \
+//!      -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable"
+//! ));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+
+mod compiler;
+mod endpoints;
+mod iptables;
+mod node_facts;
+mod origin;
+mod plan;
+mod service_port;
+mod view;
+
+pub use compiler::{Capabilities, CompiledIptables, Compiler};
+pub use node_facts::{LocalDetection, NodeFacts, PodTraffic};
+pub use origin::{Decision, FrameDecision, Origin, ServicePortOrigin};
+pub use plan::{
+    DropReason, EndpointPlan, FrontendKind, FrontendPlan, FrontendVerdict, Masquerade,
+    RejectReason, RulePlan, ServicePortPlan, plan, plan_service,
+};
+pub use service_port::ServicePortId;
+pub use view::{
+    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SliceView, SlicesByName,
+    TrafficPolicy,
+};

@@ -1,0 +1,119 @@
+//! The compiler's input: what a proxy sees of the cluster at one watch position.
+//!
+//! The maps are persistent (structural sharing): cloning a view costs nothing and all nodes at one position
+//! share it. Values are already filtered as the proxy's watch is (PROXY-2): no headless or ExternalName Service,
+//! no foreign `service-proxy-name`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use ruleset::{Family, Protocol};
+
+/// `namespace/name` of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The EndpointSlices of one Service, by slice name.
+pub type SlicesByName = OrdMap<Arc<str>, Arc<SliceView>>;
+
+/// Services and EndpointSlices at one position of the watch.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterView {
+    /// resourceVersion of the last event that is in it; 0 before the first.
+    pub revision: u64,
+    /// Services that a proxy serves.
+    pub services: OrdMap<ServiceName, Arc<ServiceView>>,
+    /// The slices of each Service (by the `kubernetes.io/service-name` label), by slice name. A Service need
+    /// not exist for its slices to be here.
+    pub slices: OrdMap<ServiceName, Arc<SlicesByName>>,
+    /// The Service ranges that exist.
+    pub service_cidrs: Arc<[ipnet::IpNet]>,
+}
+
+/// The parts of a Service that decide about packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// One address per family at most.
+    pub cluster_ips: Vec<IpAddr>,
+    /// In the order of the manifest.
+    pub ports: Vec<ServicePortView>,
+    /// `spec.internalTrafficPolicy`: for the ClusterIP.
+    pub internal_traffic_policy: TrafficPolicy,
+}
+
+impl ServiceView {
+    /// Its ClusterIP of a family.
+    #[must_use]
+    pub fn cluster_ip(&self, family: Family) -> Option<IpAddr> {
+        self.cluster_ips
+            .iter()
+            .copied()
+            .find(|address| Family::of(*address) == family)
+    }
+}
+
+/// One entry of `spec.ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePortView {
+    /// Empty when unnamed.
+    pub name: Arc<str>,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The port at the ClusterIP.
+    pub port: u16,
+}
+
+/// Which endpoints may be chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TrafficPolicy {
+    /// Any in the cluster.
+    #[default]
+    Cluster,
+    /// Only those on the node itself.
+    Local,
+}
+
+/// One EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceView {
+    /// Its `addressType`; slices of type FQDN are not in a view.
+    pub family: Family,
+    /// Port name ("" when unnamed), protocol, number. Ports without a number are left out (PROXY-4).
+    pub ports: Vec<ServicePortView>,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// One endpoint, conditions resolved (EP-13: ready nil → true, serving nil → true, terminating nil → false).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointView {
+    /// `addresses[0]` (EP-16).
+    pub address: IpAddr,
+    /// `nodeName`
+    pub node: Option<Arc<str>>,
+    /// `conditions.ready`
+    pub ready: bool,
+    /// `conditions.serving`
+    pub serving: bool,
+    /// `conditions.terminating`
+    pub terminating: bool,
+    /// `hints.forZones`
+    pub zone_hints: Vec<Arc<str>>,
+    /// `hints.forNodes`
+    pub node_hints: Vec<Arc<str>>,
+    /// The Pod's name (`targetRef`), for people only.
+    pub pod: Option<Arc<str>>,
+}

@@ -1,0 +1,102 @@
+//! Short ways to write views and node facts.
+
+use std::sync::Arc;
+
+use ruleset::{Family, Protocol};
+use switchboard_rules::{
+    ClusterView, EndpointView, LocalDetection, NodeFacts, ServiceName, ServicePortView,
+    ServiceView, SliceView, TrafficPolicy,
+};
+
+/// The node that the recordings were made on.
+pub(crate) fn node_1() -> NodeFacts {
+    NodeFacts {
+        name: "node-1".into(),
+        zone: Some("zone-a".into()),
+        addresses: vec!["192.168.10.11".parse().unwrap()],
+        local_detection: LocalDetection::ClusterCidr(vec![
+            "10.244.0.0/16".parse().unwrap(),
+            "fd00:10:244::/48".parse().unwrap(),
+        ]),
+        masquerade_all: false,
+        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+    }
+}
+
+pub(crate) fn service_name(name: &str) -> ServiceName {
+    ServiceName {
+        namespace: "default".into(),
+        name: name.into(),
+    }
+}
+
+pub(crate) fn port(name: &str, protocol: Protocol, port: u16) -> ServicePortView {
+    ServicePortView {
+        name: name.into(),
+        protocol,
+        port,
+    }
+}
+
+/// A Service with one TCP port 80 called `http`.
+pub(crate) fn service(cluster_ips: &[&str], policy: TrafficPolicy) -> ServiceView {
+    ServiceView {
+        cluster_ips: cluster_ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+        ports: vec![port("http", Protocol::TCP, 80)],
+        internal_traffic_policy: policy,
+    }
+}
+
+/// A slice whose port `http` is 8080.
+pub(crate) fn slice(family: Family, endpoints: &[EndpointView]) -> SliceView {
+    SliceView {
+        family,
+        ports: vec![port("http", Protocol::TCP, 8080)],
+        endpoints: endpoints.to_vec(),
+    }
+}
+
+/// A ready endpoint.
+pub(crate) fn endpoint(address: &str, node: &str) -> EndpointView {
+    EndpointView {
+        address: address.parse().unwrap(),
+        node: Some(node.into()),
+        ready: true,
+        serving: true,
+        terminating: false,
+        zone_hints: Vec::new(),
+        node_hints: Vec::new(),
+        pod: None,
+    }
+}
+
+/// The same endpoint, shutting down while it still serves.
+pub(crate) fn terminating(endpoint: EndpointView) -> EndpointView {
+    EndpointView {
+        ready: false,
+        terminating: true,
+        ..endpoint
+    }
+}
+
+pub(crate) fn add_service(view: &mut ClusterView, name: &str, service: ServiceView) {
+    view.services.insert(service_name(name), Arc::new(service));
+}
+
+pub(crate) fn add_slice(view: &mut ClusterView, service: &str, name: &str, slice: SliceView) {
+    let mut slices = view
+        .slices
+        .get(&service_name(service))
+        .map(|slices| (**slices).clone())
+        .unwrap_or_default();
+    slices.insert(name.into(), Arc::new(slice));
+    view.slices.insert(service_name(service), Arc::new(slices));
+}
+
+/// Service `web` at 10.96.0.40 with these endpoints.
+pub(crate) fn web(policy: TrafficPolicy, endpoints: &[EndpointView]) -> ClusterView {
+    let mut view = ClusterView::default();
+    add_service(&mut view, "web", service(&["10.96.0.40"], policy));
+    add_slice(&mut view, "web", "web-1", slice(Family::V4, endpoints));
+    view
+}

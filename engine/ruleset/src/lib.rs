@@ -1,0 +1,25 @@
+//! Typed rule dialects: tables, chains, rules, matches, actions; their text; applying them to a copy.
+//!
+//! **What.** [`xt`] holds the iptables dialect: what `iptables-restore` takes and `iptables-save` prints.
+//! **Why.** Matches and actions are enums, never strings, so that the simulator can evaluate the very tables
+//! that a node would load. This crate knows no Service: a rule carries an opaque [`OriginId`] which whoever
+//! made it can resolve.
+//! **Source of the semantics.** iptables(8), iptables-extensions(8), `iptables/xshared.c` of iptables 1.8.
+//!
+//! ```
+//! use switchboard_ruleset::{Family, xt};
+//!
+//! let text = "*nat\n:WEB - [0:0]\n-A WEB -m statistic --mode random --probability 0.3333333333 -j RETURN\nCOMMIT\n";
+//! let tables = xt::parse(text, Family::V4)?;
+//! assert_eq!(xt::restore_text(&tables), text);
+//! // A kernel keeps 31 bits of the probability, and says so when asked.
+//! assert!(xt::save_text(&tables).contains("--probability 0.33333333349"));
+//! # Ok::<(), xt::ParseError>(())
+//! ```
+
+mod family;
+mod origin;
+pub mod xt;
+
+pub use family::{Family, Protocol};
+pub use origin::OriginId;

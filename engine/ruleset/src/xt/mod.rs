@@ -1,0 +1,22 @@
+//! The iptables dialect.
+//!
+//! A rule has the shape the kernel gives it: a header that every packet is compared with first (addresses,
+//! interfaces, protocol), then extension matches in order, then one target. The order of the printed options
+//! follows from that shape, as `iptables-save` does it.
+
+mod apply;
+mod chain;
+mod name;
+mod parse;
+mod print;
+mod rule;
+mod words;
+
+pub use chain::{Policy, TableName, XtChain, XtTable, XtTables};
+pub use name::{ChainName, Comment, NameError};
+pub use parse::{ParseError, ParseErrorKind, parse};
+pub use print::{restore_text, save_text};
+pub use rule::{
+    AddressMatch, AddressType, CtState, CtStates, InterfaceMatch, NatTarget, PortRange,
+    Probability, RejectWith, XtMatch, XtRule, XtTarget,
+};

@@ -1,0 +1,254 @@
+//! Hand-written texts: the forms that real tools print and people write, and everything that is refused.
+
+use super::*;
+use crate::xt::{restore_text, save_text};
+
+/// Reads a rule of chain OUTPUT and compares how it is saved.
+fn check(table: &str, family: Family, rule: &str, saved: &str) {
+    let text = format!("*{table}\n:OUTPUT ACCEPT [0:0]\n:C - [0:0]\n-A OUTPUT {rule}\nCOMMIT\n");
+    let tables = parse(&text, family).unwrap_or_else(|error| panic!("{rule}: {error}"));
+    let printed = save_text(&tables);
+    let line = printed.lines().nth(3).expect("one rule");
+    assert_eq!(
+        line.trim_end(),
+        format!("-A OUTPUT {saved}").trim_end(),
+        "{rule}"
+    );
+}
+
+fn check_v4(rule: &str, saved: &str) {
+    check("filter", Family::V4, rule, saved);
+}
+
+fn check_error(text: &str, expected: &str) {
+    let error = parse(text, Family::V4).expect_err(text);
+    assert_eq!(error.to_string(), expected, "{text}");
+}
+
+/// An error in a rule of `*nat`'s OUTPUT, whose options start in column 11.
+fn check_rule_error(rule: &str, expected: &str) {
+    let text = format!("*nat\n-A OUTPUT {rule}\nCOMMIT\n");
+    check_error(&text, &format!("line 2, column {expected}"));
+}
+
+#[test]
+fn options_in_the_order_of_kube_proxy() {
+    check_v4(
+        r#"-m comment --comment "default/web:http cluster IP" -m tcp -p tcp -d 10.96.0.40 --dport 80 ! -s 10.244.0.0/16 -j C"#,
+        r#"! -s 10.244.0.0/16 -d 10.96.0.40/32 -p tcp -m comment --comment "default/web:http cluster IP" -m tcp --dport 80 -j C"#,
+    );
+}
+
+#[test]
+fn negation_in_both_positions() {
+    check_v4("! -s 10.0.0.0/8 -j DROP", "! -s 10.0.0.0/8 -j DROP");
+    check_v4("-s ! 10.0.0.0/8 -j DROP", "! -s 10.0.0.0/8 -j DROP");
+    check_v4("! -i veth+ ! -p udp", "! -i veth+ ! -p udp");
+    check_v4(
+        "-m conntrack ! --ctstate DNAT",
+        "-m conntrack ! --ctstate DNAT",
+    );
+    check_v4("-m mark --mark ! 0x1", "-m mark ! --mark 0x1");
+    check_v4(
+        "-m addrtype ! --src-type LOCAL --dst-type local",
+        "-m addrtype ! --src-type LOCAL --dst-type LOCAL",
+    );
+}
+
+#[test]
+fn marks_in_every_form() {
+    for (written, saved) in [
+        ("--set-xmark 0x4000/0x4000", "0x4000/0x4000"),
+        ("--set-xmark 7", "0x7/0xffffffff"),
+        ("--set-mark 0x10/0xf", "0x10/0x1f"),
+        ("--set-mark 1", "0x1/0xffffffff"),
+        ("--or-mark 0x4000", "0x4000/0x4000"),
+        ("--and-mark 0xff", "0x0/0xffffff00"),
+        ("--xor-mark 0x4000", "0x4000/0x0"),
+    ] {
+        check_v4(
+            &format!("-j MARK {written}"),
+            &format!("-j MARK --set-xmark {saved}"),
+        );
+    }
+}
+
+#[test]
+fn addresses_in_every_form() {
+    check_v4("-s 10.1.2.3", "-s 10.1.2.3/32");
+    check_v4("-s 10.1.2.3/8", "-s 10.0.0.0/8");
+    check_v4("-s 10.1.2.3/255.255.0.0", "-s 10.1.0.0/16");
+    check("filter", Family::V6, "-d fd00::5", "-d fd00::5/128");
+    for (to, saved) in [
+        ("[fd00::5]:80", "[fd00::5]:80"),
+        ("fd00::5", "fd00::5"),
+        ("[fd00::5]", "fd00::5"),
+    ] {
+        check(
+            "nat",
+            Family::V6,
+            &format!("-p tcp -j DNAT --to-destination {to}"),
+            &format!("-p tcp -j DNAT --to-destination {saved}"),
+        );
+    }
+}
+
+#[test]
+fn other_spellings_of_the_same() {
+    check_v4(
+        "-m state --state established,NEW",
+        "-m conntrack --ctstate NEW,ESTABLISHED",
+    );
+    check_v4("-j REJECT", "-j REJECT --reject-with icmp-port-unreachable");
+    check(
+        "filter",
+        Family::V6,
+        "-j REJECT",
+        "-j REJECT --reject-with icmp6-port-unreachable",
+    );
+    check_v4(
+        "-p tcp --dport 80:90 --sport :1023",
+        "-p tcp -m tcp --sport 0:1023 --dport 80:90",
+    );
+    check_v4("-p all -c 5 300 -j C", "-j C");
+    check_v4("-g C", "-g C");
+    check_v4("", "");
+    check_v4(
+        "-m nfacct --nfacct-name  ct_state -j DROP",
+        "-m nfacct --nfacct-name  ct_state -j DROP",
+    );
+}
+
+#[test]
+fn both_spellings_of_a_probability_are_one() {
+    for written in ["0.3333333333", "0.33333333349", "0.33333333333333333"] {
+        check_v4(
+            &format!("-m statistic --mode random --probability {written} -j C"),
+            "-m statistic --mode random --probability 0.33333333349 -j C",
+        );
+    }
+}
+
+#[test]
+fn counters_comments_and_blank_lines_are_read_over() {
+    let text = "# made by hand\n\n*filter\n:INPUT DROP [5:300]\n[1:60] -A INPUT -j ACCEPT\nCOMMIT\n# end\n";
+    let tables = parse(text, Family::V4).unwrap();
+    assert_eq!(
+        save_text(&tables),
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    );
+    assert_eq!(
+        restore_text(&tables),
+        save_text(&tables),
+        "a DROP policy is stated"
+    );
+}
+
+#[test]
+fn refuses_broken_structure() {
+    check_error(
+        "-A INPUT\n",
+        "line 1, column 1: expected `*table` or a comment",
+    );
+    check_error(
+        "*bridge\n",
+        "line 1, column 1: there is no table \"bridge\"",
+    );
+    check_error("*nat\n", "line 1, column 1: table is not closed by COMMIT");
+    check_error(
+        "*nat\n*filter\n",
+        "line 2, column 1: table is not closed by COMMIT",
+    );
+    check_error(
+        "*nat\nCOMMIT\n*nat\nCOMMIT",
+        "line 3, column 1: table nat stands twice",
+    );
+    check_error(
+        "*nat\nCOMMIT now\n",
+        "line 2, column 8: \"now\" is left over",
+    );
+    check_error(
+        "*nat\n:C ACCEPT [0:0]\n",
+        "line 2, column 4: chain C cannot have policy \"ACCEPT\"",
+    );
+    check_error("*nat\n:C\n", "line 2, column 3: chain policy needs a value");
+    check_error(
+        "*nat\n:C - [x]\n",
+        "line 2, column 6: \"[x]\" is not a pair of counters such as [0:0]",
+    );
+    check_error(
+        "*nat\n:C -\n:C -\n",
+        "line 3, column 1: chain C is declared twice",
+    );
+    check_error(
+        "*nat\n-A C -j DROP\n",
+        "line 2, column 4: chain C is not declared",
+    );
+    check_error(
+        "*nat\n-X C\n",
+        "line 2, column 1: command \"-X\" is not supported; only -A is",
+    );
+    check_error("*nat\n: -\n", "line 2, column 1: chain name is empty");
+}
+
+#[test]
+fn refuses_what_it_does_not_understand() {
+    for (rule, expected) in [
+        ("-m recent --set", "14: match \"recent\" is not supported"),
+        (
+            "-j SNAT --to-source 1.2.3.4",
+            "14: target \"SNAT\" is not supported",
+        ),
+        ("-j OUTPUT", "14: \"OUTPUT\" is not a user-defined chain"),
+        ("-f", "11: option \"-f\" is not understood here"),
+        (
+            "--dport 80",
+            "11: option \"--dport\" is not understood here",
+        ),
+        ("\"-j\" DROP", "11: option \"-j\" is not understood here"),
+        (
+            "-j DROP --to-destination 1.2.3.4",
+            "19: option \"--to-destination\" is not understood here",
+        ),
+        ("-s", "13: -s needs a value"),
+        ("-s 1.2.3.4 -s 1.2.3.5", "22: -s stands twice"),
+        ("-j DROP -j ACCEPT", "19: -j stands twice"),
+        (
+            "-s fd00::1",
+            "14: \"fd00::1\" is not an IPv4 address or network",
+        ),
+        ("!", "11: `!` cannot stand here"),
+        ("! -s ! 1.2.3.4", "16: `!` cannot stand here"),
+        ("! -j DROP", "13: `!` cannot stand here"),
+        (
+            "-m statistic --mode nth",
+            "31: \"nth\" is not the mode `random`",
+        ),
+        (
+            "-m statistic --mode random",
+            "14: match statistic needs --probability",
+        ),
+        (
+            "-m statistic --mode random --probability 1.5",
+            "52: \"1.5\" is not a probability from 0 to 1",
+        ),
+        (
+            "-m addrtype",
+            "14: match addrtype needs --src-type or --dst-type",
+        ),
+        ("-m mark -j DROP", "14: match mark needs --mark"),
+        ("-j DNAT", "14: target DNAT needs --to-destination"),
+        (
+            "-p tcp --dport 9:8",
+            "26: \"9:8\" is not a port or a range such as 8000:8080",
+        ),
+        ("-m comment --comment \"a", "32: quote is not closed"),
+        ("-m comment --comment \"a\\", "32: quote is not closed"),
+        (
+            "-i a-name-that-is-too-long",
+            "14: \"a-name-that-is-too-long\" is not an interface name of at most 15 bytes",
+        ),
+    ] {
+        check_rule_error(rule, expected);
+    }
+}

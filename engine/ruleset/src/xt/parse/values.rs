@@ -1,0 +1,162 @@
+//! Values of options.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::tokens::Token;
+use super::{ParseError, ParseErrorKind};
+use crate::Family;
+use crate::xt::words::{CT_STATES, value_of};
+use crate::xt::{ChainName, CtStates, NatTarget, PortRange, Probability};
+
+pub(super) fn chain_name(text: &str, column: usize) -> Result<ChainName, ParseError> {
+    ChainName::new(text).map_err(|error| ParseErrorKind::from(error).at(column))
+}
+
+/// `[packets:bytes]`
+pub(super) fn counters(token: &Token) -> Result<(), ParseError> {
+    let is_pair = || {
+        let inside = token.text.strip_prefix('[')?.strip_suffix(']')?;
+        let (packets, bytes) = inside.split_once(':')?;
+        packets.parse::<u64>().ok()?;
+        bytes.parse::<u64>().ok()
+    };
+    is_pair()
+        .map(|_| ())
+        .ok_or_else(|| token.bad_value("a pair of counters such as [0:0]"))
+}
+
+/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10.1.2.3` or an IPv6 form of these; host bits are cut off.
+pub(super) fn net(token: &Token, family: Family) -> Result<IpNet, ParseError> {
+    let read = || {
+        let (address, length) = match token.text.split_once('/') {
+            None => (token.text.parse().ok()?, family.address_bits()),
+            Some((address, mask)) => (address.parse().ok()?, prefix_length(mask)?),
+        };
+        let net = IpNet::new(address, length).ok()?;
+        (Family::of(address) == family).then(|| net.trunc())
+    };
+    read().ok_or_else(|| {
+        token.bad_value(match family {
+            Family::V4 => "an IPv4 address or network",
+            Family::V6 => "an IPv6 address or network",
+        })
+    })
+}
+
+fn prefix_length(text: &str) -> Option<u8> {
+    match text.parse::<IpAddr>() {
+        Ok(mask) => ipnet::ip_mask_to_prefix(mask).ok(),
+        Err(_) => text.parse().ok(),
+    }
+}
+
+/// `80`, `8000:8080`, `:80`, `8000:`
+pub(super) fn port_range(token: &Token, negated: bool) -> Result<PortRange, ParseError> {
+    let read = || {
+        let (first, last) = match token.text.split_once(':') {
+            None => {
+                let port = token.text.parse().ok()?;
+                (port, port)
+            }
+            Some((first, last)) => (
+                if first.is_empty() {
+                    0
+                } else {
+                    first.parse().ok()?
+                },
+                if last.is_empty() {
+                    u16::MAX
+                } else {
+                    last.parse().ok()?
+                },
+            ),
+        };
+        (first <= last).then_some(PortRange {
+            first,
+            last,
+            negated,
+        })
+    };
+    read().ok_or_else(|| token.bad_value("a port or a range such as 8000:8080"))
+}
+
+/// A 32-bit number, decimal or hexadecimal.
+pub(super) fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None => text.parse().ok(),
+    }
+}
+
+/// `value` or `value/mask`.
+pub(super) fn mark(token: &Token) -> Result<(u32, Option<u32>), ParseError> {
+    let read = || match token.text.split_once('/') {
+        None => Some((number(&token.text)?, None)),
+        Some((value, mask)) => Some((number(value)?, Some(number(mask)?))),
+    };
+    read().ok_or_else(|| token.bad_value("a mark such as 0x4000/0x4000"))
+}
+
+pub(super) fn states(token: &Token) -> Result<CtStates, ParseError> {
+    let states: Option<Vec<_>> = token
+        .text
+        .split(',')
+        .map(|word| value_of(CT_STATES, word))
+        .collect();
+    states
+        .map(|states| CtStates::of(&states))
+        .ok_or_else(|| token.bad_value("a list of connection states such as RELATED,ESTABLISHED"))
+}
+
+/// A decimal from 0 to 1, rounded to the kernel's share of 2³¹ as `libxt_statistic` does.
+pub(super) fn probability(token: &Token) -> Result<Probability, ParseError> {
+    let read = || {
+        let (whole, fraction) = token.text.split_once('.').unwrap_or((&token.text, ""));
+        let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+        let digits = fraction.len();
+        if whole.len() != 1 || !is_number(whole) || !is_number(fraction) || digits > 18 {
+            return None;
+        }
+        let unit = 10_u128.pow(u32::try_from(digits).ok()?);
+        let scaled = format!("{whole}{fraction}").parse::<u128>().ok()?;
+        let raw = (scaled * u128::from(Probability::ONE) * 2 + unit) / (unit * 2);
+        Probability::from_raw(u32::try_from(raw).ok()?)
+    };
+    read().ok_or_else(|| token.bad_value("a probability from 0 to 1"))
+}
+
+/// `10.244.1.5:8080`, `10.244.1.5`, `[fd00::5]:8080`, `[fd00::5]` or `fd00::5`; no ranges.
+pub(super) fn nat_target(token: &Token, family: Family) -> Result<NatTarget, ParseError> {
+    let read = || {
+        if let Ok(address) = token.text.parse::<SocketAddr>() {
+            // A scope or a zero port is read by Rust but not by the tool.
+            let is_plain = address.port() != 0 && !token.text.contains('%');
+            return is_plain.then(|| NatTarget::from(address));
+        }
+        let bare = token
+            .text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(&token.text);
+        bare.parse().ok().map(|address| NatTarget {
+            address,
+            port: None,
+        })
+    };
+    read()
+        .filter(|to| Family::of(to.address) == family)
+        .ok_or_else(|| token.bad_value("one address of this family, with or without a port"))
+}
+
+/// An interface's name: at most 15 bytes, no blanks and no `/` (`xtables_parse_interface`).
+pub(super) fn interface(token: &Token) -> Result<Box<str>, ParseError> {
+    let name = &token.text;
+    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    if name.is_empty() || name.len() > 15 || name.contains(is_bad) {
+        return Err(token.bad_value("an interface name of at most 15 bytes"));
+    }
+    Ok(name.as_str().into())
+}

@@ -1,0 +1,370 @@
+//! Doing what a step says, and judging what is seen.
+//!
+//! One function per verb; each asks the world, lets [`judge`] compare and puts what was seen into words.
+
+use std::collections::BTreeSet;
+
+use api::{Manifest, Object, ObjectKey, Status};
+use base::format_duration;
+use control::{
+    Connection, ConnectRequest, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
+    ResolveRequest, Resolution, WriteVerb,
+};
+use serde_json::{Map, Value as Json, json};
+
+use crate::expect::{
+    Backends, ConnectCheck, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck, RulesCheck,
+    WriteCheck,
+};
+use crate::judge::{self, ExpectedPods, Mismatch};
+use crate::output::{print, to_json};
+use crate::report::nanos;
+use crate::run::{CONVERGED_MAX, Runner};
+use crate::reference::SourceRef;
+use crate::step::{Action, Dial, Output, ProbeFrom, Selection, Wait};
+use crate::{why, words};
+
+/// Examples that are explained when connections are not as expected.
+const EXAMPLES_MAX: usize = 3;
+
+/// What was seen, judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) passed: bool,
+    /// For programs.
+    pub(crate) observed: Json,
+    /// For people.
+    pub(crate) seen: Vec<String>,
+    /// Why it failed.
+    pub(crate) why: Vec<String>,
+}
+
+impl Judged {
+    /// Nothing could be seen.
+    pub(crate) fn failed(why: Vec<String>) -> Self {
+        Self { passed: false, observed: json!({}), seen: Vec::new(), why }
+    }
+
+    /// The same with one more reason.
+    pub(crate) fn also(mut self, why: String) -> Self {
+        self.why.push(why);
+        self
+    }
+
+    /// Judged by its mismatches.
+    fn by(mismatches: &[Mismatch], observed: Json, seen: Vec<String>) -> Self {
+        let why: Vec<String> = mismatches.iter().map(|mismatch| mismatch.text.clone()).collect();
+        Self { passed: why.is_empty(), observed, seen, why }
+    }
+}
+
+impl From<ReferenceError> for Judged {
+    fn from(error: ReferenceError) -> Self {
+        Self::failed(vec![error.to_string()])
+    }
+}
+
+/// Does what `action` says.
+pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
+    let mode = runner.mode;
+    match action {
+        Action::Write { verb, manifests, expect } => {
+            write(runner, *verb, manifests, expect.in_mode(mode))
+        }
+        Action::Delete { targets, expect } => delete(runner, targets, expect.in_mode(mode)),
+        Action::Wait(wait) => pass_time(runner, *wait),
+        Action::Get { selection, output, expect } => {
+            runner.look(expect.in_mode(mode), |runner, check| get(runner, selection, *output, check))
+        }
+        Action::Resolve { from, name, record_type, expect } => {
+            runner.look(expect.in_mode(mode), |runner, check| {
+                resolve(runner, from, name, record_type, check).unwrap_or_else(Judged::from)
+            })
+        }
+        Action::Connect { from, dial, expect } => {
+            runner.look(expect.in_mode(mode), |runner, check| {
+                connect(runner, from, dial, check).unwrap_or_else(Judged::from)
+            })
+        }
+        Action::Probe { node, from, to, protocol, expect } => {
+            runner.look(expect.in_mode(mode), |runner, check| {
+                let from = match from {
+                    ProbeFrom::Source(source) => source.resolve(runner.world).map(ProbeSource::Source),
+                    ProbeFrom::Address(address) => Ok(ProbeSource::Address(*address)),
+                };
+                let request = from.map(|from| ProbeRequest {
+                    node: node.clone(),
+                    from,
+                    to: *to,
+                    protocol: *protocol,
+                });
+                let seen = request.and_then(|request| runner.world.probe(&request));
+                seen.map_or_else(Judged::from, |seen| probe(&seen, check))
+            })
+        }
+        Action::Rules { node, expect } => runner.look(expect.in_mode(mode), |runner, check| {
+            runner.world.rules(node).map_or_else(Judged::from, |text| rules(&text, check))
+        }),
+    }
+}
+
+fn write(
+    runner: &mut Runner<'_>,
+    verb: WriteVerb,
+    manifests: &[Manifest],
+    expectation: Option<&Expectation<WriteCheck>>,
+) -> Judged {
+    let mut done = Done::default();
+    for manifest in manifests {
+        match runner.world.write(verb, manifest.object.clone()) {
+            Ok(written) => {
+                done.warnings.extend(written.warnings.iter().cloned());
+                done.lines.push(written.to_string());
+            }
+            Err(status) => done.refused(&status),
+        }
+    }
+    done.judged(expectation)
+}
+
+fn delete(
+    runner: &mut Runner<'_>,
+    targets: &[ObjectKey],
+    expectation: Option<&Expectation<WriteCheck>>,
+) -> Judged {
+    let mut done = Done::default();
+    for key in targets {
+        match runner.world.delete(key) {
+            Ok(()) => done.lines.push(format!("{} {:?} deleted", key.kind.singular(), key.name)),
+            Err(status) => done.refused(&status),
+        }
+    }
+    done.judged(expectation)
+}
+
+/// What kubectl would have printed.
+#[derive(Default)]
+struct Done {
+    lines: Vec<String>,
+    warnings: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Done {
+    fn refused(&mut self, status: &Status) {
+        self.errors.push(status.kubectl_text());
+    }
+
+    fn judged(self, expectation: Option<&Expectation<WriteCheck>>) -> Judged {
+        let mismatches = match expectation {
+            Some(expectation) => {
+                judge::error_text(&expectation.check.error, self.errors.first().map(String::as_str))
+            }
+            None => self.errors.iter().cloned().map(Mismatch::from).collect(),
+        };
+        let mut observed = Map::new();
+        observed.insert("results".to_owned(), self.lines.clone().into());
+        let rest = [("warnings", &self.warnings), ("errors", &self.errors)];
+        for (key, texts) in rest.into_iter().filter(|(_, texts)| !texts.is_empty()) {
+            observed.insert(key.to_owned(), texts.clone().into());
+        }
+        let warnings = self.warnings.iter().map(|text| format!("Warning: {text}"));
+        let seen = self.lines.into_iter().chain(warnings).chain(self.errors);
+        Judged::by(&mismatches, observed.into(), seen.collect())
+    }
+}
+
+fn pass_time(runner: &mut Runner<'_>, wait: Wait) -> Judged {
+    let begun = runner.world.now();
+    let done = match wait {
+        Wait::For(span) => {
+            runner.advance_to(begun + span);
+            return Judged::by(&[], json!({}), Vec::new());
+        }
+        Wait::Converged => runner.converge(),
+    };
+    match done {
+        Some(at) => {
+            let seen = format!("at rest after {}", format_duration(at - begun));
+            Judged::by(&[], json!({"tookNs": nanos(at - begun)}), vec![seen])
+        }
+        None => Judged::failed(vec![format!(
+            "things are still pending {} after the wait began",
+            format_duration(CONVERGED_MAX)
+        )]),
+    }
+}
+
+fn get(
+    runner: &mut Runner<'_>,
+    selection: &Selection,
+    output: Option<Output>,
+    check: Option<&GetCheck>,
+) -> Judged {
+    let objects: Result<Vec<Object>, Status> = match selection {
+        Selection::One(key) => runner.world.get(key).map(|object| vec![object]),
+        Selection::All { kind, namespace } => {
+            let namespace = kind.is_namespaced().then_some(namespace.as_str());
+            Ok(runner.world.list(*kind, namespace))
+        }
+    };
+    let objects = match objects {
+        Ok(objects) => objects,
+        Err(status) => {
+            let text = status.kubectl_text();
+            let mismatches = match check {
+                Some(GetCheck::Error(check)) => judge::error_text(check, Some(&text)),
+                _ => vec![text.clone().into()],
+            };
+            return Judged::by(&mismatches, json!({"error": text}), vec![text]);
+        }
+    };
+    let is_list = matches!(selection, Selection::All { .. });
+    let json = to_json(&objects, is_list);
+    let printed = output.map(|output| print(&objects, is_list, output));
+    let text = printed.as_deref().unwrap_or_default();
+    let mismatches = match check {
+        None => Vec::new(),
+        Some(GetCheck::Object(given)) => judge::object(given, &json),
+        Some(GetCheck::Output(wanted)) if wanted.trim() == text.trim() => Vec::new(),
+        Some(GetCheck::Output(_)) => vec!["the output is another one".to_owned().into()],
+        Some(GetCheck::OutputContains(parts)) => judge::missing_parts(parts, text, "the output"),
+        Some(GetCheck::Error(check)) => judge::error_text(check, None),
+    };
+    let seen = match &printed {
+        Some(printed) => printed.lines().map(str::to_owned).collect(),
+        None => objects.iter().map(words::object).collect(),
+    };
+    let observed = match printed {
+        Some(printed) => json!({"output": printed}),
+        None => json!({"object": json}),
+    };
+    Judged::by(&mismatches, observed, seen)
+}
+
+fn resolve(
+    runner: &mut Runner<'_>,
+    from: &SourceRef,
+    name: &str,
+    record_type: &str,
+    check: Option<&ResolveCheck>,
+) -> Result<Judged, ReferenceError> {
+    let from = from.resolve(runner.world)?;
+    let (name, record_type) = (name.to_owned(), record_type.to_owned());
+    let seen = runner.world.resolve(&ResolveRequest { from, name: name.clone(), record_type })?;
+    runner.metrics().dns_queries += seen.attempts.len() as u64;
+    let mismatches = check.map_or_else(Vec::new, |check| judge::resolve(check, &seen));
+    let answers: Vec<&str> = seen.answers.iter().map(|answer| answer.data.as_str()).collect();
+    let summary = match &answers[..] {
+        [] => seen.rcode.clone(),
+        answers => answers.join(", "),
+    };
+    let mut judged = Judged::by(&mismatches, resolution_json(&seen), vec![summary + &words::queries(&seen)]);
+    if !judged.passed {
+        let explained = why::resolution(&name, &seen);
+        judged.why.splice(0..0, explained);
+    }
+    Ok(judged)
+}
+
+fn resolution_json(seen: &Resolution) -> Json {
+    let attempts = seen.attempts.iter().map(|attempt| {
+        json!({
+            "name": attempt.name,
+            "type": attempt.record_type,
+            "server": attempt.server.to_string(),
+            "result": attempt.result,
+        })
+    });
+    json!({
+        "rcode": seen.rcode,
+        "answers": seen.answers.iter().map(|answer| answer.data.as_str()).collect::<Vec<_>>(),
+        "queries": seen.attempts.len(),
+        "attempts": attempts.collect::<Vec<_>>(),
+    })
+}
+
+fn connect(
+    runner: &mut Runner<'_>,
+    from: &SourceRef,
+    dial: &Dial,
+    check: Option<&ConnectCheck>,
+) -> Result<Judged, ReferenceError> {
+    let mut expected = ExpectedPods::default();
+    if let Some(Backends::Exactly(pods) | Backends::Within(pods)) =
+        check.and_then(|check| check.backends.as_ref())
+    {
+        let keys: Result<Vec<_>, _> = pods.iter().map(|pods| pods.pods(runner.world)).collect();
+        expected = keys?.into_iter().flatten().collect();
+    }
+    let seen = runner.world.connect(&ConnectRequest {
+        from: from.resolve(runner.world)?,
+        to: dial.to.clone(),
+        protocol: dial.protocol,
+        count: dial.count,
+        timeout: dial.timeout,
+        payload: dial.payload.clone(),
+    })?;
+    runner.metrics().count(&seen);
+    let mismatches = check.map_or_else(Vec::new, |check| judge::connect(check, &expected, &seen));
+    let summary = words::connections(&seen, &runner.scenario.namespace);
+    let mut judged = Judged::by(&mismatches, connections_json(&seen), vec![summary]);
+    let examples: BTreeSet<usize> = mismatches.iter().filter_map(|mismatch| mismatch.example).collect();
+    let explained = examples.into_iter().take(EXAMPLES_MAX);
+    let explained: Vec<String> =
+        explained.flat_map(|index| why::connection(&dial.to, &seen[index])).collect();
+    judged.why.splice(0..0, explained);
+    Ok(judged)
+}
+
+fn connections_json(seen: &[Connection]) -> Json {
+    let count = |counts: Vec<(&str, u64)>| -> Map<String, Json> {
+        counts.into_iter().map(|(key, count)| (key.to_owned(), count.into())).collect()
+    };
+    let outcomes = judge::outcome_counts(seen);
+    let outcomes = outcomes.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
+    let peers: BTreeSet<String> =
+        seen.iter().filter_map(|one| one.peer_seen).map(|peer| peer.ip().to_string()).collect();
+    let latencies = judge::latencies(seen);
+    let ranks = Percentile::ALL.iter().filter_map(|(key, rank)| Some((*key, nanos(rank.of(&latencies)?))));
+    json!({
+        "connections": seen.len(),
+        "outcomes": count(outcomes),
+        "backends": count(judge::backend_counts(seen).into_iter().collect()),
+        "peersSeen": peers,
+        "latencyNs": count(ranks.collect()),
+    })
+}
+
+fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
+    let mismatches = check.map_or_else(Vec::new, |check| judge::probe(check, seen));
+    let shares = judge::probe_shares(seen);
+    let outcomes = shares.iter().map(|(outcome, share)| match outcome {
+        ProbeOutcome::Endpoint { to, snat } => {
+            json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)})
+        }
+        other => json!({"verdict": judge::verdict_of(other).map(|verdict| verdict.as_str()), "p": rounded(*share)}),
+    });
+    let observed = json!({"node": seen.node, "outcomes": outcomes.collect::<Vec<_>>()});
+    let words = shares.iter().map(|(outcome, share)| match share {
+        1.0 => judge::probe_words(outcome),
+        share => format!("{} {}", judge::percent(*share), judge::probe_words(outcome)),
+    });
+    let mut judged = Judged::by(&mismatches, observed, vec![words.collect::<Vec<_>>().join(", ")]);
+    if !judged.passed {
+        judged.why.extend(seen.decisions.iter().map(why::decision));
+    }
+    judged
+}
+
+/// A share with six digits: what lies behind is how kernels round.
+fn rounded(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
+}
+
+fn rules(text: &str, check: Option<&RulesCheck>) -> Judged {
+    let mismatches = check.map_or_else(Vec::new, |check| judge::rules(check, text));
+    let count = text.lines().filter(|line| line.starts_with("-A ")).count();
+    let observed = json!({"rules": count, "lines": text.lines().count()});
+    Judged::by(&mismatches, observed, vec![format!("{count} rules")])
+}

@@ -1,0 +1,1 @@
+//! The scenario language: parse, replay over any World, judge, report

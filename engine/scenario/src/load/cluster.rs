@@ -1,0 +1,277 @@
+//! `spec.cluster`: everything but the nodes.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use base::Seed;
+use control::{
+    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
+    TimingConfig,
+};
+use ipnet::IpNet;
+
+use super::nodes;
+use crate::cursor::{Cursor, Fields, Read, all, did_you_mean};
+
+/// Hosts outside, their routes, and CIDRs in a list.
+const LIST_MAX: usize = 1_000;
+/// The contract's mode names that this version does not run.
+const LATER_MODES: [&str; 3] = ["nftables", "flat", "ipvs"];
+/// What a proxy's configuration may hold upstream and not yet here.
+const LATER_PROXY_KEYS: [&str; 21] = [
+    "bindAddress", "bindAddressHardFail", "clientConnection", "configFile", "configSyncPeriod",
+    "conntrack", "detectLocal", "detectLocalMode", "enableProfiling", "featureGates",
+    "healthzBindAddress", "hostnameOverride", "ipvs", "logging", "metricsBindAddress", "nftables",
+    "nodePortAddresses", "oomScoreAdj", "showHiddenMetricsForVersion", "windowsRunAsService", "winkernel",
+];
+/// The smallest range that holds the 10th address, which is the DNS Service's.
+const SERVICE_HOST_BITS_MIN: u8 = 4;
+
+/// Reads `spec.cluster`: the modes to run in, and the cluster with the first of them.
+pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> {
+    let mut fields = at.fields()?;
+    let service_cidrs = fields.or("serviceCIDRs", vec![net("10.96.0.0/12")], service_cidrs);
+    let pod_cidrs = fields.or("podCIDRs", vec![net("10.244.0.0/16")], cidrs);
+    let node_port_range = fields.or("nodePortRange", 30_000..=32_767, port_range);
+    let dns_domain = fields.or("dnsDomain", "cluster.local".to_owned(), dns_domain);
+    let dns = fields.or("dns", true, Cursor::boolean);
+    let balancer = fields.unsupported("loadBalancer", "leave it out: Services of type LoadBalancer come later");
+    let modes = modes(&mut fields);
+    let proxy = fields.or("proxy", ProxySettings::default(), proxy);
+    let nodes = nodes::nodes(&mut fields, pod_cidrs.as_deref().unwrap_or_default());
+    let network = fields.or("network", NetworkConfig::default(), network);
+    let timing = fields.or("timing", TimingConfig::default(), timing);
+    let outside = match &nodes {
+        Ok(nodes) => fields.or("outside", Vec::new(), |at| outside(at, nodes)),
+        Err(noted) => {
+            fields.take("outside");
+            Err(*noted)
+        }
+    };
+    fields.finish()?;
+    balancer?;
+    let modes = modes?;
+    let config = ClusterConfig {
+        seed: Seed::new(0),
+        service_cidrs: service_cidrs?,
+        pod_cidrs: pod_cidrs?,
+        node_port_range: node_port_range?,
+        dns_domain: dns_domain?,
+        dns: dns?,
+        mode: modes[0],
+        proxy: proxy?,
+        nodes: nodes?,
+        outside: outside?,
+        network: network?,
+        timing: timing?,
+    };
+    Ok((modes, config))
+}
+
+/// Reads one mode's name.
+pub(super) fn mode(at: &Cursor<'_>) -> Read<ProxyMode> {
+    mode_named(at, at.text()?)
+}
+
+/// The mode called `name`; complaints are about the value.
+pub(super) fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
+    if let Some(mode) = ProxyMode::ALL.into_iter().find(|mode| mode.as_str() == name) {
+        return Ok(mode);
+    }
+    let known = || ProxyMode::ALL.iter().map(|mode| mode.as_str());
+    let supported = format!("supported: {}", known().collect::<Vec<_>>().join(", "));
+    if LATER_MODES.contains(&name) {
+        let message = format!("mode {name} is not supported by this version of switchboard");
+        return Err(at.refuse_with(message, supported));
+    }
+    let help = did_you_mean(name, known().chain(LATER_MODES)).unwrap_or(supported);
+    Err(at.refuse_with(format!("{name:?} is no mode"), help))
+}
+
+/// Reads a range of addresses without host bits.
+pub(super) fn cidr(at: &Cursor<'_>) -> Read<IpNet> {
+    let text = at.text()?;
+    cidr_of(at, text)
+}
+
+/// Reads an address that must be unlike those before.
+pub(super) fn fresh_address(at: &Cursor<'_>, used: &mut Vec<IpAddr>) -> Read<IpAddr> {
+    let address = at.address()?;
+    if used.contains(&address) {
+        return Err(at.refuse(format!("{address} is used twice")));
+    }
+    used.push(address);
+    Ok(address)
+}
+
+fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
+    let net: IpNet = text.parse().map_err(|_| {
+        at.refuse(format!("{text:?} is no CIDR: expected a range of addresses such as 10.96.0.0/12"))
+    })?;
+    if net.trunc() == net {
+        Ok(net)
+    } else {
+        let message = format!("{net} names a host, not a range");
+        Err(at.refuse_with(message, format!("did you mean {}?", net.trunc())))
+    }
+}
+
+fn net(text: &'static str) -> IpNet {
+    text.parse().expect("a range written in the source is valid")
+}
+
+/// One range, or one of each family (dual-stack).
+fn cidrs(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
+    let nets = at.list(2, |item| cidr(&item))?;
+    match nets[..] {
+        [_] => Ok(nets),
+        [a, b] if a.addr().is_ipv4() != b.addr().is_ipv4() => Ok(nets),
+        _ => Err(at.refuse("expected one range, or one of each address family")),
+    }
+}
+
+fn service_cidrs(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
+    let nets = cidrs(at)?;
+    match nets.iter().find(|net| net.max_prefix_len() - net.prefix_len() < SERVICE_HOST_BITS_MIN) {
+        None => Ok(nets),
+        Some(net) => Err(at.refuse_with(
+            format!("{net} is too small: the DNS Service has the 10th address"),
+            format!("give at least a /{}", net.max_prefix_len() - SERVICE_HOST_BITS_MIN),
+        )),
+    }
+}
+
+fn port_range(at: &Cursor<'_>) -> Read<RangeInclusive<u16>> {
+    let text = at.text()?;
+    let ends = text.split_once('-').and_then(|(least, most)| least.parse().ok().zip(most.parse().ok()));
+    ends.filter(|(least, most)| 0 < *least && least <= most)
+        .map(|(least, most)| least..=most)
+        .ok_or_else(|| at.refuse(format!("{text:?} is no range of ports: expected one such as 30000-32767")))
+}
+
+fn dns_domain(at: &Cursor<'_>) -> Read<String> {
+    let text = at.name()?;
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    if text.len() <= 200 && text.split('.').all(is_label) {
+        Ok(text.to_owned())
+    } else {
+        Err(at.refuse(format!("{text:?} is no DNS domain: expected one such as cluster.local")))
+    }
+}
+
+fn modes(fields: &mut Fields<'_>) -> Read<Vec<ProxyMode>> {
+    match fields.take("modes") {
+        Some(at) => {
+            let mut modes = at.one_or_list(LATER_MODES.len() + ProxyMode::ALL.len(), |item| mode(&item))?;
+            modes.dedup();
+            Ok(modes)
+        }
+        None => Err(fields.at().refuse_with(
+            "without `modes` a scenario runs in mode nftables, which this version of switchboard does not support",
+            "write `modes: [iptables]`",
+        )),
+    }
+}
+
+fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
+    const SUPPORTED: &str = "supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod";
+    let mut fields = at.fields()?;
+    let api_version =
+        fields.may("apiVersion", |at| at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())]));
+    let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
+    let cluster_cidr = fields.may("clusterCIDR", |at| {
+        let text = at.name()?;
+        text.split(',').map(|part| cidr_of(at, part.trim())).collect::<Read<Vec<IpNet>>>()
+    });
+    let mode = fields.unsupported("mode", "say `modes` in spec.cluster: the scenario runs once in each");
+    let later = all(LATER_PROXY_KEYS.into_iter().map(|key| fields.unsupported(key, SUPPORTED)));
+    let iptables = fields.may("iptables", |at| {
+        let mut fields = at.fields()?;
+        let defaults = ProxySettings::default();
+        let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
+        let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
+        let later = ["localhostNodePorts", "masqueradeBit", "syncPeriod"];
+        let later = all(later.into_iter().map(|key| fields.unsupported(key, SUPPORTED)));
+        fields.finish()?;
+        later?;
+        Ok((masquerade_all?, least?))
+    });
+    fields.finish()?;
+    (api_version?, kind?, mode?, later?);
+    let defaults = ProxySettings::default();
+    let (masquerade_all, min_sync_period) =
+        iptables?.unwrap_or((defaults.masquerade_all, defaults.min_sync_period));
+    Ok(ProxySettings { cluster_cidr: cluster_cidr?, masquerade_all, min_sync_period })
+}
+
+fn outside(at: &Cursor<'_>, nodes: &[NodeConfig]) -> Read<Vec<OutsideConfig>> {
+    let mut used: Vec<IpAddr> = nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
+    let mut names: Vec<String> = Vec::new();
+    at.list(LIST_MAX, |item| {
+        let mut fields = item.fields()?;
+        let name = fields.need("name", |at| nodes::fresh_name(at, &mut names));
+        let address = fields.need("address", |at| fresh_address(at, &mut used));
+        let routes = fields.or("routes", Vec::new(), |at| {
+            at.list(LIST_MAX, |item| {
+                let mut fields = item.fields()?;
+                let to = fields.need("to", cidr);
+                let via = fields.need("via", |at| nodes::known(at, nodes));
+                fields.finish()?;
+                Ok((to?, via?))
+            })
+        });
+        fields.finish()?;
+        Ok(OutsideConfig { name: name?, address: address?, routes: routes? })
+    })
+}
+
+fn network(at: &Cursor<'_>) -> Read<NetworkConfig> {
+    let defaults = NetworkConfig::default();
+    let mut fields = at.fields()?;
+    let same_node = fields.or("sameNode", defaults.same_node, Cursor::duration);
+    let same_zone = fields.or("sameZone", defaults.same_zone, Cursor::duration);
+    let cross_zone = fields.or("crossZone", defaults.cross_zone, Cursor::duration);
+    // 1280 is the least that IPv6 asks of a link (RFC 8200, section 5).
+    let mtu = fields.or("mtu", 1500, |at| at.integer(1280..=65_535));
+    let hairpin = fields.or("hairpin", true, |at| match at.boolean()? {
+        true => Ok(true),
+        false => Err(at.refuse("`hairpin: false` is not supported by this version of switchboard")),
+    });
+    fields.finish()?;
+    hairpin?;
+    Ok(NetworkConfig {
+        same_node: same_node?,
+        same_zone: same_zone?,
+        cross_zone: cross_zone?,
+        mtu: usize::try_from(mtu?).expect("at most 65535"),
+    })
+}
+
+fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
+    let defaults = TimingConfig::default();
+    let mut fields = at.fields()?;
+    let watch = fields.or("watch", defaults.watch, Cursor::duration);
+    let batch = fields.or("endpointSliceBatch", defaults.endpoint_slice_batch, Cursor::duration);
+    let pod_start = fields.or("podStart", defaults.pod_start, Cursor::duration);
+    let grace = fields.unsupported("nodeGrace", "leave it out: nodes do not fail yet");
+    let dns_watch = fields.or("dnsWatch", defaults.dns_watch, Cursor::duration);
+    let sync_cost = fields.or("syncCost", defaults.sync_cost, |at| match at.value().as_str() {
+        Some("model") => Ok(SyncCost::Model),
+        Some(text) if base::parse_duration(text).is_err() => {
+            Err(at.refuse(format!("{text:?} is neither `model` nor a duration such as 20ms")))
+        }
+        _ => at.duration().map(SyncCost::Fixed),
+    });
+    fields.finish()?;
+    grace?;
+    Ok(TimingConfig {
+        watch: watch?,
+        endpoint_slice_batch: batch?,
+        pod_start: pod_start?,
+        dns_watch: dns_watch?,
+        sync_cost: sync_cost?,
+    })
+}

@@ -1,0 +1,100 @@
+//! `spec.steps`: what every step has, whatever it does.
+
+use base::SimTime;
+
+use super::manifests::Files;
+use super::{Setting, action, cluster};
+use crate::cursor::{Cursor, Fields, Read};
+use crate::step::{Action, Only, Plane, Schedule, Step, Wait};
+
+/// Finding the line of each reads the text again.
+const STEPS_MAX: usize = 2_000;
+
+/// Reads all steps.
+pub(super) fn steps(
+    at: &Cursor<'_>,
+    setting: &Setting<'_>,
+    files: &mut Files<'_>,
+) -> Read<Vec<Step>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut earliest = SimTime::ZERO;
+    let mut index = 0;
+    at.list(STEPS_MAX, |item| {
+        let step = step(&item, index, &mut names, setting, files);
+        index += 1;
+        let step = step?;
+        if let Schedule::At(start) = step.schedule
+            && start < earliest
+        {
+            return Err(item.refuse(format!(
+                "this step starts at {start}, before the one before it can have ended ({earliest} at the earliest)"
+            )));
+        }
+        earliest = earliest_end(&step, earliest);
+        Ok(step)
+    })
+}
+
+fn step(
+    at: &Cursor<'_>,
+    index: usize,
+    names: &mut Vec<String>,
+    setting: &Setting<'_>,
+    files: &mut Files<'_>,
+) -> Read<Step> {
+    let mut fields = at.fields()?;
+    let name = fields.may("name", |at| match at.name()? {
+        name if names.iter().any(|other| other == name) => {
+            Err(at.refuse(format!("another step is called {name:?} too")))
+        }
+        name => {
+            names.push(name.to_owned());
+            Ok(name.to_owned())
+        }
+    });
+    let only = fields.or("only", Only::default(), only);
+    let schedule = schedule(&mut fields);
+    let action = action::action(&mut fields, setting, files);
+    fields.finish()?;
+    let (name, only, schedule, action) = (name?, only?, schedule?, action?);
+    Ok(Step { index, name, line: files.line_of(at.path()), only, schedule, action })
+}
+
+fn only(at: &Cursor<'_>) -> Read<Only> {
+    const LIST_MAX: usize = 10;
+    const PLANES: [(&str, Plane); 2] =
+        [(Plane::Sim.as_str(), Plane::Sim), (Plane::Kernel.as_str(), Plane::Kernel)];
+    let mut fields = at.fields()?;
+    let modes = fields.may("modes", |at| at.one_or_list(LIST_MAX, |item| cluster::mode(&item)));
+    let planes = fields.may("planes", |at| at.one_or_list(LIST_MAX, |item| item.word(&PLANES)));
+    fields.finish()?;
+    Ok(Only { modes: modes?, planes: planes? })
+}
+
+fn schedule(fields: &mut Fields<'_>) -> Read<Schedule> {
+    let at = fields.may("at", Cursor::duration);
+    let after = fields.may("after", Cursor::duration);
+    match (at?, after?) {
+        (None, None) => Ok(Schedule::Immediately),
+        (Some(at), None) => Ok(Schedule::At(SimTime::ZERO + at)),
+        (None, Some(after)) => Ok(Schedule::After(after)),
+        (Some(_), Some(_)) => Err(fields.at().refuse("a step starts either `at` an instant or `after` a while")),
+    }
+}
+
+/// When a step can have ended at the earliest, if the one before it did at `start`. A step that may be skipped
+/// takes no time.
+fn earliest_end(step: &Step, start: SimTime) -> SimTime {
+    if step.only.modes.is_some() || step.only.planes.is_some() {
+        return start;
+    }
+    let start = match step.schedule {
+        Schedule::Immediately => start,
+        Schedule::After(after) => start + after,
+        Schedule::At(at) => at,
+    };
+    match step.action {
+        Action::Wait(Wait::For(span)) => start + span,
+        _ => start,
+    }
+}

@@ -1,0 +1,305 @@
+//! Replaying a scenario over a world.
+//!
+//! **What.** [`run`] writes the manifests at time 0, then does step after step at its instant, judges each and
+//! goes on whatever the outcome; [`run_until`] stops at an instant and leaves the world there.
+//! **Why.** The same scenario runs over the simulator and over real nodes, so everything goes through
+//! [`World`]; time passes only by its clock.
+//! **Source of the semantics.** The scenario language's contract. A step begins when the one before has ended,
+//! unless it says `at` or `after`; `within` and `throughout` look again whenever something happens.
+
+use std::time::Duration;
+
+use api::yaml::Problem;
+use base::{SimTime, format_duration};
+use control::{Happening, ProxyMode, World, WriteVerb};
+
+use crate::act::{Judged, act};
+use crate::expect::{Expectation, Hold};
+use crate::report::{Entry, Metrics, Outcome, ScenarioReport, StepReport};
+use crate::scenario::Scenario;
+use crate::step::{Schedule, Step};
+
+/// How long `wait: converged` waits at most.
+pub const CONVERGED_MAX: Duration = Duration::from_secs(3600);
+/// How often a step looks again at most.
+const LOOKS_MAX: usize = 10_000;
+
+/// Something that a listener may want to hear at once.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// The cluster did something by itself.
+    Happening(&'a Happening),
+    /// Something that the user should know.
+    Warning(&'a str),
+    /// A step begins.
+    Begins(&'a Step),
+    /// A step has been judged.
+    Judged(&'a StepReport),
+}
+
+/// Where [`run_until`] stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// At this instant; a step that is under way then is finished first.
+    Time(SimTime),
+    /// At the last instant before the step after this one begins: so what this step set off has happened as
+    /// far as there was time. After the last step, at its end.
+    Step(String),
+    /// When all is done.
+    End,
+}
+
+/// Why a scenario cannot be run at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The API server refuses one of `spec.manifests`: what the steps build on is not there.
+    #[error("{0}")]
+    Manifest(Problem),
+    /// No step has the name to stop at.
+    #[error("no step is called {name:?}; {}", called(.existing))]
+    UnknownStep {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        existing: Vec<String>,
+    },
+}
+
+/// Runs all of a scenario in one mode; `world` is a new one of [`Scenario::cluster`].
+///
+/// # Errors
+/// When one of `spec.manifests` is refused.
+pub fn run(
+    scenario: &Scenario,
+    mode: ProxyMode,
+    world: &mut dyn World,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<ScenarioReport, RunError> {
+    run_until(scenario, mode, world, &At::End, progress)
+}
+
+/// Runs a scenario up to an instant; the report is of the steps that began by then.
+///
+/// # Errors
+/// When one of `spec.manifests` is refused, or no step has the name given.
+pub fn run_until(
+    scenario: &Scenario,
+    mode: ProxyMode,
+    world: &mut dyn World,
+    at: &At,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<ScenarioReport, RunError> {
+    if let At::Step(name) = at
+        && !scenario.step_names().any(|known| known == name)
+    {
+        let existing = scenario.step_names().map(str::to_owned).collect();
+        return Err(RunError::UnknownStep { name: name.clone(), existing });
+    }
+    let report = ScenarioReport::begin(scenario, mode, world.plane());
+    let limit = if let At::Time(limit) = at { *limit } else { SimTime::MAX };
+    let mut runner = Runner { scenario, mode, world, progress, report, limit, cut_short: false };
+    runner.apply_manifests()?;
+    runner.steps(at);
+    runner.listen();
+    runner.report.duration = runner.world.now() - SimTime::ZERO;
+    Ok(runner.report)
+}
+
+/// A run under way.
+pub(crate) struct Runner<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) mode: ProxyMode,
+    pub(crate) world: &'a mut dyn World,
+    progress: &'a mut dyn FnMut(Progress<'_>),
+    report: ScenarioReport,
+    /// Time does not pass beyond, a connection under way aside.
+    limit: SimTime,
+    /// Whether it should have.
+    cut_short: bool,
+}
+
+impl Runner<'_> {
+    /// What is counted over the whole run.
+    pub(crate) fn metrics(&mut self) -> &mut Metrics {
+        &mut self.report.metrics
+    }
+
+    /// Says something beside the steps.
+    pub(crate) fn warn(&mut self, text: String) {
+        (self.progress)(Progress::Warning(&text));
+        self.report.timeline.push(Entry::Warning(text));
+    }
+
+    /// Looks as often as the expectation asks, and judges.
+    pub(crate) fn look<T>(
+        &mut self,
+        expectation: Option<&Expectation<T>>,
+        mut once: impl FnMut(&mut Self, Option<&T>) -> Judged,
+    ) -> Judged {
+        let Some(Expectation { check, hold, .. }) = expectation else {
+            return once(self, None);
+        };
+        let (span, until) = match hold {
+            Hold::Now => return once(self, Some(check)),
+            Hold::Within(span) => (*span, true),
+            Hold::Throughout(span) => (*span, false),
+        };
+        let deadline = self.world.now() + span;
+        for _ in 0..LOOKS_MAX {
+            let begun = self.world.now();
+            let judged = once(self, Some(check));
+            if judged.passed == until {
+                return if until { judged } else { judged.also(format!("this was at {begun}")) };
+            }
+            if self.world.now() >= deadline || self.cut_short {
+                return if until {
+                    judged.also(format!("this was still so after {}", format_duration(span)))
+                } else {
+                    judged
+                };
+            }
+            self.advance_to_next(deadline);
+        }
+        let given_up = format!("gave up after looking {LOOKS_MAX} times, at {}", self.world.now());
+        Judged::failed(vec![given_up])
+    }
+
+    /// Waits until nothing is pending; `None` if that does not come about in time.
+    pub(crate) fn converge(&mut self) -> Option<SimTime> {
+        let limit = self.world.now() + CONVERGED_MAX;
+        while let Some(next) = self.world.next_event_at().filter(|_| !self.cut_short) {
+            if next > limit {
+                return None;
+            }
+            self.advance_to_next(limit);
+        }
+        Some(self.world.now())
+    }
+
+    /// Lets time pass until `at`.
+    pub(crate) fn advance_to(&mut self, at: SimTime) {
+        self.cut_short |= at > self.limit;
+        self.world.advance_to(at.min(self.limit));
+        self.listen();
+    }
+
+    /// Lets the next thing happen, or time pass until `limit` if nothing does before.
+    fn advance_to_next(&mut self, limit: SimTime) {
+        let soon = self.world.now() + Duration::from_nanos(1);
+        let next = self.world.next_event_at().unwrap_or(limit);
+        self.advance_to(next.max(soon).min(limit.max(soon)));
+    }
+
+    fn apply_manifests(&mut self) -> Result<(), RunError> {
+        let mut ignored: Vec<api::Kind> = Vec::new();
+        for manifest in &self.scenario.manifests {
+            let kind = manifest.object.kind();
+            if manifest.object.is_inert() && !ignored.contains(&kind) {
+                ignored.push(kind);
+                self.warn(format!("{kind} objects are stored, but have no effect on this network"));
+            }
+            match self.world.write(WriteVerb::Apply, manifest.object.clone()) {
+                Ok(written) => {
+                    for warning in &written.warnings {
+                        self.warn(format!("{}: {warning}", manifest.object.key()));
+                    }
+                }
+                Err(status) => {
+                    return Err(RunError::Manifest(Problem {
+                        file: manifest.file.clone(),
+                        line: manifest.location.line,
+                        column: manifest.location.column,
+                        path: String::new(),
+                        message: status.kubectl_text(),
+                        help: None,
+                    }));
+                }
+            }
+        }
+        self.listen();
+        Ok(())
+    }
+
+    fn steps(&mut self, at: &At) {
+        let scenario = self.scenario;
+        let mut is_last = false;
+        for step in &scenario.steps {
+            if !step.only.includes(self.mode, self.world.plane()) {
+                self.skip(step);
+                continue;
+            }
+            let start = self.start_of(step);
+            if is_last {
+                let before = SimTime::from_nanos(start.as_nanos().saturating_sub(1));
+                return self.advance_to(before);
+            }
+            self.advance_to(start);
+            if self.cut_short {
+                return;
+            }
+            self.step(step, start);
+            is_last = matches!((at, &step.name), (At::Step(wanted), Some(name)) if wanted == name);
+        }
+        if let At::Time(limit) = at {
+            self.advance_to(*limit);
+        }
+    }
+
+    fn start_of(&self, step: &Step) -> SimTime {
+        match step.schedule {
+            Schedule::Immediately => self.world.now(),
+            Schedule::After(span) => self.world.now() + span,
+            Schedule::At(at) => at,
+        }
+    }
+
+    fn skip(&mut self, step: &Step) {
+        let now = self.world.now();
+        let report = StepReport::new(step, self.scenario, self.mode, now, Outcome::Skipped);
+        self.finish(report, self.report.timeline.len());
+    }
+
+    fn step(&mut self, step: &Step, start: SimTime) {
+        (self.progress)(Progress::Begins(step));
+        let place = self.report.timeline.len();
+        let begun = self.world.now();
+        let judged = if begun > start {
+            Judged::failed(vec![format!("this step was to start at {start}, but the one before ended at {begun}")])
+        } else {
+            act(self, &step.action)
+        };
+        let outcome = if judged.passed { Outcome::Passed } else { Outcome::Failed };
+        let report = StepReport {
+            end: self.world.now(),
+            observed: judged.observed,
+            seen: judged.seen,
+            why: judged.why,
+            ..StepReport::new(step, self.scenario, self.mode, begun, outcome)
+        };
+        self.finish(report, place);
+        self.listen();
+    }
+
+    /// Puts a step's report at its place of the timeline: before what it set off.
+    fn finish(&mut self, report: StepReport, place: usize) {
+        (self.progress)(Progress::Judged(&report));
+        self.report.timeline.insert(place, Entry::Step(self.report.steps.len()));
+        self.report.steps.push(report);
+    }
+
+    /// Puts down what has happened.
+    fn listen(&mut self) {
+        for happening in self.world.happenings() {
+            (self.progress)(Progress::Happening(&happening));
+            self.report.timeline.push(Entry::Happening(happening));
+        }
+    }
+}
+
+fn called(names: &[String]) -> String {
+    if names.is_empty() {
+        "no step has a name".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    }
+}

@@ -1,0 +1,45 @@
+//! A scenario as it was read: a cluster, what is in it at the start, and steps.
+
+use api::Manifest;
+use base::Seed;
+use control::{ClusterConfig, ProxyMode};
+
+use crate::step::Step;
+
+/// One scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.title`
+    pub title: Option<String>,
+    /// `metadata.description`
+    pub description: Option<String>,
+    /// The file it stands in, as the user named it.
+    pub file: String,
+    /// `spec.seed`, or what the user put in its place.
+    pub seed: Seed,
+    /// `spec.namespace`: where short references and manifests without a namespace belong.
+    pub namespace: String,
+    /// `spec.cluster.modes`: the scenario runs once in each; never empty.
+    pub modes: Vec<ProxyMode>,
+    /// `spec.manifests`, decoded: applied in this order at time 0.
+    pub manifests: Vec<Manifest>,
+    /// `spec.steps`
+    pub steps: Vec<Step>,
+    /// `spec.cluster`; its seed and mode are those of the run.
+    pub(crate) cluster: ClusterConfig,
+}
+
+impl Scenario {
+    /// The cluster to build for a run in `mode`.
+    #[must_use]
+    pub fn cluster(&self, mode: ProxyMode) -> ClusterConfig {
+        ClusterConfig { seed: self.seed, mode, ..self.cluster.clone() }
+    }
+
+    /// The names of the steps that have one, in order.
+    pub fn step_names(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| step.name.as_deref())
+    }
+}

@@ -1,0 +1,246 @@
+//! One step of a scenario: when it starts, what it does, what it expects.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use api::{Manifest, ObjectKey};
+use base::SimTime;
+use control::{ProxyMode, Target, WriteVerb};
+use ruleset::Protocol;
+use serde_json::Value as Json;
+
+use crate::expect::{
+    ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, WriteCheck,
+};
+use crate::reference::SourceRef;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its place among the steps, from 0.
+    pub index: usize,
+    /// Its name, unique in the scenario.
+    pub name: Option<String>,
+    /// Its line in the scenario's file, from 1.
+    pub line: u32,
+    /// Where it runs; elsewhere it is skipped.
+    pub only: Only,
+    /// When it starts.
+    pub schedule: Schedule,
+    /// What it does.
+    pub action: Action,
+}
+
+impl Step {
+    /// The key that says what it does.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match &self.action {
+            Action::Write { verb: WriteVerb::Apply, .. } => "apply",
+            Action::Write { verb: WriteVerb::Create, .. } => "create",
+            Action::Write { verb: WriteVerb::Replace, .. } => "replace",
+            Action::Delete { .. } => "delete",
+            Action::Wait(_) => "wait",
+            Action::Get { .. } => "get",
+            Action::Resolve { .. } => "resolve",
+            Action::Connect { .. } => "connect",
+            Action::Probe { .. } => "probe",
+            Action::Rules { .. } => "rules",
+        }
+    }
+}
+
+/// Where a step runs; `None` = everywhere.
+#[derive(Clone, Debug, Default)]
+pub struct Only {
+    /// In these modes.
+    pub modes: Option<Vec<ProxyMode>>,
+    /// On these planes.
+    pub planes: Option<Vec<Plane>>,
+}
+
+impl Only {
+    /// Whether it runs in `mode` on the plane called `plane`.
+    #[must_use]
+    pub fn includes(&self, mode: ProxyMode, plane: &str) -> bool {
+        self.modes.as_ref().is_none_or(|modes| modes.contains(&mode))
+            && self.planes.as_ref().is_none_or(|planes| planes.iter().any(|known| known.as_str() == plane))
+    }
+}
+
+/// What evaluates packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plane {
+    /// The simulator.
+    Sim,
+    /// Linux.
+    Kernel,
+}
+
+impl Plane {
+    /// As scenarios and reports spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+/// When a step starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// When the step before has ended.
+    Immediately,
+    /// This long after the step before has ended.
+    After(Duration),
+    /// At this instant, which must not be before the end of the step before.
+    At(SimTime),
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `apply`, `create`, `replace`
+    Write {
+        /// Which of them.
+        verb: WriteVerb,
+        /// What is written, in order.
+        manifests: Vec<Manifest>,
+        /// Expected instead of success.
+        expect: Expect<WriteCheck>,
+    },
+    /// `delete`
+    Delete {
+        /// What is deleted, in order.
+        targets: Vec<ObjectKey>,
+        /// Expected instead of success.
+        expect: Expect<WriteCheck>,
+    },
+    /// `wait`
+    Wait(Wait),
+    /// `get`
+    Get {
+        /// What is read.
+        selection: Selection,
+        /// How it is printed; `None` when it need not be.
+        output: Option<Output>,
+        /// What is expected.
+        expect: Expect<GetCheck>,
+    },
+    /// `resolve`
+    Resolve {
+        /// Whose resolver.
+        from: SourceRef,
+        /// The name.
+        name: String,
+        /// The type.
+        record_type: String,
+        /// What is expected.
+        expect: Expect<ResolveCheck>,
+    },
+    /// `connect`
+    Connect {
+        /// Who dials.
+        from: SourceRef,
+        /// How, and how often.
+        dial: Dial,
+        /// What is expected.
+        expect: Expect<ConnectCheck>,
+    },
+    /// `probe`
+    Probe {
+        /// The node whose rules are asked; `None`: the source's.
+        node: Option<String>,
+        /// Who sends.
+        from: ProbeFrom,
+        /// Destination.
+        to: SocketAddr,
+        /// Transport protocol.
+        protocol: Protocol,
+        /// What is expected.
+        expect: Expect<ProbeCheck>,
+    },
+    /// `rules`
+    Rules {
+        /// Whose rules.
+        node: String,
+        /// What is expected.
+        expect: Expect<RulesCheck>,
+    },
+}
+
+impl Action {
+    /// The expectation in `mode`, as the scenario spells it.
+    #[must_use]
+    pub fn expected(&self, mode: ProxyMode) -> Option<&Json> {
+        match self {
+            Self::Write { expect, .. } | Self::Delete { expect, .. } => expect.given(mode),
+            Self::Wait(_) => None,
+            Self::Get { expect, .. } => expect.given(mode),
+            Self::Resolve { expect, .. } => expect.given(mode),
+            Self::Connect { expect, .. } => expect.given(mode),
+            Self::Probe { expect, .. } => expect.given(mode),
+            Self::Rules { expect, .. } => expect.given(mode),
+        }
+    }
+}
+
+/// How long a `wait` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// This long.
+    For(Duration),
+    /// Until nothing is pending but periodic events.
+    Converged,
+}
+
+/// What `get` reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// One object.
+    One(ObjectKey),
+    /// All objects of a kind in a namespace.
+    All {
+        /// The kind.
+        kind: api::Kind,
+        /// The namespace; ignored for kinds without one.
+        namespace: String,
+    },
+}
+
+/// How `get` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// `yaml`
+    Yaml,
+    /// `json`
+    Json,
+    /// `name`
+    Name,
+}
+
+/// Whose first packet is explored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeFrom {
+    /// Somebody of the scenario.
+    Source(SourceRef),
+    /// A bare source address, as the probed node sees it.
+    Address(IpAddr),
+}
+
+/// Connections to open, without their source.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// To where.
+    pub to: Target,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// How many.
+    pub count: u32,
+    /// How long the client waits.
+    pub timeout: Duration,
+    /// What it sends.
+    pub payload: Vec<u8>,
+}

@@ -1,0 +1,174 @@
+//! The applications that run in simulated Pods.
+//!
+//! A Pod's application listens on its containers' `containerPort`s and answers a request with one line: the
+//! Pod's name, then where it runs and whom it sees. What a client learns about its backend it learns from that
+//! line, so a test would notice if a reply came from somebody else.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use api::{Object, Pod, Status};
+use dns::ClusterZone;
+use ruleset::Protocol;
+
+/// Annotations of simulated applications that the contract has and this version does not carry out.
+const UNSUPPORTED: [&str; 4] = ["start-delay", "respond-after", "on-term", "hostile"];
+const PREFIX: &str = "switchboard.dev/";
+
+/// What a Pod does with what it receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum App {
+    /// Says who it is.
+    Introduce,
+    /// Cluster DNS.
+    Dns,
+}
+
+/// Where an application listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    pub(crate) app: App,
+}
+
+/// Who answers, for the answer's text.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) node: String,
+}
+
+/// What an answer said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Introduction {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) node: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Identity {
+    /// One line of text.
+    pub(crate) fn introduce(&self, address: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+        let Self { name, namespace, node } = self;
+        let mut text = String::new();
+        let _ = writeln!(text, "{name} namespace={namespace} node={node} address={address} peer={peer}");
+        text.into_bytes()
+    }
+}
+
+impl Introduction {
+    /// Reads a line that [`Identity::introduce`] wrote; `None` while it is not complete.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let line = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let mut words = line.split(' ');
+        let name = words.next()?.to_owned();
+        let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=');
+        Some(Self {
+            name,
+            namespace: value("namespace")?.to_owned(),
+            node: value("node")?.to_owned(),
+            address: value("address")?.parse().ok()?,
+            peer: value("peer")?.parse().ok()?,
+        })
+    }
+}
+
+/// Where a Pod's application listens: on every container port, sidecars' included.
+///
+/// Deviation: SCTP ports are not listened on; smoltcp has no SCTP.
+pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
+    let is_dns = pod.metadata.namespace == "kube-system"
+        && pod.metadata.labels.get("k8s-app").is_some_and(|app| app == "kube-dns");
+    let sidecars = pod.spec.init_containers.iter();
+    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let ports = pod.spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
+    let mut listeners: Vec<Listener> = ports
+        .filter_map(|port| {
+            let number = u16::try_from(port.container_port).ok()?;
+            let protocol = match port.transport() {
+                api::Protocol::Tcp => Protocol::TCP,
+                api::Protocol::Udp => Protocol::UDP,
+                api::Protocol::Sctp => return None,
+            };
+            let app = if is_dns && number == 53 { App::Dns } else { App::Introduce };
+            Some(Listener { protocol, port: number, app })
+        })
+        .collect();
+    listeners.sort_unstable_by_key(|listener| (listener.protocol, listener.port));
+    listeners.dedup_by_key(|listener| (listener.protocol, listener.port));
+    listeners
+}
+
+/// Refuses what a Pod's annotations ask of its application and this version cannot do.
+pub(crate) fn check(object: &Object) -> Result<(), Status> {
+    let Object::Pod(pod) = object else { return Ok(()) };
+    for key in pod.metadata.annotations.keys() {
+        let Some(name) = key.strip_prefix(PREFIX) else { continue };
+        if UNSUPPORTED.contains(&name) || name == "listen" {
+            return Err(Status::not_supported(
+                &object.key(),
+                &format!("metadata.annotations[{key}]"),
+                "a simulated application listens on its containerPorts and answers at once",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The complete messages of DNS over TCP (RFC 1035 section 4.2.2) in `buffer`, answered; what is left of an
+/// incomplete one stays in it.
+pub(crate) fn serve_dns_stream(zone: &ClusterZone, buffer: &mut Vec<u8>) -> Vec<u8> {
+    let mut answers = Vec::new();
+    while let [high, low, rest @ ..] = buffer.as_slice() {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(message) = rest.get(..length) else { break };
+        if let Some(answer) = dns::serve(zone, message) {
+            let size = u16::try_from(answer.len()).unwrap_or(u16::MAX);
+            answers.extend(size.to_be_bytes());
+            answers.extend(&answer[..usize::from(size)]);
+        }
+        buffer.drain(..2 + length);
+    }
+    answers
+}
+
+#[cfg(test)]
+mod tests {
+    use dns::{Rcode, RecordType};
+
+    use super::*;
+
+    #[test]
+    fn an_introduction_is_read_back() {
+        let identity = Identity {
+            name: "web-1".to_owned(),
+            namespace: "shop".to_owned(),
+            node: "node-a".to_owned(),
+        };
+        let address: SocketAddr = "10.244.1.2:8080".parse().unwrap();
+        let peer: SocketAddr = "[fd00::2]:40000".parse().unwrap();
+        let line = identity.introduce(address, peer);
+        let read = Introduction::parse(&line).unwrap();
+        assert_eq!((read.name.as_str(), read.address, read.peer), ("web-1", address, peer));
+        assert_eq!(Introduction::parse(&line[..line.len() - 1]), None, "not complete");
+    }
+
+    #[test]
+    fn dns_over_tcp_waits_for_whole_messages() {
+        let zone = ClusterZone::new("cluster.local");
+        let query = dns::query(9, "web.default.svc.cluster.local", RecordType::A).unwrap();
+        let mut stream = u16::try_from(query.len()).unwrap().to_be_bytes().to_vec();
+        stream.extend(&query);
+        let mut buffer = stream[..10].to_vec();
+        assert!(serve_dns_stream(&zone, &mut buffer).is_empty());
+        buffer.extend(&stream[10..]);
+        let answer = serve_dns_stream(&zone, &mut buffer);
+        let (id, _, response) = dns::parse_response(&answer[2..]).unwrap();
+        assert_eq!((id, response.rcode), (9, Rcode::NxDomain));
+        assert!(buffer.is_empty());
+    }
+}

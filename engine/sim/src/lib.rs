@@ -1,0 +1,20 @@
+//! The simulated World: control plane and packet plane on one clock.
+//!
+//! **What.** [`Sim`] runs whatever is due first, in `control` or in `plane`, turns Pods into hosts with an
+//! application each, and drives clients: name resolution and connections over real sockets. **Why.** `control`
+//! knows no packets and `plane` no Kubernetes; this is the one place where a Pod has both a status and a network.
+//! **Source of the semantics.** design: a node's tables are the compiled ruleset itself, nothing between.
+
+mod app;
+mod client;
+mod clients;
+mod evidence;
+mod fleet;
+mod resolver;
+mod sim;
+mod tables;
+mod trace;
+mod world;
+
+pub use sim::Sim;
+pub use trace::{Hop, Step, Trace, TraceError};

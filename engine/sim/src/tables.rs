@@ -1,0 +1,54 @@
+//! The tables that a node's packets meet: exactly the compiled ruleset of its last sync.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use control::Control;
+use netfilter::NodeTables;
+use plane::{NodeId, TableSource};
+
+/// The tables of every node that has seen a packet, as of a sync.
+#[derive(Default)]
+pub(crate) struct TableCache {
+    nodes: BTreeMap<NodeId, Entry>,
+}
+
+impl TableCache {
+    /// Tells the name of a node of the plane.
+    pub(crate) fn add_node(&mut self, id: NodeId, name: &str) {
+        let tables = Arc::new(NodeTables::empty());
+        self.nodes.insert(id, Entry { name: name.to_owned(), sync: 0, tables });
+    }
+
+    /// Lends the cache to the plane.
+    pub(crate) const fn of<'a>(&'a mut self, control: &'a mut Control) -> Tables<'a> {
+        Tables { cache: self, control }
+    }
+}
+
+struct Entry {
+    name: String,
+    sync: u64,
+    tables: Arc<NodeTables>,
+}
+
+/// A [`TableSource`] over the control plane: rules are compiled when a packet asks for them.
+pub(crate) struct Tables<'a> {
+    cache: &'a mut TableCache,
+    control: &'a mut Control,
+}
+
+impl TableSource for Tables<'_> {
+    fn tables(&mut self, node: NodeId) -> Arc<NodeTables> {
+        let entry = self.cache.nodes.get_mut(&node).expect("every node was added");
+        let latest = self.control.rules_number(&entry.name);
+        if entry.sync != latest {
+            let (_, rules) = self.control.rules(&entry.name).expect("it has been synced");
+            let owned: Vec<_> = rules.tables.values().cloned().collect();
+            let built = NodeTables::new(&owned).expect("the compiler leaves no dangling jump");
+            entry.tables = Arc::new(built);
+            entry.sync = latest;
+        }
+        Arc::clone(&entry.tables)
+    }
+}

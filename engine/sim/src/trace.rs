@@ -1,0 +1,380 @@
+//! Following one packet and its answer, as plain data for people and programs.
+//!
+//! Nothing changes and no time passes: names are looked up in the zone itself, the packet walks on copies.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use base::SimTime;
+use control::{Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source, Target};
+use dns::{Question, RecordData, RecordType};
+use netfilter::{Ingress, Packet, TableVerdict, TraceEvent, TracedRule};
+use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
+use ruleset::xt::{restore_text, save_text};
+use ruleset::{Family, Protocol};
+
+use crate::evidence::{self, rule_text};
+use crate::sim::Sim;
+
+/// The source port of packets that only a trace or a probe sends.
+const TRACE_PORT: u16 = 40_000;
+
+/// The way of one packet and of the answer to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// When.
+    pub at: SimTime,
+    /// Who sends.
+    pub from: String,
+    /// What was asked for.
+    pub to: String,
+    /// The names tried and what the zone says of each, when a name was given.
+    pub names: Vec<(String, String)>,
+    /// The first packet.
+    pub request: Vec<Hop>,
+    /// The answer to it; empty when there is none.
+    pub reply: Vec<Hop>,
+    /// What else could have become of the packet on the source's node, with its share.
+    pub alternatives: Vec<(Share, ProbeOutcome)>,
+}
+
+/// A packet at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// `pod/ns/name`, a node's name, `outside/name`.
+    pub place: String,
+    /// When the packet gets there.
+    pub at: SimTime,
+    /// Its flow as it gets there.
+    pub packet: String,
+    /// What the node's hooks did.
+    pub steps: Vec<Step>,
+    /// How it goes on.
+    pub outcome: String,
+}
+
+/// One step of a node's hooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A hook begins.
+    Hook(String),
+    /// What conntrack knows of the packet.
+    Conntrack(String),
+    /// A rule that matched.
+    Rule {
+        /// As `iptables-save` prints it, with its table before it.
+        text: String,
+        /// Whom it serves and what it decides.
+        meaning: String,
+        /// How many rules of the same chain were tried in vain before it.
+        skipped: usize,
+    },
+    /// A table's decision, where no rule says it already.
+    Verdict(String),
+    /// The header was rewritten: before and after.
+    Translated(String, String),
+    /// Routing has decided.
+    Routed(String),
+}
+
+/// Why there is nothing to trace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TraceError {
+    /// The source does not exist at this instant.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The name has no address.
+    #[error("{name} has no address: {}", tried(.tried))]
+    Unresolved {
+        /// The name.
+        name: String,
+        /// Each name asked and the answer.
+        tried: Vec<(String, String)>,
+    },
+    /// The source has no address of the destination's family.
+    #[error("{source_name} has no address of the family of {destination}")]
+    Family {
+        /// Who.
+        source_name: String,
+        /// Whereto.
+        destination: SocketAddr,
+    },
+    /// A protocol that no packet is made for.
+    #[error("a packet of protocol {protocol} cannot be made; supported: tcp, udp")]
+    Protocol {
+        /// Which.
+        protocol: Protocol,
+    },
+}
+
+impl Sim {
+    /// Follows the first packet of a connection, and its answer.
+    ///
+    /// # Errors
+    /// When there is no such source, no address for the name, or no packet of the protocol.
+    pub fn trace(
+        &mut self,
+        from: &Source,
+        to: &Target,
+        protocol: Protocol,
+    ) -> Result<Trace, TraceError> {
+        let host = self.source_host(from)?;
+        let mut names = Vec::new();
+        let address = match &to.host {
+            Host::Address(address) => *address,
+            Host::Name(name) => self.look_up(from, name, &mut names)?,
+        };
+        let destination = SocketAddr::new(address, to.port);
+        let source_ip = pick_family(self.plane.host_addresses(host), destination);
+        let source_ip = source_ip.ok_or_else(|| TraceError::Family {
+            source_name: from.to_string(),
+            destination,
+        })?;
+        let packet = first_packet(protocol, SocketAddr::new(source_ip, TRACE_PORT), destination)?;
+        let mut chooser = self.bystander();
+        let mut tables = self.tables.of(&mut self.control);
+        let walked = self.plane.trace(host, packet, &mut tables, &mut chooser);
+        let request = ProbeRequest {
+            node: None,
+            from: ProbeSource::Source(from.clone()),
+            to: destination,
+            protocol,
+        };
+        // An outside host passes no node of its own: there is nothing to choose between.
+        let alternatives = self.explore(&request).map(|probe| probe.outcomes).unwrap_or_default();
+        let hops = |hops: &[TraceHop]| hops.iter().map(|hop| self.describe(hop)).collect();
+        Ok(Trace {
+            at: self.control.now(),
+            from: from.to_string(),
+            to: to.to_string(),
+            names,
+            request: hops(&walked.request),
+            reply: hops(&walked.reply),
+            alternatives,
+        })
+    }
+
+    /// The rule text of a node: both families, as `iptables-save` and `ip6tables-save` print them.
+    pub(crate) fn rule_text(&mut self, node: &str) -> String {
+        let Some((_, rules)) = self.control.rules(node) else { return String::new() };
+        rules.tables.values().map(|tables| save_text(tables)).collect()
+    }
+
+    /// What a node would feed to `iptables-restore` (or `ip6tables-restore`) at this instant; `None` before its
+    /// first sync.
+    pub fn restore_text(&mut self, node: &str, family: Family) -> Option<String> {
+        let (_, rules) = self.control.rules(node)?;
+        rules.tables.get(&family).map(|tables| restore_text(tables))
+    }
+
+    /// Every outcome of a first packet on one node.
+    pub(crate) fn explore(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
+        let (node, source_ip, on_node) = self.probe_source(request)?;
+        let name = self.plane.node_name(node).to_owned();
+        let source = SocketAddr::new(source_ip, TRACE_PORT);
+        let packet = first_packet(request.protocol, source, request.to)
+            .map_err(|error| ReferenceError { wanted: error.to_string(), existing: Vec::new() })?;
+        let ingress = if on_node { Ingress::Local } else { Ingress::Interface("probe0") };
+        let mut tables = self.tables.of(&mut self.control);
+        let found = self.plane.probe(node, &packet, ingress, &mut tables);
+        let mut probe = Probe { node: name, outcomes: Vec::new(), decisions: Vec::new() };
+        for (ratio, outcome) in found {
+            let at = self.control.now();
+            let decision = evidence::decide(
+                at, probe.node.clone(), &outcome.action, &outcome.rules, &self.control,
+            );
+            probe.decisions.push(decision);
+            let share = Share { numerator: ratio.numerator(), denominator: ratio.denominator() };
+            probe.outcomes.push((share, outcome_of(&outcome, source_ip)));
+        }
+        Ok(probe)
+    }
+
+    /// The node that is asked, the source address, and whether the node itself sends.
+    fn probe_source(
+        &self,
+        request: &ProbeRequest,
+    ) -> Result<(NodeId, IpAddr, bool), ReferenceError> {
+        let named = match &request.node {
+            Some(name) => {
+                self.control.agent(name)?;
+                self.nodes.get(name).copied()
+            }
+            None => None,
+        };
+        let (host, node) = match &request.from {
+            ProbeSource::Address(address) => {
+                let node = named.ok_or_else(|| self.no_node("a probe from a bare address"))?;
+                let own = self.plane.node_addresses(node).contains(address) || address.is_loopback();
+                return Ok((node, *address, own));
+            }
+            ProbeSource::Source(source) => {
+                let host = self.source_host(source)?;
+                let node = named.or_else(|| self.node_of(host));
+                (host, node.ok_or_else(|| self.no_node(&format!("a probe from {source}")))?)
+            }
+        };
+        let address = pick_family(self.plane.host_addresses(host), request.to);
+        let address = address.ok_or_else(|| ReferenceError {
+            wanted: format!("source address of the family of {}", request.to),
+            existing: self.plane.host_addresses(host).iter().map(ToString::to_string).collect(),
+        })?;
+        Ok((node, address, self.plane.node_host(node) == host))
+    }
+
+    fn no_node(&self, what: &str) -> ReferenceError {
+        ReferenceError {
+            wanted: format!("node for {what}"),
+            existing: self.nodes.keys().map(|name| format!("node/{name}")).collect(),
+        }
+    }
+
+    /// Asks the zone itself, as the source's resolver would ask its server.
+    fn look_up(
+        &self,
+        from: &Source,
+        name: &str,
+        names: &mut Vec<(String, String)>,
+    ) -> Result<IpAddr, TraceError> {
+        for candidate in self.resolv_conf(from).candidates(name) {
+            for record_type in [RecordType::A, RecordType::AAAA] {
+                let bare = candidate.trim_end_matches('.').to_owned();
+                let response = self.control.zone().answer(&Question { name: bare, record_type });
+                let address = response.answers.iter().find_map(|record| match record.data {
+                    RecordData::A(address) => Some(IpAddr::V4(address)),
+                    RecordData::Aaaa(address) => Some(IpAddr::V6(address)),
+                    _ => None,
+                });
+                let said = address.map_or_else(|| response.rcode.to_string(), |ip| ip.to_string());
+                if let Some(address) = address {
+                    names.push((candidate, said));
+                    return Ok(address);
+                }
+                if record_type == RecordType::A {
+                    names.push((candidate.clone(), said));
+                }
+            }
+        }
+        Err(TraceError::Unresolved { name: name.to_owned(), tried: std::mem::take(names) })
+    }
+
+    fn describe(&self, hop: &TraceHop) -> Hop {
+        let mut steps = Vec::new();
+        let mut skipped = 0;
+        for event in &hop.events {
+            if matches!(event, TraceEvent::Rule { matched: false, .. }) {
+                skipped += 1;
+                continue;
+            }
+            if let Some(step) = self.step_of(event, &mut skipped) {
+                steps.push(step);
+            }
+        }
+        Hop {
+            place: if hop.name.is_empty() { "beyond the cluster".into() } else { hop.name.to_string() },
+            at: hop.at,
+            packet: hop.tuple.map_or_else(|| "ICMP error".to_owned(), |tuple| tuple.to_string()),
+            steps,
+            outcome: outcome_text(&hop.outcome),
+        }
+    }
+
+    fn step_of(&self, event: &TraceEvent, skipped: &mut usize) -> Option<Step> {
+        Some(match event {
+            TraceEvent::Hook(hook) => Step::Hook(hook.to_string()),
+            TraceEvent::Tracked { state, original } => {
+                let of = original.map(|tuple| format!(" (connection {tuple})")).unwrap_or_default();
+                Step::Conntrack(format!("{state:?}").to_uppercase() + &of)
+            }
+            TraceEvent::Rule { rule, .. } => Step::Rule {
+                text: rule_text(rule),
+                meaning: self.meaning(rule),
+                skipped: std::mem::take(skipped),
+            },
+            TraceEvent::Verdict { table, verdict: TableVerdict::Policy(policy) } => {
+                *skipped = 0;
+                Step::Verdict(format!("{table}: no rule decided; policy {policy:?}").to_lowercase())
+            }
+            TraceEvent::Translated { before, after } => {
+                Step::Translated(before.to_string(), after.to_string())
+            }
+            TraceEvent::Routed(decision) => Step::Routed(match decision {
+                netfilter::RouteDecision::Local => "to the node itself".to_owned(),
+                netfilter::RouteDecision::Out(interface) => format!("out of {interface}"),
+                netfilter::RouteDecision::Unreachable => "nowhere".to_owned(),
+            }),
+            TraceEvent::Discarded(reason) => Step::Verdict(format!("dropped: {reason}")),
+            TraceEvent::Entered { .. } | TraceEvent::Returned { .. } => {
+                *skipped = 0;
+                return None;
+            }
+            TraceEvent::Verdict { .. } => return None,
+        })
+    }
+
+    fn meaning(&self, traced: &TracedRule) -> String {
+        let origin = traced.rule().origin.map(|id| self.control.compiler().origin(id));
+        origin.map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hook(hook) => write!(f, "{hook}"),
+            Self::Conntrack(state) => write!(f, "conntrack: {state}"),
+            Self::Rule { text, .. } => f.write_str(text),
+            Self::Verdict(text) => f.write_str(text),
+            Self::Translated(before, after) => write!(f, "rewritten: {before}  ⇒  {after}"),
+            Self::Routed(text) => write!(f, "route: {text}"),
+        }
+    }
+}
+
+fn first_packet(
+    protocol: Protocol,
+    source: SocketAddr,
+    destination: SocketAddr,
+) -> Result<Packet, TraceError> {
+    let family = |_| TraceError::Family { source_name: source.ip().to_string(), destination };
+    match protocol {
+        Protocol::TCP => plane::tcp_syn(source, destination).map(Packet::new).map_err(family),
+        Protocol::UDP => {
+            plane::udp_datagram(source, destination, b"hello").map(Packet::new).map_err(family)
+        }
+        other => Err(TraceError::Protocol { protocol: other }),
+    }
+}
+
+fn outcome_of(outcome: &plane::ProbeOutcome, source: IpAddr) -> ProbeOutcome {
+    match &outcome.action {
+        DecisionAction::Translated { to } => ProbeOutcome::Endpoint {
+            to: *to,
+            snat: outcome.tuple.is_some_and(|tuple| tuple.source_socket().ip() != source),
+        },
+        DecisionAction::Rejected(_) => ProbeOutcome::Reject,
+        // A packet that no rule refused is untouched, even where the node knows no way for it.
+        DecisionAction::Dropped(netfilter::DropReason::Rule(_)) => ProbeOutcome::Drop,
+        DecisionAction::Dropped(_) | DecisionAction::Untouched => ProbeOutcome::Untouched,
+    }
+}
+
+fn outcome_text(outcome: &HopOutcome) -> String {
+    match outcome {
+        HopOutcome::Sent => "sent".to_owned(),
+        HopOutcome::Forwarded { interface } => format!("forwarded out of {interface}"),
+        HopOutcome::Delivered => "handed to a process of the node".to_owned(),
+        HopOutcome::Received => "received".to_owned(),
+        HopOutcome::Rejected(reason) => reason.to_string(),
+        HopOutcome::Lost(reason) => format!("lost: {reason}"),
+    }
+}
+
+fn pick_family(addresses: &[IpAddr], like: SocketAddr) -> Option<IpAddr> {
+    addresses.iter().copied().find(|address| address.is_ipv4() == like.is_ipv4())
+}
+
+fn tried(names: &[(String, String)]) -> String {
+    let said: Vec<String> = names.iter().map(|(name, said)| format!("{name} {said}")).collect();
+    if said.is_empty() { "the source has no DNS server".to_owned() } else { said.join(", ") }
+}
