@@ -49,6 +49,20 @@ impl DecodeFailure {
     }
 }
 
+impl From<Problem> for DecodeFailure {
+    /// A file that is no YAML.
+    fn from(problem: Problem) -> Self {
+        let text = format!(
+            "error: error parsing STDIN: error converting YAML to JSON: yaml: line {}: {}",
+            problem.line, problem.message
+        );
+        Self {
+            text,
+            problems: vec![problem],
+        }
+    }
+}
+
 /// Reads the objects of a document.
 ///
 /// # Errors

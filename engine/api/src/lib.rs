@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use switchboard_api::{ApiConfig, ApiServer, Kind, decode, yaml};
-//! use switchboard_base::{Seed, SimTime};
+//! use base::{Seed, SimTime};
 //!
 //! let config = ApiConfig {
 //!     service_cidrs: vec!["10.96.0.0/12".parse()?],

@@ -184,14 +184,7 @@ impl ApiServer {
     pub fn apply(&mut self, manifest: Object, now: SimTime) -> Result<Written, Status> {
         let manifest = settled(manifest);
         let key = manifest.key();
-        if key.name.is_empty() {
-            let prefix = &manifest.meta().generate_name;
-            return Err(Status::client(if prefix.is_empty() {
-                "resource name may not be empty".to_owned()
-            } else {
-                format!("from {prefix}: cannot use generate name with apply")
-            }));
-        }
+        check_applicable(&manifest)?;
         let annotation = last_applied(&manifest);
         let annotate = |mut object: Object| {
             object
@@ -490,6 +483,44 @@ fn settled(mut object: Object) -> Object {
         object.meta_mut().namespace.clear();
     }
     object
+}
+
+/// What kubectl refuses to apply: it asks for the object by name first.
+fn check_applicable(manifest: &Object) -> Result<(), Status> {
+    let (kind, meta) = (manifest.kind(), manifest.meta());
+    let complaint = match meta.name.as_str() {
+        "" if !meta.generate_name.is_empty() => {
+            let prefix = &meta.generate_name;
+            return Err(Status::client(format!(
+                "from {prefix}: cannot use generate name with apply"
+            )));
+        }
+        "" => "resource name may not be empty".to_owned(),
+        "." | ".." => format!(
+            "invalid resource name \"{0}\": [may not be '{0}']",
+            meta.name
+        ),
+        name => {
+            let bad: Vec<String> = ["/", "%"]
+                .iter()
+                .filter(|bad| name.contains(**bad))
+                .map(|bad| format!("may not contain '{bad}'"))
+                .collect();
+            if bad.is_empty() {
+                return Ok(());
+            }
+            format!("invalid resource name \"{name}\": [{}]", bad.join(" "))
+        }
+    };
+    let resource = kind.plural();
+    let (group, version) = kind
+        .api_version()
+        .rsplit_once('/')
+        .unwrap_or(("", kind.api_version()));
+    Err(Status::client(format!(
+        "error when retrieving current configuration of:\nResource: \"{group}/{version}, Resource={resource}\", GroupVersionKind: \"{group}/{version}, Kind={kind}\"\nName: \"{}\", Namespace: \"{}\"\nfrom server for: \"STDIN\": {complaint}",
+        meta.name, meta.namespace,
+    )))
 }
 
 /// A version or identity that a request states must be the stored one (API-10, API-11).

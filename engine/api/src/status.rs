@@ -86,9 +86,9 @@ impl Status {
         }
     }
 
-    /// 501: our own limit.
+    /// 501: our own limit: field paths and what is supported there.
     #[must_use]
-    pub(crate) fn not_supported(kind: Kind, name: &str, limits: Vec<(String, String)>) -> Self {
+    pub fn not_supported(kind: Kind, name: &str, limits: Vec<(String, String)>) -> Self {
         let texts: Vec<String> = limits
             .iter()
             .map(|(field, text)| format!("{field}: {text}"))

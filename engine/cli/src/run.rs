@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use miette::Report as Failure;
-use scenario::{At, Report, ScenarioReport};
+use scenario::{At, Report, ScenarioReport, human};
 use sim::Sim;
 
 use crate::args::{Output, RunArgs};
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
                 write_captures(&sim, &folder.join(&scenario.name).join(mode.as_str()))?;
             }
             if args.output == Output::Human {
-                output::print(&report.human(output::colour()));
+                output::print(&human::render_scenario(&report, output::colour()));
             }
             reports.push(report);
         }
@@ -51,9 +51,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 fn finish(reports: Vec<ScenarioReport>, format: Output) -> Result<Exit, Failure> {
-    let report = Report::new(reports);
+    let report = Report { scenarios: reports };
     if format == Output::Json {
-        output::print(&report.to_json());
+        output::print(&format!("{:#}\n", report.to_json()));
     }
     Ok(if report.passed() { Exit::Passed } else { Exit::Failed })
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use control::{ProbeOutcome, Share};
+use control::{ProbeOutcome, Share, Target, TargetError};
 use miette::Report;
 use ruleset::Protocol;
+use scenario::SourceRef;
 use serde_json::{Value, json};
 use sim::{Hop, Step, Trace};
 
@@ -17,9 +18,9 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
     let mut instant = input::at_instant(&args.instant)?;
     let namespace = &instant.scenario.namespace;
     let bad = |what: &str, why: String| input::error(format!("--{what}: {why}"), None);
-    let from = scenario::parse_source(&args.from, namespace, &instant.sim)
-        .map_err(|why| bad("from", why))?;
-    let to = scenario::parse_target(&args.to).map_err(|why| bad("to", why))?;
+    let from = SourceRef::parse(&args.from, namespace).map_err(|why| bad("from", why.to_string()))?;
+    let from = from.resolve(&instant.sim).map_err(|why| bad("from", why.to_string()))?;
+    let to: Target = args.to.parse().map_err(|why: TargetError| bad("to", why.to_string()))?;
     let protocol = match args.protocol {
         ProtocolArg::Tcp => Protocol::TCP,
         ProtocolArg::Udp => Protocol::UDP,

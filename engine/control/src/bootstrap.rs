@@ -3,9 +3,7 @@
 //! Deviation: CoreDNS runs as two bare Pods instead of a Deployment's, already running when the clock starts, as
 //! in a cluster that has been up for a while.
 
-use std::sync::Arc;
-
-use api::{ApiServer, Object, ObjectKey, Status};
+use api::{ApiServer, Object, Status};
 use base::SimTime;
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -129,30 +127,6 @@ fn create(api: &mut ApiServer, manifest: &Value) -> Result<(), Status> {
     )
     .expect("written above with a kind that is known");
     let object = Object::from_fields(kind, fields.clone()).expect("written above with its types");
-    let initial_status = matches!(object, Object::Pod(_) | Object::Node(_));
-    let key: ObjectKey = object.key();
-    api.create(object.clone(), SimTime::ZERO)?;
-    if initial_status {
-        let stored = api.get(&key).cloned().expect("just created");
-        let with_status = merge_status(&stored, &object);
-        api.update_status(with_status, SimTime::ZERO)?;
-    }
-    Ok(())
-}
-
-/// The stored object with the status that the manifest gives.
-fn merge_status(stored: &Object, manifest: &Object) -> Object {
-    match (stored, manifest) {
-        (Object::Pod(stored), Object::Pod(given)) => {
-            let mut pod = (**stored).clone();
-            pod.status = given.status.clone();
-            Object::Pod(Arc::new(pod))
-        }
-        (Object::Node(stored), Object::Node(given)) => {
-            let mut node = (**stored).clone();
-            node.status = given.status.clone();
-            Object::Node(Arc::new(node))
-        }
-        _ => stored.clone(),
-    }
+    // A Pod's or Node's `status` in a manifest is its initial status.
+    api.create(object, SimTime::ZERO).map(drop)
 }

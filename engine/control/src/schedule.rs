@@ -32,11 +32,6 @@ impl Schedule {
         }
     }
 
-    /// When a reader is due.
-    pub(crate) fn due(&self, reader: usize) -> Option<SimTime> {
-        self.due.get(reader).copied().flatten()
-    }
-
     /// Who is due first, and when.
     pub(crate) fn first(&self) -> Option<(SimTime, usize)> {
         self.queue.first().copied()
@@ -58,6 +53,7 @@ mod tests {
         assert_eq!(schedule.first(), Some((at(5), 1)));
         schedule.set(1, None);
         assert_eq!(schedule.first(), Some((at(7), 2)));
-        assert_eq!(schedule.due(1), None);
+        schedule.set(2, None);
+        assert_eq!(schedule.first(), Some((at(9), 0)));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use api::{Object, ObjectKey, Status, Written};
@@ -121,6 +122,32 @@ impl fmt::Display for Target {
         match &self.host {
             Host::Name(name) => write!(f, "{name}:{}", self.port),
             Host::Address(address) => write!(f, "{}", SocketAddr::new(*address, self.port)),
+        }
+    }
+}
+
+/// Why a text is no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no target: expected name:port, ip:port or [ipv6]:port, such as web:80")]
+pub struct TargetError {
+    text: String,
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { host: Host::Address(address.ip()), port: address.port() });
+        }
+        let parts = text.rsplit_once(':').and_then(|(name, port)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let named = !name.is_empty() && name.chars().all(plain);
+            Some((name, port.parse().ok().filter(|port| *port > 0 && named)?))
+        });
+        match parts {
+            Some((name, port)) => Ok(Self { host: Host::Name(name.to_owned()), port }),
+            None => Err(TargetError { text: text.to_owned() }),
         }
     }
 }

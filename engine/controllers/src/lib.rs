@@ -1,1 +1,48 @@
-//! EndpointSlice controller and simulated kubelet as pure reconcilers
+//! Controllers: pure reconcilers behind their own cache.
+//!
+//! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, and a garbage
+//! collector. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
+//! API server can be delivered its events at any lag, in virtual time, and is tested without one.
+//! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
+//!
+//! ```
+//! use api::{ApiConfig, ApiServer, ObjectMeta, Service, ServicePort};
+//! use base::{Seed, SimTime};
+//! use switchboard_controllers::{Controller, Effect, EndpointSliceController};
+//!
+//! let config = ApiConfig {
+//!     service_cidrs: vec!["10.96.0.0/12".parse()?],
+//!     node_port_range: 30_000..=32_767,
+//!     dns_domain: "cluster.local".to_owned(),
+//!     seed: Seed::new(7),
+//! };
+//! let now = SimTime::ZERO;
+//! let mut server = ApiServer::new(config, now);
+//! let mut service = Service { metadata: ObjectMeta::named("default", "web"), ..Service::default() };
+//! service.spec.selector.insert("app".to_owned(), "web".to_owned());
+//! service.spec.ports.push(ServicePort { port: 80, ..ServicePort::default() });
+//! server.create(service.into(), now)?;
+//!
+//! let mut controller = EndpointSliceController::new(std::time::Duration::ZERO, Seed::new(7));
+//! for event in server.events_after(0) {
+//!     controller.observe(event, now);
+//! }
+//! let effects = controller.reconcile(now);
+//! assert!(matches!(effects.as_slice(), [Effect::Create(_)]), "a placeholder: no Pod matches");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod controller;
+mod endpoint_slice;
+mod garbage;
+mod kubelet;
+mod pod_ips;
+mod queue;
+mod scheduler;
+
+pub use controller::{Controller, Effect, PodSignal};
+pub use endpoint_slice::EndpointSliceController;
+pub use garbage::GarbageCollector;
+pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
+pub use scheduler::Scheduler;

@@ -62,7 +62,7 @@ pub fn eval(
         tracer,
         now,
         received: Received {
-            flow: datagram.flow(),
+            flow: datagram.content.flow(),
             source: datagram.headers.source,
             destination: datagram.headers.destination,
             ttl: datagram.headers.ttl,
@@ -316,7 +316,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             return Ok(());
         };
         let (address, port) = connection.translated().side(side);
-        let before = self.datagram.flow();
+        let before = self.datagram.shown_flow();
         self.datagram.rewrite(side, address, port);
         self.report(before);
         Ok(())
@@ -374,14 +374,14 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
         let (address, _) = there.side(side);
         let (quoted_address, quoted_port) = there.inverse().side(side.other());
-        let before = self.datagram.flow();
+        let before = self.datagram.shown_flow();
         self.datagram
             .rewrite_error(side, address, quoted_address, quoted_port);
         self.report(before);
     }
 
     fn report(&mut self, before: Option<Tuple>) {
-        if let (Some(before), Some(after)) = (before, self.datagram.flow())
+        if let (Some(before), Some(after)) = (before, self.datagram.shown_flow())
             && before != after
         {
             self.tracer.translated(&before, &after);

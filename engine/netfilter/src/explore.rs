@@ -15,8 +15,8 @@ use crate::Chooser;
 /// that decided, each with its probability; impossible ones are left out. The probabilities sum to 1.
 ///
 /// ```
+/// use ruleset::xt::Probability;
 /// use switchboard_netfilter::{Chooser as _, Ratio, explore};
-/// use switchboard_ruleset::xt::Probability;
 ///
 /// let outcomes = explore(|chooser| {
 ///     if chooser.random(Probability::one_in(3)) {

@@ -7,6 +7,43 @@
 //! [`Chooser`], and a [`Tracer`] that records nothing costs nothing.
 //! **Source of the semantics.** Linux `net/netfilter/nf_conntrack_*.c`, `nf_nat_core.c`, `net/ipv4/netfilter/ip_tables.c`,
 //! the hook priorities of `include/uapi/linux/netfilter_ipv4.h`; PROXY-18, -72 … -75.
+//!
+//! ```
+//! use std::net::IpAddr;
+//!
+//! use base::{Seed, SimTime};
+//! use switchboard_netfilter::{
+//!     DropReason, Hop, Ingress, Malformed, NoTrace, NodeState, NodeTables, Packet, Routing,
+//!     SeededChooser, Verdict, eval,
+//! };
+//!
+//! struct Nowhere;
+//!
+//! impl Routing for Nowhere {
+//!     fn is_local(&self, _address: IpAddr) -> bool {
+//!         false
+//!     }
+//!     fn route(&self, _destination: IpAddr) -> Option<Hop> {
+//!         None
+//!     }
+//! }
+//!
+//! let mut state = NodeState::new();
+//! let mut chooser = SeededChooser(Seed::new(7).split("netfilter"));
+//! let evaluation = eval(
+//!     &NodeTables::empty(),
+//!     &state,
+//!     &Nowhere,
+//!     Packet::new(vec![0x45, 0x00]),
+//!     Ingress::Interface("eth0"),
+//!     SimTime::ZERO,
+//!     &mut chooser,
+//!     &mut NoTrace,
+//! );
+//! let truncated = DropReason::Malformed(Malformed::Truncated);
+//! assert_eq!(evaluation.verdict, Verdict::Drop(truncated));
+//! state.commit(evaluation.effects);
+//! ```
 
 mod chooser;
 mod connection;

@@ -39,20 +39,14 @@ impl Packet {
     /// Its flow, when it is well-formed and of a kind that conntrack follows (no ICMP error, for one).
     #[must_use]
     pub fn tuple(&self) -> Option<Tuple> {
-        match parse(&self.0, Extent::Whole).ok()?.1 {
-            Content::Flow(tuple) => Some(tuple),
-            Content::Error { .. } | Content::Untracked | Content::Other => None,
-        }
+        parse(&self.0, Extent::Whole).ok()?.1.flow()
     }
 
     /// The flow of the packet that this one, an ICMP error, quotes.
     #[must_use]
     pub fn quoted_tuple(&self) -> Option<Tuple> {
         match parse(&self.0, Extent::Whole).ok()?.1 {
-            Content::Error { quote } => match parse(&self.0[quote..], Extent::Quote).ok()?.1 {
-                Content::Flow(tuple) => Some(tuple),
-                Content::Error { .. } | Content::Untracked | Content::Other => None,
-            },
+            Content::Error { quote } => parse(&self.0[quote..], Extent::Quote).ok()?.1.flow(),
             Content::Flow(_) | Content::Untracked | Content::Other => None,
         }
     }
@@ -120,6 +114,15 @@ pub(crate) enum Content {
     Other,
 }
 
+impl Content {
+    pub(crate) const fn flow(&self) -> Option<Tuple> {
+        match self {
+            Self::Flow(tuple) => Some(*tuple),
+            Self::Error { .. } | Self::Untracked | Self::Other => None,
+        }
+    }
+}
+
 /// A packet whose headers have been checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Datagram {
@@ -146,12 +149,9 @@ impl Datagram {
     }
 
     /// The packet's flow, or that of the packet it quotes: what a trace shows.
-    pub(crate) fn flow(&self) -> Option<Tuple> {
-        match self.content {
-            Content::Flow(tuple) => Some(tuple),
-            Content::Error { .. } => self.quoted().map(|(_, tuple)| tuple),
-            Content::Untracked | Content::Other => None,
-        }
+    pub(crate) fn shown_flow(&self) -> Option<Tuple> {
+        let quoted = || self.quoted().map(|(_, tuple)| tuple);
+        self.content.flow().or_else(quoted)
     }
 
     /// Headers (offsets from the quote's start) and flow of the packet that an ICMP error quotes.
@@ -159,10 +159,8 @@ impl Datagram {
         let Content::Error { quote } = self.content else {
             return None;
         };
-        match parse(&self.bytes[quote..], Extent::Quote).ok()? {
-            (headers, Content::Flow(tuple)) => Some((headers, tuple)),
-            _ => None,
-        }
+        let (headers, content) = parse(&self.bytes[quote..], Extent::Quote).ok()?;
+        Some((headers, content.flow()?))
     }
 
     /// The transport header and its payload.

@@ -184,3 +184,67 @@ impl NodeState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use ruleset::Protocol;
+
+    use super::*;
+
+    fn entry(port: u16, seconds: u64) -> Entry {
+        let socket = |host: u8, port| SocketAddr::from(([10, 0, 0, host], port));
+        let tuple = Tuple::new(Protocol::UDP, socket(1, port), socket(2, 53));
+        let progress = Progress {
+            started: SimTime::ZERO,
+            expires: SimTime::ZERO + Duration::from_secs(seconds),
+            seen_reply: false,
+            assured: false,
+            tcp: None,
+        };
+        Entry::new(tuple, tuple.inverse(), progress)
+    }
+
+    fn created(entry: Entry) -> Effects {
+        Effects {
+            created: Some(entry),
+            ..Effects::default()
+        }
+    }
+
+    #[test]
+    fn late_effects_touch_no_other_connection() {
+        let mut state = NodeState::new();
+        state.commit(created(entry(1, 30)));
+        let (id, _, first) = state
+            .lookup(entry(1, 30).original(), SimTime::ZERO)
+            .unwrap();
+        let late = Effects {
+            updated: Some((id, *entry(1, 90).progress())),
+            ..Effects::default()
+        };
+        let later = Effects {
+            removed: Some(id),
+            ..Effects::default()
+        };
+        assert_eq!(first.expires_at(), SimTime::ZERO + Duration::from_secs(30));
+        assert_eq!(state.delete(|_| true), 1);
+        state.commit(created(entry(2, 30)));
+        state.commit(late);
+        state.commit(later);
+        let kept: Vec<Entry> = state.entries(SimTime::ZERO).cloned().collect();
+        assert_eq!(kept, [entry(2, 30)]);
+    }
+
+    #[test]
+    fn tuples_are_never_shared() {
+        let mut state = NodeState::new();
+        state.commit(created(entry(1, 30)));
+        state.commit(created(entry(1, 60)));
+        assert_eq!(state.len(), 1, "the first one holds the tuple");
+        let now = SimTime::ZERO + Duration::from_secs(30);
+        assert!(state.find(entry(1, 30).original(), now).is_none());
+    }
+}

@@ -228,4 +228,23 @@ mod tests {
         adjust(&mut bytes, 2, &[0, 1], &[0, 2]);
         assert_eq!(bytes, [1, 2, 3]);
     }
+
+    /// RFC 768: zero says that there is no checksum, so a sum of zero is sent as all ones.
+    #[test]
+    fn udp_checksums_of_zero_are_special() {
+        let headers = Headers {
+            source: "10.0.0.1".parse().unwrap(),
+            destination: "10.0.0.2".parse().unwrap(),
+            protocol: Protocol::UDP,
+            ttl: 64,
+            transport: 0,
+            end: 8,
+        };
+        let mut absent = [0; 8];
+        adjust_transport(&mut absent, &headers, &[0, 1], &[0, 2]);
+        assert_eq!(absent, [0; 8]);
+        let mut present = [0, 0, 0, 0, 0, 0, 0, 1];
+        adjust_transport(&mut present, &headers, &[0, 1], &[0, 2]);
+        assert_eq!(present[6..], [0xff, 0xff]);
+    }
 }

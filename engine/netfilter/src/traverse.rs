@@ -10,7 +10,6 @@ use ruleset::xt::{
 };
 
 use crate::eval::Flight;
-use crate::packet::Content;
 use crate::reply::is_unicast;
 use crate::tables::Table;
 use crate::{Chooser, Hook, Routing, RulePlace, TableVerdict, Tracer};
@@ -119,7 +118,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 source,
                 destination,
             } => {
-                let Content::Flow(tuple) = &self.datagram.content else {
+                let Some(tuple) = self.datagram.content.flow() else {
                     return false;
                 };
                 headers.protocol == *protocol

@@ -1,1 +1,26 @@
-//! The real-node backend: programs compiled tables into a Linux kernel
+//! The real-node backend: programs compiled tables into a Linux kernel, and reads them back.
+//!
+//! **What.** [`IptablesTools`] runs `iptables-restore` and its family; [`IptablesSink`] is the proxy's
+//! [`RuleSink`](proxy::RuleSink) in front of them. **Why.** This is the only library that starts programs, so
+//! what they say is understood in one place, as [`ToolError`], and everything before it stays a pure function.
+//! **Source of the semantics.** iptables-restore(8), iptables-save(8), ip-netns(8), iptables 1.8.9; PROXY-46.
+//!
+//! ```no_run
+//! use ruleset::{Family, xt};
+//! use switchboard_node::{IptablesTools, Variant};
+//!
+//! let text = "*nat\n:WEB - [0:0]\n-A WEB -d 10.96.0.40 -j RETURN\nCOMMIT\n";
+//! let tables = xt::parse(text, Family::V4)?;
+//! let tools = IptablesTools::new(Variant::Default);
+//! tools.check(Family::V4, &xt::restore_text(&tables))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod input;
+mod sink;
+mod tools;
+
+pub use error::ToolError;
+pub use sink::{CommitError, IptablesSink};
+pub use tools::{IptablesTools, Variant};

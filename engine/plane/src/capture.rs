@@ -46,7 +46,13 @@ impl Captures {
 }
 
 fn file_name(machine: &str, interface: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
     let machine: String = machine.chars().map(plain).collect();
     format!("{machine}-{interface}.pcapng")
 }
@@ -110,7 +116,8 @@ mod tests {
 
     /// Type and body of every block; both lengths of each are checked.
     fn blocks(mut bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
-        let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let word =
+            |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let mut blocks = Vec::new();
         while !bytes.is_empty() {
             let total = usize::try_from(word(bytes, 4)).unwrap();
@@ -126,7 +133,12 @@ mod tests {
     fn blocks_parse_back() {
         let mut captures = Captures::default();
         captures.record("shop/web", "eth0", SimTime::from_nanos(7), b"abcde");
-        captures.record("shop/web", "eth0", SimTime::from_nanos((1 << 32) + 9), b"abcd");
+        captures.record(
+            "shop/web",
+            "eth0",
+            SimTime::from_nanos((1 << 32) + 9),
+            b"abcd",
+        );
         let files = captures.files();
         let (name, bytes) = files.first_key_value().unwrap();
         assert_eq!(name, "shop_web-eth0.pcapng");
@@ -134,14 +146,30 @@ mod tests {
         let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(
             kinds,
-            [SECTION_HEADER, INTERFACE_DESCRIPTION, ENHANCED_PACKET, ENHANCED_PACKET]
+            [
+                SECTION_HEADER,
+                INTERFACE_DESCRIPTION,
+                ENHANCED_PACKET,
+                ENHANCED_PACKET
+            ]
         );
         assert_eq!(blocks[0].1[..4], BYTE_ORDER_MAGIC.to_le_bytes());
         let description = &blocks[1].1;
         assert_eq!(description[..2], LINKTYPE_RAW.to_le_bytes());
-        assert_eq!(description[8..], *b"\x02\0\x04\0eth0\x09\0\x01\0\x09\0\0\0\0\0\0\0");
-        assert_eq!(blocks[2].1[..20], [[0_u32, 0, 7, 5, 5].map(u32::to_le_bytes)].concat().concat());
+        assert_eq!(
+            description[8..],
+            *b"\x02\0\x04\0eth0\x09\0\x01\0\x09\0\0\0\0\0\0\0"
+        );
+        assert_eq!(
+            blocks[2].1[..20],
+            [[0_u32, 0, 7, 5, 5].map(u32::to_le_bytes)]
+                .concat()
+                .concat()
+        );
         assert_eq!(blocks[2].1[20..], *b"abcde\0\0\0");
-        assert_eq!(blocks[3].1[4..12], [1_u32.to_le_bytes(), 9_u32.to_le_bytes()].concat());
+        assert_eq!(
+            blocks[3].1[4..12],
+            [1_u32.to_le_bytes(), 9_u32.to_le_bytes()].concat()
+        );
     }
 }

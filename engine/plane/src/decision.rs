@@ -29,10 +29,7 @@ impl Tracer for DecisionTracer {
 }
 
 /// What a verdict means for a flow that came as `arrived`, and the flow as it leaves.
-pub(crate) fn judge(
-    arrived: Option<Tuple>,
-    verdict: &Verdict,
-) -> (DecisionAction, Option<Tuple>) {
+pub(crate) fn judge(arrived: Option<Tuple>, verdict: &Verdict) -> (DecisionAction, Option<Tuple>) {
     let packet = match verdict {
         Verdict::Deliver(packet) | Verdict::Forward { packet, .. } => packet,
         Verdict::Drop(reason) => return (DecisionAction::Dropped(*reason), None),

@@ -81,13 +81,20 @@ fn quoted_flow(quoted: &[u8]) -> Option<Flow> {
     let (protocol, source, destination, ports) = match quoted.first()? >> 4 {
         4 => {
             let header_len = usize::from(quoted[0] & 0xf) * 4;
-            let address = |at: usize| Some(<[u8; 4]>::try_from(quoted.get(at..at + 4)?).ok()?.into());
+            let address =
+                |at: usize| Some(<[u8; 4]>::try_from(quoted.get(at..at + 4)?).ok()?.into());
             let ports = quoted.get(header_len.max(20)..)?;
             (*quoted.get(9)?, address(12)?, address(16)?, ports)
         }
         6 => {
-            let address = |at: usize| Some(<[u8; 16]>::try_from(quoted.get(at..at + 16)?).ok()?.into());
-            (*quoted.get(6)?, address(8)?, address(24)?, quoted.get(40..)?)
+            let address =
+                |at: usize| Some(<[u8; 16]>::try_from(quoted.get(at..at + 16)?).ok()?.into());
+            (
+                *quoted.get(6)?,
+                address(8)?,
+                address(24)?,
+                quoted.get(40..)?,
+            )
         }
         _ => return None,
     };
@@ -109,7 +116,11 @@ mod tests {
     fn error_packet(sent: &[u8], message_type: u8, code: u8, quoted_len: usize) -> Vec<u8> {
         let v6 = sent[0] >> 4 == 6;
         let payload_len = 8 + quoted_len;
-        let mut packet = if v6 { sent[..40].to_vec() } else { sent[..20].to_vec() };
+        let mut packet = if v6 {
+            sent[..40].to_vec()
+        } else {
+            sent[..20].to_vec()
+        };
         if v6 {
             packet[4..6].copy_from_slice(&u16::try_from(payload_len).unwrap().to_be_bytes());
             packet[6] = 58;
@@ -127,9 +138,16 @@ mod tests {
         let sent = tcp_syn(from, to).unwrap();
         let header_len = if from.is_ipv4() { 20 } else { 40 };
         for quoted_len in [header_len + 8, sent.len()] {
-            let heard = Icmp::parse(&error_packet(&sent, message.0, message.1, quoted_len)).unwrap();
-            let flow = Flow { protocol: Protocol::TCP, local: from, remote: to };
-            let expected = expected.map_or(Icmp::Ignored, |error| Icmp::Error(IcmpError { flow, error }));
+            let heard =
+                Icmp::parse(&error_packet(&sent, message.0, message.1, quoted_len)).unwrap();
+            let flow = Flow {
+                protocol: Protocol::TCP,
+                local: from,
+                remote: to,
+            };
+            let expected = expected.map_or(Icmp::Ignored, |error| {
+                Icmp::Error(IcmpError { flow, error })
+            });
             assert_eq!(heard, expected, "{message:?}");
         }
     }
@@ -152,11 +170,16 @@ mod tests {
 
     #[test]
     fn cut_and_other_packets_are_no_errors() {
-        let [from, to]: [SocketAddr; 2] = ["10.0.0.1:1", "10.0.0.2:2"].map(|end| end.parse().unwrap());
+        let [from, to]: [SocketAddr; 2] =
+            ["10.0.0.1:1", "10.0.0.2:2"].map(|end| end.parse().unwrap());
         let sent = tcp_syn(from, to).unwrap();
         assert_eq!(Icmp::parse(&sent), None);
         let error = error_packet(&sent, 3, 3, 23);
-        assert_eq!(Icmp::parse(&error), Some(Icmp::Ignored), "ports are cut off");
+        assert_eq!(
+            Icmp::parse(&error),
+            Some(Icmp::Ignored),
+            "ports are cut off"
+        );
         for cut in 0..error.len() {
             assert_eq!(Icmp::parse(&error[..cut]), None);
         }

@@ -10,10 +10,10 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use switchboard_base::Seed;
-//! use switchboard_netfilter::NodeTables;
+//! use base::Seed;
+//! use netfilter::NodeTables;
 //! use switchboard_plane::{HostSpec, NodeId, NodeSpec, Plane, PlaneConfig, PlaneEvent, TableSource};
-//! use switchboard_ruleset::Protocol;
+//! use ruleset::Protocol;
 //!
 //! struct NoRules;
 //! impl TableSource for NoRules {

@@ -301,7 +301,11 @@ impl Network {
         }
         let (at, place) = (self.node(id).at, Place::Node(id));
         match self.pod_ranges.lookup(destination) {
-            _ if self.holders.get(&destination).is_some_and(|holder| self.is_on_uplink(*holder)) => {
+            _ if self
+                .holders
+                .get(&destination)
+                .is_some_and(|holder| self.is_on_uplink(*holder)) =>
+            {
                 self.over_uplink(at, place, destination)
             }
             Some(node) if node == id => lost(place, LostReason::NoSuchPod),
@@ -336,13 +340,7 @@ impl Network {
         self.over_links(at, from, self.node(node).at, Next::Node { node, door })
     }
 
-    fn over_links(
-        &self,
-        at: Vertex,
-        from: Place,
-        to: Vertex,
-        next: Next,
-    ) -> Transit {
+    fn over_links(&self, at: Vertex, from: Place, to: Vertex, next: Next) -> Transit {
         match self.topology.delay(at, to) {
             Some(delay) => Transit { next, delay },
             None => lost(from, LostReason::NoPath),

@@ -114,7 +114,10 @@ impl Plane {
     /// # Panics
     /// When the node is not of this network.
     pub fn add_pod(&mut self, spec: HostSpec) -> HostId {
-        assert!(spec.node.index() < self.engines.len(), "the node is of this network");
+        assert!(
+            spec.node.index() < self.engines.len(),
+            "the node is of this network"
+        );
         self.network.add_pod(spec)
     }
 
@@ -140,8 +143,11 @@ impl Plane {
         }
         self.stacks.remove(&host);
         let bounds = [0, u32::MAX].map(|serial| SocketId { host, serial });
-        let stopped: Vec<SocketId> =
-            self.timers.range(bounds[0]..=bounds[1]).map(|(socket, _)| *socket).collect();
+        let stopped: Vec<SocketId> = self
+            .timers
+            .range(bounds[0]..=bounds[1])
+            .map(|(socket, _)| *socket)
+            .collect();
         for socket in stopped {
             self.set_timer(socket, None);
         }
@@ -205,7 +211,12 @@ impl Plane {
     ///
     /// # Errors
     /// When the port is taken, the protocol is neither TCP nor UDP, or the host is gone.
-    pub fn listen(&mut self, host: HostId, protocol: Protocol, port: u16) -> Result<(), ListenError> {
+    pub fn listen(
+        &mut self,
+        host: HostId,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<(), ListenError> {
         let stack = self.stack(host).ok_or(ListenError::NoSuchHost)?;
         stack.listen(protocol, port)
     }
@@ -220,7 +231,9 @@ impl Plane {
     /// Whether a host listens at a port.
     #[must_use]
     pub fn listens(&self, host: HostId, protocol: Protocol, port: u16) -> bool {
-        self.stacks.get(&host).is_some_and(|stack| stack.listens(protocol, port))
+        self.stacks
+            .get(&host)
+            .is_some_and(|stack| stack.listens(protocol, port))
     }
 
     /// Begins a TCP connection from the next free ephemeral port. What comes of it is an event:
@@ -348,6 +361,9 @@ impl Plane {
     /// `eth0`; nodes have an `eth0` and a `veth…` for each Pod. Empty unless capturing was enabled.
     #[must_use]
     pub fn captures(&self) -> BTreeMap<String, Vec<u8>> {
-        self.captures.as_ref().map(Captures::files).unwrap_or_default()
+        self.captures
+            .as_ref()
+            .map(Captures::files)
+            .unwrap_or_default()
     }
 }

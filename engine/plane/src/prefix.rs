@@ -49,7 +49,12 @@ mod tests {
     use super::*;
 
     fn check(address: &str, expected: Option<u32>) {
-        let routes = [("10.0.0.0/8", 1), ("10.96.0.7/12", 2), ("10.96.0.1/32", 3), ("fd00::/64", 4)];
+        let routes = [
+            ("10.0.0.0/8", 1),
+            ("10.96.0.7/12", 2),
+            ("10.96.0.1/32", 3),
+            ("fd00::/64", 4),
+        ];
         let map: PrefixMap<u32> = routes
             .into_iter()
             .map(|(net, value)| (net.parse().unwrap(), value))

@@ -72,7 +72,9 @@ mod tests {
         queue.plan(SimTime::from_nanos(1), "b");
         queue.cancel(gone);
         assert_eq!(queue.next_at(), Some(SimTime::from_nanos(1)));
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop())
+            .map(|(_, name)| name)
+            .collect();
         assert_eq!(order, ["a", "b", "c"]);
     }
 }

@@ -7,9 +7,7 @@ use crate::decision::{DecisionTracer, judge};
 use crate::host::{Reaction, Stack};
 use crate::network::{Attachment, Door, Next, Transit, UPLINK};
 use crate::plane::{Due, TableSource};
-use crate::{
-    HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, SocketId,
-};
+use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, SocketId};
 
 impl Plane {
     /// A host's stack, made when it is first needed; `None` when the host is gone.
@@ -55,7 +53,10 @@ impl Plane {
     /// Has a connection run at this instant, after what is already due.
     pub(crate) fn wake(&mut self, socket: SocketId) {
         let stack = self.stacks.get(&socket.host);
-        let due = self.timers.get(&socket).is_some_and(|ticket| ticket.at() <= self.now);
+        let due = self
+            .timers
+            .get(&socket)
+            .is_some_and(|ticket| ticket.at() <= self.now);
         if !due && stack.is_some_and(|stack| stack.is_connection(socket)) {
             self.set_timer(socket, Some(self.now));
         }
@@ -76,7 +77,9 @@ impl Plane {
         self.timers.remove(&socket);
         let now = self.now;
         let stack = self.stacks.get_mut(&socket.host);
-        let reaction = stack.map(|stack| stack.run(now, socket)).unwrap_or_default();
+        let reaction = stack
+            .map(|stack| stack.run(now, socket))
+            .unwrap_or_default();
         self.apply(socket.host, reaction)
     }
 
@@ -188,7 +191,8 @@ impl Plane {
 
     fn plan_arrival(&mut self, transit: Transit, packet: Vec<u8>) {
         let Transit { next, delay } = transit;
-        self.due.plan(self.now + delay, Due::Arrival { next, packet });
+        self.due
+            .plan(self.now + delay, Due::Arrival { next, packet });
     }
 
     fn lost(&self, place: Place, tuple: Option<Tuple>, reason: LostReason) -> PlaneEvent {

@@ -201,7 +201,10 @@ mod tests {
         let [from, to]: [SocketAddr; 2] = [source, destination].map(|end| end.parse().unwrap());
         let syn = Segment::parse(&tcp_syn(from, to).unwrap()).unwrap();
         assert_eq!((syn.flow.remote, syn.flow.local), (from, to));
-        assert_eq!((syn.flags.syn, syn.flags.ack, syn.flags.rst), (true, false, false));
+        assert_eq!(
+            (syn.flags.syn, syn.flags.ack, syn.flags.rst),
+            (true, false, false)
+        );
         let datagram = udp_datagram(from, to, b"hello").unwrap();
         let segment = Segment::parse(&datagram).unwrap();
         assert_eq!(segment.flow.protocol, Protocol::UDP);

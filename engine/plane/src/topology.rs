@@ -60,7 +60,8 @@ impl Topology {
             Some(vertex) => *vertex,
             None => {
                 let vertex = self.links.add_node(());
-                self.links.add_edge(vertex, self.world, self.zone_to_world_nanos);
+                self.links
+                    .add_edge(vertex, self.world, self.zone_to_world_nanos);
                 self.zones.insert(zone.to_owned(), vertex);
                 vertex
             }
@@ -106,7 +107,9 @@ impl Topology {
 
 /// At most 2⁶⁰ ns (36 years), so that no path's sum overflows.
 fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).min(1 << 60)
+    u64::try_from(span.as_nanos())
+        .unwrap_or(u64::MAX)
+        .min(1 << 60)
 }
 
 #[cfg(test)]

@@ -173,7 +173,12 @@ impl Walk<'_> {
         chooser: &mut impl Chooser,
     ) -> Option<Answer> {
         let transit = self.plane.network.leaving_host(host, packet.bytes());
-        self.record(Place::Host(host), packet.tuple(), Vec::new(), HopOutcome::Sent);
+        self.record(
+            Place::Host(host),
+            packet.tuple(),
+            Vec::new(),
+            HopOutcome::Sent,
+        );
         self.onwards(transit, packet, tables, chooser)
     }
 
@@ -240,7 +245,12 @@ impl Walk<'_> {
         let place = Place::Host(host);
         let tuple = packet.tuple();
         let Some(target) = self.plane.network.host(host) else {
-            self.record(place, tuple, Vec::new(), HopOutcome::Lost(LostReason::HostGone));
+            self.record(
+                place,
+                tuple,
+                Vec::new(),
+                HopOutcome::Lost(LostReason::HostGone),
+            );
             return None;
         };
         self.record(place, tuple, Vec::new(), HopOutcome::Received);

@@ -7,20 +7,20 @@ use std::collections::BTreeSet;
 use api::{Manifest, Object, ObjectKey, Status};
 use base::format_duration;
 use control::{
-    Connection, ConnectRequest, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
-    ResolveRequest, Resolution, WriteVerb,
+    ConnectRequest, Connection, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
+    Resolution, ResolveRequest, WriteVerb,
 };
 use serde_json::{Map, Value as Json, json};
 
 use crate::expect::{
-    Backends, ConnectCheck, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck, RulesCheck,
-    WriteCheck,
+    Backends, ConnectCheck, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck,
+    RulesCheck, WriteCheck,
 };
 use crate::judge::{self, ExpectedPods, Mismatch};
 use crate::output::{print, to_json};
+use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
-use crate::reference::SourceRef;
 use crate::step::{Action, Dial, Output, ProbeFrom, Selection, Wait};
 use crate::{why, words};
 
@@ -42,7 +42,12 @@ pub(crate) struct Judged {
 impl Judged {
     /// Nothing could be seen.
     pub(crate) fn failed(why: Vec<String>) -> Self {
-        Self { passed: false, observed: json!({}), seen: Vec::new(), why }
+        Self {
+            passed: false,
+            observed: json!({}),
+            seen: Vec::new(),
+            why,
+        }
     }
 
     /// The same with one more reason.
@@ -53,8 +58,16 @@ impl Judged {
 
     /// Judged by its mismatches.
     fn by(mismatches: &[Mismatch], observed: Json, seen: Vec<String>) -> Self {
-        let why: Vec<String> = mismatches.iter().map(|mismatch| mismatch.text.clone()).collect();
-        Self { passed: why.is_empty(), observed, seen, why }
+        let why: Vec<String> = mismatches
+            .iter()
+            .map(|mismatch| mismatch.text.clone())
+            .collect();
+        Self {
+            passed: why.is_empty(),
+            observed,
+            seen,
+            why,
+        }
     }
 }
 
@@ -68,42 +81,57 @@ impl From<ReferenceError> for Judged {
 pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
     let mode = runner.mode;
     match action {
-        Action::Write { verb, manifests, expect } => {
-            write(runner, *verb, manifests, expect.in_mode(mode))
-        }
+        Action::Write {
+            verb,
+            manifests,
+            expect,
+        } => write(runner, *verb, manifests, expect.in_mode(mode)),
         Action::Delete { targets, expect } => delete(runner, targets, expect.in_mode(mode)),
         Action::Wait(wait) => pass_time(runner, *wait),
-        Action::Get { selection, output, expect } => {
-            runner.look(expect.in_mode(mode), |runner, check| get(runner, selection, *output, check))
-        }
-        Action::Resolve { from, name, record_type, expect } => {
-            runner.look(expect.in_mode(mode), |runner, check| {
-                resolve(runner, from, name, record_type, check).unwrap_or_else(Judged::from)
-            })
-        }
-        Action::Connect { from, dial, expect } => {
-            runner.look(expect.in_mode(mode), |runner, check| {
+        Action::Get {
+            selection,
+            output,
+            expect,
+        } => runner.look(expect.in_mode(mode), |runner, check| {
+            get(runner, selection, *output, check)
+        }),
+        Action::Resolve {
+            from,
+            name,
+            record_type,
+            expect,
+        } => runner.look(expect.in_mode(mode), |runner, check| {
+            resolve(runner, from, name, record_type, check).unwrap_or_else(Judged::from)
+        }),
+        Action::Connect { from, dial, expect } => runner
+            .look(expect.in_mode(mode), |runner, check| {
                 connect(runner, from, dial, check).unwrap_or_else(Judged::from)
-            })
-        }
-        Action::Probe { node, from, to, protocol, expect } => {
-            runner.look(expect.in_mode(mode), |runner, check| {
-                let from = match from {
-                    ProbeFrom::Source(source) => source.resolve(runner.world).map(ProbeSource::Source),
-                    ProbeFrom::Address(address) => Ok(ProbeSource::Address(*address)),
-                };
-                let request = from.map(|from| ProbeRequest {
-                    node: node.clone(),
-                    from,
-                    to: *to,
-                    protocol: *protocol,
-                });
-                let seen = request.and_then(|request| runner.world.probe(&request));
-                seen.map_or_else(Judged::from, |seen| probe(&seen, check))
-            })
-        }
+            }),
+        Action::Probe {
+            node,
+            from,
+            to,
+            protocol,
+            expect,
+        } => runner.look(expect.in_mode(mode), |runner, check| {
+            let from = match from {
+                ProbeFrom::Source(source) => source.resolve(runner.world).map(ProbeSource::Source),
+                ProbeFrom::Address(address) => Ok(ProbeSource::Address(*address)),
+            };
+            let request = from.map(|from| ProbeRequest {
+                node: node.clone(),
+                from,
+                to: *to,
+                protocol: *protocol,
+            });
+            let seen = request.and_then(|request| runner.world.probe(&request));
+            seen.map_or_else(Judged::from, |seen| probe(&seen, check))
+        }),
         Action::Rules { node, expect } => runner.look(expect.in_mode(mode), |runner, check| {
-            runner.world.rules(node).map_or_else(Judged::from, |text| rules(&text, check))
+            runner
+                .world
+                .rules(node)
+                .map_or_else(Judged::from, |text| rules(&text, check))
         }),
     }
 }
@@ -135,7 +163,9 @@ fn delete(
     let mut done = Done::default();
     for key in targets {
         match runner.world.delete(key) {
-            Ok(()) => done.lines.push(format!("{} {:?} deleted", key.kind.singular(), key.name)),
+            Ok(()) => done
+                .lines
+                .push(format!("{} {:?} deleted", key.kind.singular(), key.name)),
             Err(status) => done.refused(&status),
         }
     }
@@ -157,9 +187,10 @@ impl Done {
 
     fn judged(self, expectation: Option<&Expectation<WriteCheck>>) -> Judged {
         let mismatches = match expectation {
-            Some(expectation) => {
-                judge::error_text(&expectation.check.error, self.errors.first().map(String::as_str))
-            }
+            Some(expectation) => judge::error_text(
+                &expectation.check.error,
+                self.errors.first().map(String::as_str),
+            ),
             None => self.errors.iter().cloned().map(Mismatch::from).collect(),
         };
         let mut observed = Map::new();
@@ -251,15 +282,27 @@ fn resolve(
 ) -> Result<Judged, ReferenceError> {
     let from = from.resolve(runner.world)?;
     let (name, record_type) = (name.to_owned(), record_type.to_owned());
-    let seen = runner.world.resolve(&ResolveRequest { from, name: name.clone(), record_type })?;
+    let seen = runner.world.resolve(&ResolveRequest {
+        from,
+        name: name.clone(),
+        record_type,
+    })?;
     runner.metrics().dns_queries += seen.attempts.len() as u64;
     let mismatches = check.map_or_else(Vec::new, |check| judge::resolve(check, &seen));
-    let answers: Vec<&str> = seen.answers.iter().map(|answer| answer.data.as_str()).collect();
+    let answers: Vec<&str> = seen
+        .answers
+        .iter()
+        .map(|answer| answer.data.as_str())
+        .collect();
     let summary = match &answers[..] {
         [] => seen.rcode.clone(),
         answers => answers.join(", "),
     };
-    let mut judged = Judged::by(&mismatches, resolution_json(&seen), vec![summary + &words::queries(&seen)]);
+    let mut judged = Judged::by(
+        &mismatches,
+        resolution_json(&seen),
+        vec![summary + &words::queries(&seen)],
+    );
     if !judged.passed {
         let explained = why::resolution(&name, &seen);
         judged.why.splice(0..0, explained);
@@ -309,24 +352,39 @@ fn connect(
     let mismatches = check.map_or_else(Vec::new, |check| judge::connect(check, &expected, &seen));
     let summary = words::connections(&seen, &runner.scenario.namespace);
     let mut judged = Judged::by(&mismatches, connections_json(&seen), vec![summary]);
-    let examples: BTreeSet<usize> = mismatches.iter().filter_map(|mismatch| mismatch.example).collect();
+    let examples: BTreeSet<usize> = mismatches
+        .iter()
+        .filter_map(|mismatch| mismatch.example)
+        .collect();
     let explained = examples.into_iter().take(EXAMPLES_MAX);
-    let explained: Vec<String> =
-        explained.flat_map(|index| why::connection(&dial.to, &seen[index])).collect();
+    let explained: Vec<String> = explained
+        .flat_map(|index| why::connection(&dial.to, &seen[index]))
+        .collect();
     judged.why.splice(0..0, explained);
     Ok(judged)
 }
 
 fn connections_json(seen: &[Connection]) -> Json {
     let count = |counts: Vec<(&str, u64)>| -> Map<String, Json> {
-        counts.into_iter().map(|(key, count)| (key.to_owned(), count.into())).collect()
+        counts
+            .into_iter()
+            .map(|(key, count)| (key.to_owned(), count.into()))
+            .collect()
     };
     let outcomes = judge::outcome_counts(seen);
-    let outcomes = outcomes.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
-    let peers: BTreeSet<String> =
-        seen.iter().filter_map(|one| one.peer_seen).map(|peer| peer.ip().to_string()).collect();
+    let outcomes = outcomes
+        .iter()
+        .map(|(outcome, count)| (outcome.as_str(), *count))
+        .collect();
+    let peers: BTreeSet<String> = seen
+        .iter()
+        .filter_map(|one| one.peer_seen)
+        .map(|peer| peer.ip().to_string())
+        .collect();
     let latencies = judge::latencies(seen);
-    let ranks = Percentile::ALL.iter().filter_map(|(key, rank)| Some((*key, nanos(rank.of(&latencies)?))));
+    let ranks = Percentile::ALL
+        .iter()
+        .filter_map(|(key, rank)| Some((*key, nanos(rank.of(&latencies)?))));
     json!({
         "connections": seen.len(),
         "outcomes": count(outcomes),
@@ -350,7 +408,11 @@ fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
         1.0 => judge::probe_words(outcome),
         share => format!("{} {}", judge::percent(*share), judge::probe_words(outcome)),
     });
-    let mut judged = Judged::by(&mismatches, observed, vec![words.collect::<Vec<_>>().join(", ")]);
+    let mut judged = Judged::by(
+        &mismatches,
+        observed,
+        vec![words.collect::<Vec<_>>().join(", ")],
+    );
     if !judged.passed {
         judged.why.extend(seen.decisions.iter().map(why::decision));
     }

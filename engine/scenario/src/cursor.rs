@@ -6,6 +6,7 @@
 //! no failure is ever silent, and a caller may go on reading siblings before it gives up with `?`.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -53,16 +54,40 @@ impl Sink {
     pub(crate) fn into_problems(self, document: &Document) -> Vec<Problem> {
         let complaints = self.complaints.into_inner();
         let mut problems = self.problems.into_inner();
-        problems.extend(complaints.into_iter().take(Self::COMPLAINTS_MAX).map(|complaint| {
-            let Complaint { path, part, message, help } = complaint;
-            Problem { help, ..document.problem(&path, part, message) }
-        }));
-        problems.sort_by_key(|problem| (problem.file != document.source, problem.line, problem.column));
+        problems.extend(
+            complaints
+                .into_iter()
+                .take(Self::COMPLAINTS_MAX)
+                .map(|complaint| {
+                    let Complaint {
+                        path,
+                        part,
+                        message,
+                        help,
+                    } = complaint;
+                    Problem {
+                        help,
+                        ..document.problem(&path, part, message)
+                    }
+                }),
+        );
+        problems.sort_by_key(|problem| {
+            (
+                problem.file != document.source,
+                problem.line,
+                problem.column,
+            )
+        });
         problems
     }
 
     fn complain(&self, path: Path, part: Part, message: String, help: Option<String>) -> Noted {
-        self.complaints.borrow_mut().push(Complaint { path, part, message, help });
+        self.complaints.borrow_mut().push(Complaint {
+            path,
+            part,
+            message,
+            help,
+        });
         Noted(())
     }
 }
@@ -78,7 +103,11 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Starts at the root of a document.
     pub(crate) fn root(document: &'a Document, sink: &'a Sink) -> Self {
-        Self { value: &document.value, path: Path::default(), sink }
+        Self {
+            value: &document.value,
+            path: Path::default(),
+            sink,
+        }
     }
 
     pub(crate) fn value(&self) -> &'a Value {
@@ -89,45 +118,51 @@ impl<'a> Cursor<'a> {
         &self.path
     }
 
-    pub(crate) fn sink(&self) -> &'a Sink {
-        self.sink
-    }
-
     /// Notes that this value will not do.
     pub(crate) fn refuse(&self, message: impl Display) -> Noted {
-        self.sink.complain(self.path.clone(), Part::Value, message.to_string(), None)
+        self.sink
+            .complain(self.path.clone(), Part::Value, message.to_string(), None)
     }
 
     /// Notes that this value will not do, and what would.
     pub(crate) fn refuse_with(&self, message: impl Display, help: impl Display) -> Noted {
         let help = Some(help.to_string());
-        self.sink.complain(self.path.clone(), Part::Value, message.to_string(), help)
+        self.sink
+            .complain(self.path.clone(), Part::Value, message.to_string(), help)
     }
 
     /// Notes that this key should not be here.
     pub(crate) fn refuse_key(&self, message: impl Display, help: Option<String>) -> Noted {
-        self.sink.complain(self.path.clone(), Part::Key, message.to_string(), help)
+        self.sink
+            .complain(self.path.clone(), Part::Key, message.to_string(), help)
     }
 
     /// The value as a mapping.
     pub(crate) fn fields(&self) -> Read<Fields<'a>> {
         match self.value {
-            Value::Mapping(mapping) => {
-                Ok(Fields { at: self.clone(), mapping, known: Vec::new() })
-            }
+            Value::Mapping(mapping) => Ok(Fields {
+                at: self.clone(),
+                mapping,
+                known: Vec::new(),
+                later: Vec::new(),
+            }),
             _ => Err(self.mismatch("a mapping")),
         }
     }
 
-    /// The entries of a mapping whose keys are names of the user's.
-    pub(crate) fn entries(&self) -> Read<Vec<(&'a str, Self)>> {
+    /// Reads every entry of a mapping whose keys are names of the user's.
+    pub(crate) fn entries<K: Ord, T>(
+        &self,
+        mut read: impl FnMut(&'a str, Self) -> Read<(K, T)>,
+    ) -> Read<BTreeMap<K, T>> {
         let Value::Mapping(mapping) = self.value else {
             return Err(self.mismatch("a mapping"));
         };
-        all(mapping.iter().map(|(key, value)| match key.as_str() {
-            Some(key) => Ok((key, self.child(self.path.key(key), value))),
+        let entries = all(mapping.iter().map(|(key, value)| match key.as_str() {
+            Some(key) => read(key, self.child(self.path.key(key), value)),
             None => Err(self.refuse(format!("key {} should be text", describe(key)))),
-        }))
+        }));
+        Ok(entries?.into_iter().collect())
     }
 
     /// The items of a list of at most `max`.
@@ -138,7 +173,11 @@ impl<'a> Cursor<'a> {
         if items.len() > max {
             return Err(self.refuse(format!("{} items are too many: at most {max}", items.len())));
         }
-        Ok(items.iter().enumerate().map(|(i, item)| self.child(self.path.index(i), item)).collect())
+        Ok(items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| self.child(self.path.index(i), item))
+            .collect())
     }
 
     /// Reads every item of a list; complaints of all items are noted.
@@ -176,7 +215,9 @@ impl<'a> Cursor<'a> {
 
     /// The value as `true` or `false`.
     pub(crate) fn boolean(&self) -> Read<bool> {
-        self.value.as_bool().ok_or_else(|| self.mismatch("true or false"))
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.mismatch("true or false"))
     }
 
     /// The value as a whole number in `range`.
@@ -199,7 +240,10 @@ impl<'a> Cursor<'a> {
             Value::String(text) => parse_duration(text).map_err(|error| self.refuse(error)),
             Value::Number(number) => {
                 let help = format!("write the unit: {number}s or {number}ms");
-                Err(self.refuse_with(format!("expected a duration such as 5ms, found {number}"), help))
+                Err(self.refuse_with(
+                    format!("expected a duration such as 5ms, found {number}"),
+                    help,
+                ))
             }
             _ => Err(self.mismatch("a duration such as 5ms")),
         }
@@ -218,7 +262,8 @@ impl<'a> Cursor<'a> {
     /// The value as an IP address.
     pub(crate) fn address(&self) -> Read<IpAddr> {
         let text = self.text()?;
-        text.parse().map_err(|_| self.refuse(format!("{text:?} is no IP address")))
+        text.parse()
+            .map_err(|_| self.refuse(format!("{text:?} is no IP address")))
     }
 
     /// The value as one word of a few.
@@ -233,7 +278,9 @@ impl<'a> Cursor<'a> {
             _ => format!("{text:?} is not one of {}", known.join(", ")),
         };
         let help = did_you_mean(text, known);
-        Err(self.sink.complain(self.path.clone(), Part::Value, message, help))
+        Err(self
+            .sink
+            .complain(self.path.clone(), Part::Value, message, help))
     }
 
     /// The value as JSON, for expectations on fields of objects.
@@ -248,7 +295,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn child(&self, path: Path, value: &'a Value) -> Self {
-        Self { value, path, sink: self.sink }
+        Self {
+            value,
+            path,
+            sink: self.sink,
+        }
     }
 }
 
@@ -257,6 +308,8 @@ pub(crate) struct Fields<'a> {
     at: Cursor<'a>,
     mapping: &'a Mapping,
     known: Vec<&'static str>,
+    /// Keys of the language that this version refuses by name.
+    later: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
@@ -282,14 +335,21 @@ impl<'a> Fields<'a> {
 
     /// A key's value; `null` counts as absent, as Kubernetes reads manifests.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Cursor<'a>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.given(key)
+    }
+
+    fn given(&self, key: &'static str) -> Option<Cursor<'a>> {
         let value = self.mapping.get(key).filter(|value| !value.is_null())?;
         Some(self.at.child(self.at.path.key(key), value))
     }
 
     /// A key that must be there.
     pub(crate) fn required(&mut self, key: &'static str) -> Read<Cursor<'a>> {
-        self.take(key).ok_or_else(|| self.at.refuse(format!("`{key}` is missing")))
+        self.take(key)
+            .ok_or_else(|| self.at.refuse(format!("`{key}` is missing")))
     }
 
     /// Reads a key that must be there.
@@ -323,7 +383,8 @@ impl<'a> Fields<'a> {
     /// A key that the language has and this version cannot carry out; an empty mapping asks for nothing.
     pub(crate) fn unsupported(&mut self, key: &'static str, help: &str) -> Read<()> {
         let nothing = |value: &Value| value.as_mapping().is_some_and(Mapping::is_empty);
-        match self.take(key).filter(|cursor| !nothing(cursor.value)) {
+        self.later.push(key);
+        match self.given(key).filter(|cursor| !nothing(cursor.value)) {
             None => Ok(()),
             Some(cursor) => {
                 let message = format!("`{key}` is not supported by this version of switchboard");
@@ -332,19 +393,16 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether a key is left that nobody took.
-    pub(crate) fn has_unknown(&self) -> bool {
-        self.mapping.keys().any(|key| self.is_unknown(key))
-    }
-
     /// Notes every key that nobody took.
     pub(crate) fn finish(self) -> Read<()> {
         let unknown = self.mapping.keys().filter(|key| self.is_unknown(key));
         all(unknown.map(|key| {
             let Some(name) = key.as_str() else {
-                return Err(self.at.refuse(format!("key {} should be text", describe(key))));
+                return Err(self
+                    .at
+                    .refuse(format!("key {} should be text", describe(key))));
             };
-            let help = did_you_mean(name, self.known.iter().copied())
+            let help = did_you_mean(name, self.known.iter().chain(&self.later).copied())
                 .unwrap_or_else(|| format!("known here: {}", self.known.join(", ")));
             let cursor = self.at.child(self.at.path.key(name), &Value::Null);
             Err(cursor.refuse_key(format!("unknown key `{name}`"), Some(help)))
@@ -353,7 +411,8 @@ impl<'a> Fields<'a> {
     }
 
     fn is_unknown(&self, key: &Value) -> bool {
-        !key.as_str().is_some_and(|key| self.known.contains(&key))
+        let is_known = |key| self.known.contains(&key) || self.later.contains(&key);
+        !key.as_str().is_some_and(is_known)
     }
 }
 

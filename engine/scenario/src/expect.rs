@@ -146,8 +146,12 @@ pub enum Percentile {
 
 impl Percentile {
     /// Every one as scenarios spell it.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("p50", Self::P50), ("p90", Self::P90), ("p99", Self::P99), ("max", Self::Max)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("p50", Self::P50),
+        ("p90", Self::P90),
+        ("p99", Self::P99),
+        ("max", Self::Max),
+    ];
 
     /// As scenarios spell it.
     #[must_use]
@@ -211,8 +215,11 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every one as scenarios spell it.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("reject", Self::Reject), ("drop", Self::Drop), ("untouched", Self::Untouched)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("reject", Self::Reject),
+        ("drop", Self::Drop),
+        ("untouched", Self::Untouched),
+    ];
 
     /// As scenarios spell it.
     #[must_use]
@@ -252,11 +259,20 @@ impl std::str::FromStr for Fraction {
 
     fn from_str(text: &str) -> Result<Self, FractionError> {
         let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
-        let parsed = numerator.trim().parse().ok().zip(denominator.trim().parse().ok());
+        let parsed = numerator
+            .trim()
+            .parse()
+            .ok()
+            .zip(denominator.trim().parse().ok());
         parsed
             .filter(|(numerator, denominator)| *denominator > 0 && numerator <= denominator)
-            .map(|(numerator, denominator)| Self { numerator, denominator })
-            .ok_or_else(|| FractionError { text: text.to_owned() })
+            .map(|(numerator, denominator)| Self {
+                numerator,
+                denominator,
+            })
+            .ok_or_else(|| FractionError {
+                text: text.to_owned(),
+            })
     }
 }
 
@@ -286,13 +302,19 @@ mod tests {
     fn percentiles_are_nearest_ranks() {
         let sorted: Vec<Duration> = (1..=10).map(Duration::from_millis).collect();
         let rank = |percentile: Percentile| percentile.of(&sorted).unwrap().as_millis();
-        assert_eq!(Percentile::ALL.map(|(_, percentile)| rank(percentile)), [5, 9, 10, 10]);
+        assert_eq!(
+            Percentile::ALL.map(|(_, percentile)| rank(percentile)),
+            [5, 9, 10, 10]
+        );
         assert_eq!(Percentile::P50.of(&[]), None);
     }
 
     #[test]
     fn fractions() {
-        let text = |text: &str| text.parse::<Fraction>().map(|fraction| fraction.to_string());
+        let text = |text: &str| {
+            text.parse::<Fraction>()
+                .map(|fraction| fraction.to_string())
+        };
         assert_eq!(text("1/2").unwrap(), "1/2");
         assert_eq!(text("1").unwrap(), "1");
         for bad in ["", "1/0", "2/1", "-1/2", "x", "0.5", "1/2/3"] {

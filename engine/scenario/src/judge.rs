@@ -34,7 +34,10 @@ pub struct Mismatch {
 
 impl From<String> for Mismatch {
     fn from(text: String) -> Self {
-        Self { text, example: None }
+        Self {
+            text,
+            example: None,
+        }
     }
 }
 
@@ -65,7 +68,9 @@ pub fn error_text(check: &ErrorText, seen: Option<&str>) -> Vec<Mismatch> {
 #[must_use]
 pub fn missing_parts(parts: &[String], seen: &str, what: &str) -> Vec<Mismatch> {
     let missing = parts.iter().filter(|part| !seen.contains(part.as_str()));
-    missing.map(|part| format!("{what} does not contain {part:?}").into()).collect()
+    missing
+        .map(|part| format!("{what} does not contain {part:?}").into())
+        .collect()
 }
 
 /// Judges the fields of an object: every one of `given` must be in `seen` and equal.
@@ -103,9 +108,18 @@ pub fn resolve(check: &ResolveCheck, seen: &Resolution) -> Vec<Mismatch> {
             texts.join(", ")
         };
         let expected = sorted(expected.iter().map(String::as_str).collect());
-        let answers = sorted(seen.answers.iter().map(|answer| answer.data.as_str()).collect());
+        let answers = sorted(
+            seen.answers
+                .iter()
+                .map(|answer| answer.data.as_str())
+                .collect(),
+        );
         if expected != answers {
-            let answers = if answers.is_empty() { "nothing" } else { &answers };
+            let answers = if answers.is_empty() {
+                "nothing"
+            } else {
+                &answers
+            };
             mismatches.push(format!("the answers are {answers}").into());
         }
     }
@@ -119,7 +133,11 @@ pub fn resolve(check: &ResolveCheck, seen: &Resolution) -> Vec<Mismatch> {
 
 /// Judges connections; `expected` is what `backends:` stands for.
 #[must_use]
-pub fn connect(check: &ConnectCheck, expected: &ExpectedPods, seen: &[Connection]) -> Vec<Mismatch> {
+pub fn connect(
+    check: &ConnectCheck,
+    expected: &ExpectedPods,
+    seen: &[Connection],
+) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
     if let Some(outcomes) = &check.outcomes {
         judge_outcomes(outcomes, seen, &mut mismatches);
@@ -128,7 +146,11 @@ pub fn connect(check: &ConnectCheck, expected: &ExpectedPods, seen: &[Connection
         judge_backends(backends, expected, seen, &mut mismatches);
     }
     if check.uniform {
-        judge_spread(check.backends.is_some().then_some(expected), seen, &mut mismatches);
+        judge_spread(
+            check.backends.is_some().then_some(expected),
+            seen,
+            &mut mismatches,
+        );
     }
     if let Some(wanted) = check.peer_seen {
         judge_peer(wanted, seen, &mut mismatches);
@@ -136,10 +158,18 @@ pub fn connect(check: &ConnectCheck, expected: &ExpectedPods, seen: &[Connection
     let latencies = latencies(seen);
     for (rank, range) in &check.latency {
         match rank.of(&latencies) {
-            None => mismatches.push("no connection was made, so there is no latency".to_owned().into()),
+            None => mismatches.push(
+                "no connection was made, so there is no latency"
+                    .to_owned()
+                    .into(),
+            ),
             Some(latency) if range.contains(latency) => {}
             Some(latency) => {
-                let text = format!("{} of the latency is {}", rank.as_str(), format_duration(latency));
+                let text = format!(
+                    "{} of the latency is {}",
+                    rank.as_str(),
+                    format_duration(latency)
+                );
                 mismatches.push(text.into());
             }
         }
@@ -161,7 +191,10 @@ pub fn outcome_counts(seen: &[Connection]) -> BTreeMap<Outcome, u64> {
 #[must_use]
 pub fn backend_counts(seen: &[Connection]) -> BTreeMap<&str, u64> {
     let mut counts = BTreeMap::new();
-    for peer in seen.iter().filter_map(|connection| connection.backend.as_ref()) {
+    for peer in seen
+        .iter()
+        .filter_map(|connection| connection.backend.as_ref())
+    {
         *counts.entry(peer.name.as_str()).or_default() += 1;
     }
     counts
@@ -170,7 +203,10 @@ pub fn backend_counts(seen: &[Connection]) -> BTreeMap<&str, u64> {
 /// The latencies of those connections that were made, in ascending order.
 #[must_use]
 pub fn latencies(seen: &[Connection]) -> Vec<Duration> {
-    let mut latencies: Vec<Duration> = seen.iter().filter_map(|connection| connection.latency).collect();
+    let mut latencies: Vec<Duration> = seen
+        .iter()
+        .filter_map(|connection| connection.latency)
+        .collect();
     latencies.sort_unstable();
     latencies
 }
@@ -181,7 +217,11 @@ pub fn probe(check: &ProbeCheck, seen: &Probe) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
     let shares = probe_shares(seen);
     if let Some(backends) = &check.backends {
-        let wanted = backends.iter().map(|to| EndpointCheck { to: *to, snat: None, share: None });
+        let wanted = backends.iter().map(|to| EndpointCheck {
+            to: *to,
+            snat: None,
+            share: None,
+        });
         judge_endpoints(&wanted.collect::<Vec<_>>(), &shares, &mut mismatches);
     }
     if let Some(endpoints) = &check.endpoints {
@@ -195,16 +235,26 @@ pub fn probe(check: &ProbeCheck, seen: &Probe) -> Vec<Mismatch> {
                     mismatches.push(format!("the source is translated on the way to {to}").into());
                 }
                 ProbeOutcome::Endpoint { to, snat: false } => {
-                    mismatches.push(format!("the source is not translated on the way to {to}").into());
+                    mismatches
+                        .push(format!("the source is not translated on the way to {to}").into());
                 }
-                other => mismatches.push(format!("the packet is {} instead", probe_words(other)).into()),
+                other => {
+                    mismatches.push(format!("the packet is {} instead", probe_words(other)).into())
+                }
             }
         }
     }
     if let Some(verdicts) = &check.verdicts {
         for (outcome, share) in &shares {
             if !verdict_of(outcome).is_some_and(|verdict| verdicts.contains(&verdict)) {
-                mismatches.push(format!("the packet is {} ({})", probe_words(outcome), percent(*share)).into());
+                mismatches.push(
+                    format!(
+                        "the packet is {} ({})",
+                        probe_words(outcome),
+                        percent(*share)
+                    )
+                    .into(),
+                );
             }
         }
     }
@@ -229,7 +279,9 @@ pub fn probe_shares(seen: &Probe) -> Vec<(ProbeOutcome, f64)> {
 pub fn probe_words(outcome: &ProbeOutcome) -> String {
     match outcome {
         ProbeOutcome::Endpoint { to, snat: false } => format!("sent to {to}"),
-        ProbeOutcome::Endpoint { to, snat: true } => format!("sent to {to} with a translated source"),
+        ProbeOutcome::Endpoint { to, snat: true } => {
+            format!("sent to {to} with a translated source")
+        }
         ProbeOutcome::Reject => "refused by a rule".to_owned(),
         ProbeOutcome::Drop => "dropped by a rule".to_owned(),
         ProbeOutcome::Untouched => "left untouched by every Service's rules".to_owned(),
@@ -255,14 +307,23 @@ pub fn verdict_of(outcome: &ProbeOutcome) -> Option<Verdict> {
 }
 
 fn judge_outcomes(check: &Outcomes, seen: &[Connection], mismatches: &mut Vec<Mismatch>) {
-    let first = |outcome| seen.iter().position(|connection| connection.outcome == outcome);
+    let first = |outcome| {
+        seen.iter()
+            .position(|connection| connection.outcome == outcome)
+    };
     let counts = outcome_counts(seen);
     let total = seen.len();
     match check {
         Outcomes::AnyOf(allowed) => {
-            for (outcome, count) in counts.iter().filter(|(outcome, _)| !allowed.contains(outcome)) {
+            for (outcome, count) in counts
+                .iter()
+                .filter(|(outcome, _)| !allowed.contains(outcome))
+            {
                 let text = format!("{count} of {total} ended as {outcome}");
-                mismatches.push(Mismatch { text, example: first(*outcome) });
+                mismatches.push(Mismatch {
+                    text,
+                    example: first(*outcome),
+                });
             }
         }
         Outcomes::Counts(ranges) => {
@@ -288,20 +349,36 @@ fn judge_backends(
     mismatches: &mut Vec<Mismatch>,
 ) {
     let counts = backend_counts(seen);
-    for (name, count) in counts.iter().filter(|(name, _)| !expected.0.contains(**name)) {
+    for (name, count) in counts
+        .iter()
+        .filter(|(name, _)| !expected.0.contains(**name))
+    {
         let is_it = |connection: &Connection| {
-            connection.backend.as_ref().is_some_and(|peer| peer.name == *name)
+            connection
+                .backend
+                .as_ref()
+                .is_some_and(|peer| peer.name == *name)
         };
         let text = format!("{name} answered {count} times and is not expected to");
-        mismatches.push(Mismatch { text, example: seen.iter().position(is_it) });
+        mismatches.push(Mismatch {
+            text,
+            example: seen.iter().position(is_it),
+        });
     }
     if matches!(check, Backends::Exactly(_)) {
-        let silent = expected.0.iter().filter(|name| !counts.contains_key(name.as_str()));
+        let silent = expected
+            .0
+            .iter()
+            .filter(|name| !counts.contains_key(name.as_str()));
         mismatches.extend(silent.map(|name| format!("{name} never answered").into()));
     }
 }
 
-fn judge_spread(expected: Option<&ExpectedPods>, seen: &[Connection], mismatches: &mut Vec<Mismatch>) {
+fn judge_spread(
+    expected: Option<&ExpectedPods>,
+    seen: &[Connection],
+    mismatches: &mut Vec<Mismatch>,
+) {
     let counts = backend_counts(seen);
     let names: BTreeSet<&str> = match expected {
         Some(expected) => expected.0.iter().map(String::as_str).collect(),
@@ -319,21 +396,24 @@ fn judge_spread(expected: Option<&ExpectedPods>, seen: &[Connection], mismatches
         let distance = (count * shares).abs_diff(total);
         let is_far = distance * distance > 16 * total * (shares - 1);
         if count == 0 || is_far {
-            let text = format!("{name} answered {count} of {total}: not a uniform spread over {shares}");
+            let text =
+                format!("{name} answered {count} of {total}: not a uniform spread over {shares}");
             mismatches.push(text.into());
         }
     }
 }
 
 fn judge_peer(wanted: IpAddr, seen: &[Connection], mismatches: &mut Vec<Mismatch>) {
-    let other = |connection: &Connection| {
-        connection.peer_seen.is_some_and(|peer| peer.ip() != wanted)
-    };
+    let other =
+        |connection: &Connection| connection.peer_seen.is_some_and(|peer| peer.ip() != wanted);
     if let Some(index) = seen.iter().position(other)
         && let Some(peer) = seen[index].peer_seen
     {
         let text = format!("a server saw the connection come from {}", peer.ip());
-        mismatches.push(Mismatch { text, example: Some(index) });
+        mismatches.push(Mismatch {
+            text,
+            example: Some(index),
+        });
     } else if seen.iter().all(|connection| connection.peer_seen.is_none()) {
         mismatches.push("no server saw a connection".to_owned().into());
     }
@@ -348,7 +428,11 @@ fn judge_endpoints(
     for (outcome, share) in shares {
         let known = matches!(outcome, ProbeOutcome::Endpoint { to, .. } if wanted.iter().any(|one| one.to == *to));
         if !known {
-            let text = format!("the packet may also be {} ({})", probe_words(outcome), percent(*share));
+            let text = format!(
+                "the packet may also be {} ({})",
+                probe_words(outcome),
+                percent(*share)
+            );
             mismatches.push(text.into());
         }
     }
@@ -381,7 +465,11 @@ fn compare(given: &Json, seen: Option<&Json>, path: &str, mismatches: &mut Vec<M
     match (given, seen) {
         (Json::Object(given), Some(Json::Object(seen))) => {
             for (key, value) in given {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 compare(value, seen.get(key), &path, mismatches);
             }
         }
@@ -397,7 +485,9 @@ fn compare(given: &Json, seen: Option<&Json>, path: &str, mismatches: &mut Vec<M
         // As in manifests, null is the same as absent.
         (Json::Null, None) => {}
         (given, Some(seen)) if given == seen => {}
-        (given, Some(seen)) => mismatches.push(format!("{path} is {seen}, expected {given}").into()),
+        (given, Some(seen)) => {
+            mismatches.push(format!("{path} is {seen}, expected {given}").into())
+        }
         (given, None) => mismatches.push(format!("{path} is absent, expected {given}").into()),
     }
 }

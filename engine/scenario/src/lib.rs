@@ -1,1 +1,61 @@
-//! The scenario language: parse, replay over any World, judge, report
+//! The scenario language: parse, replay over any World, judge, report.
+//!
+//! **What.** [`load`] reads scenario files, [`run`] replays one over a [`control::World`] and judges its
+//! expectations, [`Report`] is the outcome as JSON and [`human`] the same as a timeline.
+//! **Why.** One file teaches, tests and reproduces: what happened, in which order, and whether it should have.
+//! Everything here works on a world that it is given, so the simulator and real nodes are judged alike. No I/O:
+//! files come through a function.
+//! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
+//! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
+//!
+//! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
+//! traffic, tables of `get`, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own
+//! watch latency, is an extension.
+//!
+//! ```
+//! use switchboard_scenario::load;
+//! use api::yaml::Source;
+//!
+//! let file = Source::new("hello.yaml", "
+//! apiVersion: switchboard.dev/v1alpha1
+//! kind: Scenario
+//! metadata: {name: hello}
+//! spec:
+//!   cluster:
+//!     modes: [iptables]
+//!     nodes: [{name: node-a, zone: zone-1}]
+//!   steps:
+//!   - wait: 1s
+//!   - rules: {node: node-b}
+//! ");
+//! let mut no_files = |path: &str| Err(format!("{path}: there are no files here"));
+//! let problems = load(&file, &mut no_files).unwrap_err();
+//! assert_eq!(
+//!     problems.to_string(),
+//!     "hello.yaml:11:18: there is no node \"node-b\" in spec.cluster\n  help: did you mean `node-a`?",
+//! );
+//! ```
+
+mod act;
+mod cursor;
+pub mod expect;
+pub mod human;
+pub mod judge;
+mod load;
+pub mod output;
+mod range;
+mod reference;
+mod report;
+mod run;
+mod scenario;
+mod step;
+pub mod why;
+pub mod words;
+
+pub use load::{API_VERSION, Problems, load};
+pub use range::{Bound, Range, RangeError};
+pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
+pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
+pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
+pub use scenario::Scenario;
+pub use step::{Action, Dial, Only, Output, Plane, ProbeFrom, Schedule, Selection, Step, Wait};

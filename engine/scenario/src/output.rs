@@ -16,14 +16,13 @@ use crate::step::Output;
 pub fn print(objects: &[Object], is_list: bool, output: Output) -> String {
     match output {
         Output::Name => {
-            let lines = objects.iter().map(|object| {
-                format!("{}/{}\n", object.kind().singular(), object.meta().name)
-            });
+            let lines = objects
+                .iter()
+                .map(|object| format!("{}/{}\n", object.kind().singular(), object.meta().name));
             lines.collect()
         }
-        Output::Yaml => {
-            serde_yaml::to_string(&sorted(to_json(objects, is_list))).expect("JSON is always YAML too")
-        }
+        Output::Yaml => serde_yaml::to_string(&sorted(to_json(objects, is_list)))
+            .expect("JSON is always YAML too"),
         Output::Json => {
             let mut bytes = Vec::new();
             let indented = serde_json::ser::PrettyFormatter::with_indent(b"    ");
@@ -40,7 +39,9 @@ pub fn print(objects: &[Object], is_list: bool, output: Output) -> String {
 /// Objects as JSON: one, or a `List`.
 #[must_use]
 pub fn to_json(objects: &[Object], is_list: bool) -> Json {
-    let mut items = objects.iter().map(|object| Json::Object(object.to_fields()));
+    let mut items = objects
+        .iter()
+        .map(|object| Json::Object(object.to_fields()));
     match (is_list, items.next()) {
         (false, Some(object)) => object,
         (_, first) => {
@@ -54,8 +55,10 @@ pub fn to_json(objects: &[Object], is_list: bool) -> Json {
 fn sorted(json: Json) -> Json {
     match json {
         Json::Object(fields) => {
-            let fields: BTreeMap<String, Json> =
-                fields.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let fields: BTreeMap<String, Json> = fields
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             Json::Object(fields.into_iter().collect())
         }
         Json::Array(items) => items.into_iter().map(sorted).collect(),

@@ -10,7 +10,9 @@ use base::{format_duration, parse_duration};
 
 /// Why a text is no range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no range of {of}: expected one value, or a range with both ends included, such as {example}")]
+#[error(
+    "{text:?} is no range of {of}: expected one value, or a range with both ends included, such as {example}"
+)]
 pub struct RangeError {
     text: String,
     of: &'static str,
@@ -70,7 +72,10 @@ impl<T: Bound> Range<T> {
     /// Just this value.
     #[must_use]
     pub const fn exactly(value: T) -> Self {
-        Self { least: Some(value), most: Some(value) }
+        Self {
+            least: Some(value),
+            most: Some(value),
+        }
     }
 
     /// Whether `value` lies in it.
@@ -84,14 +89,21 @@ impl<T: Bound> FromStr for Range<T> {
     type Err = RangeError;
 
     fn from_str(text: &str) -> Result<Self, RangeError> {
-        let refuse = || RangeError { text: text.to_owned(), of: T::OF, example: T::EXAMPLE };
+        let refuse = || RangeError {
+            text: text.to_owned(),
+            of: T::OF,
+            example: T::EXAMPLE,
+        };
         let end = |part: &str| match part.trim() {
             "" => Ok(None),
             value => T::read(value).map(Some).ok_or_else(refuse),
         };
         let range = match text.split_once("..") {
             None => Self::exactly(T::read(text.trim()).ok_or_else(refuse)?),
-            Some((least, most)) => Self { least: end(least)?, most: end(most)? },
+            Some((least, most)) => Self {
+                least: end(least)?,
+                most: end(most)?,
+            },
         };
         match (range.least, range.most) {
             (None, None) => Err(refuse()),
@@ -122,7 +134,10 @@ mod tests {
         let range: Range<u64> = text.parse().unwrap();
         assert_eq!(range.to_string(), text);
         assert!(inside.iter().all(|value| range.contains(*value)), "{text}");
-        assert!(!outside.iter().any(|value| range.contains(*value)), "{text}");
+        assert!(
+            !outside.iter().any(|value| range.contains(*value)),
+            "{text}"
+        );
     }
 
     #[test]
@@ -143,7 +158,18 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_range() {
-        for text in ["", "..", "x", "5..x", "30..28", "1...2", "-1", "+1", "1.5", "99999999999999999999"] {
+        for text in [
+            "",
+            "..",
+            "x",
+            "5..x",
+            "30..28",
+            "1...2",
+            "-1",
+            "+1",
+            "1.5",
+            "99999999999999999999",
+        ] {
             assert!(text.parse::<Range<u64>>().is_err(), "{text:?}");
         }
         assert!("5..6".parse::<Range<Duration>>().is_err());

@@ -56,27 +56,40 @@ pub enum SourceRef {
 pub struct PodsRef(ObjectKey);
 
 /// Kinds whose objects stand for their Pods.
-const WORKLOADS: [&str; 6] =
-    ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"];
+const WORKLOADS: [&str; 6] = [
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "ReplicationController",
+];
 
 /// Reads a reference to any object; `namespace` is what a short one means.
 ///
 /// # Errors
 /// When it is misspelled; whether the object exists is another question.
 pub fn object_key(text: &str, namespace: &str) -> Result<ObjectKey, ReferenceSpelling> {
-    let shape = || ReferenceSpelling::Shape { text: text.to_owned() };
+    let shape = || ReferenceSpelling::Shape {
+        text: text.to_owned(),
+    };
     let parts: Vec<&str> = text.split('/').collect();
     if parts.iter().any(|part| part.is_empty()) {
         return Err(shape());
     }
     let kind_of = |word: &str| {
-        Kind::of_resource(word).ok_or_else(|| ReferenceSpelling::Kind { word: word.to_owned() })
+        Kind::of_resource(word).ok_or_else(|| ReferenceSpelling::Kind {
+            word: word.to_owned(),
+        })
     };
     match parts[..] {
         [word, name] => Ok(ObjectKey::new(kind_of(word)?, namespace, name)),
         [word, namespace, name] => match kind_of(word)? {
             kind if kind.is_namespaced() => Ok(ObjectKey::new(kind, namespace, name)),
-            kind => Err(ReferenceSpelling::Namespaced { kind, name: name.to_owned() }),
+            kind => Err(ReferenceSpelling::Namespaced {
+                kind,
+                name: name.to_owned(),
+            }),
         },
         _ => Err(shape()),
     }
@@ -93,7 +106,10 @@ impl PodsRef {
             return Ok(Self(key));
         }
         let expected = "pod/… or a workload such as deployment/…";
-        Err(ReferenceSpelling::Place { text: text.to_owned(), expected })
+        Err(ReferenceSpelling::Place {
+            text: text.to_owned(),
+            expected,
+        })
     }
 
     /// The key of the Pod or workload itself.
@@ -115,7 +131,10 @@ impl PodsRef {
             return Ok(vec![key.clone()]);
         }
         let pods = world.list(Kind::Pod, key.namespace.as_deref());
-        let keys = pods.iter().filter(|pod| is_owned(world, pod, key)).map(Object::key);
+        let keys = pods
+            .iter()
+            .filter(|pod| is_owned(world, pod, key))
+            .map(Object::key);
         Ok(keys.collect())
     }
 }
@@ -128,19 +147,24 @@ impl SourceRef {
     pub fn parse(text: &str, namespace: &str) -> Result<Self, ReferenceSpelling> {
         if let Some(name) = text.strip_prefix("outside/") {
             return match name {
-                "" => Err(ReferenceSpelling::Shape { text: text.to_owned() }),
+                "" => Err(ReferenceSpelling::Shape {
+                    text: text.to_owned(),
+                }),
                 name => Ok(Self::Outside(name.to_owned())),
             };
         }
         match object_key(text, namespace)? {
             key if key.kind == Kind::Node => Ok(Self::Node(key.name)),
-            _ => PodsRef::parse(text, namespace).map(Self::Pods).map_err(|error| match error {
-                ReferenceSpelling::Place { text, .. } => {
-                    let expected = "pod/…, a workload such as deployment/…, node/… or outside/…";
-                    ReferenceSpelling::Place { text, expected }
-                }
-                error => error,
-            }),
+            _ => PodsRef::parse(text, namespace)
+                .map(Self::Pods)
+                .map_err(|error| match error {
+                    ReferenceSpelling::Place { text, .. } => {
+                        let expected =
+                            "pod/…, a workload such as deployment/…, node/… or outside/…";
+                        ReferenceSpelling::Place { text, expected }
+                    }
+                    error => error,
+                }),
         }
     }
 
@@ -170,7 +194,10 @@ impl SourceRef {
 
 fn hint(word: &str) -> String {
     let known: Vec<String> = Kind::LIVE.iter().map(|kind| kind.singular()).collect();
-    let known = known.iter().map(String::as_str).chain(["outside", "deployment"]);
+    let known = known
+        .iter()
+        .map(String::as_str)
+        .chain(["outside", "deployment"]);
     closest(&word.to_ascii_lowercase(), known)
         .map_or_else(String::new, |close| format!("; did you mean {close}/…?"))
 }
@@ -179,7 +206,10 @@ fn missing(world: &dyn World, key: &ObjectKey) -> ReferenceError {
     let existing = world.list(key.kind, key.namespace.as_deref());
     ReferenceError {
         wanted: key.to_string(),
-        existing: existing.iter().map(|object| object.key().to_string()).collect(),
+        existing: existing
+            .iter()
+            .map(|object| object.key().to_string())
+            .collect(),
     }
 }
 
@@ -195,7 +225,9 @@ fn is_owned(world: &dyn World, object: &Object, owner: &ObjectKey) -> bool {
                     .and_then(|key| world.get(&key).ok())
                     .is_some_and(|set| {
                         let owners = &set.meta().owner_references;
-                        owners.iter().any(|reference| named(&reference.kind, &reference.name))
+                        owners
+                            .iter()
+                            .any(|reference| named(&reference.kind, &reference.name))
                     })
     })
 }
@@ -205,7 +237,9 @@ fn is_ready(world: &dyn World, key: &ObjectKey) -> bool {
     pod.as_ref().and_then(Object::as_pod).is_some_and(|pod| {
         let conditions = &pod.status.conditions;
         !pod.metadata.is_terminating()
-            && conditions.iter().any(|condition| condition.condition_type == "Ready" && condition.status == "True")
+            && conditions
+                .iter()
+                .any(|condition| condition.condition_type == "Ready" && condition.status == "True")
     })
 }
 
@@ -232,9 +266,18 @@ mod tests {
 
     #[test]
     fn refuses_what_names_nothing() {
-        check_refused("web", "\"web\" is no reference: expected kind/name or kind/namespace/name");
-        check_refused("pod/", "\"pod/\" is no reference: expected kind/name or kind/namespace/name");
-        check_refused("serivce/web", "\"serivce\" is no kind of object; did you mean service/…?");
+        check_refused(
+            "web",
+            "\"web\" is no reference: expected kind/name or kind/namespace/name",
+        );
+        check_refused(
+            "pod/",
+            "\"pod/\" is no reference: expected kind/name or kind/namespace/name",
+        );
+        check_refused(
+            "serivce/web",
+            "\"serivce\" is no kind of object; did you mean service/…?",
+        );
         check_refused("gizmo/web", "\"gizmo\" is no kind of object");
         check_refused("node/x/a", "a Node lives in no namespace: write node/a");
     }
@@ -242,9 +285,14 @@ mod tests {
     #[test]
     fn a_service_is_no_source() {
         assert_eq!(
-            SourceRef::parse("service/web", "shop").unwrap_err().to_string(),
+            SourceRef::parse("service/web", "shop")
+                .unwrap_err()
+                .to_string(),
             "\"service/web\" cannot stand here: expected pod/…, a workload such as deployment/…, node/… or outside/…"
         );
-        assert_eq!(SourceRef::parse("outside/laptop", "shop"), Ok(SourceRef::Outside("laptop".to_owned())));
+        assert_eq!(
+            SourceRef::parse("outside/laptop", "shop"),
+            Ok(SourceRef::Outside("laptop".to_owned()))
+        );
     }
 }

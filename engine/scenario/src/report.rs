@@ -175,7 +175,10 @@ impl ScenarioReport {
     /// How many steps failed.
     #[must_use]
     pub fn failed(&self) -> usize {
-        self.steps.iter().filter(|step| step.outcome == Outcome::Failed).count()
+        self.steps
+            .iter()
+            .filter(|step| step.outcome == Outcome::Failed)
+            .count()
     }
 
     fn to_json(&self) -> Json {
@@ -205,8 +208,9 @@ impl Metrics {
 
     fn to_json(&self) -> Json {
         let connections = self.connections.iter();
-        let connections: Map<String, Json> =
-            connections.map(|(outcome, count)| (outcome.as_str().to_owned(), (*count).into())).collect();
+        let connections: Map<String, Json> = connections
+            .map(|(outcome, count)| (outcome.as_str().to_owned(), (*count).into()))
+            .collect();
         json!({
             "connections": connections,
             "zones": {},
@@ -235,7 +239,11 @@ impl StepReport {
             start,
             end: start,
             outcome,
-            expected: step.action.expected(mode).cloned().unwrap_or_else(|| json!({})),
+            expected: step
+                .action
+                .expected(mode)
+                .cloned()
+                .unwrap_or_else(|| json!({})),
             observed: json!({}),
             asked: words::asked(&step.action, &scenario.namespace),
             seen: Vec::new(),

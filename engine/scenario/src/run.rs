@@ -93,11 +93,26 @@ pub fn run_until(
         && !scenario.step_names().any(|known| known == name)
     {
         let existing = scenario.step_names().map(str::to_owned).collect();
-        return Err(RunError::UnknownStep { name: name.clone(), existing });
+        return Err(RunError::UnknownStep {
+            name: name.clone(),
+            existing,
+        });
     }
     let report = ScenarioReport::begin(scenario, mode, world.plane());
-    let limit = if let At::Time(limit) = at { *limit } else { SimTime::MAX };
-    let mut runner = Runner { scenario, mode, world, progress, report, limit, cut_short: false };
+    let limit = if let At::Time(limit) = at {
+        *limit
+    } else {
+        SimTime::MAX
+    };
+    let mut runner = Runner {
+        scenario,
+        mode,
+        world,
+        progress,
+        report,
+        limit,
+        cut_short: false,
+    };
     runner.apply_manifests()?;
     runner.steps(at);
     runner.listen();
@@ -149,7 +164,11 @@ impl Runner<'_> {
             let begun = self.world.now();
             let judged = once(self, Some(check));
             if judged.passed == until {
-                return if until { judged } else { judged.also(format!("this was at {begun}")) };
+                return if until {
+                    judged
+                } else {
+                    judged.also(format!("this was at {begun}"))
+                };
             }
             if self.world.now() >= deadline || self.cut_short {
                 return if until {
@@ -160,7 +179,10 @@ impl Runner<'_> {
             }
             self.advance_to_next(deadline);
         }
-        let given_up = format!("gave up after looking {LOOKS_MAX} times, at {}", self.world.now());
+        let given_up = format!(
+            "gave up after looking {LOOKS_MAX} times, at {}",
+            self.world.now()
+        );
         Judged::failed(vec![given_up])
     }
 
@@ -196,7 +218,9 @@ impl Runner<'_> {
             let kind = manifest.object.kind();
             if manifest.object.is_inert() && !ignored.contains(&kind) {
                 ignored.push(kind);
-                self.warn(format!("{kind} objects are stored, but have no effect on this network"));
+                self.warn(format!(
+                    "{kind} objects are stored, but have no effect on this network"
+                ));
             }
             match self.world.write(WriteVerb::Apply, manifest.object.clone()) {
                 Ok(written) => {
@@ -264,11 +288,17 @@ impl Runner<'_> {
         let place = self.report.timeline.len();
         let begun = self.world.now();
         let judged = if begun > start {
-            Judged::failed(vec![format!("this step was to start at {start}, but the one before ended at {begun}")])
+            Judged::failed(vec![format!(
+                "this step was to start at {start}, but the one before ended at {begun}"
+            )])
         } else {
             act(self, &step.action)
         };
-        let outcome = if judged.passed { Outcome::Passed } else { Outcome::Failed };
+        let outcome = if judged.passed {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
         let report = StepReport {
             end: self.world.now(),
             observed: judged.observed,
@@ -283,7 +313,9 @@ impl Runner<'_> {
     /// Puts a step's report at its place of the timeline: before what it set off.
     fn finish(&mut self, report: StepReport, place: usize) {
         (self.progress)(Progress::Judged(&report));
-        self.report.timeline.insert(place, Entry::Step(self.report.steps.len()));
+        self.report
+            .timeline
+            .insert(place, Entry::Step(self.report.steps.len()));
         self.report.steps.push(report);
     }
 

@@ -35,7 +35,11 @@ impl Scenario {
     /// The cluster to build for a run in `mode`.
     #[must_use]
     pub fn cluster(&self, mode: ProxyMode) -> ClusterConfig {
-        ClusterConfig { seed: self.seed, mode, ..self.cluster.clone() }
+        ClusterConfig {
+            seed: self.seed,
+            mode,
+            ..self.cluster.clone()
+        }
     }
 
     /// The names of the steps that have one, in order.

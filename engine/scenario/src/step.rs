@@ -36,9 +36,18 @@ impl Step {
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match &self.action {
-            Action::Write { verb: WriteVerb::Apply, .. } => "apply",
-            Action::Write { verb: WriteVerb::Create, .. } => "create",
-            Action::Write { verb: WriteVerb::Replace, .. } => "replace",
+            Action::Write {
+                verb: WriteVerb::Apply,
+                ..
+            } => "apply",
+            Action::Write {
+                verb: WriteVerb::Create,
+                ..
+            } => "create",
+            Action::Write {
+                verb: WriteVerb::Replace,
+                ..
+            } => "replace",
             Action::Delete { .. } => "delete",
             Action::Wait(_) => "wait",
             Action::Get { .. } => "get",
@@ -63,8 +72,13 @@ impl Only {
     /// Whether it runs in `mode` on the plane called `plane`.
     #[must_use]
     pub fn includes(&self, mode: ProxyMode, plane: &str) -> bool {
-        self.modes.as_ref().is_none_or(|modes| modes.contains(&mode))
-            && self.planes.as_ref().is_none_or(|planes| planes.iter().any(|known| known.as_str() == plane))
+        self.modes
+            .as_ref()
+            .is_none_or(|modes| modes.contains(&mode))
+            && self
+                .planes
+                .as_ref()
+                .is_none_or(|planes| planes.iter().any(|known| known.as_str() == plane))
     }
 }
 

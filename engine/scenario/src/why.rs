@@ -21,7 +21,13 @@ pub fn connection(to: &Target, seen: &Connection) -> Vec<String> {
         None => lines.push("no rule decided anything about its first packet".to_owned()),
         Some((last, earlier)) => {
             lines.push(sentence(&last.meaning));
-            lines.extend(earlier.iter().chain([last]).filter(|one| one.rule.is_some()).map(decision));
+            lines.extend(
+                earlier
+                    .iter()
+                    .chain([last])
+                    .filter(|one| one.rule.is_some())
+                    .map(decision),
+            );
         }
     }
     lines
@@ -41,7 +47,10 @@ pub fn resolution(name: &str, seen: &Resolution) -> Vec<String> {
     };
     let mut lines = vec![format!("resolve {name}: {said}")];
     let asked = seen.attempts.iter().map(|attempt| {
-        format!("asked {} for {} {}: {}", attempt.server, attempt.record_type, attempt.name, attempt.result)
+        format!(
+            "asked {} for {} {}: {}",
+            attempt.server, attempt.record_type, attempt.name, attempt.result
+        )
     });
     lines.extend(asked);
     lines
@@ -50,7 +59,12 @@ pub fn resolution(name: &str, seen: &Resolution) -> Vec<String> {
 /// One decision: `on node-a: sent to backend-1 by nat -A KUBE-SEP-… -j DNAT …`.
 #[must_use]
 pub fn decision(decision: &Decision) -> String {
-    let Decision { place, meaning, rule, .. } = decision;
+    let Decision {
+        place,
+        meaning,
+        rule,
+        ..
+    } = decision;
     match rule {
         Some(rule) => format!("on {place}: {meaning} (rule: {rule})"),
         None => format!("on {place}: {meaning}"),
@@ -78,7 +92,11 @@ fn sentence(words: &str) -> String {
     match letters.next() {
         None => String::new(),
         Some(first) => {
-            let end = if words.ends_with(['.', '!', '?']) { "" } else { "." };
+            let end = if words.ends_with(['.', '!', '?']) {
+                ""
+            } else {
+                "."
+            };
             format!("{}{}{end}", first.to_uppercase(), letters.as_str())
         }
     }

@@ -17,35 +17,76 @@ const SHOWN_MAX: usize = 4;
 #[must_use]
 pub fn asked(action: &Action, namespace: &str) -> String {
     match action {
-        Action::Write { manifests, .. } => {
-            listed(manifests.iter().map(|manifest| key(&manifest.object.key(), namespace)))
+        Action::Write { manifests, .. } => listed(
+            manifests
+                .iter()
+                .map(|manifest| key(&manifest.object.key(), namespace)),
+        ),
+        Action::Delete { targets, .. } => {
+            listed(targets.iter().map(|target| key(target, namespace)))
         }
-        Action::Delete { targets, .. } => listed(targets.iter().map(|target| key(target, namespace))),
         Action::Wait(Wait::For(span)) => format_duration(*span),
         Action::Wait(Wait::Converged) => "until converged".to_owned(),
-        Action::Get { selection: Selection::One(object), .. } => key(object, namespace),
-        Action::Get { selection: Selection::All { kind, namespace: other }, .. } => {
-            match other == namespace || !kind.is_namespaced() {
-                true => kind.resource(),
-                false => format!("{} in {other}", kind.resource()),
-            }
-        }
-        Action::Resolve { from, name, record_type, .. } => {
-            let shown_type = if record_type == "A" { "" } else { &format!(" {record_type}") };
+        Action::Get {
+            selection: Selection::One(object),
+            ..
+        } => key(object, namespace),
+        Action::Get {
+            selection:
+                Selection::All {
+                    kind,
+                    namespace: other,
+                },
+            ..
+        } => match other == namespace || !kind.is_namespaced() {
+            true => kind.resource(),
+            false => format!("{} in {other}", kind.resource()),
+        },
+        Action::Resolve {
+            from,
+            name,
+            record_type,
+            ..
+        } => {
+            let shown_type = if record_type == "A" {
+                ""
+            } else {
+                &format!(" {record_type}")
+            };
             format!("{} → {name}{shown_type}", source(from, namespace))
         }
         Action::Connect { from, dial, .. } => {
-            let protocol = if dial.protocol == Protocol::UDP { " UDP" } else { "" };
-            let count = if dial.count == 1 { String::new() } else { format!(" ×{}", dial.count) };
+            let protocol = if dial.protocol == Protocol::UDP {
+                " UDP"
+            } else {
+                ""
+            };
+            let count = if dial.count == 1 {
+                String::new()
+            } else {
+                format!(" ×{}", dial.count)
+            };
             format!("{} → {}{protocol}{count}", source(from, namespace), dial.to)
         }
-        Action::Probe { node, from, to, protocol, .. } => {
+        Action::Probe {
+            node,
+            from,
+            to,
+            protocol,
+            ..
+        } => {
             let from = match from {
                 ProbeFrom::Source(from) => source(from, namespace),
                 ProbeFrom::Address(address) => address.to_string(),
             };
-            let node = node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
-            let protocol = if *protocol == Protocol::TCP { "" } else { &format!(" {protocol}") };
+            let node = node
+                .as_ref()
+                .map_or_else(String::new, |node| format!(" on {node}"));
+            let protocol = if *protocol == Protocol::TCP {
+                ""
+            } else {
+                &format!(" {protocol}")
+            };
             format!("{from} → {to}{protocol}{node}")
         }
         Action::Rules { node, .. } => node.clone(),
@@ -56,7 +97,9 @@ pub fn asked(action: &Action, namespace: &str) -> String {
 #[must_use]
 pub fn key(key: &ObjectKey, namespace: &str) -> String {
     match &key.namespace {
-        Some(own) if own == namespace => format!("{}/{}", key.kind.name().to_ascii_lowercase(), key.name),
+        Some(own) if own == namespace => {
+            format!("{}/{}", key.kind.name().to_ascii_lowercase(), key.name)
+        }
         _ => key.to_string(),
     }
 }
@@ -67,13 +110,23 @@ pub fn connections(seen: &[Connection], namespace: &str) -> String {
     let outcomes = judge::outcome_counts(seen);
     let outcomes = match seen {
         [only] => only.outcome.to_string(),
-        _ => outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect::<Vec<_>>().join(", "),
+        _ => outcomes
+            .iter()
+            .map(|(outcome, count)| format!("{count} {outcome}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     let prefix = format!("pod/{namespace}/");
-    let backends = judge::backend_counts(seen).into_iter().map(|(name, count)| {
-        let name = name.strip_prefix(&prefix).unwrap_or(name);
-        if seen.len() == 1 { name.to_owned() } else { format!("{name} {count}") }
-    });
+    let backends = judge::backend_counts(seen)
+        .into_iter()
+        .map(|(name, count)| {
+            let name = name.strip_prefix(&prefix).unwrap_or(name);
+            if seen.len() == 1 {
+                name.to_owned()
+            } else {
+                format!("{name} {count}")
+            }
+        });
     match listed(backends).as_str() {
         "" => outcomes,
         backends => format!("{outcomes} · {backends}"),
@@ -93,7 +146,10 @@ pub fn queries(seen: &Resolution) -> String {
 #[must_use]
 pub fn object(object: &Object) -> String {
     let name = format!("{}/{}", object.kind().singular(), object.meta().name);
-    match object.as_service().map(|service| service.spec.cluster_ip.as_str()) {
+    match object
+        .as_service()
+        .map(|service| service.spec.cluster_ip.as_str())
+    {
         None | Some("") => name,
         Some(address) => format!("{name} {address}"),
     }
@@ -104,8 +160,10 @@ pub fn object(object: &Object) -> String {
 pub fn flow(value: &Json) -> String {
     match value {
         Json::Object(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(key, value)| format!("{key}: {}", nested(value))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(key, value)| format!("{key}: {}", nested(value)))
+                .collect();
             fields.join(", ")
         }
         other => nested(other),
@@ -115,7 +173,10 @@ pub fn flow(value: &Json) -> String {
 fn nested(value: &Json) -> String {
     match value {
         Json::Object(_) => format!("{{{}}}", flow(value)),
-        Json::Array(items) => format!("[{}]", items.iter().map(nested).collect::<Vec<_>>().join(", ")),
+        Json::Array(items) => format!(
+            "[{}]",
+            items.iter().map(nested).collect::<Vec<_>>().join(", ")
+        ),
         Json::String(text) if text.contains([' ', ',', ':', '\n', '{', '[']) || text.is_empty() => {
             format!("{text:?}")
         }
@@ -135,5 +196,9 @@ fn source(source: &SourceRef, namespace: &str) -> String {
 fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(SHOWN_MAX);
     let shown = names.take(SHOWN_MAX).collect::<Vec<_>>().join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
+    if more == 0 {
+        shown
+    } else {
+        format!("{shown} and {more} more")
+    }
 }

@@ -12,7 +12,7 @@ use dns::ClusterZone;
 use ruleset::Protocol;
 
 /// Annotations of simulated applications that the contract has and this version does not carry out.
-const UNSUPPORTED: [&str; 4] = ["start-delay", "respond-after", "on-term", "hostile"];
+const UNSUPPORTED: [&str; 5] = ["listen", "start-delay", "respond-after", "on-term", "hostile"];
 const PREFIX: &str = "switchboard.dev/";
 
 /// What a Pod does with what it receives.
@@ -106,17 +106,16 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
 /// Refuses what a Pod's annotations ask of its application and this version cannot do.
 pub(crate) fn check(object: &Object) -> Result<(), Status> {
     let Object::Pod(pod) = object else { return Ok(()) };
-    for key in pod.metadata.annotations.keys() {
-        let Some(name) = key.strip_prefix(PREFIX) else { continue };
-        if UNSUPPORTED.contains(&name) || name == "listen" {
-            return Err(Status::not_supported(
-                &object.key(),
-                &format!("metadata.annotations[{key}]"),
-                "a simulated application listens on its containerPorts and answers at once",
-            ));
-        }
+    let limit = "not supported by this version of switchboard; \
+                 a simulated application listens on its containerPorts and answers at once";
+    let asked = |key: &&String| key.strip_prefix(PREFIX).is_some_and(|n| UNSUPPORTED.contains(&n));
+    let limits: Vec<(String, String)> = pod.metadata.annotations.keys().filter(asked)
+        .map(|key| (format!("metadata.annotations[{key}]"), limit.to_owned()))
+        .collect();
+    if limits.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(Status::not_supported(object.kind(), &pod.metadata.name, limits))
 }
 
 /// The complete messages of DNS over TCP (RFC 1035 section 4.2.2) in `buffer`, answered; what is left of an

@@ -7,6 +7,7 @@ use base::SimTime;
 use control::{Control, Decision};
 use netfilter::{TracedRule, Tuple};
 use plane::{DecisionAction, Place, Plane, PlaneEvent};
+use ruleset::Family;
 use ruleset::xt::XtTarget;
 
 /// What was decided about flows that clients are waiting for, by their source address.
@@ -30,14 +31,14 @@ impl Evidence {
         match event {
             PlaneEvent::Decision { at, node, tuple, action, rules } => {
                 let place = plane.node_name(*node).to_owned();
-                self.push(tuple, decide(*at, place, action, rules, control));
+                self.push(tuple, decide(*at, place, family_of(tuple), action, rules, control));
             }
             PlaneEvent::Lost { at, place, tuple: Some(tuple), reason } => {
                 let decision = Decision {
                     at: *at,
                     place: place_name(*place, plane),
                     rule: None,
-                    meaning: format!("the packet to {} is lost: {reason}", tuple.destination()),
+                    meaning: format!("the packet to {} is lost: {reason}", tuple.destination_socket()),
                 };
                 self.push(tuple, decision);
             }
@@ -54,7 +55,7 @@ impl Evidence {
     }
 
     fn push(&mut self, tuple: &Tuple, decision: Decision) {
-        let decisions = self.by_source.entry(tuple.source()).or_default();
+        let decisions = self.by_source.entry(tuple.source_socket()).or_default();
         // A retransmission meets the same fate again.
         let again = |d: &Decision| {
             (&d.place, &d.rule, &d.meaning) == (&decision.place, &decision.rule, &decision.meaning)
@@ -68,20 +69,32 @@ impl Evidence {
 pub(crate) fn decide(
     at: SimTime,
     place: String,
+    family: Family,
     action: &DecisionAction,
     rules: &[TracedRule],
     control: &Control,
 ) -> Decision {
     let deciding = rules.iter().rev().find(|traced| decides(&traced.rule().target, action));
-    let origin = deciding.and_then(|traced| traced.rule().origin);
-    let meaning = match (action, origin.map(|id| control.compiler().origin(id))) {
+    let origin_of = |traced: &TracedRule| {
+        traced.rule().origin.map(|id| control.compiler().origin(id))
+    };
+    // That an endpoint was picked, and with what chance, says more than that it was then translated to.
+    let pick = rules.iter().rev().filter_map(origin_of);
+    let pick = pick.filter(|_| matches!(action, DecisionAction::Translated { .. }));
+    let pick = pick.into_iter().find(|origin| matches!(origin.decision, rules::Decision::Pick { .. }));
+    let meaning = match (action, pick.or_else(|| deciding.and_then(origin_of))) {
         (_, Some(origin)) => origin.to_string(),
         (DecisionAction::Untouched, None) => "no rule of any Service concerns it".to_owned(),
         (DecisionAction::Translated { to }, None) => format!("sent on to {to}"),
         (DecisionAction::Rejected(reason), None) => reason.to_string(),
         (DecisionAction::Dropped(reason), None) => reason.to_string(),
     };
-    Decision { at, place, rule: deciding.map(rule_text), meaning }
+    Decision { at, place, rule: deciding.map(|traced| rule_text(traced, family)), meaning }
+}
+
+/// The family of a flow.
+pub(crate) fn family_of(tuple: &Tuple) -> Family {
+    Family::of(tuple.source_socket().ip())
 }
 
 /// Whether a target is what brings an action about.
@@ -95,9 +108,9 @@ const fn decides(target: &XtTarget, action: &DecisionAction) -> bool {
 }
 
 /// A rule as its node would print it, with its table: `nat -A KUBE-SEP-… -j DNAT …`.
-pub(crate) fn rule_text(traced: &TracedRule) -> String {
+pub(crate) fn rule_text(traced: &TracedRule, family: Family) -> String {
     let place = traced.place();
-    format!("{} {}", place.table, traced.rule().line(place.chain))
+    format!("{} {}", place.table, traced.rule().line(place.chain, family))
 }
 
 fn place_name(place: Place, plane: &Plane) -> String {

@@ -86,7 +86,7 @@ impl Fleet {
         if self.pods.contains_key(&key) {
             self.remove(plane, &key);
         }
-        let addresses = pod.status.addresses().collect();
+        let addresses = pod.addresses();
         let on_host_network = pod.spec.host_network;
         let host = if on_host_network {
             plane.node_host(id)

@@ -13,6 +13,8 @@ mod fleet;
 mod resolver;
 mod sim;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{ObjectKey, Status};
+use api::Status;
 use base::SimTime;
 use control::{ClusterConfig, Control, ReferenceError, Source};
 use dns::ResolvConf;

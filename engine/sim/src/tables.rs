@@ -20,6 +20,20 @@ impl TableCache {
         self.nodes.insert(id, Entry { name: name.to_owned(), sync: 0, tables });
     }
 
+    /// What a node's packets meet at present.
+    #[cfg(test)]
+    pub(crate) fn interpreted(&self, node: &str) -> Arc<NodeTables> {
+        let entry = self.nodes.values().find(|entry| entry.name == node);
+        Arc::clone(&entry.expect("a node of the test").tables)
+    }
+
+    /// Puts other tables in place until the node's next sync.
+    #[cfg(test)]
+    pub(crate) fn replace(&mut self, node: &str, tables: NodeTables) {
+        let entry = self.nodes.values_mut().find(|entry| entry.name == node);
+        entry.expect("a node of the test").tables = Arc::new(tables);
+    }
+
     /// Lends the cache to the plane.
     pub(crate) const fn of<'a>(&'a mut self, control: &'a mut Control) -> Tables<'a> {
         Tables { cache: self, control }

@@ -84,7 +84,7 @@ pub enum TraceError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The name has no address.
-    #[error("{name} has no address: {}", tried(.tried))]
+    #[error("{name} has no address: {}", said_of(.tried))]
     Unresolved {
         /// The name.
         name: String,
@@ -180,9 +180,10 @@ impl Sim {
         let mut probe = Probe { node: name, outcomes: Vec::new(), decisions: Vec::new() };
         for (ratio, outcome) in found {
             let at = self.control.now();
-            let decision = evidence::decide(
-                at, probe.node.clone(), &outcome.action, &outcome.rules, &self.control,
-            );
+            let family = Family::of(request.to.ip());
+            let (action, rules) = (&outcome.action, &outcome.rules);
+            let place = probe.node.clone();
+            let decision = evidence::decide(at, place, family, action, rules, &self.control);
             probe.decisions.push(decision);
             let share = Share { numerator: ratio.numerator(), denominator: ratio.denominator() };
             probe.outcomes.push((share, outcome_of(&outcome, source_ip)));
@@ -259,6 +260,7 @@ impl Sim {
     }
 
     fn describe(&self, hop: &TraceHop) -> Hop {
+        let family = hop.tuple.as_ref().map_or(Family::V4, evidence::family_of);
         let mut steps = Vec::new();
         let mut skipped = 0;
         for event in &hop.events {
@@ -266,7 +268,7 @@ impl Sim {
                 skipped += 1;
                 continue;
             }
-            if let Some(step) = self.step_of(event, &mut skipped) {
+            if let Some(step) = self.step_of(event, family, &mut skipped) {
                 steps.push(step);
             }
         }
@@ -279,7 +281,7 @@ impl Sim {
         }
     }
 
-    fn step_of(&self, event: &TraceEvent, skipped: &mut usize) -> Option<Step> {
+    fn step_of(&self, event: &TraceEvent, family: Family, skipped: &mut usize) -> Option<Step> {
         Some(match event {
             TraceEvent::Hook(hook) => Step::Hook(hook.to_string()),
             TraceEvent::Tracked { state, original } => {
@@ -287,7 +289,7 @@ impl Sim {
                 Step::Conntrack(format!("{state:?}").to_uppercase() + &of)
             }
             TraceEvent::Rule { rule, .. } => Step::Rule {
-                text: rule_text(rule),
+                text: rule_text(rule, family),
                 meaning: self.meaning(rule),
                 skipped: std::mem::take(skipped),
             },
@@ -374,7 +376,7 @@ fn pick_family(addresses: &[IpAddr], like: SocketAddr) -> Option<IpAddr> {
     addresses.iter().copied().find(|address| address.is_ipv4() == like.is_ipv4())
 }
 
-fn tried(names: &[(String, String)]) -> String {
+fn said_of(names: &[(String, String)]) -> String {
     let said: Vec<String> = names.iter().map(|(name, said)| format!("{name} {said}")).collect();
     if said.is_empty() { "the source has no DNS server".to_owned() } else { said.join(", ") }
 }

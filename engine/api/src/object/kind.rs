@@ -280,13 +280,19 @@ impl Kind {
     /// `endpointslices.discovery.k8s.io`.
     #[must_use]
     pub fn resource(self) -> String {
-        self.with_group(self.spelling().plural)
+        self.with_group(self.plural())
     }
 
     /// The resource as kubectl's result lines name it: `service`, `endpointslice.discovery.k8s.io`.
     #[must_use]
     pub fn singular(self) -> String {
         self.with_group(&self.name().to_ascii_lowercase())
+    }
+
+    /// The resource without its group: `services`, `endpointslices`.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        self.spelling().plural
     }
 
     /// Whether its objects live in a namespace.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::family::IpFamily;
 use crate::field::FieldError;
 use crate::object::{Endpoint, EndpointSlice, Named};
-use crate::validate::{PROTOCOLS, meta, one_of, port, text};
+use crate::validate::{PROTOCOLS, meta, one_of, text};
 
 const ADDRESSES_MAX: usize = 100;
 const ENDPOINTS_MAX: usize = 1000;
@@ -166,6 +166,7 @@ fn hint_errors(hints: &[Named], field: &str) -> Vec<FieldError> {
     errors
 }
 
+/// Numbers are not checked: the real server takes 0, and so `es-port-0` is recorded.
 fn port_errors(slice: &EndpointSlice) -> Vec<FieldError> {
     if slice.ports.len() > PORTS_MAX {
         return vec![FieldError::too_many("ports", slice.ports.len(), PORTS_MAX)];
@@ -187,9 +188,6 @@ fn port_errors(slice: &EndpointSlice) -> Vec<FieldError> {
         }
         let protocol = entry.protocol.as_deref().unwrap_or("TCP");
         errors.extend(one_of(&format!("{field}.protocol"), protocol, &PROTOCOLS));
-        if let Some(number) = entry.port {
-            errors.extend(port(&format!("{field}.port"), number));
-        }
         if let Some(app_protocol) = &entry.app_protocol {
             let found = text::qualified_name(app_protocol);
             errors.extend(meta::complaints(

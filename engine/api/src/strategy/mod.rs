@@ -94,13 +94,20 @@ fn conclude(
     if !errors.is_empty() {
         return Err(Status::invalid(kind, name, errors));
     }
-    let Object::Service(service) = object else {
-        return Ok(Vec::new());
-    };
-    let limits = service_checks::limits(service, &addresses.cluster_ips);
-    if limits.is_empty() {
-        Ok(service_checks::warnings(service))
-    } else {
-        Err(Status::not_supported(kind, name, limits))
+    match object {
+        Object::Service(service) => {
+            let limits = service_checks::limits(service, &addresses.cluster_ips);
+            if limits.is_empty() {
+                Ok(service_checks::warnings(service))
+            } else {
+                Err(Status::not_supported(kind, name, limits))
+            }
+        }
+        Object::Pod(pod) => Ok(pod::warnings(pod)),
+        Object::Other(_) if kind.name() == "Endpoints" => Ok(vec![
+            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+                .to_owned(),
+        ]),
+        _ => Ok(Vec::new()),
     }
 }

@@ -100,6 +100,18 @@ pub(super) fn errors(pod: &Pod) -> Vec<FieldError> {
     errors
 }
 
+/// S: `pkg/api/pod/warnings.go`.
+pub(super) fn warnings(pod: &Pod) -> Vec<String> {
+    let found = text::label(&pod.metadata.name);
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let found = found.join(" ");
+    vec![format!(
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{found}]"
+    )]
+}
+
 fn container_errors<'a>(
     container: &'a Container,
     field: &str,

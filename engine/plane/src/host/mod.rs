@@ -6,10 +6,11 @@
 //! A host that never sent or received anything has no stack at all.
 //! **Source of the semantics.** RFC 9293, RFC 768, RFC 1122 section 4; Linux's ip(7), tcp(7), udp(7).
 
+mod error;
 mod stack;
 mod tcp;
 mod udp;
 mod wire;
 
-pub use stack::{ListenError, SendError};
+pub use error::{ListenError, SendError};
 pub(crate) use stack::{Reaction, Stack};

@@ -8,6 +8,7 @@ use ruleset::Protocol;
 use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::wire::IpAddress;
 
+use super::error::{ListenError, SendError};
 use super::tcp::{Cause, Connection};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
@@ -17,53 +18,6 @@ use crate::{HostId, PlaneEvent, SocketError, SocketId};
 
 /// `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
-
-/// Why a host cannot listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ListenError {
-    /// The host has been removed, or never was.
-    #[error("the host is gone")]
-    NoSuchHost,
-    /// Port 0 names no port.
-    #[error("port 0 cannot be listened on")]
-    PortZero,
-    /// Something listens there already.
-    #[error("port {port}/{protocol} is in use")]
-    InUse {
-        /// The protocol.
-        protocol: Protocol,
-        /// The port.
-        port: u16,
-    },
-    /// Hosts speak TCP and UDP.
-    #[error("protocol {protocol} is not simulated")]
-    Unsupported {
-        /// The protocol.
-        protocol: Protocol,
-    },
-}
-
-/// Why nothing was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The socket is closed or gone.
-    #[error("the socket is closed")]
-    Closed,
-    /// The UDP socket has no remote end to send to, or the TCP socket has one already.
-    #[error("the socket needs a destination, or has one already")]
-    Destination,
-    /// The destination is no address of a host, or of a family that the host has no address of.
-    #[error("network is unreachable")]
-    Unreachable,
-    /// The datagram does not fit into a packet.
-    #[error("message too long: {bytes} bytes, at most {most}")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// What fits.
-        most: usize,
-    },
-}
 
 /// What a stack did.
 #[derive(Debug, Default)]
@@ -426,7 +380,10 @@ impl Stack {
             return Err(SendError::TooLong { bytes, most });
         }
         let source = self.source_for(to.ip()).filter(|_| is_sendable(to));
-        let port = self.endpoint_ports.get(&socket.serial).ok_or(SendError::Closed)?;
+        let port = self
+            .endpoint_ports
+            .get(&socket.serial)
+            .ok_or(SendError::Closed)?;
         let endpoint = self.endpoints.get_mut(port).ok_or(SendError::Closed)?;
         let source = source.ok_or(SendError::Unreachable)?;
         endpoint.send(now, source, to, bytes, &mut self.interface, &mut self.wire);
@@ -442,7 +399,8 @@ impl Stack {
 
     fn add_endpoint(&mut self, port: u16, remote: Option<SocketAddr>) -> SocketId {
         let id = self.next_socket();
-        self.endpoints.insert(port, Endpoint::new(id, port, remote, self.mtu));
+        self.endpoints
+            .insert(port, Endpoint::new(id, port, remote, self.mtu));
         self.endpoint_ports.insert(id.serial, port);
         id
     }
@@ -455,7 +413,9 @@ impl Stack {
 
     fn next_socket(&mut self) -> SocketId {
         let serial = self.next_serial;
-        self.next_serial = serial.checked_add(1).expect("a host makes fewer than 2^32 sockets");
+        self.next_serial = serial
+            .checked_add(1)
+            .expect("a host makes fewer than 2^32 sockets");
         SocketId {
             host: self.host,
             serial,
@@ -510,4 +470,111 @@ impl Stack {
 /// smoltcp asserts that destinations are unicast.
 fn is_sendable(to: SocketAddr) -> bool {
     IpAddress::from(to.ip()).is_unicast() && to.port() != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::segment::{tcp_syn, udp_datagram};
+
+    fn listening_stack() -> Stack {
+        let addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        let mut stack = Stack::new(HostId(0), addresses, 1500, 7);
+        stack.listen(Protocol::TCP, 80).unwrap();
+        stack.listen(Protocol::UDP, 53).unwrap();
+        stack
+    }
+
+    fn some_packet(v6: bool, tcp: bool, port: u16) -> Vec<u8> {
+        let [from, to]: [SocketAddr; 2] = match v6 {
+            false => [format!("10.0.0.1:{port}"), format!("10.0.0.2:{port}")],
+            true => [format!("[fd00::1]:{port}"), format!("[fd00::2]:{port}")],
+        }
+        .map(|end| end.parse().unwrap());
+        match tcp {
+            true => tcp_syn(from, to),
+            false => udp_datagram(from, to, b"hello"),
+        }
+        .unwrap()
+    }
+
+    #[test]
+    fn closed_udp_port_is_unreachable_in_both_families() {
+        for v6 in [false, true] {
+            let packet = some_packet(v6, false, 54);
+            let sent = Segment::parse(&packet).unwrap().flow;
+            let [answer] = &listening_stack().receive(SimTime::ZERO, packet).packets[..] else {
+                panic!("one answer");
+            };
+            let Some(Icmp::Error(heard)) = Icmp::parse(answer) else {
+                panic!("an ICMP error");
+            };
+            assert_eq!(heard.error, SocketError::Refused);
+            assert_eq!(
+                (heard.flow.local, heard.flow.remote),
+                (sent.remote, sent.local)
+            );
+        }
+    }
+
+    #[test]
+    fn ports_are_used_in_turn() {
+        let mut stack = listening_stack();
+        let remote = "10.0.0.1:80".parse().unwrap();
+        let port_of = |stack: &mut Stack| {
+            let (socket, begun) = stack.connect(SimTime::ZERO, remote);
+            assert_eq!(begun, Ok(()));
+            let port = stack.local_address(socket).unwrap().port();
+            stack.abort(socket);
+            stack.run(SimTime::ZERO, socket);
+            port
+        };
+        let ports: Vec<u16> = (0..28_233).map(|_| port_of(&mut stack)).collect();
+        assert_eq!(
+            (ports[0], ports[28_231], ports[28_232]),
+            (32_768, 60_999, 32_768)
+        );
+    }
+
+    #[test]
+    fn ports_run_out() {
+        let mut stack = listening_stack();
+        let remote = "10.0.0.1:80".parse().unwrap();
+        for _ in EPHEMERAL {
+            assert_eq!(stack.udp_socket(Some(remote)).1, Ok(()));
+        }
+        assert_eq!(stack.udp_socket(None).1, Err(SocketError::PortsExhausted));
+    }
+
+    proptest! {
+        /// Whatever arrives, the stack neither panics nor stops answering others.
+        #[test]
+        fn hostile_packets_do_no_harm(
+            v6: bool,
+            tcp: bool,
+            port in prop_oneof![Just(80_u16), Just(53), any::<u16>()],
+            damage in prop::collection::vec((0_usize..64, any::<u8>()), 0..6),
+            cut in 0_usize..80,
+        ) {
+            let mut stack = listening_stack();
+            let mut packet = some_packet(v6, tcp, port);
+            for (at, byte) in damage {
+                if let Some(place) = packet.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            packet.truncate(cut.max(1));
+            stack.receive(SimTime::ZERO, packet);
+            let good = tcp_syn("10.0.0.9:9".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+            let good = good.unwrap();
+            prop_assert!(!stack.receive(SimTime::ZERO, good).packets.is_empty());
+        }
+
+        #[test]
+        fn random_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            listening_stack().receive(SimTime::ZERO, bytes);
+        }
+    }
 }

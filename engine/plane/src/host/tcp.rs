@@ -7,6 +7,8 @@
 //!
 //! Deviation: a connection in TIME-WAIT is gone at once instead of after 60 s, so its ports are free again. On
 //! links that lose the last ACK its peer gets a reset when it repeats its FIN; it reports a normal end.
+//! Deviation: smoltcp doubles its retransmission timer up to 60 s, Linux up to 120 s; its least is 1 s, Linux's
+//! 200 ms.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -101,13 +103,7 @@ impl Connection {
         Some(Self::new(id, flow, Role::Server, socket, now))
     }
 
-    fn new(
-        id: SocketId,
-        flow: Flow,
-        role: Role,
-        socket: Socket<'static>,
-        now: SimTime,
-    ) -> Self {
+    fn new(id: SocketId, flow: Flow, role: Role, socket: Socket<'static>, now: SimTime) -> Self {
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
         Self {
@@ -192,9 +188,12 @@ impl Connection {
         match self.state() {
             State::TimeWait => self.finish(events, None),
             State::Closed | State::Listen => {
-                let error = (reset && !self.aborted && !self.is_ending()).then_some(
-                    if self.announced { SocketError::Reset } else { SocketError::Refused },
-                );
+                let error =
+                    (reset && !self.aborted && !self.is_ending()).then_some(if self.announced {
+                        SocketError::Reset
+                    } else {
+                        SocketError::Refused
+                    });
                 self.finish(events, error)
             }
             _ => Progress {
@@ -235,7 +234,7 @@ impl Connection {
 
     /// A connection that is given up before the peer has answered leaves nothing to say on the wire.
     fn ends_unheard(&self) -> bool {
-        (self.closing || self.aborted) && self.state() == State::SynSent
+        (self.is_ending() || self.aborted) && self.state() == State::SynSent
     }
 
     fn apply_abort(&mut self) {

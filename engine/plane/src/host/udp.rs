@@ -98,7 +98,10 @@ impl Endpoint {
             events.push(PlaneEvent::Data {
                 socket: self.id,
                 bytes: bytes.to_vec(),
-                from: Some(SocketAddr::new(meta.endpoint.addr.into(), meta.endpoint.port)),
+                from: Some(SocketAddr::new(
+                    meta.endpoint.addr.into(),
+                    meta.endpoint.port,
+                )),
             });
         }
         events

@@ -19,26 +19,32 @@ const TARGETS_MAX: usize = 10_000;
 /// How long a client waits unless the step says so.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-const VERBS: [&str; 10] =
-    ["apply", "create", "replace", "delete", "wait", "get", "resolve", "connect", "probe", "rules"];
+const VERBS: [&str; 10] = [
+    "apply", "create", "replace", "delete", "wait", "get", "resolve", "connect", "probe", "rules",
+];
 /// The contract's verbs that this version does not know.
 const LATER_VERBS: [&str; 14] = [
-    "patch", "scale", "restart", "proxy", "open", "send", "close", "traffic", "stop", "fault", "heal",
-    "explain", "matrix", "events",
+    "patch", "scale", "restart", "proxy", "open", "send", "close", "traffic", "stop", "fault",
+    "heal", "explain", "matrix", "events",
 ];
 const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
-const PROTOCOLS: [(&str, Protocol); 3] =
-    [("TCP", Protocol::TCP), ("UDP", Protocol::UDP), ("SCTP", Protocol::SCTP)];
+const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("TCP", Protocol::TCP),
+    ("UDP", Protocol::UDP),
+    ("SCTP", Protocol::SCTP),
+];
 
-/// Reads the one verb of a step and its expectation.
+/// Reads the one verb of a step and its expectation; `None` if it has no verb.
 pub(super) fn action(
     step: &mut Fields<'_>,
     setting: &Setting<'_>,
     files: &mut Files<'_>,
-) -> Read<Action> {
-    let supported = format!("supported steps: {}", VERBS.join(", "));
+) -> Read<Option<Action>> {
+    let supported = supported();
     let later = LATER_VERBS.map(|verb| step.unsupported(verb, &supported));
-    let mut verbs = VERBS.into_iter().filter_map(|verb| step.take(verb).map(|at| (verb, at)));
+    let mut verbs = VERBS
+        .into_iter()
+        .filter_map(|verb| step.take(verb).map(|at| (verb, at)));
     let (first, second) = (verbs.next(), verbs.next());
     later.into_iter().collect::<Read<()>>()?;
     let (verb, at) = match (first, second) {
@@ -47,12 +53,9 @@ pub(super) fn action(
             let message = format!("a step does one thing, and this one has `{first}` already");
             return Err(at.refuse_key(message, Some(format!("make `{second}` a step of its own"))));
         }
-        (None, _) => {
-            step.take("expect");
-            return Err(step.at().refuse_with("this step does nothing", supported));
-        }
+        (None, _) => return Ok(None),
     };
-    match verb {
+    let action = match verb {
         "apply" => write(step, WriteVerb::Apply, &at, setting, files),
         "create" => write(step, WriteVerb::Create, &at, setting, files),
         "replace" => write(step, WriteVerb::Replace, &at, setting, files),
@@ -63,7 +66,13 @@ pub(super) fn action(
         "connect" => connect(step, &at, setting),
         "probe" => probe(step, &at, setting),
         _ => rules(step, &at, setting),
-    }
+    };
+    action.map(Some)
+}
+
+/// Which verbs there are, for people.
+pub(super) fn supported() -> String {
+    format!("supported steps: {}", VERBS.join(", "))
 }
 
 fn write(
@@ -75,7 +84,11 @@ fn write(
 ) -> Read<Action> {
     let manifests = files.inline(at, setting.namespace);
     let expect = expect(step, Repeat::Writes, check::write);
-    Ok(Action::Write { verb, manifests: manifests?, expect: expect? })
+    Ok(Action::Write {
+        verb,
+        manifests: manifests?,
+        expect: expect?,
+    })
 }
 
 fn delete(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
@@ -83,18 +96,24 @@ fn delete(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read
         object_key(item.text()?, setting.namespace).map_err(|error| item.refuse(error))
     });
     let expect = expect(step, Repeat::Writes, check::write);
-    Ok(Action::Delete { targets: targets?, expect: expect? })
+    Ok(Action::Delete {
+        targets: targets?,
+        expect: expect?,
+    })
 }
 
 fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
     if let Some(at) = step.take("expect") {
-        return Err(at.refuse_key("a `wait` expects nothing", Some("give the next step the expectation".to_owned())));
+        return Err(at.refuse_key(
+            "a `wait` expects nothing",
+            Some("give the next step the expectation".to_owned()),
+        ));
     }
     match at.value().as_str() {
         Some("converged") => Ok(Action::Wait(Wait::Converged)),
-        Some(text) if base::parse_duration(text).is_err() => {
-            Err(at.refuse(format!("{text:?} is neither a duration such as 2s nor `converged`")))
-        }
+        Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
+            "{text:?} is neither a duration such as 2s nor `converged`"
+        ))),
         _ => Ok(Action::Wait(Wait::For(at.duration()?))),
     }
 }
@@ -108,38 +127,60 @@ fn get(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Ac
             "tables are not supported by this version of switchboard",
             "say yaml, json or name",
         )),
-        _ => at.word(&[("yaml", Output::Yaml), ("json", Output::Json), ("name", Output::Name)]),
+        _ => at.word(&[
+            ("yaml", Output::Yaml),
+            ("json", Output::Json),
+            ("name", Output::Name),
+        ]),
     });
     fields.finish()?;
     let (namespace, (resource_at, resource)) = (namespace?, resource?);
     let selection = if resource.contains('/') {
-        object_key(resource, namespace).map(Selection::One).map_err(|error| resource_at.refuse(error))
+        object_key(resource, namespace)
+            .map(Selection::One)
+            .map_err(|error| resource_at.refuse(error))
     } else {
         match api::Kind::of_resource(resource) {
-            Some(kind) => Ok(Selection::All { kind, namespace: namespace.to_owned() }),
+            Some(kind) => Ok(Selection::All {
+                kind,
+                namespace: namespace.to_owned(),
+            }),
             None => Err(resource_at.refuse(format!("{resource:?} is no kind of object"))),
         }
     };
     let output = output?;
     let expect = expect(step, Repeat::Looks, |fields| check::get(fields, output));
-    Ok(Action::Get { selection: selection?, output, expect: expect? })
+    Ok(Action::Get {
+        selection: selection?,
+        output,
+        expect: expect?,
+    })
 }
 
 fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    const TYPES: [&str; 10] = ["A", "AAAA", "SRV", "PTR", "CNAME", "NS", "SOA", "TXT", "MX", "ANY"];
+    const TYPES: [&str; 10] = [
+        "A", "AAAA", "SRV", "PTR", "CNAME", "NS", "SOA", "TXT", "MX", "ANY",
+    ];
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
     let name = fields.need("name", |at| host_name(at, at.name()?));
     let record_type = fields.or("type", "A", |at| at.word(&TYPES.map(|name| (name, name))));
     let protocol = fields.or("protocol", "UDP", |at| match at.text()? {
-        "TCP" => Err(at.refuse("lookups over TCP are not supported by this version of switchboard")),
+        "TCP" => {
+            Err(at.refuse("lookups over TCP are not supported by this version of switchboard"))
+        }
         _ => at.word(&[("UDP", "UDP")]),
     });
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::resolve);
     protocol?;
     let record_type = record_type?.to_owned();
-    Ok(Action::Resolve { from: from?, name: name?, record_type, expect: expect? })
+    Ok(Action::Resolve {
+        from: from?,
+        name: name?,
+        record_type,
+        expect: expect?,
+    })
 }
 
 fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
@@ -154,7 +195,9 @@ fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
     });
     let payload = fields.or("send", Vec::new(), |at| Ok(at.text()?.as_bytes().to_vec()));
     fields.finish()?;
-    let expect = expect(step, Repeat::Looks, |fields| check::connect(fields, setting.namespace));
+    let expect = expect(step, Repeat::Looks, |fields| {
+        check::connect(fields, setting.namespace)
+    });
     let dial = Dial {
         to: to?,
         protocol: protocol?,
@@ -162,7 +205,11 @@ fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
         timeout: timeout?,
         payload: payload?,
     };
-    Ok(Action::Connect { from: from?, dial, expect: expect? })
+    Ok(Action::Connect {
+        from: from?,
+        dial,
+        expect: expect?,
+    })
 }
 
 fn probe(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
@@ -185,7 +232,13 @@ fn probe(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::probe);
     let (node, from, to, protocol) = (node?, from?, to?, protocol?);
-    Ok(Action::Probe { node, from, to, protocol, expect: expect? })
+    Ok(Action::Probe {
+        node,
+        from,
+        to,
+        protocol,
+        expect: expect?,
+    })
 }
 
 fn rules(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
@@ -193,7 +246,10 @@ fn rules(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
     let node = fields.need("node", |at| node(at, setting));
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::rules);
-    Ok(Action::Rules { node: node?, expect: expect? })
+    Ok(Action::Rules {
+        node: node?,
+        expect: expect?,
+    })
 }
 
 fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
@@ -206,9 +262,13 @@ fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
 /// Reads who sends. Nodes and outside hosts never come or go, so a name that none has is wrong from the start.
 fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
     if at.value().is_mapping() {
-        return Err(at.refuse_with("a bare address has no sockets", "use `probe`, or name a Pod, a node or an outside host"));
+        return Err(at.refuse_with(
+            "a bare address has no sockets",
+            "use `probe`, or name a Pod, a node or an outside host",
+        ));
     }
-    let source = SourceRef::parse(at.text()?, setting.namespace).map_err(|error| at.refuse(error))?;
+    let source =
+        SourceRef::parse(at.text()?, setting.namespace).map_err(|error| at.refuse(error))?;
     match (&source, setting.cluster) {
         (SourceRef::Node(name), Some(cluster)) => nodes::check_known(at, name, &cluster.nodes)?,
         (SourceRef::Outside(name), Some(cluster)) => {
@@ -225,10 +285,20 @@ fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
 /// Reads `name:port`, `ip:port` or `[v6]:port`.
 fn target(at: &Cursor<'_>) -> Read<Target> {
     let text = at.text()?;
-    let shape = || at.refuse(format!("{text:?} is no target: expected name:port, ip:port or [v6]:port"));
+    let shape = || {
+        at.refuse(format!(
+            "{text:?} is no target: expected name:port, ip:port or [v6]:port"
+        ))
+    };
     let (host, port) = text.rsplit_once(':').ok_or_else(shape)?;
-    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(shape)?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let port = port
+        .parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(shape)?;
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     let host = match (bracketed, host.parse::<std::net::Ipv4Addr>()) {
         (Some(v6), _) => Host::Address(std::net::IpAddr::V6(v6.parse().map_err(|_| shape())?)),
         (None, Ok(v4)) => Host::Address(v4.into()),
@@ -242,7 +312,9 @@ fn target(at: &Cursor<'_>) -> Read<Target> {
 fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let bare = name.strip_suffix('.').unwrap_or(name);
     if bare.len() <= 253 && bare.split('.').all(is_label) {

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::cluster::mode_named;
 use crate::cursor::{Cursor, Fields, Noted, Read};
 use crate::expect::{
-    Backends, ConnectCheck, EndpointCheck, ErrorText, Expect, Expectation, GetCheck, Hold, Outcomes,
-    Percentile, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
+    Backends, ConnectCheck, EndpointCheck, ErrorText, Expect, Expectation, GetCheck, Hold,
+    Outcomes, Percentile, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::reference::PodsRef;
 use crate::step::Output;
@@ -34,19 +34,20 @@ pub(super) fn expect<'a, T>(
     mut read: impl FnMut(&mut Fields<'a>) -> Read<T>,
 ) -> Read<Expect<T>> {
     let Some(at) = step.take("expect") else {
-        return Ok(Expect { default: None, by_mode: BTreeMap::new() });
+        return Ok(Expect {
+            default: None,
+            by_mode: BTreeMap::new(),
+        });
     };
     let mut fields = at.fields()?;
     let by_mode = fields.or("byMode", BTreeMap::new(), |at| {
-        let modes = at.entries()?.into_iter();
-        modes.map(|(name, at)| {
+        at.entries(|name, at| {
             let mode = mode_named(&at, name);
             let mut fields = at.fields()?;
             let expectation = expectation(&mut fields, repeat, &mut read);
             fields.finish()?;
             Ok((mode?, expectation?))
         })
-        .collect()
     });
     let default = if fields.has("byMode") && fields.len() == 1 {
         Ok(None)
@@ -54,12 +55,17 @@ pub(super) fn expect<'a, T>(
         expectation(&mut fields, repeat, &mut read).map(Some)
     };
     fields.finish()?;
-    Ok(Expect { default: default?, by_mode: by_mode? })
+    Ok(Expect {
+        default: default?,
+        by_mode: by_mode?,
+    })
 }
 
 /// Of `apply`, `create`, `replace` and `delete`.
 pub(super) fn write(fields: &mut Fields<'_>) -> Read<WriteCheck> {
-    Ok(WriteCheck { error: fields.need("error", error_text)? })
+    Ok(WriteCheck {
+        error: fields.need("error", error_text)?,
+    })
 }
 
 /// Of `get`, which prints as `output` says.
@@ -84,7 +90,9 @@ pub(super) fn get(fields: &mut Fields<'_>, output: Option<Output>) -> Read<GetCh
     let mut given = [printed?, object?, error?].into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(check), None) => Ok(check),
-        _ => Err(fields.at().refuse("expected one of `output`, `object` and `error`")),
+        _ => Err(fields
+            .at()
+            .refuse("expected one of `output`, `object` and `error`")),
     }
 }
 
@@ -104,15 +112,23 @@ pub(super) fn resolve(fields: &mut Fields<'_>) -> Read<ResolveCheck> {
     });
     let answers = fields.may("answers", |at| texts(at));
     let queries = fields.may("queries", Cursor::parsed);
-    Ok(ResolveCheck { rcode: rcode?, answers: answers?, queries: queries? })
+    Ok(ResolveCheck {
+        rcode: rcode?,
+        answers: answers?,
+        queries: queries?,
+    })
 }
 
 /// Of `connect`; `namespace` is what short references mean.
 pub(super) fn connect(fields: &mut Fields<'_>, namespace: &str) -> Read<ConnectCheck> {
-    let any_of = fields.may("outcome", |at| at.one_or_list(LIST_MAX, |item| outcome(&item)));
+    let any_of = fields.may("outcome", |at| {
+        at.one_or_list(LIST_MAX, |item| outcome(&item))
+    });
     let counts = fields.may("outcomes", |at| {
-        let counts = at.entries()?.into_iter();
-        counts.map(|(name, at)| Ok((outcome_named(&at, name)?, at.parsed()?))).collect()
+        at.entries(|name, at| {
+            let (outcome, count) = (outcome_named(&at, name), at.parsed());
+            Ok((outcome?, count?))
+        })
     });
     let backends = fields.may("backends", |at| backends(at, namespace));
     let uniform = fields.may("spread", |at| at.word(&[("uniform", ())]));
@@ -121,15 +137,23 @@ pub(super) fn connect(fields: &mut Fields<'_>, namespace: &str) -> Read<ConnectC
         let mut fields = at.fields()?;
         let ranks = Percentile::ALL.map(|(key, rank)| (rank, fields.may(key, Cursor::parsed)));
         fields.finish()?;
-        let ranks = ranks.into_iter().map(|(rank, range)| Ok(range?.map(|range| (rank, range))));
-        Ok(ranks.collect::<Read<Vec<_>>>()?.into_iter().flatten().collect())
+        let ranks = ranks
+            .into_iter()
+            .map(|(rank, range)| Ok(range?.map(|range| (rank, range))));
+        Ok(ranks
+            .collect::<Read<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     });
     let outcomes = match (any_of?, counts?) {
         (None, None) => None,
         (Some(any_of), None) => Some(Outcomes::AnyOf(any_of)),
         (None, Some(counts)) => Some(Outcomes::Counts(counts)),
         (Some(_), Some(_)) => {
-            return Err(fields.at().refuse("expect either `outcome` (of all) or `outcomes` (counts)"));
+            return Err(fields
+                .at()
+                .refuse("expect either `outcome` (of all) or `outcomes` (counts)"));
         }
     };
     Ok(ConnectCheck {
@@ -146,10 +170,19 @@ pub(super) fn probe(fields: &mut Fields<'_>) -> Read<ProbeCheck> {
     let backends = fields.may("backends", |at| at.list(LIST_MAX, |item| socket(&item)));
     let snat = fields.may("snat", Cursor::boolean);
     let endpoints = fields.may("endpoints", |at| at.list(LIST_MAX, |item| endpoint(&item)));
-    let verdicts = fields.may("verdict", |at| at.one_or_list(LIST_MAX, |item| item.word(&Verdict::ALL)));
-    let check = ProbeCheck { backends: backends?, snat: snat?, endpoints: endpoints?, verdicts: verdicts? };
+    let verdicts = fields.may("verdict", |at| {
+        at.one_or_list(LIST_MAX, |item| item.word(&Verdict::ALL))
+    });
+    let check = ProbeCheck {
+        backends: backends?,
+        snat: snat?,
+        endpoints: endpoints?,
+        verdicts: verdicts?,
+    };
     if check.verdicts.is_some() && (check.backends.is_some() || check.endpoints.is_some()) {
-        return Err(fields.at().refuse("a packet that is sent to an endpoint has no `verdict`: expect one of both"));
+        return Err(fields
+            .at()
+            .refuse("a packet that is sent to an endpoint has no `verdict`: expect one of both"));
     }
     Ok(check)
 }
@@ -158,7 +191,10 @@ pub(super) fn probe(fields: &mut Fields<'_>) -> Read<ProbeCheck> {
 pub(super) fn rules(fields: &mut Fields<'_>) -> Read<RulesCheck> {
     let contains = fields.or("contains", Vec::new(), |at| texts(at));
     let absent = fields.or("absent", Vec::new(), |at| texts(at));
-    Ok(RulesCheck { contains: contains?, absent: absent? })
+    Ok(RulesCheck {
+        contains: contains?,
+        absent: absent?,
+    })
 }
 
 /// Reads `address:port`.
@@ -176,8 +212,9 @@ fn expectation<'a, T>(
     read: &mut impl FnMut(&mut Fields<'a>) -> Read<T>,
 ) -> Read<Expectation<T>> {
     let hold = hold(fields, repeat);
-    let says_nothing =
-        fields.keys().all(|key| matches!(key, "within" | "throughout" | "byMode"));
+    let says_nothing = fields
+        .keys()
+        .all(|key| matches!(key, "within" | "throughout" | "byMode"));
     if says_nothing {
         return Err(fields.at().refuse("this expects nothing"));
     }
@@ -186,7 +223,11 @@ fn expectation<'a, T>(
     if let Json::Object(given) = &mut given {
         given.shift_remove("byMode");
     }
-    Ok(Expectation { check: check?, hold: hold?, given })
+    Ok(Expectation {
+        check: check?,
+        hold: hold?,
+        given,
+    })
 }
 
 fn hold(fields: &mut Fields<'_>, repeat: Repeat) -> Read<Hold> {
@@ -194,14 +235,19 @@ fn hold(fields: &mut Fields<'_>, repeat: Repeat) -> Read<Hold> {
     let throughout = fields.take("throughout");
     let given: Vec<&Cursor<'_>> = [&within, &throughout].into_iter().flatten().collect();
     if let ([at, ..], Repeat::Writes) = (&given[..], repeat) {
-        return Err(at.refuse_key("a step that writes is not repeated: this belongs to a `get` after it", None));
+        return Err(at.refuse_key(
+            "a step that writes is not repeated: this belongs to a `get` after it",
+            None,
+        ));
     }
     let span = |at: &Option<Cursor<'_>>| at.as_ref().map(Cursor::duration).transpose();
     match (span(&within)?, span(&throughout)?) {
         (None, None) => Ok(Hold::Now),
         (Some(span), None) => Ok(Hold::Within(span)),
         (None, Some(span)) => Ok(Hold::Throughout(span)),
-        (Some(_), Some(_)) => Err(fields.at().refuse("expect something either `within` or `throughout` a while")),
+        (Some(_), Some(_)) => Err(fields
+            .at()
+            .refuse("expect something either `within` or `throughout` a while")),
     }
 }
 
@@ -240,7 +286,9 @@ fn outcome(at: &Cursor<'_>) -> Read<Outcome> {
 }
 
 fn outcome_named(at: &Cursor<'_>, name: &str) -> Read<Outcome> {
-    let found = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == name);
+    let found = Outcome::ALL
+        .into_iter()
+        .find(|outcome| outcome.as_str() == name);
     found.ok_or_else(|| -> Noted {
         let known = Outcome::ALL.map(Outcome::as_str);
         let help = crate::cursor::did_you_mean(name, known);
@@ -272,5 +320,9 @@ fn endpoint(at: &Cursor<'_>) -> Read<EndpointCheck> {
     let snat = fields.may("snat", Cursor::boolean);
     let share = fields.may("p", Cursor::parsed);
     fields.finish()?;
-    Ok(EndpointCheck { to: to?, snat: snat?, share: share? })
+    Ok(EndpointCheck {
+        to: to?,
+        snat: snat?,
+        share: share?,
+    })
 }

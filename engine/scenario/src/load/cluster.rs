@@ -19,10 +19,27 @@ const LIST_MAX: usize = 1_000;
 const LATER_MODES: [&str; 3] = ["nftables", "flat", "ipvs"];
 /// What a proxy's configuration may hold upstream and not yet here.
 const LATER_PROXY_KEYS: [&str; 21] = [
-    "bindAddress", "bindAddressHardFail", "clientConnection", "configFile", "configSyncPeriod",
-    "conntrack", "detectLocal", "detectLocalMode", "enableProfiling", "featureGates",
-    "healthzBindAddress", "hostnameOverride", "ipvs", "logging", "metricsBindAddress", "nftables",
-    "nodePortAddresses", "oomScoreAdj", "showHiddenMetricsForVersion", "windowsRunAsService", "winkernel",
+    "bindAddress",
+    "bindAddressHardFail",
+    "clientConnection",
+    "configFile",
+    "configSyncPeriod",
+    "conntrack",
+    "detectLocal",
+    "detectLocalMode",
+    "enableProfiling",
+    "featureGates",
+    "healthzBindAddress",
+    "hostnameOverride",
+    "ipvs",
+    "logging",
+    "metricsBindAddress",
+    "nftables",
+    "nodePortAddresses",
+    "oomScoreAdj",
+    "showHiddenMetricsForVersion",
+    "windowsRunAsService",
+    "winkernel",
 ];
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
@@ -35,7 +52,10 @@ pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> 
     let node_port_range = fields.or("nodePortRange", 30_000..=32_767, port_range);
     let dns_domain = fields.or("dnsDomain", "cluster.local".to_owned(), dns_domain);
     let dns = fields.or("dns", true, Cursor::boolean);
-    let balancer = fields.unsupported("loadBalancer", "leave it out: Services of type LoadBalancer come later");
+    let balancer = fields.unsupported(
+        "loadBalancer",
+        "leave it out: Services of type LoadBalancer come later",
+    );
     let modes = modes(&mut fields);
     let proxy = fields.or("proxy", ProxySettings::default(), proxy);
     let nodes = nodes::nodes(&mut fields, pod_cidrs.as_deref().unwrap_or_default());
@@ -75,7 +95,10 @@ pub(super) fn mode(at: &Cursor<'_>) -> Read<ProxyMode> {
 
 /// The mode called `name`; complaints are about the value.
 pub(super) fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
-    if let Some(mode) = ProxyMode::ALL.into_iter().find(|mode| mode.as_str() == name) {
+    if let Some(mode) = ProxyMode::ALL
+        .into_iter()
+        .find(|mode| mode.as_str() == name)
+    {
         return Ok(mode);
     }
     let known = || ProxyMode::ALL.iter().map(|mode| mode.as_str());
@@ -106,7 +129,9 @@ pub(super) fn fresh_address(at: &Cursor<'_>, used: &mut Vec<IpAddr>) -> Read<IpA
 
 fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
     let net: IpNet = text.parse().map_err(|_| {
-        at.refuse(format!("{text:?} is no CIDR: expected a range of addresses such as 10.96.0.0/12"))
+        at.refuse(format!(
+            "{text:?} is no CIDR: expected a range of addresses such as 10.96.0.0/12"
+        ))
     })?;
     if net.trunc() == net {
         Ok(net)
@@ -117,7 +142,8 @@ fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
 }
 
 fn net(text: &'static str) -> IpNet {
-    text.parse().expect("a range written in the source is valid")
+    text.parse()
+        .expect("a range written in the source is valid")
 }
 
 /// One range, or one of each family (dual-stack).
@@ -132,33 +158,49 @@ fn cidrs(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
 
 fn service_cidrs(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
     let nets = cidrs(at)?;
-    match nets.iter().find(|net| net.max_prefix_len() - net.prefix_len() < SERVICE_HOST_BITS_MIN) {
+    match nets
+        .iter()
+        .find(|net| net.max_prefix_len() - net.prefix_len() < SERVICE_HOST_BITS_MIN)
+    {
         None => Ok(nets),
         Some(net) => Err(at.refuse_with(
             format!("{net} is too small: the DNS Service has the 10th address"),
-            format!("give at least a /{}", net.max_prefix_len() - SERVICE_HOST_BITS_MIN),
+            format!(
+                "give at least a /{}",
+                net.max_prefix_len() - SERVICE_HOST_BITS_MIN
+            ),
         )),
     }
 }
 
 fn port_range(at: &Cursor<'_>) -> Read<RangeInclusive<u16>> {
     let text = at.text()?;
-    let ends = text.split_once('-').and_then(|(least, most)| least.parse().ok().zip(most.parse().ok()));
+    let ends = text
+        .split_once('-')
+        .and_then(|(least, most)| least.parse().ok().zip(most.parse().ok()));
     ends.filter(|(least, most)| 0 < *least && least <= most)
         .map(|(least, most)| least..=most)
-        .ok_or_else(|| at.refuse(format!("{text:?} is no range of ports: expected one such as 30000-32767")))
+        .ok_or_else(|| {
+            at.refuse(format!(
+                "{text:?} is no range of ports: expected one such as 30000-32767"
+            ))
+        })
 }
 
 fn dns_domain(at: &Cursor<'_>) -> Read<String> {
     let text = at.name()?;
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     if text.len() <= 200 && text.split('.').all(is_label) {
         Ok(text.to_owned())
     } else {
-        Err(at.refuse(format!("{text:?} is no DNS domain: expected one such as cluster.local")))
+        Err(at.refuse(format!(
+            "{text:?} is no DNS domain: expected one such as cluster.local"
+        )))
     }
 }
 
@@ -177,24 +219,35 @@ fn modes(fields: &mut Fields<'_>) -> Read<Vec<ProxyMode>> {
 }
 
 fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
-    const SUPPORTED: &str = "supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod";
+    const SUPPORTED: &str =
+        "supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod";
     let mut fields = at.fields()?;
-    let api_version =
-        fields.may("apiVersion", |at| at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())]));
+    let api_version = fields.may("apiVersion", |at| {
+        at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())])
+    });
     let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
     let cluster_cidr = fields.may("clusterCIDR", |at| {
         let text = at.name()?;
-        text.split(',').map(|part| cidr_of(at, part.trim())).collect::<Read<Vec<IpNet>>>()
+        text.split(',')
+            .map(|part| cidr_of(at, part.trim()))
+            .collect::<Read<Vec<IpNet>>>()
     });
-    let mode = fields.unsupported("mode", "say `modes` in spec.cluster: the scenario runs once in each");
-    let later = all(LATER_PROXY_KEYS.into_iter().map(|key| fields.unsupported(key, SUPPORTED)));
+    let mode = fields.unsupported(
+        "mode",
+        "say `modes` in spec.cluster: the scenario runs once in each",
+    );
+    let later = all(LATER_PROXY_KEYS
+        .into_iter()
+        .map(|key| fields.unsupported(key, SUPPORTED)));
     let iptables = fields.may("iptables", |at| {
         let mut fields = at.fields()?;
         let defaults = ProxySettings::default();
         let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
         let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
         let later = ["localhostNodePorts", "masqueradeBit", "syncPeriod"];
-        let later = all(later.into_iter().map(|key| fields.unsupported(key, SUPPORTED)));
+        let later = all(later
+            .into_iter()
+            .map(|key| fields.unsupported(key, SUPPORTED)));
         fields.finish()?;
         later?;
         Ok((masquerade_all?, least?))
@@ -204,11 +257,18 @@ fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
     let defaults = ProxySettings::default();
     let (masquerade_all, min_sync_period) =
         iptables?.unwrap_or((defaults.masquerade_all, defaults.min_sync_period));
-    Ok(ProxySettings { cluster_cidr: cluster_cidr?, masquerade_all, min_sync_period })
+    Ok(ProxySettings {
+        cluster_cidr: cluster_cidr?,
+        masquerade_all,
+        min_sync_period,
+    })
 }
 
 fn outside(at: &Cursor<'_>, nodes: &[NodeConfig]) -> Read<Vec<OutsideConfig>> {
-    let mut used: Vec<IpAddr> = nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
+    let mut used: Vec<IpAddr> = nodes
+        .iter()
+        .flat_map(|node| node.addresses.iter().copied())
+        .collect();
     let mut names: Vec<String> = Vec::new();
     at.list(LIST_MAX, |item| {
         let mut fields = item.fields()?;
@@ -224,7 +284,11 @@ fn outside(at: &Cursor<'_>, nodes: &[NodeConfig]) -> Read<Vec<OutsideConfig>> {
             })
         });
         fields.finish()?;
-        Ok(OutsideConfig { name: name?, address: address?, routes: routes? })
+        Ok(OutsideConfig {
+            name: name?,
+            address: address?,
+            routes: routes?,
+        })
     })
 }
 
@@ -254,16 +318,22 @@ fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
     let defaults = TimingConfig::default();
     let mut fields = at.fields()?;
     let watch = fields.or("watch", defaults.watch, Cursor::duration);
-    let batch = fields.or("endpointSliceBatch", defaults.endpoint_slice_batch, Cursor::duration);
+    let batch = fields.or(
+        "endpointSliceBatch",
+        defaults.endpoint_slice_batch,
+        Cursor::duration,
+    );
     let pod_start = fields.or("podStart", defaults.pod_start, Cursor::duration);
     let grace = fields.unsupported("nodeGrace", "leave it out: nodes do not fail yet");
     let dns_watch = fields.or("dnsWatch", defaults.dns_watch, Cursor::duration);
-    let sync_cost = fields.or("syncCost", defaults.sync_cost, |at| match at.value().as_str() {
-        Some("model") => Ok(SyncCost::Model),
-        Some(text) if base::parse_duration(text).is_err() => {
-            Err(at.refuse(format!("{text:?} is neither `model` nor a duration such as 20ms")))
+    let sync_cost = fields.or("syncCost", defaults.sync_cost, |at| {
+        match at.value().as_str() {
+            Some("model") => Ok(SyncCost::Model),
+            Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
+                "{text:?} is neither `model` nor a duration such as 20ms"
+            ))),
+            _ => at.duration().map(SyncCost::Fixed),
         }
-        _ => at.duration().map(SyncCost::Fixed),
     });
     fields.finish()?;
     grace?;

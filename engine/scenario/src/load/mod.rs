@@ -77,28 +77,47 @@ pub fn load(
     let documents = split(source)?;
     let whole_file = |message: String| {
         let (line, column, path) = (1, 1, String::new());
-        let help = Some(format!("a scenario begins with `apiVersion: {API_VERSION}` and `kind: Scenario`"));
-        Problem { file: source.name.clone(), line, column, path, message, help }
+        let help = Some(format!(
+            "a scenario begins with `apiVersion: {API_VERSION}` and `kind: Scenario`"
+        ));
+        Problem {
+            file: source.name.clone(),
+            line,
+            column,
+            path,
+            message,
+            help,
+        }
     };
     if documents.is_empty() {
         return Err(whole_file("there is no scenario in this file".to_owned()).into());
     }
     if documents.len() > DOCUMENTS_MAX {
-        let message = format!("{} documents are too many: at most {DOCUMENTS_MAX}", documents.len());
+        let message = format!(
+            "{} documents are too many: at most {DOCUMENTS_MAX}",
+            documents.len()
+        );
         return Err(whole_file(message).into());
     }
     let mut scenarios: Vec<Scenario> = Vec::new();
     let mut problems = Vec::new();
     for document in &documents {
         let sink = Sink::default();
-        let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+        let names: Vec<&str> = scenarios
+            .iter()
+            .map(|scenario| scenario.name.as_str())
+            .collect();
         let mut files = Files::new(source, document, &sink, read);
         match scenario(&Cursor::root(document, &sink), &names, &mut files) {
             Ok(scenario) => scenarios.push(scenario),
             Err(_) => problems.extend(sink.into_problems(document)),
         }
     }
-    if problems.is_empty() { Ok(scenarios) } else { Err(Problems(problems)) }
+    if problems.is_empty() {
+        Ok(scenarios)
+    } else {
+        Err(Problems(problems))
+    }
 }
 
 /// What steps need to know of the scenario that they stand in.
@@ -128,9 +147,9 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
     let metadata = fields.need("metadata", |at| {
         let mut fields = at.fields()?;
         let name = fields.need("name", |at| match at.name()? {
-            name if names.contains(&name) => {
-                Err(at.refuse(format!("another scenario of this file is called {name:?} too")))
-            }
+            name if names.contains(&name) => Err(at.refuse(format!(
+                "another scenario of this file is called {name:?} too"
+            ))),
             name => Ok(name.to_owned()),
         });
         let title = fields.may("title", |at| at.text().map(str::to_owned));
@@ -141,15 +160,35 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
     let spec = fields.need("spec", |at| spec(at, files));
     fields.finish()?;
     let (name, title, description) = metadata?;
-    let Spec { seed, namespace, modes, cluster, manifests, steps } = spec?;
+    let Spec {
+        seed,
+        namespace,
+        modes,
+        cluster,
+        manifests,
+        steps,
+    } = spec?;
     let (file, seed) = (files.document().source.clone(), Seed::new(seed));
-    Ok(Scenario { name, title, description, file, seed, namespace, modes, manifests, steps, cluster })
+    Ok(Scenario {
+        name,
+        title,
+        description,
+        file,
+        seed,
+        namespace,
+        modes,
+        manifests,
+        steps,
+        cluster,
+    })
 }
 
 fn spec(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<Spec> {
     let mut fields = at.fields()?;
     let seed = fields.or("seed", 0, |at| at.integer(0..=u64::MAX));
-    let namespace = fields.or("namespace", "default".to_owned(), |at| at.name().map(str::to_owned));
+    let namespace = fields.or("namespace", "default".to_owned(), |at| {
+        at.name().map(str::to_owned)
+    });
     let cluster = fields.need("cluster", cluster::cluster);
     let state = fields.unsupported("state", "use `manifests`");
     let namespace = namespace?;
@@ -163,5 +202,12 @@ fn spec(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<Spec> {
     state?;
     let (modes, cluster) = cluster?;
     let (seed, manifests, steps) = (seed?, manifests?, steps?);
-    Ok(Spec { seed, namespace, modes, cluster, manifests, steps })
+    Ok(Spec {
+        seed,
+        namespace,
+        modes,
+        cluster,
+        manifests,
+        steps,
+    })
 }

@@ -37,7 +37,10 @@ pub(super) fn nodes(fields: &mut Fields<'_>, pod_cidrs: &[IpNet]) -> Read<Vec<No
         ));
     }
     if nodes.len() > NODES_MAX {
-        return Err(fields.at().refuse(format!("{} nodes are too many: at most {NODES_MAX}", nodes.len())));
+        return Err(fields.at().refuse(format!(
+            "{} nodes are too many: at most {NODES_MAX}",
+            nodes.len()
+        )));
     }
     refuse_overlaps(fields, &nodes)?;
     give_addresses(&mut nodes, pod_cidrs);
@@ -48,9 +51,12 @@ pub(super) fn nodes(fields: &mut Fields<'_>, pod_cidrs: &[IpNet]) -> Read<Vec<No
 /// Reads a name that nothing before has.
 pub(super) fn fresh_name(at: &Cursor<'_>, used: &mut Vec<String>) -> Read<String> {
     let name = at.name()?;
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     if name.len() > 253 || !name.bytes().all(is_plain) {
-        return Err(at.refuse(format!("{name:?} is no name: expected lower-case letters, digits, `-` and `.`")));
+        return Err(at.refuse(format!(
+            "{name:?} is no name: expected lower-case letters, digits, `-` and `.`"
+        )));
     }
     if used.iter().any(|other| other == name) {
         return Err(at.refuse(format!("the name {name:?} is used twice")));
@@ -69,7 +75,12 @@ pub(super) fn known(at: &Cursor<'_>, nodes: &[NodeConfig]) -> Read<String> {
 pub(super) fn check_known(at: &Cursor<'_>, name: &str, nodes: &[NodeConfig]) -> Read<()> {
     match nodes.iter().any(|node| node.name == name) {
         true => Ok(()),
-        false => Err(unknown(at, "node", name, nodes.iter().map(|node| node.name.as_str()))),
+        false => Err(unknown(
+            at,
+            "node",
+            name,
+            nodes.iter().map(|node| node.name.as_str()),
+        )),
     }
 }
 
@@ -101,11 +112,11 @@ fn node(at: &Cursor<'_>, names: &mut Vec<String>, used: &mut Vec<IpAddr>) -> Rea
     let addresses = fields.or("addresses", Vec::new(), |at| {
         at.list(NODE_LIST_MAX, |item| fresh_address(&item, used))
     });
-    let pod_cidrs =
-        fields.or("podCIDRs", Vec::new(), |at| at.list(NODE_LIST_MAX, |item| cidr(&item)));
+    let pod_cidrs = fields.or("podCIDRs", Vec::new(), |at| {
+        at.list(NODE_LIST_MAX, |item| cidr(&item))
+    });
     let labels = fields.or("labels", BTreeMap::new(), |at| {
-        let labels = at.entries()?.into_iter();
-        labels.map(|(key, at)| Ok((key.to_owned(), at.text()?.to_owned()))).collect()
+        at.entries(|key, at| Ok((key.to_owned(), at.text()?.to_owned())))
     });
     let watch = fields.may("watch", Cursor::duration);
     let proxy = fields.unsupported("proxy", "say `proxy` in spec.cluster: all nodes share it");
@@ -135,7 +146,13 @@ fn group(at: &Cursor<'_>, names: &mut Vec<String>) -> Read<Vec<NodeConfig>> {
     let (prefix, count, zones) = (prefix?, count?, zones?);
     let taken: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let nodes: Vec<NodeConfig> = (1..=count)
-        .zip(zones.iter().map(Some).cycle().chain(std::iter::repeat(None)))
+        .zip(
+            zones
+                .iter()
+                .map(Some)
+                .cycle()
+                .chain(std::iter::repeat(None)),
+        )
         .map(|(number, zone)| NodeConfig {
             name: format!("{prefix}-{number}"),
             zone: zone.cloned(),
@@ -159,11 +176,15 @@ fn refuse_overlaps(fields: &Fields<'_>, nodes: &[NodeConfig]) -> Read<()> {
         .collect();
     // Ranges without host bits either nest or lie apart, so neighbours by address tell of any overlap.
     ranges.sort_unstable();
-    match ranges.windows(2).find(|pair| pair[0].0.contains(&pair[1].0) || pair[1].0.contains(&pair[0].0)) {
+    match ranges
+        .windows(2)
+        .find(|pair| pair[0].0.contains(&pair[1].0) || pair[1].0.contains(&pair[0].0))
+    {
         None => Ok(()),
         Some(pair) => {
             let [(net, node), (other_net, other)] = [pair[0], pair[1]];
-            let message = format!("podCIDRs of nodes overlap: {net} of {node} and {other_net} of {other}");
+            let message =
+                format!("podCIDRs of nodes overlap: {net} of {node} and {other_net} of {other}");
             Err(fields.at().refuse(message))
         }
     }
@@ -171,8 +192,10 @@ fn refuse_overlaps(fields: &Fields<'_>, nodes: &[NodeConfig]) -> Read<()> {
 
 /// Gives 192.168.1.1 upwards (and fd00:192:168::1 upwards beside IPv6 Pods) to nodes without an address.
 fn give_addresses(nodes: &mut [NodeConfig], pod_cidrs: &[IpNet]) {
-    let mut used: BTreeSet<IpAddr> =
-        nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
+    let mut used: BTreeSet<IpAddr> = nodes
+        .iter()
+        .flat_map(|node| node.addresses.iter().copied())
+        .collect();
     let mut v4 = (1..).map(|offset| IpAddr::from(Ipv4Addr::from_bits(0xc0a8_0100 + offset)));
     let v6_first = Ipv6Addr::new(0xfd00, 0x192, 0x168, 0, 0, 0, 0, 0).to_bits();
     let mut v6 = (1..).map(|offset| IpAddr::from(Ipv6Addr::from_bits(v6_first + offset)));
@@ -193,17 +216,15 @@ fn give_addresses(nodes: &mut [NodeConfig], pod_cidrs: &[IpNet]) {
 ///
 /// Deviation: it begins with the second range (10.244.1.0/24 for the first node) and takes the first one last,
 /// so that a node's number is that of its range.
-fn give_pod_cidrs(
-    fields: &Fields<'_>,
-    nodes: &mut [NodeConfig],
-    pod_cidrs: &[IpNet],
-) -> Read<()> {
+fn give_pod_cidrs(fields: &Fields<'_>, nodes: &mut [NodeConfig], pod_cidrs: &[IpNet]) -> Read<()> {
     let mut taken: BTreeSet<IpNet> = BTreeSet::new();
     for net in nodes.iter().flat_map(|node| &node.pod_cidrs) {
         taken.insert(*net);
     }
-    let wanting: Vec<&mut NodeConfig> =
-        nodes.iter_mut().filter(|node| node.pod_cidrs.is_empty()).collect();
+    let wanting: Vec<&mut NodeConfig> = nodes
+        .iter_mut()
+        .filter(|node| node.pod_cidrs.is_empty())
+        .collect();
     let mut parts: Vec<_> = pod_cidrs.iter().map(|net| parts(*net)).collect();
     for node in wanting {
         for (net, parts) in pod_cidrs.iter().zip(&mut parts) {
@@ -248,5 +269,8 @@ fn parts(net: IpNet) -> Box<dyn Iterator<Item = IpNet>> {
 fn overlaps(taken: &BTreeSet<IpNet>, net: &IpNet) -> bool {
     let before = taken.range(..=net).next_back();
     let after = taken.range(net..).next();
-    [before, after].into_iter().flatten().any(|other| other.contains(net) || net.contains(other))
+    [before, after]
+        .into_iter()
+        .flatten()
+        .any(|other| other.contains(net) || net.contains(other))
 }

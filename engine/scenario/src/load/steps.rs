@@ -55,20 +55,41 @@ fn step(
     let only = fields.or("only", Only::default(), only);
     let schedule = schedule(&mut fields);
     let action = action::action(&mut fields, setting, files);
+    // A verb that cannot be read does not get to its expectation.
+    fields.take("expect");
     fields.finish()?;
-    let (name, only, schedule, action) = (name?, only?, schedule?, action?);
-    Ok(Step { index, name, line: files.line_of(at.path()), only, schedule, action })
+    let (name, only, schedule) = (name?, only?, schedule?);
+    let Some(action) = action? else {
+        return Err(at.refuse_with("this step does nothing", action::supported()));
+    };
+    Ok(Step {
+        index,
+        name,
+        line: files.line_of(at.path()),
+        only,
+        schedule,
+        action,
+    })
 }
 
 fn only(at: &Cursor<'_>) -> Read<Only> {
     const LIST_MAX: usize = 10;
-    const PLANES: [(&str, Plane); 2] =
-        [(Plane::Sim.as_str(), Plane::Sim), (Plane::Kernel.as_str(), Plane::Kernel)];
+    const PLANES: [(&str, Plane); 2] = [
+        (Plane::Sim.as_str(), Plane::Sim),
+        (Plane::Kernel.as_str(), Plane::Kernel),
+    ];
     let mut fields = at.fields()?;
-    let modes = fields.may("modes", |at| at.one_or_list(LIST_MAX, |item| cluster::mode(&item)));
-    let planes = fields.may("planes", |at| at.one_or_list(LIST_MAX, |item| item.word(&PLANES)));
+    let modes = fields.may("modes", |at| {
+        at.one_or_list(LIST_MAX, |item| cluster::mode(&item))
+    });
+    let planes = fields.may("planes", |at| {
+        at.one_or_list(LIST_MAX, |item| item.word(&PLANES))
+    });
     fields.finish()?;
-    Ok(Only { modes: modes?, planes: planes? })
+    Ok(Only {
+        modes: modes?,
+        planes: planes?,
+    })
 }
 
 fn schedule(fields: &mut Fields<'_>) -> Read<Schedule> {
@@ -78,7 +99,9 @@ fn schedule(fields: &mut Fields<'_>) -> Read<Schedule> {
         (None, None) => Ok(Schedule::Immediately),
         (Some(at), None) => Ok(Schedule::At(SimTime::ZERO + at)),
         (None, Some(after)) => Ok(Schedule::After(after)),
-        (Some(_), Some(_)) => Err(fields.at().refuse("a step starts either `at` an instant or `after` a while")),
+        (Some(_), Some(_)) => Err(fields
+            .at()
+            .refuse("a step starts either `at` an instant or `after` a while")),
     }
 }
 

@@ -1,0 +1,76 @@
+//! What a controller is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use api::{DeleteOptions, Object, ObjectKey, Pod, Status, WatchEvent};
+use base::SimTime;
+
+/// A reconciler that sees the cluster through watch events only.
+pub trait Controller {
+    /// A short name for reports.
+    fn name(&self) -> &'static str;
+
+    /// Takes note of an event. Events come in the order of the log, each once, at a time of the caller's choice.
+    fn observe(&mut self, event: &WatchEvent, now: SimTime);
+
+    /// When it has something to do, as far as it knows; an instant that has passed means now.
+    fn next_due(&self) -> Option<SimTime>;
+
+    /// Does what is due, and says what to write. The caller carries effects out in order.
+    fn reconcile(&mut self, now: SimTime) -> Vec<Effect>;
+
+    /// Learns that the API server has refused an effect.
+    fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime);
+}
+
+/// What a controller wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Create this object.
+    Create(Object),
+    /// Replace this object; its resourceVersion says what the write is based on.
+    Update(Object),
+    /// Write this object's status alone.
+    UpdateStatus(Object),
+    /// Delete this object.
+    Delete(ObjectKey, DeleteOptions),
+    /// Tell the world of processes and packets about a Pod.
+    Signal(PodSignal),
+}
+
+/// What happens to a Pod's containers and its network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PodSignal {
+    /// Its containers run and its addresses are up.
+    Started {
+        /// The Pod.
+        pod: ObjectKey,
+        /// Its identity.
+        uid: String,
+        /// The node it runs on.
+        node: String,
+        /// Its addresses, primary first.
+        addresses: Vec<IpAddr>,
+        /// The Pod with the status that the kubelet is about to report.
+        object: Arc<Pod>,
+    },
+    /// Its containers get SIGTERM.
+    Terminating {
+        /// The Pod.
+        pod: ObjectKey,
+        /// Its identity.
+        uid: String,
+        /// The node it runs on.
+        node: String,
+    },
+    /// Its containers and its addresses are gone.
+    Removed {
+        /// The Pod.
+        pod: ObjectKey,
+        /// Its identity.
+        uid: String,
+        /// The node it ran on.
+        node: String,
+    },
+}

@@ -1,0 +1,313 @@
+//! The EndpointSlice controller.
+//!
+//! **What.** For every Service with a selector it keeps slices that list the Pods which back it, with their
+//! conditions and the numbers of their ports.
+//! **Why.** Proxies and DNS read slices, never Pods. The controller aims at few writes: every write reaches
+//! every node.
+//! **Source of the semantics.** EP-1 … EP-39; S: `pkg/controller/endpointslice`, `staging/src/k8s.io/endpointslice`.
+//!
+//! A Service whose last writes have not come back through the watch yet is left alone until they have, where
+//! Kubernetes detects the stale cache and retries (EP-37). A Pod on an unknown node is left out until that node
+//! appears, where Kubernetes retries with backoff (EP-5).
+//!
+//! Deviation: no topology hints yet (EP-49 … EP-62). New endpoints come in the order of their Pods' names; in
+//! Kubernetes their order is that of a Go map.
+
+mod cache;
+mod desired;
+mod packing;
+#[cfg(test)]
+mod tests;
+mod trigger;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use api::{
+    Change, DeleteOptions, EndpointSlice, IpFamily, Kind, LABEL_HEADLESS, LABEL_MANAGED_BY,
+    LABEL_SERVICE_NAME, Object, ObjectKey, ObjectMeta, OwnerReference, Service, Status, StringMap,
+    WatchEvent, generate_name, matches,
+};
+use base::{Rng, Seed, SimTime};
+
+use self::cache::{Cache, Name};
+use self::packing::Plan;
+use self::trigger::Triggers;
+use crate::controller::{Controller, Effect};
+use crate::queue::Queue;
+
+/// What the controller calls itself in its slices (EP-24).
+const MANAGER: &str = "endpointslice-controller.k8s.io";
+/// When the newest change that a slice reflects happened (EP-26).
+const ANNOTATION_TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// How long after somebody else's change of a slice the Service is looked at (EP-37).
+const SLICE_DELAY: Duration = Duration::from_secs(1);
+
+/// Keeps the slices of Services with selectors.
+#[derive(Clone, Debug)]
+pub struct EndpointSliceController {
+    batch: Duration,
+    names: Rng,
+    cache: Cache,
+    triggers: Triggers,
+    due: Queue<Name>,
+    /// Slices that were written and not seen since, by Service.
+    unseen: BTreeMap<Name, BTreeSet<String>>,
+}
+
+impl EndpointSliceController {
+    /// A controller that knows nothing yet. `batch` is `--endpointslice-updates-batch-period`: how long changes
+    /// of Pods are collected.
+    #[must_use]
+    pub fn new(batch: Duration, seed: Seed) -> Self {
+        Self {
+            batch,
+            names: seed.split("controllers/endpointslice"),
+            cache: Cache::default(),
+            triggers: Triggers::default(),
+            due: Queue::new(),
+            unseen: BTreeMap::new(),
+        }
+    }
+
+    fn observe_slice(&mut self, slice: &EndpointSlice, change: Change, now: SimTime) {
+        let Some(service) = self.cache.note_slice(slice, change) else {
+            return;
+        };
+        let own = self
+            .unseen
+            .get_mut(&service)
+            .is_some_and(|names| names.remove(&slice.metadata.name));
+        if own {
+            if self.unseen.get(&service).is_some_and(BTreeSet::is_empty) {
+                self.unseen.remove(&service);
+            }
+        } else {
+            self.due.add(service, now + SLICE_DELAY);
+        }
+    }
+
+    /// The writes that make one Service's slices what they should be.
+    fn sync(&mut self, name: &Name) -> Vec<Effect> {
+        let Some(service) = self.cache.service(name) else {
+            return Vec::new();
+        };
+        if service.spec.service_type == "ExternalName" || service.spec.selector.is_empty() {
+            return Vec::new();
+        }
+        let existing = self.cache.slices_of(name);
+        let (own, strangers): (Vec<_>, Vec<_>) = existing
+            .into_iter()
+            .partition(|slice| is_owned(slice, &service));
+        let families: Vec<IpFamily> = service
+            .spec
+            .ip_families
+            .iter()
+            .filter_map(|family| IpFamily::parse(family))
+            .collect();
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = own.into_iter().partition(|slice| {
+            families
+                .iter()
+                .any(|family| family.name() == slice.address_type)
+        });
+        let pods = self.cache.pods_of(&service);
+        let trigger = self.triggers.newest(name, &service, &pods);
+        let mut plan = Plan::default();
+        for family in families {
+            let groups = desired::groups(&service, &pods, &self.cache, family);
+            let of_family = wanted
+                .iter()
+                .filter(|slice| slice.address_type == family.name())
+                .cloned()
+                .collect();
+            plan.add(packing::plan(
+                family,
+                &slice_labels(&service),
+                of_family,
+                groups,
+            ));
+        }
+        plan.delete.extend(unwanted);
+        plan.delete.extend(strangers);
+        self.effects(name, &service, plan, trigger.as_deref())
+    }
+
+    /// Creates, updates, deletes, in this order (EP-35).
+    fn effects(
+        &mut self,
+        name: &Name,
+        service: &Service,
+        plan: Plan,
+        trigger: Option<&str>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut written = BTreeSet::new();
+        for mut slice in plan.create {
+            let prefix = format!("{}-", service.metadata.name);
+            slice.metadata = ObjectMeta {
+                name: generate_name(&prefix, &mut self.names),
+                generate_name: prefix,
+                namespace: service.metadata.namespace.clone(),
+                labels: slice_labels(service),
+                owner_references: vec![owner_reference(service)],
+                ..ObjectMeta::default()
+            };
+            set_trigger(&mut slice, trigger);
+            written.insert(slice.metadata.name.clone());
+            effects.push(Effect::Create(slice.into()));
+        }
+        for mut slice in plan.update {
+            set_trigger(&mut slice, trigger);
+            written.insert(slice.metadata.name.clone());
+            effects.push(Effect::Update(slice.into()));
+        }
+        for slice in plan.delete {
+            let key = ObjectKey::new(Kind::EndpointSlice, &name.namespace, &slice.metadata.name);
+            let uid = Some(slice.metadata.uid.clone());
+            written.insert(slice.metadata.name.clone());
+            effects.push(Effect::Delete(
+                key,
+                DeleteOptions {
+                    uid,
+                    ..DeleteOptions::default()
+                },
+            ));
+        }
+        if written.is_empty() {
+            self.due.succeeded(name);
+        } else {
+            self.unseen.insert(name.clone(), written);
+        }
+        effects
+    }
+
+    /// The Service whose slice an effect writes.
+    fn service_of(&self, key: &ObjectKey) -> Option<Name> {
+        let mut waiting = self.unseen.iter();
+        let found = waiting.find(|(service, slices)| {
+            key.namespace.as_deref() == Some(&service.namespace) && slices.contains(&key.name)
+        });
+        found.map(|(service, _)| service.clone())
+    }
+}
+
+impl Controller for EndpointSliceController {
+    fn name(&self) -> &'static str {
+        "endpointslice-controller"
+    }
+
+    fn observe(&mut self, event: &WatchEvent, now: SimTime) {
+        match &event.object {
+            Object::Service(service) => {
+                let name = self.cache.note_service(service, event.change);
+                if event.change == Change::Deleted {
+                    self.triggers.forget(&name);
+                    self.due.forget(&name);
+                } else {
+                    self.due.add(name, now);
+                }
+            }
+            Object::Pod(pod) => {
+                for service in self.cache.note_pod(pod, event.change) {
+                    self.due.add(service, now + self.batch);
+                }
+            }
+            Object::Node(node) => {
+                for service in self.cache.note_node(node, event.change) {
+                    self.due.add(service, now);
+                }
+            }
+            Object::EndpointSlice(slice) => self.observe_slice(slice, event.change, now),
+            Object::Namespace(_) | Object::Other(_) => {}
+        }
+    }
+
+    fn next_due(&self) -> Option<SimTime> {
+        self.due
+            .next_due(|service| !self.unseen.contains_key(service))
+    }
+
+    fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
+        let unseen = &self.unseen;
+        let services = self.due.take(now, |service| !unseen.contains_key(service));
+        services
+            .iter()
+            .flat_map(|service| self.sync(service))
+            .collect()
+    }
+
+    fn refused(&mut self, effect: &Effect, _status: &Status, now: SimTime) {
+        let key = match effect {
+            Effect::Create(object) | Effect::Update(object) | Effect::UpdateStatus(object) => {
+                object.key()
+            }
+            Effect::Delete(key, _) => key.clone(),
+            Effect::Signal(_) => return,
+        };
+        let Some(service) = self.service_of(&key) else {
+            return;
+        };
+        if let Some(slices) = self.unseen.get_mut(&service) {
+            slices.remove(&key.name);
+            if slices.is_empty() {
+                self.unseen.remove(&service);
+            }
+        }
+        self.triggers.forget(&service);
+        self.due.add_failed(service, now);
+    }
+}
+
+/// Whether a slice belongs to this very Service, not to an earlier one of its name (EP-25).
+fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {
+    slice
+        .metadata
+        .owner_references
+        .iter()
+        .any(|owner| owner.uid == service.metadata.uid)
+}
+
+fn owner_reference(service: &Service) -> OwnerReference {
+    OwnerReference {
+        api_version: Kind::Service.api_version().to_owned(),
+        kind: Kind::Service.name().to_owned(),
+        name: service.metadata.name.clone(),
+        uid: service.metadata.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// The Service's labels under the controller's own (EP-24).
+fn slice_labels(service: &Service) -> StringMap {
+    let mut labels = service.metadata.labels.clone();
+    labels.remove(LABEL_HEADLESS);
+    if service.is_headless() {
+        labels.insert(LABEL_HEADLESS.to_owned(), String::new());
+    }
+    labels.insert(LABEL_SERVICE_NAME.to_owned(), service.metadata.name.clone());
+    labels.insert(LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned());
+    labels
+}
+
+fn set_trigger(slice: &mut EndpointSlice, trigger: Option<&str>) {
+    let annotations = &mut slice.metadata.annotations;
+    match trigger {
+        Some(trigger) => annotations.insert(ANNOTATION_TRIGGER.to_owned(), trigger.to_owned()),
+        None => annotations.remove(ANNOTATION_TRIGGER),
+    };
+}
+
+/// Whether the controller manages a slice.
+fn is_managed(slice: &EndpointSlice) -> bool {
+    slice
+        .metadata
+        .labels
+        .get(LABEL_MANAGED_BY)
+        .is_some_and(|manager| manager == MANAGER)
+}
+
+/// Whether a Service selects Pods with these labels (EP-1, EP-2).
+fn selects(service: &Service, labels: &StringMap) -> bool {
+    service.spec.service_type != "ExternalName" && matches(&service.spec.selector, labels)
+}

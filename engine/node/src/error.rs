@@ -1,0 +1,196 @@
+//! What the kernel tools say when they fail, understood once.
+//!
+//! The tools tell most of it in words only: their exit codes are the same for a missing right and a missing
+//! match. The words are those of iptables 1.8.9, both variants, and of `ip netns exec`; anything else is
+//! [`ToolError::Other`], never a guess.
+
+use std::io;
+use std::process::ExitStatus;
+
+/// Why a kernel tool did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ToolError {
+    /// It is not installed.
+    #[error("{tool} is not installed")]
+    NotFound {
+        /// The program.
+        tool: String,
+    },
+    /// Programming the kernel takes rights that this process does not have.
+    #[error("{tool} is not allowed to program this kernel: {message}")]
+    Permission {
+        /// The program.
+        tool: String,
+        /// What it said.
+        message: String,
+    },
+    /// The kernel, or this version of the tool, lacks a table, match, target or option.
+    #[error("{tool} was asked for what it or this kernel does not have: {message}")]
+    Unsupported {
+        /// The program.
+        tool: String,
+        /// What it said.
+        message: String,
+    },
+    /// Anything else, such as text that it does not take.
+    #[error("{tool} failed: {message}")]
+    Other {
+        /// The program.
+        tool: String,
+        /// What it said.
+        message: String,
+    },
+}
+
+const NOT_ALLOWED: &[&str] = &[
+    "Permission denied",
+    "Operation not permitted",
+    "you must be root",
+];
+
+/// A chain that does not exist is reported by the legacy variant as a target that could not be loaded, so it
+/// ends up here as well: tables that come from the compiler have no such jumps.
+const NOT_SUPPORTED: &[&str] = &[
+    "Couldn't load match",
+    "Couldn't load target",
+    "do you need to insmod",
+    "missing kernel module",
+    "not supported",
+    "table name",
+    "unable to initialize table",
+    "unknown option",
+    "unrecognized option",
+];
+
+impl ToolError {
+    /// The tool could not be started or talked to.
+    pub(crate) fn from_io(tool: &str, error: &io::Error) -> Self {
+        let tool = tool.to_owned();
+        let message = error.to_string();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { tool },
+            io::ErrorKind::PermissionDenied => Self::Permission { tool, message },
+            _ => Self::Other { tool, message },
+        }
+    }
+
+    /// The tool ended with a failure.
+    pub(crate) fn from_exit(tool: &str, status: ExitStatus, stderr: &[u8]) -> Self {
+        let said = String::from_utf8_lossy(stderr);
+        let lines: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|line| is_telling(line))
+            .collect();
+        let message = if lines.is_empty() {
+            status.to_string()
+        } else {
+            lines.join("; ")
+        };
+        Self::classify(tool, message)
+    }
+
+    fn classify(tool: &str, message: String) -> Self {
+        let tool = tool.to_owned();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        // `ip netns exec` starts the tool in its place.
+        if message.contains("exec of ") && message.contains("No such file or directory") {
+            Self::NotFound { tool }
+        } else if says(NOT_ALLOWED) {
+            Self::Permission { tool, message }
+        } else if says(NOT_SUPPORTED) {
+            Self::Unsupported { tool, message }
+        } else {
+            Self::Other { tool, message }
+        }
+    }
+}
+
+/// Leaves out the invitation to read the manual.
+fn is_telling(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with("Try `")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn kind(stderr: &str) -> &'static str {
+        match ToolError::from_exit("tool", ExitStatus::from_raw(4 << 8), stderr.as_bytes()) {
+            ToolError::NotFound { .. } => "not found",
+            ToolError::Permission { .. } => "permission",
+            ToolError::Unsupported { .. } => "unsupported",
+            ToolError::Other { .. } => "other",
+        }
+    }
+
+    #[test]
+    fn recorded_words() {
+        for (stderr, expected) in [
+            (
+                "exec of \"iptables-save\" failed: No such file or directory",
+                "not found",
+            ),
+            (
+                "iptables-nft-restore v1.8.9 (nf_tables): Could not fetch rule set generation id: \
+                 Permission denied (you must be root)",
+                "permission",
+            ),
+            (
+                "Fatal: can't open lock file /run/xtables.lock: Permission denied",
+                "permission",
+            ),
+            (
+                "mount --make-shared /run/netns failed: Operation not permitted",
+                "permission",
+            ),
+            (
+                "iptables-nft-restore v1.8.9 (nf_tables): Couldn't load match `nope':No such file or \
+                 directory\n\nError occurred at line: 2\nTry `iptables-nft-restore -h' for more information.",
+                "unsupported",
+            ),
+            (
+                "iptables-restore v1.8.9 (legacy): unknown option \"--nope\"",
+                "unsupported",
+            ),
+            (
+                "iptables-nft-restore: line 1 table name 'foo' invalid",
+                "unsupported",
+            ),
+            (
+                "iptables-restore: unable to initialize table 'foo'",
+                "unsupported",
+            ),
+            (
+                "line 6: RULE_APPEND failed (Too many links): rule in chain PREROUTING",
+                "other",
+            ),
+            (
+                "Cannot open network namespace \"gone\": No such file or directory",
+                "other",
+            ),
+            ("iptables-restore: line 4 failed", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(kind(stderr), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_silent_failure_tells_its_status() {
+        let error = ToolError::from_exit("tool", ExitStatus::from_raw(4 << 8), b"\n");
+        assert_eq!(error.to_string(), "tool failed: exit status: 4");
+    }
+
+    #[test]
+    fn what_it_said_is_kept_without_the_invitation() {
+        let stderr = b"iptables: line 4 failed\nTry `iptables -h' for more information.\n";
+        let error = ToolError::from_exit("iptables", ExitStatus::from_raw(1 << 8), stderr);
+        assert_eq!(
+            error.to_string(),
+            "iptables failed: iptables: line 4 failed"
+        );
+    }
+}

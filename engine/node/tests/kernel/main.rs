@@ -1,0 +1,239 @@
+//! A real kernel takes the compiled rules, and has them as they were compiled (PROXY-46).
+//!
+//! Every test works in a network namespace of its own. Needs root, `ip` and the iptables tools.
+
+mod netns;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proxy::RuleSink as _;
+use rules::{
+    Capabilities, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts, ServiceName,
+    ServicePortView, ServiceView, SliceView, TrafficPolicy,
+};
+use ruleset::xt::{self, ChainName, TableName, XtRule, XtTables};
+use ruleset::{Family, Protocol};
+use switchboard_node::{IptablesSink, IptablesTools, ToolError, Variant};
+
+use netns::{Netns, skip};
+
+const OURS: [TableName; 3] = [TableName::Nat, TableName::Filter, TableName::Mangle];
+
+fn node() -> Arc<NodeFacts> {
+    Arc::new(NodeFacts {
+        name: "node-a".into(),
+        zone: Some("zone-1".into()),
+        addresses: vec!["192.168.1.1".parse().unwrap()],
+        local_detection: LocalDetection::ClusterCidr(vec![
+            "10.244.0.0/16".parse().unwrap(),
+            "fd00:10:244::/48".parse().unwrap(),
+        ]),
+        masquerade_all: false,
+        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+    })
+}
+
+/// A Service of both families with as many endpoints each, and one without any.
+fn view(endpoints: u16) -> ClusterView {
+    let mut view = ClusterView::default();
+    let named = |name: &str| ServiceName {
+        namespace: "default".into(),
+        name: name.into(),
+    };
+    let port = |port| ServicePortView {
+        name: "http".into(),
+        protocol: Protocol::TCP,
+        port,
+    };
+    for (name, last) in [("web", "40"), ("empty", "41")] {
+        let service = ServiceView {
+            cluster_ips: ["10.96.0.", "fd00:10:96::"]
+                .map(|ip| format!("{ip}{last}").parse().unwrap())
+                .into(),
+            ports: vec![port(80)],
+            internal_traffic_policy: TrafficPolicy::Cluster,
+        };
+        view.services.insert(named(name), Arc::new(service));
+    }
+    let slice = |family, base: &str| SliceView {
+        family,
+        ports: vec![port(8080)],
+        endpoints: (1..=endpoints)
+            .map(|n| endpoint(&format!("{base}{n}")))
+            .collect(),
+    };
+    let slices = [
+        (Arc::from("web-4"), Arc::new(slice(Family::V4, "10.244.1."))),
+        (
+            "web-6".into(),
+            Arc::new(slice(Family::V6, "fd00:10:244:1::")),
+        ),
+    ];
+    view.slices
+        .insert(named("web"), Arc::new(slices.into_iter().collect()));
+    view
+}
+
+fn endpoint(address: &str) -> EndpointView {
+    EndpointView {
+        address: address.parse().unwrap(),
+        node: Some("node-a".into()),
+        ready: true,
+        serving: true,
+        terminating: false,
+        zone_hints: Vec::new(),
+        node_hints: Vec::new(),
+        pod: None,
+    }
+}
+
+fn compile(view: &ClusterView, family: Family) -> Arc<XtTables> {
+    let compiled = Compiler::new(Capabilities::default()).iptables(view, &node());
+    Arc::clone(&compiled.tables[&family])
+}
+
+/// Whether there is something to test with; says so when there is not.
+fn is_installed(tools: &IptablesTools) -> bool {
+    match tools.check(Family::V4, "*nat\nCOMMIT\n") {
+        Err(error @ (ToolError::NotFound { .. } | ToolError::Permission { .. })) => {
+            skip(&error.to_string());
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Runs a test in a namespace of its own, once per variant.
+fn with_tools(label: &str, test: impl Fn(&IptablesTools)) {
+    for variant in [Variant::Nft, Variant::Legacy] {
+        let label = format!("{label}-{variant:?}").to_lowercase();
+        let Some(netns) = Netns::create(&label) else {
+            return;
+        };
+        let tools = IptablesTools::new(variant).in_netns(netns.name());
+        if is_installed(&tools) {
+            test(&tools);
+        }
+    }
+}
+
+fn read_back(tools: &IptablesTools, family: Family) -> XtTables {
+    let saved: String = OURS
+        .iter()
+        .map(|table| tools.save(family, *table).unwrap())
+        .collect();
+    xt::parse(&saved, family).unwrap()
+}
+
+/// Chains that hold no rules and drop nothing say nothing: a kernel lists all built-in ones, a compiler none.
+fn telling(tables: &XtTables) -> BTreeMap<(TableName, ChainName), &[XtRule]> {
+    let chains = tables.tables.iter().flat_map(|(table, content)| {
+        content
+            .chains
+            .iter()
+            .map(|(chain, body)| ((*table, *chain), body.rules.as_slice()))
+    });
+    chains
+        .filter(|((table, chain), rules)| {
+            !rules.is_empty() || !table.built_in_chains().contains(&chain.as_str())
+        })
+        .collect()
+}
+
+#[test]
+fn restore_takes_three_endpoints() {
+    with_tools("take", |tools| {
+        for family in Family::ALL {
+            let text = xt::restore_text(&compile(&view(3), family));
+            assert_eq!(tools.check(family, &text), Ok(()), "{text}");
+        }
+    });
+}
+
+#[test]
+fn the_kernel_has_what_was_compiled() {
+    with_tools("have", |tools| {
+        let mut sink = IptablesSink::new(tools.clone(), Capabilities::default());
+        sink.commit(&node(), &view(3));
+        assert_eq!(sink.take_failures(), []);
+        for family in Family::ALL {
+            let compiled = compile(&view(3), family);
+            assert_eq!(
+                telling(&read_back(tools, family)),
+                telling(&compiled),
+                "{tools:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_text_alone_gives_the_same() {
+    with_tools("text", |tools| {
+        for family in Family::ALL {
+            let compiled = compile(&view(3), family);
+            tools.restore(family, &xt::restore_text(&compiled)).unwrap();
+            assert_eq!(
+                telling(&read_back(tools, family)),
+                telling(&compiled),
+                "{tools:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn later_commits_replace_and_leave_others_alone() {
+    const CNI: &str = "*nat\n:CNI - [0:0]\n-A PREROUTING -p tcp -m multiport --dports 1,2 -j CNI\n\
+                       -A CNI -j RETURN\nCOMMIT\n";
+    with_tools("again", |tools| {
+        tools.restore(Family::V4, CNI).unwrap();
+        let mut sink = IptablesSink::new(tools.clone(), Capabilities::default());
+        for endpoints in [1, 3, 2] {
+            sink.commit(&node(), &view(endpoints));
+        }
+        assert_eq!(sink.take_failures(), []);
+        let saved = tools.save(Family::V4, TableName::Nat).unwrap();
+        for (line, times) in [
+            (
+                "-A PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES",
+                1,
+            ),
+            ("-A PREROUTING -p tcp -m multiport --dports 1,2 -j CNI", 1),
+            ("-A CNI -j RETURN", 1),
+        ] {
+            assert_eq!(
+                saved.lines().filter(|saved| *saved == line).count(),
+                times,
+                "{line}\n{saved}"
+            );
+        }
+        let picks = saved
+            .lines()
+            .filter(|line| line.contains("-j KUBE-SEP-"))
+            .count();
+        assert_eq!(picks, 2, "{saved}");
+    });
+}
+
+#[test]
+fn a_refused_text_changes_nothing() {
+    with_tools("refuse", |tools| {
+        tools
+            .restore(
+                Family::V4,
+                "*nat\n:OURS - [0:0]\n-A OURS -j RETURN\nCOMMIT\n",
+            )
+            .unwrap();
+        let text = "*nat\n:OURS - [0:0]\n-A OURS -j ACCEPT\n-A MISSING -j ACCEPT\nCOMMIT\n";
+        let error = tools.restore(Family::V4, text).unwrap_err();
+        assert!(matches!(error, ToolError::Other { .. }), "{error}");
+        let saved = tools.save(Family::V4, TableName::Nat).unwrap();
+        assert!(saved.contains("-A OURS -j RETURN"), "{saved}");
+        let error = tools
+            .check(Family::V4, "*nat\n-A PREROUTING -m nope\nCOMMIT\n")
+            .unwrap_err();
+        assert!(matches!(error, ToolError::Unsupported { .. }), "{error}");
+    });
+}

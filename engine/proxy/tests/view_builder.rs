@@ -1,0 +1,144 @@
+//! What a proxy sees of the API: PROXY-2, PROXY-4, EP-13, EP-40.
+
+use api::yaml::{Source, split};
+use api::{ApiConfig, ApiServer, DeleteOptions, ObjectKey, decode};
+use base::{Seed, SimTime};
+use rules::ClusterView;
+use switchboard_proxy::ViewBuilder;
+
+struct World {
+    server: ApiServer,
+    builder: ViewBuilder,
+    seen: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let config = ApiConfig {
+            service_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
+            node_port_range: 30000..=32767,
+            dns_domain: "cluster.local".to_owned(),
+            seed: Seed::new(1),
+        };
+        let server = ApiServer::new(config, SimTime::ZERO);
+        let mut world = Self { server, builder: ViewBuilder::new(Vec::new().into()), seen: 0 };
+        world.catch_up();
+        world
+    }
+
+    /// Applies manifests; tells whether anything that rules are made of has changed.
+    fn apply(&mut self, manifests: &str) -> bool {
+        for document in split(&Source::new("objects", manifests)).unwrap() {
+            for manifest in decode(&document).unwrap() {
+                self.server.apply(manifest.object, SimTime::ZERO).unwrap();
+            }
+        }
+        self.catch_up()
+    }
+
+    fn delete(&mut self, kind: api::Kind, name: &str) -> bool {
+        let key = ObjectKey::new(kind, "default", name);
+        self.server.delete(&key, &DeleteOptions::default(), SimTime::ZERO).unwrap();
+        self.catch_up()
+    }
+
+    fn catch_up(&mut self) -> bool {
+        let log = self.server.events_after(0);
+        let changed = log[self.seen..].iter().fold(false, |changed, event| {
+            let this = self.builder.observe(event);
+            changed | this
+        });
+        self.seen = log.len();
+        changed
+    }
+
+    fn view(&self) -> &ClusterView {
+        self.builder.view()
+    }
+
+    fn services(&self) -> Vec<String> {
+        self.view().services.keys().map(ToString::to_string).collect()
+    }
+
+    fn slices(&self) -> Vec<String> {
+        let of = |(service, slices): (&rules::ServiceName, &std::sync::Arc<_>)| {
+            let slices: &imbl::OrdMap<std::sync::Arc<str>, _> = slices;
+            slices.keys().map(|name| format!("{service}:{name}")).collect::<Vec<_>>()
+        };
+        self.view().slices.iter().flat_map(of).collect()
+    }
+}
+
+const WEB: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: 10.96.0.40, selector: {app: web}, ports: [{name: http, port: 80}]}
+";
+
+fn slice(name: &str, service: &str, more_labels: &str) -> String {
+    format!(
+        "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}, labels: {{kubernetes.io/service-name: {service}{more_labels}}}}}
+addressType: IPv4
+ports: [{{name: http, port: 8080}}, {{name: unnumbered}}]
+endpoints: [{{addresses: [10.244.1.5]}}]
+"
+    )
+}
+
+#[test]
+fn proxy_2_headless_and_foreign_services_are_not_seen() {
+    let mut world = World::new();
+    assert_eq!(world.services(), ["default/kubernetes"]);
+    assert!(world.apply(WEB));
+    let headless = WEB.replace("10.96.0.40", "None").replace("name: web", "name: bare");
+    assert!(!world.apply(&headless));
+    let foreign = WEB.replace("10.96.0.40", "10.96.0.41").replace(
+        "name: web",
+        "name: other, labels: {service.kubernetes.io/service-proxy-name: else}",
+    );
+    assert!(!world.apply(&foreign));
+    assert_eq!(world.services(), ["default/kubernetes", "default/web"]);
+}
+
+#[test]
+fn proxy_2_slices_of_headless_services_are_not_seen() {
+    let mut world = World::new();
+    assert!(!world.apply(&slice("a", "web", ", service.kubernetes.io/headless: \"\"")));
+    assert!(world.slices().is_empty());
+}
+
+#[test]
+fn ep_40_a_slice_follows_its_label() {
+    let mut world = World::new();
+    assert!(world.apply(&slice("a", "web", "")));
+    assert_eq!(world.slices(), ["default/web:a"]);
+    assert!(world.apply(&slice("a", "shop", "")));
+    assert_eq!(world.slices(), ["default/shop:a"]);
+    assert!(world.delete(api::Kind::EndpointSlice, "a"));
+    assert!(world.slices().is_empty());
+}
+
+#[test]
+fn proxy_4_ports_without_a_number_and_ep_13_absent_conditions() {
+    let mut world = World::new();
+    world.apply(&slice("a", "web", ""));
+    let (_, slices) = world.view().slices.iter().next().unwrap();
+    let (_, slice) = slices.iter().next().unwrap();
+    assert_eq!(slice.ports.len(), 1);
+    let endpoint = &slice.endpoints[0];
+    assert!(endpoint.ready && endpoint.serving && !endpoint.terminating);
+}
+
+#[test]
+fn what_does_not_concern_rules_changes_nothing() {
+    let mut world = World::new();
+    world.apply(WEB);
+    let labelled = WEB.replace("name: web", "name: web, labels: {a: b}");
+    assert!(!world.apply(&labelled), "a label is no reason to sync");
+    assert!(!world.apply(WEB), "nor is taking it away");
+    assert!(world.delete(api::Kind::Service, "web"));
+}

@@ -1,0 +1,244 @@
+//! Manifests: in files of their own, as text inside a scenario, or as objects inside a scenario.
+//!
+//! They are decoded when the scenario is read, so that a malformed one is an input error at its own line,
+//! wherever it stands.
+
+use api::yaml::{Document, Location, Part, Path, Problem, Segment, Source, split};
+use api::{Manifest, decode};
+
+use crate::cursor::{Cursor, Noted, Read, Sink, all};
+
+/// Files, or objects of one step.
+const LIST_MAX: usize = 10_000;
+
+/// Where manifests come from.
+pub(super) struct Files<'a> {
+    source: &'a Source,
+    document: &'a Document,
+    sink: &'a Sink,
+    read: &'a mut dyn FnMut(&str) -> Result<String, String>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(
+        source: &'a Source,
+        document: &'a Document,
+        sink: &'a Sink,
+        read: &'a mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Self {
+        Self {
+            source,
+            document,
+            sink,
+            read,
+        }
+    }
+
+    /// The scenario's own document.
+    pub(super) fn document(&self) -> &'a Document {
+        self.document
+    }
+
+    /// The line at which the value at `path` begins.
+    pub(super) fn line_of(&self, path: &Path) -> u32 {
+        self.document.locate(path, Part::Value).line
+    }
+
+    /// Reads `spec.manifests`: a list of paths.
+    pub(super) fn all(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+        let files = at.list(LIST_MAX, |item| self.file(&item, namespace))?;
+        Ok(files.into_iter().flatten().collect())
+    }
+
+    /// Reads what `apply` and its like are given: text, `{file: …}`, or a list of objects.
+    pub(super) fn inline(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+        let value = at.value();
+        if value.is_mapping() {
+            let mut fields = at.fields()?;
+            let manifests = fields.need("file", |at| self.file(at, namespace));
+            fields.finish()?;
+            return manifests;
+        }
+        if value.is_sequence() {
+            let objects = at.list(LIST_MAX, |item| self.object(&item, namespace))?;
+            return Ok(objects.into_iter().flatten().collect());
+        }
+        if !value.is_string() {
+            return Err(at.mismatch("manifest text, {file: …} or a list of objects"));
+        }
+        let place = Placed::of(self.source, self.document.locate(at.path(), Part::Value));
+        let text = Source::new(&self.source.name, at.text()?);
+        let mut manifests = self.objects(&text, namespace, |problem| {
+            place.problem(problem, &text.text, at.path())
+        })?;
+        for manifest in &mut manifests {
+            manifest.location = place.location(manifest.location, &text.text).0;
+        }
+        if manifests.is_empty() {
+            Err(at.refuse("there is no object in this text"))
+        } else {
+            Ok(manifests)
+        }
+    }
+
+    fn file(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+        let path = at.name()?;
+        let text =
+            (self.read)(path).map_err(|error| at.refuse(format!("cannot read {path}: {error}")))?;
+        let beside = std::path::Path::new(&self.source.name)
+            .parent()
+            .unwrap_or(std::path::Path::new(""));
+        let source = Source::new(beside.join(path).to_string_lossy(), text);
+        let manifests = self.objects(&source, namespace, |problem| problem)?;
+        if manifests.is_empty() {
+            Err(at.refuse(format!("there is no object in {path}")))
+        } else {
+            Ok(manifests)
+        }
+    }
+
+    /// Reads one object that stands in the scenario as YAML.
+    fn object(&self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+        let alone = Document {
+            source: self.source.name.clone(),
+            first_line: 1,
+            text: String::new(),
+            value: at.value().clone(),
+        };
+        // The object's paths begin at itself; the scenario knows where that is.
+        let whole = |inner: &Path| {
+            inner
+                .segments()
+                .iter()
+                .fold(at.path().clone(), |path, segment| match segment {
+                    Segment::Key(key) => path.key(key),
+                    Segment::Index(index) => path.index(*index),
+                })
+        };
+        let mut manifests = self.decoded(&alone, namespace, |problem| {
+            let path = whole(&Path::parse(&problem.path));
+            let place = self.document.problem(&path, Part::Key, problem.message);
+            Problem {
+                help: problem.help,
+                ..place
+            }
+        })?;
+        for manifest in &mut manifests {
+            manifest.location = self.document.locate(&whole(&manifest.path), Part::Value);
+        }
+        Ok(manifests)
+    }
+
+    /// Every object of a file; `place` puts a problem where the user can find it.
+    fn objects(
+        &self,
+        source: &Source,
+        namespace: &str,
+        place: impl Fn(Problem) -> Problem,
+    ) -> Read<Vec<Manifest>> {
+        let documents = split(source).map_err(|problem| self.sink.note(place(problem)))?;
+        let manifests = documents
+            .iter()
+            .map(|document| self.decoded(document, namespace, &place));
+        Ok(all(manifests)?.into_iter().flatten().collect())
+    }
+
+    fn decoded(
+        &self,
+        document: &Document,
+        namespace: &str,
+        place: impl Fn(Problem) -> Problem,
+    ) -> Read<Vec<Manifest>> {
+        let mut manifests = decode(document).map_err(|failure| {
+            let noted = failure
+                .problems()
+                .iter()
+                .map(|problem| self.sink.note(place(problem.clone())));
+            noted
+                .last()
+                .unwrap_or_else(|| self.whole_document(document, &failure.to_string()))
+        })?;
+        for manifest in &mut manifests {
+            let namespaced = manifest.object.kind().is_namespaced();
+            // kubectl fills in the namespace of its context.
+            if namespaced && manifest.object.meta().namespace.is_empty() {
+                namespace.clone_into(&mut manifest.object.meta_mut().namespace);
+            }
+        }
+        Ok(manifests)
+    }
+
+    fn whole_document(&self, document: &Document, message: &str) -> Noted {
+        self.sink
+            .note(document.problem(&Path::root(), Part::Value, message))
+    }
+}
+
+/// A text inside of a file: where its lines are.
+struct Placed<'a> {
+    source: &'a Source,
+    /// Where the value begins: for a block scalar, its `|`.
+    start: Location,
+}
+
+impl<'a> Placed<'a> {
+    fn of(source: &'a Source, start: Location) -> Self {
+        Self { source, start }
+    }
+
+    /// A place of the text as a place of the file; and whether it is exact. A quoted or folded text has other
+    /// lines than the file: then it is the text's beginning.
+    fn location(&self, inner: Location, text: &str) -> (Location, bool) {
+        let line = self.start.line + inner.line;
+        let nth = |text: &'a str, line: u32| text.lines().nth(line.saturating_sub(1) as usize);
+        let raw = nth(&self.source.text, line);
+        let own = text
+            .lines()
+            .nth(inner.line.saturating_sub(1) as usize)
+            .unwrap_or_default();
+        match raw.filter(|raw| raw.trim_end().ends_with(own.trim_end())) {
+            Some(raw) => {
+                let indent = raw.trim_end().chars().count() - own.trim_end().chars().count();
+                let indent = u32::try_from(indent).unwrap_or(u32::MAX);
+                (
+                    Location {
+                        line,
+                        column: inner.column.saturating_add(indent),
+                    },
+                    true,
+                )
+            }
+            None => (self.start, false),
+        }
+    }
+
+    fn problem(&self, inner: Problem, text: &str, path: &Path) -> Problem {
+        let Problem {
+            line,
+            column,
+            message,
+            help,
+            path: field,
+            file,
+        } = inner;
+        let (place, is_exact) = self.location(Location { line, column }, text);
+        let message = if is_exact {
+            message
+        } else {
+            format!("line {line} of this text: {message}")
+        };
+        let path = if field.is_empty() {
+            path.to_string()
+        } else {
+            format!("{path}: {field}")
+        };
+        Problem {
+            file,
+            line: place.line,
+            column: place.column,
+            path,
+            message,
+            help,
+        }
+    }
+}

@@ -1,0 +1,613 @@
+//! Every class of bad input, with its exact place and words.
+
+use api::yaml::Source;
+use switchboard_scenario::load;
+
+const HEAD: &str = "\
+apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: s}
+spec:
+  cluster:
+    modes: [iptables]
+    nodes:
+    - name: node-a
+    - name: node-b
+    outside:
+    - {name: laptop, address: 203.0.113.70}
+  steps:
+";
+
+/// Reads `text`, with `file` standing for every other file, and compares all problems.
+fn check_with(text: &str, file: Result<&str, &str>, expected: &[&str]) {
+    let mut read = |_: &str| file.map(str::to_owned).map_err(str::to_owned);
+    let source = Source::new("dir/s.yaml", text);
+    let seen = match load(&source, &mut read) {
+        Ok(_) => Vec::new(),
+        Err(problems) => {
+            let lines = problems
+                .as_slice()
+                .iter()
+                .map(|problem| match &problem.help {
+                    Some(help) => format!("{problem} ({help})"),
+                    None => problem.to_string(),
+                });
+            lines
+                .map(|line| line.trim_start_matches("dir/s.yaml:").to_owned())
+                .collect()
+        }
+    };
+    assert_eq!(seen, expected, "of\n{text}");
+}
+
+fn check(text: &str, expected: &[&str]) {
+    check_with(text, Err("no such file"), expected);
+}
+
+/// A step in a good scenario; it begins in line 13, column 5.
+fn check_step(step: &str, expected: &[&str]) {
+    check(&format!("{HEAD}  - {step}\n"), expected);
+}
+
+/// A key of `spec.cluster`; it stands in line 7, column 5.
+fn check_cluster(line: &str, expected: &[&str]) {
+    let text = "\
+apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: s}
+spec:
+  cluster:
+    modes: [iptables]
+    LINE
+    nodes: [{name: node-a}]
+";
+    check(&text.replace("LINE", line), expected);
+}
+
+#[test]
+fn good_ones_have_no_problem() {
+    check(HEAD.trim_end_matches("  steps:\n"), &[]);
+    check_step("wait: 1s", &[]);
+    check_cluster(
+        "proxy: {clusterCIDR: \"10.244.0.0/16,fd00::/48\", iptables: {masqueradeAll: true, minSyncPeriod: 0s}}",
+        &[],
+    );
+    check_cluster(
+        "nodeGroups: [{prefix: worker, count: 3, zones: [a, b]}]",
+        &[],
+    );
+}
+
+#[test]
+fn files_that_are_no_scenario() {
+    const BEGINS: &str =
+        "(a scenario begins with `apiVersion: switchboard.dev/v1alpha1` and `kind: Scenario`)";
+    check(
+        "",
+        &[&format!("1:1: there is no scenario in this file {BEGINS}")],
+    );
+    check(
+        "# nothing\n---\n",
+        &[&format!("1:1: there is no scenario in this file {BEGINS}")],
+    );
+    check("- a\n", &["1:1: expected a mapping, found a list"]);
+    check(
+        "a: 1\n",
+        &["1:1: `apiVersion` is missing", "1:1: `kind` is missing"],
+    );
+    check(
+        "apiVersion: v1\nkind: Service\n",
+        &[
+            "1:13: expected `switchboard.dev/v1alpha1`, found \"v1\"",
+            "2:7: expected `Scenario`, found \"Service\"",
+        ],
+    );
+}
+
+#[test]
+fn malformed_yaml() {
+    check("a: [1\nb: 2\n", &["2:2: did not find expected ',' or ']'"]);
+    check("a: 1\na: 2\n", &["1:1: duplicate entry with key \"a\""]);
+}
+
+#[test]
+fn unknown_and_missing_keys() {
+    check(
+        "apiVersion: switchboard.dev/v1alpha1\nkind: Scenario\nmetadata: {nmae: s}\nspec:\n  clutser: {}\n",
+        &[
+            "3:11: `name` is missing",
+            "3:12: unknown key `nmae` (did you mean `name`?)",
+            "5:3: `cluster` is missing",
+            "5:3: unknown key `clutser` (did you mean `cluster`?)",
+        ],
+    );
+    check_cluster(
+        "extra: 1",
+        &[
+            "7:5: unknown key `extra` (known here: serviceCIDRs, podCIDRs, nodePortRange, dnsDomain, dns, modes, proxy, nodes, nodeGroups, network, timing, outside)",
+        ],
+    );
+    check_cluster("1: 1", &["6:5: key 1 should be text"]);
+}
+
+#[test]
+fn values_of_the_cluster() {
+    check_cluster(
+        "serviceCIDRs: [10.96.0.1/12]",
+        &["7:20: 10.96.0.1/12 names a host, not a range (did you mean 10.96.0.0/12?)"],
+    );
+    check_cluster(
+        "serviceCIDRs: [10.96.0.0/29]",
+        &[
+            "7:19: 10.96.0.0/29 is too small: the DNS Service has the 10th address (give at least a /28)",
+        ],
+    );
+    check_cluster(
+        "podCIDRs: [10.244.0.0/16, 10.245.0.0/16]",
+        &["7:15: expected one range, or one of each address family"],
+    );
+    check_cluster(
+        "podCIDRs: ten",
+        &["7:15: expected a list, found the text \"ten\""],
+    );
+    check_cluster(
+        "nodePortRange: 32767-30000",
+        &["7:20: \"32767-30000\" is no range of ports: expected one such as 30000-32767"],
+    );
+    check_cluster(
+        "dnsDomain: Cluster.Local",
+        &["7:16: \"Cluster.Local\" is no DNS domain: expected one such as cluster.local"],
+    );
+    check_cluster(
+        "dns: maybe",
+        &["7:10: expected true or false, found the text \"maybe\""],
+    );
+    check_cluster(
+        "network: {sameNode: 5}",
+        &["7:25: expected a duration such as 5ms, found 5 (write the unit: 5s or 5ms)"],
+    );
+    check_cluster(
+        "network: {sameZone: 5 ms, mtu: 100}",
+        &[
+            "7:25: \"5 ms\" is no duration: expected a number with a unit, such as 5ms, 1.5s or 1m30s (units: ns, us, ms, s, m, h)",
+            "7:36: expected a whole number from 1280 to 65535, found 100",
+        ],
+    );
+    check_cluster(
+        "network: {hairpin: false}",
+        &["7:24: `hairpin: false` is not supported by this version of switchboard"],
+    );
+    check_cluster(
+        "timing: {syncCost: cheap, wacth: 5ms}",
+        &[
+            "7:24: \"cheap\" is neither `model` nor a duration such as 20ms",
+            "7:31: unknown key `wacth` (did you mean `watch`?)",
+        ],
+    );
+    check_cluster(
+        "outside: [{name: a, address: 1.2.3, routes: [{to: 10.0.0.0/8, via: node-x}]}]",
+        &[
+            "7:34: \"1.2.3\" is no IP address",
+            "7:72: there is no node \"node-x\" in spec.cluster (did you mean `node-a`?)",
+        ],
+    );
+    check_cluster(
+        "outside: [{name: a, address: 192.168.1.1}]",
+        &["7:34: 192.168.1.1 is used twice"],
+    );
+    check_cluster(
+        "nodeGroups: [{prefix: node, count: 5001}]",
+        &["7:40: expected a whole number from 0 to 5000, found 5001"],
+    );
+    check_cluster(
+        "podCIDRs: [10.244.0.0/24]\n    nodeGroups: [{prefix: w, count: 1}]",
+        &["6:5: podCIDRs 10.244.0.0/24 has no range left for node w-1 (give a larger range)"],
+    );
+}
+
+#[test]
+fn what_this_version_does_not_support() {
+    check_cluster(
+        "loadBalancer: {pool: [203.0.113.0/28]}",
+        &[
+            "7:5: `loadBalancer` is not supported by this version of switchboard (leave it out: Services of type LoadBalancer come later)",
+        ],
+    );
+    check_cluster(
+        "timing: {nodeGrace: 40s}",
+        &[
+            "7:14: `nodeGrace` is not supported by this version of switchboard (leave it out: nodes do not fail yet)",
+        ],
+    );
+    check_cluster(
+        "proxy: {mode: ipvs, nftables: {masqueradeAll: true}, iptables: {syncPeriod: 1s}}",
+        &[
+            "7:13: `mode` is not supported by this version of switchboard (say `modes` in spec.cluster: the scenario runs once in each)",
+            "7:25: `nftables` is not supported by this version of switchboard (supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod)",
+            "7:69: `syncPeriod` is not supported by this version of switchboard (supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod)",
+        ],
+    );
+    check(
+        &HEAD.replace("[iptables]", "[iptables, nftables]"),
+        &[
+            "6:23: mode nftables is not supported by this version of switchboard (supported: iptables)",
+        ],
+    );
+    check(
+        &HEAD.replace("[iptables]", "[iptable]"),
+        &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
+    );
+    check(
+        &HEAD.replace("    modes: [iptables]\n", ""),
+        &[
+            "6:5: without `modes` a scenario runs in mode nftables, which this version of switchboard does not support (write `modes: [iptables]`)",
+        ],
+    );
+    check(
+        &HEAD.replace("  steps:", "  state: [dump.yaml]\n  steps:"),
+        &["12:3: `state` is not supported by this version of switchboard (use `manifests`)"],
+    );
+    check_step(
+        "fault: {kind: partition-api, node: node-b}",
+        &[
+            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+        ],
+    );
+    check_step(
+        "{stop: load, expect: {failed: 0}}",
+        &[
+            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+        ],
+    );
+    check_step(
+        "get: {resource: svc/web, output: wide}",
+        &[
+            "13:38: tables are not supported by this version of switchboard (say yaml, json or name)",
+        ],
+    );
+    check_step(
+        "{get: {resource: svc/web}, expect: {output: x}}",
+        &[
+            "13:49: the table output is not supported by this version of switchboard (say `output: yaml`, `json` or `name` in `get`, or expect an `object`)",
+        ],
+    );
+    check_step(
+        "{delete: svc/web, expect: {error: {matches: x}}}",
+        &[
+            "13:40: `matches` is not supported by this version of switchboard (use `contains`, with one text or a list of them)",
+        ],
+    );
+    check_step(
+        "resolve: {from: pod/a, name: web, protocol: TCP}",
+        &["13:49: lookups over TCP are not supported by this version of switchboard"],
+    );
+    check_step(
+        "{rules: {node: node-a}, expect: {byMode: {nftables: {contains: [a]}}}}",
+        &[
+            "13:57: mode nftables is not supported by this version of switchboard (supported: iptables)",
+        ],
+    );
+    check_step(
+        "{wait: 1s, only: {modes: [flat]}}",
+        &["13:31: mode flat is not supported by this version of switchboard (supported: iptables)"],
+    );
+}
+
+#[test]
+fn nodes() {
+    let with = |nodes: &str| HEAD.replace("    - name: node-a\n    - name: node-b\n", nodes);
+    check(
+        &HEAD.replace("    nodes:\n    - name: node-a\n    - name: node-b\n", ""),
+        &["6:5: a cluster needs at least one node (write `nodes: [{name: node-a}]`)"],
+    );
+    check(
+        &with("    - name: a\n    - name: a\n"),
+        &["9:13: the name \"a\" is used twice"],
+    );
+    check(
+        &with("    - zone: a\n    - {name: B, wacth: 8ms}\n"),
+        &[
+            "8:7: `name` is missing",
+            "9:14: \"B\" is no name: expected lower-case letters, digits, `-` and `.`",
+            "9:17: unknown key `wacth` (did you mean `watch`?)",
+        ],
+    );
+    check(
+        &with("    - {name: a, addresses: [10.0.0.1]}\n    - {name: b, addresses: [10.0.0.1]}\n"),
+        &["9:29: 10.0.0.1 is used twice"],
+    );
+    check(
+        &with(
+            "    - {name: a, podCIDRs: [10.0.0.0/8]}\n    - {name: b, podCIDRs: [10.1.0.0/16]}\n",
+        ),
+        &["6:5: podCIDRs of nodes overlap: 10.0.0.0/8 of a and 10.1.0.0/16 of b"],
+    );
+    check(
+        &with("    - {name: a, proxy: {mode: ipvs}, labels: {x: 1}}\n"),
+        &[
+            "8:17: `proxy` is not supported by this version of switchboard (say `proxy` in spec.cluster: all nodes share it)",
+            "8:50: expected text, found 1",
+        ],
+    );
+}
+
+#[test]
+fn steps() {
+    check_step(
+        "wait",
+        &["13:5: expected a mapping, found the text \"wait\""],
+    );
+    check_step(
+        "{}",
+        &[
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+        ],
+    );
+    check_step(
+        "{conect: {from: pod/a}}",
+        &["13:6: unknown key `conect` (did you mean `connect`?)"],
+    );
+    check_step(
+        "{wait: 1s, rules: {node: node-a}}",
+        &[
+            "13:16: a step does one thing, and this one has `wait` already (make `rules` a step of its own)",
+        ],
+    );
+    check_step(
+        "{wait: 1s, at: 1s, after: 2s}",
+        &["13:5: a step starts either `at` an instant or `after` a while"],
+    );
+    check_step(
+        "{wait: 5}",
+        &["13:12: expected a duration such as 5ms, found 5 (write the unit: 5s or 5ms)"],
+    );
+    check_step(
+        "{wait: soon}",
+        &["13:12: \"soon\" is neither a duration such as 2s nor `converged`"],
+    );
+    check_step(
+        "{wait: 1s, expect: {error: x}}",
+        &["13:16: a `wait` expects nothing (give the next step the expectation)"],
+    );
+    check_step(
+        "{wait: 3s, name: a}\n  - {wait: 1s, at: 2s, name: b}\n  - {wait: 1s, name: a}",
+        &[
+            "14:5: this step starts at 2s, before the one before it can have ended (3s at the earliest)",
+            "15:22: another step is called \"a\" too",
+        ],
+    );
+    check_step(
+        "rules: {node: node-c}",
+        &["13:19: there is no node \"node-c\" in spec.cluster (did you mean `node-a`?)"],
+    );
+    check_step(
+        "delete: [web, gizmo/web, serivce/web]",
+        &[
+            "13:14: \"web\" is no reference: expected kind/name or kind/namespace/name",
+            "13:19: \"gizmo\" is no kind of object",
+            "13:30: \"serivce\" is no kind of object; did you mean service/…?",
+        ],
+    );
+    check_step(
+        "get: {resource: gizmos}",
+        &["13:21: \"gizmos\" is no kind of object"],
+    );
+    check_step(
+        "get: {resource: node/x/y}",
+        &["13:21: a Node lives in no namespace: write node/y"],
+    );
+}
+
+#[test]
+fn sources_and_targets() {
+    check_step(
+        "connect: {from: service/web, to: web}",
+        &[
+            "13:21: \"service/web\" cannot stand here: expected pod/…, a workload such as deployment/…, node/… or outside/…",
+            "13:38: \"web\" is no target: expected name:port, ip:port or [v6]:port",
+        ],
+    );
+    check_step(
+        "connect: {from: node/node-c, to: \"web:0\"}",
+        &[
+            "13:21: there is no node \"node-c\" in spec.cluster (did you mean `node-a`?)",
+            "13:38: \"web:0\" is no target: expected name:port, ip:port or [v6]:port",
+        ],
+    );
+    check_step(
+        "connect: {from: outside/desktop, to: \"fd00::1:80\", count: 100001}",
+        &[
+            "13:21: there is no outside host \"desktop\" in spec.cluster (there are: laptop)",
+            "13:42: \"fd00::1:80\" is no target: expected name:port, ip:port or [v6]:port",
+            "13:63: expected a whole number from 1 to 100000, found 100001",
+        ],
+    );
+    check_step(
+        "connect: {from: {ip: 10.0.0.1}, to: \"a..b:80\", timeout: 0s, protocol: SCTP}",
+        &[
+            "13:21: a bare address has no sockets (use `probe`, or name a Pod, a node or an outside host)",
+            "13:41: \"a..b\" is no host name",
+            "13:61: a client that waits no time at all gets no answer",
+            "13:75: \"SCTP\" is not one of TCP, UDP (did you mean `TCP`?)",
+        ],
+    );
+    check_step(
+        "probe: {from: {ip: 10.0.0.1}, to: \"web:80\"}",
+        &[
+            "13:12: `node` is missing: a bare address is seen by some node's rules",
+            "13:39: \"web:80\": expected an address with a port, such as 10.244.1.2:8080 or [fd00::2]:8080",
+        ],
+    );
+    check_step(
+        "probe: {from: {ip: 10.0.0.1}, to: \"10.0.0.2:80\"}",
+        &["13:12: `node` is missing: a bare address is seen by some node's rules"],
+    );
+    check_step(
+        "probe: {node: nodea, from: {ip: ten}, to: \"10.0.0.2:80\"}",
+        &[
+            "13:19: there is no node \"nodea\" in spec.cluster (did you mean `node-a`?)",
+            "13:37: \"ten\" is no IP address",
+        ],
+    );
+}
+
+#[test]
+fn expectations() {
+    let connect =
+        |expect: &str| format!("{{connect: {{from: pod/a, to: \"web:80\"}}, expect: {expect}}}");
+    check_step(&connect("{}"), &["13:52: this expects nothing"]);
+    check_step(&connect("{within: 5s}"), &["13:52: this expects nothing"]);
+    check_step(
+        &connect("{outcome: conected}"),
+        &[
+            "13:62: \"conected\" is not one of connected, refused, timeout, unreachable, reset, unresolved (did you mean `connected`?)",
+        ],
+    );
+    check_step(
+        &connect("{outcome: connected, outcomes: {connected: 1}}"),
+        &["13:52: expect either `outcome` (of all) or `outcomes` (counts)"],
+    );
+    check_step(
+        &connect("{outcomes: {conected: 1, refused: 3..1}}"),
+        &[
+            "13:64: \"conected\" is not one of connected, refused, timeout, unreachable, reset, unresolved (did you mean `connected`?)",
+            "13:86: \"3..1\" is no range of counts: expected one value, or a range with both ends included, such as 30, 28..30, ..5 or 5..",
+        ],
+    );
+    check_step(
+        &connect("{backends: {exactly: [service/web], within: []}}"),
+        &[
+            "13:74: \"service/web\" cannot stand here: expected pod/… or a workload such as deployment/…",
+        ],
+    );
+    check_step(
+        &connect("{spread: even, peerSeen: me, latency: {p95: 1ms, max: 5}}"),
+        &[
+            "13:61: expected `uniform`, found \"even\"",
+            "13:77: \"me\" is no IP address",
+            "13:91: unknown key `p95` (did you mean `p90`?)",
+            "13:106: \"5\" is no range of durations: expected one value, or a range with both ends included, such as ..5ms, 1ms..5ms or 200us..",
+        ],
+    );
+    check_step(
+        &connect("{outcome: connected, within: 5s, throughout: 1s}"),
+        &["13:52: expect something either `within` or `throughout` a while"],
+    );
+    check_step(
+        "{delete: pod/a, expect: {error: x, within: 5s}}",
+        &["13:40: a step that writes is not repeated: this belongs to a `get` after it"],
+    );
+    check_step(
+        "{delete: pod/a, expect: {eror: x}}",
+        &[
+            "13:29: `error` is missing",
+            "13:30: unknown key `eror` (did you mean `error`?)",
+        ],
+    );
+    check_step(
+        "{resolve: {from: pod/a, name: web}, expect: {rcode: NXDOMIAN, queries: few}}",
+        &[
+            "13:57: \"NXDOMIAN\" is not one of NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, TIMEOUT (did you mean `NXDOMAIN`?)",
+            "13:76: \"few\" is no range of counts: expected one value, or a range with both ends included, such as 30, 28..30, ..5 or 5..",
+        ],
+    );
+    check_step(
+        "{probe: {from: pod/a, to: \"10.0.0.2:80\"}, expect: {verdict: rejected, backends: [x]}}",
+        &[
+            "13:65: \"rejected\" is not one of reject, drop, untouched (did you mean `reject`?)",
+            "13:86: \"x\": expected an address with a port, such as 10.244.1.2:8080 or [fd00::2]:8080",
+        ],
+    );
+    check_step(
+        "{probe: {from: pod/a, to: \"10.0.0.2:80\"}, expect: {verdict: drop, endpoints: [{to: \"10.0.0.3:80\", p: 3/2}]}}",
+        &["13:106: \"3/2\" is no share: expected a fraction such as 1/3, or 1"],
+    );
+    check_step(
+        "{probe: {from: pod/a, to: \"10.0.0.2:80\"}, expect: {verdict: drop, backends: []}}",
+        &["13:55: a packet that is sent to an endpoint has no `verdict`: expect one of both"],
+    );
+    check_step(
+        "{get: {resource: svc/web}, expect: {object: [a]}}",
+        &["13:49: expected a mapping, found a list"],
+    );
+    check_step(
+        "{get: {resource: svc/web}, expect: {object: {a: 1}, error: x}}",
+        &["13:40: expected one of `output`, `object` and `error`"],
+    );
+    check_step(
+        "{rules: {node: node-a}, expect: {contains: 1}}",
+        &["13:48: expected text, found 1"],
+    );
+}
+
+#[test]
+fn manifests_inside_of_steps() {
+    check_step(
+        "apply: |\n      # a comment\n      apiVersion: v1\n      kind: Service\n      metadata: {name: web}\n      spec:\n        prots: []\n",
+        &["19:9: unknown field \"spec.prots\" (did you mean `ports`?)"],
+    );
+    check_step(
+        "apply: |\n      apiVersion: v1\n      kind: Pod\n      metadata: {name: a}\n      ---\n      apiVersion: v1\n      kind: Gizmo\n",
+        &["19:13: no matches for kind \"Gizmo\" in version \"v1\""],
+    );
+    check_step(
+        "apply: |\n      a: [1\n      b: 2\n",
+        &["15:8: did not find expected ',' or ']'"],
+    );
+    check_step(
+        "apply: \"apiVersion: v1\\nkind: Gizmo\"",
+        &["13:12: line 2 of this text: no matches for kind \"Gizmo\" in version \"v1\""],
+    );
+    check_step(
+        "apply: [{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{prot: 80}]}}]",
+        &["13:84: unknown field \"spec.ports[0].prot\" (did you mean `port`?)"],
+    );
+    check_step("apply: \"\"", &["13:12: there is no object in this text"]);
+    check_step(
+        "apply: 5",
+        &["13:12: expected manifest text, {file: …} or a list of objects, found 5"],
+    );
+    check_step(
+        "apply: {flie: a.yaml}",
+        &[
+            "13:12: `file` is missing",
+            "13:13: unknown key `flie` (did you mean `file`?)",
+        ],
+    );
+    check_step(
+        "apply: {file: a.yaml}",
+        &["13:19: cannot read a.yaml: no such file"],
+    );
+}
+
+#[test]
+fn manifests_in_files() {
+    let text = HEAD.replace("  steps:", "  manifests: [sub/web.yaml]\n  steps:");
+    check(&text, &["12:15: cannot read sub/web.yaml: no such file"]);
+    check_with(
+        &text,
+        Ok("apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {prots: []}\n"),
+        &["dir/sub/web.yaml:4:8: unknown field \"spec.prots\" (did you mean `ports`?)"],
+    );
+    check_with(
+        &text,
+        Ok("a: [1\n"),
+        &["dir/sub/web.yaml:2:1: did not find expected ',' or ']'"],
+    );
+    check_with(
+        &text,
+        Ok("# nothing\n"),
+        &["12:15: there is no object in sub/web.yaml"],
+    );
+}
+
+#[test]
+fn several_scenarios_in_one_file() {
+    check(
+        &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
+        &[
+            "16:18: another scenario of this file is called \"s\" too",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+        ],
+    );
+}
