@@ -8,10 +8,58 @@
 
 use serde_json::{Map, Value};
 
-use crate::object::Object;
+use crate::object::{Object, ObjectKey};
+use crate::status::Status;
 
 /// Where kubectl keeps what was applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What kubectl refuses to apply: it asks for the object by name first.
+pub(crate) fn check_applicable(manifest: &Object) -> Result<(), Status> {
+    let (kind, meta) = (manifest.kind(), manifest.meta());
+    let complaint = match meta.name.as_str() {
+        "" if !meta.generate_name.is_empty() => {
+            let prefix = &meta.generate_name;
+            return Err(Status::client(format!(
+                "from {prefix}: cannot use generate name with apply"
+            )));
+        }
+        "" => "resource name may not be empty".to_owned(),
+        "." | ".." => format!(
+            "invalid resource name \"{0}\": [may not be '{0}']",
+            meta.name
+        ),
+        name => {
+            let bad: Vec<String> = ["/", "%"]
+                .iter()
+                .filter(|bad| name.contains(**bad))
+                .map(|bad| format!("may not contain '{bad}'"))
+                .collect();
+            if bad.is_empty() {
+                return Ok(());
+            }
+            format!("invalid resource name \"{name}\": [{}]", bad.join(" "))
+        }
+    };
+    let resource = kind.plural();
+    let (group, version) = kind
+        .api_version()
+        .rsplit_once('/')
+        .unwrap_or(("", kind.api_version()));
+    Err(Status::client(format!(
+        "error when retrieving current configuration of:\nResource: \"{group}/{version}, Resource={resource}\", GroupVersionKind: \"{group}/{version}, Kind={kind}\"\nName: \"{}\", Namespace: \"{}\"\nfrom server for: \"STDIN\": {complaint}",
+        meta.name, meta.namespace,
+    )))
+}
+
+/// What kubectl warns about when it applies over an object that it did not apply before.
+pub(crate) fn missing_annotation(key: &ObjectKey) -> String {
+    let resource = key.kind.resource();
+    format!(
+        "resource {resource}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
+        key.name
+    )
+}
 
 /// The annotation's text for a manifest: compact JSON, keys sorted, a final newline.
 pub(crate) fn last_applied(manifest: &Object) -> String {
@@ -41,10 +89,11 @@ pub(crate) fn merged(stored: &Object, manifest: &Object) -> Map<String, Value> {
 /// The manifest's fields without those that only our structs print.
 fn manifest_fields(manifest: &Object) -> Map<String, Value> {
     let mut fields = manifest.to_fields();
-    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-        if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-            annotations.shift_remove(LAST_APPLIED);
-        }
+    let annotations = fields
+        .get_mut("metadata")
+        .and_then(|metadata| metadata.get_mut("annotations"));
+    if let Some(Value::Object(annotations)) = annotations {
+        annotations.shift_remove(LAST_APPLIED);
     }
     for field in ["spec", "status"] {
         if fields.get(field).is_some_and(is_hollow) {

@@ -16,7 +16,7 @@ use base::{Rng, Seed, SimTime};
 use ipnet::IpNet;
 
 use crate::allocator::ClusterIps;
-use crate::apply::{LAST_APPLIED, last_applied, merged};
+use crate::apply::{LAST_APPLIED, check_applicable, last_applied, merged, missing_annotation};
 use crate::names::{generate_name, uid};
 use crate::object::{
     EndpointSlice, IntOrString, Kind, Namespace, Node, Object, ObjectKey, ObjectMeta, Pod, Service,
@@ -221,7 +221,7 @@ impl ApiServer {
             .ok_or_else(|| Status::not_found(&key))?;
         check_version(&key, object.meta(), old.meta())?;
         let mut updated = old.clone();
-        take_status(&mut updated, &object);
+        take_status(&mut updated, object);
         Ok(self.commit(updated, &old, Verb::Configured, Vec::new(), now))
     }
 
@@ -485,44 +485,6 @@ fn settled(mut object: Object) -> Object {
     object
 }
 
-/// What kubectl refuses to apply: it asks for the object by name first.
-fn check_applicable(manifest: &Object) -> Result<(), Status> {
-    let (kind, meta) = (manifest.kind(), manifest.meta());
-    let complaint = match meta.name.as_str() {
-        "" if !meta.generate_name.is_empty() => {
-            let prefix = &meta.generate_name;
-            return Err(Status::client(format!(
-                "from {prefix}: cannot use generate name with apply"
-            )));
-        }
-        "" => "resource name may not be empty".to_owned(),
-        "." | ".." => format!(
-            "invalid resource name \"{0}\": [may not be '{0}']",
-            meta.name
-        ),
-        name => {
-            let bad: Vec<String> = ["/", "%"]
-                .iter()
-                .filter(|bad| name.contains(**bad))
-                .map(|bad| format!("may not contain '{bad}'"))
-                .collect();
-            if bad.is_empty() {
-                return Ok(());
-            }
-            format!("invalid resource name \"{name}\": [{}]", bad.join(" "))
-        }
-    };
-    let resource = kind.plural();
-    let (group, version) = kind
-        .api_version()
-        .rsplit_once('/')
-        .unwrap_or(("", kind.api_version()));
-    Err(Status::client(format!(
-        "error when retrieving current configuration of:\nResource: \"{group}/{version}, Resource={resource}\", GroupVersionKind: \"{group}/{version}, Kind={kind}\"\nName: \"{}\", Namespace: \"{}\"\nfrom server for: \"STDIN\": {complaint}",
-        meta.name, meta.namespace,
-    )))
-}
-
 /// A version or identity that a request states must be the stored one (API-10, API-11).
 fn check_version(key: &ObjectKey, new: &ObjectMeta, old: &ObjectMeta) -> Result<(), Status> {
     if !new.uid.is_empty() && new.uid != old.uid {
@@ -572,24 +534,24 @@ fn keep_what_users_do_not_write(object: &mut Object, old: &Object) {
         .get(ANNOTATION_STATUS)
         .is_some_and(|value| value == "pinned");
     if !pinned {
-        take_status(object, old);
+        take_status(object, old.clone());
     }
 }
 
-/// Copies the status of one object into another of the same kind.
-fn take_status(into: &mut Object, from: &Object) {
+/// Moves the status of one object into another of the same kind.
+fn take_status(into: &mut Object, from: Object) {
     match (into, from) {
         (Object::Service(into), Object::Service(from)) => {
-            Arc::make_mut(into).status.clone_from(&from.status);
+            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
         }
         (Object::Pod(into), Object::Pod(from)) => {
-            Arc::make_mut(into).status.clone_from(&from.status);
+            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
         }
         (Object::Node(into), Object::Node(from)) => {
-            Arc::make_mut(into).status.clone_from(&from.status);
+            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
         }
         (Object::Namespace(into), Object::Namespace(from)) => {
-            Arc::make_mut(into).status.clone_from(&from.status);
+            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
         }
         // EndpointSlices have no status, and nobody writes that of an inert object.
         _ => {}
@@ -609,12 +571,4 @@ fn grace_seconds(pod: &Pod, options: &DeleteOptions) -> i64 {
     options
         .grace
         .map_or(own, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
-}
-
-fn missing_annotation(key: &ObjectKey) -> String {
-    let resource = key.kind.resource();
-    format!(
-        "resource {resource}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
-        key.name
-    )
 }

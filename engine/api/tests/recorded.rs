@@ -161,7 +161,7 @@ fn same(expected: &Value, found: &Value, path: &str, differences: &mut Vec<Strin
         }
         (expected, found) if expected == found => {}
         (expected, found) => {
-            differences.push(format!("{path}: recorded {expected}, found {found}"))
+            differences.push(format!("{path}: recorded {expected}, found {found}"));
         }
     }
 }

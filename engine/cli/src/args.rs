@@ -125,7 +125,9 @@ pub(crate) enum ProtocolArg {
 }
 
 fn parse_mode(text: &str) -> Result<ProxyMode, String> {
-    let known = ProxyMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    let known = ProxyMode::ALL
+        .into_iter()
+        .find(|mode| mode.as_str() == text);
     let names: Vec<&str> = ProxyMode::ALL.into_iter().map(ProxyMode::as_str).collect();
     known.ok_or_else(|| format!("supported by this version: {}", names.join(", ")))
 }

@@ -31,8 +31,14 @@ struct InputError {
 /// A plain error without a place in a file.
 pub(crate) fn error(message: impl Into<String>, help: Option<&str>) -> Report {
     let help = help.map(str::to_owned);
-    InputError { message: message.into(), help, text: None, labels: Vec::new(), others: Vec::new() }
-        .into()
+    InputError {
+        message: message.into(),
+        help,
+        text: None,
+        labels: Vec::new(),
+        others: Vec::new(),
+    }
+    .into()
 }
 
 /// Reads and checks every scenario of a file.
@@ -50,7 +56,14 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
             false => {
                 let message = format!("{} problems in {}", others.len() + 1, file.display());
                 let others = std::iter::once(first).chain(others).collect();
-                InputError { message, help: None, text: None, labels: Vec::new(), others }.into()
+                InputError {
+                    message,
+                    help: None,
+                    text: None,
+                    labels: Vec::new(),
+                    others,
+                }
+                .into()
             }
         }
     })
@@ -59,15 +72,18 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
 /// A problem with the line it is about.
 pub(crate) fn report(problem: &Problem, folder: &Path) -> Report {
     let in_folder = folder.join(&problem.file);
-    let text = [PathBuf::from(&problem.file), in_folder].into_iter().find_map(|p| read(&p).ok());
+    let text = [PathBuf::from(&problem.file), in_folder]
+        .into_iter()
+        .find_map(|p| read(&p).ok());
     let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
     let path = match problem.path.as_str() {
         "" => String::new(),
         path => format!("{path}: "),
     };
-    let labels = text.as_deref().and_then(|text| offset(text, problem)).map(|offset| {
-        LabeledSpan::new_primary_with_span(Some("here".to_owned()), (offset, 1))
-    });
+    let labels = text
+        .as_deref()
+        .and_then(|text| offset(text, problem))
+        .map(|offset| LabeledSpan::new_primary_with_span(Some("here".to_owned()), (offset, 1)));
     InputError {
         message: format!("{place}: {path}{}", problem.message),
         help: problem.help.clone(),
@@ -100,13 +116,25 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
         Some(At::Time(_)) => now.to_string(),
         Some(At::End) | None => format!("{now}, the end of the run"),
     };
-    Ok(Instant { scenario, mode, sim, label })
+    Ok(Instant {
+        scenario,
+        mode,
+        sim,
+        label,
+    })
 }
 
 /// Builds the cluster of a scenario.
 pub(crate) fn build(scenario: &Scenario, mode: ProxyMode) -> Result<Sim, Report> {
     Sim::new(scenario.cluster(mode)).map_err(|status| {
-        error(format!("{}: the cluster cannot be built: {}", scenario.file, status.kubectl_text()), None)
+        error(
+            format!(
+                "{}: the cluster cannot be built: {}",
+                scenario.file,
+                status.kubectl_text()
+            ),
+            None,
+        )
     })
 }
 
@@ -119,10 +147,14 @@ pub(crate) fn replay(
     file: &Path,
 ) -> Result<ScenarioReport, Report> {
     scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(|failure| match failure {
-        RunError::Manifest(problem) => {
-            report(&problem, &file.parent().map(Path::to_owned).unwrap_or_default())
-        }
-        RunError::UnknownStep { .. } => error(failure.to_string(), Some("--at takes a time or the name of a step")),
+        RunError::Manifest(problem) => report(
+            &problem,
+            &file.parent().map(Path::to_owned).unwrap_or_default(),
+        ),
+        RunError::UnknownStep { .. } => error(
+            failure.to_string(),
+            Some("--at takes a time or the name of a step"),
+        ),
     })
 }
 
@@ -156,7 +188,10 @@ fn choose(
     wanted: Option<&str>,
     file: &Path,
 ) -> Result<Scenario, Report> {
-    let names: Vec<String> = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+    let names: Vec<String> = scenarios
+        .iter()
+        .map(|scenario| scenario.name.clone())
+        .collect();
     let index = match wanted {
         Some(name) => names.iter().position(|known| known == name),
         None => (names.len() == 1).then_some(0),
@@ -164,7 +199,10 @@ fn choose(
     match index {
         Some(index) => Ok(scenarios.swap_remove(index)),
         None => Err(error(
-            format!("{} holds several scenarios, or none of that name", file.display()),
+            format!(
+                "{} holds several scenarios, or none of that name",
+                file.display()
+            ),
             Some(&format!("choose one with --scenario: {}", names.join(", "))),
         )),
     }

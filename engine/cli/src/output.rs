@@ -12,5 +12,7 @@ pub(crate) fn colour() -> bool {
 /// Prints a text. A reader that goes away early (`| head`) is no error.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }

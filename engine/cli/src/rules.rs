@@ -16,7 +16,10 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
     if let Err(missing) = instant.sim.control().agent(&args.node) {
         return Err(input::error(missing.to_string(), None));
     }
-    let text = instant.sim.restore_text(&args.node, family).unwrap_or_default();
+    let text = instant
+        .sim
+        .restore_text(&args.node, family)
+        .unwrap_or_default();
     let header = format!(
         "# {family} rules of node {} in mode {}, scenario {}, seed {}, at {}\n",
         args.node,
@@ -25,7 +28,11 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
         instant.scenario.seed.value(),
         instant.label,
     );
-    let nothing = if text.is_empty() { "# the node's proxy has written nothing yet\n" } else { "" };
+    let nothing = if text.is_empty() {
+        "# the node's proxy has written nothing yet\n"
+    } else {
+        ""
+    };
     output::print(&format!("{header}{nothing}{text}"));
     Ok(Exit::Passed)
 }

@@ -19,11 +19,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         work.extend(scenarios.into_iter().map(|scenario| (file, scenario)));
     }
     if let Some(name) = &args.scenario {
-        let known: Vec<String> = work.iter().map(|(_, scenario)| scenario.name.clone()).collect();
+        let known: Vec<String> = work
+            .iter()
+            .map(|(_, scenario)| scenario.name.clone())
+            .collect();
         work.retain(|(_, scenario)| scenario.name == *name);
         if work.is_empty() {
             let help = format!("there are: {}", known.join(", "));
-            return Err(input::error(format!("no scenario is called {name}"), Some(&help)));
+            return Err(input::error(
+                format!("no scenario is called {name}"),
+                Some(&help),
+            ));
         }
     }
     let mut reports = Vec::new();
@@ -55,12 +61,19 @@ fn finish(reports: Vec<ScenarioReport>, format: Output) -> Result<Exit, Failure>
     if format == Output::Json {
         output::print(&format!("{:#}\n", report.to_json()));
     }
-    Ok(if report.passed() { Exit::Passed } else { Exit::Failed })
+    Ok(if report.passed() {
+        Exit::Passed
+    } else {
+        Exit::Failed
+    })
 }
 
 fn write_captures(sim: &Sim, folder: &Path) -> Result<(), Failure> {
     let refuse = |why: std::io::Error| {
-        input::error(format!("cannot write captures into {}: {why}", folder.display()), None)
+        input::error(
+            format!("cannot write captures into {}: {why}", folder.display()),
+            None,
+        )
     };
     fs::create_dir_all(folder).map_err(refuse)?;
     for (name, bytes) in sim.captures() {

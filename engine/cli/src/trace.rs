@@ -18,9 +18,15 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
     let mut instant = input::at_instant(&args.instant)?;
     let namespace = &instant.scenario.namespace;
     let bad = |what: &str, why: String| input::error(format!("--{what}: {why}"), None);
-    let from = SourceRef::parse(&args.from, namespace).map_err(|why| bad("from", why.to_string()))?;
-    let from = from.resolve(&instant.sim).map_err(|why| bad("from", why.to_string()))?;
-    let to: Target = args.to.parse().map_err(|why: TargetError| bad("to", why.to_string()))?;
+    let from =
+        SourceRef::parse(&args.from, namespace).map_err(|why| bad("from", why.to_string()))?;
+    let from = from
+        .resolve(&instant.sim)
+        .map_err(|why| bad("from", why.to_string()))?;
+    let to: Target = args
+        .to
+        .parse()
+        .map_err(|why: TargetError| bad("to", why.to_string()))?;
     let protocol = match args.protocol {
         ProtocolArg::Tcp => Protocol::TCP,
         ProtocolArg::Udp => Protocol::UDP,
@@ -36,7 +42,11 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
 
 fn human(trace: &Trace, instant: &Instant) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{} → {}   at {}, mode {}", trace.from, trace.to, instant.label, instant.mode);
+    let _ = writeln!(
+        text,
+        "{} → {}   at {}, mode {}",
+        trace.from, trace.to, instant.label, instant.mode
+    );
     if !trace.names.is_empty() {
         text.push_str("\nname\n");
         for (name, said) in &trace.names {
@@ -50,7 +60,10 @@ fn human(trace: &Trace, instant: &Instant) -> String {
         }
     }
     text.push_str("\nrequest\n");
-    trace.request.iter().for_each(|hop| write_hop(&mut text, hop));
+    trace
+        .request
+        .iter()
+        .for_each(|hop| write_hop(&mut text, hop));
     match trace.reply.is_empty() {
         true => text.push_str("\nreply\n  none: nobody answers\n"),
         false => text.push_str("\nreply\n"),
@@ -66,7 +79,11 @@ fn write_hop(text: &mut String, hop: &Hop) {
             Step::Hook(hook) => {
                 let _ = writeln!(text, "    {hook}");
             }
-            Step::Rule { text: rule, meaning, skipped } => {
+            Step::Rule {
+                text: rule,
+                meaning,
+                skipped,
+            } => {
                 let tried = match skipped {
                     0 => String::new(),
                     1 => "   (1 rule before it did not match)".to_owned(),
@@ -91,7 +108,10 @@ fn json_text(trace: &Trace, instant: &Instant) -> String {
         let p = format!("{}/{}", share.numerator, share.denominator);
         json!({"p": p, "outcome": outcome_text(outcome)})
     });
-    let names = trace.names.iter().map(|(name, said)| json!({"name": name, "answer": said}));
+    let names = trace
+        .names
+        .iter()
+        .map(|(name, said)| json!({"name": name, "answer": said}));
     let value = json!({
         "apiVersion": "switchboard.dev/v1alpha1",
         "kind": "Trace",
@@ -124,11 +144,17 @@ fn step_json(step: &Step) -> Value {
     match step {
         Step::Hook(hook) => json!({"hook": hook}),
         Step::Conntrack(state) => json!({"conntrack": state}),
-        Step::Rule { text, meaning, skipped } => {
+        Step::Rule {
+            text,
+            meaning,
+            skipped,
+        } => {
             json!({"rule": text, "meaning": meaning, "skipped": skipped})
         }
         Step::Verdict(verdict) => json!({"verdict": verdict}),
-        Step::Translated(before, after) => json!({"translated": {"before": before, "after": after}}),
+        Step::Translated(before, after) => {
+            json!({"translated": {"before": before, "after": after}})
+        }
         Step::Routed(route) => json!({"route": route}),
     }
 }

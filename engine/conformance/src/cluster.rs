@@ -67,16 +67,32 @@ impl Cluster {
 
 /// A node's first internal address of a family.
 pub(crate) fn primary_address(node: &Node, family: IpFamily) -> Option<IpAddr> {
-    node.internal_addresses().find(|address| IpFamily::of(*address) == family)
+    node.internal_addresses()
+        .find(|address| IpFamily::of(*address) == family)
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "cluster, Service ranges {}", list(&self.service_cidrs))?;
-        let hides = if self.proxy.masquerade_all { ", masqueradeAll" } else { "" };
-        writeln!(f, "  proxies: clusterCIDR {}{hides}", list(&self.proxy.cluster_cidrs))?;
+        let hides = if self.proxy.masquerade_all {
+            ", masqueradeAll"
+        } else {
+            ""
+        };
+        writeln!(
+            f,
+            "  proxies: clusterCIDR {}{hides}",
+            list(&self.proxy.cluster_cidrs)
+        )?;
         for object in self.all_objects() {
-            writeln!(f, "  {}", Words { object: &object, indent: 4 })?;
+            writeln!(
+                f,
+                "  {}",
+                Words {
+                    object: &object,
+                    indent: 4
+                }
+            )?;
         }
         Ok(())
     }
@@ -86,5 +102,8 @@ fn list(nets: &[IpNet]) -> String {
     if nets.is_empty() {
         return "none".to_owned();
     }
-    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    nets.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use api::{IpFamily, Node, Protocol, Service};
-use ipnet::IpNet;
 
 use crate::Cluster;
 use crate::cluster::primary_address;
@@ -47,7 +46,12 @@ impl Source {
 
 impl fmt::Display for FirstPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, source, destination, protocol } = self;
+        let Self {
+            node,
+            source,
+            destination,
+            protocol,
+        } = self;
         write!(f, "{protocol} to {destination} on {node}, from ")?;
         match source {
             Source::Pod(address) => write!(f, "its Pod {address}"),
@@ -68,7 +72,10 @@ pub fn packets(cluster: &Cluster) -> Vec<FirstPacket> {
         let sources = sources(cluster, node);
         for (destination, protocol) in &targets {
             let family = IpFamily::of(destination.ip());
-            for source in sources.iter().filter(|source| IpFamily::of(source.address()) == family) {
+            for source in sources
+                .iter()
+                .filter(|source| IpFamily::of(source.address()) == family)
+            {
                 packets.push(FirstPacket {
                     node: node.metadata.name.clone(),
                     source: *source,
@@ -84,32 +91,49 @@ pub fn packets(cluster: &Cluster) -> Vec<FirstPacket> {
 /// Addresses of documentation (RFC 5737, RFC 3849): outside of any cluster.
 const OUTSIDE: [&str; 2] = ["203.0.113.70", "2001:db8::70"];
 
+/// Everybody worth trying, of the families that the node has an address of.
 fn sources(cluster: &Cluster, node: &Node) -> BTreeSet<Source> {
-    let mut sources: BTreeSet<Source> = endpoint_addresses(cluster)
-        .filter(|address| node.pod_ranges().iter().any(|range| range.contains(address)))
-        .map(Source::Pod)
-        .collect();
-    sources.extend(node.pod_ranges().into_iter().filter_map(last_host).map(Source::Pod));
-    let own = [IpFamily::V4, IpFamily::V6].map(|family| primary_address(node, family));
-    sources.extend(own.into_iter().flatten().map(Source::Node));
-    let outside = OUTSIDE.map(|text| text.parse().expect("written above as an address"));
-    sources.extend(outside.map(Source::Outside));
-    sources
+    let families: Vec<IpFamily> = node.internal_addresses().map(IpFamily::of).collect();
+    let own = families
+        .iter()
+        .filter_map(|family| primary_address(node, *family));
+    let ranges = node.pod_ranges();
+    let is_pod = |address: &IpAddr| ranges.iter().any(|range| range.contains(address));
+    let idle = ranges.iter().filter_map(|range| range.hosts().next_back());
+    let pods = endpoint_addresses(cluster).filter(is_pod).chain(idle);
+    let outside = OUTSIDE
+        .iter()
+        .map(|text| text.parse().expect("written above as an address"));
+    pods.map(Source::Pod)
+        .chain(own.map(Source::Node))
+        .chain(outside.map(Source::Outside))
+        .filter(|source| families.contains(&IpFamily::of(source.address())))
+        .collect()
 }
 
 fn endpoint_addresses(cluster: &Cluster) -> impl Iterator<Item = IpAddr> {
-    let slices = cluster.objects.iter().filter_map(api::Object::as_endpoint_slice);
+    let slices = cluster
+        .objects
+        .iter()
+        .filter_map(api::Object::as_endpoint_slice);
     let endpoints = slices.flat_map(|slice| &slice.endpoints);
     endpoints.filter_map(|endpoint| endpoint.addresses.first()?.parse().ok())
 }
 
 fn targets(cluster: &Cluster) -> BTreeSet<(SocketAddr, Protocol)> {
-    let services: Vec<&Service> =
-        cluster.objects.iter().filter_map(|object| object.as_service().map(|s| &**s)).collect();
+    let services: Vec<&Service> = cluster
+        .objects
+        .iter()
+        .filter_map(|object| object.as_service().map(|s| &**s))
+        .collect();
     let mut targets = BTreeSet::new();
     for service in &services {
-        let numbers: BTreeSet<u16> =
-            service.spec.ports.iter().filter_map(|port| u16::try_from(port.port).ok()).collect();
+        let numbers: BTreeSet<u16> = service
+            .spec
+            .ports
+            .iter()
+            .filter_map(|port| u16::try_from(port.port).ok())
+            .collect();
         let absent = (1..=u16::MAX).find(|number| !numbers.contains(number));
         for address in service.addresses() {
             for number in numbers.iter().copied().chain(absent) {
@@ -119,22 +143,17 @@ fn targets(cluster: &Cluster) -> BTreeSet<(SocketAddr, Protocol)> {
             }
         }
     }
-    let taken: BTreeSet<IpAddr> =
-        services.iter().flat_map(|service| service.addresses()).collect();
-    let free = cluster.service_cidrs.iter().copied().filter_map(last_host);
+    let taken: BTreeSet<IpAddr> = services
+        .iter()
+        .flat_map(|service| service.addresses())
+        .collect();
+    let free = cluster
+        .service_cidrs
+        .iter()
+        .copied()
+        .filter_map(|range| range.hosts().next_back());
     for address in free.filter(|address| !taken.contains(address)) {
         targets.insert((SocketAddr::new(address, 80), Protocol::Tcp));
     }
     targets
-}
-
-/// The last address of a range that a host may have.
-fn last_host(range: IpNet) -> Option<IpAddr> {
-    match range {
-        IpNet::V4(range) => {
-            let last = u32::from(range.broadcast()).checked_sub(1)?;
-            Some(IpAddr::V4(last.into())).filter(|address| range.contains(&expect_v4(*address)))
-        }
-        IpNet::V6(range) => Some(IpAddr::V6(range.broadcast())),
-    }
 }

@@ -20,11 +20,16 @@ impl fmt::Display for Words<'_> {
             Object::EndpointSlice(slice) => write_slice(slice, self.indent, f)?,
             _ => return Ok(()),
         }
-        let others = labels.iter().filter(|(key, _)| {
-            !matches!(key.as_str(), LABEL_SERVICE_NAME | api::LABEL_ZONE)
-        });
+        let others = labels
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), LABEL_SERVICE_NAME | api::LABEL_ZONE));
         for (key, value) in others {
-            write!(f, "\n{:indent$}label {key}={value}", "", indent = self.indent)?;
+            write!(
+                f,
+                "\n{:indent$}label {key}={value}",
+                "",
+                indent = self.indent
+            )?;
         }
         Ok(())
     }
@@ -44,7 +49,11 @@ fn write_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn write_service(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let spec = &service.spec;
     let policy = spec.internal_traffic_policy.as_deref().unwrap_or("Cluster");
-    write!(f, " at {}, internalTrafficPolicy {policy}, ports", spec.cluster_ips.join(", "))?;
+    write!(
+        f,
+        " at {}, internalTrafficPolicy {policy}, ports",
+        spec.cluster_ips.join(", ")
+    )?;
     for port in &spec.ports {
         let name = or_unnamed(Some(&port.name));
         write!(f, " [{name} {}/{}]", port.port, port.transport())?;
@@ -52,16 +61,14 @@ fn write_service(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn write_slice(
-    slice: &EndpointSlice,
-    indent: usize,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+fn write_slice(slice: &EndpointSlice, indent: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let owner = slice.service_name().unwrap_or("nobody");
     write!(f, " of Service {owner}, {}, ports", slice.address_type)?;
     for port in &slice.ports {
         let name = or_unnamed(port.name.as_ref());
-        let number = port.port.map_or("no number".to_owned(), |number| number.to_string());
+        let number = port
+            .port
+            .map_or("no number".to_owned(), |number| number.to_string());
         write!(f, " [{name} {number}/{}]", port.transport())?;
     }
     for endpoint in &slice.endpoints {

@@ -21,7 +21,8 @@ pub(crate) fn populate(api: &mut ApiServer, config: &ClusterConfig) -> Result<()
             labels[key] = json!(value);
         }
         let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
-        let address = |ip: &std::net::IpAddr| json!({"type": "InternalIP", "address": ip.to_string()});
+        let address =
+            |ip: &std::net::IpAddr| json!({"type": "InternalIP", "address": ip.to_string()});
         let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
         create(
             api,
@@ -37,7 +38,11 @@ pub(crate) fn populate(api: &mut ApiServer, config: &ClusterConfig) -> Result<()
             }),
         )?;
     }
-    if config.dns { populate_dns(api, config) } else { Ok(()) }
+    if config.dns {
+        populate_dns(api, config)
+    } else {
+        Ok(())
+    }
 }
 
 /// The address of cluster DNS: the 10th of the first Service range (ALLOC-6).
@@ -77,7 +82,10 @@ fn populate_dns(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Statu
         }),
     )?;
     for (index, node) in config.nodes.iter().take(2).enumerate() {
-        let hosts = node.pod_cidrs.iter().filter_map(|net| first_pod_address(*net));
+        let hosts = node
+            .pod_cidrs
+            .iter()
+            .filter_map(|net| first_pod_address(*net));
         let ips: Vec<Value> = hosts.map(|ip| json!({"ip": ip})).collect();
         create(
             api,
@@ -120,7 +128,9 @@ fn first_pod_address(net: IpNet) -> Option<String> {
 }
 
 fn create(api: &mut ApiServer, manifest: &Value) -> Result<(), Status> {
-    let Value::Object(fields) = manifest else { unreachable!("written above as a mapping") };
+    let Value::Object(fields) = manifest else {
+        unreachable!("written above as a mapping")
+    };
     let kind = api::Kind::of_manifest(
         manifest["apiVersion"].as_str().unwrap_or_default(),
         manifest["kind"].as_str().unwrap_or_default(),

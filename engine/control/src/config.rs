@@ -77,7 +77,11 @@ pub struct ProxySettings {
 
 impl Default for ProxySettings {
     fn default() -> Self {
-        Self { cluster_cidr: None, masquerade_all: false, min_sync_period: Duration::from_secs(1) }
+        Self {
+            cluster_cidr: None,
+            masquerade_all: false,
+            min_sync_period: Duration::from_secs(1),
+        }
     }
 }
 

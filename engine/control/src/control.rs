@@ -21,9 +21,7 @@ use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 
 use crate::rule_book::RuleBook;
 use crate::schedule::Schedule;
-use crate::{
-    ClusterConfig, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap, narrate,
-};
+use crate::{ClusterConfig, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap, narrate};
 
 pub use rules::CompiledIptables as NodeRules;
 
@@ -59,7 +57,8 @@ struct Views {
 }
 
 impl Control {
-    /// Builds a cluster: nodes, namespaces, cluster DNS. Nothing has been seen by anybody yet.
+    /// Builds a cluster that has been up for a while: nodes, namespaces and cluster DNS exist, every controller
+    /// has done its work and every node is programmed.
     ///
     /// # Errors
     /// When the API server refuses one of the objects that the configuration calls for: a node name that is no
@@ -75,7 +74,11 @@ impl Control {
         let mut api = ApiServer::new(api_config, now);
         bootstrap::populate(&mut api, &config)?;
         let watch = config.timing.watch;
-        let informed = |reader| Informed { reader, position: 0, latency: watch };
+        let informed = |reader| Informed {
+            reader,
+            position: 0,
+            latency: watch,
+        };
         let agents = config.nodes.iter().map(|node| Informed {
             reader: Agent::new(Arc::new(facts_of(node, &config)), agent_settings(&config)),
             position: 0,
@@ -96,14 +99,16 @@ impl Control {
             },
             agents: agents.collect(),
             schedule: Schedule::default(),
-            book: RuleBook::new(Capabilities { nfacct: false, random_fully: true }),
+            book: RuleBook::new(Capabilities {
+                nfacct: false,
+                random_fully: true,
+            }),
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
             config,
         };
-        control.told = control.log().len();
-        control.reschedule_all();
+        control.settle();
         Ok(control)
     }
 
@@ -134,7 +139,10 @@ impl Control {
     /// The address of cluster DNS, if the cluster has any.
     #[must_use]
     pub fn dns_address(&self) -> Option<std::net::IpAddr> {
-        self.config.dns.then(|| bootstrap::dns_address(&self.config)).flatten()
+        self.config
+            .dns
+            .then(|| bootstrap::dns_address(&self.config))
+            .flatten()
     }
 
     /// The compiler, to resolve where rules come from.
@@ -160,11 +168,21 @@ impl Control {
     /// # Errors
     /// When there is no such node; the error names those that exist.
     pub fn agent(&self, node: &str) -> Result<&Agent, ReferenceError> {
-        let found = self.agents.iter().find(|agent| &*agent.reader.facts().name == node);
-        found.map(|agent| &agent.reader).ok_or_else(|| ReferenceError {
-            wanted: format!("node/{node}"),
-            existing: self.config.nodes.iter().map(|node| format!("node/{}", node.name)).collect(),
-        })
+        let found = self
+            .agents
+            .iter()
+            .find(|agent| &*agent.reader.facts().name == node);
+        found
+            .map(|agent| &agent.reader)
+            .ok_or_else(|| ReferenceError {
+                wanted: format!("node/{node}"),
+                existing: self
+                    .config
+                    .nodes
+                    .iter()
+                    .map(|node| format!("node/{}", node.name))
+                    .collect(),
+            })
     }
 
     /// Writes an object at the present instant.
@@ -205,13 +223,18 @@ impl Control {
 
     /// Moves the clock. Nothing may be due before `at`.
     pub fn advance_clock(&mut self, at: SimTime) {
-        debug_assert!(self.next_event_at().is_none_or(|due| due >= at), "events would be skipped");
+        debug_assert!(
+            self.next_event_at().is_none_or(|due| due >= at),
+            "events would be skipped"
+        );
         self.now = self.now.max(at);
     }
 
     /// Runs whoever is due first.
     pub fn step(&mut self) {
-        let Some((at, reader)) = self.schedule.first() else { return };
+        let Some((at, reader)) = self.schedule.first() else {
+            return;
+        };
         self.now = self.now.max(at);
         match Reader::of(reader, self.controllers.len()) {
             Reader::Controller(index) => self.run_controller(index),
@@ -231,8 +254,37 @@ impl Control {
         std::mem::take(&mut self.happenings)
     }
 
-    fn log(&self) -> &[WatchEvent] {
-        self.api.events_after(0)
+    /// Lets everybody see and do everything at once, as if long ago.
+    fn settle(&mut self) {
+        let horizon = self.now + self.config.timing.endpoint_slice_batch;
+        loop {
+            let written = self.api.events_after(0).len();
+            for index in 0..self.controllers.len() {
+                let informed = &mut self.controllers[index];
+                for event in &self.api.events_after(0)[informed.position..] {
+                    informed.reader.observe(event, self.now);
+                }
+                informed.position = self.api.events_after(0).len();
+                if informed.reader.next_due().is_some_and(|due| due <= horizon) {
+                    self.reconcile(index, horizon);
+                }
+            }
+            if self.api.events_after(0).len() == written {
+                break;
+            }
+        }
+        let log = self.api.events_after(0);
+        log.iter().for_each(|event| self.zone.reader.observe(event));
+        self.zone.position = log.len();
+        self.views.catch_up(log);
+        for agent in &mut self.agents {
+            agent
+                .reader
+                .adopt(self.views.builder.view().clone(), &mut self.book);
+            agent.position = log.len();
+        }
+        self.happenings.clear();
+        self.reschedule_all();
     }
 
     fn run_controller(&mut self, index: usize) {
@@ -243,10 +295,15 @@ impl Control {
             informed.reader.observe(event, now);
         }
         if informed.reader.next_due().is_some_and(|due| due <= now) {
-            let who = informed.reader.name();
-            for effect in informed.reader.reconcile(now) {
-                self.carry_out(index, who, effect);
-            }
+            self.reconcile(index, now);
+        }
+    }
+
+    fn reconcile(&mut self, index: usize, at: SimTime) {
+        let controller = &mut self.controllers[index].reader;
+        let who = controller.name();
+        for effect in controller.reconcile(at) {
+            self.carry_out(index, who, effect);
         }
     }
 
@@ -263,7 +320,9 @@ impl Control {
             }
         };
         if let Err(status) = result {
-            self.controllers[index].reader.refused(&effect, &status, now);
+            self.controllers[index]
+                .reader
+                .refused(&effect, &status, now);
         }
         self.wrote(who);
     }
@@ -281,7 +340,9 @@ impl Control {
         let agent = &mut self.agents[index];
         let (before, after) = (agent.position, agent.arrived(self.api.events_after(0), now));
         if after > before {
-            let changed = self.views.after[before..after].iter().any(|(_, changed)| *changed);
+            let changed = self.views.after[before..after]
+                .iter()
+                .any(|(_, changed)| *changed);
             let (view, _) = &self.views.after[after - 1];
             agent.reader.deliver(view.clone(), changed);
             agent.position = after;
@@ -300,7 +361,11 @@ impl Control {
         let log = self.api.events_after(0);
         for event in &log[self.told..] {
             if let Some(what) = narrate::write(event) {
-                self.happenings.push(Happening { at: event.at, who: who.to_owned(), what });
+                self.happenings.push(Happening {
+                    at: event.at,
+                    who: who.to_owned(),
+                    what,
+                });
             }
         }
         if self.told < log.len() {
@@ -325,7 +390,10 @@ impl Control {
             Reader::Zone => self.zone.next_arrival(log),
             Reader::Agent(index) => {
                 let informed = &self.agents[index];
-                earliest(informed.next_arrival(log), informed.reader.next_due(self.now))
+                earliest(
+                    informed.next_arrival(log),
+                    informed.reader.next_due(self.now),
+                )
             }
         };
         self.schedule.set(reader, due.map(|at| at.max(self.now)));
@@ -359,7 +427,9 @@ impl<T> Informed<T> {
 
     /// The next event, if it has arrived.
     fn next<'a>(&mut self, log: &'a [WatchEvent], now: SimTime) -> Option<&'a WatchEvent> {
-        let event = log.get(self.position).filter(|event| event.at + self.latency <= now)?;
+        let event = log
+            .get(self.position)
+            .filter(|event| event.at + self.latency <= now)?;
         self.position += 1;
         Some(event)
     }
@@ -386,23 +456,39 @@ fn earliest(a: Option<SimTime>, b: Option<SimTime>) -> Option<SimTime> {
 
 fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
     let nodes = config.nodes.iter().map(|node| {
-        (node.name.clone(), node.addresses.clone(), node.pod_cidrs.clone())
+        (
+            node.name.clone(),
+            node.addresses.clone(),
+            node.pod_cidrs.clone(),
+        )
     });
-    let kubelet = KubeletConfig { pod_start: config.timing.pod_start, nodes: nodes.collect() };
+    let kubelet = KubeletConfig {
+        pod_start: config.timing.pod_start,
+        nodes: nodes.collect(),
+    };
     vec![
         Box::new(Scheduler::new()),
         Box::new(Kubelet::new(kubelet)),
-        Box::new(EndpointSliceController::new(config.timing.endpoint_slice_batch, config.seed)),
+        Box::new(EndpointSliceController::new(
+            config.timing.endpoint_slice_batch,
+            config.seed,
+        )),
         Box::new(GarbageCollector::new()),
     ]
 }
 
 const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
-    AgentSettings { min_sync_period: config.proxy.min_sync_period }
+    AgentSettings {
+        min_sync_period: config.proxy.min_sync_period,
+    }
 }
 
 fn facts_of(node: &NodeConfig, config: &ClusterConfig) -> NodeFacts {
-    let cluster_cidr = config.proxy.cluster_cidr.as_ref().unwrap_or(&config.pod_cidrs);
+    let cluster_cidr = config
+        .proxy
+        .cluster_cidr
+        .as_ref()
+        .unwrap_or(&config.pod_cidrs);
     NodeFacts {
         name: node.name.as_str().into(),
         zone: node.zone.as_deref().map(Arc::from),

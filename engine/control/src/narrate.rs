@@ -26,8 +26,11 @@ pub(crate) fn sync(report: &SyncReport, now: base::SimTime) -> String {
         SyncKind::Partial => "sync",
     };
     let changed = changed_services(&report.before, &report.after);
-    let mut parts: Vec<String> =
-        changed.iter().take(NAMED).map(|name| describe_rules(name, &report.after)).collect();
+    let mut parts: Vec<String> = changed
+        .iter()
+        .take(NAMED)
+        .map(|name| describe_rules(name, &report.after))
+        .collect();
     if changed.len() > NAMED {
         parts.push(format!("and {} more Services", changed.len() - NAMED));
     }
@@ -39,8 +42,14 @@ pub(crate) fn sync(report: &SyncReport, now: base::SimTime) -> String {
 
 /// The Services whose rules may differ between two views, by name.
 fn changed_services(before: &ClusterView, after: &ClusterView) -> Vec<ServiceName> {
-    let services = before.services.diff(&after.services).map(|item| diff_key(&item).clone());
-    let slices = before.slices.diff(&after.slices).map(|item| diff_key(&item).clone());
+    let services = before
+        .services
+        .diff(&after.services)
+        .map(|item| diff_key(&item).clone());
+    let slices = before
+        .slices
+        .diff(&after.slices)
+        .map(|item| diff_key(&item).clone());
     let served = |name: &ServiceName| {
         before.services.contains_key(name) || after.services.contains_key(name)
     };
@@ -61,7 +70,11 @@ fn describe_rules(name: &ServiceName, view: &ClusterView) -> String {
     let Some(service) = view.services.get(name) else {
         return format!("{name} is no longer served");
     };
-    let vip = service.cluster_ips.first().map(ToString::to_string).unwrap_or_default();
+    let vip = service
+        .cluster_ips
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let slices = view.slices.get(name);
     let mut addresses: Vec<String> = slices
         .into_iter()
@@ -80,9 +93,10 @@ fn describe_service(service: &Service, change: Change) -> Option<String> {
     match (change, addresses.is_empty()) {
         (Change::Added, false) => Some(format!("Service {name} gets {}", addresses.join(", "))),
         (Change::Added, true) => Some(format!("Service {name} is headless: no virtual IP")),
-        (Change::Deleted, false) => {
-            Some(format!("Service {name} is gone, {} is free again", addresses.join(", ")))
-        }
+        (Change::Deleted, false) => Some(format!(
+            "Service {name} is gone, {} is free again",
+            addresses.join(", ")
+        )),
         (Change::Deleted, true) => Some(format!("Service {name} is gone")),
         (Change::Modified, _) => None,
     }
@@ -94,13 +108,21 @@ fn describe_slice(slice: &EndpointSlice, change: Change) -> String {
         return format!("EndpointSlice {name} is deleted");
     }
     let addresses = |ready: bool| -> Vec<String> {
-        let endpoints = slice.endpoints.iter().filter(|e| e.conditions.is_ready() == ready);
-        endpoints.filter_map(|endpoint| endpoint.addresses.first().cloned()).collect()
+        let endpoints = slice
+            .endpoints
+            .iter()
+            .filter(|e| e.conditions.is_ready() == ready);
+        endpoints
+            .filter_map(|endpoint| endpoint.addresses.first().cloned())
+            .collect()
     };
     let ready = list(&addresses(true), "no ready endpoint");
     match addresses(false).as_slice() {
         [] => format!("EndpointSlice {name}: {ready}"),
-        others => format!("EndpointSlice {name}: {ready}; not ready: {}", list(others, "")),
+        others => format!(
+            "EndpointSlice {name}: {ready}; not ready: {}",
+            list(others, "")
+        ),
     }
 }
 
@@ -113,7 +135,10 @@ fn describe_pod(pod: &Pod, change: Change) -> Option<String> {
         }
         Change::Modified if !pod.status.pod_ip.is_empty() => {
             let ready = if pod.is_ready() { "ready" } else { "not ready" };
-            Some(format!("Pod {name} has {} and is {ready}", pod.status.pod_ip))
+            Some(format!(
+                "Pod {name} has {} and is {ready}",
+                pod.status.pod_ip
+            ))
         }
         Change::Added | Change::Modified => None,
     }

@@ -25,7 +25,11 @@ struct Page {
 
 impl RuleBook {
     pub(crate) fn new(capabilities: Capabilities) -> Self {
-        Self { compiler: Compiler::new(capabilities), nodes: BTreeMap::new(), commits: 0 }
+        Self {
+            compiler: Compiler::new(capabilities),
+            nodes: BTreeMap::new(),
+            commits: 0,
+        }
     }
 
     pub(crate) const fn compiler(&self) -> &Compiler {

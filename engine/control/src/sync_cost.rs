@@ -38,7 +38,10 @@ mod tests {
     fn check(kind: SyncKind, services: usize, recorded: f64, tolerance: f64) {
         let modelled = SyncCost::Model.of(kind, services).as_secs_f64();
         let error = (modelled - recorded).abs() / recorded;
-        assert!(error <= tolerance, "{services} Services: {modelled} s, recorded {recorded} s");
+        assert!(
+            error <= tolerance,
+            "{services} Services: {modelled} s, recorded {recorded} s"
+        );
     }
 
     #[test]

@@ -138,7 +138,10 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self { host: Host::Address(address.ip()), port: address.port() });
+            return Ok(Self {
+                host: Host::Address(address.ip()),
+                port: address.port(),
+            });
         }
         let parts = text.rsplit_once(':').and_then(|(name, port)| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -146,8 +149,13 @@ impl FromStr for Target {
             Some((name, port.parse().ok().filter(|port| *port > 0 && named)?))
         });
         match parts {
-            Some((name, port)) => Ok(Self { host: Host::Name(name.to_owned()), port }),
-            None => Err(TargetError { text: text.to_owned() }),
+            Some((name, port)) => Ok(Self {
+                host: Host::Name(name.to_owned()),
+                port,
+            }),
+            None => Err(TargetError {
+                text: text.to_owned(),
+            }),
         }
     }
 }
@@ -370,7 +378,10 @@ pub struct Share {
 impl Share {
     /// As a floating-point number, for comparing and printing.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "shares are printed with a few digits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "shares are printed with a few digits"
+    )]
     pub fn as_f64(self) -> f64 {
         self.numerator as f64 / self.denominator as f64
     }

@@ -65,8 +65,8 @@ struct Machine {
 struct Sandbox {
     pod: Arc<Pod>,
     seen: SimTime,
-    /// Addresses that it holds in its node's pool.
-    held: Vec<IpAddr>,
+    /// Its addresses, as far as they are known; they are held in its node's pool unless it uses the node's.
+    addresses: Vec<IpAddr>,
     stage: Stage,
 }
 
@@ -120,12 +120,12 @@ impl Kubelet {
             .get_mut(&pod.spec.node_name)
             .expect("the caller looked it up");
         // Addresses that the manifest gives are the Pod's from the first moment.
-        let held = if pod.spec.host_network {
+        let addresses = if pod.spec.host_network {
             Vec::new()
         } else {
             pod.addresses()
         };
-        for address in &held {
+        for address in &addresses {
             machine.pod_ips.hold(*address);
         }
         let stage = Stage::Starting;
@@ -134,7 +134,7 @@ impl Kubelet {
             Sandbox {
                 pod: Arc::clone(pod),
                 seen: now,
-                held,
+                addresses,
                 stage,
             },
         );
@@ -186,8 +186,11 @@ impl Kubelet {
     }
 
     fn release(&mut self, sandbox: &Sandbox) {
+        if sandbox.pod.spec.host_network {
+            return;
+        }
         if let Some(machine) = self.nodes.get_mut(&sandbox.pod.spec.node_name) {
-            for address in &sandbox.held {
+            for address in &sandbox.addresses {
                 machine.pod_ips.release(*address);
             }
         }
@@ -202,7 +205,7 @@ impl Kubelet {
             Stage::Starting => self.start(key, now),
             // Due again: the API server has refused the status.
             Stage::Running => {
-                let pod = self.running(sandbox, &sandbox.pod.addresses(), now);
+                let pod = self.running(sandbox, now);
                 vec![Effect::UpdateStatus(Arc::unwrap_or_clone(pod).into())]
             }
             Stage::Stopping => self.tear_down(key),
@@ -219,22 +222,19 @@ impl Kubelet {
             .nodes
             .get_mut(&sandbox.pod.spec.node_name)
             .expect("checked on arrival");
-        let addresses = if sandbox.pod.spec.host_network {
-            primary_addresses(&machine.addresses)
-        } else if sandbox.held.is_empty() {
+        if sandbox.pod.spec.host_network {
+            sandbox.addresses = primary_addresses(&machine.addresses);
+        } else if sandbox.addresses.is_empty() {
             let Some(addresses) = machine.pod_ips.allocate() else {
                 self.due.add(key.clone(), now + NO_ADDRESS_RETRY);
                 return Vec::new();
             };
-            sandbox.held.clone_from(&addresses);
-            addresses
-        } else {
-            sandbox.held.clone()
-        };
+            sandbox.addresses = addresses;
+        }
         sandbox.stage = Stage::Running;
         let sandbox = &self.sandboxes[key];
-        let pod = self.running(sandbox, &addresses, now);
-        let started = started(key, &pod, addresses);
+        let pod = self.running(sandbox, now);
+        let started = started(key, &pod, sandbox.addresses.clone());
         self.sandboxes.get_mut(key).expect("looked up above").pod = Arc::clone(&pod);
         vec![
             started,
@@ -263,7 +263,7 @@ impl Kubelet {
             .expect("the caller looked it up");
         sandbox.stage = Stage::Stopped;
         let gone = Sandbox {
-            held: std::mem::take(&mut sandbox.held),
+            addresses: std::mem::take(&mut sandbox.addresses),
             ..sandbox.clone()
         };
         self.release(&gone);
@@ -275,7 +275,8 @@ impl Kubelet {
     /// The Pod as its kubelet reports it from now on.
     ///
     /// Its resourceVersion is left out: a kubelet patches the status whatever else has changed.
-    fn running(&self, sandbox: &Sandbox, addresses: &[IpAddr], now: SimTime) -> Arc<Pod> {
+    fn running(&self, sandbox: &Sandbox, now: SimTime) -> Arc<Pod> {
+        let addresses = &sandbox.addresses;
         let mut pod = Pod::clone(&sandbox.pod);
         pod.metadata.resource_version.clear();
         let machine = &self.nodes[&pod.spec.node_name];

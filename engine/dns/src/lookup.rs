@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use base::{Rng, SimTime};
 
-use crate::{Rcode, Record, RecordType, ResolvConf, Response, parse_response, query};
 use crate::wire::is_encodable;
+use crate::{Rcode, Record, RecordType, ResolvConf, Response, parse_response, query};
 
 /// A lookup under way.
 #[derive(Clone, Debug)]
@@ -96,7 +96,10 @@ impl Lookup {
         now: SimTime,
     ) -> (Self, LookupStep) {
         // A name that has no wire format is known not to exist without asking anybody.
-        let names = conf.candidates(name).filter(|name| is_encodable(name)).collect();
+        let names = conf
+            .candidates(name)
+            .filter(|name| is_encodable(name))
+            .collect();
         let mut lookup = Self {
             conf,
             names,
@@ -122,7 +125,10 @@ impl Lookup {
             query.id == id
                 && query.server == server
                 && query.record_type == question.record_type
-                && query.name.trim_end_matches('.').eq_ignore_ascii_case(&question.name)
+                && query
+                    .name
+                    .trim_end_matches('.')
+                    .eq_ignore_ascii_case(&question.name)
         });
         match answered {
             Some(index) => self.answered(index, response, now),
@@ -142,18 +148,29 @@ impl Lookup {
 
     fn answered(&mut self, index: usize, response: Response, now: SimTime) -> LookupStep {
         let query = self.outstanding.remove(index);
-        self.history.push(QueryResult { query, result: Ok(response.rcode) });
+        self.history.push(QueryResult {
+            query,
+            result: Ok(response.rcode),
+        });
         if response.rcode == Rcode::ServFail {
             return self.try_again(now);
         }
         // NODATA for one type must not hide that the name exists.
         let exists = self.last_rcode == Some(Rcode::NoError);
-        self.last_rcode = Some(if exists { Rcode::NoError } else { response.rcode });
+        self.last_rcode = Some(if exists {
+            Rcode::NoError
+        } else {
+            response.rcode
+        });
         self.positive.extend(response.answers);
         if !self.outstanding.is_empty() {
             return LookupStep::Wait;
         }
-        if self.positive.is_empty() { self.next_name(now) } else { self.done() }
+        if self.positive.is_empty() {
+            self.next_name(now)
+        } else {
+            self.done()
+        }
     }
 
     fn unanswered(&mut self, why: &'static str, now: SimTime) -> LookupStep {
@@ -161,8 +178,16 @@ impl Lookup {
             return LookupStep::Wait;
         }
         let lost = std::mem::take(&mut self.outstanding);
-        self.history.extend(lost.into_iter().map(|query| QueryResult { query, result: Err(why) }));
-        if self.positive.is_empty() { self.try_again(now) } else { self.done() }
+        self.history
+            .extend(lost.into_iter().map(|query| QueryResult {
+                query,
+                result: Err(why),
+            }));
+        if self.positive.is_empty() {
+            self.try_again(now)
+        } else {
+            self.done()
+        }
     }
 
     /// Asks the next server, or the first one again; gives up after `attempts` rounds.
@@ -175,7 +200,9 @@ impl Lookup {
         }
         // A server's failure ends the search: trying further names could hide the right one.
         self.last_rcode = match self.history.last() {
-            Some(QueryResult { result: Ok(rcode), .. }) => Some(*rcode),
+            Some(QueryResult {
+                result: Ok(rcode), ..
+            }) => Some(*rcode),
             _ => None,
         };
         self.done()
@@ -202,7 +229,12 @@ impl Lookup {
         let server = self.conf.nameservers[self.tries % self.conf.nameservers.len()];
         for record_type in self.types.clone() {
             let id = u16::try_from(self.ids.below(1 << 16)).expect("below 2^16");
-            self.outstanding.push(Query { id, name: name.clone(), record_type, server });
+            self.outstanding.push(Query {
+                id,
+                name: name.clone(),
+                record_type,
+                server,
+            });
         }
         LookupStep::Send {
             queries: self.outstanding.clone(),
@@ -279,9 +311,14 @@ mod tests {
     fn an_answer_from_elsewhere_is_ignored() {
         let zone = ClusterZone::new("cluster.local");
         let (mut lookup, step) = start("cart");
-        let LookupStep::Send { queries, .. } = step else { panic!("a query comes first") };
+        let LookupStep::Send { queries, .. } = step else {
+            panic!("a query comes first")
+        };
         let reply = serve(&zone, &queries[0].to_bytes().unwrap()).unwrap();
         let stranger = "10.0.0.1:53".parse().unwrap();
-        assert_eq!(lookup.received(stranger, &reply, SimTime::ZERO), LookupStep::Wait);
+        assert_eq!(
+            lookup.received(stranger, &reply, SimTime::ZERO),
+            LookupStep::Wait
+        );
     }
 }

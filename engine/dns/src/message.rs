@@ -42,7 +42,10 @@ impl RecordType {
     /// Reads a name such as `AAAA`, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(t, _)| *t)
+        Self::NAMES
+            .iter()
+            .find(|(_, name)| name.eq_ignore_ascii_case(text))
+            .map(|(t, _)| *t)
     }
 
     /// The names of the types that [`Self::parse`] knows.
@@ -163,7 +166,12 @@ impl fmt::Display for RecordData {
             Self::A(address) => address.fmt(f),
             Self::Aaaa(address) => address.fmt(f),
             Self::Cname(name) => write!(f, "{name}."),
-            Self::Soa { mname, rname, serial, minimum } => {
+            Self::Soa {
+                mname,
+                rname,
+                serial,
+                minimum,
+            } => {
                 write!(f, "{mname}. {rname}. {serial} 7200 1800 86400 {minimum}")
             }
             Self::Other(record_type) => write!(f, "({record_type} record)"),

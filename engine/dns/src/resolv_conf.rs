@@ -25,7 +25,11 @@ impl ResolvConf {
     pub fn cluster_first(nameserver: IpAddr, namespace: &str, zone: &str) -> Self {
         Self {
             nameservers: vec![SocketAddr::new(nameserver, 53)],
-            search: vec![format!("{namespace}.svc.{zone}"), format!("svc.{zone}"), zone.to_owned()],
+            search: vec![
+                format!("{namespace}.svc.{zone}"),
+                format!("svc.{zone}"),
+                zone.to_owned(),
+            ],
             ndots: 5,
             timeout: Duration::from_secs(5),
             attempts: 2,
@@ -35,7 +39,11 @@ impl ResolvConf {
     /// A resolver with a server but without a search list, as on a node.
     #[must_use]
     pub fn plain(nameserver: IpAddr) -> Self {
-        Self { search: Vec::new(), ndots: 1, ..Self::cluster_first(nameserver, "", "") }
+        Self {
+            search: Vec::new(),
+            ndots: 1,
+            ..Self::cluster_first(nameserver, "", "")
+        }
     }
 
     /// The fully qualified names (with their final dots) that a lookup of `name` tries in turn: DNS-59 … DNS-64.
@@ -45,9 +53,17 @@ impl ResolvConf {
         let as_is_first = absolute || name.matches('.').count() >= self.ndots;
         let searched: Vec<String> = match absolute {
             true => Vec::new(),
-            false => self.search.iter().map(|suffix| format!("{name}.{suffix}.")).collect(),
+            false => self
+                .search
+                .iter()
+                .map(|suffix| format!("{name}.{suffix}."))
+                .collect(),
         };
-        let (first, last) = if as_is_first { (Some(as_is), None) } else { (None, Some(as_is)) };
+        let (first, last) = if as_is_first {
+            (Some(as_is), None)
+        } else {
+            (None, Some(as_is))
+        };
         first.into_iter().chain(searched).chain(last)
     }
 }
@@ -82,12 +98,18 @@ mod tests {
                 "cart.billing.svc.cluster.local.",
             ],
         );
-        check("cart.billing.svc.cluster.local.", &["cart.billing.svc.cluster.local."]);
+        check(
+            "cart.billing.svc.cluster.local.",
+            &["cart.billing.svc.cluster.local."],
+        );
     }
 
     #[test]
     fn dns_64_many_dots_go_as_they_are_first() {
         let conf = ResolvConf::cluster_first([10, 96, 0, 10].into(), "shop", "cluster.local");
-        assert_eq!(conf.candidates("a.b.c.d.e.com").next().unwrap(), "a.b.c.d.e.com.");
+        assert_eq!(
+            conf.candidates("a.b.c.d.e.com").next().unwrap(),
+            "a.b.c.d.e.com."
+        );
     }
 }

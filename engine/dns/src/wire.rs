@@ -39,7 +39,12 @@ pub fn query(id: u16, name: &str, record_type: RecordType) -> Result<Vec<u8>, Wi
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
     let name = to_name(name)?;
-    packet.questions.push(simple_dns::Question::new(name, qtype, CLASS::IN.into(), false));
+    packet.questions.push(simple_dns::Question::new(
+        name,
+        qtype,
+        CLASS::IN.into(),
+        false,
+    ));
     packet.build_bytes_vec().map_err(WireError::Malformed)
 }
 
@@ -92,7 +97,9 @@ pub fn parse_response(bytes: &[u8]) -> Result<(u16, Question, Response), WireErr
         return Err(WireError::Malformed(SimpleDnsError::InvalidHeaderData));
     }
     let [asked] = packet.questions.as_slice() else {
-        return Err(WireError::NotOneQuestion { count: packet.questions.len() });
+        return Err(WireError::NotOneQuestion {
+            count: packet.questions.len(),
+        });
     };
     let question = Question {
         name: asked.qname.to_string(),
@@ -130,7 +137,9 @@ pub(crate) fn is_encodable(name: &str) -> bool {
 }
 
 fn to_name(name: &str) -> Result<Name<'_>, WireError> {
-    let refuse = || WireError::BadName { name: name.to_owned() };
+    let refuse = || WireError::BadName {
+        name: name.to_owned(),
+    };
     let bare = name.strip_suffix('.').unwrap_or(name);
     // The library takes empty labels; on the wire they would end the name early.
     if bare.split('.').any(str::is_empty) && !bare.is_empty() {
@@ -141,10 +150,19 @@ fn to_name(name: &str) -> Result<Name<'_>, WireError> {
 
 fn to_record(record: &Record) -> Result<ResourceRecord<'_>, WireError> {
     let data = match &record.data {
-        RecordData::A(address) => RData::A(A { address: u32::from(*address) }),
-        RecordData::Aaaa(address) => RData::AAAA(AAAA { address: u128::from(*address) }),
+        RecordData::A(address) => RData::A(A {
+            address: u32::from(*address),
+        }),
+        RecordData::Aaaa(address) => RData::AAAA(AAAA {
+            address: u128::from(*address),
+        }),
         RecordData::Cname(name) => RData::CNAME(CNAME(to_name(name)?)),
-        RecordData::Soa { mname, rname, serial, minimum } => RData::SOA(SOA {
+        RecordData::Soa {
+            mname,
+            rname,
+            serial,
+            minimum,
+        } => RData::SOA(SOA {
             mname: to_name(mname)?,
             rname: to_name(rname)?,
             serial: *serial,
@@ -155,7 +173,12 @@ fn to_record(record: &Record) -> Result<ResourceRecord<'_>, WireError> {
         }),
         RecordData::Other(record_type) => return Err(WireError::BadType(*record_type)),
     };
-    Ok(ResourceRecord::new(to_name(&record.name)?, CLASS::IN, record.ttl, data))
+    Ok(ResourceRecord::new(
+        to_name(&record.name)?,
+        CLASS::IN,
+        record.ttl,
+        data,
+    ))
 }
 
 fn from_record(record: &ResourceRecord<'_>) -> Record {
@@ -171,7 +194,11 @@ fn from_record(record: &ResourceRecord<'_>) -> Record {
         },
         other => RecordData::Other(RecordType(TYPE::into(other.type_code()))),
     };
-    Record { name: record.name.to_string(), ttl: record.ttl, data }
+    Record {
+        name: record.name.to_string(),
+        ttl: record.ttl,
+        data,
+    }
 }
 
 const fn to_rcode(rcode: Rcode) -> RCODE {

@@ -80,8 +80,12 @@ impl ClusterZone {
                 authority: Vec::new(),
             };
         };
-        let unanswered =
-            [RecordType::SRV, RecordType::PTR, RecordType::NS, RecordType::TXT];
+        let unanswered = [
+            RecordType::SRV,
+            RecordType::PTR,
+            RecordType::NS,
+            RecordType::TXT,
+        ];
         if unanswered.contains(&question.record_type) {
             return self.negative(Rcode::NotImp);
         }
@@ -115,7 +119,10 @@ impl ClusterZone {
         self.slices.retain(|_, slices| !slices.is_empty());
         if let (false, Some(service)) = (gone, slice.service_name()) {
             let owner = (namespace, service.to_owned());
-            self.slices.entry(owner).or_default().insert(name, Arc::clone(slice));
+            self.slices
+                .entry(owner)
+                .or_default()
+                .insert(name, Arc::clone(slice));
         }
     }
 
@@ -154,10 +161,17 @@ impl ClusterZone {
         if !service.is_headless() {
             return Found::Addresses(service.addresses().collect());
         }
-        let addresses: Vec<IpAddr> =
-            self.ready_endpoints(&key).into_iter().map(|(_, address)| address).collect();
+        let addresses: Vec<IpAddr> = self
+            .ready_endpoints(&key)
+            .into_iter()
+            .map(|(_, address)| address)
+            .collect();
         // DNS-21: a headless Service without any ready endpoint has no name.
-        if addresses.is_empty() { Found::Nothing } else { Found::Addresses(addresses) }
+        if addresses.is_empty() {
+            Found::Nothing
+        } else {
+            Found::Addresses(addresses)
+        }
     }
 
     fn find_endpoint(&self, host: &str, service: &str, namespace: &str) -> Found {
@@ -171,7 +185,11 @@ impl ClusterZone {
             .filter(|(name, _)| name == host)
             .map(|(_, address)| address)
             .collect();
-        if addresses.is_empty() { Found::Nothing } else { Found::Addresses(addresses) }
+        if addresses.is_empty() {
+            Found::Nothing
+        } else {
+            Found::Addresses(addresses)
+        }
     }
 
     /// DNS-37: any well-formed dashed address in an existing namespace.
@@ -189,12 +207,19 @@ impl ClusterZone {
 
     /// Host name (DNS-16) and address of every ready endpoint, each once, in order of address.
     fn ready_endpoints(&self, service: &Names) -> BTreeSet<(String, IpAddr)> {
-        let slices = self.slices.get(service).into_iter().flat_map(BTreeMap::values);
+        let slices = self
+            .slices
+            .get(service)
+            .into_iter()
+            .flat_map(BTreeMap::values);
         slices
             .flat_map(|slice| &slice.endpoints)
             .filter(|endpoint| endpoint.conditions.is_ready())
             .flat_map(|endpoint| {
-                let addresses = endpoint.addresses.iter().filter_map(|text| text.parse().ok());
+                let addresses = endpoint
+                    .addresses
+                    .iter()
+                    .filter_map(|text| text.parse().ok());
                 addresses.map(move |address: IpAddr| {
                     let host = endpoint.hostname.clone().filter(|name| !name.is_empty());
                     (host.unwrap_or_else(|| dashed(address)), address)
@@ -204,7 +229,11 @@ impl ClusterZone {
     }
 
     fn positive(&self, question: &Question, data: Vec<RecordData>) -> Response {
-        let record = |data| Record { name: question.name.clone(), ttl: TTL, data };
+        let record = |data| Record {
+            name: question.name.clone(),
+            ttl: TTL,
+            data,
+        };
         Response {
             rcode: Rcode::NoError,
             authoritative: true,
@@ -214,8 +243,17 @@ impl ClusterZone {
     }
 
     fn negative(&self, rcode: Rcode) -> Response {
-        let soa = Record { name: self.domain.clone(), ttl: TTL, data: self.soa() };
-        Response { rcode, authoritative: true, answers: Vec::new(), authority: vec![soa] }
+        let soa = Record {
+            name: self.domain.clone(),
+            ttl: TTL,
+            data: self.soa(),
+        };
+        Response {
+            rcode,
+            authoritative: true,
+            answers: Vec::new(),
+            authority: vec![soa],
+        }
     }
 
     /// DNS-15. Deviation: the serial counts changes; CoreDNS puts the Unix time of the last one.

@@ -74,22 +74,48 @@ fn zone() -> ClusterZone {
 }
 
 fn check(record_type: RecordType, name: &str, rcode: Rcode, answers: &[&str]) {
-    let question = Question { name: format!("{name}.cluster.local"), record_type };
+    let question = Question {
+        name: format!("{name}.cluster.local"),
+        record_type,
+    };
     let response = zone().answer(&question);
-    let mut seen: Vec<String> = response.answers.iter().map(|r| r.data.to_string()).collect();
+    let mut seen: Vec<String> = response
+        .answers
+        .iter()
+        .map(|r| r.data.to_string())
+        .collect();
     seen.sort();
-    assert_eq!((response.rcode, seen), (rcode, answers.iter().map(ToString::to_string).collect()));
-    let soa = response.authority.iter().any(|r| r.data.record_type() == RecordType::SOA);
-    assert_eq!(soa, answers.is_empty(), "DNS-42: negative answers carry the SOA, others do not");
+    assert_eq!(
+        (response.rcode, seen),
+        (rcode, answers.iter().map(ToString::to_string).collect())
+    );
+    let soa = response
+        .authority
+        .iter()
+        .any(|r| r.data.record_type() == RecordType::SOA);
+    assert_eq!(
+        soa,
+        answers.is_empty(),
+        "DNS-42: negative answers carry the SOA, others do not"
+    );
     assert!(response.authoritative);
     for record in &response.answers {
-        assert_eq!((record.name.as_str(), record.ttl), (question.name.as_str(), 30), "DNS-18, -45");
+        assert_eq!(
+            (record.name.as_str(), record.ttl),
+            (question.name.as_str(), 30),
+            "DNS-18, -45"
+        );
     }
 }
 
 #[test]
 fn dns_74_a_of_a_cluster_ip_service() {
-    check(RecordType::A, "web.shop.svc", Rcode::NoError, &["10.96.5.1"]);
+    check(
+        RecordType::A,
+        "web.shop.svc",
+        Rcode::NoError,
+        &["10.96.5.1"],
+    );
 }
 
 #[test]
@@ -99,14 +125,34 @@ fn dns_75_aaaa_of_an_ipv4_service_is_nodata() {
 
 #[test]
 fn dns_78_a_of_a_headless_service_is_its_ready_endpoints() {
-    check(RecordType::A, "db.shop.svc", Rcode::NoError, &["10.244.1.9", "10.244.2.4"]);
+    check(
+        RecordType::A,
+        "db.shop.svc",
+        Rcode::NoError,
+        &["10.244.1.9", "10.244.2.4"],
+    );
 }
 
 #[test]
 fn dns_79_80_81_endpoints_by_host_name() {
-    check(RecordType::A, "db-0.db.shop.svc", Rcode::NoError, &["10.244.1.9"]);
-    check(RecordType::A, "10-244-2-4.db.shop.svc", Rcode::NoError, &["10.244.2.4"]);
-    check(RecordType::A, "10-244-3-3.db.shop.svc", Rcode::NxDomain, &[]);
+    check(
+        RecordType::A,
+        "db-0.db.shop.svc",
+        Rcode::NoError,
+        &["10.244.1.9"],
+    );
+    check(
+        RecordType::A,
+        "10-244-2-4.db.shop.svc",
+        Rcode::NoError,
+        &["10.244.2.4"],
+    );
+    check(
+        RecordType::A,
+        "10-244-3-3.db.shop.svc",
+        Rcode::NxDomain,
+        &[],
+    );
 }
 
 #[test]
@@ -116,7 +162,12 @@ fn dns_22_headless_without_an_endpoint_of_the_family_is_nodata() {
 
 #[test]
 fn dns_86_a_cluster_ip_resolves_without_endpoints() {
-    check(RecordType::A, "empty.shop.svc", Rcode::NoError, &["10.96.5.3"]);
+    check(
+        RecordType::A,
+        "empty.shop.svc",
+        Rcode::NoError,
+        &["10.96.5.3"],
+    );
 }
 
 #[test]
@@ -126,7 +177,12 @@ fn dns_87_headless_without_ready_endpoints_does_not_exist() {
 
 #[test]
 fn dns_90_case_does_not_count_and_is_kept() {
-    check(RecordType::A, "WEB.Shop.svc", Rcode::NoError, &["10.96.5.1"]);
+    check(
+        RecordType::A,
+        "WEB.Shop.svc",
+        Rcode::NoError,
+        &["10.96.5.1"],
+    );
 }
 
 #[test]
@@ -138,7 +194,12 @@ fn dns_91_92_namespaces() {
 
 #[test]
 fn dns_93_pods_insecure_answers_for_any_address() {
-    check(RecordType::A, "10-244-9-9.shop.pod", Rcode::NoError, &["10.244.9.9"]);
+    check(
+        RecordType::A,
+        "10-244-9-9.shop.pod",
+        Rcode::NoError,
+        &["10.244.9.9"],
+    );
     check(RecordType::A, "10-244-9.shop.pod", Rcode::NxDomain, &[]);
     check(RecordType::A, "10-244-9-9.nosuch.pod", Rcode::NxDomain, &[]);
 }
@@ -152,13 +213,23 @@ fn dns_96_97_98_other_questions() {
 
 #[test]
 fn dns_100_the_canonical_smoke_test() {
-    check(RecordType::A, "kubernetes.default.svc", Rcode::NoError, &["10.96.0.1"]);
+    check(
+        RecordType::A,
+        "kubernetes.default.svc",
+        Rcode::NoError,
+        &["10.96.0.1"],
+    );
 }
 
 #[test]
 fn names_outside_of_the_zone_do_not_exist() {
-    let question =
-        Question { name: "notcluster.local".to_owned(), record_type: RecordType::A };
+    let question = Question {
+        name: "notcluster.local".to_owned(),
+        record_type: RecordType::A,
+    };
     let response = zone().answer(&question);
-    assert_eq!((response.rcode, response.authoritative), (Rcode::NxDomain, false));
+    assert_eq!(
+        (response.rcode, response.authoritative),
+        (Rcode::NxDomain, false)
+    );
 }

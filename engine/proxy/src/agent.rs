@@ -102,6 +102,14 @@ impl Agent {
         self.seen = Some(view);
     }
 
+    /// Takes a view as seen and programmed, without a sync: a node that has been up for a while.
+    pub fn adopt(&mut self, view: ClusterView, sink: &mut dyn RuleSink) {
+        sink.commit(&self.facts, &view);
+        self.seen = Some(view.clone());
+        self.programmed = Some(view);
+        self.dirty = false;
+    }
+
     /// When to call [`Agent::run`] next; `None` while there is nothing to do.
     #[must_use]
     pub fn next_due(&self, now: SimTime) -> Option<SimTime> {
@@ -129,22 +137,41 @@ impl Agent {
     }
 
     fn kind(&self) -> SyncKind {
-        if self.programmed.is_none() { SyncKind::Full } else { SyncKind::Partial }
+        if self.programmed.is_none() {
+            SyncKind::Full
+        } else {
+            SyncKind::Partial
+        }
     }
 
     fn start(&mut self, now: SimTime, cost: &mut dyn FnMut(SyncKind, &ClusterView) -> Duration) {
-        let view = self.seen.clone().expect("only a delivered view makes it dirty");
+        let view = self
+            .seen
+            .clone()
+            .expect("only a delivered view makes it dirty");
         let ends = now + cost(self.kind(), &view);
         self.dirty = false;
-        self.running = Some(Sync { started: now, ends, view });
+        self.running = Some(Sync {
+            started: now,
+            ends,
+            view,
+        });
     }
 
     fn finish(&mut self, sync: Sync, sink: &mut dyn RuleSink) -> SyncReport {
         let kind = self.kind();
         sink.commit(&self.facts, &sync.view);
         self.earliest_sync = sync.ends + self.settings.min_sync_period;
-        let before = self.programmed.replace(sync.view.clone()).unwrap_or_default();
-        SyncReport { started: sync.started, kind, before, after: sync.view }
+        let before = self
+            .programmed
+            .replace(sync.view.clone())
+            .unwrap_or_default();
+        SyncReport {
+            started: sync.started,
+            kind,
+            before,
+            after: sync.view,
+        }
     }
 }
 
@@ -172,12 +199,17 @@ mod tests {
             masquerade_all: false,
             masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
         };
-        let settings = AgentSettings { min_sync_period: Duration::from_secs(1) };
+        let settings = AgentSettings {
+            min_sync_period: Duration::from_secs(1),
+        };
         Agent::new(Arc::new(facts), settings)
     }
 
     fn view(revision: u64) -> ClusterView {
-        ClusterView { revision, ..ClusterView::default() }
+        ClusterView {
+            revision,
+            ..ClusterView::default()
+        }
     }
 
     fn at(millis: u64) -> SimTime {
@@ -213,11 +245,28 @@ mod tests {
         agent.deliver(view(2), true);
         run(&mut agent, at(50), &mut sink);
         agent.deliver(view(3), true);
-        assert_eq!(agent.next_due(at(60)), Some(at(1050)), "one second after the first sync ended");
+        assert_eq!(
+            agent.next_due(at(60)),
+            Some(at(1050)),
+            "one second after the first sync ended"
+        );
         run(&mut agent, at(1050), &mut sink);
-        assert_eq!(run(&mut agent, at(1100), &mut sink), Some(SyncKind::Partial));
+        assert_eq!(
+            run(&mut agent, at(1100), &mut sink),
+            Some(SyncKind::Partial)
+        );
         assert_eq!(sink.0, [1, 3]);
         assert_eq!(agent.next_due(at(1100)), None);
+    }
+
+    #[test]
+    fn an_adopted_view_is_programmed_and_the_next_sync_is_partial() {
+        let (mut agent, mut sink) = (agent(), Log::default());
+        agent.adopt(view(4), &mut sink);
+        assert_eq!((agent.next_due(at(0)), sink.0.as_slice()), (None, &[4][..]));
+        agent.deliver(view(5), true);
+        run(&mut agent, at(5), &mut sink);
+        assert_eq!(run(&mut agent, at(55), &mut sink), Some(SyncKind::Partial));
     }
 
     #[test]

@@ -25,7 +25,12 @@ impl ViewBuilder {
     /// Starts with nothing seen.
     #[must_use]
     pub fn new(service_cidrs: Arc<[ipnet::IpNet]>) -> Self {
-        Self { view: ClusterView { service_cidrs, ..ClusterView::default() } }
+        Self {
+            view: ClusterView {
+                service_cidrs,
+                ..ClusterView::default()
+            },
+        }
     }
 
     /// The view after the last event.
@@ -48,7 +53,11 @@ impl ViewBuilder {
     fn observe_service(&mut self, service: &Service, gone: bool) -> bool {
         let name = service_name(&service.metadata.namespace, &service.metadata.name);
         let before = self.view.services.get(&name).cloned();
-        let after = if gone { None } else { view_of_service(service).map(Arc::new) };
+        let after = if gone {
+            None
+        } else {
+            view_of_service(service).map(Arc::new)
+        };
         if before == after {
             return false;
         }
@@ -67,8 +76,16 @@ impl ViewBuilder {
         let owner = owner.map(|service| service_name(namespace, service));
         let mut changed = self.drop_slice(namespace, &slice_name, owner.as_ref());
         if let (Some(owner), Some(view)) = (owner, view_of_slice(slice)) {
-            let mut slices = self.view.slices.get(&owner).map(|s| (**s).clone()).unwrap_or_default();
-            if slices.get(&slice_name).is_none_or(|before| **before != view) {
+            let mut slices = self
+                .view
+                .slices
+                .get(&owner)
+                .map(|s| (**s).clone())
+                .unwrap_or_default();
+            if slices
+                .get(&slice_name)
+                .is_none_or(|before| **before != view)
+            {
                 slices.insert(slice_name, Arc::new(view));
                 self.view.slices.insert(owner, Arc::new(slices));
                 changed = true;
@@ -107,7 +124,10 @@ impl ViewBuilder {
 }
 
 fn service_name(namespace: &str, name: &str) -> ServiceName {
-    ServiceName { namespace: namespace.into(), name: name.into() }
+    ServiceName {
+        namespace: namespace.into(),
+        name: name.into(),
+    }
 }
 
 fn view_of_service(service: &Service) -> Option<ServiceView> {
@@ -144,7 +164,9 @@ fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
         Some(ServicePortView {
             name: port.name.as_deref()?.into(),
             protocol: protocol(port.transport()),
-            port: u16::try_from(port.port?).ok().filter(|number| *number > 0)?,
+            port: u16::try_from(port.port?)
+                .ok()
+                .filter(|number| *number > 0)?,
         })
     });
     let endpoints = slice.endpoints.iter().filter_map(|endpoint| {
@@ -160,10 +182,16 @@ fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
             terminating: endpoint.conditions.is_terminating(),
             zone_hints: hints.map(|h| names(&h.for_zones)).unwrap_or_default(),
             node_hints: hints.map(|h| names(&h.for_nodes)).unwrap_or_default(),
-            pod: target.filter(|t| t.kind == "Pod").map(|t| t.name.as_str().into()),
+            pod: target
+                .filter(|t| t.kind == "Pod")
+                .map(|t| t.name.as_str().into()),
         })
     });
-    Some(SliceView { family, ports: ports.collect(), endpoints: endpoints.collect() })
+    Some(SliceView {
+        family,
+        ports: ports.collect(),
+        endpoints: endpoints.collect(),
+    })
 }
 
 const fn protocol(transport: api::Protocol) -> Protocol {

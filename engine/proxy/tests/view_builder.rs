@@ -21,7 +21,11 @@ impl World {
             seed: Seed::new(1),
         };
         let server = ApiServer::new(config, SimTime::ZERO);
-        let mut world = Self { server, builder: ViewBuilder::new(Vec::new().into()), seen: 0 };
+        let mut world = Self {
+            server,
+            builder: ViewBuilder::new(Vec::new().into()),
+            seen: 0,
+        };
         world.catch_up();
         world
     }
@@ -38,7 +42,9 @@ impl World {
 
     fn delete(&mut self, kind: api::Kind, name: &str) -> bool {
         let key = ObjectKey::new(kind, "default", name);
-        self.server.delete(&key, &DeleteOptions::default(), SimTime::ZERO).unwrap();
+        self.server
+            .delete(&key, &DeleteOptions::default(), SimTime::ZERO)
+            .unwrap();
         self.catch_up()
     }
 
@@ -57,13 +63,20 @@ impl World {
     }
 
     fn services(&self) -> Vec<String> {
-        self.view().services.keys().map(ToString::to_string).collect()
+        self.view()
+            .services
+            .keys()
+            .map(ToString::to_string)
+            .collect()
     }
 
     fn slices(&self) -> Vec<String> {
         let of = |(service, slices): (&rules::ServiceName, &std::sync::Arc<_>)| {
             let slices: &imbl::OrdMap<std::sync::Arc<str>, _> = slices;
-            slices.keys().map(|name| format!("{service}:{name}")).collect::<Vec<_>>()
+            slices
+                .keys()
+                .map(|name| format!("{service}:{name}"))
+                .collect::<Vec<_>>()
         };
         self.view().slices.iter().flat_map(of).collect()
     }
@@ -94,7 +107,9 @@ fn proxy_2_headless_and_foreign_services_are_not_seen() {
     let mut world = World::new();
     assert_eq!(world.services(), ["default/kubernetes"]);
     assert!(world.apply(WEB));
-    let headless = WEB.replace("10.96.0.40", "None").replace("name: web", "name: bare");
+    let headless = WEB
+        .replace("10.96.0.40", "None")
+        .replace("name: web", "name: bare");
     assert!(!world.apply(&headless));
     let foreign = WEB.replace("10.96.0.40", "10.96.0.41").replace(
         "name: web",

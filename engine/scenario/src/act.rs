@@ -3,6 +3,8 @@
 //! One function per verb; each asks the world, lets [`judge`] compare and puts what was seen into words.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
 
 use api::{Manifest, Object, ObjectKey, Status};
 use base::format_duration;
@@ -14,7 +16,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::expect::{
     Backends, ConnectCheck, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck,
-    RulesCheck, WriteCheck,
+    RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, ExpectedPods, Mismatch};
 use crate::output::{print, to_json};
@@ -53,6 +55,14 @@ impl Judged {
     /// The same with one more reason.
     pub(crate) fn also(mut self, why: String) -> Self {
         self.why.push(why);
+        self
+    }
+
+    /// The same, saying how long it took to come about.
+    pub(crate) fn late_by(mut self, wait: Duration) -> Self {
+        if let Some(last) = self.seen.last_mut().filter(|_| !wait.is_zero()) {
+            let _ = write!(last, " · after {}", format_duration(wait));
+        }
         self
     }
 
@@ -401,7 +411,9 @@ fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
         ProbeOutcome::Endpoint { to, snat } => {
             json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)})
         }
-        other => json!({"verdict": judge::verdict_of(other).map(|verdict| verdict.as_str()), "p": rounded(*share)}),
+        other => {
+            json!({"verdict": judge::verdict_of(other).map(Verdict::as_str), "p": rounded(*share)})
+        }
     });
     let observed = json!({"node": seen.node, "outcomes": outcomes.collect::<Vec<_>>()});
     let words = shares.iter().map(|(outcome, share)| match share {

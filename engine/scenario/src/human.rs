@@ -7,13 +7,12 @@ use std::fmt::Write as _;
 
 use base::{SimTime, format_duration};
 use control::{Happening, NodeConfig};
-use serde_json::Value as Json;
 
 use crate::report::{Entry, Outcome, Report, ScenarioReport, StepReport};
 use crate::words::flow;
 
 /// Columns of a line that steps try to stay in.
-const WIDTH: usize = 110;
+const WIDTH: usize = 120;
 /// Happenings of one step that are shown; the rest is counted.
 const HAPPENINGS_MAX: usize = 200;
 /// Lines of what a step saw.
@@ -56,7 +55,7 @@ pub fn render_scenario(report: &ScenarioReport, color: bool) -> String {
                 match shown {
                     ..=HAPPENINGS_MAX => page.happening(happening),
                     _ if shown == HAPPENINGS_MAX + 1 => {
-                        page.warning("more happens here than is shown")
+                        page.warning("more happens here than is shown");
                     }
                     _ => {}
                 }
@@ -154,7 +153,12 @@ impl Page {
             .as_ref()
             .map_or_else(String::new, |name| format!("{name}: "));
         let at = clock(step.start);
-        let asked = format!("{name}{:<verb$}  {}", step.verb, step.asked);
+        // kubectl's line names the object itself.
+        let asked = match (&step.seen[..], step.outcome) {
+            ([only], Outcome::Passed) if only.starts_with(&step.asked) => "",
+            _ => step.asked.as_str(),
+        };
+        let asked = format!("{:<verb$}  {name}{asked}", step.verb);
         let start = format!("{mark} {at:>time$}  {}", self.paint.bold(asked.trim_end()));
         if step.outcome == Outcome::Skipped {
             return self.line(&format!(
@@ -166,7 +170,8 @@ impl Page {
         let fits = |seen: &str| self.columns.words() + width(&asked) + 3 + width(seen) <= WIDTH;
         match (seen, step.outcome) {
             ([only], Outcome::Passed) if more.is_empty() && fits(only) => {
-                self.line(&format!("{start}   {only}"));
+                let gap = if asked.ends_with(' ') { " " } else { "   " };
+                self.line(&format!("{start}{gap}{only}"));
             }
             ([], Outcome::Passed) => self.line(&start),
             (_, Outcome::Passed) => {
@@ -180,7 +185,7 @@ impl Page {
                     .as_object()
                     .is_some_and(|expected| !expected.is_empty())
                 {
-                    self.block("expected", &[expected(&step.expected)]);
+                    self.block("expected", &[flow(&step.expected)]);
                 }
                 self.block("seen", seen);
             }
@@ -266,10 +271,6 @@ fn clock(at: SimTime) -> String {
 /// Characters, which is what columns count.
 fn width(text: &str) -> usize {
     text.chars().count()
-}
-
-fn expected(value: &Json) -> String {
-    flow(value)
 }
 
 fn nodes(nodes: &[NodeConfig]) -> String {

@@ -32,7 +32,7 @@
 //! let problems = load(&file, &mut no_files).unwrap_err();
 //! assert_eq!(
 //!     problems.to_string(),
-//!     "hello.yaml:11:18: there is no node \"node-b\" in spec.cluster\n  help: did you mean `node-a`?",
+//!     "hello.yaml:11:19: there is no node \"node-b\" in spec.cluster\n  help: did you mean `node-a`?",
 //! );
 //! ```
 

@@ -159,25 +159,22 @@ impl Runner<'_> {
             Hold::Within(span) => (*span, true),
             Hold::Throughout(span) => (*span, false),
         };
-        let deadline = self.world.now() + span;
+        let start = self.world.now();
+        let deadline = start + span;
         for _ in 0..LOOKS_MAX {
             let begun = self.world.now();
             let judged = once(self, Some(check));
-            if judged.passed == until {
-                return if until {
-                    judged
-                } else {
-                    judged.also(format!("this was at {begun}"))
-                };
+            let is_over = self.world.now() >= deadline || self.cut_short;
+            match (until, judged.passed) {
+                (true, true) => return judged.late_by(begun - start),
+                (true, false) if is_over => {
+                    return judged
+                        .also(format!("this was still so after {}", format_duration(span)));
+                }
+                (false, true) if is_over => return judged,
+                (false, false) => return judged.also(format!("this was at {begun}")),
+                _ => self.advance_to_next(deadline),
             }
-            if self.world.now() >= deadline || self.cut_short {
-                return if until {
-                    judged.also(format!("this was still so after {}", format_duration(span)))
-                } else {
-                    judged
-                };
-            }
-            self.advance_to_next(deadline);
         }
         let given_up = format!(
             "gave up after looking {LOOKS_MAX} times, at {}",

@@ -21,12 +21,15 @@ pub fn connection(to: &Target, seen: &Connection) -> Vec<String> {
         None => lines.push("no rule decided anything about its first packet".to_owned()),
         Some((last, earlier)) => {
             lines.push(sentence(&last.meaning));
+            let decided = last
+                .rule
+                .as_ref()
+                .map(|rule| format!("decided on {} by {rule}", last.place));
+            lines.extend(decided);
             lines.extend(
                 earlier
                     .iter()
-                    .chain([last])
-                    .filter(|one| one.rule.is_some())
-                    .map(decision),
+                    .map(|one| format!("before that, {}", decision(one))),
             );
         }
     }
@@ -56,7 +59,7 @@ pub fn resolution(name: &str, seen: &Resolution) -> Vec<String> {
     lines
 }
 
-/// One decision: `on node-a: sent to backend-1 by nat -A KUBE-SEP-… -j DNAT …`.
+/// One decision: `on node-a: sent to backend-1 (rule: nat -A KUBE-SEP-… -j DNAT …)`.
 #[must_use]
 pub fn decision(decision: &Decision) -> String {
     let Decision {

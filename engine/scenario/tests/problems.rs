@@ -404,21 +404,21 @@ fn sources_and_targets() {
         "connect: {from: service/web, to: web}",
         &[
             "13:21: \"service/web\" cannot stand here: expected pod/…, a workload such as deployment/…, node/… or outside/…",
-            "13:38: \"web\" is no target: expected name:port, ip:port or [v6]:port",
+            "13:38: \"web\" is no target: expected name:port, ip:port or [ipv6]:port, such as web:80",
         ],
     );
     check_step(
         "connect: {from: node/node-c, to: \"web:0\"}",
         &[
             "13:21: there is no node \"node-c\" in spec.cluster (did you mean `node-a`?)",
-            "13:38: \"web:0\" is no target: expected name:port, ip:port or [v6]:port",
+            "13:38: \"web:0\" is no target: expected name:port, ip:port or [ipv6]:port, such as web:80",
         ],
     );
     check_step(
         "connect: {from: outside/desktop, to: \"fd00::1:80\", count: 100001}",
         &[
             "13:21: there is no outside host \"desktop\" in spec.cluster (there are: laptop)",
-            "13:42: \"fd00::1:80\" is no target: expected name:port, ip:port or [v6]:port",
+            "13:42: \"fd00::1:80\" is no target: expected name:port, ip:port or [ipv6]:port, such as web:80",
             "13:63: expected a whole number from 1 to 100000, found 100001",
         ],
     );

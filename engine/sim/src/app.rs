@@ -12,7 +12,13 @@ use dns::ClusterZone;
 use ruleset::Protocol;
 
 /// Annotations of simulated applications that the contract has and this version does not carry out.
-const UNSUPPORTED: [&str; 5] = ["listen", "start-delay", "respond-after", "on-term", "hostile"];
+const UNSUPPORTED: [&str; 5] = [
+    "listen",
+    "start-delay",
+    "respond-after",
+    "on-term",
+    "hostile",
+];
 const PREFIX: &str = "switchboard.dev/";
 
 /// What a Pod does with what it receives.
@@ -53,9 +59,16 @@ pub(crate) struct Introduction {
 impl Identity {
     /// One line of text.
     pub(crate) fn introduce(&self, address: SocketAddr, peer: SocketAddr) -> Vec<u8> {
-        let Self { name, namespace, node } = self;
+        let Self {
+            name,
+            namespace,
+            node,
+        } = self;
         let mut text = String::new();
-        let _ = writeln!(text, "{name} namespace={namespace} node={node} address={address} peer={peer}");
+        let _ = writeln!(
+            text,
+            "{name} namespace={namespace} node={node} address={address} peer={peer}"
+        );
         text.into_bytes()
     }
 }
@@ -82,10 +95,19 @@ impl Introduction {
 /// Deviation: SCTP ports are not listened on; smoltcp has no SCTP.
 pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
     let is_dns = pod.metadata.namespace == "kube-system"
-        && pod.metadata.labels.get("k8s-app").is_some_and(|app| app == "kube-dns");
+        && pod
+            .metadata
+            .labels
+            .get("k8s-app")
+            .is_some_and(|app| app == "kube-dns");
     let sidecars = pod.spec.init_containers.iter();
     let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    let ports = pod.spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
+    let ports = pod
+        .spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| &container.ports);
     let mut listeners: Vec<Listener> = ports
         .filter_map(|port| {
             let number = u16::try_from(port.container_port).ok()?;
@@ -94,8 +116,16 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
                 api::Protocol::Udp => Protocol::UDP,
                 api::Protocol::Sctp => return None,
             };
-            let app = if is_dns && number == 53 { App::Dns } else { App::Introduce };
-            Some(Listener { protocol, port: number, app })
+            let app = if is_dns && number == 53 {
+                App::Dns
+            } else {
+                App::Introduce
+            };
+            Some(Listener {
+                protocol,
+                port: number,
+                app,
+            })
         })
         .collect();
     listeners.sort_unstable_by_key(|listener| (listener.protocol, listener.port));
@@ -105,17 +135,30 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
 
 /// Refuses what a Pod's annotations ask of its application and this version cannot do.
 pub(crate) fn check(object: &Object) -> Result<(), Status> {
-    let Object::Pod(pod) = object else { return Ok(()) };
+    let Object::Pod(pod) = object else {
+        return Ok(());
+    };
     let limit = "not supported by this version of switchboard; \
                  a simulated application listens on its containerPorts and answers at once";
-    let asked = |key: &&String| key.strip_prefix(PREFIX).is_some_and(|n| UNSUPPORTED.contains(&n));
-    let limits: Vec<(String, String)> = pod.metadata.annotations.keys().filter(asked)
+    let asked = |key: &&String| {
+        key.strip_prefix(PREFIX)
+            .is_some_and(|n| UNSUPPORTED.contains(&n))
+    };
+    let limits: Vec<(String, String)> = pod
+        .metadata
+        .annotations
+        .keys()
+        .filter(asked)
         .map(|key| (format!("metadata.annotations[{key}]"), limit.to_owned()))
         .collect();
     if limits.is_empty() {
         return Ok(());
     }
-    Err(Status::not_supported(object.kind(), &pod.metadata.name, limits))
+    Err(Status::not_supported(
+        object.kind(),
+        &pod.metadata.name,
+        limits,
+    ))
 }
 
 /// The complete messages of DNS over TCP (RFC 1035 section 4.2.2) in `buffer`, answered; what is left of an
@@ -124,7 +167,9 @@ pub(crate) fn serve_dns_stream(zone: &ClusterZone, buffer: &mut Vec<u8>) -> Vec<
     let mut answers = Vec::new();
     while let [high, low, rest @ ..] = buffer.as_slice() {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let Some(message) = rest.get(..length) else { break };
+        let Some(message) = rest.get(..length) else {
+            break;
+        };
         if let Some(answer) = dns::serve(zone, message) {
             let size = u16::try_from(answer.len()).unwrap_or(u16::MAX);
             answers.extend(size.to_be_bytes());
@@ -152,8 +197,15 @@ mod tests {
         let peer: SocketAddr = "[fd00::2]:40000".parse().unwrap();
         let line = identity.introduce(address, peer);
         let read = Introduction::parse(&line).unwrap();
-        assert_eq!((read.name.as_str(), read.address, read.peer), ("web-1", address, peer));
-        assert_eq!(Introduction::parse(&line[..line.len() - 1]), None, "not complete");
+        assert_eq!(
+            (read.name.as_str(), read.address, read.peer),
+            ("web-1", address, peer)
+        );
+        assert_eq!(
+            Introduction::parse(&line[..line.len() - 1]),
+            None,
+            "not complete"
+        );
     }
 
     #[test]

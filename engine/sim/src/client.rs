@@ -23,6 +23,17 @@ pub(crate) struct Errand {
     pub(crate) payload: Vec<u8>,
 }
 
+impl Errand {
+    /// What is sent. Servers answer requests, so a client with nothing to say greets.
+    fn request(&self) -> &[u8] {
+        if self.payload.is_empty() {
+            b"hello"
+        } else {
+            &self.payload
+        }
+    }
+}
+
 /// A client under way.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -31,7 +42,8 @@ pub(crate) struct Client {
     started: SimTime,
     resolution: Option<Resolution>,
     remote: Option<SocketAddr>,
-    local: Vec<SocketAddr>,
+    asked_from: Vec<SocketAddr>,
+    dialled_from: Vec<SocketAddr>,
     dialled: SimTime,
     latency: Option<Duration>,
     received: Vec<u8>,
@@ -74,7 +86,8 @@ impl Client {
             started: now,
             resolution: None,
             remote: None,
-            local: Vec::new(),
+            asked_from: Vec::new(),
+            dialled_from: Vec::new(),
             dialled: now,
             latency: None,
             received: Vec::new(),
@@ -90,9 +103,14 @@ impl Client {
         }
     }
 
-    /// The addresses that its packets came from, DNS queries included.
-    pub(crate) fn local_addresses(&self) -> &[SocketAddr] {
-        &self.local
+    /// The addresses of the packets that decided its outcome: its queries' when the name was not resolved, else
+    /// its connection's.
+    pub(crate) fn decisive_addresses(&self) -> &[SocketAddr] {
+        if self.remote.is_some() {
+            &self.dialled_from
+        } else {
+            &self.asked_from
+        }
     }
 
     /// When it will wait no longer; `None` once it is done.
@@ -112,8 +130,11 @@ impl Client {
         if let State::Dialling(socket) = self.state {
             self.latency = Some(plane.now().since(self.dialled));
             self.state = State::Talking(socket);
-            let payload = self.errand.as_ref().map_or(&[][..], |errand| &errand.payload);
-            if plane.send(socket, payload).is_err() {
+            let errand = self
+                .errand
+                .as_ref()
+                .expect("only a client with an errand dials");
+            if plane.send(socket, errand.request()).is_err() {
                 self.finish(plane, Outcome::Reset);
             }
         }
@@ -204,9 +225,11 @@ impl Client {
     /// Notes the address of the socket in use, once it has one.
     pub(crate) fn note_local_address(&mut self, plane: &Plane) {
         let address = self.socket().and_then(|socket| plane.local_address(socket));
-        if let Some(address) = address.filter(|address| !self.local.contains(address)) {
-            self.local.push(address);
-        }
+        let known = match self.remote {
+            Some(_) => &mut self.dialled_from,
+            None => &mut self.asked_from,
+        };
+        known.extend(address.filter(|address| !known.contains(address)));
     }
 
     fn resolved(&mut self, plane: &mut Plane, resolution: Resolution) {
@@ -225,7 +248,7 @@ impl Client {
         if errand.protocol == Protocol::UDP {
             let socket = plane.udp_connect(errand.host, remote);
             self.state = State::Dialling(socket);
-            if plane.send(socket, &errand.payload).is_err() {
+            if plane.send(socket, errand.request()).is_err() {
                 self.finish(plane, Outcome::Unreachable);
             }
         } else {
@@ -262,7 +285,10 @@ pub(crate) const fn given_address(to: &Target) -> Option<IpAddr> {
 /// Deviation: RFC 6724 sorts by more; a cluster's clients have one address a family.
 fn choose_address(resolution: &Resolution) -> Option<IpAddr> {
     let addresses = |wanted: &'static str| {
-        let records = resolution.answers.iter().filter(move |a| a.record_type == wanted);
+        let records = resolution
+            .answers
+            .iter()
+            .filter(move |a| a.record_type == wanted);
         records.filter_map(|answer| answer.data.parse::<IpAddr>().ok())
     };
     addresses("A").chain(addresses("AAAA")).next()

@@ -44,7 +44,9 @@ impl Clients {
         event: PlaneEvent,
         plane: &mut Plane,
     ) -> Option<PlaneEvent> {
-        let Some(index) = self.by_socket.get(&socket).copied() else { return Some(event) };
+        let Some(index) = self.by_socket.get(&socket).copied() else {
+            return Some(event);
+        };
         let client = &mut self.clients[index];
         match event {
             PlaneEvent::Connected { .. } => client.connected(plane),

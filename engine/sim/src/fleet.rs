@@ -34,7 +34,9 @@ impl Fleet {
         signal: PodSignal,
     ) {
         match signal {
-            PodSignal::Started { pod, node, object, .. } => {
+            PodSignal::Started {
+                pod, node, object, ..
+            } => {
                 if let Some(node_id) = nodes.get(&node) {
                     self.start(plane, pod, &node, *node_id, &object);
                 }
@@ -45,7 +47,11 @@ impl Fleet {
                 }
             }
             PodSignal::Removed { pod, uid, .. } => {
-                if self.pods.get(&pod).is_some_and(|running| running.uid == uid) {
+                if self
+                    .pods
+                    .get(&pod)
+                    .is_some_and(|running| running.uid == uid)
+                {
                     self.remove(plane, &pod);
                 }
             }
@@ -59,7 +65,10 @@ impl Fleet {
 
     /// The node that a Pod's host is on.
     pub(crate) fn node_of(&self, host: HostId) -> Option<NodeId> {
-        self.pods.values().find(|running| running.host == host).map(|running| running.node)
+        self.pods
+            .values()
+            .find(|running| running.host == host)
+            .map(|running| running.node)
     }
 
     /// Every Pod that has a network, by namespace and name.
@@ -69,7 +78,9 @@ impl Fleet {
 
     /// The `dnsPolicy` of a running Pod and whether it shares its node's network.
     pub(crate) fn resolver_of(&self, pod: &ObjectKey) -> Option<(&str, bool)> {
-        self.pods.get(pod).map(|running| (running.dns_policy.as_str(), running.on_host_network))
+        self.pods
+            .get(pod)
+            .map(|running| (running.dns_policy.as_str(), running.on_host_network))
     }
 
     /// Who listens on a port of a host.
@@ -91,7 +102,11 @@ impl Fleet {
         let host = if on_host_network {
             plane.node_host(id)
         } else {
-            plane.add_pod(HostSpec { name: key.to_string(), node: id, addresses })
+            plane.add_pod(HostSpec {
+                name: key.to_string(),
+                node: id,
+                addresses,
+            })
         };
         let identity = Identity {
             name: pod.metadata.name.clone(),

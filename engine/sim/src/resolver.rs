@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use base::{Rng, SimTime};
 use control::{Answer, Attempt, Resolution};
-use dns::{Lookup, LookupStep, RecordType, Resolved, ResolvConf};
+use dns::{Lookup, LookupStep, RecordType, ResolvConf, Resolved};
 use plane::{HostId, Plane, SocketError, SocketId};
 
 /// A lookup under way.
@@ -29,8 +29,13 @@ impl Resolver {
     ) -> Result<Self, Resolution> {
         let started = plane.now();
         let (lookup, step) = Lookup::start(conf, name, types, ids, started);
-        let mut resolver =
-            Self { host, socket: None, lookup, deadline: SimTime::MAX, started };
+        let mut resolver = Self {
+            host,
+            socket: None,
+            lookup,
+            deadline: SimTime::MAX,
+            started,
+        };
         match resolver.follow(plane, step) {
             Some(resolution) => Err(resolution),
             None => Ok(resolver),
@@ -90,7 +95,9 @@ impl Resolver {
                     let socket = plane.udp_connect(self.host, queries[0].server);
                     self.socket = Some(socket);
                     let sent = queries.iter().all(|query| {
-                        let bytes = query.to_bytes().expect("the lookup asks for encodable names");
+                        let bytes = query
+                            .to_bytes()
+                            .expect("the lookup asks for encodable names");
                         plane.send(socket, &bytes).is_ok()
                     });
                     if sent {
@@ -126,7 +133,10 @@ fn resolution(resolved: Resolved, started: SimTime, finished: SimTime) -> Resolu
         },
     });
     Resolution {
-        rcode: resolved.rcode.map_or("TIMEOUT", dns::Rcode::as_str).to_owned(),
+        rcode: resolved
+            .rcode
+            .map_or("TIMEOUT", dns::Rcode::as_str)
+            .to_owned(),
         answers: answers.collect(),
         attempts: attempts.collect(),
         started,

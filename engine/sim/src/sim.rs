@@ -138,16 +138,23 @@ impl Sim {
     /// The host that a source stands for.
     pub(crate) fn source_host(&self, source: &Source) -> Result<HostId, ReferenceError> {
         let (found, existing): (_, Vec<String>) = match source {
-            Source::Pod(key) => {
-                (self.fleet.host(key), self.fleet.running().map(ToString::to_string).collect())
-            }
+            Source::Pod(key) => (
+                self.fleet.host(key),
+                self.fleet.running().map(ToString::to_string).collect(),
+            ),
             Source::Node(name) => (
                 self.nodes.get(name).map(|id| self.plane.node_host(*id)),
-                self.nodes.keys().map(|name| format!("node/{name}")).collect(),
+                self.nodes
+                    .keys()
+                    .map(|name| format!("node/{name}"))
+                    .collect(),
             ),
             Source::Outside(name) => (
                 self.outside.get(name).copied(),
-                self.outside.keys().map(|name| format!("outside/{name}")).collect(),
+                self.outside
+                    .keys()
+                    .map(|name| format!("outside/{name}"))
+                    .collect(),
             ),
         };
         let wanted = match source {
@@ -167,7 +174,11 @@ impl Sim {
     ) -> Result<Resolver, control::Resolution> {
         let conf = self.resolv_conf(source);
         self.lookups += 1;
-        let ids = self.control.config().seed.split(&format!("lookup/{}", self.lookups));
+        let ids = self
+            .control
+            .config()
+            .seed
+            .split(&format!("lookup/{}", self.lookups));
         Resolver::start(&mut self.plane, host, conf, name, types, ids)
     }
 
@@ -180,8 +191,12 @@ impl Sim {
             nameservers: Vec::new(),
             ..ResolvConf::plain(std::net::Ipv4Addr::UNSPECIFIED.into())
         };
-        let Some(server) = self.control.dns_address() else { return none };
-        let Source::Pod(key) = source else { return ResolvConf::plain(server) };
+        let Some(server) = self.control.dns_address() else {
+            return none;
+        };
+        let Source::Pod(key) = source else {
+            return ResolvConf::plain(server);
+        };
         let cluster_first = match self.fleet.resolver_of(key) {
             Some(("" | "ClusterFirst", on_host_network)) => !on_host_network,
             Some((policy, _)) => policy == "ClusterFirstWithHostNet",
@@ -189,7 +204,11 @@ impl Sim {
         };
         let namespace = key.namespace.as_deref().unwrap_or("default");
         let zone = &self.control.config().dns_domain;
-        if cluster_first { ResolvConf::cluster_first(server, namespace, zone) } else { none }
+        if cluster_first {
+            ResolvConf::cluster_first(server, namespace, zone)
+        } else {
+            none
+        }
     }
 
     /// A chooser for read-only questions, the same for each.
@@ -229,7 +248,9 @@ impl Sim {
 
     fn dispatch(&mut self, event: PlaneEvent, clients: &mut Clients) {
         self.evidence.note(&event, &self.plane, &self.control);
-        let Some(socket) = socket_of(&event) else { return };
+        let Some(socket) = socket_of(&event) else {
+            return;
+        };
         if let Some(event) = clients.dispatch(socket, event, &mut self.plane) {
             self.serve(event);
         }
@@ -238,16 +259,36 @@ impl Sim {
     /// What servers do.
     fn serve(&mut self, event: PlaneEvent) {
         match event {
-            PlaneEvent::Accepted { socket, host, local, peer } => {
+            PlaneEvent::Accepted {
+                socket,
+                host,
+                local,
+                peer,
+            } => {
                 if let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local.port()) {
                     let greeting = identity.introduce(local, peer);
-                    self.inboxes.insert(socket, Inbox { app: *app, greeting, bytes: Vec::new() });
+                    self.inboxes.insert(
+                        socket,
+                        Inbox {
+                            app: *app,
+                            greeting,
+                            bytes: Vec::new(),
+                        },
+                    );
                 }
             }
-            PlaneEvent::Data { socket, bytes, from: Some(peer) } => {
+            PlaneEvent::Data {
+                socket,
+                bytes,
+                from: Some(peer),
+            } => {
                 self.serve_datagram(socket, &bytes, peer);
             }
-            PlaneEvent::Data { socket, bytes, from: None } => self.serve_stream(socket, &bytes),
+            PlaneEvent::Data {
+                socket,
+                bytes,
+                from: None,
+            } => self.serve_stream(socket, &bytes),
             PlaneEvent::PeerClosed { socket } => self.plane.close(socket),
             PlaneEvent::Closed { socket } | PlaneEvent::Failed { socket, .. } => {
                 self.inboxes.remove(&socket);
@@ -257,7 +298,9 @@ impl Sim {
     }
 
     fn serve_stream(&mut self, socket: SocketId, bytes: &[u8]) {
-        let Some(inbox) = self.inboxes.get_mut(&socket) else { return };
+        let Some(inbox) = self.inboxes.get_mut(&socket) else {
+            return;
+        };
         let answer = match inbox.app {
             App::Introduce => std::mem::take(&mut inbox.greeting),
             App::Dns => {
@@ -274,7 +317,9 @@ impl Sim {
     }
 
     fn serve_datagram(&mut self, socket: SocketId, bytes: &[u8], peer: std::net::SocketAddr) {
-        let Some(local) = self.plane.local_address(socket) else { return };
+        let Some(local) = self.plane.local_address(socket) else {
+            return;
+        };
         let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
         let answer = match app {
             Some((_, App::Dns)) => dns::serve(self.control.zone(), bytes),
@@ -293,7 +338,11 @@ impl Sim {
 
     /// The node that a host is on; `None` for a host outside.
     pub(crate) fn node_of(&self, host: HostId) -> Option<NodeId> {
-        let own = self.nodes.values().copied().find(|id| self.plane.node_host(*id) == host);
+        let own = self
+            .nodes
+            .values()
+            .copied()
+            .find(|id| self.plane.node_host(*id) == host);
         own.or_else(|| self.fleet.node_of(host))
     }
 }

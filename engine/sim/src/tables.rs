@@ -17,7 +17,14 @@ impl TableCache {
     /// Tells the name of a node of the plane.
     pub(crate) fn add_node(&mut self, id: NodeId, name: &str) {
         let tables = Arc::new(NodeTables::empty());
-        self.nodes.insert(id, Entry { name: name.to_owned(), sync: 0, tables });
+        self.nodes.insert(
+            id,
+            Entry {
+                name: name.to_owned(),
+                sync: 0,
+                tables,
+            },
+        );
     }
 
     /// What a node's packets meet at present.
@@ -36,7 +43,10 @@ impl TableCache {
 
     /// Lends the cache to the plane.
     pub(crate) const fn of<'a>(&'a mut self, control: &'a mut Control) -> Tables<'a> {
-        Tables { cache: self, control }
+        Tables {
+            cache: self,
+            control,
+        }
     }
 }
 
@@ -54,7 +64,11 @@ pub(crate) struct Tables<'a> {
 
 impl TableSource for Tables<'_> {
     fn tables(&mut self, node: NodeId) -> Arc<NodeTables> {
-        let entry = self.cache.nodes.get_mut(&node).expect("every node was added");
+        let entry = self
+            .cache
+            .nodes
+            .get_mut(&node)
+            .expect("every node was added");
         let latest = self.control.rules_number(&entry.name);
         if entry.sync != latest {
             let (_, rules) = self.control.rules(&entry.name).expect("it has been synced");

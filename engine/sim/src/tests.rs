@@ -63,8 +63,14 @@ fn config(seed: u64) -> ClusterConfig {
     };
     ClusterConfig {
         seed: Seed::new(seed),
-        service_cidrs: vec!["10.96.0.0/12".parse().unwrap(), "fd00:10:96::/112".parse().unwrap()],
-        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
+        service_cidrs: vec![
+            "10.96.0.0/12".parse().unwrap(),
+            "fd00:10:96::/112".parse().unwrap(),
+        ],
+        pod_cidrs: vec![
+            "10.244.0.0/16".parse().unwrap(),
+            "fd00:10:244::/48".parse().unwrap(),
+        ],
         node_port_range: 30000..=32767,
         dns_domain: "cluster.local".to_owned(),
         dns: true,
@@ -77,7 +83,10 @@ fn config(seed: u64) -> ClusterConfig {
             routes: Vec::new(),
         }],
         network: NetworkConfig::default(),
-        timing: TimingConfig { sync_cost: SyncCost::Model, ..TimingConfig::default() },
+        timing: TimingConfig {
+            sync_cost: SyncCost::Model,
+            ..TimingConfig::default()
+        },
     }
 }
 
@@ -94,7 +103,11 @@ fn cluster() -> Sim {
     let mut sim = Sim::new(config(7)).unwrap();
     apply(&mut sim, CLIENT);
     apply(&mut sim, SERVICE);
-    for (name, node) in [("web-1", "node-a"), ("web-2", "node-b"), ("web-3", "node-b")] {
+    for (name, node) in [
+        ("web-1", "node-a"),
+        ("web-2", "node-b"),
+        ("web-3", "node-b"),
+    ] {
         apply(&mut sim, &backend(name, node));
     }
     run_to(&mut sim, 5000);
@@ -110,10 +123,22 @@ fn client() -> Source {
 }
 
 fn vip(sim: &Sim) -> IpAddr {
-    sim.control().api().service("default", "web").unwrap().addresses().next().unwrap()
+    sim.control()
+        .api()
+        .service("default", "web")
+        .unwrap()
+        .addresses()
+        .next()
+        .unwrap()
 }
 
-fn connect(sim: &mut Sim, from: Source, host: Host, protocol: Protocol, count: u32) -> Vec<Connection> {
+fn connect(
+    sim: &mut Sim,
+    from: Source,
+    host: Host,
+    protocol: Protocol,
+    count: u32,
+) -> Vec<Connection> {
     let request = ConnectRequest {
         from,
         to: Target { host, port: 80 },
@@ -126,15 +151,28 @@ fn connect(sim: &mut Sim, from: Source, host: Host, protocol: Protocol, count: u
 }
 
 fn by_name(sim: &mut Sim, count: u32) -> Vec<Connection> {
-    connect(sim, client(), Host::Name("web".to_owned()), Protocol::TCP, count)
+    connect(
+        sim,
+        client(),
+        Host::Name("web".to_owned()),
+        Protocol::TCP,
+        count,
+    )
 }
 
 fn outcomes(connections: &[Connection]) -> BTreeSet<Outcome> {
-    connections.iter().map(|connection| connection.outcome).collect()
+    connections
+        .iter()
+        .map(|connection| connection.outcome)
+        .collect()
 }
 
 fn backends(connections: &[Connection]) -> BTreeSet<String> {
-    connections.iter().filter_map(|c| c.backend.as_ref()).map(|peer| peer.name.clone()).collect()
+    connections
+        .iter()
+        .filter_map(|c| c.backend.as_ref())
+        .map(|peer| peer.name.clone())
+        .collect()
 }
 
 #[test]
@@ -142,14 +180,28 @@ fn sixty_connections_reach_all_three_backends() {
     let mut sim = cluster();
     let connections = by_name(&mut sim, 60);
     assert_eq!(outcomes(&connections), [Outcome::Connected].into());
-    let all = ["pod/default/web-1", "pod/default/web-2", "pod/default/web-3"];
+    let all = [
+        "pod/default/web-1",
+        "pod/default/web-2",
+        "pod/default/web-3",
+    ];
     assert_eq!(backends(&connections), all.map(str::to_owned).into());
     let dialled = SocketAddr::new(vip(&sim), 80);
     for connection in &connections {
         assert_eq!(connection.remote, Some(dialled));
         let seen = connection.peer_seen.unwrap().ip();
-        assert_eq!(seen, IpAddr::from([10, 244, 1, 3]), "PROXY-24: the Pod keeps its address");
-        assert!(connection.decisions[0].rule.as_ref().unwrap().contains("DNAT"));
+        assert_eq!(
+            seen,
+            IpAddr::from([10, 244, 1, 3]),
+            "PROXY-24: the Pod keeps its address"
+        );
+        assert!(
+            connection.decisions[0]
+                .rule
+                .as_ref()
+                .unwrap()
+                .contains("DNAT")
+        );
     }
 }
 
@@ -159,7 +211,11 @@ fn latency_follows_the_links() {
     for connection in by_name(&mut sim, 20) {
         let node = connection.backend.unwrap().node.unwrap();
         let round_trip = if node == "node-a" { 40 } else { 2_000 };
-        assert_eq!(connection.latency, Some(Duration::from_micros(round_trip)), "{node}");
+        assert_eq!(
+            connection.latency,
+            Some(Duration::from_micros(round_trip)),
+            "{node}"
+        );
     }
 }
 
@@ -194,7 +250,10 @@ fn dns_59_60_62_names_through_the_cluster_ip_of_dns() {
         assert_eq!(resolution.rcode, "NOERROR", "{name}");
         assert_eq!(resolution.answers[0].data, vip(&sim).to_string(), "{name}");
         assert_eq!(resolution.attempts.len(), queries, "{name}");
-        assert_eq!(resolution.attempts[0].server, "10.96.0.10:53".parse().unwrap());
+        assert_eq!(
+            resolution.attempts[0].server,
+            "10.96.0.10:53".parse().unwrap()
+        );
     }
 }
 
@@ -206,30 +265,42 @@ fn dbg_52_an_outside_host_waits_in_vain() {
     let connections = connect(&mut sim, laptop, host, Protocol::TCP, 3);
     assert_eq!(outcomes(&connections), [Outcome::Timeout].into());
     let meaning = &connections[0].decisions[0].meaning;
-    assert!(meaning.contains("nobody there has the address"), "{meaning}");
+    assert!(
+        meaning.contains("nobody there has the address"),
+        "{meaning}"
+    );
 }
 
 #[test]
 fn proxy_14_a_service_without_endpoints_refuses() {
     let mut sim = cluster();
-    let service = SERVICE.replace("name: web", "name: empty").replace("app: web", "app: none");
+    let service = SERVICE
+        .replace("name: web", "name: empty")
+        .replace("app: web", "app: none");
     apply(&mut sim, &service);
     run_to(&mut sim, 8000);
     let host = Host::Name("empty".to_owned());
     let connections = connect(&mut sim, client(), host, Protocol::TCP, 2);
     assert_eq!(outcomes(&connections), [Outcome::Refused].into());
     let decision = connections[0].decisions.last().unwrap();
-    assert!(decision.rule.as_ref().unwrap().contains("REJECT"), "{decision:?}");
+    assert!(
+        decision.rule.as_ref().unwrap().contains("REJECT"),
+        "{decision:?}"
+    );
     assert!(decision.meaning.contains("default/empty"), "{decision:?}");
 }
 
 #[test]
 fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced() {
     let mut sim = cluster();
-    sim.delete(&ObjectKey::new(Kind::Pod, "default", "web-1")).unwrap();
+    sim.delete(&ObjectKey::new(Kind::Pod, "default", "web-1"))
+        .unwrap();
     run_to(&mut sim, 5010);
     let between = by_name(&mut sim, 60);
-    assert_eq!(outcomes(&between), [Outcome::Connected, Outcome::Refused].into());
+    assert_eq!(
+        outcomes(&between),
+        [Outcome::Connected, Outcome::Refused].into()
+    );
     run_to(&mut sim, 9000);
     let after = by_name(&mut sim, 60);
     assert_eq!(outcomes(&after), [Outcome::Connected].into());
@@ -240,9 +311,13 @@ fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced() {
 fn deleting_the_service_frees_the_address_and_the_name() {
     let mut sim = cluster();
     let freed = vip(&sim);
-    sim.delete(&ObjectKey::new(Kind::Service, "default", "web")).unwrap();
+    sim.delete(&ObjectKey::new(Kind::Service, "default", "web"))
+        .unwrap();
     run_to(&mut sim, 9000);
-    assert_eq!(outcomes(&by_name(&mut sim, 1)), [Outcome::Unresolved].into());
+    assert_eq!(
+        outcomes(&by_name(&mut sim, 1)),
+        [Outcome::Unresolved].into()
+    );
     let gone = connect(&mut sim, client(), Host::Address(freed), Protocol::TCP, 1);
     assert_eq!(outcomes(&gone), [Outcome::Timeout].into(), "DBG-70");
     for node in ["node-a", "node-b"] {
@@ -262,8 +337,16 @@ fn what_is_interpreted_is_what_is_printed() {
         for family in Family::ALL {
             let printed = sim.control.rules(node).unwrap().1.tables[&family].clone();
             let read_back = interpreted.tables(family);
-            assert_eq!(save_text(&read_back), save_text(&printed), "{node} {family}");
-            assert_eq!(parse(&save_text(&printed), family).unwrap(), *printed, "{node} {family}");
+            assert_eq!(
+                save_text(&read_back),
+                save_text(&printed),
+                "{node} {family}"
+            );
+            assert_eq!(
+                parse(&save_text(&printed), family).unwrap(),
+                *printed,
+                "{node} {family}"
+            );
         }
     }
 }
@@ -286,7 +369,11 @@ fn removing_one_rule_breaks_the_connection() {
         let removed = remove_rules(&mut sim, "node-a", is_needed);
         assert!(removed > 0, "rule {index} exists");
         let broken = connect(&mut sim, client(), host, Protocol::TCP, 2);
-        assert_eq!(outcomes(&broken), [Outcome::Timeout].into(), "without rule {index}");
+        assert_eq!(
+            outcomes(&broken),
+            [Outcome::Timeout].into(),
+            "without rule {index}"
+        );
     }
 }
 
@@ -304,7 +391,9 @@ fn remove_rules(sim: &mut Sim, node: &str, pick: fn(&str, &XtTarget) -> bool) ->
             let name: &ChainName = name;
             let chain = Arc::make_mut(chain);
             let before = chain.rules.len();
-            chain.rules.retain(|rule| !pick(name.as_str(), &rule.target));
+            chain
+                .rules
+                .retain(|rule| !pick(name.as_str(), &rule.target));
             removed += before - chain.rules.len();
         }
         Arc::new(tables)
@@ -321,7 +410,14 @@ fn an_ipv6_service_is_balanced_and_probed() {
         .replace("spec: {", "spec: {ipFamilies: [IPv6], ");
     apply(&mut sim, &service);
     run_to(&mut sim, 9000);
-    let address = sim.control().api().service("default", "six").unwrap().addresses().next().unwrap();
+    let address = sim
+        .control()
+        .api()
+        .service("default", "six")
+        .unwrap()
+        .addresses()
+        .next()
+        .unwrap();
     assert!(address.is_ipv6());
     let probe = sim
         .probe(&ProbeRequest {
@@ -333,11 +429,22 @@ fn an_ipv6_service_is_balanced_and_probed() {
         .unwrap();
     assert_eq!(probe.outcomes.len(), 3);
     for (share, outcome) in &probe.outcomes {
-        assert!((share.as_f64() - 1.0 / 3.0).abs() < 1e-6, "PROXY-42: {share:?}");
-        let ProbeOutcome::Endpoint { to, snat } = outcome else { panic!("{outcome:?}") };
+        assert!(
+            (share.as_f64() - 1.0 / 3.0).abs() < 1e-6,
+            "PROXY-42: {share:?}"
+        );
+        let ProbeOutcome::Endpoint { to, snat } = outcome else {
+            panic!("{outcome:?}")
+        };
         assert!(to.is_ipv6() && !snat);
     }
-    let connections = connect(&mut sim, client(), Host::Name("six".to_owned()), Protocol::TCP, 30);
+    let connections = connect(
+        &mut sim,
+        client(),
+        Host::Name("six".to_owned()),
+        Protocol::TCP,
+        30,
+    );
     assert_eq!(outcomes(&connections), [Outcome::Connected].into());
     assert_eq!(backends(&connections).len(), 3);
 }
@@ -352,7 +459,10 @@ fn two_runs_are_equal_to_the_byte() {
         apply(&mut sim, &backend("web-1", "node-b"));
         run_to(&mut sim, 5000);
         let connections = by_name(&mut sim, 5);
-        (format!("{connections:?}{:?}", sim.happenings()), sim.captures())
+        (
+            format!("{connections:?}{:?}", sim.happenings()),
+            sim.captures(),
+        )
     };
     let (first, second) = (run(), run());
     assert_eq!(first, second);
@@ -369,18 +479,34 @@ fn a_source_that_does_not_run_is_named_with_those_that_do() {
     };
     let error = sim.resolve(&request).unwrap_err();
     assert!(error.wanted.contains("pod/default/cleint"));
-    assert!(error.existing.contains(&"pod/default/client".to_owned()), "{error}");
+    assert!(
+        error.existing.contains(&"pod/default/client".to_owned()),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_trace_follows_the_packet_and_its_answer() {
     let mut sim = cluster();
-    let to = Target { host: Host::Name("web".to_owned()), port: 80 };
+    let to = Target {
+        host: Host::Name("web".to_owned()),
+        port: 80,
+    };
     let trace = sim.trace(&client(), &to, Protocol::TCP).unwrap();
     assert_eq!(trace.alternatives.len(), 3);
     assert_eq!(trace.request.first().unwrap().place, "pod/default/client");
-    assert!(trace.request.last().unwrap().place.starts_with("pod/default/web-"));
+    assert!(
+        trace
+            .request
+            .last()
+            .unwrap()
+            .place
+            .starts_with("pod/default/web-")
+    );
     assert_eq!(trace.reply.last().unwrap().place, "pod/default/client");
     let answer = &trace.reply.last().unwrap().packet;
-    assert!(answer.contains(&format!("{}:80 ->", vip(&sim))), "translated back: {answer}");
+    assert!(
+        answer.contains(&format!("{}:80 ->", vip(&sim))),
+        "translated back: {answer}"
+    );
 }

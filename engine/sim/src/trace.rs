@@ -6,7 +6,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use base::SimTime;
-use control::{Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source, Target};
+use control::{
+    Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source, Target,
+};
 use dns::{Question, RecordData, RecordType};
 use netfilter::{Ingress, Packet, TableVerdict, TraceEvent, TracedRule};
 use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
@@ -130,7 +132,11 @@ impl Sim {
             source_name: from.to_string(),
             destination,
         })?;
-        let packet = first_packet(protocol, SocketAddr::new(source_ip, TRACE_PORT), destination)?;
+        let packet = first_packet(
+            protocol,
+            SocketAddr::new(source_ip, TRACE_PORT),
+            destination,
+        )?;
         let mut chooser = self.bystander();
         let mut tables = self.tables.of(&mut self.control);
         let walked = self.plane.trace(host, packet, &mut tables, &mut chooser);
@@ -141,7 +147,10 @@ impl Sim {
             protocol,
         };
         // An outside host passes no node of its own: there is nothing to choose between.
-        let alternatives = self.explore(&request).map(|probe| probe.outcomes).unwrap_or_default();
+        let alternatives = self
+            .explore(&request)
+            .map(|probe| probe.outcomes)
+            .unwrap_or_default();
         let hops = |hops: &[TraceHop]| hops.iter().map(|hop| self.describe(hop)).collect();
         Ok(Trace {
             at: self.control.now(),
@@ -156,8 +165,14 @@ impl Sim {
 
     /// The rule text of a node: both families, as `iptables-save` and `ip6tables-save` print them.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
-        let Some((_, rules)) = self.control.rules(node) else { return String::new() };
-        rules.tables.values().map(|tables| save_text(tables)).collect()
+        let Some((_, rules)) = self.control.rules(node) else {
+            return String::new();
+        };
+        rules
+            .tables
+            .values()
+            .map(|tables| save_text(tables))
+            .collect()
     }
 
     /// What a node would feed to `iptables-restore` (or `ip6tables-restore`) at this instant; `None` before its
@@ -172,12 +187,23 @@ impl Sim {
         let (node, source_ip, on_node) = self.probe_source(request)?;
         let name = self.plane.node_name(node).to_owned();
         let source = SocketAddr::new(source_ip, TRACE_PORT);
-        let packet = first_packet(request.protocol, source, request.to)
-            .map_err(|error| ReferenceError { wanted: error.to_string(), existing: Vec::new() })?;
-        let ingress = if on_node { Ingress::Local } else { Ingress::Interface("probe0") };
+        let packet =
+            first_packet(request.protocol, source, request.to).map_err(|error| ReferenceError {
+                wanted: error.to_string(),
+                existing: Vec::new(),
+            })?;
+        let ingress = if on_node {
+            Ingress::Local
+        } else {
+            Ingress::Interface("probe0")
+        };
         let mut tables = self.tables.of(&mut self.control);
         let found = self.plane.probe(node, &packet, ingress, &mut tables);
-        let mut probe = Probe { node: name, outcomes: Vec::new(), decisions: Vec::new() };
+        let mut probe = Probe {
+            node: name,
+            outcomes: Vec::new(),
+            decisions: Vec::new(),
+        };
         for (ratio, outcome) in found {
             let at = self.control.now();
             let family = Family::of(request.to.ip());
@@ -185,8 +211,13 @@ impl Sim {
             let place = probe.node.clone();
             let decision = evidence::decide(at, place, family, action, rules, &self.control);
             probe.decisions.push(decision);
-            let share = Share { numerator: ratio.numerator(), denominator: ratio.denominator() };
-            probe.outcomes.push((share, outcome_of(&outcome, source_ip)));
+            let share = Share {
+                numerator: ratio.numerator(),
+                denominator: ratio.denominator(),
+            };
+            probe
+                .outcomes
+                .push((share, outcome_of(&outcome, source_ip)));
         }
         Ok(probe)
     }
@@ -206,19 +237,28 @@ impl Sim {
         let (host, node) = match &request.from {
             ProbeSource::Address(address) => {
                 let node = named.ok_or_else(|| self.no_node("a probe from a bare address"))?;
-                let own = self.plane.node_addresses(node).contains(address) || address.is_loopback();
+                let own =
+                    self.plane.node_addresses(node).contains(address) || address.is_loopback();
                 return Ok((node, *address, own));
             }
             ProbeSource::Source(source) => {
                 let host = self.source_host(source)?;
                 let node = named.or_else(|| self.node_of(host));
-                (host, node.ok_or_else(|| self.no_node(&format!("a probe from {source}")))?)
+                (
+                    host,
+                    node.ok_or_else(|| self.no_node(&format!("a probe from {source}")))?,
+                )
             }
         };
         let address = pick_family(self.plane.host_addresses(host), request.to);
         let address = address.ok_or_else(|| ReferenceError {
             wanted: format!("source address of the family of {}", request.to),
-            existing: self.plane.host_addresses(host).iter().map(ToString::to_string).collect(),
+            existing: self
+                .plane
+                .host_addresses(host)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })?;
         Ok((node, address, self.plane.node_host(node) == host))
     }
@@ -226,7 +266,11 @@ impl Sim {
     fn no_node(&self, what: &str) -> ReferenceError {
         ReferenceError {
             wanted: format!("node for {what}"),
-            existing: self.nodes.keys().map(|name| format!("node/{name}")).collect(),
+            existing: self
+                .nodes
+                .keys()
+                .map(|name| format!("node/{name}"))
+                .collect(),
         }
     }
 
@@ -240,12 +284,18 @@ impl Sim {
         for candidate in self.resolv_conf(from).candidates(name) {
             for record_type in [RecordType::A, RecordType::AAAA] {
                 let bare = candidate.trim_end_matches('.').to_owned();
-                let response = self.control.zone().answer(&Question { name: bare, record_type });
-                let address = response.answers.iter().find_map(|record| match record.data {
-                    RecordData::A(address) => Some(IpAddr::V4(address)),
-                    RecordData::Aaaa(address) => Some(IpAddr::V6(address)),
-                    _ => None,
+                let response = self.control.zone().answer(&Question {
+                    name: bare,
+                    record_type,
                 });
+                let address = response
+                    .answers
+                    .iter()
+                    .find_map(|record| match record.data {
+                        RecordData::A(address) => Some(IpAddr::V4(address)),
+                        RecordData::Aaaa(address) => Some(IpAddr::V6(address)),
+                        _ => None,
+                    });
                 let said = address.map_or_else(|| response.rcode.to_string(), |ip| ip.to_string());
                 if let Some(address) = address {
                     names.push((candidate, said));
@@ -256,7 +306,10 @@ impl Sim {
                 }
             }
         }
-        Err(TraceError::Unresolved { name: name.to_owned(), tried: std::mem::take(names) })
+        Err(TraceError::Unresolved {
+            name: name.to_owned(),
+            tried: std::mem::take(names),
+        })
     }
 
     fn describe(&self, hop: &TraceHop) -> Hop {
@@ -273,9 +326,15 @@ impl Sim {
             }
         }
         Hop {
-            place: if hop.name.is_empty() { "beyond the cluster".into() } else { hop.name.to_string() },
+            place: if hop.name.is_empty() {
+                "beyond the cluster".into()
+            } else {
+                hop.name.to_string()
+            },
             at: hop.at,
-            packet: hop.tuple.map_or_else(|| "ICMP error".to_owned(), |tuple| tuple.to_string()),
+            packet: hop
+                .tuple
+                .map_or_else(|| "ICMP error".to_owned(), |tuple| tuple.to_string()),
             steps,
             outcome: outcome_text(&hop.outcome),
         }
@@ -285,7 +344,9 @@ impl Sim {
         Some(match event {
             TraceEvent::Hook(hook) => Step::Hook(hook.to_string()),
             TraceEvent::Tracked { state, original } => {
-                let of = original.map(|tuple| format!(" (connection {tuple})")).unwrap_or_default();
+                let of = original
+                    .map(|tuple| format!(" (connection {tuple})"))
+                    .unwrap_or_default();
                 Step::Conntrack(format!("{state:?}").to_uppercase() + &of)
             }
             TraceEvent::Rule { rule, .. } => Step::Rule {
@@ -293,7 +354,10 @@ impl Sim {
                 meaning: self.meaning(rule),
                 skipped: std::mem::take(skipped),
             },
-            TraceEvent::Verdict { table, verdict: TableVerdict::Policy(policy) } => {
+            TraceEvent::Verdict {
+                table,
+                verdict: TableVerdict::Policy(policy),
+            } => {
                 *skipped = 0;
                 Step::Verdict(format!("{table}: no rule decided; policy {policy:?}").to_lowercase())
             }
@@ -315,7 +379,10 @@ impl Sim {
     }
 
     fn meaning(&self, traced: &TracedRule) -> String {
-        let origin = traced.rule().origin.map(|id| self.control.compiler().origin(id));
+        let origin = traced
+            .rule()
+            .origin
+            .map(|id| self.control.compiler().origin(id));
         origin.map(ToString::to_string).unwrap_or_default()
     }
 }
@@ -338,12 +405,17 @@ fn first_packet(
     source: SocketAddr,
     destination: SocketAddr,
 ) -> Result<Packet, TraceError> {
-    let family = |_| TraceError::Family { source_name: source.ip().to_string(), destination };
+    let family = |_| TraceError::Family {
+        source_name: source.ip().to_string(),
+        destination,
+    };
     match protocol {
-        Protocol::TCP => plane::tcp_syn(source, destination).map(Packet::new).map_err(family),
-        Protocol::UDP => {
-            plane::udp_datagram(source, destination, b"hello").map(Packet::new).map_err(family)
-        }
+        Protocol::TCP => plane::tcp_syn(source, destination)
+            .map(Packet::new)
+            .map_err(family),
+        Protocol::UDP => plane::udp_datagram(source, destination, b"hello")
+            .map(Packet::new)
+            .map_err(family),
         other => Err(TraceError::Protocol { protocol: other }),
     }
 }
@@ -352,7 +424,9 @@ fn outcome_of(outcome: &plane::ProbeOutcome, source: IpAddr) -> ProbeOutcome {
     match &outcome.action {
         DecisionAction::Translated { to } => ProbeOutcome::Endpoint {
             to: *to,
-            snat: outcome.tuple.is_some_and(|tuple| tuple.source_socket().ip() != source),
+            snat: outcome
+                .tuple
+                .is_some_and(|tuple| tuple.source_socket().ip() != source),
         },
         DecisionAction::Rejected(_) => ProbeOutcome::Reject,
         // A packet that no rule refused is untouched, even where the node knows no way for it.
@@ -373,10 +447,20 @@ fn outcome_text(outcome: &HopOutcome) -> String {
 }
 
 fn pick_family(addresses: &[IpAddr], like: SocketAddr) -> Option<IpAddr> {
-    addresses.iter().copied().find(|address| address.is_ipv4() == like.is_ipv4())
+    addresses
+        .iter()
+        .copied()
+        .find(|address| address.is_ipv4() == like.is_ipv4())
 }
 
 fn said_of(names: &[(String, String)]) -> String {
-    let said: Vec<String> = names.iter().map(|(name, said)| format!("{name} {said}")).collect();
-    if said.is_empty() { "the source has no DNS server".to_owned() } else { said.join(", ") }
+    let said: Vec<String> = names
+        .iter()
+        .map(|(name, said)| format!("{name} {said}"))
+        .collect();
+    if said.is_empty() {
+        "the source has no DNS server".to_owned()
+    } else {
+        said.join(", ")
+    }
 }

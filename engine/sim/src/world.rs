@@ -61,7 +61,7 @@ impl World for Sim {
         }
         self.run_clients(&mut clients);
         let story = |client: Client| {
-            let decisions = self.evidence.of(client.local_addresses());
+            let decisions = self.evidence.of(client.decisive_addresses());
             client.into_connection(decisions)
         };
         let connections = clients.into_inner().into_iter().map(story).collect();
@@ -74,7 +74,10 @@ impl World for Sim {
         let record_type = RecordType::parse(&request.record_type).unwrap_or(RecordType::A);
         let lookup = self.start_lookup(&request.from, host, &request.name, &[record_type]);
         let mut clients = Clients::default();
-        clients.push(Client::resolving(&mut self.plane, None, lookup), &self.plane);
+        clients.push(
+            Client::resolving(&mut self.plane, None, lookup),
+            &self.plane,
+        );
         self.run_clients(&mut clients);
         let resolution = clients.into_inner().pop().and_then(Client::into_resolution);
         Ok(resolution.expect("the one client ran until its lookup was done"))

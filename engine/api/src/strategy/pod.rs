@@ -92,10 +92,10 @@ pub(super) fn errors(pod: &Pod) -> Vec<FieldError> {
             ));
         }
     }
-    if !pod.status.pod_ip.is_empty() {
-        if let Err(found) = text::address(&pod.status.pod_ip) {
-            errors.extend(meta::complaints("status.podIP", &pod.status.pod_ip, found));
-        }
+    if !pod.status.pod_ip.is_empty()
+        && let Err(found) = text::address(&pod.status.pod_ip)
+    {
+        errors.extend(meta::complaints("status.podIP", &pod.status.pod_ip, found));
     }
     errors
 }

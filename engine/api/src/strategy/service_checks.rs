@@ -51,26 +51,24 @@ pub(super) fn errors(service: &Service, old: Option<&Service>) -> Vec<FieldError
 
 fn change_errors(service: &Service, old: &Service) -> Vec<FieldError> {
     let (spec, before) = (&service.spec, &old.spec);
+    let changed =
+        |was: Option<&String>, is: Option<&String>| was.is_some() && is.is_some() && was != is;
+    let both_headless = service.is_headless() && old.is_headless();
     let mut errors = Vec::new();
     let fixed = "may not change once set";
-    if let (Some(was), Some(is)) = (before.cluster_ips.first(), spec.cluster_ips.first()) {
-        if was != is {
-            errors.push(FieldError::invalid(
-                "spec.clusterIPs[0]",
-                &spec.cluster_ips,
-                fixed,
-            ));
-        }
+    if changed(before.cluster_ips.first(), spec.cluster_ips.first()) {
+        errors.push(FieldError::invalid(
+            "spec.clusterIPs[0]",
+            &spec.cluster_ips,
+            fixed,
+        ));
     }
-    let both_headless = service.is_headless() && old.is_headless();
-    if let (Some(was), Some(is)) = (before.ip_families.first(), spec.ip_families.first()) {
-        if was != is && !both_headless {
-            errors.push(FieldError::invalid(
-                "spec.ipFamilies[0]",
-                &spec.ip_families,
-                fixed,
-            ));
-        }
+    if changed(before.ip_families.first(), spec.ip_families.first()) && !both_headless {
+        errors.push(FieldError::invalid(
+            "spec.ipFamilies[0]",
+            &spec.ip_families,
+            fixed,
+        ));
     }
     errors
 }

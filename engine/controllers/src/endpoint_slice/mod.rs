@@ -16,8 +16,6 @@
 mod cache;
 mod desired;
 mod packing;
-#[cfg(test)]
-mod tests;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};

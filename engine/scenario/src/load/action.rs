@@ -284,28 +284,15 @@ fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
 
 /// Reads `name:port`, `ip:port` or `[v6]:port`.
 fn target(at: &Cursor<'_>) -> Read<Target> {
-    let text = at.text()?;
-    let shape = || {
-        at.refuse(format!(
-            "{text:?} is no target: expected name:port, ip:port or [v6]:port"
-        ))
-    };
-    let (host, port) = text.rsplit_once(':').ok_or_else(shape)?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(shape)?;
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let host = match (bracketed, host.parse::<std::net::Ipv4Addr>()) {
-        (Some(v6), _) => Host::Address(std::net::IpAddr::V6(v6.parse().map_err(|_| shape())?)),
-        (None, Ok(v4)) => Host::Address(v4.into()),
-        (None, Err(_)) if host.contains(':') => return Err(shape()),
-        (None, Err(_)) => Host::Name(host_name(at, host)?),
-    };
-    Ok(Target { host, port })
+    let target: Target = at.parsed()?;
+    match &target.host {
+        _ if target.port == 0 => Err(at.refuse("nobody can listen on port 0")),
+        Host::Name(name) => {
+            host_name(at, name)?;
+            Ok(target)
+        }
+        Host::Address(_) => Ok(target),
+    }
 }
 
 /// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.

@@ -253,7 +253,10 @@ fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
         Ok((masquerade_all?, least?))
     });
     fields.finish()?;
-    (api_version?, kind?, mode?, later?);
+    api_version?;
+    kind?;
+    mode?;
+    later?;
     let defaults = ProxySettings::default();
     let (masquerade_all, min_sync_period) =
         iptables?.unwrap_or((defaults.masquerade_all, defaults.min_sync_period));

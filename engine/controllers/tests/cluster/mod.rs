@@ -1,0 +1,249 @@
+//! A cluster without a network: the API server and controllers that follow its log.
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::time::Duration;
+
+use api::{
+    ApiConfig, ApiServer, Condition, EndpointSlice, Kind, Object, ObjectKey, Pod, PodIp, decode,
+    timestamp, yaml,
+};
+use base::{Seed, SimTime};
+use switchboard_controllers::{Controller, Effect, PodSignal};
+
+pub(crate) struct Cluster {
+    pub(crate) api: ApiServer,
+    pub(crate) now: SimTime,
+    pub(crate) signals: Vec<(SimTime, PodSignal)>,
+    /// How many writes the controllers have made.
+    pub(crate) writes: usize,
+    controllers: Vec<(Box<dyn Controller>, u64)>,
+}
+
+impl Cluster {
+    pub(crate) fn new(controllers: Vec<Box<dyn Controller>>) -> Self {
+        let config = ApiConfig {
+            service_cidrs: vec![
+                "10.96.0.0/16".parse().unwrap(),
+                "fd00:10:96::/112".parse().unwrap(),
+            ],
+            node_port_range: 30_000..=32_767,
+            dns_domain: "cluster.local".to_owned(),
+            seed: Seed::new(7),
+        };
+        Self {
+            api: ApiServer::new(config, SimTime::ZERO),
+            now: SimTime::ZERO,
+            signals: Vec::new(),
+            writes: 0,
+            controllers: controllers
+                .into_iter()
+                .map(|controller| (controller, 0))
+                .collect(),
+        }
+    }
+
+    /// Delivers up to `count` events to one controller and lets it work.
+    pub(crate) fn run(&mut self, index: usize, count: usize) {
+        let (controller, position) = &mut self.controllers[index];
+        for event in self.api.events_after(*position).iter().take(count) {
+            controller.observe(event, self.now);
+            *position = event.revision;
+        }
+        if controller.next_due().is_none_or(|due| due > self.now) {
+            return;
+        }
+        for effect in controller.reconcile(self.now) {
+            self.writes += 1;
+            let now = self.now;
+            let result = match effect.clone() {
+                Effect::Create(object) => self.api.create(object, now).map(drop),
+                Effect::Update(object) => self.api.replace(object, now).map(drop),
+                Effect::UpdateStatus(object) => self.api.update_status(object, now).map(drop),
+                Effect::Delete(key, options) => self.api.delete(&key, &options, now).map(drop),
+                Effect::Signal(signal) => {
+                    self.signals.push((now, signal));
+                    continue;
+                }
+            };
+            if let Err(status) = result {
+                controller.refused(&effect, &status, now);
+            }
+        }
+    }
+
+    /// Lets everybody work until nothing is left to do at this instant.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1000 {
+            for index in 0..self.controllers.len() {
+                self.run(index, usize::MAX);
+            }
+            let last = self.api.revision();
+            let idle = |(controller, position): &(Box<dyn Controller>, u64)| {
+                *position == last && controller.next_due().is_none_or(|due| due > self.now)
+            };
+            if self.controllers.iter().all(idle) {
+                return;
+            }
+        }
+        panic!("the controllers do not come to rest");
+    }
+
+    /// Lets time pass, stopping wherever a controller is due.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        self.settle();
+        while let Some(due) = self.next_due().filter(|due| *due <= end) {
+            self.now = due;
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until no controller has anything to do.
+    pub(crate) fn drain(&mut self) {
+        self.settle();
+        for _ in 0..10_000 {
+            let Some(due) = self.next_due() else { return };
+            self.now = due;
+            self.settle();
+        }
+        panic!("the controllers are never done");
+    }
+
+    fn next_due(&self) -> Option<SimTime> {
+        self.controllers
+            .iter()
+            .filter_map(|(controller, _)| controller.next_due())
+            .min()
+    }
+
+    pub(crate) fn apply(&mut self, text: &str) {
+        for object in objects(text) {
+            self.put(object);
+        }
+    }
+
+    pub(crate) fn put(&mut self, object: Object) {
+        self.api.apply(object, self.now).unwrap();
+    }
+
+    pub(crate) fn delete(&mut self, kind: Kind, name: &str) {
+        self.api
+            .delete(
+                &ObjectKey::new(kind, "default", name),
+                &Default::default(),
+                self.now,
+            )
+            .unwrap();
+    }
+
+    /// A Pod that runs, with these addresses.
+    pub(crate) fn pod(&mut self, name: &str, node: &str, ips: &str, ready: bool) {
+        let ports = "[{name: http, containerPort: 8080}]";
+        self.pod_with(name, node, ips, ready, ports);
+    }
+
+    pub(crate) fn pod_with(&mut self, name: &str, node: &str, ips: &str, ready: bool, ports: &str) {
+        self.apply(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{app: web}}}}, spec: {{nodeName: {node}, containers: [{{name: c, image: i, ports: {ports}}}]}}}}"
+        ));
+        self.report(name, "Running", ips, Some(ready));
+    }
+
+    /// Writes a Pod's status as a kubelet would.
+    pub(crate) fn report(&mut self, name: &str, phase: &str, ips: &str, ready: Option<bool>) {
+        let stored = self.api.list(Kind::Pod, None).filter_map(Object::as_pod);
+        let mut pod = Pod::clone(
+            stored
+                .into_iter()
+                .find(|pod| pod.metadata.name == name)
+                .unwrap(),
+        );
+        phase.clone_into(&mut pod.status.phase);
+        let ips = ips.split(',').filter(|ip| !ip.is_empty());
+        pod.status.pod_ips = ips.map(|ip| PodIp { ip: ip.to_owned() }).collect();
+        pod.status.pod_ip = pod
+            .status
+            .pod_ips
+            .first()
+            .map(|ip| ip.ip.clone())
+            .unwrap_or_default();
+        let condition = |ready| Condition {
+            condition_type: "Ready".to_owned(),
+            status: if ready { "True" } else { "False" }.to_owned(),
+            last_transition_time: Some(timestamp(self.now)),
+            ..Condition::default()
+        };
+        pod.status.conditions = ready.map(condition).into_iter().collect();
+        self.api.update_status(pod.into(), self.now).unwrap();
+    }
+
+    pub(crate) fn slices(&self) -> Vec<EndpointSlice> {
+        let slices = self
+            .api
+            .list(Kind::EndpointSlice, None)
+            .filter_map(Object::as_endpoint_slice);
+        slices.map(|slice| EndpointSlice::clone(slice)).collect()
+    }
+
+    /// Every slice in short: family, ports, endpoints with the conditions that hold (r s t), sorted.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.slices().iter().map(short).collect();
+        lines.sort();
+        lines
+    }
+}
+
+/// `IPv4 http:8080 | 10.0.0.1 rs, 10.0.0.2 t`
+pub(crate) fn short(slice: &EndpointSlice) -> String {
+    let port = |port: &api::EndpointPort| {
+        format!(
+            "{}:{}",
+            port.name.as_deref().unwrap_or_default(),
+            port.port.unwrap_or_default()
+        )
+    };
+    let ports: Vec<String> = slice.ports.iter().map(port).collect();
+    let mut endpoints: Vec<String> = slice
+        .endpoints
+        .iter()
+        .map(|endpoint| {
+            let conditions = endpoint.conditions;
+            let flags = [
+                (conditions.is_ready(), 'r'),
+                (conditions.is_serving(), 's'),
+                (conditions.is_terminating(), 't'),
+            ];
+            let flags: String = flags
+                .iter()
+                .filter(|(holds, _)| *holds)
+                .map(|(_, flag)| flag)
+                .collect();
+            format!("{} {flags}", endpoint.addresses.join("+"))
+        })
+        .collect();
+    endpoints.sort();
+    format!(
+        "{} {} | {}",
+        slice.address_type,
+        ports.join(","),
+        endpoints.join(", ")
+    )
+}
+
+pub(crate) fn objects(text: &str) -> Vec<Object> {
+    let documents = yaml::split(&yaml::Source::new("test.yaml", text)).unwrap();
+    let manifests = documents
+        .iter()
+        .flat_map(|document| decode(document).unwrap());
+    manifests.map(|manifest| manifest.object).collect()
+}
+
+/// Nodes n1, n2, n3 in zones a, b, c.
+pub(crate) const NODES: &str = "
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: a}}, status: {conditions: [{type: Ready, status: 'True'}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n2, labels: {topology.kubernetes.io/zone: b}}, status: {conditions: [{type: Ready, status: 'True'}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n3, labels: {topology.kubernetes.io/zone: c}}, status: {conditions: [{type: Ready, status: 'True'}]}}
+";

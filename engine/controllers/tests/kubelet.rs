@@ -1,0 +1,317 @@
+//! Pods from creation to their end: scheduler, kubelet, garbage collector.
+
+mod cluster;
+
+use std::time::Duration;
+
+use api::{Change, DeleteOptions, Kind, ObjectKey};
+use base::SimTime;
+use cluster::{Cluster, NODES};
+use switchboard_controllers::{
+    GarbageCollector, Kubelet, KubeletConfig, POD_TEARDOWN, PodSignal, Scheduler,
+};
+
+const START: Duration = Duration::from_secs(2);
+
+fn cluster() -> Cluster {
+    let node = |number: u8| {
+        let ranges = [
+            format!("10.244.{number}.0/29"),
+            format!("fd00:{number}::/64"),
+        ];
+        let addresses = vec![
+            [192, 168, 1, number].into(),
+            format!("fd01::{number}").parse().unwrap(),
+        ];
+        (
+            format!("n{number}"),
+            addresses,
+            ranges.map(|range| range.parse().unwrap()).to_vec(),
+        )
+    };
+    let config = KubeletConfig {
+        pod_start: START,
+        nodes: (1..=3).map(node).collect(),
+    };
+    let mut cluster = Cluster::new(vec![
+        Box::new(Scheduler::new()),
+        Box::new(Kubelet::new(config)),
+        Box::new(GarbageCollector::new()),
+    ]);
+    cluster.apply(NODES);
+    cluster
+}
+
+fn pod(name: &str, more: &str) -> String {
+    let containers = "containers: [{name: c, image: i}]";
+    format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{{containers}{more}}}}}"
+    )
+}
+
+fn told(cluster: &Cluster) -> Vec<String> {
+    let line = |(at, signal): &(SimTime, PodSignal)| match signal {
+        PodSignal::Started {
+            pod,
+            node,
+            addresses,
+            object,
+            ..
+        } => {
+            assert_eq!(object.status.phase, "Running");
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            format!("{at} {pod} started on {node} at {}", addresses.join(","))
+        }
+        PodSignal::Terminating { pod, .. } => format!("{at} {pod} terminating"),
+        PodSignal::Removed { pod, .. } => format!("{at} {pod} removed"),
+    };
+    cluster.signals.iter().map(line).collect()
+}
+
+#[test]
+fn a_pod_is_scheduled_started_and_ready() {
+    let mut cluster = cluster();
+    cluster.apply(&pod("web", ""));
+    cluster.pass(START - Duration::from_nanos(1));
+    let before = cluster.api.pod("default", "web").unwrap();
+    assert_eq!(
+        (before.spec.node_name.as_str(), before.status.phase.as_str()),
+        ("n1", "Pending")
+    );
+    cluster.drain();
+    assert_eq!(
+        told(&cluster),
+        ["2s pod/default/web started on n1 at 10.244.1.2,fd00:1::2"]
+    );
+    let after = cluster.api.pod("default", "web").unwrap();
+    assert!(after.is_ready());
+    assert_eq!(after.status.phase, "Running");
+    assert_eq!(
+        (after.status.pod_ip.as_str(), after.status.host_ip.as_str()),
+        ("10.244.1.2", "192.168.1.1")
+    );
+    assert_eq!(after.addresses().len(), 2);
+    assert_eq!(
+        after.status.start_time.as_deref(),
+        Some("2026-01-01T00:00:00Z")
+    );
+    let ready = after
+        .status
+        .conditions
+        .iter()
+        .find(|found| found.condition_type == "Ready")
+        .unwrap();
+    assert_eq!(
+        ready.last_transition_time.as_deref(),
+        Some("2026-01-01T00:00:02Z")
+    );
+    assert!(after.status.container_statuses[0].ready);
+}
+
+#[test]
+fn pods_go_to_the_emptiest_node_by_name() {
+    let mut cluster = cluster();
+    cluster.apply(&pod("fixed", ", nodeName: n1"));
+    for name in ["a", "b", "c", "d"] {
+        cluster.apply(&pod(name, ""));
+    }
+    cluster.drain();
+    let nodes = ["a", "b", "c", "d"].map(|name| {
+        cluster
+            .api
+            .pod("default", name)
+            .unwrap()
+            .spec
+            .node_name
+            .clone()
+    });
+    assert_eq!(nodes, ["n2", "n3", "n1", "n2"]);
+}
+
+#[test]
+fn without_a_ready_node_pods_wait() {
+    let mut cluster = Cluster::new(vec![Box::new(Scheduler::new())]);
+    cluster.apply(&NODES.replace("'True'", "'False'"));
+    cluster.apply(&pod("web", ""));
+    cluster.drain();
+    assert_eq!(
+        cluster.api.pod("default", "web").unwrap().spec.node_name,
+        ""
+    );
+    let line = NODES.lines().find(|line| line.contains("n2")).unwrap();
+    let key = ObjectKey::new(Kind::Node, "", "n2");
+    cluster
+        .api
+        .delete(&key, &DeleteOptions::default(), cluster.now)
+        .unwrap();
+    cluster.apply(line);
+    cluster.drain();
+    assert_eq!(
+        cluster.api.pod("default", "web").unwrap().spec.node_name,
+        "n2"
+    );
+}
+
+#[test]
+fn api_92_a_deleted_pod_gets_sigterm_and_then_goes() {
+    let mut cluster = cluster();
+    cluster.apply(&pod("web", ""));
+    cluster.pass(Duration::from_secs(10));
+    cluster.delete(Kind::Pod, "web");
+    cluster.drain();
+    assert!(cluster.api.pod("default", "web").is_none());
+    let end = SimTime::from_nanos(10_000_000_000) + POD_TEARDOWN;
+    assert_eq!(
+        told(&cluster)[1..],
+        [
+            "10s pod/default/web terminating".to_owned(),
+            format!("{end} pod/default/web removed"),
+        ]
+    );
+    let last = cluster.api.events_after(0).last().unwrap();
+    assert_eq!((last.change, last.at), (Change::Deleted, end));
+}
+
+#[test]
+fn a_pod_deleted_before_it_starts_tells_nothing() {
+    let mut cluster = cluster();
+    cluster.apply(&pod("web", ""));
+    cluster.pass(Duration::from_secs(1));
+    cluster.delete(Kind::Pod, "web");
+    cluster.drain();
+    assert!(cluster.api.pod("default", "web").is_none());
+    assert_eq!(told(&cluster), [""; 0]);
+}
+
+#[test]
+fn a_pod_killed_and_created_anew_is_another_one() {
+    let mut cluster = cluster();
+    cluster.apply(&pod("web", ", nodeName: n1"));
+    cluster.drain();
+    let key = ObjectKey::new(Kind::Pod, "default", "web");
+    let at_once = DeleteOptions {
+        grace: Some(0),
+        ..DeleteOptions::default()
+    };
+    cluster.api.delete(&key, &at_once, cluster.now).unwrap();
+    cluster.apply(&pod("web", ", nodeName: n1"));
+    cluster.drain();
+    assert_eq!(
+        told(&cluster),
+        [
+            "2s pod/default/web started on n1 at 10.244.1.2,fd00:1::2",
+            "2s pod/default/web removed",
+            "4s pod/default/web started on n1 at 10.244.1.3,fd00:1::3",
+        ]
+    );
+}
+
+#[test]
+fn host_network_means_the_nodes_addresses() {
+    let mut cluster = cluster();
+    cluster.apply(&pod("web", ", nodeName: n2, hostNetwork: true"));
+    cluster.drain();
+    assert_eq!(
+        told(&cluster),
+        ["2s pod/default/web started on n2 at 192.168.1.2,fd01::2"]
+    );
+}
+
+#[test]
+fn a_status_in_the_manifest_is_where_the_pod_begins() {
+    let mut cluster = cluster();
+    let with = |name: &str, annotation: &str, status: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, annotations: {{{annotation}}}}}, spec: {{nodeName: n1, containers: [{{name: c, image: i}}]}}, status: {status}}}"
+        )
+    };
+    cluster.apply(&with("a", "", "{podIP: 10.244.1.2}"));
+    cluster.apply(&with("b", "", "{}"));
+    let pinned = "switchboard.dev/status: pinned";
+    cluster.apply(&with("c", pinned, "{phase: Running, podIP: 10.9.9.9}"));
+    cluster.apply(&with("d", pinned, "{phase: Pending}"));
+    cluster.drain();
+    assert_eq!(
+        told(&cluster),
+        [
+            "0s pod/default/c started on n1 at 10.9.9.9",
+            "2s pod/default/a started on n1 at 10.244.1.2",
+            "2s pod/default/b started on n1 at 10.244.1.3,fd00:1::2",
+        ]
+    );
+    assert!(cluster.api.pod("default", "a").unwrap().is_ready());
+    assert!(!cluster.api.pod("default", "c").unwrap().is_ready());
+    assert_eq!(
+        cluster.api.pod("default", "d").unwrap().status.phase,
+        "Pending"
+    );
+    for name in ["c", "d"] {
+        cluster.delete(Kind::Pod, name);
+    }
+    cluster.drain();
+    assert!(cluster.api.pod("default", "c").is_none() && cluster.api.pod("default", "d").is_none());
+}
+
+#[test]
+fn a_full_node_keeps_pods_waiting_until_an_address_is_free() {
+    let mut cluster = cluster();
+    for index in 0..6 {
+        cluster.apply(&pod(&format!("p{index}"), ", nodeName: n1"));
+    }
+    cluster.pass(Duration::from_secs(5));
+    assert_eq!(
+        cluster.signals.len(),
+        5,
+        "a /29 has five addresses for Pods"
+    );
+    assert_eq!(
+        cluster.api.pod("default", "p5").unwrap().status.phase,
+        "Pending"
+    );
+    cluster.delete(Kind::Pod, "p3");
+    cluster.pass(Duration::from_secs(5));
+    assert!(
+        told(&cluster)
+            .last()
+            .unwrap()
+            .contains("p5 started on n1 at 10.244.1.5")
+    );
+}
+
+#[test]
+fn ep_86_what_a_service_owned_goes_with_it() {
+    let mut cluster = cluster();
+    cluster.apply(
+        "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}",
+    );
+    let uid = cluster
+        .api
+        .service("default", "web")
+        .unwrap()
+        .metadata
+        .uid
+        .clone();
+    let slice = |name: &str, owners: &str| {
+        format!(
+            "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: {name}, ownerReferences: [{owners}]}}, addressType: IPv4}}"
+        )
+    };
+    let service = |uid: &str| format!("{{apiVersion: v1, kind: Service, name: web, uid: {uid}}}");
+    let node = "{apiVersion: v1, kind: Node, name: n1, uid: u}";
+    cluster.apply(&slice("mine", &service(&uid)));
+    cluster.apply(&slice("shared", &format!("{}, {node}", service(&uid))));
+    cluster.apply(&slice("nobodys", ""));
+    cluster.apply(&slice("stale", &service("gone-long-ago")));
+    cluster.drain();
+    let names = |cluster: &Cluster| -> Vec<String> {
+        cluster
+            .slices()
+            .iter()
+            .map(|slice| slice.metadata.name.clone())
+            .collect()
+    };
+    assert_eq!(names(&cluster), ["mine", "nobodys", "shared"]);
+    cluster.delete(Kind::Service, "web");
+    cluster.drain();
+    assert_eq!(names(&cluster), ["nobodys", "shared"]);
+}

@@ -1,0 +1,143 @@
+//! Judging what may become of a first packet.
+
+use control::{Probe, ProbeOutcome};
+
+use super::Mismatch;
+use crate::expect::{EndpointCheck, Fraction, ProbeCheck, Verdict};
+
+/// Judges what may become of a first packet.
+#[must_use]
+pub fn probe(check: &ProbeCheck, seen: &Probe) -> Vec<Mismatch> {
+    let mut mismatches = Vec::new();
+    let shares = probe_shares(seen);
+    if let Some(backends) = &check.backends {
+        let wanted = backends.iter().map(|to| EndpointCheck {
+            to: *to,
+            snat: None,
+            share: None,
+        });
+        judge_endpoints(&wanted.collect::<Vec<_>>(), &shares, &mut mismatches);
+    }
+    if let Some(endpoints) = &check.endpoints {
+        judge_endpoints(endpoints, &shares, &mut mismatches);
+    }
+    if let Some(wanted) = check.snat {
+        for (outcome, _) in &shares {
+            match outcome {
+                ProbeOutcome::Endpoint { snat, .. } if *snat == wanted => {}
+                ProbeOutcome::Endpoint { to, snat: true } => {
+                    mismatches.push(format!("the source is translated on the way to {to}").into());
+                }
+                ProbeOutcome::Endpoint { to, snat: false } => {
+                    mismatches
+                        .push(format!("the source is not translated on the way to {to}").into());
+                }
+                other => {
+                    mismatches.push(format!("the packet is {} instead", probe_words(other)).into());
+                }
+            }
+        }
+    }
+    if let Some(verdicts) = &check.verdicts {
+        for (outcome, share) in &shares {
+            if !verdict_of(outcome).is_some_and(|verdict| verdicts.contains(&verdict)) {
+                mismatches.push(
+                    format!(
+                        "the packet is {} ({})",
+                        probe_words(outcome),
+                        percent(*share)
+                    )
+                    .into(),
+                );
+            }
+        }
+    }
+    mismatches
+}
+
+/// Every outcome once, with the sum of its shares, in the order of first appearance.
+#[must_use]
+pub fn probe_shares(seen: &Probe) -> Vec<(ProbeOutcome, f64)> {
+    let mut shares: Vec<(ProbeOutcome, f64)> = Vec::new();
+    for (share, outcome) in &seen.outcomes {
+        match shares.iter_mut().find(|(known, _)| known == outcome) {
+            Some((_, sum)) => *sum += share.as_f64(),
+            None => shares.push((outcome.clone(), share.as_f64())),
+        }
+    }
+    shares
+}
+
+/// What becomes of a packet: `sent to 10.244.1.2:8080`.
+#[must_use]
+pub fn probe_words(outcome: &ProbeOutcome) -> String {
+    match outcome {
+        ProbeOutcome::Endpoint { to, snat: false } => format!("sent to {to}"),
+        ProbeOutcome::Endpoint { to, snat: true } => {
+            format!("sent to {to} with a translated source")
+        }
+        ProbeOutcome::Reject => "refused by a rule".to_owned(),
+        ProbeOutcome::Drop => "dropped by a rule".to_owned(),
+        ProbeOutcome::Untouched => "left untouched by every Service's rules".to_owned(),
+    }
+}
+
+/// A share for people: `33.3%`.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.1}", share * 100.0);
+    format!("{}%", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// The verdict that an outcome is, unless the packet is sent on.
+#[must_use]
+pub fn verdict_of(outcome: &ProbeOutcome) -> Option<Verdict> {
+    match outcome {
+        ProbeOutcome::Endpoint { .. } => None,
+        ProbeOutcome::Reject => Some(Verdict::Reject),
+        ProbeOutcome::Drop => Some(Verdict::Drop),
+        ProbeOutcome::Untouched => Some(Verdict::Untouched),
+    }
+}
+
+fn judge_endpoints(
+    wanted: &[EndpointCheck],
+    shares: &[(ProbeOutcome, f64)],
+    mismatches: &mut Vec<Mismatch>,
+) {
+    const SHARE_ERROR_MAX: f64 = 1e-6;
+    for (outcome, share) in shares {
+        let known = matches!(outcome, ProbeOutcome::Endpoint { to, .. } if wanted.iter().any(|one| one.to == *to));
+        if !known {
+            let text = format!(
+                "the packet may also be {} ({})",
+                probe_words(outcome),
+                percent(*share)
+            );
+            mismatches.push(text.into());
+        }
+    }
+    for EndpointCheck { to, snat, share } in wanted {
+        let reached = shares.iter().filter_map(|(outcome, share)| match outcome {
+            ProbeOutcome::Endpoint { to: reached, snat } if reached == to => Some((*snat, *share)),
+            _ => None,
+        });
+        let reached: Vec<(bool, f64)> = reached.collect();
+        if reached.is_empty() {
+            mismatches.push(format!("{to} is never chosen").into());
+            continue;
+        }
+        if let Some(wanted) = snat
+            && reached.iter().any(|(snat, _)| snat != wanted)
+        {
+            let is = if *wanted { "is not" } else { "is" };
+            mismatches.push(format!("the source {is} translated on the way to {to}").into());
+        }
+        let sum: f64 = reached.iter().map(|(_, share)| share).sum();
+        if let Some(wanted) = share.map(Fraction::as_f64)
+            && (sum - wanted).abs() > SHARE_ERROR_MAX
+        {
+            mismatches.push(format!("{to} is chosen for {} of all", percent(sum)).into());
+        }
+    }
+}

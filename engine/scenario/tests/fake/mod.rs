@@ -1,0 +1,298 @@
+//! A world in miniature: Services named `web` reach the Pods labelled `app: web`, in turn.
+//!
+//! A write is seen by DNS and rules five milliseconds later, a connection takes one millisecond, and an
+//! address that is no Service's never answers.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use api::{Kind, Object, ObjectKey, Status, Written};
+use base::SimTime;
+use control::{
+    Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
+    ProbeOutcome, ProbeRequest, ReferenceError, Resolution, ResolveRequest, Share, Source, World,
+    WriteVerb,
+};
+
+const LAG: Duration = Duration::from_millis(5);
+const TRIP: Duration = Duration::from_millis(1);
+const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 42)), 80);
+const DNS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53);
+
+#[derive(Default)]
+pub struct Fake {
+    now: SimTime,
+    objects: BTreeMap<ObjectKey, Object>,
+    /// What DNS and the rules know of, and since when they know of the next.
+    seen: Vec<ObjectKey>,
+    news: Option<SimTime>,
+    happenings: Vec<Happening>,
+    turn: usize,
+    /// Refuses every write.
+    pub refuses: bool,
+}
+
+impl Fake {
+    fn changed(&mut self) {
+        self.news = Some(self.now + LAG);
+    }
+
+    fn tell(&mut self, who: &str, what: String) {
+        self.happenings.push(Happening {
+            at: self.now,
+            who: who.to_owned(),
+            what,
+        });
+    }
+
+    fn has_web(&self) -> bool {
+        self.seen
+            .contains(&ObjectKey::new(Kind::Service, "default", "web"))
+    }
+
+    fn backends(&self) -> Vec<Peer> {
+        let pods = self
+            .seen
+            .iter()
+            .filter(|key| key.kind == Kind::Pod && key.name.starts_with("web"));
+        let peer = |(index, key): (u8, &ObjectKey)| Peer {
+            name: key.to_string(),
+            address: SocketAddr::from(([10, 244, 1, index], 8080)),
+            node: Some("node-a".to_owned()),
+        };
+        (2..).zip(pods).map(peer).collect()
+    }
+
+    fn check(&self, source: &Source) -> Result<(), ReferenceError> {
+        match source {
+            Source::Pod(key) if !self.objects.contains_key(key) => {
+                let pods = self.objects.keys().filter(|key| key.kind == Kind::Pod);
+                let existing = pods.map(ToString::to_string).collect();
+                Err(ReferenceError {
+                    wanted: key.to_string(),
+                    existing,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lookup(&self, name: &str) -> Resolution {
+        let known = name == "web" && self.has_web();
+        let rcode = if known { "NOERROR" } else { "NXDOMAIN" };
+        let full = format!("{name}.default.svc.cluster.local.");
+        let (record_type, data) = ("A".to_owned(), VIP.ip().to_string());
+        let answer = Answer {
+            name: full.clone(),
+            record_type: record_type.clone(),
+            ttl: 5,
+            data,
+        };
+        Resolution {
+            rcode: rcode.to_owned(),
+            answers: if known { vec![answer] } else { Vec::new() },
+            attempts: vec![Attempt {
+                name: full,
+                record_type,
+                server: DNS,
+                result: rcode.to_owned(),
+            }],
+            started: self.now,
+            finished: self.now,
+        }
+    }
+
+    fn dial(&mut self, request: &ConnectRequest) -> Connection {
+        let resolution = match &request.to.host {
+            Host::Name(name) => Some(self.lookup(name)),
+            Host::Address(_) => None,
+        };
+        let unresolved = resolution
+            .as_ref()
+            .is_some_and(|lookup| lookup.answers.is_empty());
+        let to_web = resolution.is_some() || request.to.host == Host::Address(VIP.ip());
+        let backends = self.backends();
+        let decision = |rule: Option<&str>, meaning: &str| Decision {
+            at: self.now,
+            place: "node-a".to_owned(),
+            rule: rule.map(str::to_owned),
+            meaning: meaning.to_owned(),
+        };
+        let (outcome, decisions) = match (unresolved, to_web && self.has_web(), backends.is_empty())
+        {
+            (true, ..) => (Outcome::Unresolved, Vec::new()),
+            (_, false, _) => (
+                Outcome::Timeout,
+                vec![decision(None, "no route leads to it")],
+            ),
+            (_, _, true) => {
+                let rule = "filter -A KUBE-SERVICES -d 10.96.0.42/32 -j REJECT";
+                (
+                    Outcome::Refused,
+                    vec![decision(
+                        Some(rule),
+                        "the Service has no endpoints, so it is refused",
+                    )],
+                )
+            }
+            _ => {
+                let rule = "nat -A KUBE-SEP-X -j DNAT";
+                (
+                    Outcome::Connected,
+                    vec![decision(Some(rule), "sent to a backend")],
+                )
+            }
+        };
+        self.turn += 1;
+        let connected = outcome == Outcome::Connected;
+        let backend = connected.then(|| backends[self.turn % backends.len()].clone());
+        let peer = SocketAddr::from(([10, 244, 1, 9], 40_000));
+        Connection {
+            outcome,
+            backend,
+            remote: (!unresolved).then_some(VIP),
+            peer_seen: connected.then_some(peer),
+            started: self.now,
+            finished: self.now + TRIP,
+            latency: connected.then_some(TRIP),
+            resolution,
+            decisions,
+        }
+    }
+}
+
+impl World for Fake {
+    fn plane(&self) -> &'static str {
+        "sim"
+    }
+
+    fn now(&self) -> SimTime {
+        self.now
+    }
+
+    fn advance_to(&mut self, at: SimTime) {
+        if let Some(news) = self.news.filter(|news| *news <= at) {
+            self.now = news;
+            self.news = None;
+            self.seen = self.objects.keys().cloned().collect();
+            self.tell(
+                "node-a/proxy",
+                format!("knows of {} objects", self.seen.len()),
+            );
+        }
+        self.now = self.now.max(at);
+    }
+
+    fn next_event_at(&self) -> Option<SimTime> {
+        self.news
+    }
+
+    fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
+        let key = object.key();
+        if self.refuses || verb == WriteVerb::Replace && !self.objects.contains_key(&key) {
+            return Err(Status::not_found(&key));
+        }
+        self.objects.insert(key.clone(), object.clone());
+        self.tell("api", format!("{key} is written"));
+        self.changed();
+        Ok(Written {
+            verb: api::Verb::Created,
+            object,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
+        self.objects
+            .remove(key)
+            .ok_or_else(|| Status::not_found(key))?;
+        self.changed();
+        Ok(())
+    }
+
+    fn get(&self, key: &ObjectKey) -> Result<Object, Status> {
+        self.objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| Status::not_found(key))
+    }
+
+    fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Object> {
+        let fits = |key: &ObjectKey| {
+            key.kind == kind && (namespace.is_none() || key.namespace.as_deref() == namespace)
+        };
+        self.objects
+            .iter()
+            .filter(|(key, _)| fits(key))
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
+    fn connect(&mut self, request: &ConnectRequest) -> Result<Vec<Connection>, ReferenceError> {
+        self.check(&request.from)?;
+        let connections: Vec<Connection> = (0..request.count).map(|_| self.dial(request)).collect();
+        let timed_out = connections
+            .iter()
+            .any(|one| one.outcome == Outcome::Timeout);
+        self.advance_to(self.now + if timed_out { request.timeout } else { TRIP });
+        Ok(connections)
+    }
+
+    fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError> {
+        self.check(&request.from)?;
+        Ok(self.lookup(&request.name))
+    }
+
+    fn probe(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
+        let backends = self.backends();
+        let denominator = backends.len() as u128;
+        let outcomes = match (request.to == VIP && self.has_web(), denominator) {
+            (false, _) => vec![(
+                Share {
+                    numerator: 1,
+                    denominator: 1,
+                },
+                ProbeOutcome::Untouched,
+            )],
+            (true, 0) => vec![(
+                Share {
+                    numerator: 1,
+                    denominator: 1,
+                },
+                ProbeOutcome::Reject,
+            )],
+            _ => {
+                let endpoint = |peer: Peer| ProbeOutcome::Endpoint {
+                    to: peer.address,
+                    snat: false,
+                };
+                let share = Share {
+                    numerator: 1,
+                    denominator,
+                };
+                backends
+                    .into_iter()
+                    .map(|peer| (share, endpoint(peer)))
+                    .collect()
+            }
+        };
+        Ok(Probe {
+            node: "node-a".to_owned(),
+            outcomes,
+            decisions: Vec::new(),
+        })
+    }
+
+    fn rules(&mut self, _: &str) -> Result<String, ReferenceError> {
+        let rule = "-A KUBE-SERVICES -m comment --comment \"default/web cluster IP\"\n";
+        Ok(format!(
+            "*nat\n{}COMMIT\n",
+            if self.has_web() { rule } else { "" }
+        ))
+    }
+
+    fn happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings)
+    }
+}
