@@ -303,26 +303,24 @@ impl Control {
         let controller = &mut self.controllers[index].reader;
         let who = controller.name();
         for effect in controller.reconcile(at) {
-            self.carry_out(index, who, effect);
+            self.carry_out(index, who, &effect);
         }
     }
 
-    fn carry_out(&mut self, index: usize, who: &str, effect: Effect) {
+    fn carry_out(&mut self, index: usize, who: &str, effect: &Effect) {
         let now = self.now;
-        let result = match effect.clone() {
-            Effect::Create(object) => self.api.create(object, now).map(drop),
-            Effect::Update(object) => self.api.replace(object, now).map(drop),
-            Effect::UpdateStatus(object) => self.api.update_status(object, now).map(drop),
-            Effect::Delete(key, options) => self.api.delete(&key, &options, now).map(drop),
+        let result = match effect {
+            Effect::Create(object) => self.api.create(object.clone(), now).map(drop),
+            Effect::Update(object) => self.api.replace(object.clone(), now).map(drop),
+            Effect::UpdateStatus(object) => self.api.update_status(object.clone(), now).map(drop),
+            Effect::Delete(key, options) => self.api.delete(key, options, now).map(drop),
             Effect::Signal(signal) => {
-                self.signals.push((now, signal));
+                self.signals.push((now, signal.clone()));
                 return;
             }
         };
         if let Err(status) = result {
-            self.controllers[index]
-                .reader
-                .refused(&effect, &status, now);
+            self.controllers[index].reader.refused(effect, &status, now);
         }
         self.wrote(who);
     }

@@ -60,9 +60,9 @@ fn changed_services(before: &ClusterView, after: &ClusterView) -> Vec<ServiceNam
 }
 
 fn diff_key<'a, K, V>(item: &imbl::ordmap::DiffItem<'a, 'a, K, V>) -> &'a K {
+    use imbl::ordmap::DiffItem::{Add, Remove, Update};
     match item {
-        imbl::ordmap::DiffItem::Add(key, _) | imbl::ordmap::DiffItem::Remove(key, _) => key,
-        imbl::ordmap::DiffItem::Update { new: (key, _), .. } => key,
+        Add(key, _) | Remove(key, _) | Update { new: (key, _), .. } => key,
     }
 }
 

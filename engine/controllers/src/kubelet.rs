@@ -8,6 +8,7 @@
 //!
 //! Deviation: starting takes a fixed time, and stopping takes [`POD_TEARDOWN`]; both are settings of ours. A Pod
 //! becomes Ready when it starts: probes are not run, and readiness gates count as they stand at that instant.
+//! A Pod whose manifest gives it the phase Running and an address runs from the moment it is seen.
 //! With `switchboard.dev/status: pinned` the status is the user's and is not written; the Pod is still stopped and
 //! removed when it is deleted.
 
@@ -140,7 +141,7 @@ impl Kubelet {
         );
         if pod.metadata.is_terminating() {
             self.begin_stop(&key, now);
-        } else if is_pinned(pod) {
+        } else if is_pinned(pod) || runs_already(pod) {
             self.due.add(key, now);
         } else {
             self.due.add(key, now + self.pod_start);
@@ -379,6 +380,11 @@ fn is_pinned(pod: &Pod) -> bool {
         .annotations
         .get(ANNOTATION_STATUS)
         .is_some_and(|value| value == "pinned")
+}
+
+/// A Pod whose initial status says so has been running before the scenario began.
+fn runs_already(pod: &Pod) -> bool {
+    pod.status.phase == "Running" && !pod.addresses().is_empty()
 }
 
 fn gates_hold(pod: &Pod) -> bool {

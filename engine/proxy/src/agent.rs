@@ -126,10 +126,8 @@ impl Agent {
         cost: &mut dyn FnMut(SyncKind, &ClusterView) -> Duration,
         sink: &mut dyn RuleSink,
     ) -> Option<SyncReport> {
-        let ended = match self.running.take_if(|sync| sync.ends <= now) {
-            Some(sync) => Some(self.finish(sync, sink)),
-            None => None,
-        };
+        let ended = self.running.take_if(|sync| sync.ends <= now);
+        let ended = ended.map(|sync| self.finish(sync, sink));
         if self.running.is_none() && self.dirty && self.earliest_sync <= now {
             self.start(now, cost);
         }

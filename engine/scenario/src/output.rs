@@ -65,3 +65,29 @@ fn sorted(json: Json) -> Json {
         scalar => scalar,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api::{ObjectMeta, Service};
+
+    use super::*;
+
+    fn check(output: Output, is_list: bool, expected: &str) {
+        let mut service = Service {
+            metadata: ObjectMeta::named("default", "web"),
+            ..Service::default()
+        };
+        service
+            .metadata
+            .labels
+            .insert("app".to_owned(), "web".to_owned());
+        assert_eq!(print(&[service.into()], is_list, output), expected);
+    }
+
+    #[test]
+    fn keys_are_sorted_and_lists_have_kubectls_shape() {
+        check(Output::Name, true, "service/web\n");
+        check(Output::Yaml, false, "?");
+        check(Output::Json, true, "?");
+    }
+}

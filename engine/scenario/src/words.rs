@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::judge;
 use crate::reference::SourceRef;
-use crate::step::{Action, ProbeFrom, Selection, Wait};
+use crate::step::{Action, Dial, ProbeFrom, Selection, Wait};
 
 /// Names of a list that are spelled out.
 const SHOWN_MAX: usize = 4;
@@ -56,17 +56,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             format!("{} → {name}{shown_type}", source(from, namespace))
         }
         Action::Connect { from, dial, .. } => {
-            let protocol = if dial.protocol == Protocol::UDP {
-                " UDP"
-            } else {
-                ""
-            };
-            let count = if dial.count == 1 {
-                String::new()
-            } else {
-                format!(" ×{}", dial.count)
-            };
-            format!("{} → {}{protocol}{count}", source(from, namespace), dial.to)
+            format!("{} → {}", source(from, namespace), dialled(dial))
         }
         Action::Probe {
             node,
@@ -79,14 +69,10 @@ pub fn asked(action: &Action, namespace: &str) -> String {
                 ProbeFrom::Source(from) => source(from, namespace),
                 ProbeFrom::Address(address) => address.to_string(),
             };
+            let protocol = transport(*protocol);
             let node = node
                 .as_ref()
                 .map_or_else(String::new, |node| format!(" on {node}"));
-            let protocol = if *protocol == Protocol::TCP {
-                ""
-            } else {
-                &format!(" {protocol}")
-            };
             format!("{from} → {to}{protocol}{node}")
         }
         Action::Rules { node, .. } => node.clone(),
@@ -182,6 +168,24 @@ fn nested(value: &Json) -> String {
         }
         Json::String(text) => text.clone(),
         scalar => scalar.to_string(),
+    }
+}
+
+fn dialled(dial: &Dial) -> String {
+    let count = if dial.count == 1 {
+        String::new()
+    } else {
+        format!(" ×{}", dial.count)
+    };
+    format!("{}{}{count}", dial.to, transport(dial.protocol))
+}
+
+/// A protocol other than the one that everybody expects.
+fn transport(protocol: Protocol) -> String {
+    if protocol == Protocol::TCP {
+        String::new()
+    } else {
+        format!(" {}", protocol.to_string().to_uppercase())
     }
 }
 

@@ -198,7 +198,7 @@ fn probes() {
         "{backends: [\"10.244.1.2:8080\", \"10.244.1.3:8080\"], snat: false}",
         "{backends: [\"10.244.1.2:8080\"], snat: true}",
         &[
-            "the packet may also be sent to 10.244.1.3:8080 (50%)",
+            "the packet may be sent to 10.244.1.3:8080 (50%)",
             "the source is not translated on the way to 10.244.1.2:8080",
             "the source is not translated on the way to 10.244.1.3:8080",
         ],

@@ -59,9 +59,9 @@ enum State {
 
 impl Client {
     /// A client that dials an address at once.
-    pub(crate) fn dialling(plane: &mut Plane, errand: Errand, address: IpAddr) -> Self {
+    pub(crate) fn dialling(plane: &mut Plane, errand: &Errand, address: IpAddr) -> Self {
         let mut client = Self::new(Some(errand.clone()), plane.now());
-        client.dial(plane, &errand, address);
+        client.dial(plane, errand, address);
         client
     }
 

@@ -85,7 +85,7 @@ impl Resolver {
                 LookupStep::Wait => return None,
                 LookupStep::Done(resolved) => {
                     self.hang_up(plane);
-                    return Some(resolution(resolved, self.started, plane.now()));
+                    return Some(resolution(&resolved, self.started, plane.now()));
                 }
                 LookupStep::Send { queries, deadline } => {
                     self.deadline = deadline;
@@ -116,7 +116,7 @@ impl Resolver {
     }
 }
 
-fn resolution(resolved: Resolved, started: SimTime, finished: SimTime) -> Resolution {
+fn resolution(resolved: &Resolved, started: SimTime, finished: SimTime) -> Resolution {
     let answers = resolved.answers.iter().map(|record| Answer {
         name: format!("{}.", record.name),
         record_type: record.data.record_type().to_string(),

@@ -10,9 +10,9 @@ use control::{
     Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source, Target,
 };
 use dns::{Question, RecordData, RecordType};
-use netfilter::{Ingress, Packet, TableVerdict, TraceEvent, TracedRule};
+use netfilter::{Ingress, Packet, RouteDecision, TableVerdict, TraceEvent};
 use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
-use ruleset::xt::{restore_text, save_text};
+use ruleset::xt::{Policy, TableName, restore_text, save_text};
 use ruleset::{Family, Protocol};
 
 use crate::evidence::{self, rule_text};
@@ -313,18 +313,17 @@ impl Sim {
     }
 
     fn describe(&self, hop: &TraceHop) -> Hop {
-        let family = hop.tuple.as_ref().map_or(Family::V4, evidence::family_of);
-        let mut steps = Vec::new();
-        let mut skipped = 0;
-        for event in &hop.events {
-            if matches!(event, TraceEvent::Rule { matched: false, .. }) {
-                skipped += 1;
-                continue;
-            }
-            if let Some(step) = self.step_of(event, family, &mut skipped) {
-                steps.push(step);
-            }
-        }
+        let mut scribe = Scribe {
+            sim: self,
+            family: hop.tuple.as_ref().map_or(Family::V4, evidence::family_of),
+            skipped: 0,
+            deciding: None,
+        };
+        let steps = hop
+            .events
+            .iter()
+            .filter_map(|event| scribe.step(event))
+            .collect();
         Hop {
             place: if hop.name.is_empty() {
                 "beyond the cluster".into()
@@ -339,9 +338,37 @@ impl Sim {
             outcome: outcome_text(&hop.outcome),
         }
     }
+}
 
-    fn step_of(&self, event: &TraceEvent, family: Family, skipped: &mut usize) -> Option<Step> {
-        Some(match event {
+/// Turns one node's events into steps.
+struct Scribe<'a> {
+    sim: &'a Sim,
+    family: Family,
+    /// Rules of the present chain that did not match since the last one that did.
+    skipped: usize,
+    /// The table in which a rule matched last.
+    deciding: Option<TableName>,
+}
+
+impl Scribe<'_> {
+    fn step(&mut self, event: &TraceEvent) -> Option<Step> {
+        let step = match event {
+            TraceEvent::Rule { matched: false, .. } => {
+                self.skipped += 1;
+                return None;
+            }
+            TraceEvent::Rule { rule, .. } => {
+                self.deciding = Some(rule.place().table);
+                let origin = rule
+                    .rule()
+                    .origin
+                    .map(|id| self.sim.control.compiler().origin(id));
+                return Some(Step::Rule {
+                    text: rule_text(rule, self.family),
+                    meaning: origin.map(ToString::to_string).unwrap_or_default(),
+                    skipped: std::mem::take(&mut self.skipped),
+                });
+            }
             TraceEvent::Hook(hook) => Step::Hook(hook.to_string()),
             TraceEvent::Tracked { state, original } => {
                 let of = original
@@ -349,41 +376,35 @@ impl Sim {
                     .unwrap_or_default();
                 Step::Conntrack(format!("{state:?}").to_uppercase() + &of)
             }
-            TraceEvent::Rule { rule, .. } => Step::Rule {
-                text: rule_text(rule, family),
-                meaning: self.meaning(rule),
-                skipped: std::mem::take(skipped),
-            },
+            // That a table has nothing to say is not worth a line; that its policy drops is.
             TraceEvent::Verdict {
                 table,
                 verdict: TableVerdict::Policy(policy),
-            } => {
-                *skipped = 0;
-                Step::Verdict(format!("{table}: no rule decided; policy {policy:?}").to_lowercase())
+            } if self.deciding == Some(*table) || *policy == Policy::Drop => {
+                let policy = format!("{policy:?}").to_lowercase();
+                Step::Verdict(format!(
+                    "{table}: no rule decides; the policy is to {policy}"
+                ))
             }
             TraceEvent::Translated { before, after } => {
                 Step::Translated(before.to_string(), after.to_string())
             }
             TraceEvent::Routed(decision) => Step::Routed(match decision {
-                netfilter::RouteDecision::Local => "to the node itself".to_owned(),
-                netfilter::RouteDecision::Out(interface) => format!("out of {interface}"),
-                netfilter::RouteDecision::Unreachable => "nowhere".to_owned(),
+                RouteDecision::Local => "to the node itself".to_owned(),
+                RouteDecision::Out(interface) => format!("out of {interface}"),
+                RouteDecision::Unreachable => "nowhere".to_owned(),
             }),
             TraceEvent::Discarded(reason) => Step::Verdict(format!("dropped: {reason}")),
-            TraceEvent::Entered { .. } | TraceEvent::Returned { .. } => {
-                *skipped = 0;
+            TraceEvent::Entered { .. }
+            | TraceEvent::Returned { .. }
+            | TraceEvent::Verdict { .. } => {
+                self.skipped = 0;
                 return None;
             }
-            TraceEvent::Verdict { .. } => return None,
-        })
-    }
-
-    fn meaning(&self, traced: &TracedRule) -> String {
-        let origin = traced
-            .rule()
-            .origin
-            .map(|id| self.control.compiler().origin(id));
-        origin.map(ToString::to_string).unwrap_or_default()
+        };
+        self.skipped = 0;
+        self.deciding = None;
+        Some(step)
     }
 }
 
@@ -392,8 +413,7 @@ impl fmt::Display for Step {
         match self {
             Self::Hook(hook) => write!(f, "{hook}"),
             Self::Conntrack(state) => write!(f, "conntrack: {state}"),
-            Self::Rule { text, .. } => f.write_str(text),
-            Self::Verdict(text) => f.write_str(text),
+            Self::Rule { text, .. } | Self::Verdict(text) => f.write_str(text),
             Self::Translated(before, after) => write!(f, "rewritten: {before}  ⇒  {after}"),
             Self::Routed(text) => write!(f, "route: {text}"),
         }

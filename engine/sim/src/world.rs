@@ -107,7 +107,7 @@ impl Sim {
             payload: request.payload.clone(),
         };
         match (given_address(&request.to), &request.to.host) {
-            (Some(address), _) => Client::dialling(&mut self.plane, errand, address),
+            (Some(address), _) => Client::dialling(&mut self.plane, &errand, address),
             (None, Host::Name(name)) => {
                 let lookup = self.start_lookup(&request.from, host, name, &ADDRESS_TYPES);
                 Client::resolving(&mut self.plane, Some(errand), lookup)

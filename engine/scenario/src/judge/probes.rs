@@ -32,6 +32,8 @@ pub fn probe(check: &ProbeCheck, seen: &Probe) -> Vec<Mismatch> {
                     mismatches
                         .push(format!("the source is not translated on the way to {to}").into());
                 }
+                // Said above already.
+                _ if check.backends.is_some() || check.endpoints.is_some() => {}
                 other => {
                     mismatches.push(format!("the packet is {} instead", probe_words(other)).into());
                 }
@@ -110,7 +112,7 @@ fn judge_endpoints(
         let known = matches!(outcome, ProbeOutcome::Endpoint { to, .. } if wanted.iter().any(|one| one.to == *to));
         if !known {
             let text = format!(
-                "the packet may also be {} ({})",
+                "the packet may be {} ({})",
                 probe_words(outcome),
                 percent(*share)
             );

@@ -1,0 +1,128 @@
+//! Packets through one node's iptables rules.
+
+use std::net::SocketAddr;
+
+use base::{Seed, SimTime};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use netfilter::{
+    Evaluation, Ingress, NoTrace, NodeState, NodeTables, Packet, SeededChooser, Verdict, eval,
+};
+use rules::{Capabilities, ClusterView, Compiler};
+use ruleset::Family;
+use switchboard_benches::cluster::{events, node, view};
+use switchboard_benches::packets::{CLIENT, OneWay, data, syn, syn_ack};
+
+const SERVICES: usize = 100;
+const FLOWS: u16 = 1_000;
+
+/// A node on which packets follow each other.
+#[derive(Clone)]
+struct Node<'a> {
+    tables: &'a NodeTables,
+    routing: &'a OneWay,
+    state: NodeState,
+    chooser: SeededChooser,
+}
+
+impl Node<'_> {
+    fn take(&mut self, packet: Packet) -> Packet {
+        let Evaluation { verdict, effects } = eval(
+            self.tables,
+            &self.state,
+            self.routing,
+            packet,
+            Ingress::Interface("veth0"),
+            SimTime::ZERO,
+            &mut self.chooser,
+            &mut NoTrace,
+        );
+        self.state.commit(effects);
+        match verdict {
+            Verdict::Forward { packet, .. } => packet,
+            other => panic!("every packet of this bench is forwarded, not {other:?}"),
+        }
+    }
+}
+
+/// One SYN per flow; flows take the Services in turn.
+fn first_packets(view: &ClusterView) -> Vec<Packet> {
+    let vips = view
+        .services
+        .values()
+        .filter(|service| service.ports[0].port == 80);
+    let vips: Vec<_> = vips
+        .map(|service| SocketAddr::new(service.cluster_ips[0], 80))
+        .collect();
+    let flows = (0..FLOWS).zip(vips.iter().cycle());
+    flows
+        .map(|(flow, vip)| syn(SocketAddr::new(CLIENT, 20_000 + flow), *vip))
+        .collect()
+}
+
+/// Opens a connection; returns a segment each way, as they arrive at the node.
+fn establish(node: &mut Node<'_>, first: &Packet) -> [Packet; 2] {
+    let arrived = first.tuple().expect("a SYN is of a flow");
+    let left = node
+        .take(first.clone())
+        .tuple()
+        .expect("a SYN is of a flow");
+    let (client, vip) = (arrived.source_socket(), arrived.destination_socket());
+    let endpoint = left.destination_socket();
+    node.take(syn_ack(endpoint, client));
+    let segments = [data(client, vip), data(endpoint, client)];
+    for segment in &segments {
+        node.take(segment.clone());
+    }
+    segments
+}
+
+fn packets(criterion: &mut Criterion) {
+    let view = view(&events(SERVICES));
+    let compiled = Compiler::new(Capabilities::ALL).iptables(&view, &node());
+    let owners = Family::ALL.map(|family| compiled.tables[&family].clone());
+    let tables = NodeTables::new(&owners).expect("compiled tables load");
+    let routing = OneWay::through("eth0");
+    let chooser = SeededChooser(Seed::new(7).split("chooser"));
+    let idle = Node {
+        tables: &tables,
+        routing: &routing,
+        state: NodeState::new(),
+        chooser,
+    };
+    let firsts = first_packets(&view);
+
+    let mut group = criterion.benchmark_group("packets/iptables");
+    group.throughput(Throughput::Elements(FLOWS.into()));
+    group.bench_function("new", |bencher| {
+        let setup = || (idle.clone(), firsts.clone());
+        let run = |(mut node, packets): (Node<'_>, Vec<Packet>)| {
+            let forwarded: Vec<Packet> = packets
+                .into_iter()
+                .map(|packet| node.take(packet))
+                .collect();
+            (node, forwarded)
+        };
+        bencher.iter_batched(setup, run, BatchSize::LargeInput);
+    });
+
+    let mut busy = idle.clone();
+    let segments: Vec<Packet> = firsts
+        .iter()
+        .flat_map(|first| establish(&mut busy, first))
+        .collect();
+    group.throughput(Throughput::Elements(u64::from(FLOWS) * 2));
+    group.bench_function("established", |bencher| {
+        let setup = || segments.clone();
+        let run = |packets: Vec<Packet>| -> Vec<Packet> {
+            packets
+                .into_iter()
+                .map(|packet| busy.take(packet))
+                .collect()
+        };
+        bencher.iter_batched(setup, run, BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, packets);
+criterion_main!(benches);
