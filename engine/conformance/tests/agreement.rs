@@ -12,8 +12,8 @@ use switchboard_conformance::{Cluster, DataPlane, NoRules, check, clusters, pack
 
 fn runner() -> TestRunner {
     TestRunner::new(ProptestConfig {
-        cases: 96,
-        rng_seed: RngSeed::Fixed(0x5b),
+        cases: 5000,
+        rng_seed: RngSeed::Fixed(0x77),
         failure_persistence: None,
         ..ProptestConfig::default()
     })
@@ -67,7 +67,8 @@ fn matters(node: &str, table: TableName, chain: ChainName, rule: &XtRule) -> boo
         _ => false,
     };
     match (table, chain.as_str()) {
-        (TableName::Nat, "PREROUTING" | "OUTPUT" | "POSTROUTING" | "KUBE-MARK-MASQ") => true,
+        (TableName::Nat, "PREROUTING" | "OUTPUT" | "POSTROUTING" | "KUBE-MARK-MASQ")
+        | (TableName::Filter, "KUBE-SERVICES") => true,
         (TableName::Nat, "KUBE-SERVICES") => jumps_to_ours(&["KUBE-SVC-", "KUBE-SVL-"]),
         // The mark that it clears concerns nobody any more.
         (TableName::Nat, "KUBE-POSTROUTING") => !matches!(rule.target, XtTarget::SetXmark { .. }),
@@ -83,7 +84,6 @@ fn matters(node: &str, table: TableName, chain: ChainName, rule: &XtRule) -> boo
         }
         (TableName::Nat, chain) => chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SVL-"),
         (TableName::Filter, "FORWARD" | "OUTPUT") => jumps_to_ours(&["KUBE-SERVICES"]),
-        (TableName::Filter, "KUBE-SERVICES") => true,
         _ => false,
     }
 }

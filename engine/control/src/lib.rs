@@ -23,5 +23,5 @@ pub use control::{Control, NodeRules};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
     ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,
-    Source, Target, TargetError, World, WriteVerb,
+    Source, Target, TargetError, World, WriteVerb, is_host_name,
 };

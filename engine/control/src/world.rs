@@ -137,27 +137,44 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        if let Ok(address) = text.parse::<SocketAddr>() {
+        if let Ok(address) = text.parse::<SocketAddr>()
+            && address.port() > 0
+        {
             return Ok(Self {
                 host: Host::Address(address.ip()),
                 port: address.port(),
             });
         }
-        let parts = text.rsplit_once(':').and_then(|(name, port)| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            let named = !name.is_empty() && name.chars().all(plain);
-            Some((name, port.parse().ok().filter(|port| *port > 0 && named)?))
-        });
-        match parts {
-            Some((name, port)) => Ok(Self {
-                host: Host::Name(name.to_owned()),
-                port,
-            }),
-            None => Err(TargetError {
-                text: text.to_owned(),
-            }),
+        let refuse = || TargetError {
+            text: text.to_owned(),
+        };
+        let (name, port) = text.rsplit_once(':').ok_or_else(refuse)?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(refuse)?;
+        if !is_host_name(name) {
+            return Err(refuse());
         }
+        Ok(Self {
+            host: Host::Name(name.to_owned()),
+            port,
+        })
     }
+}
+
+/// What a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.
+#[must_use]
+pub fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    bare.len() <= 253 && bare.split('.').all(is_label)
 }
 
 /// A name to be resolved, or an address.

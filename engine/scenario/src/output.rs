@@ -87,7 +87,39 @@ mod tests {
     #[test]
     fn keys_are_sorted_and_lists_have_kubectls_shape() {
         check(Output::Name, true, "service/web\n");
-        check(Output::Yaml, false, "?");
-        check(Output::Json, true, "?");
+        check(
+            Output::Yaml,
+            false,
+            "apiVersion: v1\nkind: Service\nmetadata:\n  labels:\n    app: web\n  name: web\n  namespace: default\nspec: {}\nstatus:\n  loadBalancer: {}\n",
+        );
+        check(
+            Output::Json,
+            true,
+            r#"{
+    "apiVersion": "v1",
+    "items": [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "labels": {
+                    "app": "web"
+                },
+                "name": "web",
+                "namespace": "default"
+            },
+            "spec": {},
+            "status": {
+                "loadBalancer": {}
+            }
+        }
+    ],
+    "kind": "List",
+    "metadata": {
+        "resourceVersion": ""
+    }
+}
+"#,
+        );
     }
 }

@@ -42,8 +42,8 @@ pub enum Progress<'a> {
 pub enum At {
     /// At this instant; a step that is under way then is finished first.
     Time(SimTime),
-    /// At the last instant before the step after this one begins: so what this step set off has happened as
-    /// far as there was time. After the last step, at its end.
+    /// Where the step after this one is about to begin: so what this step set off has happened as far as there
+    /// was time. After the last step, at its end.
     Step(String),
     /// When all is done.
     End,
@@ -250,11 +250,10 @@ impl Runner<'_> {
                 continue;
             }
             let start = self.start_of(step);
-            if is_last {
-                let before = SimTime::from_nanos(start.as_nanos().saturating_sub(1));
-                return self.advance_to(before);
-            }
             self.advance_to(start);
+            if is_last {
+                return;
+            }
             if self.cut_short {
                 return;
             }

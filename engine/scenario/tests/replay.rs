@@ -450,14 +450,14 @@ fn a_refused_manifest_of_the_start_is_an_input_error() {
     );
 }
 
-fn check_until(at: At, now: &str, steps: usize) {
+fn check_until(at: &At, now: &str, steps: usize) {
     let steps_text = "  - {name: one, wait: 1s}\n  - {name: two, rules: {node: node-a}, after: 2s}\n  - {name: three, wait: 10s, at: 5s}\n";
     let mut world = Fake::default();
     let report = run_until(
         &scenario(steps_text),
         ProxyMode::Iptables,
         &mut world,
-        &at,
+        at,
         &mut |_| (),
     )
     .unwrap();
@@ -470,15 +470,15 @@ fn check_until(at: At, now: &str, steps: usize) {
 
 #[test]
 fn a_run_stops_where_it_is_told() {
-    check_until(At::Step("one".to_owned()), "2.999999999s", 1);
-    check_until(At::Step("two".to_owned()), "4.999999999s", 2);
-    check_until(At::Step("three".to_owned()), "15s", 3);
-    check_until(At::Time(SimTime::ZERO), "0s", 1);
-    check_until(At::Time(SimTime::from_nanos(2_000_000_000)), "2s", 1);
-    check_until(At::Time(SimTime::from_nanos(3_000_000_000)), "3s", 2);
-    check_until(At::Time(SimTime::from_nanos(7_000_000_000)), "7s", 3);
-    check_until(At::Time(SimTime::from_nanos(20_000_000_000)), "20s", 3);
-    check_until(At::End, "15s", 3);
+    check_until(&At::Step("one".to_owned()), "2.999999999s", 1);
+    check_until(&At::Step("two".to_owned()), "4.999999999s", 2);
+    check_until(&At::Step("three".to_owned()), "15s", 3);
+    check_until(&At::Time(SimTime::ZERO), "0s", 1);
+    check_until(&At::Time(SimTime::from_nanos(2_000_000_000)), "2s", 1);
+    check_until(&At::Time(SimTime::from_nanos(3_000_000_000)), "3s", 2);
+    check_until(&At::Time(SimTime::from_nanos(7_000_000_000)), "7s", 3);
+    check_until(&At::Time(SimTime::from_nanos(20_000_000_000)), "20s", 3);
+    check_until(&At::End, "15s", 3);
     let at = At::Step("four".to_owned());
     let error = run_until(
         &scenario("  - {name: one, wait: 1s}\n"),

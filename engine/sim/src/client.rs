@@ -113,6 +113,14 @@ impl Client {
         }
     }
 
+    /// When it was refused, if it was.
+    pub(crate) const fn refused_at(&self) -> Option<SimTime> {
+        match self.state {
+            State::Done(Outcome::Refused, at) => Some(at),
+            _ => None,
+        }
+    }
+
     /// When it will wait no longer; `None` once it is done.
     pub(crate) fn deadline(&self) -> Option<SimTime> {
         match &self.state {

@@ -13,8 +13,16 @@ use ruleset::xt::XtTarget;
 /// What was decided about flows that clients are waiting for, by their source address.
 #[derive(Default)]
 pub(crate) struct Evidence {
-    by_source: BTreeMap<SocketAddr, Vec<Decision>>,
+    by_source: BTreeMap<SocketAddr, Fate>,
     wanted: bool,
+}
+
+/// What became of the packets from one address.
+#[derive(Default)]
+struct Fate {
+    decisions: Vec<Decision>,
+    /// Where they were last sent, unless a node refused or lost them.
+    sent_to: Option<SocketAddr>,
 }
 
 impl Evidence {
@@ -46,10 +54,13 @@ impl Evidence {
                 rules,
             } => {
                 let place = plane.node_name(*node).to_owned();
-                self.push(
-                    tuple,
-                    decide(*at, place, family_of(tuple), action, rules, control),
-                );
+                let sent_to = match action {
+                    DecisionAction::Translated { to } => Some(*to),
+                    DecisionAction::Untouched => Some(tuple.destination_socket()),
+                    DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => None,
+                };
+                let decision = decide(*at, place, family_of(tuple), action, rules, control);
+                self.push(tuple, decision, sent_to);
             }
             PlaneEvent::Lost {
                 at,
@@ -66,32 +77,45 @@ impl Evidence {
                         tuple.destination_socket()
                     ),
                 };
-                self.push(tuple, decision);
+                self.push(tuple, decision, None);
             }
             _ => {}
         }
     }
 
-    /// What was decided about packets from any of these addresses, in order of time.
-    pub(crate) fn of(&self, sources: &[SocketAddr]) -> Vec<Decision> {
-        let mut decisions: Vec<Decision> = sources
+    /// What was decided about packets from any of these addresses, in order of time. Where the client was
+    /// refused (at the instant given) and no node did it, the host that the packets reached did (DBG-11).
+    pub(crate) fn of(&self, sources: &[SocketAddr], refused: Option<SimTime>) -> Vec<Decision> {
+        let fates = sources
             .iter()
-            .filter_map(|source| self.by_source.get(source))
-            .flatten()
-            .cloned()
-            .collect();
+            .filter_map(|source| self.by_source.get(source));
+        let mut decisions = Vec::new();
+        for fate in fates {
+            decisions.extend_from_slice(&fate.decisions);
+            if let (Some(at), Some(to)) = (refused, fate.sent_to) {
+                decisions.push(Decision {
+                    at,
+                    place: to.ip().to_string(),
+                    rule: None,
+                    meaning: format!(
+                        "nobody listens on {to}: the connection got there, and the host itself refused it"
+                    ),
+                });
+            }
+        }
         decisions.sort_by_key(|decision| decision.at);
         decisions
     }
 
-    fn push(&mut self, tuple: &Tuple, decision: Decision) {
-        let decisions = self.by_source.entry(tuple.source_socket()).or_default();
+    fn push(&mut self, tuple: &Tuple, decision: Decision, sent_to: Option<SocketAddr>) {
+        let fate = self.by_source.entry(tuple.source_socket()).or_default();
+        fate.sent_to = sent_to;
         // A retransmission meets the same fate again.
         let again = |d: &Decision| {
             (&d.place, &d.rule, &d.meaning) == (&decision.place, &decision.rule, &decision.meaning)
         };
-        if !decisions.iter().any(again) {
-            decisions.push(decision);
+        if !fate.decisions.iter().any(again) {
+            fate.decisions.push(decision);
         }
     }
 }

@@ -301,6 +301,15 @@ fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced() {
         outcomes(&between),
         [Outcome::Connected, Outcome::Refused].into()
     );
+    let refused = between
+        .iter()
+        .find(|c| c.outcome == Outcome::Refused)
+        .unwrap();
+    let last = &refused.decisions.last().unwrap().meaning;
+    assert!(
+        last.contains("the host itself refused it"),
+        "DBG-11: {last}"
+    );
     run_to(&mut sim, 9000);
     let after = by_name(&mut sim, 60);
     assert_eq!(outcomes(&after), [Outcome::Connected].into());

@@ -61,7 +61,9 @@ impl World for Sim {
         }
         self.run_clients(&mut clients);
         let story = |client: Client| {
-            let decisions = self.evidence.of(client.decisive_addresses());
+            let decisions = self
+                .evidence
+                .of(client.decisive_addresses(), client.refused_at());
             client.into_connection(decisions)
         };
         let connections = clients.into_inner().into_iter().map(story).collect();

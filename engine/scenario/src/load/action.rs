@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control::{Host, Target, WriteVerb};
+use control::{Target, WriteVerb, is_host_name};
 use ruleset::Protocol;
 
 use super::check::{self, Repeat, expect};
@@ -186,7 +186,7 @@ fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
 fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
-    let to = fields.need("to", target);
+    let to = fields.need("to", |at| at.parsed::<Target>());
     let protocol = fields.or("protocol", Protocol::TCP, |at| at.word(&TRANSPORTS));
     let count = fields.or("count", 1, |at| at.integer(1..=COUNT_MAX));
     let timeout = fields.or("timeout", TIMEOUT, |at| match at.duration()? {
@@ -282,29 +282,9 @@ fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
     Ok(source)
 }
 
-/// Reads `name:port`, `ip:port` or `[v6]:port`.
-fn target(at: &Cursor<'_>) -> Read<Target> {
-    let target: Target = at.parsed()?;
-    match &target.host {
-        _ if target.port == 0 => Err(at.refuse("nobody can listen on port 0")),
-        Host::Name(name) => {
-            host_name(at, name)?;
-            Ok(target)
-        }
-        Host::Address(_) => Ok(target),
-    }
-}
-
 /// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.
 fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    let bare = name.strip_suffix('.').unwrap_or(name);
-    if bare.len() <= 253 && bare.split('.').all(is_label) {
+    if is_host_name(name) {
         Ok(name.to_owned())
     } else {
         Err(at.refuse(format!("{name:?} is no host name")))

@@ -21,7 +21,7 @@ const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 42))
 const DNS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)), 53);
 
 #[derive(Default)]
-pub struct Fake {
+pub(crate) struct Fake {
     now: SimTime,
     objects: BTreeMap<ObjectKey, Object>,
     /// What DNS and the rules know of, and since when they know of the next.
@@ -30,7 +30,7 @@ pub struct Fake {
     happenings: Vec<Happening>,
     turn: usize,
     /// Refuses every write.
-    pub refuses: bool,
+    pub(crate) refuses: bool,
 }
 
 impl Fake {

@@ -1,0 +1,41 @@
+//! Running the built command as a user would.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The top of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("it exists")
+}
+
+/// Runs the command in a folder.
+pub(crate) fn switchboard(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(args).current_dir(folder).env("NO_COLOR", "1");
+    command
+        .output()
+        .expect("the command was built for this test")
+}
+
+/// What a run printed for its user.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("we print UTF-8")
+}
+
+/// What a run complained of.
+#[allow(dead_code, reason = "not every test file looks at errors")]
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("we print UTF-8")
+}
+
+/// A folder of this test's own, empty, under the build's temporary folder.
+#[allow(dead_code, reason = "not every test file writes")]
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("the build's folder can be written");
+    folder
+}

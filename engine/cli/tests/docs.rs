@@ -1,0 +1,53 @@
+//! What the README and the book show is what the command prints.
+//!
+//! To bring them up to date: `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`.
+
+mod common;
+
+use std::fs;
+
+use common::{root, stdout, switchboard};
+
+#[test]
+fn the_readme_shows_a_real_run() {
+    let output = stdout(&switchboard(&root(), &["run", "scenarios/clusterip.yaml"]));
+    check("README.md", "run", &output);
+}
+
+#[test]
+fn the_book_shows_a_real_trace() {
+    let args = [
+        "trace",
+        "--in",
+        "scenarios/clusterip.yaml",
+        "--at",
+        "publish",
+        "--from",
+        "pod/client",
+        "--to",
+        "my-internal-backend-api:80",
+    ];
+    let output = stdout(&switchboard(&root(), &args));
+    check("book/src/the-walk-of-one-packet.md", "trace", &output);
+}
+
+/// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
+fn check(file: &str, name: &str, output: &str) {
+    let path = root().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->\n"),
+        format!("<!-- {name}:end -->"),
+    );
+    let (before, rest) = text.split_once(&begin).expect("the block begins");
+    let (shown, after) = rest.split_once(&end).expect("the block ends");
+    let wanted = format!("```text\n{output}```\n");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(
+            shown, wanted,
+            "{file}: run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
+        );
+    }
+}
