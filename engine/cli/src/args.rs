@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Follow one packet, and its answer, hop by hop and rule by rule
     Trace(TraceArgs),
+    /// Say what is wrong with a Service, why, and how to fix it
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +74,18 @@ pub(crate) struct TraceArgs {
     /// The transport protocol
     #[arg(long, value_enum, default_value_t)]
     pub(crate) protocol: ProtocolArg,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// Which Service: service/NAME or service/NAMESPACE/NAME
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    #[command(flatten)]
+    pub(crate) instant: InstantArgs,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

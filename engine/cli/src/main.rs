@@ -2,10 +2,11 @@
 //!
 //! **What.** Reads files, builds a simulated cluster, replays a scenario, and prints what came of it. **Why.** All
 //! I/O of the simulator is in this crate; everything below it is pure. **Source of the semantics.** The command
-//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input, 70 for a defect
-//! of ours.
+//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input, 3 where
+//! `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
+mod explain;
 mod input;
 mod output;
 mod rules;
@@ -24,6 +25,7 @@ enum Exit {
     Passed,
     Failed,
     BadInput,
+    CannotTell,
     Bug,
 }
 
@@ -33,6 +35,7 @@ impl From<Exit> for ExitCode {
             Exit::Passed => 0,
             Exit::Failed => 1,
             Exit::BadInput => 2,
+            Exit::CannotTell => 3,
             Exit::Bug => 70,
         })
     }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Rules(rules) => rules::run(rules),
         Command::Trace(trace) => trace::run(trace),
+        Command::Explain(explain) => explain::run(explain),
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,

@@ -1,18 +1,20 @@
 //! From API objects to the compiler's view.
 //!
-//! The filters are those of kube-proxy's watches: Services without a ClusterIP or with a foreign
-//! `service-proxy-name` are not seen, nor are the slices of headless Services (PROXY-2); a slice belongs to the
+//! The filters are those of kube-proxy's watches: Services without a ClusterIP, and Services and slices that are
+//! labelled for another proxy or as headless, are not seen (PROXY-2); a slice belongs to the
 //! Service its `kubernetes.io/service-name` label names (EP-40).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{Change, EndpointSlice, LABEL_HEADLESS, Object, Service, WatchEvent};
+use api::{Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, WatchEvent};
 use rules::{
     ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SliceView, TrafficPolicy,
 };
 use ruleset::{Family, Protocol};
 
+/// Objects with either of these labels are filtered out of the watch (PROXY-2).
+const IGNORED: [&str; 2] = [PROXY_NAME_LABEL, LABEL_HEADLESS];
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 
 /// Follows the watch and keeps the latest view.
@@ -71,7 +73,7 @@ impl ViewBuilder {
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
         let namespace = slice.metadata.namespace.as_str();
         let slice_name: Arc<str> = slice.metadata.name.as_str().into();
-        let seen = !gone && !slice.metadata.labels.contains_key(LABEL_HEADLESS);
+        let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
         let owner = owner.map(|service| service_name(namespace, service));
         let mut changed = self.drop_slice(namespace, &slice_name, owner.as_ref());
@@ -123,6 +125,12 @@ impl ViewBuilder {
     }
 }
 
+fn is_ignored(metadata: &ObjectMeta) -> bool {
+    IGNORED
+        .iter()
+        .any(|label| metadata.labels.contains_key(*label))
+}
+
 fn service_name(namespace: &str, name: &str) -> ServiceName {
     ServiceName {
         namespace: namespace.into(),
@@ -131,10 +139,9 @@ fn service_name(namespace: &str, name: &str) -> ServiceName {
 }
 
 fn view_of_service(service: &Service) -> Option<ServiceView> {
-    let foreign = service.metadata.labels.contains_key(PROXY_NAME_LABEL);
     let alias = service.spec.service_type == "ExternalName";
     let cluster_ips: Vec<IpAddr> = service.addresses().collect();
-    if foreign || alias || service.is_headless() || cluster_ips.is_empty() {
+    if is_ignored(&service.metadata) || alias || service.is_headless() || cluster_ips.is_empty() {
         return None;
     }
     let ports = service.spec.ports.iter().filter_map(|port| {

@@ -120,9 +120,14 @@ fn proxy_2_headless_and_foreign_services_are_not_seen() {
 }
 
 #[test]
-fn proxy_2_slices_of_headless_services_are_not_seen() {
+fn proxy_2_slices_of_headless_and_foreign_services_are_not_seen() {
     let mut world = World::new();
     assert!(!world.apply(&slice("a", "web", ", service.kubernetes.io/headless: \"\"")));
+    assert!(!world.apply(&slice(
+        "b",
+        "web",
+        ", service.kubernetes.io/service-proxy-name: else"
+    )));
     assert!(world.slices().is_empty());
 }
 

@@ -186,7 +186,7 @@ fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
 fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
-    let to = fields.need("to", |at| at.parsed::<Target>());
+    let to = fields.need("to", Cursor::parsed::<Target>);
     let protocol = fields.or("protocol", Protocol::TCP, |at| at.word(&TRANSPORTS));
     let count = fields.or("count", 1, |at| at.integer(1..=COUNT_MAX));
     let timeout = fields.or("timeout", TIMEOUT, |at| match at.duration()? {
