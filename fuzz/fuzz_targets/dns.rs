@@ -49,11 +49,11 @@ fn zone() -> ClusterZone {
 fuzz_target!(|bytes: &[u8]| {
     static ZONE: LazyLock<ClusterZone> = LazyLock::new(zone);
     let _ = parse_response(bytes);
-    if let Some(reply) = serve(&ZONE, bytes) {
+    if let Some(reply) = serve(&ZONE, bytes, UDP_MAX) {
         assert_eq!(reply.get(..2), bytes.get(..2), "the id is the query's");
         // A failure repeats no question, so it is no response to one.
         let rcode = reply[3] & 0x0f;
         assert!(parse_response(&reply).is_ok() || rcode != 0, "{reply:02x?}");
-        assert_eq!(serve(&ZONE, &reply), None, "a response is not answered");
+        assert_eq!(serve(&ZONE, &reply, UDP_MAX), None, "a response is not answered");
     }
 });

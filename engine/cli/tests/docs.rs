@@ -45,9 +45,13 @@ fn check(file: &str, name: &str, output: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
     } else {
-        assert_eq!(
-            shown, wanted,
-            "{file}: run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
+        let differing = shown
+            .lines()
+            .zip(wanted.lines())
+            .find(|(shown, wanted)| shown != wanted);
+        assert!(
+            shown == wanted,
+            "{file} is out of date (first difference: {differing:?}): run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
         );
     }
 }

@@ -85,8 +85,8 @@ fn populate_dns(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Statu
         let hosts = node
             .pod_cidrs
             .iter()
-            .filter_map(|net| first_pod_address(*net));
-        let ips: Vec<Value> = hosts.map(|ip| json!({"ip": ip})).collect();
+            .filter_map(|net| controllers::first_pod_address(*net));
+        let ips: Vec<Value> = hosts.map(|ip| json!({"ip": ip.to_string()})).collect();
         create(
             api,
             &json!({
@@ -117,14 +117,6 @@ fn populate_dns(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Statu
         )?;
     }
     Ok(())
-}
-
-/// The second host of a node's range: the first is the node's own end.
-fn first_pod_address(net: IpNet) -> Option<String> {
-    match net {
-        IpNet::V4(net) => net.hosts().nth(1).map(|address| address.to_string()),
-        IpNet::V6(net) => net.hosts().nth(1).map(|address| address.to_string()),
-    }
 }
 
 fn create(api: &mut ApiServer, manifest: &Value) -> Result<(), Status> {

@@ -4,6 +4,7 @@
 //! event its own latency after it was written. What is due first runs first; at one instant, controllers come
 //! before DNS and DNS before the proxies, in the order of the nodes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,11 +50,16 @@ struct Informed<T> {
     latency: Duration,
 }
 
-/// The compiler's view after each event of the log, shared by all agents.
+/// The compiler's view after each change of what rules are made of, shared by all agents. An agent is woken by
+/// such changes only, and holds a position among them.
 struct Views {
     builder: ViewBuilder,
-    /// One entry per event; the flag says whether the event changed anything that rules are made of.
-    after: Vec<(ClusterView, bool)>,
+    /// How many events of the log are in the builder.
+    position: usize,
+    /// The changes that some agent has yet to see, oldest first: when each was written, and the view after it.
+    changes: VecDeque<(SimTime, ClusterView)>,
+    /// How many changes were dropped from the front because everybody has seen them.
+    dropped: usize,
 }
 
 impl Control {
@@ -95,7 +101,9 @@ impl Control {
             },
             views: Views {
                 builder: ViewBuilder::new(config.service_cidrs.clone().into()),
-                after: Vec::new(),
+                position: 0,
+                changes: VecDeque::new(),
+                dropped: 0,
             },
             agents: agents.collect(),
             schedule: Schedule::default(),
@@ -265,8 +273,9 @@ impl Control {
                     informed.reader.observe(event, self.now);
                 }
                 informed.position = self.api.events_after(0).len();
-                if informed.reader.next_due().is_some_and(|due| due <= horizon) {
-                    self.reconcile(index, horizon);
+                let due = informed.reader.next_due().filter(|due| *due <= horizon);
+                if let Some(due) = due {
+                    self.reconcile(index, due.max(self.now));
                 }
             }
             if self.api.events_after(0).len() == written {
@@ -281,8 +290,9 @@ impl Control {
             agent
                 .reader
                 .adopt(self.views.builder.view().clone(), &mut self.book);
-            agent.position = log.len();
+            agent.position = self.views.end();
         }
+        self.views.forget(Some(self.views.end()));
         self.happenings.clear();
         self.reschedule_all();
     }
@@ -308,7 +318,7 @@ impl Control {
     }
 
     fn carry_out(&mut self, index: usize, who: &str, effect: &Effect) {
-        let now = self.now;
+        let (now, revision) = (self.now, self.api.revision());
         let result = match effect {
             Effect::Create(object) => self.api.create(object.clone(), now).map(drop),
             Effect::Update(object) => self.api.replace(object.clone(), now).map(drop),
@@ -319,8 +329,11 @@ impl Control {
                 return;
             }
         };
-        if let Err(status) = result {
-            self.controllers[index].reader.refused(effect, &status, now);
+        let controller = &mut self.controllers[index].reader;
+        match result {
+            Err(status) => controller.refused(effect, &status, now),
+            Ok(()) if self.api.revision() == revision => controller.unchanged(effect, now),
+            Ok(()) => {}
         }
         self.wrote(who);
     }
@@ -334,24 +347,20 @@ impl Control {
 
     fn run_agent(&mut self, index: usize) {
         let now = self.now;
-        self.views.catch_up(self.api.events_after(0));
         let agent = &mut self.agents[index];
-        let (before, after) = (agent.position, agent.arrived(self.api.events_after(0), now));
-        if after > before {
-            let changed = self.views.after[before..after]
-                .iter()
-                .any(|(_, changed)| *changed);
-            let (view, _) = &self.views.after[after - 1];
-            agent.reader.deliver(view.clone(), changed);
-            agent.position = after;
+        if let Some((position, view)) = self.views.arrived(agent.position, agent.latency, now) {
+            agent.reader.deliver(view.clone(), true);
+            agent.position = position;
         }
         let cost = self.config.timing.sync_cost;
         let mut cost = |kind, view: &ClusterView| cost.of(kind, view.services.len());
         if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
             let who = format!("{}/proxy", agent.reader.facts().name);
-            let what = narrate::sync(&report, now);
+            let what = narrate::sync(&report, agent.reader.facts(), now);
             self.happenings.push(Happening { at: now, who, what });
         }
+        self.views
+            .forget(self.agents.iter().map(|agent| agent.position).min());
     }
 
     /// After a write: tells what it was, and lets everybody know when they will see it.
@@ -366,9 +375,19 @@ impl Control {
                 });
             }
         }
-        if self.told < log.len() {
-            self.told = log.len();
-            self.reschedule_all();
+        if self.told == log.len() {
+            return;
+        }
+        self.told = log.len();
+        let news_for_agents = self.views.catch_up(log);
+        let everybody = self.controllers.len() + 1 + self.agents.len();
+        let awake = if news_for_agents {
+            everybody
+        } else {
+            self.controllers.len() + 1
+        };
+        for reader in 0..awake {
+            self.reschedule(reader);
         }
     }
 
@@ -388,10 +407,8 @@ impl Control {
             Reader::Zone => self.zone.next_arrival(log),
             Reader::Agent(index) => {
                 let informed = &self.agents[index];
-                earliest(
-                    informed.next_arrival(log),
-                    informed.reader.next_due(self.now),
-                )
+                let arrival = self.views.next_arrival(informed.position, informed.latency);
+                earliest(arrival, informed.reader.next_due(self.now))
             }
         };
         self.schedule.set(reader, due.map(|at| at.max(self.now)));
@@ -431,20 +448,54 @@ impl<T> Informed<T> {
         self.position += 1;
         Some(event)
     }
-
-    /// How many events of the log have arrived.
-    fn arrived(&self, log: &[WatchEvent], now: SimTime) -> usize {
-        let waiting = &log[self.position..];
-        self.position + waiting.partition_point(|event| event.at + self.latency <= now)
-    }
 }
 
 impl Views {
-    fn catch_up(&mut self, log: &[WatchEvent]) {
-        for event in &log[self.after.len()..] {
-            let changed = self.builder.observe(event);
-            self.after.push((self.builder.view().clone(), changed));
+    /// Takes what was written; tells whether any of it concerns rules.
+    fn catch_up(&mut self, log: &[WatchEvent]) -> bool {
+        let before = self.end();
+        for event in &log[self.position..] {
+            if self.builder.observe(event) {
+                self.changes
+                    .push_back((event.at, self.builder.view().clone()));
+            }
         }
+        self.position = log.len();
+        self.end() > before
+    }
+
+    /// The position after the last change.
+    fn end(&self) -> usize {
+        self.dropped + self.changes.len()
+    }
+
+    /// When the change at a position reaches a reader.
+    fn next_arrival(&self, position: usize, latency: Duration) -> Option<SimTime> {
+        self.changes
+            .get(position - self.dropped)
+            .map(|(at, _)| *at + latency)
+    }
+
+    /// The last view that has reached a reader since its position, and the position after it.
+    fn arrived(
+        &self,
+        position: usize,
+        latency: Duration,
+        now: SimTime,
+    ) -> Option<(usize, &ClusterView)> {
+        let waiting = self.changes.range(position - self.dropped..);
+        let (steps, (_, view)) = (1..)
+            .zip(waiting)
+            .take_while(|(_, (at, _))| *at + latency <= now)
+            .last()?;
+        Some((position + steps, view))
+    }
+
+    /// Forgets the changes before the least position of any reader.
+    fn forget(&mut self, least: Option<usize>) {
+        let seen = least.unwrap_or(self.dropped) - self.dropped;
+        self.changes.drain(..seen);
+        self.dropped += seen;
     }
 }
 

@@ -1,9 +1,15 @@
 //! What happened, in words: the lines of the timeline that nobody asked for.
 
+use std::collections::BTreeSet;
+
 use api::{Change, EndpointSlice, Object, Pod, Service, WatchEvent};
 use base::format_duration;
 use proxy::{SyncKind, SyncReport};
-use rules::{ClusterView, ServiceName};
+use rules::{
+    ClusterView, FrontendVerdict, NodeFacts, ServiceName, ServicePortPlan, SlicesByName,
+    plan_service,
+};
+use ruleset::Family;
 
 /// Names at most this many things before saying how many more there are.
 const NAMED: usize = 4;
@@ -18,45 +24,42 @@ pub(crate) fn write(event: &WatchEvent) -> Option<String> {
     }
 }
 
-/// What a finished sync changed.
-pub(crate) fn sync(report: &SyncReport, now: base::SimTime) -> String {
+/// What a finished sync changed on its node.
+pub(crate) fn sync(report: &SyncReport, facts: &NodeFacts, now: base::SimTime) -> String {
     let took = format_duration(now.since(report.started));
     let kind = match report.kind {
         SyncKind::Full => "first sync",
         SyncKind::Partial => "sync",
     };
-    let changed = changed_services(&report.before, &report.after);
-    let mut parts: Vec<String> = changed
-        .iter()
-        .take(NAMED)
-        .map(|name| describe_rules(name, &report.after))
-        .collect();
-    if changed.len() > NAMED {
-        parts.push(format!("and {} more Services", changed.len() - NAMED));
+    let mut parts = Vec::new();
+    let mut unnamed = 0;
+    for name in candidates(&report.before, &report.after) {
+        let plans = plans_of(&name, &report.after, facts);
+        if plans == plans_of(&name, &report.before, facts) {
+            continue;
+        }
+        if parts.len() < NAMED {
+            parts.push(describe_plans(&name, &plans));
+        } else {
+            unnamed += 1;
+        }
     }
-    if parts.is_empty() {
-        parts.push("nothing to change".to_owned());
+    match (parts.is_empty(), unnamed) {
+        (true, _) => parts.push("nothing to change".to_owned()),
+        (false, 0) => {}
+        (false, more) => parts.push(format!("and {more} more Services")),
     }
     format!("{kind} done in {took}: {}", parts.join("; "))
 }
 
 /// The Services whose rules may differ between two views, by name.
-fn changed_services(before: &ClusterView, after: &ClusterView) -> Vec<ServiceName> {
-    let services = before
-        .services
-        .diff(&after.services)
-        .map(|item| diff_key(&item).clone());
-    let slices = before
-        .slices
-        .diff(&after.slices)
-        .map(|item| diff_key(&item).clone());
-    let served = |name: &ServiceName| {
-        before.services.contains_key(name) || after.services.contains_key(name)
-    };
-    let mut changed: Vec<ServiceName> = services.chain(slices).filter(served).collect();
-    changed.sort_unstable();
-    changed.dedup();
-    changed
+fn candidates(before: &ClusterView, after: &ClusterView) -> BTreeSet<ServiceName> {
+    let services = before.services.diff(&after.services);
+    let slices = before.slices.diff(&after.slices);
+    let services = services.map(|item| diff_key(&item).clone());
+    services
+        .chain(slices.map(|item| diff_key(&item).clone()))
+        .collect()
 }
 
 fn diff_key<'a, K, V>(item: &imbl::ordmap::DiffItem<'a, 'a, K, V>) -> &'a K {
@@ -66,31 +69,45 @@ fn diff_key<'a, K, V>(item: &imbl::ordmap::DiffItem<'a, 'a, K, V>) -> &'a K {
     }
 }
 
-fn describe_rules(name: &ServiceName, view: &ClusterView) -> String {
+/// What a node does for a Service: the very plans that its rules are lowered from.
+fn plans_of(name: &ServiceName, view: &ClusterView, facts: &NodeFacts) -> Vec<ServicePortPlan> {
     let Some(service) = view.services.get(name) else {
-        return format!("{name} is no longer served");
+        return Vec::new();
     };
-    let vip = service
-        .cluster_ips
-        .first()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let slices = view.slices.get(name);
-    let mut addresses: Vec<String> = slices
-        .into_iter()
-        .flat_map(|slices| slices.values())
-        .flat_map(|slice| &slice.endpoints)
-        .filter(|endpoint| endpoint.ready)
-        .map(|endpoint| endpoint.address.to_string())
+    let none = SlicesByName::new();
+    let slices = view.slices.get(name).map_or(&none, |slices| slices);
+    let plan = |family| plan_service(name, service, slices, facts, family);
+    Family::ALL.into_iter().flat_map(plan).collect()
+}
+
+/// `default/web: 10.96.0.40:80 → 10.244.1.5:8080, 10.244.2.7:8080`
+fn describe_plans(name: &ServiceName, plans: &[ServicePortPlan]) -> String {
+    let frontends = plans
+        .iter()
+        .flat_map(|plan| plan.frontends.iter().map(move |f| (plan, f)));
+    let described: Vec<String> = frontends
+        .take(NAMED)
+        .map(|(plan, frontend)| match frontend.verdict {
+            FrontendVerdict::Balance(policy) => {
+                let endpoints = plan.endpoints(policy).iter();
+                let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
+                format!("{} → {}", frontend.address, list(&addresses, "nobody"))
+            }
+            FrontendVerdict::Reject(reason) => format!("{} refused, {reason}", frontend.address),
+            FrontendVerdict::Drop(reason) => format!("{} dropped, {reason}", frontend.address),
+        })
         .collect();
-    addresses.sort_unstable();
-    format!("{name} {vip} → {}", list(&addresses, "no ready endpoint"))
+    match described.is_empty() {
+        true => format!("{name} is no longer served"),
+        false => format!("{name}: {}", described.join(", ")),
+    }
 }
 
 fn describe_service(service: &Service, change: Change) -> Option<String> {
     let name = format!("{}/{}", service.metadata.namespace, service.metadata.name);
     let addresses: Vec<String> = service.addresses().map(|ip| ip.to_string()).collect();
     match (change, addresses.is_empty()) {
+        (Change::Added, true) if !service.is_headless() => None,
         (Change::Added, false) => Some(format!("Service {name} gets {}", addresses.join(", "))),
         (Change::Added, true) => Some(format!("Service {name} is headless: no virtual IP")),
         (Change::Deleted, false) => Some(format!(

@@ -26,6 +26,9 @@ pub trait World {
     /// When the next thing happens that is not merely periodic; `None` when the world is at rest.
     fn next_event_at(&self) -> Option<SimTime>;
 
+    /// When the cluster itself changes next: packets do not count. `None` when it is at rest.
+    fn next_change_at(&self) -> Option<SimTime>;
+
     /// Writes one object, as kubectl's verb of the same name.
     ///
     /// # Errors

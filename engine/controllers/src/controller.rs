@@ -1,6 +1,5 @@
 //! What a controller is.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{DeleteOptions, Object, ObjectKey, Pod, Status, WatchEvent};
@@ -22,6 +21,10 @@ pub trait Controller {
 
     /// Learns that the API server has refused an effect.
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime);
+
+    /// Learns that an effect has changed nothing: the API server has found the object to be so already, and no
+    /// event will come. Who waits for the events of its own writes must not wait for this one.
+    fn unchanged(&mut self, _effect: &Effect, _now: SimTime) {}
 }
 
 /// What a controller wants done.
@@ -50,9 +53,7 @@ pub enum PodSignal {
         uid: String,
         /// The node it runs on.
         node: String,
-        /// Its addresses, primary first.
-        addresses: Vec<IpAddr>,
-        /// The Pod with the status that the kubelet is about to report.
+        /// The Pod with the status that the kubelet is about to report, its addresses among it.
         object: Arc<Pod>,
     },
     /// Its containers get SIGTERM.

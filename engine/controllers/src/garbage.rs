@@ -19,6 +19,8 @@ pub struct GarbageCollector {
     /// uids of the Services that exist.
     owners: BTreeSet<String>,
     dependents: BTreeMap<ObjectKey, Dependent>,
+    /// Dependents by the uid of each of their owners.
+    owned: BTreeMap<String, BTreeSet<ObjectKey>>,
     orphans: Queue<ObjectKey>,
 }
 
@@ -35,6 +37,7 @@ impl GarbageCollector {
         Self {
             owners: BTreeSet::new(),
             dependents: BTreeMap::new(),
+            owned: BTreeMap::new(),
             orphans: Queue::new(),
         }
     }
@@ -44,6 +47,32 @@ impl GarbageCollector {
         let gone =
             |owner: &OwnerReference| owner.kind == "Service" && !self.owners.contains(&owner.uid);
         dependent.owners.iter().all(gone)
+    }
+
+    /// Takes note of an object, which may have been known with other owners; `None` for one that has none or is
+    /// gone.
+    fn set_dependent(&mut self, key: &ObjectKey, dependent: Option<Dependent>) {
+        for owner in self
+            .dependents
+            .remove(key)
+            .into_iter()
+            .flat_map(|former| former.owners)
+        {
+            if let Some(owned) = self.owned.get_mut(&owner.uid) {
+                owned.remove(key);
+                if owned.is_empty() {
+                    self.owned.remove(&owner.uid);
+                }
+            }
+        }
+        let Some(dependent) = dependent else {
+            return;
+        };
+        for owner in &dependent.owners {
+            let owned = self.owned.entry(owner.uid.clone()).or_default();
+            owned.insert(key.clone());
+        }
+        self.dependents.insert(key.clone(), dependent);
     }
 }
 
@@ -63,14 +92,7 @@ impl Controller for GarbageCollector {
         if key.kind == Kind::Service {
             if event.change == Change::Deleted {
                 self.owners.remove(&meta.uid);
-                let owned = |dependent: &Dependent| {
-                    dependent.owners.iter().any(|owner| owner.uid == meta.uid)
-                };
-                let orphans = self
-                    .dependents
-                    .iter()
-                    .filter(|(_, dependent)| owned(dependent));
-                for (orphan, _) in orphans {
+                for orphan in self.owned.get(&meta.uid).into_iter().flatten() {
                     self.orphans.add(orphan.clone(), now);
                 }
             } else {
@@ -78,7 +100,7 @@ impl Controller for GarbageCollector {
             }
         }
         if event.change == Change::Deleted || meta.owner_references.is_empty() {
-            self.dependents.remove(&key);
+            self.set_dependent(&key, None);
             self.orphans.forget(&key);
             return;
         }
@@ -89,16 +111,16 @@ impl Controller for GarbageCollector {
         if self.is_orphan(&dependent) {
             self.orphans.add(key.clone(), now);
         }
-        self.dependents.insert(key, dependent);
+        self.set_dependent(&key, Some(dependent));
     }
 
     fn next_due(&self) -> Option<SimTime> {
-        self.orphans.next_due(|_| true)
+        self.orphans.next_due()
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for key in self.orphans.take(now, |_| true) {
+        for key in self.orphans.take(now) {
             let Some(dependent) = self.dependents.get(&key) else {
                 continue;
             };
@@ -123,5 +145,116 @@ impl Controller for GarbageCollector {
                 self.orphans.add_failed(key.clone(), now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{EndpointSlice, ObjectMeta, Service};
+
+    use super::*;
+
+    /// What the log says of a Service, its uid being its name.
+    fn service(name: &str, change: Change) -> WatchEvent {
+        let metadata = ObjectMeta {
+            uid: name.to_owned(),
+            ..ObjectMeta::named("default", name)
+        };
+        event(
+            Service {
+                metadata,
+                ..Service::default()
+            }
+            .into(),
+            change,
+        )
+    }
+
+    fn slice(name: &str, owners: &[&str], change: Change) -> WatchEvent {
+        let owner = |uid: &&str| OwnerReference {
+            kind: "Service".to_owned(),
+            uid: (*uid).to_owned(),
+            ..OwnerReference::default()
+        };
+        let metadata = ObjectMeta {
+            owner_references: owners.iter().map(owner).collect(),
+            ..ObjectMeta::named("default", name)
+        };
+        event(
+            EndpointSlice {
+                metadata,
+                ..EndpointSlice::default()
+            }
+            .into(),
+            change,
+        )
+    }
+
+    fn event(object: api::Object, change: Change) -> WatchEvent {
+        WatchEvent {
+            revision: 0,
+            at: SimTime::ZERO,
+            change,
+            object,
+        }
+    }
+
+    /// Names of the objects that are deleted after these events.
+    fn deleted(events: &[WatchEvent]) -> Vec<String> {
+        let mut collector = GarbageCollector::new();
+        for event in events {
+            collector.observe(event, SimTime::ZERO);
+        }
+        let recounted: usize = collector
+            .dependents
+            .values()
+            .map(|found| found.owners.len())
+            .sum();
+        let indexed: usize = collector.owned.values().map(BTreeSet::len).sum();
+        assert_eq!(indexed, recounted, "the index holds what there is");
+        let effects = collector.reconcile(SimTime::ZERO).into_iter();
+        effects
+            .map(|effect| match effect {
+                Effect::Delete(key, _) => key.name,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn api_65_objects_go_with_their_last_owner() {
+        use Change::{Added, Deleted, Modified};
+        let [a, b] = ["a", "b"].map(|name| service(name, Added));
+        let [a_gone, b_gone] = ["a", "b"].map(|name| service(name, Deleted));
+        let shared = slice("shared", &["a", "b"], Added);
+        let only_a = slice("only", &["a"], Added);
+        let handed_over = slice("only", &["b"], Modified);
+        let freed = slice("only", &[], Modified);
+        let gone = slice("only", &["a"], Deleted);
+        let table: [(&[&WatchEvent], &[&str]); 6] = [
+            (&[&a, &b, &shared, &only_a, &a_gone], &["only"]),
+            (&[&a, &b, &shared, &a_gone, &b_gone], &["shared"]),
+            (&[&a, &b, &only_a, &handed_over, &a_gone], &[]),
+            (&[&a, &b, &only_a, &handed_over, &b_gone], &["only"]),
+            (&[&a, &only_a, &freed, &a_gone], &[]),
+            (&[&a, &only_a, &gone, &a_gone], &[]),
+        ];
+        for (index, (events, expected)) in table.into_iter().enumerate() {
+            let events: Vec<WatchEvent> = events.iter().map(|event| (*event).clone()).collect();
+            assert_eq!(deleted(&events), expected, "row {index}");
+        }
+    }
+
+    /// Each of many Services goes with its slice: it would take minutes if each looked at all slices.
+    #[test]
+    fn many_services_go_fast() {
+        let names: Vec<String> = (0..20_000).map(|index| format!("s{index:05}")).collect();
+        let mut events = Vec::new();
+        for name in &names {
+            events.push(service(name, Change::Added));
+            events.push(slice(name, &[name], Change::Added));
+        }
+        events.extend(names.iter().map(|name| service(name, Change::Deleted)));
+        assert_eq!(deleted(&events), names);
     }
 }

@@ -235,7 +235,7 @@ impl Kubelet {
         sandbox.stage = Stage::Running;
         let sandbox = &self.sandboxes[key];
         let pod = self.running(sandbox, now);
-        let started = started(key, &pod, sandbox.addresses.clone());
+        let started = started(key, &pod);
         self.sandboxes.get_mut(key).expect("looked up above").pod = Arc::clone(&pod);
         vec![
             started,
@@ -249,12 +249,11 @@ impl Kubelet {
             .sandboxes
             .get_mut(key)
             .expect("the caller looked it up");
-        let addresses = sandbox.pod.addresses();
-        if addresses.is_empty() {
+        if sandbox.pod.addresses().is_empty() {
             return Vec::new();
         }
         sandbox.stage = Stage::Running;
-        vec![started(key, &sandbox.pod, addresses)]
+        vec![started(key, &sandbox.pod)]
     }
 
     fn tear_down(&mut self, key: &ObjectKey) -> Vec<Effect> {
@@ -347,7 +346,7 @@ impl Controller for Kubelet {
 
     fn next_due(&self) -> Option<SimTime> {
         let told = self.signals.first().map(|(at, _)| *at);
-        told.into_iter().chain(self.due.next_due(|_| true)).min()
+        told.into_iter().chain(self.due.next_due()).min()
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
@@ -356,7 +355,7 @@ impl Controller for Kubelet {
             .into_iter()
             .map(|(_, signal)| Effect::Signal(signal))
             .collect();
-        for key in self.due.take(now, |_| true) {
+        for key in self.due.take(now) {
             effects.extend(self.advance(&key, now));
         }
         effects
@@ -430,14 +429,13 @@ fn primary_addresses(addresses: &[IpAddr]) -> Vec<IpAddr> {
     primary
 }
 
-fn started(key: &ObjectKey, pod: &Arc<Pod>, addresses: Vec<IpAddr>) -> Effect {
+fn started(key: &ObjectKey, pod: &Arc<Pod>) -> Effect {
     let object = Arc::clone(pod);
     let (pod, uid, node) = identity(key, pod);
     Effect::Signal(PodSignal::Started {
         pod,
         uid,
         node,
-        addresses,
         object,
     })
 }

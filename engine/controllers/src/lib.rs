@@ -45,4 +45,5 @@ pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
+pub use pod_ips::first_pod_address;
 pub use scheduler::Scheduler;

@@ -9,6 +9,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+/// The first address that a Pod gets from a range, in a node that has run none yet: the one after the gateway's.
+/// `None` when the range has no room for Pods.
+#[must_use]
+pub fn first_pod_address(net: IpNet) -> Option<IpAddr> {
+    let pool = Pool::of(&net)?;
+    Some(pool.address(pool.first))
+}
+
 /// The addresses of one node's Pods.
 #[derive(Clone, Debug)]
 pub(crate) struct PodIps {
@@ -147,6 +155,27 @@ mod tests {
         assert_eq!(next(&mut ips), "10.244.1.6");
         assert_eq!(next(&mut ips), "10.244.1.2");
         assert_eq!(next(&mut ips), "", "full");
+    }
+
+    #[test]
+    fn the_first_address_is_known_beforehand() {
+        for (range, first) in [
+            ("10.244.1.0/24", Some("10.244.1.2")),
+            ("10.244.1.77/24", Some("10.244.1.2")),
+            ("10.0.0.0/30", Some("10.0.0.2")),
+            ("fd00:1::/64", Some("fd00:1::2")),
+            ("10.0.0.0/31", None),
+            ("255.255.255.255/32", None),
+            ("::/127", None),
+        ] {
+            let expected: Option<IpAddr> = first.map(|first| first.parse().unwrap());
+            assert_eq!(
+                first_pod_address(range.parse().unwrap()),
+                expected,
+                "{range}"
+            );
+            assert_eq!(next(&mut pool(&[range])), first.unwrap_or_default());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod cluster;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::{Kind, Object, ObjectKey, Status};
+use api::{Kind, Object, ObjectKey, Status, WatchEvent};
 use base::Seed;
 use cluster::{Cluster, NODES, objects};
 use serde_json::Value;
@@ -307,6 +307,97 @@ fn ep_37_a_refused_write_is_tried_again() {
         let due = controller.next_due().unwrap();
         assert_eq!(due.since(now), Duration::from_secs(wait));
         now = due;
+    }
+}
+
+/// A write that changes nothing makes no event: the Service is not blocked by waiting for it.
+#[test]
+fn unchanged_writes_are_not_waited_for() {
+    let cluster = start();
+    let stored = cluster.slices().remove(0);
+    let mut controller = EndpointSliceController::new(Duration::ZERO, Seed::new(7));
+    let now = cluster.now;
+    let log = cluster.api.events_after(0);
+    // It has not heard of the second Pod yet.
+    let is_p2 = |event: &&WatchEvent| event.object.meta().name == "p2";
+    for event in log.iter().filter(|event| !is_p2(event)) {
+        controller.observe(event, now);
+    }
+    let late = now + Duration::from_secs(1);
+    let effects = controller.reconcile(late);
+    let [effect @ Effect::Update(object)] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(object.meta().name, stored.metadata.name);
+    log.iter()
+        .filter(is_p2)
+        .for_each(|event| controller.observe(event, late));
+    assert_eq!(controller.next_due(), None, "it waits to see its write");
+    controller.unchanged(effect, late);
+    assert_eq!(controller.next_due(), Some(late));
+}
+
+/// A slice that somebody's hand takes from a Service is missed there and looked at where it came to (S:
+/// `endpointslice_controller.go`, onEndpointSliceUpdate queues the Services of both labels).
+#[test]
+fn relabelled_slices_leave_their_service() {
+    let (service_name, managed_by) = (
+        "kubernetes.io/service-name",
+        "endpointslice.kubernetes.io/managed-by",
+    );
+    let endpoints = "IPv4 http:8080 | 10.244.1.5 rs, 10.244.2.7 rs";
+    let table: [(&str, Option<&str>, &[&str]); 5] = [
+        // Service db removes what it does not own.
+        (service_name, Some("db"), &["db", "web"]),
+        // Nobody cleans up what belongs to nobody.
+        (service_name, Some("nobody"), &["db", "nobody", "web"]),
+        (service_name, None, &["-", "db", "web"]),
+        (managed_by, Some("staff"), &["db", "web", "web"]),
+        (managed_by, None, &["db", "web", "web"]),
+    ];
+    for (label, value, expected) in table {
+        let mut cluster = start();
+        cluster.apply(&service("{selector: {app: db}, ports: [{port: 80}]}").replace("web", "db"));
+        cluster.drain();
+        let all = cluster.slices();
+        let mut slice = all
+            .into_iter()
+            .find(|slice| slice.service_name() == Some("web"))
+            .unwrap();
+        let name = slice.metadata.name.clone();
+        slice.metadata.labels.remove(label);
+        if let Some(value) = value {
+            slice
+                .metadata
+                .labels
+                .insert(label.to_owned(), value.to_owned());
+        }
+        cluster.api.replace(slice.into(), cluster.now).unwrap();
+        cluster.drain();
+        let all = cluster.slices();
+        let mut services: Vec<&str> = all
+            .iter()
+            .map(|slice| slice.service_name().unwrap_or("-"))
+            .collect();
+        services.sort_unstable();
+        assert_eq!(services, expected, "{label} becomes {value:?}");
+        let fresh = all
+            .iter()
+            .filter(|slice| slice.service_name() == Some("web") && slice.metadata.name != name)
+            .map(cluster::short);
+        assert_eq!(
+            fresh.collect::<Vec<_>>(),
+            [endpoints],
+            "{label} becomes {value:?}"
+        );
+        // What happens from now on is told by the new slice.
+        cluster.delete(Kind::Pod, "p2");
+        cluster.drain();
+        let current = cluster.slices();
+        let told = current
+            .iter()
+            .find(|slice| slice.service_name() == Some("web") && slice.metadata.name != name);
+        assert!(cluster::short(told.unwrap()).contains("10.244.2.7 st"));
     }
 }
 

@@ -52,13 +52,10 @@ fn pod(name: &str, more: &str) -> String {
 fn told(cluster: &Cluster) -> Vec<String> {
     let line = |(at, signal): &(SimTime, PodSignal)| match signal {
         PodSignal::Started {
-            pod,
-            node,
-            addresses,
-            object,
-            ..
+            pod, node, object, ..
         } => {
             assert_eq!(object.status.phase, "Running");
+            let addresses = object.addresses();
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("{at} {pod} started on {node} at {}", addresses.join(","))
         }

@@ -24,5 +24,5 @@ mod zone;
 pub use lookup::{Lookup, LookupStep, Query, QueryResult, Resolved};
 pub use message::{Question, Rcode, Record, RecordData, RecordType, Response};
 pub use resolv_conf::ResolvConf;
-pub use wire::{WireError, parse_response, query, serve};
+pub use wire::{TCP_MAX, UDP_MAX, WireError, parse_response, query, serve};
 pub use zone::ClusterZone;

@@ -2,7 +2,10 @@
 //!
 //! A state machine without I/O. The caller sends the queries it is given, and feeds back what arrives or that
 //! nothing did. It follows glibc: a positive answer for any of the types ends the search; NXDOMAIN and NODATA go
-//! on to the next name (DNS-44); a server that does not answer is asked again, `attempts` times in all (DNS-68).
+//! on to the next name (DNS-44); a server that does not answer, or answers that it cannot or will not (SERVFAIL,
+//! NOTIMP, REFUSED), is asked again, `attempts` times in all (DNS-68).
+//!
+//! Deviation: of a truncated answer the records that fit are taken; glibc would ask again over TCP.
 
 use std::net::SocketAddr;
 
@@ -23,6 +26,8 @@ pub struct Lookup {
     outstanding: Vec<Query>,
     positive: Vec<Record>,
     last_rcode: Option<Rcode>,
+    /// Some name of the search exists without a record of the types asked.
+    seen_nodata: bool,
     history: Vec<QueryResult>,
 }
 
@@ -110,6 +115,7 @@ impl Lookup {
             outstanding: Vec::new(),
             positive: Vec::new(),
             last_rcode: None,
+            seen_nodata: false,
             history: Vec::new(),
         };
         let step = lookup.ask(now);
@@ -152,16 +158,11 @@ impl Lookup {
             query,
             result: Ok(response.rcode),
         });
-        if response.rcode == Rcode::ServFail {
+        if !matches!(response.rcode, Rcode::NoError | Rcode::NxDomain) {
             return self.try_again(now);
         }
-        // NODATA for one type must not hide that the name exists.
-        let exists = self.last_rcode == Some(Rcode::NoError);
-        self.last_rcode = Some(if exists {
-            Rcode::NoError
-        } else {
-            response.rcode
-        });
+        self.seen_nodata |= response.rcode == Rcode::NoError && response.answers.is_empty();
+        self.last_rcode = Some(response.rcode);
         self.positive.extend(response.answers);
         if !self.outstanding.is_empty() {
             return LookupStep::Wait;
@@ -193,6 +194,7 @@ impl Lookup {
     /// Asks the next server, or the first one again; gives up after `attempts` rounds.
     fn try_again(&mut self, now: SimTime) -> LookupStep {
         self.outstanding.clear();
+        self.positive.clear();
         self.tries += 1;
         let rounds = usize::try_from(self.conf.attempts).unwrap_or(usize::MAX);
         if self.tries < rounds.saturating_mul(self.conf.nameservers.len()) {
@@ -212,8 +214,11 @@ impl Lookup {
         self.position += 1;
         self.tries = 0;
         if self.position < self.names.len() {
-            self.last_rcode = None;
             return self.ask(now);
+        }
+        // As glibc's res_nsearch: that some name exists outweighs that the others do not.
+        if self.seen_nodata {
+            self.last_rcode = Some(Rcode::NoError);
         }
         self.done()
     }
@@ -223,7 +228,9 @@ impl Lookup {
             self.last_rcode = Some(Rcode::NxDomain);
             return self.done();
         };
+        // Whoever answers a resolver without cluster DNS knows no name of the cluster.
         if self.conf.nameservers.is_empty() {
+            self.last_rcode = Some(Rcode::NxDomain);
             return self.done();
         }
         let server = self.conf.nameservers[self.tries % self.conf.nameservers.len()];
@@ -243,8 +250,12 @@ impl Lookup {
     }
 
     fn done(&mut self) -> LookupStep {
+        let rcode = match self.positive.is_empty() {
+            true => self.last_rcode,
+            false => Some(Rcode::NoError),
+        };
         LookupStep::Done(Resolved {
-            rcode: self.last_rcode,
+            rcode,
             answers: std::mem::take(&mut self.positive),
             history: std::mem::take(&mut self.history),
         })
@@ -258,7 +269,7 @@ mod tests {
     use base::Seed;
 
     use super::*;
-    use crate::{ClusterZone, serve};
+    use crate::{ClusterZone, UDP_MAX, serve};
 
     const SERVER: &str = "10.96.0.10";
 
@@ -296,7 +307,7 @@ mod tests {
             match step {
                 LookupStep::Send { queries, .. } => {
                     let bytes = queries[0].to_bytes().unwrap();
-                    let reply = serve(&zone, &bytes).unwrap();
+                    let reply = serve(&zone, &bytes, UDP_MAX).unwrap();
                     step = lookup.received(queries[0].server, &reply, SimTime::ZERO);
                 }
                 LookupStep::Done(resolved) => break resolved,
@@ -314,7 +325,7 @@ mod tests {
         let LookupStep::Send { queries, .. } = step else {
             panic!("a query comes first")
         };
-        let reply = serve(&zone, &queries[0].to_bytes().unwrap()).unwrap();
+        let reply = serve(&zone, &queries[0].to_bytes().unwrap(), UDP_MAX).unwrap();
         let stranger = "10.0.0.1:53".parse().unwrap();
         assert_eq!(
             lookup.received(stranger, &reply, SimTime::ZERO),

@@ -48,10 +48,16 @@ pub fn query(id: u16, name: &str, record_type: RecordType) -> Result<Vec<u8>, Wi
     packet.build_bytes_vec().map_err(WireError::Malformed)
 }
 
-/// Answers a query datagram out of a zone. `None` when the bytes are not worth an answer: no header can be
+/// The most bytes of an answer over UDP to a client that says nothing of EDNS (RFC 1035 section 4.2.1).
+pub const UDP_MAX: usize = 512;
+/// The most bytes of an answer over TCP, whose length is 16 bits.
+pub const TCP_MAX: usize = 65_535;
+
+/// Answers a query out of a zone, in at most `limit` bytes: an answer that is longer loses records from its end
+/// and is marked as truncated. `None` when the bytes are not worth an answer: no header can be
 /// read, or they are themselves a response.
 #[must_use]
-pub fn serve(zone: &ClusterZone, bytes: &[u8]) -> Option<Vec<u8>> {
+pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
     let id = u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]);
     let is_response = bytes.get(2)? & 0x80 != 0;
     if is_response || bytes.len() < 12 {
@@ -84,7 +90,7 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8]) -> Option<Vec<u8>> {
     for record in &response.authority {
         reply.name_servers.push(to_record(record).ok()?);
     }
-    reply.build_bytes_vec_compressed().ok()
+    within(reply, limit)
 }
 
 /// Decodes a response: its id, the question it repeats, and the answer.
@@ -112,6 +118,21 @@ pub fn parse_response(bytes: &[u8]) -> Result<(u16, Question, Response), WireErr
         authority: packet.name_servers.iter().map(from_record).collect(),
     };
     Ok((packet.id(), question, response))
+}
+
+/// Encodes a reply, without as many of its last answers as it takes to fit.
+fn within(mut reply: Packet<'_>, limit: usize) -> Option<Vec<u8>> {
+    /// The least that a record takes: a compressed name and the fixed fields.
+    const RECORD_MIN: usize = 12;
+    let mut bytes = reply.build_bytes_vec_compressed().ok()?;
+    while bytes.len() > limit && !reply.answers.is_empty() {
+        let too_many = (bytes.len() - limit).div_ceil(RECORD_MIN + 16).max(1);
+        let kept = reply.answers.len().saturating_sub(too_many);
+        reply.answers.truncate(kept);
+        reply.set_flags(PacketFlag::TRUNCATION);
+        bytes = reply.build_bytes_vec_compressed().ok()?;
+    }
+    Some(bytes)
 }
 
 fn failure(id: u16, rcode: Rcode) -> Option<Vec<u8>> {
@@ -233,7 +254,8 @@ mod tests {
     fn a_query_comes_back_as_it_was_asked() {
         let zone = ClusterZone::new("cluster.local");
         let bytes = query(7, "WEB.shop.svc.cluster.local.", RecordType::AAAA).unwrap();
-        let (id, question, response) = parse_response(&serve(&zone, &bytes).unwrap()).unwrap();
+        let (id, question, response) =
+            parse_response(&serve(&zone, &bytes, UDP_MAX).unwrap()).unwrap();
         assert_eq!(id, 7);
         assert_eq!(question.name, "WEB.shop.svc.cluster.local");
         assert_eq!(question.record_type, RecordType::AAAA);
@@ -252,15 +274,15 @@ mod tests {
     fn a_response_is_not_answered() {
         let zone = ClusterZone::new("cluster.local");
         let bytes = query(7, "web", RecordType::A).unwrap();
-        let reply = serve(&zone, &bytes).unwrap();
-        assert_eq!(serve(&zone, &reply), None);
+        let reply = serve(&zone, &bytes, UDP_MAX).unwrap();
+        assert_eq!(serve(&zone, &reply, UDP_MAX), None);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let zone = ClusterZone::new("cluster.local");
-            let _ = serve(&zone, &bytes);
+            let _ = serve(&zone, &bytes, UDP_MAX);
             let _ = parse_response(&bytes);
         }
     }

@@ -27,6 +27,8 @@ pub struct ClusterZone {
     namespaces: BTreeSet<String>,
     services: BTreeMap<Names, Arc<Service>>,
     slices: BTreeMap<Names, BTreeMap<String, Arc<EndpointSlice>>>,
+    /// The Service under which each slice is filed.
+    owners: BTreeMap<Names, Names>,
     serial: u32,
 }
 
@@ -39,6 +41,7 @@ impl ClusterZone {
             namespaces: BTreeSet::new(),
             services: BTreeMap::new(),
             slices: BTreeMap::new(),
+            owners: BTreeMap::new(),
             serial: 0,
         }
     }
@@ -109,20 +112,21 @@ impl ClusterZone {
         }
     }
 
-    fn observe_slice(&mut self, slice: &Arc<EndpointSlice>, (namespace, name): Names, gone: bool) {
+    fn observe_slice(&mut self, slice: &Arc<EndpointSlice>, key: Names, gone: bool) {
         // The label may have moved the slice to another Service (DNS-71).
-        for ((owner_namespace, _), slices) in &mut self.slices {
-            if *owner_namespace == namespace {
-                slices.remove(&name);
+        if let Some(owner) = self.owners.remove(&key)
+            && let Some(slices) = self.slices.get_mut(&owner)
+        {
+            slices.remove(&key.1);
+            if slices.is_empty() {
+                self.slices.remove(&owner);
             }
         }
-        self.slices.retain(|_, slices| !slices.is_empty());
         if let (false, Some(service)) = (gone, slice.service_name()) {
-            let owner = (namespace, service.to_owned());
-            self.slices
-                .entry(owner)
-                .or_default()
-                .insert(name, Arc::clone(slice));
+            let owner = (key.0.clone(), service.to_owned());
+            let slices = self.slices.entry(owner.clone()).or_default();
+            slices.insert(key.1.clone(), Arc::clone(slice));
+            self.owners.insert(key, owner);
         }
     }
 

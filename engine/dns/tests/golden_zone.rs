@@ -3,7 +3,9 @@
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, decode};
 use base::{Seed, SimTime};
-use switchboard_dns::{ClusterZone, Question, Rcode, RecordType};
+use switchboard_dns::{
+    ClusterZone, Question, Rcode, RecordType, TCP_MAX, UDP_MAX, parse_response, query, serve,
+};
 
 const OBJECTS: &str = "
 apiVersion: v1
@@ -53,7 +55,7 @@ spec:
   ports: [{port: 80}]
 ";
 
-fn zone() -> ClusterZone {
+fn server() -> ApiServer {
     let config = ApiConfig {
         service_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
         node_port_range: 30000..=32767,
@@ -61,16 +63,28 @@ fn zone() -> ClusterZone {
         seed: Seed::new(1),
     };
     let mut server = ApiServer::new(config, SimTime::ZERO);
-    for document in split(&Source::new("objects", OBJECTS)).unwrap() {
+    create(&mut server, OBJECTS);
+    server
+}
+
+fn create(server: &mut ApiServer, objects: &str) {
+    for document in split(&Source::new("objects", objects)).unwrap() {
         for manifest in decode(&document).unwrap() {
             server.create(manifest.object, SimTime::ZERO).unwrap();
         }
     }
+}
+
+fn zone_of(server: &ApiServer) -> ClusterZone {
     let mut zone = ClusterZone::new("cluster.local");
     for event in server.events_after(0) {
         zone.observe(event);
     }
     zone
+}
+
+fn zone() -> ClusterZone {
+    zone_of(&server())
 }
 
 fn check(record_type: RecordType, name: &str, rcode: Rcode, answers: &[&str]) {
@@ -232,4 +246,30 @@ fn names_outside_of_the_zone_do_not_exist() {
         (response.rcode, response.authoritative),
         (Rcode::NxDomain, false)
     );
+}
+
+#[test]
+fn an_answer_that_does_not_fit_a_datagram_is_truncated_and_says_so() {
+    let mut server = server();
+    let endpoints: String = (1..=120)
+        .map(|n| format!("- {{addresses: [10.244.9.{n}]}}\n"))
+        .collect();
+    let slice = format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: many, namespace: shop, \
+         labels: {{kubernetes.io/service-name: db}}}}\naddressType: IPv4\nports: []\nendpoints:\n{endpoints}"
+    );
+    create(&mut server, &slice);
+    let zone = zone_of(&server);
+    let query = query(1, "db.shop.svc.cluster.local", RecordType::A).unwrap();
+    let answer = |limit| serve(&zone, &query, limit).unwrap();
+    let (over_udp, over_tcp) = (answer(UDP_MAX), answer(TCP_MAX));
+    assert!(over_udp.len() <= UDP_MAX);
+    assert_ne!(over_udp[2] & 0x02, 0, "TC");
+    let records = |bytes: &[u8]| parse_response(bytes).unwrap().2.answers.len();
+    assert!(
+        records(&over_udp) >= 25,
+        "as many as fit: {}",
+        records(&over_udp)
+    );
+    assert_eq!((records(&over_tcp), over_tcp[2] & 0x02), (122, 0));
 }

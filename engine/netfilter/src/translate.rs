@@ -186,11 +186,16 @@ fn adjust(bytes: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
     field.copy_from_slice(&checksum.to_be_bytes());
 }
 
-/// Writes the CRC-32C of a whole SCTP packet (RFC 9260, appendix A).
+/// Writes the CRC-32C of a whole SCTP packet (RFC 9260, appendix A), if it is there: a quoted header may state
+/// a length that ends before it.
 fn fill_sctp_checksum(packet: &mut [u8]) {
-    packet[8..12].fill(0);
+    const FIELD: std::ops::Range<usize> = 8..12;
+    let Some(field) = packet.get_mut(FIELD) else {
+        return;
+    };
+    field.fill(0);
     let checksum = crc32c(packet);
-    packet[8..12].copy_from_slice(&checksum.to_le_bytes());
+    packet[FIELD].copy_from_slice(&checksum.to_le_bytes());
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {

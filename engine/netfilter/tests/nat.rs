@@ -179,6 +179,22 @@ fn sctp_checksums_follow_the_ports() {
     assert_eq!(shown(&request), "sctp 10.244.1.5:40000 -> 10.244.2.11:8080");
 }
 
+/// RFC 792 asks an error to quote eight bytes, which end before SCTP's checksum: whatever the quoted header says
+/// of the length, the quote is translated as far as it goes.
+#[test]
+fn quoted_sctp_may_end_before_its_checksum() {
+    for (quoted_len, stated_len) in [(8, 8), (8, 16), (10, 10), (11, 11), (12, 12), (16, 16)] {
+        let tables = web_builder(Protocol::SCTP, &ENDPOINTS[1..2]).build();
+        let mut node = Walk::new(tables);
+        let client = wire::socket("10.244.1.5:40000");
+        let init = wire::sctp(client, wire::socket("10.96.0.40:80"), b"INIT");
+        let (request, _) = node.forwards(init.clone());
+        let quote = wire::cut(&request, quoted_len, stated_len);
+        let (error, _) = node.forwards(wire::port_unreachable("10.244.2.11", &quote));
+        assert_eq!(error.quoted_tuple(), init.tuple(), "{quoted_len} bytes");
+    }
+}
+
 /// A middle packet without an entry starts a connection, as `nf_conntrack_tcp_loose=1` has it: after a restart of
 /// the node the client's packets go to whatever endpoint the rules choose now.
 #[test]

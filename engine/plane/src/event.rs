@@ -53,7 +53,7 @@ pub enum PlaneEvent {
         /// What a Linux program would see.
         error: SocketError,
     },
-    /// A node decided about the first packet of a flow.
+    /// A node decided about the first packet of a flow. Told after [`crate::Plane::log_decisions`] only.
     Decision {
         /// When.
         at: SimTime,
@@ -66,7 +66,7 @@ pub enum PlaneEvent {
         /// The rules that matched and say whom they serve, in order.
         rules: Vec<TracedRule>,
     },
-    /// A packet vanished without anybody being told.
+    /// A packet vanished without anybody being told. Told after [`crate::Plane::log_decisions`] only.
     Lost {
         /// When.
         at: SimTime,

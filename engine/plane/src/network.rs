@@ -110,8 +110,8 @@ pub(crate) struct Network {
     nodes: Vec<Node>,
     /// By id; `None` for those removed.
     hosts: Vec<Option<Host>>,
-    /// The last to claim an address has it, as on a real link where nobody checks.
-    holders: BTreeMap<IpAddr, Holder>,
+    /// Who claims an address, in order. The last to claim it has it, as on a real link where nobody checks.
+    claims: BTreeMap<IpAddr, Vec<Holder>>,
     pod_ranges: PrefixMap<NodeId>,
     node_names: BTreeMap<Arc<str>, NodeId>,
     host_names: BTreeMap<Arc<str>, HostId>,
@@ -124,7 +124,7 @@ impl Network {
             topology: Topology::new(config),
             nodes: Vec::new(),
             hosts: Vec::new(),
-            holders: BTreeMap::new(),
+            claims: BTreeMap::new(),
             pod_ranges: PrefixMap::new(),
             node_names: BTreeMap::new(),
             host_names: BTreeMap::new(),
@@ -148,7 +148,7 @@ impl Network {
         });
         self.node_names.insert(name, id);
         for address in spec.addresses {
-            self.holders.insert(address, Holder::Node(id));
+            self.claim(address, Holder::Node(id));
         }
         for range in spec.pod_cidrs {
             self.pod_ranges.insert(range, id);
@@ -187,7 +187,7 @@ impl Network {
         });
         self.host_names.insert(name, id);
         for address in addresses {
-            self.holders.insert(address, Holder::Host(id));
+            self.claim(address, Holder::Host(id));
         }
         id
     }
@@ -213,10 +213,22 @@ impl Network {
             self.host_names.remove(&host.name);
         }
         for address in &host.addresses {
-            if self.holders.get(address) == Some(&Holder::Host(id)) {
-                self.holders.remove(address);
+            let Some(claims) = self.claims.get_mut(address) else {
+                continue;
+            };
+            claims.retain(|holder| *holder != Holder::Host(id));
+            if claims.is_empty() {
+                self.claims.remove(address);
             }
         }
+    }
+
+    fn claim(&mut self, address: IpAddr, holder: Holder) {
+        self.claims.entry(address).or_default().push(holder);
+    }
+
+    fn holder(&self, address: IpAddr) -> Option<Holder> {
+        self.claims.get(&address)?.last().copied()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -302,9 +314,8 @@ impl Network {
         let (at, place) = (self.node(id).at, Place::Node(id));
         match self.pod_ranges.lookup(destination) {
             _ if self
-                .holders
-                .get(&destination)
-                .is_some_and(|holder| self.is_on_uplink(*holder)) =>
+                .holder(destination)
+                .is_some_and(|holder| self.is_on_uplink(holder)) =>
             {
                 self.over_uplink(at, place, destination)
             }
@@ -323,11 +334,11 @@ impl Network {
     }
 
     fn over_uplink(&self, at: Vertex, from: Place, destination: IpAddr) -> Transit {
-        match self.holders.get(&destination) {
-            Some(Holder::Node(node)) => self.towards_node(at, from, *node),
-            Some(Holder::Host(id)) => match self.host(*id).map(|host| &host.attachment) {
+        match self.holder(destination) {
+            Some(Holder::Node(node)) => self.towards_node(at, from, node),
+            Some(Holder::Host(id)) => match self.host(id).map(|host| &host.attachment) {
                 Some(Attachment::Outside { at: there, .. }) => {
-                    self.over_links(at, from, *there, Next::Host(*id))
+                    self.over_links(at, from, *there, Next::Host(id))
                 }
                 _ => lost(Place::World, LostReason::NobodyThere),
             },
@@ -393,8 +404,8 @@ impl Routing for NodeRouting<'_> {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         });
-        let interface = match network.holders.get(&destination) {
-            Some(Holder::Host(id)) => match &network.host(*id)?.attachment {
+        let interface = match network.holder(destination) {
+            Some(Holder::Host(id)) => match &network.host(id)?.attachment {
                 Attachment::Pod { node, interface } if *node == self.node => interface,
                 _ => &network.uplink,
             },

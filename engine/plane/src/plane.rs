@@ -1,6 +1,6 @@
 //! The running network: hosts, nodes and packets under way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
 use crate::capture::Captures;
-use crate::host::Stack;
+use crate::host::{Stack, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::{Queue, Ticket};
 use crate::{
@@ -35,11 +35,16 @@ pub struct Plane {
     pub(crate) now: SimTime,
     /// By node id.
     pub(crate) engines: Vec<Engine>,
-    /// Only of hosts that have ever used the network.
+    /// Only of hosts that have ever sent or received a packet or opened a socket.
     pub(crate) stacks: BTreeMap<HostId, Stack>,
+    /// What hosts without a stack listen on: most hosts of a large network are never talked to.
+    pub(crate) asleep: BTreeMap<HostId, BTreeSet<(Protocol, u16)>>,
+    /// The number of the next socket that is asked of a host that is gone.
+    pub(crate) next_stillborn: u32,
     pub(crate) due: Queue<Due>,
     pub(crate) timers: BTreeMap<SocketId, Ticket>,
     pub(crate) captures: Option<Captures>,
+    pub(crate) logs_decisions: bool,
 }
 
 /// What a node has beside its tables and routes.
@@ -95,9 +100,12 @@ impl Plane {
             now: SimTime::ZERO,
             engines: Vec::new(),
             stacks: BTreeMap::new(),
+            asleep: BTreeMap::new(),
+            next_stillborn: u32::MAX,
             due: Queue::new(),
             timers: BTreeMap::new(),
             captures: None,
+            logs_decisions: false,
         }
     }
 
@@ -109,7 +117,7 @@ impl Plane {
         self.network.add_node(spec)
     }
 
-    /// Adds a Pod. When two hosts claim one address, the later has it.
+    /// Adds a Pod. When two hosts claim one address, the later has it; when that goes, the earlier has it again.
     ///
     /// # Panics
     /// When the node is not of this network.
@@ -142,6 +150,7 @@ impl Plane {
             return;
         }
         self.stacks.remove(&host);
+        self.asleep.remove(&host);
         let bounds = [0, u32::MAX].map(|serial| SocketId { host, serial });
         let stopped: Vec<SocketId> = self
             .timers
@@ -217,23 +226,39 @@ impl Plane {
         protocol: Protocol,
         port: u16,
     ) -> Result<(), ListenError> {
-        let stack = self.stack(host).ok_or(ListenError::NoSuchHost)?;
-        stack.listen(protocol, port)
+        if let Some(stack) = self.stacks.get_mut(&host) {
+            return stack.listen(protocol, port);
+        }
+        if self.network.host(host).is_none() {
+            return Err(ListenError::NoSuchHost);
+        }
+        may_listen(protocol, port, self.listens(host, protocol, port))?;
+        self.asleep
+            .entry(host)
+            .or_default()
+            .insert((protocol, port));
+        Ok(())
     }
 
     /// Ends listening. TCP connections that stand go on; a UDP socket is gone.
     pub fn unlisten(&mut self, host: HostId, protocol: Protocol, port: u16) {
         if let Some(stack) = self.stacks.get_mut(&host) {
             stack.unlisten(protocol, port);
+        } else if let Some(ports) = self.asleep.get_mut(&host) {
+            ports.remove(&(protocol, port));
         }
     }
 
     /// Whether a host listens at a port.
     #[must_use]
     pub fn listens(&self, host: HostId, protocol: Protocol, port: u16) -> bool {
-        self.stacks
-            .get(&host)
-            .is_some_and(|stack| stack.listens(protocol, port))
+        match self.stacks.get(&host) {
+            Some(stack) => stack.listens(protocol, port),
+            None => self
+                .asleep
+                .get(&host)
+                .is_some_and(|ports| ports.contains(&(protocol, port))),
+        }
     }
 
     /// Begins a TCP connection from the next free ephemeral port. What comes of it is an event:
@@ -317,7 +342,15 @@ impl Plane {
     /// The number of sockets on a host, listening TCP ports not counted.
     #[must_use]
     pub fn socket_count(&self, host: HostId) -> usize {
-        self.stacks.get(&host).map_or(0, Stack::socket_count)
+        let asleep = || {
+            let ports = self.asleep.get(&host).into_iter().flatten();
+            ports
+                .filter(|(protocol, _)| *protocol == Protocol::UDP)
+                .count()
+        };
+        self.stacks
+            .get(&host)
+            .map_or_else(asleep, Stack::socket_count)
     }
 
     /// The instant up to which everything has happened.
@@ -352,6 +385,12 @@ impl Plane {
         }
     }
 
+    /// Begins or ends telling of [`PlaneEvent::Decision`] and [`PlaneEvent::Lost`]. Off at first: whoever
+    /// collects nothing need not pay for the rules that every packet matches.
+    pub const fn log_decisions(&mut self, on: bool) {
+        self.logs_decisions = on;
+    }
+
     /// Begins to capture packets on every interface.
     pub fn enable_capture(&mut self) {
         self.captures.get_or_insert_default();
@@ -365,5 +404,96 @@ impl Plane {
             .as_ref()
             .map(Captures::files)
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Seed;
+    use netfilter::Packet;
+
+    use super::*;
+    use crate::{HopOutcome, udp_datagram};
+
+    struct NoRules;
+
+    impl TableSource for NoRules {
+        fn tables(&mut self, _: NodeId) -> Arc<NodeTables> {
+            Arc::new(NodeTables::empty())
+        }
+    }
+
+    /// A node with Pods 10.0.0.2 and on, that listen at ports 80 (TCP) and 53 (UDP).
+    fn listening(pods: u8) -> (Plane, Vec<HostId>) {
+        let mut plane = Plane::new(PlaneConfig::with_seed(Seed::new(7)));
+        let node = plane.add_node(NodeSpec {
+            name: "node".into(),
+            zone: String::new(),
+            addresses: vec!["192.168.1.1".parse().unwrap()],
+            pod_cidrs: vec!["10.0.0.0/24".parse().unwrap()],
+        });
+        let pod = |number| {
+            let host = plane.add_pod(HostSpec {
+                name: format!("pod-{number}"),
+                node,
+                addresses: vec![[10, 0, 0, number].into()],
+            });
+            plane.listen(host, Protocol::TCP, 80).unwrap();
+            plane.listen(host, Protocol::UDP, 53).unwrap();
+            host
+        };
+        let pods = (2..2 + pods).map(pod).collect();
+        (plane, pods)
+    }
+
+    #[test]
+    fn hosts_get_a_stack_when_they_first_need_one() {
+        let (mut plane, pods) = listening(3);
+        assert!(plane.stacks.is_empty(), "listening needs none");
+        plane.connect(pods[0], "10.0.0.3:80".parse().unwrap());
+        let mut accepted = false;
+        while plane.next_event_at().is_some() && !accepted {
+            let events = plane.step(&mut NoRules);
+            accepted = matches!(events[..], [PlaneEvent::Accepted { host, .. }] if host == pods[1]);
+        }
+        assert!(accepted);
+        assert_eq!(plane.stacks.keys().copied().collect::<Vec<_>>(), pods[..2]);
+        assert_eq!(plane.asleep.keys().copied().collect::<Vec<_>>(), pods[2..]);
+    }
+
+    #[test]
+    fn hosts_without_a_stack_listen_all_the_same() {
+        let (mut plane, pods) = listening(2);
+        let (tcp, udp) = (Protocol::TCP, Protocol::UDP);
+        for awake in [false, true] {
+            if awake {
+                plane.stack(pods[0]).unwrap();
+            }
+            assert!(plane.listens(pods[0], tcp, 80) && plane.listens(pods[0], udp, 53));
+            assert!(!plane.listens(pods[0], tcp, 53));
+            assert_eq!(plane.socket_count(pods[0]), 1, "the UDP socket");
+            let (protocol, port) = (udp, 53);
+            let in_use = ListenError::InUse { protocol, port };
+            assert_eq!(plane.listen(pods[0], udp, 53), Err(in_use));
+            let protocol = Protocol::SCTP;
+            let unsupported = ListenError::Unsupported { protocol };
+            assert_eq!(plane.listen(pods[0], protocol, 80), Err(unsupported));
+        }
+        plane.unlisten(pods[1], udp, 53);
+        plane.stack(pods[1]).unwrap();
+        assert!(plane.listens(pods[1], tcp, 80) && !plane.listens(pods[1], udp, 53));
+    }
+
+    #[test]
+    fn a_trace_is_answered_by_a_host_without_a_stack() {
+        let (plane, pods) = listening(2);
+        let ends = ["10.0.0.2:40000", "10.0.0.3:53"].map(|end| end.parse().unwrap());
+        let question = Packet::new(udp_datagram(ends[0], ends[1], b"question").unwrap());
+        let mut chooser = SeededChooser(Seed::new(7).split("trace"));
+        let trace = plane.trace(pods[0], question, &mut NoRules, &mut chooser);
+        let end = trace.reply.last().expect("an answer");
+        assert_eq!(end.outcome, HopOutcome::Received);
+        assert_eq!(end.tuple.unwrap().source_socket(), ends[1]);
+        assert!(plane.stacks.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Packets under way: arrivals, what they set off, and where they go next.
 
 use base::SimTime;
-use netfilter::{Packet, Tuple, Verdict, eval};
+use netfilter::{DropReason, NoTrace, Packet, Tracer, Verdict, eval};
 
 use crate::decision::{DecisionTracer, judge};
 use crate::host::{Reaction, Stack};
@@ -12,17 +12,29 @@ use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, S
 impl Plane {
     /// A host's stack, made when it is first needed; `None` when the host is gone.
     pub(crate) fn stack(&mut self, id: HostId) -> Option<&mut Stack> {
+        if !self.stacks.contains_key(&id) {
+            let stack = self.fresh_stack(id)?;
+            self.asleep.remove(&id);
+            self.stacks.insert(id, stack);
+        }
+        self.stacks.get_mut(&id)
+    }
+
+    /// The stack that a host without one would get, with what it listens on.
+    pub(crate) fn fresh_stack(&self, id: HostId) -> Option<Stack> {
         let host = self.network.host(id)?;
-        let config = &self.config;
-        let stack = self.stacks.entry(id).or_insert_with(|| {
-            let kind = match host.attachment {
-                Attachment::Node(_) => "process",
-                Attachment::Pod { .. } | Attachment::Outside { .. } => "host",
-            };
-            let stream = format!("plane/{kind}/{}", host.name);
-            let random_seed = config.seed.split(&stream).bits();
-            Stack::new(id, host.addresses.clone(), config.mtu, random_seed)
-        });
+        let kind = match host.attachment {
+            Attachment::Node(_) => "process",
+            Attachment::Pod { .. } | Attachment::Outside { .. } => "host",
+        };
+        let stream = format!("plane/{kind}/{}", host.name);
+        let random_seed = self.config.seed.split(&stream).bits();
+        let mut stack = Stack::new(id, host.addresses.clone(), self.config.mtu, random_seed);
+        for (protocol, port) in self.asleep.get(&id).into_iter().flatten() {
+            stack
+                .listen(*protocol, *port)
+                .expect("ports were checked when they were asked for");
+        }
         Some(stack)
     }
 
@@ -32,14 +44,10 @@ impl Plane {
         host: HostId,
         make: impl FnOnce(&mut Stack) -> (SocketId, Result<(), SocketError>),
     ) -> SocketId {
-        // No stack gives out the last number.
-        let nowhere = SocketId {
-            host,
-            serial: u32::MAX,
+        let (socket, made) = match self.stack(host) {
+            Some(stack) => make(stack),
+            None => (self.stillborn(host), Err(SocketError::Unreachable)),
         };
-        let (socket, made) = self
-            .stack(host)
-            .map_or((nowhere, Err(SocketError::Unreachable)), make);
         match made {
             Ok(()) => self.wake(socket),
             Err(error) => {
@@ -48,6 +56,15 @@ impl Plane {
             }
         }
         socket
+    }
+
+    /// A socket of a host that is gone. Stacks count up from the first number, so these count down from the last.
+    fn stillborn(&mut self, host: HostId) -> SocketId {
+        let serial = self.next_stillborn;
+        self.next_stillborn = serial
+            .checked_sub(1)
+            .expect("fewer than 2^32 sockets are asked of hosts that are gone");
+        SocketId { host, serial }
     }
 
     /// Has a connection run at this instant, after what is already due.
@@ -92,10 +109,7 @@ impl Plane {
         match next {
             Next::Node { node, door } => self.arrive_at_node(node, &door, packet, tables),
             Next::Host(host) => self.arrive_at_host(host, packet),
-            Next::Lost { place, reason } => {
-                let tuple = Packet::new(packet).tuple();
-                vec![self.lost(place, tuple, reason)]
-            }
+            Next::Lost { place, reason } => self.lost(place, packet, reason).into_iter().collect(),
         }
     }
 
@@ -103,8 +117,8 @@ impl Plane {
         self.capture_at_host(host, &packet);
         let now = self.now;
         let Some(stack) = self.stack(host) else {
-            let tuple = Packet::new(packet).tuple();
-            return vec![self.lost(Place::Host(host), tuple, LostReason::HostGone)];
+            let lost = self.lost(Place::Host(host), packet, LostReason::HostGone);
+            return lost.into_iter().collect();
         };
         let reaction = stack.receive(now, packet);
         self.apply(host, reaction)
@@ -121,10 +135,45 @@ impl Plane {
             self.capture_at_node(node, interface, &packet);
         }
         let packet = Packet::new(packet);
+        if !self.logs_decisions {
+            let verdict = self.decide(node, door, packet, tables, &mut NoTrace);
+            self.follow(node, verdict);
+            return Vec::new();
+        }
         let arrived = packet.tuple();
+        let mut tracer = DecisionTracer::default();
+        let verdict = self.decide(node, door, packet, tables, &mut tracer);
+        let decision = arrived.filter(|_| tracer.is_new).map(|tuple| {
+            let (at, action) = (self.now, judge(arrived, &verdict).0);
+            let rules = tracer.rules;
+            PlaneEvent::Decision {
+                at,
+                node,
+                tuple,
+                action,
+                rules,
+            }
+        });
+        let dropped = self.follow(node, verdict).map(|reason| PlaneEvent::Lost {
+            at: self.now,
+            place: Place::Node(node),
+            tuple: arrived,
+            reason: LostReason::Dropped(reason),
+        });
+        decision.into_iter().chain(dropped).collect()
+    }
+
+    /// Takes a packet through a node's hooks.
+    fn decide(
+        &mut self,
+        node: NodeId,
+        door: &Door,
+        packet: Packet,
+        tables: &mut impl TableSource,
+        tracer: &mut impl Tracer,
+    ) -> Verdict {
         let tables = tables.tables(node);
         let engine = &mut self.engines[node.index()];
-        let mut tracer = DecisionTracer::default();
         let evaluation = eval(
             &tables,
             &engine.state,
@@ -133,35 +182,16 @@ impl Plane {
             door.ingress(),
             self.now,
             &mut engine.chooser,
-            &mut tracer,
+            tracer,
         );
         engine.commit(evaluation.effects, self.now);
-        let mut events = Vec::new();
-        if let Some(tuple) = arrived
-            && tracer.is_new
-        {
-            events.push(PlaneEvent::Decision {
-                at: self.now,
-                node,
-                tuple,
-                action: judge(arrived, &evaluation.verdict).0,
-                rules: tracer.rules,
-            });
-        }
-        events.extend(self.follow(node, arrived, evaluation.verdict));
-        events
+        evaluation.verdict
     }
 
-    /// Sends a packet on its way after a node has decided.
-    fn follow(
-        &mut self,
-        node: NodeId,
-        arrived: Option<Tuple>,
-        verdict: Verdict,
-    ) -> Option<PlaneEvent> {
-        let place = Place::Node(node);
+    /// Sends a packet on its way after a node has decided, unless it was dropped.
+    fn follow(&mut self, node: NodeId, verdict: Verdict) -> Option<DropReason> {
         if let Verdict::Drop(reason) = verdict {
-            return Some(self.lost(place, arrived, LostReason::Dropped(reason)));
+            return Some(reason);
         }
         let (transit, interface, packet) = self.network.after(node, verdict)?;
         if let Some(interface) = interface {
@@ -195,13 +225,14 @@ impl Plane {
             .plan(self.now + delay, Due::Arrival { next, packet });
     }
 
-    fn lost(&self, place: Place, tuple: Option<Tuple>, reason: LostReason) -> PlaneEvent {
-        PlaneEvent::Lost {
+    /// What is told of a packet that vanished; nothing unless somebody wants to know.
+    fn lost(&self, place: Place, packet: Vec<u8>, reason: LostReason) -> Option<PlaneEvent> {
+        self.logs_decisions.then(|| PlaneEvent::Lost {
             at: self.now,
             place,
-            tuple,
+            tuple: Packet::new(packet).tuple(),
             reason,
-        }
+        })
     }
 
     /// Processes on a node share its interfaces: what they send and receive is captured there. What a host sends

@@ -256,7 +256,12 @@ impl Walk<'_> {
         self.record(place, tuple, Vec::new(), HopOutcome::Received);
         let plane = self.plane;
         let mut stand_in = Stack::new(host, target.addresses.clone(), plane.config.mtu, 0);
-        let reply = stand_in.answer(plane.stacks.get(&host), self.at, packet.into_bytes())?;
+        let fresh = match plane.stacks.contains_key(&host) {
+            true => None,
+            false => plane.fresh_stack(host),
+        };
+        let original = plane.stacks.get(&host).or(fresh.as_ref());
+        let reply = stand_in.answer(original, self.at, packet.into_bytes())?;
         Some(Answer::OfHost {
             host,
             reply: Packet::new(reply),

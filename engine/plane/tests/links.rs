@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base::SimTime;
@@ -169,6 +170,77 @@ fn address_can_be_taken_over() {
     lab.run();
     lab.check_exchange(socket);
     assert_eq!(lab.accepted()[0].0, heir);
+}
+
+/// Every socket of a host that is gone is another one, and none of those that the host had.
+#[test]
+fn stillborn_sockets_are_distinct() {
+    let mut lab = Lab::new();
+    let (gone, server) = (lab.host("pod-b3"), "10.244.1.2:80");
+    let mut sockets = vec![lab.connect(gone, server)];
+    lab.run();
+    lab.plane.remove_host(gone);
+    for _ in 0..3 {
+        sockets.push(lab.connect(gone, server));
+        sockets.push(lab.plane.udp_bind(gone));
+    }
+    let before = lab.log.len();
+    lab.run();
+    let failed: Vec<_> = lab.log[before..]
+        .iter()
+        .map(|(_, event)| match event {
+            PlaneEvent::Failed { socket, error } => (*socket, *error),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected: Vec<_> = sockets[1..]
+        .iter()
+        .map(|socket| (*socket, SocketError::Unreachable))
+        .collect();
+    assert_eq!(failed, expected);
+    assert_eq!(sockets.iter().collect::<BTreeSet<_>>().len(), 7);
+}
+
+/// Two hosts claim one address: the later has it, and whichever goes leaves it to the other.
+#[test]
+fn address_goes_back_to_the_earlier_claimant() {
+    for (leaves, stays) in [("rival", "pod-b3"), ("pod-b3", "rival")] {
+        let mut lab = Lab::new();
+        let later = lab.plane.add_pod(HostSpec {
+            name: "rival".into(),
+            node: lab.nodes[1],
+            addresses: vec!["10.244.2.3".parse().unwrap()],
+        });
+        lab.plane.listen(later, Protocol::TCP, 80).unwrap();
+        let hosts = [leaves, stays].map(|name| lab.host(name));
+        lab.plane.remove_host(hosts[0]);
+        let socket = lab.connect(lab.host("pod-a2"), "10.244.2.3:80");
+        lab.run();
+        lab.check_exchange(socket);
+        assert_eq!(lab.accepted()[0].0, hosts[1], "{leaves} leaves");
+    }
+}
+
+/// Decisions and losses are told to those who ask; what applications notice is the same.
+#[test]
+fn unasked_nothing_is_told_of_decisions() {
+    let run = |on: bool| {
+        let mut lab = Lab::new();
+        lab.plane.log_decisions(on);
+        let sockets =
+            ["10.244.2.3:80", "10.96.0.1:80"].map(|to| lab.connect(lab.host("pod-a2"), to));
+        lab.run();
+        lab.check_exchange(sockets[0]);
+        let told = |event: &PlaneEvent| {
+            matches!(event, PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. })
+        };
+        let all = lab.log.len();
+        lab.log.retain(|(_, event)| !told(event));
+        (all - lab.log.len(), lab.log)
+    };
+    let ((loud, with), (quiet, without)) = (run(true), run(false));
+    assert_eq!((loud > 0, quiet), (true, 0));
+    assert_eq!(with, without);
 }
 
 /// PROXY-16, DBG-52.

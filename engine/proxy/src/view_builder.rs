@@ -4,6 +4,7 @@
 //! labelled for another proxy or as headless, are not seen (PROXY-2); a slice belongs to the
 //! Service its `kubernetes.io/service-name` label names (EP-40).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use rules::{
 };
 use ruleset::{Family, Protocol};
 
-/// Objects with either of these labels are filtered out of the watch (PROXY-2).
+/// Objects with either of these labels are filtered out of the watch (PROXY-2): kube-proxy has one label selector
+/// for all its informers (cmd/kube-proxy/app/server.go), though the second label is meant for slices.
 const IGNORED: [&str; 2] = [PROXY_NAME_LABEL, LABEL_HEADLESS];
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 
@@ -21,6 +23,8 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 #[derive(Clone, Debug, Default)]
 pub struct ViewBuilder {
     view: ClusterView,
+    /// The Service under which each slice is filed; slices are keyed like Services, by namespace and name.
+    owners: BTreeMap<ServiceName, ServiceName>,
 }
 
 impl ViewBuilder {
@@ -32,6 +36,7 @@ impl ViewBuilder {
                 service_cidrs,
                 ..ClusterView::default()
             },
+            owners: BTreeMap::new(),
         }
     }
 
@@ -72,56 +77,51 @@ impl ViewBuilder {
 
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
         let namespace = slice.metadata.namespace.as_str();
-        let slice_name: Arc<str> = slice.metadata.name.as_str().into();
+        let key = service_name(namespace, &slice.metadata.name);
         let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
         let owner = owner.map(|service| service_name(namespace, service));
-        let mut changed = self.drop_slice(namespace, &slice_name, owner.as_ref());
-        if let (Some(owner), Some(view)) = (owner, view_of_slice(slice)) {
-            let mut slices = self
-                .view
-                .slices
-                .get(&owner)
-                .map(|s| (**s).clone())
-                .unwrap_or_default();
-            if slices
-                .get(&slice_name)
-                .is_none_or(|before| **before != view)
-            {
-                slices.insert(slice_name, Arc::new(view));
-                self.view.slices.insert(owner, Arc::new(slices));
-                changed = true;
-            }
+        let view = owner.as_ref().and_then(|_| view_of_slice(slice));
+        let owner = owner.filter(|_| view.is_some());
+        let moved = self
+            .owners
+            .get(&key)
+            .filter(|before| Some(*before) != owner.as_ref());
+        let mut changed = false;
+        if let Some(before) = moved.cloned() {
+            self.owners.remove(&key);
+            changed |= self.file_slice(before, &key.name, None);
+        }
+        if let (Some(owner), Some(view)) = (owner, view) {
+            changed |= self.file_slice(owner.clone(), &key.name, Some(view));
+            self.owners.insert(key, owner);
         }
         changed
     }
 
-    /// Forgets a slice that is gone or has moved away from the Service it was filed under.
-    fn drop_slice(
+    /// Files a slice under its Service, or takes it out. Returns whether that made a difference.
+    fn file_slice(
         &mut self,
-        namespace: &str,
+        owner: ServiceName,
         slice: &Arc<str>,
-        except: Option<&ServiceName>,
+        view: Option<SliceView>,
     ) -> bool {
-        let first = service_name(namespace, "");
-        let filed: Vec<ServiceName> = self
-            .view
-            .slices
-            .range(first.clone()..)
-            .take_while(|(service, _)| service.namespace == first.namespace)
-            .filter(|(service, slices)| Some(*service) != except && slices.contains_key(slice))
-            .map(|(service, _)| service.clone())
-            .collect();
-        for service in &filed {
-            let mut slices = (*self.view.slices[service]).clone();
-            slices.remove(slice);
-            if slices.is_empty() {
-                self.view.slices.remove(service);
-            } else {
-                self.view.slices.insert(service.clone(), Arc::new(slices));
-            }
+        let filed = self.view.slices.get(&owner);
+        let before = filed.and_then(|slices| slices.get(slice));
+        if before.map(|view| &**view) == view.as_ref() {
+            return false;
         }
-        !filed.is_empty()
+        let mut slices = filed.map(|slices| (**slices).clone()).unwrap_or_default();
+        match view {
+            Some(view) => slices.insert(Arc::clone(slice), Arc::new(view)),
+            None => slices.remove(slice),
+        };
+        if slices.is_empty() {
+            self.view.slices.remove(&owner);
+        } else {
+            self.view.slices.insert(owner, Arc::new(slices));
+        }
+        true
     }
 }
 

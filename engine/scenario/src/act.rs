@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use api::{Manifest, Object, ObjectKey, Status};
-use base::format_duration;
+use base::{SimTime, format_duration};
 use control::{
     ConnectRequest, Connection, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
     Resolution, ResolveRequest, WriteVerb,
@@ -56,6 +56,15 @@ impl Judged {
     pub(crate) fn also(mut self, why: String) -> Self {
         self.why.push(why);
         self
+    }
+
+    /// What was seen last by somebody who did not look to the end.
+    pub(crate) fn given_up(self, looks: usize, at: SimTime) -> Self {
+        let why = format!("gave up after looking {looks} times, at {at}");
+        Self {
+            passed: false,
+            ..self.also(why)
+        }
     }
 
     /// The same, saying how long it took to come about.
@@ -225,14 +234,26 @@ fn pass_time(runner: &mut Runner<'_>, wait: Wait) -> Judged {
         Wait::Converged => runner.converge(),
     };
     match done {
-        Some(at) => {
+        Ok(at) => {
             let seen = format!("at rest after {}", format_duration(at - begun));
             Judged::by(&[], json!({"tookNs": nanos(at - begun)}), vec![seen])
         }
-        None => Judged::failed(vec![format!(
-            "things are still pending {} after the wait began",
-            format_duration(CONVERGED_MAX)
-        )]),
+        Err(due) => {
+            let now = runner.world.now();
+            let what = match runner.world.next_change_at() {
+                Some(change) if change == due => "a change of the cluster",
+                _ => "packets under way",
+            };
+            let why = format!(
+                "something is pending at {now} that is due only at {due} ({what}), more than {} after the wait began",
+                format_duration(CONVERGED_MAX)
+            );
+            Judged::by(
+                &[why.into()],
+                json!({"nextNs": due.as_nanos()}),
+                vec![format!("not at rest; the next thing is due at {due}")],
+            )
+        }
     }
 }
 

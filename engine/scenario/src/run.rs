@@ -5,7 +5,7 @@
 //! **Why.** The same scenario runs over the simulator and over real nodes, so everything goes through
 //! [`World`]; time passes only by its clock.
 //! **Source of the semantics.** The scenario language's contract. A step begins when the one before has ended,
-//! unless it says `at` or `after`; `within` and `throughout` look again whenever something happens.
+//! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
 use std::time::Duration;
 
@@ -146,6 +146,9 @@ impl Runner<'_> {
     }
 
     /// Looks as often as the expectation asks, and judges.
+    ///
+    /// What makes it look again is a change of the cluster, or the end of the span: packets do not count, since
+    /// most of them are those of the look before.
     pub(crate) fn look<T>(
         &mut self,
         expectation: Option<&Expectation<T>>,
@@ -161,38 +164,46 @@ impl Runner<'_> {
         };
         let start = self.world.now();
         let deadline = start + span;
-        for _ in 0..LOOKS_MAX {
+        let mut looks = 1;
+        loop {
             let begun = self.world.now();
+            let change = self.world.next_change_at();
             let judged = once(self, Some(check));
-            let is_over = self.world.now() >= deadline || self.cut_short;
+            let now = self.world.now();
+            let is_over = now >= deadline || self.cut_short;
             match (until, judged.passed) {
                 (true, true) => return judged.late_by(begun - start),
                 (true, false) if is_over => {
-                    return judged
-                        .also(format!("this was still so after {}", format_duration(span)));
+                    let after = format_duration(now.min(deadline) - start);
+                    return judged.also(format!("this was still so after {after}"));
                 }
                 (false, true) if is_over => return judged,
                 (false, false) => return judged.also(format!("this was at {begun}")),
-                _ => self.advance_to_next(deadline),
+                _ if looks == LOOKS_MAX => return judged.given_up(looks, now),
+                _ => {}
+            }
+            looks += 1;
+            // What changed while a look took its time may not have been seen by it.
+            let is_outdated = now > begun && change.is_some_and(|change| change <= now);
+            if !is_outdated {
+                self.advance_to_next(self.world.next_change_at(), deadline);
             }
         }
-        let given_up = format!(
-            "gave up after looking {LOOKS_MAX} times, at {}",
-            self.world.now()
-        );
-        Judged::failed(vec![given_up])
     }
 
-    /// Waits until nothing is pending; `None` if that does not come about in time.
-    pub(crate) fn converge(&mut self) -> Option<SimTime> {
+    /// Waits until nothing is pending.
+    ///
+    /// # Errors
+    /// When something is due only after [`CONVERGED_MAX`]; the error is when.
+    pub(crate) fn converge(&mut self) -> Result<SimTime, SimTime> {
         let limit = self.world.now() + CONVERGED_MAX;
         while let Some(next) = self.world.next_event_at().filter(|_| !self.cut_short) {
             if next > limit {
-                return None;
+                return Err(next);
             }
-            self.advance_to_next(limit);
+            self.advance_to_next(Some(next), limit);
         }
-        Some(self.world.now())
+        Ok(self.world.now())
     }
 
     /// Lets time pass until `at`.
@@ -202,10 +213,10 @@ impl Runner<'_> {
         self.listen();
     }
 
-    /// Lets the next thing happen, or time pass until `limit` if nothing does before.
-    fn advance_to_next(&mut self, limit: SimTime) {
+    /// Lets time pass until `next`, or until `limit` if that comes before; in any case a little.
+    fn advance_to_next(&mut self, next: Option<SimTime>, limit: SimTime) {
         let soon = self.world.now() + Duration::from_nanos(1);
-        let next = self.world.next_event_at().unwrap_or(limit);
+        let next = next.unwrap_or(limit);
         self.advance_to(next.max(soon).min(limit.max(soon)));
     }
 

@@ -335,6 +335,49 @@ fn throughout_looks_until_it_does_not_hold() {
     assert_eq!(why.last().unwrap(), "this was at 5ms");
 }
 
+/// Each connection leaves packets behind, which must not make the step look again.
+#[test]
+fn the_packets_of_a_look_do_not_make_it_look_again() {
+    let dial = "connect: {from: pod/client, to: \"web:80\"}";
+    let looks = |expect: &str| {
+        let report = replay(&format!("{PUBLISH}  - {{{dial}, expect: {expect}}}\n"));
+        let step = report.steps.last().unwrap();
+        assert_eq!(step.observed["connections"], 1, "the last look is reported");
+        (
+            report.metrics.connections.values().sum::<u64>(),
+            step.outcome,
+            step.why.last().cloned(),
+        )
+    };
+    assert_eq!(
+        looks("{outcome: connected, throughout: 60s}"),
+        (2, Outcome::Passed, None),
+        "at the beginning and at the end"
+    );
+    assert_eq!(
+        looks("{outcome: refused, within: 60s}"),
+        (
+            2,
+            Outcome::Failed,
+            Some("this was still so after 60s".to_owned())
+        )
+    );
+}
+
+/// The Service is known 5 ms after it was written, while the first look is still waiting for an answer.
+#[test]
+fn what_changes_during_a_look_is_looked_at_after_it() {
+    let publish = PUBLISH.replace("  - wait: 5ms\n", "");
+    check_last(
+        &format!(
+            "{publish}  - {{connect: {{from: pod/client, to: \"10.96.0.42:80\"}}, expect: {{outcome: connected, within: 1h}}}}"
+        ),
+        Outcome::Passed,
+        "0s to 3.001s",
+        &[],
+    );
+}
+
 #[test]
 fn steps_start_when_they_say() {
     check_last(
@@ -470,8 +513,8 @@ fn check_until(at: &At, now: &str, steps: usize) {
 
 #[test]
 fn a_run_stops_where_it_is_told() {
-    check_until(&At::Step("one".to_owned()), "2.999999999s", 1);
-    check_until(&At::Step("two".to_owned()), "4.999999999s", 2);
+    check_until(&At::Step("one".to_owned()), "3s", 1);
+    check_until(&At::Step("two".to_owned()), "5s", 2);
     check_until(&At::Step("three".to_owned()), "15s", 3);
     check_until(&At::Time(SimTime::ZERO), "0s", 1);
     check_until(&At::Time(SimTime::from_nanos(2_000_000_000)), "2s", 1);

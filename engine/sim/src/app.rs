@@ -133,24 +133,32 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
     listeners
 }
 
-/// Refuses what a Pod's annotations ask of its application and this version cannot do.
+/// Refuses what a Pod asks of its application or resolver and this version cannot do.
 pub(crate) fn check(object: &Object) -> Result<(), Status> {
     let Object::Pod(pod) = object else {
         return Ok(());
     };
-    let limit = "not supported by this version of switchboard; \
-                 a simulated application listens on its containerPorts and answers at once";
-    let asked = |key: &&String| {
-        key.strip_prefix(PREFIX)
-            .is_some_and(|n| UNSUPPORTED.contains(&n))
-    };
-    let limits: Vec<(String, String)> = pod
-        .metadata
-        .annotations
-        .keys()
-        .filter(asked)
-        .map(|key| (format!("metadata.annotations[{key}]"), limit.to_owned()))
-        .collect();
+    let mut limits: Vec<(String, String)> = Vec::new();
+    for key in pod.metadata.annotations.keys() {
+        if key
+            .strip_prefix(PREFIX)
+            .is_some_and(|name| UNSUPPORTED.contains(&name))
+        {
+            let text = "not supported by this version of switchboard; a simulated application \
+                        listens on its containerPorts and answers at once";
+            limits.push((format!("metadata.annotations[{key}]"), text.to_owned()));
+        }
+    }
+    if pod.spec.dns_config.is_some() {
+        let text =
+            "not supported by this version of switchboard; a Pod's resolver is what dnsPolicy says";
+        limits.push(("spec.dnsConfig".to_owned(), text.to_owned()));
+    }
+    if pod.spec.dns_policy == "None" {
+        let text = "\"None\" is not supported by this version of switchboard; supported: ClusterFirst, \
+                    ClusterFirstWithHostNet, Default";
+        limits.push(("spec.dnsPolicy".to_owned(), text.to_owned()));
+    }
     if limits.is_empty() {
         return Ok(());
     }
@@ -159,6 +167,37 @@ pub(crate) fn check(object: &Object) -> Result<(), Status> {
         &pod.metadata.name,
         limits,
     ))
+}
+
+/// What an object asks for and this version stores without carrying it out.
+pub(crate) fn warnings(object: &Object) -> Vec<String> {
+    let ignored = |field: String, instead: &str| {
+        format!("{field} is not carried out by this version of switchboard: {instead}")
+    };
+    match object {
+        Object::Pod(pod) => {
+            let probes = [
+                "readinessProbe",
+                "startupProbe",
+                "livenessProbe",
+                "lifecycle",
+            ];
+            let containers = pod.spec.containers.iter().enumerate();
+            let asked = containers.flat_map(|(index, container)| {
+                let has = move |probe: &&str| container.rest.get(probe).is_some();
+                let field = move |probe| format!("spec.containers[{index}].{probe}");
+                probes.into_iter().filter(has).map(field)
+            });
+            asked
+                .map(|field| ignored(field, "a Pod is ready once it has started"))
+                .collect()
+        }
+        Object::Service(service) if service.spec.traffic_distribution.is_some() => {
+            let instead = "endpoints get no hints, and every endpoint is as likely as the others";
+            vec![ignored("spec.trafficDistribution".to_owned(), instead)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The complete messages of DNS over TCP (RFC 1035 section 4.2.2) in `buffer`, answered; what is left of an
@@ -170,10 +209,10 @@ pub(crate) fn serve_dns_stream(zone: &ClusterZone, buffer: &mut Vec<u8>) -> Vec<
         let Some(message) = rest.get(..length) else {
             break;
         };
-        if let Some(answer) = dns::serve(zone, message) {
-            let size = u16::try_from(answer.len()).unwrap_or(u16::MAX);
+        if let Some(answer) = dns::serve(zone, message, dns::TCP_MAX) {
+            let size = u16::try_from(answer.len()).expect("at most TCP_MAX");
             answers.extend(size.to_be_bytes());
-            answers.extend(&answer[..usize::from(size)]);
+            answers.extend(answer);
         }
         buffer.drain(..2 + length);
     }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use api::Status;
+use api::{ObjectKey, Status};
 use base::SimTime;
 use control::{ClusterConfig, Control, ReferenceError, Source};
+use controllers::PodSignal;
 use dns::ResolvConf;
 use netfilter::SeededChooser;
 use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
@@ -137,31 +138,51 @@ impl Sim {
 
     /// The host that a source stands for.
     pub(crate) fn source_host(&self, source: &Source) -> Result<HostId, ReferenceError> {
-        let (found, existing): (_, Vec<String>) = match source {
-            Source::Pod(key) => (
-                self.fleet.host(key),
-                self.fleet.running().map(ToString::to_string).collect(),
-            ),
-            Source::Node(name) => (
-                self.nodes.get(name).map(|id| self.plane.node_host(*id)),
-                self.nodes
+        let found = match source {
+            Source::Pod(key) => self.fleet.host(key),
+            Source::Node(name) => self.nodes.get(name).map(|id| self.plane.node_host(*id)),
+            Source::Outside(name) => self.outside.get(name).copied(),
+        };
+        found.ok_or_else(|| match source {
+            Source::Pod(key) => ReferenceError {
+                wanted: self.missing_pod(key),
+                existing: self.fleet.running().map(ToString::to_string).collect(),
+            },
+            Source::Node(_) => ReferenceError {
+                wanted: source.to_string(),
+                existing: self
+                    .nodes
                     .keys()
                     .map(|name| format!("node/{name}"))
                     .collect(),
-            ),
-            Source::Outside(name) => (
-                self.outside.get(name).copied(),
-                self.outside
+            },
+            Source::Outside(_) => ReferenceError {
+                wanted: source.to_string(),
+                existing: self
+                    .outside
                     .keys()
                     .map(|name| format!("outside/{name}"))
                     .collect(),
-            ),
+            },
+        })
+    }
+
+    /// What is wanted when a Pod has no network, with what its object says of it.
+    fn missing_pod(&self, key: &ObjectKey) -> String {
+        let namespace = key.namespace.as_deref().unwrap_or("default");
+        let Some(pod) = self.control.api().pod(namespace, &key.name) else {
+            return key.to_string();
         };
-        let wanted = match source {
-            Source::Pod(_) => format!("running {source}"),
-            _ => source.to_string(),
+        let phase = match pod.status.phase.as_str() {
+            "" => "Pending",
+            phase => phase,
         };
-        found.ok_or(ReferenceError { wanted, existing })
+        let node = match pod.spec.node_name.as_str() {
+            "" => "bound to no node yet".to_owned(),
+            node if self.nodes.contains_key(node) => format!("on node {node}"),
+            node => format!("bound to node {node}, which does not exist"),
+        };
+        format!("running {key} (it exists: {phase}, {node})")
     }
 
     /// Starts a lookup as a source's own resolver would.
@@ -185,7 +206,9 @@ impl Sim {
     /// What stands in a source's resolv.conf.
     ///
     /// Deviation: nodes and outside hosts ask cluster DNS, without a search list; a real one asks whatever its
-    /// administrator set. A Pod with `dnsPolicy: Default` has no server to ask.
+    /// administrator set. A Pod that uses its node's resolv.conf (`dnsPolicy: Default`, or a host-network Pod
+    /// that does not say `ClusterFirstWithHostNet`: DNS-54, DBG-36) asks servers elsewhere, which know no name at
+    /// all: there is nobody in its list.
     pub(crate) fn resolv_conf(&self, source: &Source) -> ResolvConf {
         let none = ResolvConf {
             nameservers: Vec::new(),
@@ -242,6 +265,11 @@ impl Sim {
 
     fn obey_signals(&mut self) {
         for (_, signal) in self.control.signals() {
+            if let PodSignal::Removed { pod, .. } = &signal
+                && let Some(host) = self.fleet.host(pod)
+            {
+                self.inboxes.retain(|socket, _| socket.host() != host);
+            }
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
     }
@@ -265,17 +293,19 @@ impl Sim {
                 local,
                 peer,
             } => {
-                if let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local.port()) {
-                    let greeting = identity.introduce(local, peer);
-                    self.inboxes.insert(
-                        socket,
-                        Inbox {
-                            app: *app,
-                            greeting,
-                            bytes: Vec::new(),
-                        },
-                    );
-                }
+                let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local.port())
+                else {
+                    // The listener was closed while the handshake was under way: its kernel resets it.
+                    self.plane.abort(socket);
+                    return;
+                };
+                let greeting = identity.introduce(local, peer);
+                let inbox = Inbox {
+                    app: *app,
+                    greeting,
+                    bytes: Vec::new(),
+                };
+                self.inboxes.insert(socket, inbox);
             }
             PlaneEvent::Data {
                 socket,
@@ -322,7 +352,7 @@ impl Sim {
         };
         let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
         let answer = match app {
-            Some((_, App::Dns)) => dns::serve(self.control.zone(), bytes),
+            Some((_, App::Dns)) => dns::serve(self.control.zone(), bytes, dns::UDP_MAX),
             Some((identity, App::Introduce)) => {
                 let address = self.plane.host_addresses(socket.host());
                 let ip = address.iter().find(|ip| ip.is_ipv4() == peer.is_ipv4());

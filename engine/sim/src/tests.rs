@@ -338,6 +338,58 @@ fn deleting_the_service_frees_the_address_and_the_name() {
 }
 
 #[test]
+fn a_probe_is_of_a_new_connection_however_many_there_are() {
+    let mut sim = cluster();
+    by_name(&mut sim, 3000);
+    let request = ProbeRequest {
+        node: None,
+        from: ProbeSource::Source(client()),
+        to: SocketAddr::new(vip(&sim), 80),
+        protocol: Protocol::TCP,
+    };
+    assert_eq!(sim.probe(&request).unwrap().outcomes.len(), 3);
+    let sctp = ProbeRequest {
+        protocol: Protocol::SCTP,
+        ..request
+    };
+    let error = sim.probe(&sctp).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "there is no first packet of protocol sctp at this instant; what exists: tcp, udp"
+    );
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_refused_or_said() {
+    let mut sim = cluster();
+    let mut write = |manifest: &str| {
+        let documents = split(&File::new("test", manifest)).unwrap();
+        let object = decode(&documents[0]).unwrap().remove(0).object;
+        sim.write(WriteVerb::Apply, object)
+    };
+    let pod = |more: &str| {
+        CLIENT
+            .replace("name: client", "name: other")
+            .replace("spec: {", more)
+    };
+    let refused = write(&pod("spec: {dnsConfig: {options: []}, ")).unwrap_err();
+    assert!(
+        refused.message.contains("spec.dnsConfig"),
+        "{}",
+        refused.message
+    );
+    let probed = CLIENT.replace("name: client", "name: probed").replace(
+        "image: c}",
+        "image: c, readinessProbe: {tcpSocket: {port: 1}}}",
+    );
+    let warnings = write(&probed).unwrap().warnings;
+    assert!(
+        warnings[0].contains("spec.containers[0].readinessProbe"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn what_is_interpreted_is_what_is_printed() {
     let mut sim = cluster();
     by_name(&mut sim, 20);
@@ -486,8 +538,22 @@ fn a_source_that_does_not_run_is_named_with_those_that_do() {
         name: "web".to_owned(),
         record_type: "A".to_owned(),
     };
-    let error = sim.resolve(&request).unwrap_err();
+    let error = sim.resolve(&request.clone()).unwrap_err();
     assert!(error.wanted.contains("pod/default/cleint"));
+    let lost = CLIENT
+        .replace("name: client", "name: lost")
+        .replace("node-a", "nowhere");
+    apply(&mut sim, &lost);
+    let key = ObjectKey::new(Kind::Pod, "default", "lost");
+    let from_lost = ResolveRequest {
+        from: Source::Pod(key),
+        ..request
+    };
+    let lost = sim.resolve(&from_lost).unwrap_err().wanted;
+    assert!(
+        lost.contains("Pending, bound to node nowhere, which does not exist"),
+        "{lost}"
+    );
     assert!(
         error.existing.contains(&"pod/default/client".to_owned()),
         "{error}"

@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use base::SimTime;
 use control::{
     Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source, Target,
 };
 use dns::{Question, RecordData, RecordType};
-use netfilter::{Ingress, Packet, RouteDecision, TableVerdict, TraceEvent};
+use netfilter::{Ingress, Packet, RouteDecision, TableVerdict, TraceEvent, Tuple};
 use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
 use ruleset::xt::{Policy, TableName, restore_text, save_text};
 use ruleset::{Family, Protocol};
@@ -18,8 +19,8 @@ use ruleset::{Family, Protocol};
 use crate::evidence::{self, rule_text};
 use crate::sim::Sim;
 
-/// The source port of packets that only a trace or a probe sends.
-const TRACE_PORT: u16 = 40_000;
+/// The source ports of packets that only a trace or a probe sends: above the clients' own.
+const TRACE_PORTS: RangeInclusive<u16> = 61_000..=65_535;
 
 /// The way of one packet and of the answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +110,20 @@ pub enum TraceError {
     },
 }
 
+impl TraceError {
+    /// What is missing, to be read after "there is no".
+    fn wanted(&self) -> String {
+        match self {
+            Self::Reference(error) => error.wanted.clone(),
+            Self::Unresolved { name, .. } => format!("address of {name}"),
+            Self::Family { destination, .. } => {
+                format!("source address of the family of {destination}")
+            }
+            Self::Protocol { protocol } => format!("first packet of protocol {protocol}"),
+        }
+    }
+}
+
 impl Sim {
     /// Follows the first packet of a connection, and its answer.
     ///
@@ -132,11 +147,8 @@ impl Sim {
             source_name: from.to_string(),
             destination,
         })?;
-        let packet = first_packet(
-            protocol,
-            SocketAddr::new(source_ip, TRACE_PORT),
-            destination,
-        )?;
+        let source_end = self.fresh_source(protocol, source_ip, destination);
+        let packet = first_packet(protocol, source_end, destination)?;
         let mut chooser = self.bystander();
         let mut tables = self.tables.of(&mut self.control);
         let walked = self.plane.trace(host, packet, &mut tables, &mut chooser);
@@ -186,11 +198,14 @@ impl Sim {
     pub(crate) fn explore(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let (node, source_ip, on_node) = self.probe_source(request)?;
         let name = self.plane.node_name(node).to_owned();
-        let source = SocketAddr::new(source_ip, TRACE_PORT);
+        let source = self.fresh_source(request.protocol, source_ip, request.to);
         let packet =
             first_packet(request.protocol, source, request.to).map_err(|error| ReferenceError {
-                wanted: error.to_string(),
-                existing: Vec::new(),
+                existing: match &error {
+                    TraceError::Protocol { .. } => vec!["tcp".to_owned(), "udp".to_owned()],
+                    _ => vec![source_ip.to_string()],
+                },
+                wanted: error.wanted(),
             })?;
         let ingress = if on_node {
             Ingress::Local
@@ -220,6 +235,21 @@ impl Sim {
                 .push((share, outcome_of(&outcome, source_ip)));
         }
         Ok(probe)
+    }
+
+    /// A source port that no node knows a connection of, so that the packet is the first of a new one.
+    fn fresh_source(&self, protocol: Protocol, source: IpAddr, to: SocketAddr) -> SocketAddr {
+        let now = self.control.now();
+        let is_fresh = |port: &u16| {
+            let tuple = Tuple::new(protocol, SocketAddr::new(source, *port), to);
+            let mut states = self.nodes.values().map(|node| self.plane.node_state(*node));
+            states.all(|state| state.find(&tuple, now).is_none())
+        };
+        let port = TRACE_PORTS
+            .clone()
+            .find(is_fresh)
+            .unwrap_or(*TRACE_PORTS.start());
+        SocketAddr::new(source, port)
     }
 
     /// The node that is asked, the source address, and whether the node itself sends.

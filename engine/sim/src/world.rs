@@ -33,9 +33,16 @@ impl World for Sim {
         self.next_due()
     }
 
+    fn next_change_at(&self) -> Option<SimTime> {
+        self.control.next_event_at()
+    }
+
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
         app::check(&object)?;
-        self.control.write(verb, object)
+        let warnings = app::warnings(&object);
+        let mut written = self.control.write(verb, object)?;
+        written.warnings.extend(warnings);
+        Ok(written)
     }
 
     fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
@@ -53,7 +60,7 @@ impl World for Sim {
 
     fn connect(&mut self, request: &ConnectRequest) -> Result<Vec<Connection>, ReferenceError> {
         let host = self.source_host(&request.from)?;
-        self.evidence.collect(true);
+        self.collect_evidence(true);
         let mut clients = Clients::default();
         for _ in 0..request.count {
             let client = self.start_client(host, request);
@@ -67,7 +74,7 @@ impl World for Sim {
             client.into_connection(decisions)
         };
         let connections = clients.into_inner().into_iter().map(story).collect();
-        self.evidence.collect(false);
+        self.collect_evidence(false);
         Ok(connections)
     }
 
@@ -100,6 +107,12 @@ impl World for Sim {
 }
 
 impl Sim {
+    /// Decisions are logged while somebody wants to know.
+    fn collect_evidence(&mut self, wanted: bool) {
+        self.plane.log_decisions(wanted);
+        self.evidence.collect(wanted);
+    }
+
     fn start_client(&mut self, host: HostId, request: &ConnectRequest) -> Client {
         let errand = Errand {
             host,

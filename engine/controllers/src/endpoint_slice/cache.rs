@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Change, EndpointSlice, Node, Pod, Service, StringMap};
+use api::{Change, EndpointSlice, Node, Pod, Service};
 
-use super::{is_managed, selects};
+use super::is_managed;
+use super::namespace::Namespace;
 
 /// Namespace and name of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,73 +27,91 @@ impl Name {
 /// Services and Pods by namespace, so that an event looks at its own namespace only.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
-    services: BTreeMap<String, BTreeMap<String, Arc<Service>>>,
-    pods: BTreeMap<String, BTreeMap<String, Arc<Pod>>>,
+    namespaces: BTreeMap<String, Namespace>,
     nodes: BTreeMap<String, Arc<Node>>,
     /// The controller's slices by the Service that their label names.
     slices: BTreeMap<Name, BTreeMap<String, Arc<EndpointSlice>>>,
+    /// The Service of each of these slices.
+    owners: BTreeMap<Name, Name>,
 }
 
 impl Cache {
     pub(super) fn note_service(&mut self, service: &Arc<Service>, change: Change) -> Name {
         let meta = &service.metadata;
-        let services = self.services.entry(meta.namespace.clone()).or_default();
-        note(services, &meta.name, service, change);
+        let namespace = self.namespaces.entry(meta.namespace.clone()).or_default();
+        namespace.note_service(service, change);
         Name::new(&meta.namespace, &meta.name)
     }
 
     /// Services that select the Pod as it is or as it was (EP-39).
     pub(super) fn note_pod(&mut self, pod: &Arc<Pod>, change: Change) -> Vec<Name> {
         let meta = &pod.metadata;
-        let pods = self.pods.entry(meta.namespace.clone()).or_default();
-        let before = note(pods, &meta.name, pod, change);
-        let mut services = self.selecting(&meta.namespace, &meta.labels);
+        let namespace = self.namespaces.entry(meta.namespace.clone()).or_default();
+        let before = namespace.note_pod(pod, change);
+        let mut services = namespace.selecting(&meta.labels);
         if let Some(before) = before.filter(|before| before.metadata.labels != meta.labels) {
-            services.extend(self.selecting(&meta.namespace, &before.metadata.labels));
+            services.extend(namespace.selecting(&before.metadata.labels));
         }
         services
             .into_iter()
-            .map(|name| Name::new(&meta.namespace, &name))
+            .map(|name| Name::new(&meta.namespace, name))
             .collect()
     }
 
     /// Services with Pods on a node whose zone or existence has changed (EP-5, EP-14).
     pub(super) fn note_node(&mut self, node: &Arc<Node>, change: Change) -> Vec<Name> {
         let name = &node.metadata.name;
-        let before = note(&mut self.nodes, name, node, change);
+        let before = match change {
+            Change::Deleted => self.nodes.remove(name),
+            Change::Added | Change::Modified => self.nodes.insert(name.clone(), Arc::clone(node)),
+        };
         let same_zone = before.is_some_and(|before| before.zone() == node.zone());
         if same_zone && change != Change::Deleted {
             return Vec::new();
         }
         let mut services = BTreeSet::new();
-        for (namespace, pods) in &self.pods {
-            for pod in pods.values().filter(|pod| pod.spec.node_name == *name) {
-                let selecting = self.selecting(namespace, &pod.metadata.labels);
-                services.extend(
-                    selecting
-                        .iter()
-                        .map(|service| Name::new(namespace, service)),
-                );
+        for (namespace_name, namespace) in &self.namespaces {
+            let pods = namespace.pods();
+            for pod in pods.filter(|pod| pod.spec.node_name == *name) {
+                let selecting = namespace.selecting(&pod.metadata.labels).into_iter();
+                services.extend(selecting.map(|service| Name::new(namespace_name, service)));
             }
         }
         services.into_iter().collect()
     }
 
-    /// The Service of a slice that the controller manages; other slices are none of its business.
-    pub(super) fn note_slice(&mut self, slice: &EndpointSlice, change: Change) -> Option<Name> {
-        let name = &slice.metadata.name;
-        let service = slice.service_name().filter(|_| is_managed(slice));
-        let service = service.map(|service| Name::new(&slice.metadata.namespace, service))?;
-        let slices = self.slices.entry(service.clone()).or_default();
-        note(slices, name, &Arc::new(slice.clone()), change);
-        if slices.is_empty() {
-            self.slices.remove(&service);
+    /// The Services that a slice was of before, and is of now: by its label, if the controller manages it.
+    /// Other slices are none of its business, and one that is gone is of no Service any more.
+    pub(super) fn note_slice(
+        &mut self,
+        slice: &EndpointSlice,
+        change: Change,
+    ) -> [Option<Name>; 2] {
+        let meta = &slice.metadata;
+        let key = Name::new(&meta.namespace, &meta.name);
+        let before = self.owners.remove(&key);
+        if let Some(before) = &before
+            && let Some(slices) = self.slices.get_mut(before)
+        {
+            slices.remove(&meta.name);
+            if slices.is_empty() {
+                self.slices.remove(before);
+            }
         }
-        Some(service)
+        let managed = change != Change::Deleted && is_managed(slice);
+        let service = slice.service_name().filter(|_| managed);
+        let now = service.map(|service| Name::new(&meta.namespace, service));
+        if let Some(now) = &now {
+            let slices = self.slices.entry(now.clone()).or_default();
+            slices.insert(meta.name.clone(), Arc::new(slice.clone()));
+            self.owners.insert(key, now.clone());
+        }
+        [before, now]
     }
 
     pub(super) fn service(&self, name: &Name) -> Option<Arc<Service>> {
-        self.services.get(&name.namespace)?.get(&name.name).cloned()
+        let namespace = self.namespaces.get(&name.namespace)?;
+        namespace.service(&name.name).cloned()
     }
 
     pub(super) fn node(&self, name: &str) -> Option<&Node> {
@@ -111,35 +130,8 @@ impl Cache {
 
     /// The Pods that a Service selects, by name.
     pub(super) fn pods_of(&self, service: &Service) -> Vec<Arc<Pod>> {
-        let pods = self
-            .pods
-            .get(&service.metadata.namespace)
-            .into_iter()
-            .flat_map(BTreeMap::values);
-        pods.filter(|pod| selects(service, &pod.metadata.labels))
-            .cloned()
-            .collect()
-    }
-
-    fn selecting(&self, namespace: &str, labels: &StringMap) -> BTreeSet<String> {
-        let services = self.services.get(namespace).into_iter().flatten();
-        services
-            .filter(|(_, service)| selects(service, labels))
-            .map(|(name, _)| name.clone())
-            .collect()
-    }
-}
-
-/// Keeps or drops an object; the former one comes back.
-fn note<T>(
-    objects: &mut BTreeMap<String, Arc<T>>,
-    name: &str,
-    object: &Arc<T>,
-    change: Change,
-) -> Option<Arc<T>> {
-    if change == Change::Deleted {
-        objects.remove(name)
-    } else {
-        objects.insert(name.to_owned(), Arc::clone(object))
+        let namespace = self.namespaces.get(&service.metadata.namespace);
+        let pods = namespace.map(|namespace| namespace.selected_by(service));
+        pods.into_iter().flatten().cloned().collect()
     }
 }

@@ -15,6 +15,7 @@
 
 mod cache;
 mod desired;
+mod namespace;
 mod packing;
 mod trigger;
 
@@ -49,7 +50,7 @@ pub struct EndpointSliceController {
     cache: Cache,
     triggers: Triggers,
     due: Queue<Name>,
-    /// Slices that were written and not seen since, by Service.
+    /// Slices that were written and not seen since, by Service. These Services are held in `due`.
     unseen: BTreeMap<Name, BTreeSet<String>>,
 }
 
@@ -69,20 +70,29 @@ impl EndpointSliceController {
     }
 
     fn observe_slice(&mut self, slice: &EndpointSlice, change: Change, now: SimTime) {
-        let Some(service) = self.cache.note_slice(slice, change) else {
-            return;
-        };
-        let own = self
-            .unseen
-            .get_mut(&service)
-            .is_some_and(|names| names.remove(&slice.metadata.name));
-        if own {
-            if self.unseen.get(&service).is_some_and(BTreeSet::is_empty) {
-                self.unseen.remove(&service);
+        let [before, after] = self.cache.note_slice(slice, change);
+        // The controller's own writes never give a slice to another Service.
+        let is_moved = change != Change::Deleted && before.is_some() && before != after;
+        let services: BTreeSet<Name> = before.into_iter().chain(after).collect();
+        for service in services {
+            let is_own = self.forget_unseen(&service, &slice.metadata.name);
+            if is_moved || !is_own {
+                self.due.add(service, now + SLICE_DELAY);
             }
-        } else {
-            self.due.add(service, now + SLICE_DELAY);
         }
+    }
+
+    /// Waits no longer to see a slice that was written; says whether it did.
+    fn forget_unseen(&mut self, service: &Name, slice: &str) -> bool {
+        let Some(slices) = self.unseen.get_mut(service) else {
+            return false;
+        };
+        let was_awaited = slices.remove(slice);
+        if slices.is_empty() {
+            self.unseen.remove(service);
+            self.due.release(service);
+        }
+        was_awaited
     }
 
     /// The writes that make one Service's slices what they should be.
@@ -174,18 +184,28 @@ impl EndpointSliceController {
         if written.is_empty() {
             self.due.succeeded(name);
         } else {
+            self.due.hold(name);
             self.unseen.insert(name.clone(), written);
         }
         effects
     }
 
-    /// The Service whose slice an effect writes.
-    fn service_of(&self, key: &ObjectKey) -> Option<Name> {
+    /// No event will come of a write; the Service whose slice it was meant for.
+    fn not_written(&mut self, effect: &Effect) -> Option<Name> {
+        let key = match effect {
+            Effect::Create(object) | Effect::Update(object) | Effect::UpdateStatus(object) => {
+                object.key()
+            }
+            Effect::Delete(key, _) => key.clone(),
+            Effect::Signal(_) => return None,
+        };
         let mut waiting = self.unseen.iter();
         let found = waiting.find(|(service, slices)| {
             key.namespace.as_deref() == Some(&service.namespace) && slices.contains(&key.name)
         });
-        found.map(|(service, _)| service.clone())
+        let service = found.map(|(service, _)| service.clone())?;
+        self.forget_unseen(&service, &key.name);
+        Some(service)
     }
 }
 
@@ -221,13 +241,11 @@ impl Controller for EndpointSliceController {
     }
 
     fn next_due(&self) -> Option<SimTime> {
-        self.due
-            .next_due(|service| !self.unseen.contains_key(service))
+        self.due.next_due()
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
-        let unseen = &self.unseen;
-        let services = self.due.take(now, |service| !unseen.contains_key(service));
+        let services = self.due.take(now);
         services
             .iter()
             .flat_map(|service| self.sync(service))
@@ -235,24 +253,14 @@ impl Controller for EndpointSliceController {
     }
 
     fn refused(&mut self, effect: &Effect, _status: &Status, now: SimTime) {
-        let key = match effect {
-            Effect::Create(object) | Effect::Update(object) | Effect::UpdateStatus(object) => {
-                object.key()
-            }
-            Effect::Delete(key, _) => key.clone(),
-            Effect::Signal(_) => return,
-        };
-        let Some(service) = self.service_of(&key) else {
-            return;
-        };
-        if let Some(slices) = self.unseen.get_mut(&service) {
-            slices.remove(&key.name);
-            if slices.is_empty() {
-                self.unseen.remove(&service);
-            }
+        if let Some(service) = self.not_written(effect) {
+            self.triggers.forget(&service);
+            self.due.add_failed(service, now);
         }
-        self.triggers.forget(&service);
-        self.due.add_failed(service, now);
+    }
+
+    fn unchanged(&mut self, effect: &Effect, _now: SimTime) {
+        self.not_written(effect);
     }
 }
 

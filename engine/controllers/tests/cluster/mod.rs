@@ -55,6 +55,7 @@ impl Cluster {
         for effect in controller.reconcile(self.now) {
             self.writes += 1;
             let now = self.now;
+            let revision = self.api.revision();
             let result = match effect.clone() {
                 Effect::Create(object) => self.api.create(object, now).map(drop),
                 Effect::Update(object) => self.api.replace(object, now).map(drop),
@@ -65,8 +66,10 @@ impl Cluster {
                     continue;
                 }
             };
-            if let Err(status) = result {
-                controller.refused(&effect, &status, now);
+            match result {
+                Err(status) => controller.refused(&effect, &status, now),
+                Ok(()) if self.api.revision() == revision => controller.unchanged(&effect, now),
+                Ok(()) => {}
             }
         }
     }

@@ -161,7 +161,10 @@ pub fn port_unreachable(source: &str, about: &Packet) -> Packet {
     let source: IpAddr = source.parse().unwrap();
     let quoted = about.bytes();
     let length = 8 + quoted.len();
-    let destination = about.tuple().unwrap().source();
+    let destination: IpAddr = match quoted[0] >> 4 {
+        4 => Ipv4Packet::new_unchecked(quoted).src_addr().into(),
+        _ => Ipv6Packet::new_unchecked(quoted).src_addr().into(),
+    };
     match (source, destination) {
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             packet(source, destination, IpProtocol::Icmpv6, length, |bytes| {
@@ -176,6 +179,15 @@ pub fn port_unreachable(source: &str, about: &Packet) -> Packet {
             Icmpv4Packet::new_unchecked(bytes).fill_checksum();
         }),
     }
+}
+
+/// What is left of an IPv4 packet after the first bytes behind its header, when its header states a length.
+pub fn cut(about: &Packet, left: usize, stated: u16) -> Packet {
+    let mut bytes = about.bytes()[..20 + left].to_vec();
+    let mut header = Ipv4Packet::new_unchecked(&mut bytes);
+    header.set_total_len(20 + stated);
+    header.fill_checksum();
+    Packet::new(bytes)
 }
 
 /// The transport header and payload.
@@ -193,7 +205,7 @@ pub fn ttl(packet: &Packet) -> u8 {
     }
 }
 
-/// Checks every checksum of a packet, and of the packet it quotes if it is an ICMP error.
+/// Checks every checksum of a packet, and of the packet it quotes (as a whole) if it is an ICMP error.
 #[track_caller]
 pub fn assert_checksums(packet: &Packet) {
     let bytes = packet.bytes();
@@ -242,7 +254,10 @@ pub fn assert_checksums(packet: &Packet) {
     };
     assert!(right, "{protocol} checksum of {packet:?}");
     if packet.quoted_tuple().is_some() {
-        assert_checksums(&Packet::new(payload[8..].to_vec()));
+        let quote = Packet::new(payload[8..].to_vec());
+        if quote.tuple().is_some() {
+            assert_checksums(&quote);
+        }
     }
 }
 

@@ -82,23 +82,13 @@ impl Stack {
     }
 
     pub(crate) fn listen(&mut self, protocol: Protocol, port: u16) -> Result<(), ListenError> {
-        if port == 0 {
-            return Err(ListenError::PortZero);
+        may_listen(protocol, port, self.listens(protocol, port))?;
+        if protocol == Protocol::TCP {
+            self.tcp_listeners.insert(port);
+        } else {
+            self.add_endpoint(port, None);
         }
-        match protocol {
-            Protocol::TCP | Protocol::UDP if self.listens(protocol, port) => {
-                Err(ListenError::InUse { protocol, port })
-            }
-            Protocol::TCP => {
-                self.tcp_listeners.insert(port);
-                Ok(())
-            }
-            Protocol::UDP => {
-                self.add_endpoint(port, None);
-                Ok(())
-            }
-            _ => Err(ListenError::Unsupported { protocol }),
-        }
+        Ok(())
     }
 
     /// Connections that stand go on.
@@ -464,6 +454,16 @@ impl Stack {
         }
         let same_family = |address: &&IpAddr| address.is_ipv4() == remote.is_ipv4();
         self.addresses.iter().find(same_family).copied()
+    }
+}
+
+/// Whether a host may listen at a port where something does already, or not.
+pub(crate) fn may_listen(protocol: Protocol, port: u16, in_use: bool) -> Result<(), ListenError> {
+    match protocol {
+        _ if port == 0 => Err(ListenError::PortZero),
+        Protocol::TCP | Protocol::UDP if in_use => Err(ListenError::InUse { protocol, port }),
+        Protocol::TCP | Protocol::UDP => Ok(()),
+        _ => Err(ListenError::Unsupported { protocol }),
     }
 }
 

@@ -49,6 +49,7 @@ impl Lab {
 
     pub(crate) fn seeded(seed: u64) -> Self {
         let mut plane = Plane::new(PlaneConfig::with_seed(Seed::new(seed)));
+        plane.log_decisions(true);
         let nodes = [("a", "zone-1", 1), ("b", "zone-1", 2), ("c", "zone-2", 3)].map(
             |(name, zone, number)| {
                 plane.add_node(NodeSpec {

@@ -27,6 +27,8 @@ pub(crate) struct Fake {
     /// What DNS and the rules know of, and since when they know of the next.
     seen: Vec<ObjectKey>,
     news: Option<SimTime>,
+    /// When the last packet of a connection arrives, long after its client is done.
+    packet: Option<SimTime>,
     happenings: Vec<Happening>,
     turn: usize,
     /// Refuses every write.
@@ -182,9 +184,14 @@ impl World for Fake {
             );
         }
         self.now = self.now.max(at);
+        self.packet = self.packet.filter(|packet| *packet > at);
     }
 
     fn next_event_at(&self) -> Option<SimTime> {
+        self.news.into_iter().chain(self.packet).min()
+    }
+
+    fn next_change_at(&self) -> Option<SimTime> {
         self.news
     }
 
@@ -236,6 +243,7 @@ impl World for Fake {
             .iter()
             .any(|one| one.outcome == Outcome::Timeout);
         self.advance_to(self.now + if timed_out { request.timeout } else { TRIP });
+        self.packet = Some(self.now + TRIP);
         Ok(connections)
     }
 
