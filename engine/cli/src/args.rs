@@ -68,7 +68,7 @@ pub(crate) struct TraceArgs {
     /// Who sends: pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside/NAME
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: String,
-    /// Whereto: name:port, ip:port or [ipv6]:port
+    /// Whereto: name:port, ip:port or an IPv6 address in brackets and :port
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
     /// The transport protocol

@@ -167,7 +167,7 @@ impl Draft {
             }
             (Self::NfAcct(slot), "--nfacct-name") => {
                 let name = option.plain_value(cursor)?;
-                option.set(slot, name.text.as_str().into())?;
+                option.set(slot, accounting_name(name)?)?;
             }
             _ => return Ok(false),
         }
@@ -247,4 +247,13 @@ fn address_type(
     let kind = value_of(ADDRESS_TYPES, &value.text)
         .ok_or_else(|| value.bad_value("one of LOCAL, UNICAST, BROADCAST, MULTICAST"))?;
     Ok((negated, kind))
+}
+
+/// The kernel keeps 31 bytes and a terminator (`NFACCT_NAME_MAX`).
+fn accounting_name(token: &Token) -> Result<Box<str>, ParseError> {
+    let name = &token.text;
+    if name.is_empty() || name.len() > 31 || name.contains(char::is_control) {
+        return Err(token.bad_value("an accounting object's name of at most 31 bytes"));
+    }
+    Ok(name.as_str().into())
 }
