@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Report> {
     output::print(&match args.output {
         Output::Human => format!("at {}\n{diagnosis}\n", instant.label),
         Output::Json => json_text(&diagnosis, instant.sim.control().now().as_nanos()),
-    });
+    })?;
     Ok(match diagnosis.verdict {
         Verdict::Healthy => Exit::Passed,
         Verdict::Broken => Exit::Failed,

@@ -1,17 +1,24 @@
 //! Reading the user's files, and errors that show the line they are about.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
 
 use api::yaml::{Problem, Source};
 use base::Seed;
 use control::ProxyMode;
-use miette::{Diagnostic, LabeledSpan, NamedSource, Report};
+use miette::{Diagnostic, LabeledSpan, Report};
 use scenario::{At, RunError, Scenario, ScenarioReport};
 use sim::Sim;
 use thiserror::Error;
 
 use crate::args::InstantArgs;
+use crate::snippet::{Snippet, clipped};
+
+/// The most bytes of a file that is read: more is a mistake, such as a log in place of a manifest.
+const FILE_MAX: u64 = 64 * 1024 * 1024;
+/// The most characters of a complaint: some repeat what the user wrote.
+const MESSAGE_MAX: usize = 2_000;
 
 /// An error about the user's input, with the line it is about where there is one.
 #[derive(Debug, Error, Diagnostic)]
@@ -21,7 +28,7 @@ struct InputError {
     #[help]
     help: Option<String>,
     #[source_code]
-    text: Option<NamedSource<String>>,
+    text: Option<Snippet>,
     #[label(collection)]
     labels: Vec<LabeledSpan>,
     #[related]
@@ -43,12 +50,15 @@ pub(crate) fn error(message: impl Into<String>, help: Option<&str>) -> Report {
 
 /// Reads and checks every scenario of a file.
 pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
-    let text = read(file).map_err(|why| error(why, None))?;
+    let text =
+        read(file).map_err(|why| error(format!("cannot read {}: {why}", file.display()), None))?;
     let source = Source::new(file.display().to_string(), text);
     let folder = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut read_beside = |path: &str| read(&folder.join(path));
     scenario::load(&source, &mut read_beside).map_err(|problems| {
-        let mut reports = problems.iter().map(|problem| report(problem, &folder));
+        let mut reports = problems
+            .iter()
+            .map(|problem| report(problem, problems.text_of(problem)));
         let first = reports.next().expect("an error has a problem");
         let others: Vec<Report> = reports.collect();
         match others.is_empty() {
@@ -69,26 +79,26 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
     })
 }
 
-/// A problem with the line it is about.
-pub(crate) fn report(problem: &Problem, folder: &Path) -> Report {
-    let in_folder = folder.join(&problem.file);
-    let text = [PathBuf::from(&problem.file), in_folder]
-        .into_iter()
-        .find_map(|p| read(&p).ok());
+/// A problem with the line it is about; `text` is that of its file.
+fn report(problem: &Problem, text: Option<&str>) -> Report {
     let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
     let path = match problem.path.as_str() {
         "" => String::new(),
         path => format!("{path}: "),
     };
-    let labels = text
-        .as_deref()
-        .and_then(|text| offset(text, problem))
-        .map(|offset| LabeledSpan::new_primary_with_span(Some("here".to_owned()), (offset, 1)));
+    let snippet = text.and_then(|text| Snippet::of(problem, text));
+    let label = snippet.as_ref().map(|snippet| {
+        LabeledSpan::new_primary_with_span(Some("here".to_owned()), (snippet.offset(), 1))
+    });
+    let message = clipped(&format!("{path}{}", problem.message), MESSAGE_MAX);
     InputError {
-        message: format!("{place}: {path}{}", problem.message),
-        help: problem.help.clone(),
-        labels: labels.into_iter().collect(),
-        text: text.map(|text| NamedSource::new(&problem.file, text)),
+        message: format!("{place}: {message}"),
+        help: problem
+            .help
+            .as_deref()
+            .map(|help| clipped(help, MESSAGE_MAX)),
+        labels: label.into_iter().collect(),
+        text: snippet,
         others: Vec::new(),
     }
     .into()
@@ -109,7 +119,7 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
     let mode = choose_mode(&scenario, args.mode)?;
     let mut sim = build(&scenario, mode)?;
     let at = args.at.clone().unwrap_or(At::End);
-    replay(&scenario, mode, &mut sim, &at, &args.file)?;
+    replay(&scenario, mode, &mut sim, &at)?;
     let now = sim.control().now();
     let label = match &args.at {
         Some(At::Step(name)) => format!("{now}, at the end of step {name}"),
@@ -144,13 +154,9 @@ pub(crate) fn replay(
     mode: ProxyMode,
     sim: &mut Sim,
     at: &At,
-    file: &Path,
 ) -> Result<ScenarioReport, Report> {
     scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(|failure| match failure {
-        RunError::Manifest(problem) => report(
-            &problem,
-            &file.parent().map(Path::to_owned).unwrap_or_default(),
-        ),
+        RunError::Manifest { problem, text } => report(&problem, Some(&text)),
         RunError::UnknownStep { .. } => error(
             failure.to_string(),
             Some("--at takes a time or the name of a step"),
@@ -208,17 +214,24 @@ fn choose(
     }
 }
 
+/// A file's text, or why there is none. Only regular files are read: a device may never end, and a pipe never begin.
 fn read(file: &Path) -> Result<String, String> {
-    let bytes = fs::read(file).map_err(|why| format!("cannot read {}: {why}", file.display()))?;
-    String::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8 text", file.display()))
-}
-
-/// Where a problem's line and column (in characters, from 1) stand in the text, in bytes.
-fn offset(text: &str, problem: &Problem) -> Option<usize> {
-    let line = usize::try_from(problem.line).ok()?.checked_sub(1)?;
-    let column = usize::try_from(problem.column).ok()?.saturating_sub(1);
-    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-    let line = text.get(start..)?.lines().next().unwrap_or_default();
-    let within: usize = line.chars().take(column).map(char::len_utf8).sum();
-    Some(start + within).filter(|offset| *offset < text.len())
+    let meta = fs::metadata(file).map_err(|why| why.to_string())?;
+    if meta.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    if !meta.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(|why| why.to_string())?;
+    // The file may grow while it is read.
+    let mut start = opened.take(FILE_MAX + 1);
+    start
+        .read_to_end(&mut bytes)
+        .map_err(|why| why.to_string())?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_MAX {
+        return Err(format!("it is larger than {} MiB", FILE_MAX / 1024 / 1024));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is no UTF-8 text".to_owned())
 }

@@ -2,8 +2,8 @@
 //!
 //! **What.** Reads files, builds a simulated cluster, replays a scenario, and prints what came of it. **Why.** All
 //! I/O of the simulator is in this crate; everything below it is pure. **Source of the semantics.** The command
-//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input, 3 where
-//! `explain` cannot tell, 70 for a defect of ours.
+//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input or output that
+//! cannot be written, 3 where `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
 mod explain;
@@ -11,6 +11,7 @@ mod input;
 mod output;
 mod rules;
 mod run;
+mod snippet;
 mod trace;
 
 use std::process::ExitCode;
@@ -52,11 +53,13 @@ fn main() -> ExitCode {
     let exit = match outcome {
         Ok(Ok(exit)) => exit,
         Ok(Err(report)) => {
-            eprintln!("{report:?}");
+            output::complain(&format!("{report:?}"));
             Exit::BadInput
         }
         Err(_) => {
-            eprintln!("this is a defect of switchboard, not of your input: please report it");
+            output::complain(
+                "this is a defect of switchboard, not of your input: please report it",
+            );
             Exit::Bug
         }
     };

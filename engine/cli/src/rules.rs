@@ -33,6 +33,6 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
     } else {
         ""
     };
-    output::print(&format!("{header}{nothing}{text}"));
+    output::print(&format!("{header}{nothing}{text}"))?;
     Ok(Exit::Passed)
 }

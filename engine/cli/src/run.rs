@@ -1,10 +1,11 @@
 //! `switchboard run`
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use miette::Report as Failure;
-use scenario::{At, Report, ScenarioReport, human};
+use scenario::{At, Report, Scenario, ScenarioReport, human};
 use sim::Sim;
 
 use crate::args::{Output, RunArgs};
@@ -32,8 +33,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
             ));
         }
     }
+    if args.capture.is_some() {
+        refuse_namesakes(&work)?;
+    }
     let mut reports = Vec::new();
-    for (file, scenario) in &work {
+    for (_, scenario) in &work {
         let modes = match args.mode {
             Some(mode) => vec![input::choose_mode(scenario, Some(mode))?],
             None => scenario.modes.clone(),
@@ -43,12 +47,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
             if args.capture.is_some() {
                 sim.enable_capture();
             }
-            let report = input::replay(scenario, mode, &mut sim, &At::End, file)?;
+            let report = input::replay(scenario, mode, &mut sim, &At::End)?;
             if let Some(folder) = &args.capture {
                 write_captures(&sim, &folder.join(&scenario.name).join(mode.as_str()))?;
             }
             if args.output == Output::Human {
-                output::print(&human::render_scenario(&report, output::colour()));
+                output::print(&human::render_scenario(&report, output::colour()))?;
             }
             reports.push(report);
         }
@@ -59,13 +63,31 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 fn finish(reports: Vec<ScenarioReport>, format: Output) -> Result<Exit, Failure> {
     let report = Report { scenarios: reports };
     if format == Output::Json {
-        output::print(&format!("{:#}\n", report.to_json()));
+        output::print(&format!("{:#}\n", report.to_json()))?;
     }
     Ok(if report.passed() {
         Exit::Passed
     } else {
         Exit::Failed
     })
+}
+
+/// Captures are kept by scenario: of two with one name, the second would overwrite those of the first.
+fn refuse_namesakes(work: &[(&PathBuf, Scenario)]) -> Result<(), Failure> {
+    let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
+    for (file, scenario) in work {
+        if let Some(first) = files.insert(&scenario.name, file) {
+            let why = format!(
+                "the captures of two scenarios called {} would be one: of {} and of {}",
+                scenario.name,
+                first.display(),
+                file.display()
+            );
+            let help = "rename one, or run them one by one with a folder each";
+            return Err(input::error(why, Some(help)));
+        }
+    }
+    Ok(())
 }
 
 fn write_captures(sim: &Sim, folder: &Path) -> Result<(), Failure> {

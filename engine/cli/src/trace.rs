@@ -36,7 +36,7 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
     output::print(&match args.output {
         Output::Human => human(&trace, &instant),
         Output::Json => json_text(&trace, &instant),
-    });
+    })?;
     Ok(Exit::Passed)
 }
 

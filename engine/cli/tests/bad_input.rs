@@ -151,7 +151,182 @@ fn a_manifest_that_the_api_server_refuses() {
     check(
         "refused",
         ("name: client", "name: Client"),
-        &["pod.yaml:", "RFC 1123 subdomain"],
+        &["pod.yaml:3:18", "RFC 1123 subdomain"],
+    );
+}
+
+#[test]
+fn what_the_api_server_refuses_is_shown_at_its_field() {
+    check(
+        "refused-port",
+        (
+            "image: c}",
+            "image: c, ports: [{containerPort: 80}, {containerPort: 0}]}",
+        ),
+        &["pod.yaml:7:72", "containerPort"],
+    );
+    check(
+        "not-supported",
+        (
+            "{name: client}",
+            "{name: client, annotations: {switchboard.dev/listen: x}}",
+        ),
+        &["pod.yaml:3:64", "supported by this version of switchboard"],
+    );
+}
+
+#[test]
+fn a_tab_is_called_a_tab() {
+    check(
+        "tab",
+        ("  steps:", "\tsteps:"),
+        &["scenario.yaml:10:1", "tab"],
+    );
+}
+
+#[test]
+fn a_key_given_twice_is_shown_the_second_time() {
+    check(
+        "twice",
+        ("  steps:", "  manifests: []\n  steps:"),
+        &["scenario.yaml:10:3", "manifests"],
+    );
+}
+
+/// The snippet is of the manifest beside the scenario, not of a file of that name where the user happens to be.
+#[test]
+fn the_line_shown_is_of_the_file_that_was_read() {
+    let folder = scratch("bad-beside");
+    fs::create_dir_all(folder.join("sub")).unwrap();
+    fs::write(folder.join("sub/scenario.yaml"), GOOD).unwrap();
+    fs::write(
+        folder.join("sub/pod.yaml"),
+        POD.replace("name: client", "name: Client"),
+    )
+    .unwrap();
+    fs::write(folder.join("pod.yaml"), "a: b\n".repeat(9)).unwrap();
+    let output = switchboard(&folder, &["run", "sub/scenario.yaml"]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("metadata: {name: Client}") && !said.contains("a: b"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_regular_file() {
+    for (name, path, why) in [
+        ("directory", "../", "it is a directory"),
+        ("device", "/dev/zero", "it is no regular file"),
+        ("nowhere", "nowhere.yaml", "No such file"),
+    ] {
+        let said = format!("cannot read {path}: {why}");
+        let file = format!("[\"{path}\"]");
+        check(name, ("[pod.yaml]", &file), &["scenario.yaml:9:15"]);
+        let folder = scratch(&format!("read-{name}"));
+        fs::write(
+            folder.join("scenario.yaml"),
+            GOOD.replace("[pod.yaml]", &file),
+        )
+        .unwrap();
+        let output = switchboard(&folder, &["run", "scenario.yaml"]);
+        let words: Vec<String> = stderr(&output)
+            .split_whitespace()
+            .filter(|word| *word != "│")
+            .map(str::to_owned)
+            .collect();
+        let text = words.join(" ");
+        assert_eq!(text.matches("cannot read").count(), 1, "{text}");
+        assert!(text.contains(&said), "{text}");
+    }
+    let output = switchboard(&root(), &["run", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_file_too_large_is_not_read() {
+    let folder = scratch("large");
+    let file = fs::File::create(folder.join("scenario.yaml")).unwrap();
+    file.set_len(65 * 1024 * 1024).unwrap();
+    let output = switchboard(&folder, &["run", "scenario.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("larger than 64 MiB"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn long_lines_are_clipped() {
+    let folder = scratch("long");
+    let long = "x".repeat(1_000_000);
+    let text = format!("{{kind: Scenario, metadata: {{title: \"{long}\"}}, apiVersion: v7}}\n");
+    fs::write(folder.join("scenario.yaml"), text).unwrap();
+    let said = stderr(&switchboard(&folder, &["run", "scenario.yaml"]));
+    assert!(said.len() < 2_000, "{} bytes", said.len());
+    let column = 1_000_000 + 53;
+    assert!(
+        said.contains(&format!("[scenario.yaml:1:{column}]")) && said.contains("apiVersion: v7"),
+        "{said}"
+    );
+    fs::write(folder.join("key.yaml"), format!("{long}: 1\n")).unwrap();
+    let said = stderr(&switchboard(&folder, &["run", "key.yaml"]));
+    assert!(said.len() < 10_000, "{} bytes", said.len());
+}
+
+#[test]
+fn two_scenarios_of_one_name_cannot_both_be_captured() {
+    let folder = scratch("namesakes");
+    for name in ["one.yaml", "two.yaml"] {
+        fs::write(folder.join(name), GOOD).unwrap();
+    }
+    fs::write(folder.join("pod.yaml"), POD).unwrap();
+    let run =
+        |args: &[&str]| switchboard(&folder, &[&["run", "one.yaml", "two.yaml"], args].concat());
+    assert_eq!(run(&[]).status.code(), Some(0));
+    let output = run(&["--capture", "captures"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("one.yaml") && said.contains("two.yaml"),
+        "{said}"
+    );
+    assert!(stdout(&output).is_empty() && !folder.join("captures").exists());
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("skipped: there is no /dev/full here");
+        return;
+    };
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["run", "scenarios/clusterip.yaml"])
+        .current_dir(root())
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("cannot write output"), "{said}");
+}
+
+/// Whoever pipes into `head` wants no complaint.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["run", "scenarios/clusterip.yaml"])
+        .current_dir(root())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(0), "")
     );
 }
 

@@ -137,7 +137,7 @@ fn every_flipped_expectation_fails() {
     let text = fs::read_to_string(root().join(SCENARIO)).unwrap();
     let original: Value = serde_yaml::from_str(&text).unwrap();
     let steps = original["spec"]["steps"].as_sequence().unwrap().len();
-    let mut flipped = 0;
+    let (mut flipped, mut kept) = (0, Vec::new());
     for index in 0..steps {
         let expect = &original["spec"]["steps"][index]["expect"];
         let Some(checks) = expect.as_mapping() else {
@@ -145,6 +145,8 @@ fn every_flipped_expectation_fails() {
         };
         for key in checks.keys().map(|key| key.as_str().unwrap()) {
             let Some(wrong) = wrong_value(key, &expect[key]) else {
+                let name = original["spec"]["steps"][index]["name"].as_str().unwrap();
+                kept.push(format!("{name}: {key}"));
                 continue;
             };
             let mut scenario = original.clone();
@@ -154,6 +156,15 @@ fn every_flipped_expectation_fails() {
         }
     }
     assert!(flipped >= 20, "only {flipped} expectations were flipped");
+    // `within` says when, and `uniform` is the only spread there is.
+    assert_eq!(
+        kept,
+        [
+            "backends-run: within",
+            "sixty-connections: spread",
+            "two-are-left: spread"
+        ]
+    );
 }
 
 /// A well-formed value that does not hold; `None` for what is no expectation by itself.

@@ -4,13 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::yaml::closest;
-use api::{ApiServer, IntOrString, Kind, Object, ObjectKey, Pod, Service, ServicePort, matches};
+use api::{
+    ApiServer, EndpointPort, EndpointSlice, IntOrString, Kind, LABEL_MANAGED_BY, Object, ObjectKey,
+    Pod, Service, ServicePort, matches,
+};
 use control::Control;
 
 use crate::diagnosis::Otherwise;
 use crate::near_miss::{Unmet, nearest};
 use crate::pods::{counted, declared, list, names, obstacle, spoken};
 use crate::{Certainty, Diagnosis, Finding, freshness};
+
+/// How the EndpointSlice controller signs the slices that it writes (EP-24).
+const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
 /// What is wrong with a Service at this instant, by the API's objects and by the age of every node's rules.
 #[must_use]
@@ -264,7 +270,7 @@ fn unnamed_port(
     };
     let unmet = format!("targetPort \"{target}\" ({protocol}) is not declared by {lacking}");
     let seen = if with.is_empty() {
-        refused(key)
+        port_refused(key, service, port)
     } else {
         format!(
             "Traffic to {} port {} reaches only {}:",
@@ -302,37 +308,95 @@ fn unnamed_port(
     })
 }
 
-/// The verdict when nothing is found: healthy if a slice has an endpoint to send to (DBG-100).
+/// The verdict when nothing is found: healthy if slices have an endpoint to send to for each port (DBG-100).
 fn by_endpoints(api: &ApiServer, service: &Service) -> Otherwise {
     let namespace = service.metadata.namespace.as_str();
     let slices = api
         .list(Kind::EndpointSlice, Some(namespace))
         .filter_map(Object::as_endpoint_slice);
-    let own = slices.filter(|slice| {
-        slice.service_name() == Some(service.metadata.name.as_str()) && !slice.ports.is_empty()
+    let own = slices.filter(|slice| slice.service_name() == Some(service.metadata.name.as_str()));
+    let own: Vec<&EndpointSlice> = own.map(|slice| &**slice).collect();
+    let (open, closed): (Vec<&ServicePort>, Vec<&ServicePort>) = service
+        .spec
+        .ports
+        .iter()
+        .partition(|port| own.iter().any(|slice| serves(slice, port)));
+    let who = if service.spec.selector.is_empty() {
+        "its endpoints are not written by Kubernetes (it has no selector)"
+    } else {
+        "its Pods are ready"
+    };
+    if open.is_empty() {
+        return Otherwise::Unknown(format!("{who}, but no EndpointSlice has one to send to"));
+    }
+    if !closed.is_empty() {
+        let ports: Vec<String> = closed.iter().map(|port| spoken_port(port)).collect();
+        let open: Vec<String> = open.iter().map(|port| spoken_port(port)).collect();
+        return Otherwise::Unknown(format!(
+            "{who}, and no EndpointSlice has one for port {}; port {} has some",
+            list(&ports),
+            list(&open)
+        ));
+    }
+    let serving = own.iter().filter(|slice| {
+        let ports = &service.spec.ports;
+        ports.iter().any(|port| serves(slice, port))
     });
-    let usable = own.flat_map(|slice| &slice.endpoints).filter(|endpoint| {
+    let serving: Vec<&EndpointSlice> = serving.copied().collect();
+    let addresses: BTreeSet<&str> = serving.iter().flat_map(|slice| usable(slice)).collect();
+    let addresses: Vec<&str> = addresses.into_iter().collect();
+    let count = counted(addresses.len(), "endpoint");
+    let is_ours = |slice: &&EndpointSlice| {
+        let writer = slice.metadata.labels.get(LABEL_MANAGED_BY);
+        writer.is_some_and(|writer| writer == CONTROLLER)
+    };
+    let claim = match (serving.iter().all(is_ours), addresses.len()) {
+        (true, 1) => format!("{count} takes connections"),
+        (true, _) => format!("{count} take connections"),
+        // Whoever wrote them may have meant an address where nobody listens.
+        (false, 1) => format!("{count} is ready according to the slices"),
+        (false, _) => format!("{count} are ready according to the slices"),
+    };
+    Otherwise::Healthy(format!(
+        "No fault found in API objects and rules: {claim} ({}).",
+        list(&addresses)
+    ))
+}
+
+/// The addresses of a slice that are sent to.
+fn usable(slice: &EndpointSlice) -> impl Iterator<Item = &str> {
+    let endpoints = slice.endpoints.iter().filter(|endpoint| {
         let conditions = endpoint.conditions;
         conditions.is_ready() || (conditions.is_serving() && conditions.is_terminating())
     });
-    let usable: BTreeSet<&str> = usable
-        .filter_map(|endpoint| endpoint.addresses.first())
-        .map(String::as_str)
-        .collect();
-    let usable: Vec<&str> = usable.into_iter().collect();
-    if usable.is_empty() {
-        let who = if service.spec.selector.is_empty() {
-            "its endpoints are not written by Kubernetes (it has no selector)"
-        } else {
-            "its Pods are ready"
-        };
-        return Otherwise::Unknown(format!("{who}, but no EndpointSlice has one to send to"));
+    let addresses = endpoints.filter_map(|endpoint| endpoint.addresses.first());
+    addresses.map(String::as_str)
+}
+
+/// Whether a slice has an endpoint for a port of its Service: they are matched by name.
+fn serves(slice: &EndpointSlice, port: &ServicePort) -> bool {
+    let is_it = |other: &EndpointPort| other.name.as_deref().unwrap_or_default() == port.name;
+    slice.ports.iter().any(is_it) && usable(slice).next().is_some()
+}
+
+/// `81` or `81 (bad)`
+fn spoken_port(port: &ServicePort) -> String {
+    match port.name.as_str() {
+        "" => port.port.to_string(),
+        name => format!("{} ({name})", port.port),
     }
-    Otherwise::Healthy(format!(
-        "No fault found in API objects and rules: {} take connections ({}).",
-        counted(usable.len(), "endpoint"),
-        list(&usable)
-    ))
+}
+
+/// What clients of one port see; a Service with several is not dead because one is.
+fn port_refused(key: &ObjectKey, service: &Service, port: &ServicePort) -> String {
+    if service.spec.ports.len() == 1 {
+        return refused(key);
+    }
+    format!(
+        "Clients of {} port {} get \"connection refused\", because that port has no endpoint:",
+        spoken(key),
+        spoken_port(port)
+    )
 }
 
 fn refused(key: &ObjectKey) -> String {

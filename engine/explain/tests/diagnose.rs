@@ -317,6 +317,64 @@ fn what_no_proxy_reads_makes_no_rules_old() {
 }
 
 #[test]
+fn a_broken_port_is_named_and_does_not_condemn_the_others() {
+    let two_ports = service("app: web", "http").replace(
+        "targetPort: http}",
+        "targetPort: http}, {name: admin, port: 81, targetPort: nosuch}",
+    );
+    let diagnosis = diagnosed(&[two_ports, pod("web-1", "app: web", "http")]);
+    let [finding] = &diagnosis.findings[..] else {
+        panic!("{diagnosis}")
+    };
+    assert_eq!(finding.field.as_deref(), Some("spec.ports[1].targetPort"));
+    assert!(
+        finding.summary.starts_with(
+            "Clients of default/web port 81 (admin) get \"connection refused\", because that port has no endpoint:"
+        ),
+        "{finding}"
+    );
+}
+
+/// A Service `default/web` without a selector, and a slice of somebody's own for the port of that name.
+fn manual(port: &str) -> String {
+    service("app: web", "8080").replace("selector: {app: web}, ", "")
+        + &format!(
+            "
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: web-x, labels: {{kubernetes.io/service-name: web}}}}
+addressType: IPv4
+ports: [{{name: {port}, port: 8080, protocol: TCP}}]
+endpoints: [{{addresses: [203.0.113.99]}}, {{addresses: [203.0.113.98]}}]
+"
+        )
+}
+
+#[test]
+fn what_slices_of_others_say_is_not_taken_for_certain() {
+    check(
+        &diagnosed(&[manual("http")]),
+        "service/default/web: healthy
+  No fault found in API objects and rules: 2 endpoints are ready according to the slices (203.0.113.98, 203.0.113.99).",
+    );
+}
+
+#[test]
+fn a_port_that_no_slice_serves_is_named() {
+    let two_ports = manual("http").replace(
+        "targetPort: 8080}",
+        "targetPort: 8080}, {name: admin, port: 81, targetPort: 8081}",
+    );
+    check(
+        &diagnosed(&[two_ports]),
+        "service/default/web: cannot tell
+  its endpoints are not written by Kubernetes (it has no selector), and no EndpointSlice has one for port 81 (admin); port 80 (http) has some",
+    );
+    assert_eq!(diagnosed(&[manual("htp")]).verdict, Verdict::Unknown);
+}
+
+#[test]
 fn what_is_not_diagnosed_is_unknown() {
     let mut control = cluster(false);
     let headless = service("app: web", "8080").replace("spec: {", "spec: {clusterIP: None, ");

@@ -26,9 +26,6 @@ use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Dial, Output, ProbeFrom, Selection, Wait};
 use crate::{why, words};
 
-/// Examples that are explained when connections are not as expected.
-const EXAMPLES_MAX: usize = 3;
-
 /// What was seen, judged.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
@@ -385,12 +382,13 @@ fn connect(
     let mut judged = Judged::by(&mismatches, connections_json(&seen), vec![summary]);
     let examples: BTreeSet<usize> = mismatches
         .iter()
-        .filter_map(|mismatch| mismatch.example)
+        .flat_map(|mismatch| &mismatch.examples)
+        .copied()
         .collect();
-    let explained = examples.into_iter().take(EXAMPLES_MAX);
-    let explained: Vec<String> = explained
-        .flat_map(|index| why::connection(&dial.to, &seen[index]))
-        .collect();
+    let explained = why::samples(examples.into_iter().map(|index| &seen[index]))
+        .into_iter()
+        .flat_map(|one| why::connection(&dial.to, one));
+    let explained: Vec<String> = explained.collect();
     judged.why.splice(0..0, explained);
     Ok(judged)
 }

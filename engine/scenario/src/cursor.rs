@@ -208,7 +208,7 @@ impl<'a> Cursor<'a> {
     /// The value as text that is not empty.
     pub(crate) fn name(&self) -> Read<&'a str> {
         match self.text()? {
-            "" => Err(self.refuse("expected text, found nothing")),
+            "" => Err(self.refuse("expected text, found an empty one")),
             text => Ok(text),
         }
     }
@@ -386,11 +386,18 @@ impl<'a> Fields<'a> {
         self.later.push(key);
         match self.given(key).filter(|cursor| !nothing(cursor.value)) {
             None => Ok(()),
-            Some(cursor) => {
-                let message = format!("`{key}` is not supported by this version of switchboard");
-                Err(cursor.refuse_key(message, Some(help.to_owned())))
-            }
+            Some(cursor) => Err(cursor.refuse_key(not_supported(key), Some(help.to_owned()))),
         }
+    }
+
+    /// A key that the language has and this version cannot carry out, whatever its value.
+    pub(crate) fn later(&mut self, key: &'static str, help: &str) -> Read<()> {
+        self.later.push(key);
+        if !self.has(key) {
+            return Ok(());
+        }
+        let cursor = self.at.child(self.at.path.key(key), &Value::Null);
+        Err(cursor.refuse_key(not_supported(key), Some(help.to_owned())))
     }
 
     /// Notes every key that nobody took.
@@ -436,6 +443,10 @@ pub(crate) fn did_you_mean<'w>(
 ) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     closest(word, known).map(|close| format!("did you mean `{close}`?"))
+}
+
+fn not_supported(key: &str) -> String {
+    format!("`{key}` is not supported by this version of switchboard")
 }
 
 fn describe(value: &Value) -> String {

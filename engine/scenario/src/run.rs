@@ -10,11 +10,14 @@
 use std::time::Duration;
 
 use api::yaml::Problem;
+use api::{Manifest, Status};
 use base::{SimTime, format_duration};
 use control::{Happening, ProxyMode, World, WriteVerb};
 
 use crate::act::{Judged, act};
 use crate::expect::{Expectation, Hold};
+use crate::load::manifests::place_of;
+use crate::load::text_of;
 use crate::report::{Entry, Metrics, Outcome, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
 use crate::step::{Schedule, Step};
@@ -53,8 +56,13 @@ pub enum At {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// The API server refuses one of `spec.manifests`: what the steps build on is not there.
-    #[error("{0}")]
-    Manifest(Problem),
+    #[error("{problem}")]
+    Manifest {
+        /// What the API server says, at the first field that it complains of.
+        problem: Box<Problem>,
+        /// The text of the problem's file.
+        text: String,
+    },
     /// No step has the name to stop at.
     #[error("no step is called {name:?}; {}", called(.existing))]
     UnknownStep {
@@ -236,20 +244,31 @@ impl Runner<'_> {
                         self.warn(format!("{}: {warning}", manifest.object.key()));
                     }
                 }
-                Err(status) => {
-                    return Err(RunError::Manifest(Problem {
-                        file: manifest.file.clone(),
-                        line: manifest.location.line,
-                        column: manifest.location.column,
-                        path: String::new(),
-                        message: status.kubectl_text(),
-                        help: None,
-                    }));
-                }
+                Err(status) => return Err(self.refused(manifest, &status)),
             }
         }
         self.listen();
         Ok(())
+    }
+
+    fn refused(&self, manifest: &Manifest, status: &Status) -> RunError {
+        let text = text_of(&self.scenario.sources, &manifest.file).unwrap_or_default();
+        let place = match status.causes.first() {
+            Some(cause) => place_of(manifest, &cause.field, text),
+            None => manifest.location,
+        };
+        RunError::Manifest {
+            problem: Box::new(Problem {
+                file: manifest.file.clone(),
+                line: place.line,
+                column: place.column,
+                // The server's text names the field.
+                path: String::new(),
+                message: status.kubectl_text(),
+                help: None,
+            }),
+            text: text.to_owned(),
+        }
     }
 
     fn steps(&mut self, at: &At) {

@@ -1,6 +1,7 @@
 //! A scenario as it was read: a cluster, what is in it at the start, and steps.
 
 use api::Manifest;
+use api::yaml::Source;
 use base::Seed;
 use control::{ClusterConfig, ProxyMode};
 
@@ -27,6 +28,8 @@ pub struct Scenario {
     pub manifests: Vec<Manifest>,
     /// `spec.steps`
     pub steps: Vec<Step>,
+    /// The files that manifests were read from.
+    pub(crate) sources: Vec<Source>,
     /// `spec.cluster`; its seed and mode are those of the run.
     pub(crate) cluster: ClusterConfig,
 }

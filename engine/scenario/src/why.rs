@@ -4,7 +4,26 @@
 //! which rule on which node. **Why.** Worlds record decisions as data; how they are told is decided here alone,
 //! so that every front end tells them alike.
 
+use std::collections::BTreeSet;
+
 use control::{Connection, Decision, Host, Outcome, Resolution, Target};
+
+/// Connections that are explained when some are not as expected.
+const SAMPLES_MAX: usize = 4;
+
+/// Of connections that are not as expected, one for each fate: how it ended, where, and why there.
+#[must_use]
+pub fn samples<'a>(connections: impl Iterator<Item = &'a Connection>) -> Vec<&'a Connection> {
+    let mut fates = BTreeSet::new();
+    let is_new = |connection: &&'a Connection| {
+        // Which DNS server said so does not matter.
+        let is_dialled = connection.outcome != Outcome::Unresolved;
+        let last = connection.decisions.last().filter(|_| is_dialled);
+        let last = last.map(|decision| (decision.place.as_str(), decision.meaning.as_str()));
+        fates.insert((connection.outcome, last))
+    };
+    connections.filter(is_new).take(SAMPLES_MAX).collect()
+}
 
 /// Explains one connection.
 #[must_use]
@@ -26,6 +45,9 @@ pub fn connection(to: &Target, seen: &Connection) -> Vec<String> {
                 .as_ref()
                 .map(|rule| format!("decided on {} by {rule}", last.place));
             lines.extend(decided);
+            if seen.outcome == Outcome::Timeout && is_sent_on(last) {
+                lines.push("no answer came back from there in time".to_owned());
+            }
             lines.extend(
                 earlier
                     .iter()
@@ -74,6 +96,12 @@ pub fn decision(decision: &Decision) -> String {
     }
 }
 
+/// Whether a decision only sent the packet on to an endpoint, so that it says nothing of why there was no answer.
+fn is_sent_on(decision: &Decision) -> bool {
+    let rule = decision.rule.as_deref().unwrap_or_default();
+    rule.contains("-j DNAT") || rule.contains("dnat")
+}
+
 /// What the program that dialled would print.
 fn client_words(seen: &Connection) -> String {
     match seen.outcome {
@@ -102,5 +130,86 @@ fn sentence(words: &str) -> String {
             };
             format!("{}{}{end}", first.to_uppercase(), letters.as_str())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::SimTime;
+
+    use super::*;
+
+    fn ended(outcome: Outcome, place: &str, rule: Option<&str>, meaning: &str) -> Connection {
+        Connection {
+            outcome,
+            backend: None,
+            remote: None,
+            peer_seen: None,
+            started: SimTime::ZERO,
+            finished: SimTime::ZERO,
+            latency: None,
+            resolution: None,
+            decisions: vec![Decision {
+                at: SimTime::ZERO,
+                place: place.to_owned(),
+                rule: rule.map(str::to_owned),
+                meaning: meaning.to_owned(),
+            }],
+        }
+    }
+
+    fn sent_on(outcome: Outcome) -> Connection {
+        let rule = "nat -A KUBE-SEP-X -j DNAT --to-destination 10.244.1.2:80";
+        ended(outcome, "node-a", Some(rule), "pick 10.244.1.2:80")
+    }
+
+    #[test]
+    fn an_endpoint_that_does_not_answer_is_said_not_to() {
+        let to = "10.96.0.42:80".parse().unwrap();
+        let silent = "no answer came back from there in time";
+        assert_eq!(
+            connection(&to, &sent_on(Outcome::Timeout)),
+            [
+                "connect to 10.96.0.42:80: connection timed out",
+                "Pick 10.244.1.2:80.",
+                "decided on node-a by nat -A KUBE-SEP-X -j DNAT --to-destination 10.244.1.2:80",
+                silent,
+            ]
+        );
+        let says_so = |one: &Connection| connection(&to, one).iter().any(|line| line == silent);
+        assert!(!says_so(&sent_on(Outcome::Refused)));
+        let lost = ended(Outcome::Timeout, "node-b", None, "the packet is lost");
+        assert!(!says_so(&lost), "it never got there");
+    }
+
+    #[test]
+    fn one_sample_for_each_fate() {
+        let lost = |node: &str| ended(Outcome::Timeout, node, None, "the packet is lost");
+        let seen = [
+            lost("a"),
+            lost("b"),
+            lost("a"),
+            sent_on(Outcome::Timeout),
+            sent_on(Outcome::Refused),
+            lost("c"),
+        ];
+        let places = |seen: &[Connection]| -> Vec<(Outcome, String)> {
+            let fate = |one: &&Connection| (one.outcome, one.decisions[0].place.clone());
+            samples(seen.iter()).iter().map(fate).collect()
+        };
+        assert_eq!(
+            places(&seen),
+            [
+                (Outcome::Timeout, "a".to_owned()),
+                (Outcome::Timeout, "b".to_owned()),
+                (Outcome::Timeout, "node-a".to_owned()),
+                (Outcome::Refused, "node-a".to_owned()),
+            ]
+        );
+    }
+    #[test]
+    fn a_name_is_unresolved_whichever_server_says_so() {
+        let said = |server| ended(Outcome::Unresolved, server, None, "asked");
+        assert_eq!(samples([said("dns-1"), said("dns-2")].iter()).len(), 1);
     }
 }

@@ -2,6 +2,8 @@
 
 mod fake;
 
+use std::time::Duration;
+
 use api::yaml::Source;
 use base::SimTime;
 use control::{ProxyMode, World as _};
@@ -361,6 +363,48 @@ fn the_packets_of_a_look_do_not_make_it_look_again() {
             Outcome::Failed,
             Some("this was still so after 60s".to_owned())
         )
+    );
+}
+
+/// Runs steps in a world where something changes again and again; why the last one failed.
+fn why_in_a_restless_world(period: Duration, steps: &str) -> Vec<String> {
+    let mut world = Fake::default();
+    world.restless = Some(period);
+    let report = run(
+        &scenario(steps),
+        ProxyMode::Iptables,
+        &mut world,
+        &mut |_| (),
+    )
+    .unwrap();
+    let step = report.steps.last().unwrap();
+    assert_eq!(step.outcome, Outcome::Failed);
+    assert_ne!(
+        step.observed,
+        serde_json::json!({}),
+        "what was seen is kept"
+    );
+    step.why.clone()
+}
+
+#[test]
+fn who_gives_up_says_what_was_seen_last() {
+    let dial = "connect: {from: pod/client, to: \"10.96.0.43:80\", timeout: 1ms}";
+    let why = why_in_a_restless_world(
+        Duration::from_millis(1),
+        &format!("  - {{{dial}, expect: {{outcome: connected, within: 60s}}}}\n"),
+    );
+    assert_eq!(
+        why.last().unwrap(),
+        "gave up after looking 10000 times, at 10s"
+    );
+    assert!(why.contains(&"it ended as timeout".to_owned()), "{why:?}");
+    let why = why_in_a_restless_world(Duration::from_secs(7200), "  - wait: converged\n");
+    assert_eq!(
+        why,
+        [
+            "something is pending at 5ms that is due only at 7200.005s (a change of the cluster), more than 3600s after the wait began"
+        ]
     );
 }
 

@@ -3,6 +3,7 @@
 use serde_yaml::Value;
 
 use super::locate::locate;
+use super::syntax::explain;
 use super::{Location, Part, Path, Problem};
 
 /// A file as it was read.
@@ -106,19 +107,11 @@ fn is_separator(line: &str) -> bool {
 
 fn parse(source: &Source, first_line: u32, text: String) -> Result<Option<Document>, Problem> {
     let refuse = |error: &serde_yaml::Error| {
-        let place = error
-            .location()
-            .map_or((1, 1), |place| (place.line(), place.column()));
-        let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        let full = error.to_string();
-        let message = full.split(" at line ").next().unwrap_or(&full).to_owned();
+        let found = explain(error, &text);
         Problem {
             file: source.name.clone(),
-            line: number(place.0).saturating_add(first_line - 1),
-            column: number(place.1),
-            path: String::new(),
-            message,
-            help: None,
+            line: found.line.saturating_add(first_line - 1),
+            ..found
         }
     };
     let mut value: Value = serde_yaml::from_str(&text).map_err(|error| refuse(&error))?;

@@ -22,6 +22,7 @@ mod document;
 mod locate;
 mod path;
 mod problem;
+mod syntax;
 #[cfg(test)]
 mod tests;
 

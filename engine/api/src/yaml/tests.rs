@@ -102,12 +102,65 @@ fn merge_keys_apply() {
 
 #[test]
 fn bad_yaml_has_a_place_in_the_file() {
-    let bad = |text: &str| split(&Source::new("file.yaml", text)).unwrap_err();
-    let twice = bad("a: 1\n---\nspec:\n  port: 1\n  port: 2\n");
-    assert_eq!((twice.line, twice.file.as_str()), (4, "file.yaml"));
-    assert!(twice.message.contains("duplicate"), "{twice}");
-    let tab = bad("a:\n\t- b\n");
-    assert_eq!(tab.line, 2, "{tab}");
-    assert!(tab.to_string().starts_with("file.yaml:2:"), "{tab}");
+    let check = |text: &str, place: &str, message: &str, help: &str| {
+        let problem = split(&Source::new("f", text)).unwrap_err();
+        assert_eq!(
+            (problem.to_string(), problem.path.as_str()),
+            (format!("f:{place}: {message}"), ""),
+            "{text}"
+        );
+        assert_eq!(problem.help.as_deref(), Some(help), "{text}");
+    };
+    let token = "found character that cannot start any token";
+    let tab = "YAML is indented by spaces: put spaces in place of the tab";
+    check("a:\n\t- b\n", "2:1", token, tab);
+    check(
+        "a: 1\n---\nb:\n  c: 1\n\td: 1\n",
+        "5:1",
+        "found a tab character that violates indentation",
+        tab,
+    );
+    let quote = "put a value that begins with this character in quotes";
+    check("a: @b\n", "1:4", token, quote);
+    let once = "a key may be given once only: this is the second time";
+    check(
+        "a: 1\nb: 2\na: 3\n",
+        "3:1",
+        "duplicate entry with key \"a\"",
+        once,
+    );
     assert!(split(&Source::new("file.yaml", "a: *nobody\n")).is_err());
+}
+
+#[test]
+fn a_key_given_twice_is_shown_where_it_is_given_again() {
+    let check = |text: &str, path: &str, line: u32, column: u32| {
+        let problem = split(&Source::new("f", text)).unwrap_err();
+        assert!(problem.message.starts_with("duplicate entry"), "{problem}");
+        assert_eq!(
+            (problem.line, problem.column, problem.path.as_str()),
+            (line, column, path),
+            "{text}"
+        );
+    };
+    check(
+        "a: 1\n---\nspec:\n  port: 1\n  list: [{a: b}, 1.5, ~, true, -1]\n  port: 2\n",
+        "spec",
+        6,
+        3,
+    );
+    check("{a: {b: 1, c: 2, b: 3}}\n", "a", 1, 18);
+    check("- x: 1\n- {x: 1}\n- x: !tag {y: 1, y: 2}\n", "[2].x", 3, 18);
+    check("1: a\n1: b\n", "", 2, 1);
+}
+
+#[test]
+fn a_number_too_large_is_called_so() {
+    let text = "spec:\n  seed: 99999999999999999999999\n";
+    let problem = split(&Source::new("f", text)).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "f:2:9: 99999999999999999999999 is too large a number"
+    );
+    assert_eq!(problem.path, "spec.seed");
 }

@@ -102,10 +102,7 @@ pub fn latencies(seen: &[Connection]) -> Vec<Duration> {
 }
 
 fn judge_outcomes(check: &Outcomes, seen: &[Connection], mismatches: &mut Vec<Mismatch>) {
-    let first = |outcome| {
-        seen.iter()
-            .position(|connection| connection.outcome == outcome)
-    };
+    let ended = |outcome| all_of(seen, |connection| connection.outcome == outcome);
     let counts = outcome_counts(seen);
     let total = seen.len();
     match check {
@@ -120,7 +117,7 @@ fn judge_outcomes(check: &Outcomes, seen: &[Connection], mismatches: &mut Vec<Mi
                 };
                 mismatches.push(Mismatch {
                     text,
-                    example: first(*outcome),
+                    examples: ended(*outcome),
                 });
             }
         }
@@ -132,8 +129,11 @@ fn judge_outcomes(check: &Outcomes, seen: &[Connection], mismatches: &mut Vec<Mi
                     let wanted = range.map_or_else(|| "none".to_owned(), ToString::to_string);
                     let text = format!("{count} of {total} ended as {outcome}, expected {wanted}");
                     // A connection that was made is no example of why there are too few of them.
-                    let example = first(outcome).filter(|_| outcome != Outcome::Connected);
-                    mismatches.push(Mismatch { text, example });
+                    let examples = match outcome {
+                        Outcome::Connected => Vec::new(),
+                        _ => ended(outcome),
+                    };
+                    mismatches.push(Mismatch { text, examples });
                 }
             }
         }
@@ -160,7 +160,7 @@ fn judge_backends(
         let text = format!("{name} answered {count} times and is not expected to");
         mismatches.push(Mismatch {
             text,
-            example: seen.iter().position(is_it),
+            examples: all_of(seen, is_it),
         });
     }
     if matches!(check, Backends::Exactly(_)) {
@@ -210,9 +210,15 @@ fn judge_peer(wanted: IpAddr, seen: &[Connection], mismatches: &mut Vec<Mismatch
         let text = format!("a server saw the connection come from {}", peer.ip());
         mismatches.push(Mismatch {
             text,
-            example: Some(index),
+            examples: all_of(seen, other),
         });
     } else if seen.iter().all(|connection| connection.peer_seen.is_none()) {
         mismatches.push("no server saw a connection".to_owned().into());
     }
+}
+
+/// The places of those connections that are so.
+fn all_of(seen: &[Connection], is_so: impl Fn(&Connection) -> bool) -> Vec<usize> {
+    let places = seen.iter().enumerate().filter(|(_, one)| is_so(one));
+    places.map(|(place, _)| place).collect()
 }

@@ -25,15 +25,15 @@ pub use probes::{percent, probe, probe_shares, probe_words, verdict_of};
 pub struct Mismatch {
     /// In words.
     pub text: String,
-    /// The first connection that shows it, among those judged.
-    pub example: Option<usize>,
+    /// The connections that show it, by their place among those judged.
+    pub examples: Vec<usize>,
 }
 
 impl From<String> for Mismatch {
     fn from(text: String) -> Self {
         Self {
             text,
-            example: None,
+            examples: Vec::new(),
         }
     }
 }

@@ -27,7 +27,9 @@ const LATER_VERBS: [&str; 14] = [
     "patch", "scale", "restart", "proxy", "open", "send", "close", "traffic", "stop", "fault",
     "heal", "explain", "matrix", "events",
 ];
+/// What simulated hosts speak.
 const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
+/// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
     ("UDP", Protocol::UDP),
@@ -41,7 +43,7 @@ pub(super) fn action(
     files: &mut Files<'_>,
 ) -> Read<Option<Action>> {
     let supported = supported();
-    let later = LATER_VERBS.map(|verb| step.unsupported(verb, &supported));
+    let later = LATER_VERBS.map(|verb| step.later(verb, &supported));
     let mut verbs = VERBS
         .into_iter()
         .filter_map(|verb| step.take(verb).map(|at| (verb, at)));
@@ -158,13 +160,18 @@ fn get(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Ac
 }
 
 fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    const TYPES: [&str; 10] = [
-        "A", "AAAA", "SRV", "PTR", "CNAME", "NS", "SOA", "TXT", "MX", "ANY",
-    ];
+    const TYPES: [&str; 5] = ["A", "AAAA", "CNAME", "MX", "SOA"];
+    const LATER_TYPES: [&str; 5] = ["SRV", "PTR", "NS", "TXT", "ANY"];
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
     let name = fields.need("name", |at| host_name(at, at.name()?));
-    let record_type = fields.or("type", "A", |at| at.word(&TYPES.map(|name| (name, name))));
+    let record_type = fields.or("type", "A", |at| match at.text()? {
+        later if LATER_TYPES.contains(&later) => Err(at.refuse_with(
+            format!("lookups of type {later} are not supported by this version of switchboard"),
+            format!("supported types: {}", TYPES.join(", ")),
+        )),
+        _ => at.word(&TYPES.map(|name| (name, name))),
+    });
     let protocol = fields.or("protocol", "UDP", |at| match at.text()? {
         "TCP" => {
             Err(at.refuse("lookups over TCP are not supported by this version of switchboard"))
@@ -187,7 +194,13 @@ fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
     let to = fields.need("to", Cursor::parsed::<Target>);
-    let protocol = fields.or("protocol", Protocol::TCP, |at| at.word(&TRANSPORTS));
+    let protocol = fields.or("protocol", Protocol::TCP, |at| match at.text()? {
+        "SCTP" => Err(at.refuse_with(
+            "connections over SCTP are not supported by this version of switchboard",
+            "supported here: TCP and UDP; `probe` takes SCTP too",
+        )),
+        _ => at.word(&TRANSPORTS),
+    });
     let count = fields.or("count", 1, |at| at.integer(1..=COUNT_MAX));
     let timeout = fields.or("timeout", TIMEOUT, |at| match at.duration()? {
         Duration::ZERO => Err(at.refuse("a client that waits no time at all gets no answer")),
@@ -215,22 +228,32 @@ fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
 fn probe(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let node = fields.may("node", |at| node(at, setting));
+    let mut bare = None;
     let from = fields.need("from", |at| {
         if !at.value().is_mapping() {
             return source(at, setting).map(ProbeFrom::Source);
         }
         let mut fields = at.fields()?;
-        let ip = fields.need("ip", Cursor::address);
+        let ip = fields.need("ip", |at| Ok((at.clone(), at.address()?)));
         fields.finish()?;
-        ip.map(ProbeFrom::Address)
+        let (ip_at, ip) = ip?;
+        bare = Some((ip_at, ip));
+        Ok(ProbeFrom::Address(ip))
     });
     let to = fields.need("to", check::socket);
+    let family = match (&bare, &to) {
+        (Some((at, ip)), Ok(to)) if ip.is_ipv4() != to.is_ipv4() => Err(at.refuse(format!(
+            "a packet has addresses of one family, and {ip} is not of that of {to}"
+        ))),
+        _ => Ok(()),
+    };
     let protocol = fields.or("protocol", Protocol::TCP, |at| at.word(&PROTOCOLS));
     if matches!((&from, &node), (Ok(ProbeFrom::Address(_)), Ok(None))) {
         return Err(at.refuse("`node` is missing: a bare address is seen by some node's rules"));
     }
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::probe);
+    family?;
     let (node, from, to, protocol) = (node?, from?, to?, protocol?);
     Ok(Action::Probe {
         node,
@@ -254,7 +277,7 @@ fn rules(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
 
 fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
     match setting.cluster {
-        Some(cluster) => nodes::known(at, &cluster.nodes),
+        Some(cluster) => nodes::known(at, cluster.nodes.iter()),
         None => at.name().map(str::to_owned),
     }
 }
@@ -270,7 +293,9 @@ fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
     let source =
         SourceRef::parse(at.text()?, setting.namespace).map_err(|error| at.refuse(error))?;
     match (&source, setting.cluster) {
-        (SourceRef::Node(name), Some(cluster)) => nodes::check_known(at, name, &cluster.nodes)?,
+        (SourceRef::Node(name), Some(cluster)) => {
+            nodes::check_known(at, name, cluster.nodes.iter())?;
+        }
         (SourceRef::Outside(name), Some(cluster)) => {
             let known = cluster.outside.iter().map(|host| host.name.as_str());
             if !known.clone().any(|host| host == name) {

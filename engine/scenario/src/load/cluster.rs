@@ -1,16 +1,17 @@
 //! `spec.cluster`: everything but the nodes.
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
-    TimingConfig,
+    ClusterConfig, NetworkConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost, TimingConfig,
 };
 use ipnet::IpNet;
 
-use super::nodes;
+use super::claims::{Claims, Purpose};
+use super::names;
+use super::nodes::{self, Draft};
 use crate::cursor::{Cursor, Fields, Read, all, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
@@ -44,11 +45,39 @@ const LATER_PROXY_KEYS: [&str; 21] = [
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
 
+/// `serviceCIDRs` or `podCIDRs`: one range, or one of each family.
+pub(super) struct Ranges<'a> {
+    pub(super) nets: Vec<IpNet>,
+    /// Where they stand; `None` for the default.
+    pub(super) at: Option<Cursor<'a>>,
+    items: Vec<Cursor<'a>>,
+}
+
+impl<'a> Ranges<'a> {
+    /// Where the range of that number stands; `None` for the default.
+    pub(super) fn item(&self, index: usize) -> Option<Cursor<'a>> {
+        self.items.get(index).cloned()
+    }
+
+    fn claim(&self, purpose: &Purpose, claims: &mut Claims<'a>) {
+        for (index, net) in self.nets.iter().enumerate() {
+            claims.range(purpose.clone(), *net, self.item(index));
+        }
+    }
+}
+
 /// Reads `spec.cluster`: the modes to run in, and the cluster with the first of them.
 pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> {
     let mut fields = at.fields()?;
-    let service_cidrs = fields.or("serviceCIDRs", vec![net("10.96.0.0/12")], service_cidrs);
-    let pod_cidrs = fields.or("podCIDRs", vec![net("10.244.0.0/16")], cidrs);
+    let mut claims = Claims::default();
+    let services = fields.or("serviceCIDRs", default("10.96.0.0/12"), service_cidrs);
+    if let Ok(ranges) = &services {
+        ranges.claim(&Purpose::Services, &mut claims);
+    }
+    let pods = fields.or("podCIDRs", default("10.244.0.0/16"), cidrs);
+    if let Ok(ranges) = &pods {
+        ranges.claim(&Purpose::Pods, &mut claims);
+    }
     let node_port_range = fields.or("nodePortRange", 30_000..=32_767, port_range);
     let dns_domain = fields.or("dnsDomain", "cluster.local".to_owned(), dns_domain);
     let dns = fields.or("dns", true, Cursor::boolean);
@@ -58,23 +87,29 @@ pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> 
     );
     let modes = modes(&mut fields);
     let proxy = fields.or("proxy", ProxySettings::default(), proxy);
-    let nodes = nodes::nodes(&mut fields, pod_cidrs.as_deref().unwrap_or_default());
+    let mut names = BTreeSet::new();
+    let drafts = nodes::drafts(&mut fields, &mut names, &mut claims);
     let network = fields.or("network", NetworkConfig::default(), network);
     let timing = fields.or("timing", TimingConfig::default(), timing);
-    let outside = match &nodes {
-        Ok(nodes) => fields.or("outside", Vec::new(), |at| outside(at, nodes)),
+    let outside = match &drafts {
+        Ok(drafts) => fields.or("outside", Vec::new(), |at| {
+            outside(at, drafts, &mut names, &mut claims)
+        }),
         Err(noted) => {
             fields.take("outside");
             Err(*noted)
         }
     };
+    let taken = claims.check();
     fields.finish()?;
     balancer?;
     let modes = modes?;
+    let (services, pods) = (services?, pods?);
+    let nodes = nodes::complete(drafts?, &services, &pods, taken?);
     let config = ClusterConfig {
         seed: Seed::new(0),
-        service_cidrs: service_cidrs?,
-        pod_cidrs: pod_cidrs?,
+        service_cidrs: services.nets,
+        pod_cidrs: pods.nets,
         node_port_range: node_port_range?,
         dns_domain: dns_domain?,
         dns: dns?,
@@ -117,16 +152,6 @@ pub(super) fn cidr(at: &Cursor<'_>) -> Read<IpNet> {
     cidr_of(at, text)
 }
 
-/// Reads an address that must be unlike those before.
-pub(super) fn fresh_address(at: &Cursor<'_>, used: &mut Vec<IpAddr>) -> Read<IpAddr> {
-    let address = at.address()?;
-    if used.contains(&address) {
-        return Err(at.refuse(format!("{address} is used twice")));
-    }
-    used.push(address);
-    Ok(address)
-}
-
 fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
     let net: IpNet = text.parse().map_err(|_| {
         at.refuse(format!(
@@ -141,28 +166,40 @@ fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
     }
 }
 
-fn net(text: &'static str) -> IpNet {
-    text.parse()
-        .expect("a range written in the source is valid")
-}
-
-/// One range, or one of each family (dual-stack).
-fn cidrs(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
-    let nets = at.list(2, |item| cidr(&item))?;
-    match nets[..] {
-        [_] => Ok(nets),
-        [a, b] if a.addr().is_ipv4() != b.addr().is_ipv4() => Ok(nets),
-        _ => Err(at.refuse("expected one range, or one of each address family")),
+fn default<'a>(text: &'static str) -> Ranges<'a> {
+    let net = text
+        .parse()
+        .expect("a range written in the source is valid");
+    Ranges {
+        nets: vec![net],
+        at: None,
+        items: Vec::new(),
     }
 }
 
-fn service_cidrs(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
-    let nets = cidrs(at)?;
-    match nets
+/// One range, or one of each family (dual-stack).
+fn cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
+    let nets = at.list(2, |item| cidr(&item))?;
+    match nets[..] {
+        [_] => {}
+        [a, b] if a.addr().is_ipv4() != b.addr().is_ipv4() => {}
+        _ => return Err(at.refuse("expected one range, or one of each address family")),
+    }
+    Ok(Ranges {
+        nets,
+        at: Some(at.clone()),
+        items: at.items(2)?,
+    })
+}
+
+fn service_cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
+    let ranges = cidrs(at)?;
+    match ranges
+        .nets
         .iter()
         .find(|net| net.max_prefix_len() - net.prefix_len() < SERVICE_HOST_BITS_MIN)
     {
-        None => Ok(nets),
+        None => Ok(ranges),
         Some(net) => Err(at.refuse_with(
             format!("{net} is too small: the DNS Service has the 10th address"),
             format!(
@@ -267,31 +304,48 @@ fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
     })
 }
 
-fn outside(at: &Cursor<'_>, nodes: &[NodeConfig]) -> Read<Vec<OutsideConfig>> {
-    let mut used: Vec<IpAddr> = nodes
-        .iter()
-        .flat_map(|node| node.addresses.iter().copied())
-        .collect();
-    let mut names: Vec<String> = Vec::new();
+fn outside<'a>(
+    at: &Cursor<'a>,
+    drafts: &[Draft<'a>],
+    names: &mut BTreeSet<String>,
+    claims: &mut Claims<'a>,
+) -> Read<Vec<OutsideConfig>> {
     at.list(LIST_MAX, |item| {
         let mut fields = item.fields()?;
-        let name = fields.need("name", |at| nodes::fresh_name(at, &mut names));
-        let address = fields.need("address", |at| fresh_address(at, &mut used));
-        let routes = fields.or("routes", Vec::new(), |at| {
-            at.list(LIST_MAX, |item| {
-                let mut fields = item.fields()?;
-                let to = fields.need("to", cidr);
-                let via = fields.need("via", |at| nodes::known(at, nodes));
-                fields.finish()?;
-                Ok((to?, via?))
-            })
+        let name = fields.need("name", |at| names::fresh_host(at, names));
+        let spoken = name.clone().unwrap_or_else(|_| "without a name".to_owned());
+        let address = fields.need("address", |at| {
+            let address = at.address()?;
+            claims.address(Purpose::Outside(spoken), address, at.clone());
+            Ok(address)
         });
+        let routes = fields.or("routes", Vec::new(), |at| routes(at, drafts));
         fields.finish()?;
         Ok(OutsideConfig {
             name: name?,
             address: address?,
             routes: routes?,
         })
+    })
+}
+
+/// The routes of one host: a range leads one way.
+fn routes(at: &Cursor<'_>, drafts: &[Draft<'_>]) -> Read<Vec<(IpNet, String)>> {
+    let mut ways: BTreeMap<IpNet, String> = BTreeMap::new();
+    at.list(LIST_MAX, |item| {
+        let mut fields = item.fields()?;
+        let to = fields.need("to", |at| Ok((at.clone(), cidr(at)?)));
+        let via = fields.need("via", |at| {
+            nodes::known(at, drafts.iter().map(|draft| &draft.config))
+        });
+        fields.finish()?;
+        let ((to_at, to), via) = (to?, via?);
+        match ways.insert(to, via.clone()) {
+            None => Ok((to, via)),
+            Some(other) => Err(to_at.refuse(format!(
+                "this host has a route to {to} already, via {other}"
+            ))),
+        }
     })
 }
 

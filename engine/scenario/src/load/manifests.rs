@@ -17,6 +17,8 @@ pub(super) struct Files<'a> {
     document: &'a Document,
     sink: &'a Sink,
     read: &'a mut dyn FnMut(&str) -> Result<String, String>,
+    /// What was read so far.
+    sources: Vec<Source>,
 }
 
 impl<'a> Files<'a> {
@@ -31,7 +33,13 @@ impl<'a> Files<'a> {
             document,
             sink,
             read,
+            sources: Vec::new(),
         }
+    }
+
+    /// The files that were read.
+    pub(super) fn take_sources(&mut self) -> Vec<Source> {
+        std::mem::take(&mut self.sources)
     }
 
     /// The scenario's own document.
@@ -89,7 +97,9 @@ impl<'a> Files<'a> {
             .parent()
             .unwrap_or(std::path::Path::new(""));
         let source = Source::new(beside.join(path).to_string_lossy(), text);
-        let manifests = self.objects(&source, namespace, |problem| problem)?;
+        let manifests = self.objects(&source, namespace, |problem| problem);
+        self.sources.push(source);
+        let manifests = manifests?;
         if manifests.is_empty() {
             Err(at.refuse(format!("there is no object in {path}")))
         } else {
@@ -106,17 +116,8 @@ impl<'a> Files<'a> {
             value: at.value().clone(),
         };
         // The object's paths begin at itself; the scenario knows where that is.
-        let whole = |inner: &Path| {
-            inner
-                .segments()
-                .iter()
-                .fold(at.path().clone(), |path, segment| match segment {
-                    Segment::Key(key) => path.key(key),
-                    Segment::Index(index) => path.index(*index),
-                })
-        };
         let mut manifests = self.decoded(&alone, namespace, |problem| {
-            let path = whole(&Path::parse(&problem.path));
+            let path = below(at.path(), &problem.path);
             let place = self.document.problem(&path, Part::Key, problem.message);
             Problem {
                 help: problem.help,
@@ -124,7 +125,8 @@ impl<'a> Files<'a> {
             }
         })?;
         for manifest in &mut manifests {
-            manifest.location = self.document.locate(&whole(&manifest.path), Part::Value);
+            let path = below(at.path(), &manifest.path.to_string());
+            manifest.location = self.document.locate(&path, Part::Value);
         }
         Ok(manifests)
     }
@@ -172,6 +174,29 @@ impl<'a> Files<'a> {
         self.sink
             .note(document.problem(&Path::root(), Part::Value, message))
     }
+}
+
+/// Where a field of a manifest that has a file of its own stands, as kubectl names fields (`spec.ports[0].port`);
+/// or where the manifest begins.
+pub(crate) fn place_of(manifest: &Manifest, field: &str, text: &str) -> Location {
+    let documents = split(&Source::new(&manifest.file, text)).unwrap_or_default();
+    let begins_before = |document: &&Document| document.first_line <= manifest.location.line;
+    match documents.iter().rev().find(begins_before) {
+        Some(document) => document.locate(&below(&manifest.path, field), Part::Value),
+        None => manifest.location,
+    }
+}
+
+/// The path of a field below another.
+fn below(base: &Path, field: &str) -> Path {
+    let inner = Path::parse(field);
+    inner
+        .segments()
+        .iter()
+        .fold(base.clone(), |path, segment| match segment {
+            Segment::Key(key) => path.key(key),
+            Segment::Index(index) => path.index(*index),
+        })
 }
 
 /// A text inside of a file: where its lines are.

@@ -7,8 +7,10 @@
 
 mod action;
 mod check;
+mod claims;
 mod cluster;
-mod manifests;
+pub(crate) mod manifests;
+mod names;
 mod nodes;
 mod steps;
 
@@ -32,18 +34,28 @@ const DOCUMENTS_MAX: usize = 100;
 
 /// Everything that is wrong with a file; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    /// What was read: the scenario's file and those that it names.
+    sources: Vec<Source>,
+}
 
 impl Problems {
     /// The problems, those of the scenario's own file first, in the order of lines.
     #[must_use]
     pub fn as_slice(&self) -> &[Problem] {
-        &self.0
+        &self.problems
+    }
+
+    /// The text that a problem's line and column count in.
+    #[must_use]
+    pub fn text_of(&self, problem: &Problem) -> Option<&str> {
+        text_of(&self.sources, &problem.file)
     }
 
     /// One problem after the other.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.problems.iter()
     }
 }
 
@@ -56,16 +68,10 @@ impl<'a> IntoIterator for &'a Problems {
     }
 }
 
-impl From<Problem> for Problems {
-    fn from(problem: Problem) -> Self {
-        Self(vec![problem])
-    }
-}
-
 impl fmt::Display for Problems {
     /// One line per problem, its help on a line of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.problems.iter().enumerate() {
             let start = if index == 0 { "" } else { "\n" };
             write!(f, "{start}{problem}")?;
             if let Some(help) = &problem.help {
@@ -88,30 +94,34 @@ pub fn load(
     source: &Source,
     read: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<Vec<Scenario>, Problems> {
-    let documents = split(source)?;
+    let mut sources = vec![source.clone()];
+    let only = |problem: Problem| Problems {
+        problems: vec![problem],
+        sources: vec![source.clone()],
+    };
+    let documents = split(source).map_err(only)?;
     let whole_file = |message: String| {
         let (line, column, path) = (1, 1, String::new());
         let help = Some(format!(
             "a scenario begins with `apiVersion: {API_VERSION}` and `kind: Scenario`"
         ));
-        Problem {
+        only(Problem {
             file: source.name.clone(),
             line,
             column,
             path,
             message,
             help,
-        }
+        })
     };
     if documents.is_empty() {
-        return Err(whole_file("there is no scenario in this file".to_owned()).into());
+        return Err(whole_file("there is no scenario in this file".to_owned()));
     }
     if documents.len() > DOCUMENTS_MAX {
-        let message = format!(
+        return Err(whole_file(format!(
             "{} documents are too many: at most {DOCUMENTS_MAX}",
             documents.len()
-        );
-        return Err(whole_file(message).into());
+        )));
     }
     let mut scenarios: Vec<Scenario> = Vec::new();
     let mut problems = Vec::new();
@@ -124,14 +134,23 @@ pub fn load(
         let mut files = Files::new(source, document, &sink, read);
         match scenario(&Cursor::root(document, &sink), &names, &mut files) {
             Ok(scenario) => scenarios.push(scenario),
-            Err(_) => problems.extend(sink.into_problems(document)),
+            Err(_) => {
+                sources.extend(files.take_sources());
+                problems.extend(sink.into_problems(document));
+            }
         }
     }
     if problems.is_empty() {
         Ok(scenarios)
     } else {
-        Err(Problems(problems))
+        Err(Problems { problems, sources })
     }
+}
+
+/// The text of a file among those read.
+pub(crate) fn text_of<'a>(sources: &'a [Source], file: &str) -> Option<&'a str> {
+    let source = sources.iter().find(|source| source.name == file);
+    source.map(|source| source.text.as_str())
 }
 
 /// What steps need to know of the scenario that they stand in.
@@ -160,7 +179,8 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
     kind?;
     let metadata = fields.need("metadata", |at| {
         let mut fields = at.fields()?;
-        let name = fields.need("name", |at| match at.name()? {
+        // It becomes the name of a folder.
+        let name = fields.need("name", |at| match names::subdomain(at)? {
             name if names.contains(&name) => Err(at.refuse(format!(
                 "another scenario of this file is called {name:?} too"
             ))),
@@ -193,6 +213,7 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
         modes,
         manifests,
         steps,
+        sources: files.take_sources(),
         cluster,
     })
 }
@@ -201,7 +222,7 @@ fn spec(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<Spec> {
     let mut fields = at.fields()?;
     let seed = fields.or("seed", 0, |at| at.integer(0..=u64::MAX));
     let namespace = fields.or("namespace", "default".to_owned(), |at| {
-        at.name().map(str::to_owned)
+        names::label(at).map(str::to_owned)
     });
     let cluster = fields.need("cluster", cluster::cluster);
     let state = fields.unsupported("state", "use `manifests`");

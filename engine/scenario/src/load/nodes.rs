@@ -6,8 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use control::NodeConfig;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::cluster::{cidr, fresh_address};
-use crate::cursor::{Cursor, Fields, Noted, Read, did_you_mean};
+use super::claims::{Claims, Purpose, Taken};
+use super::cluster::{Ranges, cidr};
+use super::names;
+use crate::cursor::{Cursor, Fields, Noted, Read, all, did_you_mean};
+use crate::judge::counted;
 
 /// As many nodes as Kubernetes itself is tested with.
 const NODES_MAX: usize = 5_000;
@@ -17,69 +20,84 @@ const NODE_LIST_MAX: usize = 100;
 const NODE_MASK_V4: u8 = 24;
 const NODE_MASK_V6: u8 = 64;
 
-/// Reads both keys; a node without addresses or Pod ranges gets free ones.
-pub(super) fn nodes(fields: &mut Fields<'_>, pod_cidrs: &[IpNet]) -> Read<Vec<NodeConfig>> {
-    let mut names = Vec::new();
-    let mut addresses = Vec::new();
+/// A node as it stands in the file: what it does not state is still missing.
+pub(super) struct Draft<'a> {
+    pub(super) config: NodeConfig,
+    /// The node, or the group that it is of.
+    at: Cursor<'a>,
+    /// Its `addresses`, if it states any.
+    addresses: Option<Cursor<'a>>,
+}
+
+/// Reads both keys.
+pub(super) fn drafts<'a>(
+    fields: &mut Fields<'a>,
+    names: &mut BTreeSet<String>,
+    claims: &mut Claims<'a>,
+) -> Read<Vec<Draft<'a>>> {
     let single = fields.or("nodes", Vec::new(), |at| {
-        at.list(NODES_MAX, |item| node(&item, &mut names, &mut addresses))
+        at.list(NODES_MAX, |item| node(&item, names, claims))
     });
     let groups = fields.or("nodeGroups", Vec::new(), |at| {
-        let groups = at.list(NODE_LIST_MAX, |item| group(&item, &mut names))?;
+        let groups = at.list(NODE_LIST_MAX, |item| group(&item, names))?;
         Ok(groups.into_iter().flatten().collect())
     });
-    let mut nodes: Vec<NodeConfig> = single?;
-    nodes.extend(groups?);
-    if nodes.is_empty() {
+    let mut drafts: Vec<Draft<'a>> = single?;
+    drafts.extend(groups?);
+    if drafts.is_empty() {
         return Err(fields.at().refuse_with(
             "a cluster needs at least one node",
             "write `nodes: [{name: node-a}]`",
         ));
     }
-    if nodes.len() > NODES_MAX {
+    if drafts.len() > NODES_MAX {
         return Err(fields.at().refuse(format!(
             "{} nodes are too many: at most {NODES_MAX}",
-            nodes.len()
+            drafts.len()
         )));
     }
-    refuse_overlaps(fields, &nodes)?;
-    give_addresses(&mut nodes, pod_cidrs);
-    give_pod_cidrs(fields, &mut nodes, pod_cidrs)?;
-    Ok(nodes)
+    Ok(drafts)
 }
 
-/// Reads a name that nothing before has.
-pub(super) fn fresh_name(at: &Cursor<'_>, used: &mut Vec<String>) -> Read<String> {
-    let name = at.name()?;
-    let is_plain =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-    if name.len() > 253 || !name.bytes().all(is_plain) {
-        return Err(at.refuse(format!(
-            "{name:?} is no name: expected lower-case letters, digits, `-` and `.`"
-        )));
-    }
-    if used.iter().any(|other| other == name) {
-        return Err(at.refuse(format!("the name {name:?} is used twice")));
-    }
-    used.push(name.to_owned());
-    Ok(name.to_owned())
+/// Gives free addresses and Pod ranges to the nodes that state none.
+pub(super) fn complete<'a>(
+    mut drafts: Vec<Draft<'a>>,
+    services: &Ranges<'a>,
+    pods: &Ranges<'a>,
+    mut taken: Taken,
+) -> Read<Vec<NodeConfig>> {
+    let is_v4 = services.nets[0].addr().is_ipv4();
+    let addressed = all(drafts.iter().map(|draft| check_family(draft, is_v4)));
+    let ranged = check_pod_family(&drafts, services, pods, is_v4);
+    addressed?;
+    ranged?;
+    give_addresses(&mut drafts, is_v4, pods, &mut taken)?;
+    give_pod_ranges(&mut drafts, pods, &mut taken)?;
+    Ok(drafts.into_iter().map(|draft| draft.config).collect())
 }
 
 /// Reads the name of a node of the cluster.
-pub(super) fn known(at: &Cursor<'_>, nodes: &[NodeConfig]) -> Read<String> {
+pub(super) fn known<'n>(
+    at: &Cursor<'_>,
+    nodes: impl Iterator<Item = &'n NodeConfig> + Clone,
+) -> Read<String> {
     let name = at.name()?;
     check_known(at, name, nodes).map(|()| name.to_owned())
 }
 
 /// Notes that no node is called `name`, unless one is.
-pub(super) fn check_known(at: &Cursor<'_>, name: &str, nodes: &[NodeConfig]) -> Read<()> {
-    match nodes.iter().any(|node| node.name == name) {
+pub(super) fn check_known<'n>(
+    at: &Cursor<'_>,
+    name: &str,
+    nodes: impl Iterator<Item = &'n NodeConfig> + Clone,
+) -> Read<()> {
+    match nodes.clone().any(|node| node.name == name) {
         true => Ok(()),
         false => Err(unknown(
             at,
             "node",
             name,
-            nodes.iter().map(|node| node.name.as_str()),
+            nodes.map(|node| node.name.as_str()),
         )),
     }
 }
@@ -105,145 +123,234 @@ pub(super) fn unknown<'n>(
     at.refuse_with(message, help)
 }
 
-fn node(at: &Cursor<'_>, names: &mut Vec<String>, used: &mut Vec<IpAddr>) -> Read<NodeConfig> {
+fn node<'a>(
+    at: &Cursor<'a>,
+    names: &mut BTreeSet<String>,
+    claims: &mut Claims<'a>,
+) -> Read<Draft<'a>> {
     let mut fields = at.fields()?;
-    let name = fields.need("name", |at| fresh_name(at, names));
-    let zone = fields.may("zone", |at| at.name().map(str::to_owned));
+    let name = fields.need("name", |at| {
+        let name = names::fresh_host(at, names)?;
+        // It is the label kubernetes.io/hostname too.
+        names::check_label_value(at, &name).map(|()| name)
+    });
+    let spoken = name.clone().unwrap_or_else(|_| "without a name".to_owned());
+    let zone = fields.may("zone", zone);
+    let mut addresses_at = None;
     let addresses = fields.or("addresses", Vec::new(), |at| {
-        at.list(NODE_LIST_MAX, |item| fresh_address(&item, used))
+        addresses_at = Some(at.clone());
+        at.list(NODE_LIST_MAX, |item| {
+            let address = item.address()?;
+            claims.address(Purpose::Node(spoken.clone()), address, item);
+            Ok(address)
+        })
     });
     let pod_cidrs = fields.or("podCIDRs", Vec::new(), |at| {
-        at.list(NODE_LIST_MAX, |item| cidr(&item))
+        at.list(NODE_LIST_MAX, |item| {
+            let net = cidr(&item)?;
+            claims.range(Purpose::PodsOf(spoken.clone()), net, Some(item));
+            Ok(net)
+        })
     });
     let labels = fields.or("labels", BTreeMap::new(), |at| {
-        at.entries(|key, at| Ok((key.to_owned(), at.text()?.to_owned())))
+        at.entries(|key, at| {
+            let (checked, value) = (names::check_label_key(&at, key), names::label_value(&at));
+            checked?;
+            Ok((key.to_owned(), value?.to_owned()))
+        })
     });
     let watch = fields.may("watch", Cursor::duration);
     let proxy = fields.unsupported("proxy", "say `proxy` in spec.cluster: all nodes share it");
     fields.finish()?;
     proxy?;
-    Ok(NodeConfig {
+    let config = NodeConfig {
         name: name?,
         zone: zone?,
         addresses: addresses?,
         pod_cidrs: pod_cidrs?,
         labels: labels?,
         watch: watch?,
+    };
+    Ok(Draft {
+        addresses: addresses_at.filter(|_| !config.addresses.is_empty()),
+        config,
+        at: at.clone(),
     })
 }
 
 /// `count` nodes `prefix-1`, `prefix-2` …, dealt out to the zones in turn.
-fn group(at: &Cursor<'_>, names: &mut Vec<String>) -> Read<Vec<NodeConfig>> {
+fn group<'a>(at: &Cursor<'a>, names: &mut BTreeSet<String>) -> Read<Vec<Draft<'a>>> {
     let mut fields = at.fields()?;
-    let prefix = fields.need("prefix", |at| at.name().map(str::to_owned));
+    let prefix = fields.need("prefix", |at| {
+        let prefix = at.name()?;
+        let longest = format!("{prefix}-{NODES_MAX}");
+        names::check_subdomain(at, &longest)?;
+        names::check_label_value(at, &longest)?;
+        Ok(prefix.to_owned())
+    });
     let count = fields.need("count", |at| at.integer(0..=NODES_MAX as u64));
     let zones = fields.or("zones", Vec::new(), |at| {
-        at.list(NODE_LIST_MAX, |item| item.name().map(str::to_owned))
+        at.list(NODE_LIST_MAX, |item| zone(&item))
     });
     let cpu = fields.unsupported("cpu", "leave it out: nothing is weighed by CPU yet");
     fields.finish()?;
     cpu?;
     let (prefix, count, zones) = (prefix?, count?, zones?);
-    let taken: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let nodes: Vec<NodeConfig> = (1..=count)
-        .zip(
-            zones
-                .iter()
-                .map(Some)
-                .cycle()
-                .chain(std::iter::repeat(None)),
-        )
-        .map(|(number, zone)| NodeConfig {
-            name: format!("{prefix}-{number}"),
-            zone: zone.cloned(),
-            addresses: Vec::new(),
-            pod_cidrs: Vec::new(),
-            labels: BTreeMap::new(),
-            watch: None,
+    let zones = zones
+        .iter()
+        .map(Some)
+        .cycle()
+        .chain(std::iter::repeat(None));
+    let drafts: Vec<Draft<'a>> = (1..=count)
+        .zip(zones)
+        .map(|(number, zone)| Draft {
+            config: NodeConfig {
+                name: format!("{prefix}-{number}"),
+                zone: zone.cloned(),
+                addresses: Vec::new(),
+                pod_cidrs: Vec::new(),
+                labels: BTreeMap::new(),
+                watch: None,
+            },
+            at: at.clone(),
+            addresses: None,
         })
         .collect();
-    if let Some(twice) = nodes.iter().find(|node| taken.contains(node.name.as_str())) {
-        return Err(at.refuse(format!("the name {:?} is used twice", twice.name)));
-    }
-    names.extend(nodes.iter().map(|node| node.name.clone()));
-    Ok(nodes)
-}
-
-fn refuse_overlaps(fields: &Fields<'_>, nodes: &[NodeConfig]) -> Read<()> {
-    let mut ranges: Vec<(IpNet, &str)> = nodes
-        .iter()
-        .flat_map(|node| node.pod_cidrs.iter().map(|net| (*net, node.name.as_str())))
-        .collect();
-    // Ranges without host bits either nest or lie apart, so neighbours by address tell of any overlap.
-    ranges.sort_unstable();
-    match ranges
-        .windows(2)
-        .find(|pair| pair[0].0.contains(&pair[1].0) || pair[1].0.contains(&pair[0].0))
-    {
-        None => Ok(()),
-        Some(pair) => {
-            let [(net, node), (other_net, other)] = [pair[0], pair[1]];
-            let message =
-                format!("podCIDRs of nodes overlap: {net} of {node} and {other_net} of {other}");
-            Err(fields.at().refuse(message))
+    for draft in &drafts {
+        if !names.insert(draft.config.name.clone()) {
+            return Err(at.refuse(format!("the name {:?} is used twice", draft.config.name)));
         }
     }
+    Ok(drafts)
 }
 
-/// Gives 192.168.1.1 upwards (and fd00:192:168::1 upwards beside IPv6 Pods) to nodes without an address.
-fn give_addresses(nodes: &mut [NodeConfig], pod_cidrs: &[IpNet]) {
-    let mut used: BTreeSet<IpAddr> = nodes
-        .iter()
-        .flat_map(|node| node.addresses.iter().copied())
-        .collect();
-    let mut v4 = (1..).map(|offset| IpAddr::from(Ipv4Addr::from_bits(0xc0a8_0100 + offset)));
-    let v6_first = Ipv6Addr::new(0xfd00, 0x192, 0x168, 0, 0, 0, 0, 0).to_bits();
-    let mut v6 = (1..).map(|offset| IpAddr::from(Ipv6Addr::from_bits(v6_first + offset)));
-    for node in nodes.iter_mut().filter(|node| node.addresses.is_empty()) {
-        for net in pod_cidrs {
-            let free = match net {
-                IpNet::V4(_) => v4.find(|address| !used.contains(address)),
-                IpNet::V6(_) => v6.find(|address| !used.contains(address)),
+/// It becomes the label topology.kubernetes.io/zone.
+fn zone(at: &Cursor<'_>) -> Read<String> {
+    let zone = at.name()?;
+    names::check_label_value(at, zone).map(|()| zone.to_owned())
+}
+
+/// Complains of a node whose addresses are all of the other family than the Services' first.
+fn check_family(draft: &Draft<'_>, is_v4: bool) -> Read<()> {
+    match &draft.addresses {
+        Some(at)
+            if !draft
+                .config
+                .addresses
+                .iter()
+                .any(|ip| ip.is_ipv4() == is_v4) =>
+        {
+            Err(at.refuse(format!(
+                "node {} has no {} address, and the first of serviceCIDRs is {}",
+                draft.config.name,
+                family(is_v4),
+                family(is_v4)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Complains if Pods would get no address of the Services' first family.
+fn check_pod_family(
+    drafts: &[Draft<'_>],
+    services: &Ranges<'_>,
+    pods: &Ranges<'_>,
+    is_v4: bool,
+) -> Read<()> {
+    let has_family = |nets: &[IpNet]| nets.iter().any(|net| net.addr().is_ipv4() == is_v4);
+    let is_used = drafts.iter().any(|draft| draft.config.pod_cidrs.is_empty());
+    if !is_used || has_family(&pods.nets) {
+        return Ok(());
+    }
+    let message = format!(
+        "podCIDRs has no {0} range, and the first of serviceCIDRs is {0}: Pods would have no address that a Service could send to",
+        family(is_v4)
+    );
+    let at = pods.at.as_ref().or(services.at.as_ref());
+    Err(at
+        .expect("the defaults of both are of one family")
+        .refuse(message))
+}
+
+fn family(is_v4: bool) -> &'static str {
+    if is_v4 { "IPv4" } else { "IPv6" }
+}
+
+/// Gives 192.168.1.1 upwards and fd00:192:168::1 upwards to nodes without an address: one of each family that
+/// Pods have, and of the Services' first.
+fn give_addresses(
+    drafts: &mut [Draft<'_>],
+    is_v4: bool,
+    pods: &Ranges<'_>,
+    taken: &mut Taken,
+) -> Read<()> {
+    let mut families: Vec<bool> = pods.nets.iter().map(|net| net.addr().is_ipv4()).collect();
+    if !families.contains(&is_v4) {
+        families.insert(0, is_v4);
+    }
+    let mut v4 = Some(IpAddr::from(Ipv4Addr::new(192, 168, 1, 1)));
+    let mut v6 = Some(IpAddr::from(Ipv6Addr::new(
+        0xfd00, 0x192, 0x168, 0, 0, 0, 0, 1,
+    )));
+    for draft in drafts {
+        if draft.addresses.is_some() {
+            continue;
+        }
+        for is_v4 in &families {
+            let next = if *is_v4 { &mut v4 } else { &mut v6 };
+            let Some(address) = taken.take_address(next, &draft.config.name) else {
+                let message = format!("no address is left for node {}", draft.config.name);
+                return Err(draft.at.refuse_with(message, "give it `addresses`"));
             };
-            let free = free.expect("there are more addresses than nodes");
-            used.insert(free);
-            node.addresses.push(free);
+            draft.config.addresses.push(address);
         }
     }
+    Ok(())
 }
 
 /// Gives every node without a Pod range one of each family, as kube-controller-manager's IPAM does.
 ///
 /// Deviation: it begins with the second range (10.244.1.0/24 for the first node) and takes the first one last,
 /// so that a node's number is that of its range.
-fn give_pod_cidrs(fields: &Fields<'_>, nodes: &mut [NodeConfig], pod_cidrs: &[IpNet]) -> Read<()> {
-    let mut taken: BTreeSet<IpNet> = BTreeSet::new();
-    for net in nodes.iter().flat_map(|node| &node.pod_cidrs) {
-        taken.insert(*net);
-    }
-    let wanting: Vec<&mut NodeConfig> = nodes
-        .iter_mut()
-        .filter(|node| node.pod_cidrs.is_empty())
-        .collect();
-    let mut parts: Vec<_> = pod_cidrs.iter().map(|net| parts(*net)).collect();
-    for node in wanting {
-        for (net, parts) in pod_cidrs.iter().zip(&mut parts) {
-            let Some(part) = parts.find(|part| !overlaps(&taken, part)) else {
-                let message = format!("podCIDRs {net} has no range left for node {}", node.name);
-                return Err(fields.at().refuse_with(message, "give a larger range"));
+fn give_pod_ranges(drafts: &mut [Draft<'_>], pods: &Ranges<'_>, taken: &mut Taken) -> Read<()> {
+    let mut parts: Vec<_> = pods.nets.iter().map(|net| parts(*net)).collect();
+    let is_wanting = |draft: &&mut Draft<'_>| draft.config.pod_cidrs.is_empty();
+    let wanting: Vec<&mut Draft<'_>> = drafts.iter_mut().filter(is_wanting).collect();
+    let count = wanting.len();
+    for (served, draft) in wanting.into_iter().enumerate() {
+        for (index, (net, parts)) in pods.nets.iter().zip(&mut parts).enumerate() {
+            let Some(part) = parts.find(|part| taken.take_pod_range(*part, &draft.config.name))
+            else {
+                let message = format!(
+                    "podCIDRs {net} has room for the ranges of {} (a /{} each), and {count} nodes need one",
+                    counted(served, "node", "nodes"),
+                    part_mask(*net)
+                );
+                let at = pods.item(index).unwrap_or_else(|| draft.at.clone());
+                let help = "give a larger range, fewer nodes, or nodes with podCIDRs of their own";
+                return Err(at.refuse_with(message, help));
             };
-            taken.insert(part);
-            node.pod_cidrs.push(part);
+            draft.config.pod_cidrs.push(part);
         }
     }
     Ok(())
 }
 
+/// How long the prefix of a node's part of a range is.
+fn part_mask(net: IpNet) -> u8 {
+    let mask = match net {
+        IpNet::V4(_) => NODE_MASK_V4,
+        IpNet::V6(_) => NODE_MASK_V6,
+    };
+    mask.max(net.prefix_len())
+}
+
 /// The nodes' parts of a cluster's range, in the order of being given out.
 fn parts(net: IpNet) -> Box<dyn Iterator<Item = IpNet>> {
+    let mask = part_mask(net);
     match net {
         IpNet::V4(net) => {
-            let mask = NODE_MASK_V4.max(net.prefix_len());
             let first = net.network().to_bits();
             let part = move |number: u32| {
                 let address = Ipv4Addr::from_bits(first + (number << (32 - mask)));
@@ -253,7 +360,6 @@ fn parts(net: IpNet) -> Box<dyn Iterator<Item = IpNet>> {
             Box::new((1..count).chain([0]).map(part))
         }
         IpNet::V6(net) => {
-            let mask = NODE_MASK_V6.max(net.prefix_len());
             let first = net.network().to_bits();
             let part = move |number: u128| {
                 let address = Ipv6Addr::from_bits(first + (number << (128 - mask)));
@@ -263,14 +369,4 @@ fn parts(net: IpNet) -> Box<dyn Iterator<Item = IpNet>> {
             Box::new((1..count).chain([0]).map(part))
         }
     }
-}
-
-/// Whether `net` has an address in common with any of `taken`, which lie apart from each other.
-fn overlaps(taken: &BTreeSet<IpNet>, net: &IpNet) -> bool {
-    let before = taken.range(..=net).next_back();
-    let after = taken.range(net..).next();
-    [before, after]
-        .into_iter()
-        .flatten()
-        .any(|other| other.contains(net) || net.contains(other))
 }

@@ -31,6 +31,8 @@ pub(crate) struct Fake {
     packet: Option<SimTime>,
     happenings: Vec<Happening>,
     turn: usize,
+    /// Something changes again after this long, for ever.
+    pub(crate) restless: Option<Duration>,
     /// Refuses every write.
     pub(crate) refuses: bool,
 }
@@ -188,11 +190,12 @@ impl World for Fake {
     }
 
     fn next_event_at(&self) -> Option<SimTime> {
-        self.news.into_iter().chain(self.packet).min()
+        self.next_change_at().into_iter().chain(self.packet).min()
     }
 
     fn next_change_at(&self) -> Option<SimTime> {
-        self.news
+        let again = self.restless.map(|period| self.now + period);
+        self.news.into_iter().chain(again).min()
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
