@@ -1,10 +1,18 @@
-//! A real kernel takes the compiled rules, and has them as they were compiled (PROXY-46).
+//! A real kernel takes the compiled rules, has them as they were compiled (PROXY-46), and does with packets what
+//! the evaluator says it does.
 //!
-//! Every test works in a network namespace of its own. Needs root, `ip` and the iptables tools.
+//! Every test works in a network namespace of its own. Needs root, `/dev/net/tun`, `ip`, `conntrack` and the
+//! iptables tools of both variants. To add a layout or a tool, add to `backend::Backend`.
 
+mod backend;
+mod clusters;
+mod lab;
+mod local;
+mod matches;
 mod netns;
+mod packets;
+mod site;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proxy::RuleSink as _;
@@ -12,10 +20,11 @@ use rules::{
     Capabilities, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts, ServiceName,
     ServicePortView, ServiceView, SliceView, TrafficPolicy,
 };
-use ruleset::xt::{self, ChainName, TableName, XtRule, XtTables};
+use ruleset::xt::{self, TableName, XtTables};
 use ruleset::{Family, Protocol};
 use switchboard_node::{IptablesSink, IptablesTools, ToolError, Variant};
 
+use backend::{read_back, telling};
 use netns::{Netns, skip};
 
 const OURS: [TableName; 3] = [TableName::Nat, TableName::Filter, TableName::Mangle];
@@ -118,29 +127,6 @@ fn with_tools(label: &str, test: impl Fn(&IptablesTools)) {
     }
 }
 
-fn read_back(tools: &IptablesTools, family: Family) -> XtTables {
-    let saved: String = OURS
-        .iter()
-        .map(|table| tools.save(family, *table).unwrap())
-        .collect();
-    xt::parse(&saved, family).unwrap()
-}
-
-/// Chains that hold no rules and drop nothing say nothing: a kernel lists all built-in ones, a compiler none.
-fn telling(tables: &XtTables) -> BTreeMap<(TableName, ChainName), &[XtRule]> {
-    let chains = tables.tables.iter().flat_map(|(table, content)| {
-        content
-            .chains
-            .iter()
-            .map(|(chain, body)| ((*table, *chain), body.rules.as_slice()))
-    });
-    chains
-        .filter(|((table, chain), rules)| {
-            !rules.is_empty() || !table.built_in_chains().contains(&chain.as_str())
-        })
-        .collect()
-}
-
 #[test]
 fn restore_takes_three_endpoints() {
     with_tools("take", |tools| {
@@ -160,7 +146,7 @@ fn the_kernel_has_what_was_compiled() {
         for family in Family::ALL {
             let compiled = compile(&view(3), family);
             assert_eq!(
-                telling(&read_back(tools, family)),
+                telling(&read_back(tools, family, OURS)),
                 telling(&compiled),
                 "{tools:?}"
             );
@@ -175,7 +161,7 @@ fn the_text_alone_gives_the_same() {
             let compiled = compile(&view(3), family);
             tools.restore(family, &xt::restore_text(&compiled)).unwrap();
             assert_eq!(
-                telling(&read_back(tools, family)),
+                telling(&read_back(tools, family, OURS)),
                 telling(&compiled),
                 "{tools:?}"
             );
