@@ -1,10 +1,12 @@
 //! Typed rule dialects: tables, chains, rules, matches, actions; their text; applying them to a copy.
 //!
-//! **What.** [`xt`] holds the iptables dialect: what `iptables-restore` takes and `iptables-save` prints.
+//! **What.** [`xt`] holds the iptables dialect: what `iptables-restore` takes and `iptables-save` prints. [`nft`]
+//! holds the nftables dialect: what `nft -f` takes and `nft list` prints.
 //! **Why.** Matches and actions are enums, never strings, so that the simulator can evaluate the very tables
 //! that a node would load. This crate knows no Service: a rule carries an opaque [`OriginId`] which whoever
 //! made it can resolve.
-//! **Source of the semantics.** iptables(8), iptables-extensions(8), `iptables/xshared.c` of iptables 1.8.
+//! **Source of the semantics.** iptables(8), iptables-extensions(8), `iptables/xshared.c` of iptables 1.8; nft(8),
+//! `src/parser_bison.y` of nftables 1.0.6.
 //!
 //! ```
 //! use switchboard_ruleset::{Family, xt};
@@ -16,8 +18,18 @@
 //! assert!(xt::save_text(&tables).contains("--probability 0.33333333349"));
 //! # Ok::<(), xt::ParseError>(())
 //! ```
+//!
+//! ```
+//! use switchboard_ruleset::nft;
+//!
+//! let script = "add table ip t\nadd chain ip t c\nadd rule ip t c mark and 0x4000 != 0 masquerade\n";
+//! let tables = nft::parse(script)?;
+//! assert!(nft::list_text(&tables).contains("\t\tmeta mark & 0x00004000 != 0x00000000 masquerade\n"));
+//! # Ok::<(), nft::ParseError>(())
+//! ```
 
 mod family;
+pub mod nft;
 mod origin;
 pub mod xt;
 

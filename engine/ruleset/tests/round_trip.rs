@@ -1,6 +1,7 @@
 //! Whatever is printed reads back the same, in both spellings.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -8,8 +9,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use switchboard_ruleset::xt::{
-    AddressMatch, AddressType, ChainName, Comment, CtState, CtStates, InterfaceMatch, NatTarget,
-    Policy, PortRange, Probability, RejectWith, TableName, XtChain, XtMatch, XtRule, XtTable,
+    AddressMatch, AddressSide, AddressType, ChainName, Comment, ConnMarkAction, CtState, CtStates,
+    InterfaceMatch, MultiportSide, NatTarget, Policy, PortRange, Probability, RecentAction,
+    RecentMatch, RecentWindow, RejectWith, TableName, TcpFlags, XtChain, XtMatch, XtRule, XtTable,
     XtTables, XtTarget, parse, restore_text, save_text,
 };
 use switchboard_ruleset::{Family, Protocol};
@@ -84,7 +86,7 @@ fn probability() -> impl Strategy<Value = Probability> {
     ]
 }
 
-fn extension() -> impl Strategy<Value = XtMatch> {
+fn extension(family: Family) -> impl Strategy<Value = XtMatch> {
     let ports_protocol =
         proptest::sample::select(vec![Protocol::TCP, Protocol::UDP, Protocol::SCTP]);
     prop_oneof![
@@ -123,7 +125,90 @@ fn extension() -> impl Strategy<Value = XtMatch> {
             destination: Some(destination)
         }),
         "[ -~]{1,31}".prop_map(|name| XtMatch::NfAcct(name.into())),
+        newer_extension(family),
     ]
+}
+
+fn newer_extension(family: Family) -> impl Strategy<Value = XtMatch> {
+    let side = proptest::sample::select(vec![
+        MultiportSide::Source,
+        MultiportSide::Destination,
+        MultiportSide::Either,
+    ]);
+    let span = port_range().prop_map(|range| range.first..=range.last);
+    prop_oneof![
+        (
+            (option::of(port_range()), option::of(port_range())),
+            any::<bool>(),
+            0..64_u8,
+            0..64_u8
+        )
+            .prop_map(
+                |((source, destination), negated, mask, set)| XtMatch::TcpFlags {
+                    source,
+                    destination,
+                    negated,
+                    mask: TcpFlags(mask),
+                    set: TcpFlags(set),
+                }
+            ),
+        (any::<bool>(), side, vec(span, 1..8)).prop_map(|(negated, side, ports)| {
+            XtMatch::Multiport {
+                negated,
+                side,
+                ports: ports.into(),
+            }
+        }),
+        (any::<bool>(), 0..=254_u8, option::of(any::<u8>())).prop_map(|(negated, kind, code)| {
+            XtMatch::IcmpType {
+                negated,
+                kind,
+                code,
+            }
+        }),
+        (any::<bool>(), any::<u32>(), any::<u32>()).prop_map(|(negated, value, mask)| {
+            XtMatch::ConnMark {
+                negated,
+                value,
+                mask,
+            }
+        }),
+        recent(family).prop_map(|recent| XtMatch::Recent(Box::new(recent))),
+    ]
+}
+
+fn recent(family: Family) -> impl Strategy<Value = RecentMatch> {
+    let window = (
+        option::of(1..u32::MAX),
+        any::<bool>(),
+        option::of(1..u32::MAX),
+    )
+        .prop_map(|(seconds, reap, hits)| RecentWindow {
+            seconds: seconds.and_then(NonZeroU32::new),
+            reap: reap && seconds.is_some(),
+            hit_count: hits.and_then(NonZeroU32::new),
+        });
+    let action = prop_oneof![
+        Just(RecentAction::Set),
+        Just(RecentAction::Remove),
+        window.clone().prop_map(RecentAction::Rcheck),
+        window.prop_map(RecentAction::Update),
+    ];
+    let side = prop_oneof![Just(AddressSide::Source), Just(AddressSide::Destination)];
+    (
+        action,
+        any::<bool>(),
+        "[ !\"-.0-~]{1,20}",
+        address(family),
+        side,
+    )
+        .prop_map(|(action, negated, name, mask, side)| RecentMatch {
+            action,
+            negated,
+            name: name.into(),
+            mask,
+            side,
+        })
 }
 
 fn target(family: Family) -> impl Strategy<Value = XtTarget> {
@@ -153,6 +238,33 @@ fn target(family: Family) -> impl Strategy<Value = XtTarget> {
             to: NatTarget { address, port }
         }),
         any::<bool>().prop_map(|random_fully| XtTarget::Masquerade { random_fully }),
+        newer_target(family),
+    ]
+}
+
+fn newer_target(family: Family) -> impl Strategy<Value = XtTarget> {
+    let port = option::of(1..=u16::MAX);
+    let masks = (any::<u32>(), any::<u32>());
+    prop_oneof![
+        (address(family), port.clone(), any::<bool>()).prop_map(|(address, port, random_fully)| {
+            XtTarget::Snat {
+                to: NatTarget { address, port },
+                random_fully,
+            }
+        }),
+        port.prop_map(|port| XtTarget::Redirect { port }),
+        Just(XtTarget::Notrack),
+        masks.prop_map(|(value, mask)| XtTarget::ConnMark(ConnMarkAction::Set { value, mask })),
+        masks.prop_map(|(nf_mask, ct_mask)| {
+            XtTarget::ConnMark(ConnMarkAction::Save { nf_mask, ct_mask })
+        }),
+        masks.prop_map(|(nf_mask, ct_mask)| {
+            XtTarget::ConnMark(ConnMarkAction::Restore { nf_mask, ct_mask })
+        }),
+        ("[ -~]{0,29}", 0..8_u8).prop_map(|(prefix, level)| XtTarget::Log {
+            prefix: Comment::new(&prefix),
+            level
+        }),
     ]
 }
 
@@ -164,7 +276,7 @@ fn rule(family: Family) -> impl Strategy<Value = XtRule> {
         option::of(interface_match()),
         option::of((any::<bool>(), protocol())),
     );
-    (header, vec(extension(), 0..4), target(family)).prop_map(|(header, matches, target)| {
+    (header, vec(extension(family), 0..4), target(family)).prop_map(|(header, matches, target)| {
         let (source, destination, in_interface, out_interface, protocol) = header;
         XtRule {
             source,

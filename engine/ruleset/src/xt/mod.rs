@@ -10,13 +10,14 @@ mod name;
 mod parse;
 mod print;
 mod rule;
-mod words;
+pub(crate) mod words;
 
 pub use chain::{Policy, TableName, XtChain, XtTable, XtTables};
 pub use name::{ChainName, Comment, NameError};
 pub use parse::{ParseError, ParseErrorKind, parse};
 pub use print::{restore_text, save_text};
 pub use rule::{
-    AddressMatch, AddressType, CtState, CtStates, InterfaceMatch, NatTarget, PortRange,
-    Probability, RejectWith, XtMatch, XtRule, XtTarget,
+    AddressMatch, AddressSide, AddressType, ConnMarkAction, CtState, CtStates, InterfaceMatch,
+    MultiportSide, NatTarget, PortRange, Probability, RecentAction, RecentMatch, RecentWindow,
+    RejectWith, TcpFlags, XtMatch, XtRule, XtTarget,
 };

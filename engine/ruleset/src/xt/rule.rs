@@ -1,12 +1,14 @@
 //! One rule: header, extension matches, target.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{ChainName, Comment};
-use crate::{OriginId, Protocol};
+use crate::{Family, OriginId, Protocol};
 
 /// A rule. Two rules are equal when they do the same: the origin does not count.
 #[derive(Clone, Debug)]
@@ -188,10 +190,154 @@ pub enum XtMatch {
     },
     /// `-m nfacct --nfacct-name`: counts, always matches. Not every kernel has it.
     NfAcct(Box<str>),
+    /// `-m tcp [--sport …] [--dport …] --tcp-flags`: TCP's ports, and its flags. Without `--tcp-flags` the same
+    /// module is a [`XtMatch::Ports`].
+    TcpFlags {
+        /// `--sport`
+        source: Option<PortRange>,
+        /// `--dport`
+        destination: Option<PortRange>,
+        /// `!` before `--tcp-flags`.
+        negated: bool,
+        /// The flags that are looked at …
+        mask: TcpFlags,
+        /// … and those of them that must be set; the others must not.
+        set: TcpFlags,
+    },
+    /// `-m multiport [!] --sports|--dports|--ports`, for TCP, UDP and SCTP.
+    Multiport {
+        /// `!`
+        negated: bool,
+        /// Which of the packet's ports.
+        side: MultiportSide,
+        /// Any of these, inclusive.
+        ports: Box<[RangeInclusive<u16>]>,
+    },
+    /// `-m icmp --icmp-type` or `-m icmp6 --icmpv6-type`, by the tables' family.
+    IcmpType {
+        /// `!`
+        negated: bool,
+        /// The type. For IPv4 the kernel takes 255 as "any", and so does `--icmp-type any` (`ip_tables.c`,
+        /// `icmp_type_code_match`).
+        kind: u8,
+        /// The code; `None` takes any.
+        code: Option<u8>,
+    },
+    /// `-m connmark [!] --mark value/mask`
+    ConnMark {
+        /// `!`
+        negated: bool,
+        /// Compared with the mark of the packet's connection …
+        value: u32,
+        /// … under this mask.
+        mask: u32,
+    },
+    /// `-m recent`: asks and changes a named list of addresses seen (PROXY-32). Boxed because it is rare and big.
+    Recent(Box<RecentMatch>),
+}
+
+/// `-m recent [!] --set|--rcheck|--update|--remove …` (iptables-extensions(8), `recent`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentMatch {
+    /// What is done with the list, and when the match holds.
+    pub action: RecentAction,
+    /// `!`: the opposite of what the action says.
+    pub negated: bool,
+    /// The list's name, 1 to 199 bytes (`XT_RECENT_NAME_LEN`).
+    pub name: Box<str>,
+    /// Bits of the address that count; all of them by default.
+    pub mask: IpAddr,
+    /// Whose address.
+    pub side: AddressSide,
+}
+
+impl RecentMatch {
+    /// An action on the packet's whole source address, as kube-proxy writes it.
+    #[must_use]
+    pub fn source(action: RecentAction, name: &str, family: Family) -> Self {
+        let mask = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::BROADCAST),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
+        };
+        Self {
+            action,
+            negated: false,
+            name: name.into(),
+            mask,
+            side: AddressSide::Source,
+        }
+    }
+}
+
+/// What a [`RecentMatch`] does (`net/netfilter/xt_recent.c`, `recent_mt`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecentAction {
+    /// `--set`: enters the address, or renews it; always matches.
+    Set,
+    /// `--rcheck`: matches when the address is listed, within the window.
+    Rcheck(RecentWindow),
+    /// `--update`: as `--rcheck`, and renews the address when it matches.
+    Update(RecentWindow),
+    /// `--remove`: takes the address off the list; matches when it was there.
+    Remove,
+}
+
+/// How much of a list counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentWindow {
+    /// `--seconds`: seen within so many; `None` is ever.
+    pub seconds: Option<NonZeroU32>,
+    /// `--reap`: entries older than `seconds` are taken off. Only with `seconds`.
+    pub reap: bool,
+    /// `--hitcount`: seen at least so often within the window; `None` is once.
+    pub hit_count: Option<NonZeroU32>,
+}
+
+/// Which address of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressSide {
+    /// The source.
+    Source,
+    /// The destination.
+    Destination,
+}
+
+/// Which ports of a packet `multiport` compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MultiportSide {
+    /// `--sports`
+    Source,
+    /// `--dports`
+    Destination,
+    /// `--ports`: either of them.
+    Either,
+}
+
+/// A set of TCP flags, as the bits of the header's 13th byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// FIN
+    pub const FIN: Self = Self(0x01);
+    /// SYN
+    pub const SYN: Self = Self(0x02);
+    /// RST
+    pub const RST: Self = Self(0x04);
+    /// PSH
+    pub const PSH: Self = Self(0x08);
+    /// ACK
+    pub const ACK: Self = Self(0x10);
+    /// URG
+    pub const URG: Self = Self(0x20);
+    /// The six that rules can name.
+    pub const ALL: Self = Self(0x3f);
+    /// What `--syn` looks at: FIN, SYN, RST and ACK.
+    pub const SYN_MASK: Self = Self(0x17);
 }
 
 /// What an address is to the node (`addrtype`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressType {
     /// One of the node's own.
     Local,
@@ -224,7 +370,7 @@ pub enum CtState {
 }
 
 /// A set of states.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CtStates(u8);
 
 impl CtStates {
@@ -335,6 +481,56 @@ pub enum XtTarget {
     Masquerade {
         /// `--random-fully`: a random source port. Not every kernel has it.
         random_fully: bool,
+    },
+    /// `SNAT --to-source`: a new source for the connection.
+    Snat {
+        /// The address, and the port unless it stays where it can.
+        to: NatTarget,
+        /// `--random-fully`: a random source port.
+        random_fully: bool,
+    },
+    /// `REDIRECT`: to the node itself, at the address of the interface the packet came in by; locally made
+    /// packets go to the loopback address.
+    Redirect {
+        /// `--to-ports`, one port; `None` keeps it.
+        port: Option<u16>,
+    },
+    /// `CT --notrack`, also written `NOTRACK`: the packet belongs to no connection. The next rule follows.
+    Notrack,
+    /// `CONNMARK`: moves bits between the connection's mark and the packet's. The next rule follows.
+    ConnMark(ConnMarkAction),
+    /// `LOG`: writes to the kernel's log and changes nothing. The next rule follows.
+    Log {
+        /// `--log-prefix`, at most 29 bytes; may be empty.
+        prefix: Comment,
+        /// `--log-level`, 0 to 7; the kernel's default is 4.
+        level: u8,
+    },
+}
+
+/// What `CONNMARK` does (`net/netfilter/xt_connmark.c`). `nf` is the packet's mark, `ct` its connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnMarkAction {
+    /// `--set-xmark value/mask`: `ct = (ct & !mask) ^ value`
+    Set {
+        /// Bits to flip after clearing.
+        value: u32,
+        /// Bits to clear first.
+        mask: u32,
+    },
+    /// `--save-mark`: `ct = (ct & !ct_mask) ^ (nf & nf_mask)`
+    Save {
+        /// `--nfmask`
+        nf_mask: u32,
+        /// `--ctmask`
+        ct_mask: u32,
+    },
+    /// `--restore-mark`: `nf = (nf & !nf_mask) ^ (ct & ct_mask)`
+    Restore {
+        /// `--nfmask`
+        nf_mask: u32,
+        /// `--ctmask`
+        ct_mask: u32,
     },
 }
 

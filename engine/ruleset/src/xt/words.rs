@@ -1,10 +1,10 @@
 //! Words that stand for one value each, spelled in both directions from one table.
 
-use super::{AddressType, CtState, RejectWith};
+use super::{AddressType, CtState, MultiportSide, RejectWith, TcpFlags};
 use crate::Family;
 
 /// A spelling table: each value with its word.
-pub(super) type Words<T> = &'static [(T, &'static str)];
+pub(crate) type Words<T> = &'static [(T, &'static str)];
 
 /// `--ctstate`, in the order in which `iptables-save` lists them (`libxt_conntrack.c`, `print_state`).
 pub(super) const CT_STATES: Words<CtState> = &[
@@ -24,6 +24,52 @@ pub(super) const ADDRESS_TYPES: Words<AddressType> = &[
     (AddressType::Broadcast, "BROADCAST"),
     (AddressType::Multicast, "MULTICAST"),
 ];
+
+/// `multiport`'s options.
+pub(super) const MULTIPORT_OPTIONS: Words<MultiportSide> = &[
+    (MultiportSide::Source, "--sports"),
+    (MultiportSide::Destination, "--dports"),
+    (MultiportSide::Either, "--ports"),
+];
+
+/// `--tcp-flags`, in the order in which `iptables-save` lists them (`libxt_tcp.c`, `tcp_flag_names`).
+pub(super) const TCP_FLAGS: Words<TcpFlags> = &[
+    (TcpFlags::FIN, "FIN"),
+    (TcpFlags::SYN, "SYN"),
+    (TcpFlags::RST, "RST"),
+    (TcpFlags::PSH, "PSH"),
+    (TcpFlags::ACK, "ACK"),
+    (TcpFlags::URG, "URG"),
+];
+
+/// Types of `--icmp-type` that have a name, with every code they have.
+pub(super) const ICMP_TYPES: Words<u8> = &[
+    (0, "echo-reply"),
+    (3, "destination-unreachable"),
+    (5, "redirect"),
+    (8, "echo-request"),
+    (11, "time-exceeded"),
+    (12, "parameter-problem"),
+    (u8::MAX, "any"),
+];
+
+/// Types of `--icmpv6-type` that have a name, with every code they have.
+pub(super) const ICMPV6_TYPES: Words<u8> = &[
+    (1, "destination-unreachable"),
+    (2, "packet-too-big"),
+    (3, "time-exceeded"),
+    (4, "parameter-problem"),
+    (128, "echo-request"),
+    (129, "echo-reply"),
+    (133, "router-solicitation"),
+    (134, "router-advertisement"),
+    (135, "neighbour-solicitation"),
+    (136, "neighbour-advertisement"),
+    (137, "redirect"),
+];
+
+/// The level of `LOG` that goes without saying: `warning`.
+pub(super) const LOG_LEVEL: u8 = 4;
 
 /// `--reject-with`, whose words are a family's own.
 pub(super) const fn reject_words(family: Family) -> Words<RejectWith> {
@@ -46,7 +92,7 @@ pub(super) const fn reject_words(family: Family) -> Words<RejectWith> {
 }
 
 /// The word of a value.
-pub(super) fn word_of<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
+pub(crate) fn word_of<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
     words
         .iter()
         .find(|(candidate, _)| candidate == value)
@@ -55,7 +101,7 @@ pub(super) fn word_of<T: PartialEq>(words: Words<T>, value: &T) -> &'static str 
 }
 
 /// The value of a word, in any case, as the tools take it.
-pub(super) fn value_of<T: Copy>(words: Words<T>, word: &str) -> Option<T> {
+pub(crate) fn value_of<T: Copy>(words: Words<T>, word: &str) -> Option<T> {
     words
         .iter()
         .find(|(_, candidate)| candidate.eq_ignore_ascii_case(word))

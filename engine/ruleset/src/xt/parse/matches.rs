@@ -2,27 +2,27 @@
 
 use smallvec::SmallVec;
 
+use super::recent::RecentDraft;
 use super::rule::Opt;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
-use crate::Protocol;
-use crate::xt::words::{ADDRESS_TYPES, value_of};
-use crate::xt::{AddressType, Comment, CtStates, PortRange, Probability, XtMatch};
+use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, value_of};
+use crate::xt::{AddressType, Comment, MultiportSide, PortRange, Probability, TcpFlags, XtMatch};
+use crate::{Family, Protocol};
 
 /// The matches of a rule while their options are still coming.
-#[derive(Default)]
-pub(super) struct Drafts(Vec<(usize, Draft)>);
+pub(super) struct Drafts(Vec<(usize, Draft)>, Family);
 
 /// A match that may lack options.
 enum Draft {
-    Comment(Option<Comment>),
+    /// One option makes the match.
+    One(One, Option<XtMatch>),
     Ports {
         protocol: Protocol,
         source: Option<PortRange>,
         destination: Option<PortRange>,
+        flags: Option<(bool, TcpFlags, TcpFlags)>,
     },
-    CtState(Option<(bool, CtStates)>),
-    Mark(Option<(bool, u32, u32)>),
     Statistic {
         is_random: Option<()>,
         probability: Option<Probability>,
@@ -31,10 +31,26 @@ enum Draft {
         source: Option<(bool, AddressType)>,
         destination: Option<(bool, AddressType)>,
     },
-    NfAcct(Option<Box<str>>),
+    Recent(RecentDraft),
+}
+
+/// Matches that one option makes.
+#[derive(Clone, Copy)]
+enum One {
+    Comment,
+    CtState,
+    Mark,
+    NfAcct,
+    Multiport,
+    IcmpType,
+    ConnMark,
 }
 
 impl Drafts {
+    pub(super) const fn new(family: Family) -> Self {
+        Self(Vec::new(), family)
+    }
+
     /// Reads `-m` or an option of a match that is loaded, if it is one.
     pub(super) fn option(
         &mut self,
@@ -44,12 +60,12 @@ impl Drafts {
     ) -> Result<bool, ParseError> {
         if matches!(option.name(), "-m" | "--match") {
             let name = option.plain_value(cursor)?;
-            self.0.push((name.column, Draft::new(name)?));
+            self.0.push((name.column, Draft::new(name, self.1)?));
             return Ok(true);
         }
         // An option belongs to the match of its kind that was loaded last.
         for (_, draft) in self.0.iter_mut().rev() {
-            if draft.option(option, cursor)? {
+            if draft.option(option, cursor, self.1)? {
                 return Ok(true);
             }
         }
@@ -71,7 +87,7 @@ impl Drafts {
             return Ok(false);
         }
         let mut draft = Draft::ports(protocol);
-        let is_taken = draft.option(option, cursor)?;
+        let is_taken = draft.option(option, cursor, self.1)?;
         if is_taken {
             self.0.push((option.token.column, draft));
         }
@@ -80,9 +96,10 @@ impl Drafts {
 
     /// The matches in order, all complete.
     pub(super) fn finish(self) -> Result<SmallVec<[XtMatch; 2]>, ParseError> {
+        let family = self.1;
         self.0
             .into_iter()
-            .map(|(column, draft)| draft.finish().map_err(|kind| kind.at(column)))
+            .map(|(column, draft)| draft.finish(family).map_err(|kind| kind.at(column)))
             .collect()
     }
 }
@@ -90,14 +107,14 @@ impl Drafts {
 impl Draft {
     /// Deviation: the old `state` match is read as `conntrack --ctstate`, which is what the kernel makes of it;
     /// it prints so too.
-    fn new(name: &Token) -> Result<Self, ParseError> {
+    fn new(name: &Token, family: Family) -> Result<Self, ParseError> {
         Ok(match name.text.as_str() {
-            "comment" => Self::Comment(None),
+            "comment" => Self::One(One::Comment, None),
             "tcp" => Self::ports(Protocol::TCP),
             "udp" => Self::ports(Protocol::UDP),
             "sctp" => Self::ports(Protocol::SCTP),
-            "conntrack" | "state" => Self::CtState(None),
-            "mark" => Self::Mark(None),
+            "conntrack" | "state" => Self::One(One::CtState, None),
+            "mark" => Self::One(One::Mark, None),
             "statistic" => Self::Statistic {
                 is_random: None,
                 probability: None,
@@ -106,7 +123,12 @@ impl Draft {
                 source: None,
                 destination: None,
             },
-            "nfacct" => Self::NfAcct(None),
+            "nfacct" => Self::One(One::NfAcct, None),
+            "multiport" => Self::One(One::Multiport, None),
+            "icmp" if family == Family::V4 => Self::One(One::IcmpType, None),
+            "icmp6" if family == Family::V6 => Self::One(One::IcmpType, None),
+            "connmark" => Self::One(One::ConnMark, None),
+            "recent" => Self::Recent(RecentDraft::default()),
             _ => {
                 return Err(ParseErrorKind::UnsupportedMatch {
                     name: name.text.clone(),
@@ -121,16 +143,22 @@ impl Draft {
             protocol,
             source: None,
             destination: None,
+            flags: None,
         }
     }
 
     /// Reads an option of this match, if it is one.
-    fn option(&mut self, option: Opt<'_>, cursor: &mut Cursor<'_>) -> Result<bool, ParseError> {
+    fn option(
+        &mut self,
+        option: Opt<'_>,
+        cursor: &mut Cursor<'_>,
+        family: Family,
+    ) -> Result<bool, ParseError> {
         match (self, option.name()) {
-            (Self::Comment(slot), "--comment") => {
-                let comment = comment(option.plain_value(cursor)?)?;
-                option.set(slot, comment)?;
-            }
+            (Self::One(one, slot), _) => match one.option(option, cursor, family)? {
+                Some(value) => option.set(slot, value)?,
+                None => return Ok(false),
+            },
             (Self::Ports { source, .. }, "--sport" | "--source-port") => {
                 let (negated, value) = option.negatable_value(cursor)?;
                 option.set(source, values::port_range(value, negated)?)?;
@@ -139,15 +167,14 @@ impl Draft {
                 let (negated, value) = option.negatable_value(cursor)?;
                 option.set(destination, values::port_range(value, negated)?)?;
             }
-            (Self::CtState(slot), "--ctstate" | "--state") => {
-                let (negated, value) = option.negatable_value(cursor)?;
-                option.set(slot, (negated, values::states(value)?))?;
-            }
-            (Self::Mark(slot), "--mark") => {
-                let (negated, value) = option.negatable_value(cursor)?;
-                let (value, mask) = values::mark(value)?;
-                option.set(slot, (negated, value, mask.unwrap_or(u32::MAX)))?;
-            }
+            (
+                Self::Ports {
+                    protocol: Protocol::TCP,
+                    flags,
+                    ..
+                },
+                "--tcp-flags" | "--syn",
+            ) => option.set(flags, tcp_flags(option, cursor)?)?,
             (Self::Statistic { is_random, .. }, "--mode") => {
                 let mode = option.plain_value(cursor)?;
                 if mode.text != "random" {
@@ -165,43 +192,38 @@ impl Draft {
             (Self::AddrType { destination, .. }, "--dst-type") => {
                 option.set(destination, address_type(option, cursor)?)?;
             }
-            (Self::NfAcct(slot), "--nfacct-name") => {
-                let name = option.plain_value(cursor)?;
-                option.set(slot, accounting_name(name)?)?;
-            }
+            (Self::Recent(draft), _) => return draft.option(option, cursor, family),
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn finish(self) -> Result<XtMatch, ParseErrorKind> {
+    fn finish(self, family: Family) -> Result<XtMatch, ParseErrorKind> {
         let lacks = |what, option| ParseErrorKind::Incomplete { what, option };
         Ok(match self {
-            Self::Comment(comment) => {
-                XtMatch::Comment(comment.ok_or_else(|| lacks("match comment", "--comment"))?)
-            }
+            Self::One(one, value) => value.ok_or_else(|| one.lacks())?,
             Self::Ports {
                 protocol,
                 source,
                 destination,
+                flags: None,
             } => XtMatch::Ports {
                 protocol,
                 source,
                 destination,
             },
-            Self::CtState(state) => {
-                let (negated, states) =
-                    state.ok_or_else(|| lacks("match conntrack", "--ctstate"))?;
-                XtMatch::CtState { negated, states }
-            }
-            Self::Mark(mark) => {
-                let (negated, value, mask) = mark.ok_or_else(|| lacks("match mark", "--mark"))?;
-                XtMatch::Mark {
-                    negated,
-                    value,
-                    mask,
-                }
-            }
+            Self::Ports {
+                source,
+                destination,
+                flags: Some((negated, mask, set)),
+                ..
+            } => XtMatch::TcpFlags {
+                source,
+                destination,
+                negated,
+                mask,
+                set,
+            },
             Self::Statistic {
                 is_random,
                 probability,
@@ -222,11 +244,110 @@ impl Draft {
                 source,
                 destination,
             },
-            Self::NfAcct(name) => {
-                XtMatch::NfAcct(name.ok_or_else(|| lacks("match nfacct", "--nfacct-name"))?)
-            }
+            Self::Recent(draft) => XtMatch::Recent(Box::new(draft.finish(family)?)),
         })
     }
+}
+
+impl One {
+    /// The match, if this is its option.
+    fn option(
+        self,
+        option: Opt<'_>,
+        cursor: &mut Cursor<'_>,
+        family: Family,
+    ) -> Result<Option<XtMatch>, ParseError> {
+        Ok(Some(match (self, option.name()) {
+            (Self::Comment, "--comment") => XtMatch::Comment(comment(option.plain_value(cursor)?)?),
+            (Self::CtState, "--ctstate" | "--state") => {
+                let (negated, value) = option.negatable_value(cursor)?;
+                let states = values::states(value)?;
+                XtMatch::CtState { negated, states }
+            }
+            (Self::Mark, "--mark") => {
+                let (negated, value, mask) = mark(option, cursor)?;
+                XtMatch::Mark {
+                    negated,
+                    value,
+                    mask,
+                }
+            }
+            (Self::ConnMark, "--mark") => {
+                let (negated, value, mask) = mark(option, cursor)?;
+                XtMatch::ConnMark {
+                    negated,
+                    value,
+                    mask,
+                }
+            }
+            (Self::NfAcct, "--nfacct-name") => {
+                XtMatch::NfAcct(accounting_name(option.plain_value(cursor)?)?)
+            }
+            (Self::Multiport, name) => {
+                let Some(side) = multiport_side(name) else {
+                    return Ok(None);
+                };
+                let (negated, value) = option.negatable_value(cursor)?;
+                let ports = values::multiport(value)?;
+                XtMatch::Multiport {
+                    negated,
+                    side,
+                    ports,
+                }
+            }
+            (Self::IcmpType, "--icmp-type" | "--icmpv6-type") => {
+                let (negated, value) = option.negatable_value(cursor)?;
+                let (kind, code) = values::icmp_type(value, family)?;
+                XtMatch::IcmpType {
+                    negated,
+                    kind,
+                    code,
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    const fn lacks(self) -> ParseErrorKind {
+        let (what, option) = match self {
+            Self::Comment => ("match comment", "--comment"),
+            Self::CtState => ("match conntrack", "--ctstate"),
+            Self::Mark => ("match mark", "--mark"),
+            Self::NfAcct => ("match nfacct", "--nfacct-name"),
+            Self::Multiport => ("match multiport", "--dports"),
+            Self::IcmpType => ("match icmp", "--icmp-type"),
+            Self::ConnMark => ("match connmark", "--mark"),
+        };
+        ParseErrorKind::Incomplete { what, option }
+    }
+}
+
+/// `[!] --mark value[/mask]`
+fn mark(option: Opt<'_>, cursor: &mut Cursor<'_>) -> Result<(bool, u32, u32), ParseError> {
+    let (negated, value) = option.negatable_value(cursor)?;
+    let (value, mask) = values::mark(value)?;
+    Ok((negated, value, mask.unwrap_or(u32::MAX)))
+}
+
+fn multiport_side(option: &str) -> Option<MultiportSide> {
+    match option {
+        "--source-ports" => Some(MultiportSide::Source),
+        "--destination-ports" => Some(MultiportSide::Destination),
+        _ => value_of(MULTIPORT_OPTIONS, option),
+    }
+}
+
+/// `[!] --tcp-flags MASK SET` or `[!] --syn`
+fn tcp_flags(
+    option: Opt<'_>,
+    cursor: &mut Cursor<'_>,
+) -> Result<(bool, TcpFlags, TcpFlags), ParseError> {
+    if option.name() == "--syn" {
+        return Ok((option.negated, TcpFlags::SYN_MASK, TcpFlags::SYN));
+    }
+    let (negated, mask) = option.negatable_value(cursor)?;
+    let set = cursor.value(option.name())?;
+    Ok((negated, values::tcp_flags(mask)?, values::tcp_flags(set)?))
 }
 
 /// A comment that is kept whole: [`Comment::new`] would mend what does not fit.

@@ -74,7 +74,7 @@ pub(super) fn parse(
     is_declared: &dyn Fn(ChainName) -> bool,
 ) -> Result<XtRule, ParseError> {
     let mut rule = XtRule::new(XtTarget::None);
-    let mut drafts = Drafts::default();
+    let mut drafts = Drafts::new(family);
     let mut target = None;
     loop {
         let bang = cursor.take_bang();

@@ -4,19 +4,17 @@ use super::rule::Opt;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
 use crate::Family;
-use crate::xt::words::{reject_words, value_of};
-use crate::xt::{ChainName, NatTarget, RejectWith, TableName, XtTarget};
+use crate::xt::words::{LOG_LEVEL, reject_words, value_of};
+use crate::xt::{ChainName, Comment, ConnMarkAction, NatTarget, RejectWith, TableName, XtTarget};
 
 /// Targets of iptables-extensions(8) that are not supported. A chain that the text declares may bear such a
 /// name; otherwise `-j` means the extension.
-const FOREIGN: [&str; 38] = [
+const FOREIGN: [&str; 32] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
     "CLUSTERIP",
-    "CONNMARK",
     "CONNSECMARK",
-    "CT",
     "DNPT",
     "DSCP",
     "ECN",
@@ -24,19 +22,15 @@ const FOREIGN: [&str; 38] = [
     "HMARK",
     "IDLETIMER",
     "LED",
-    "LOG",
     "MIRROR",
     "NETMAP",
     "NFLOG",
     "NFQUEUE",
-    "NOTRACK",
     "QUEUE",
     "RATEEST",
-    "REDIRECT",
     "SAME",
     "SECMARK",
     "SET",
-    "SNAT",
     "SNPT",
     "SYNPROXY",
     "TARPIT",
@@ -65,6 +59,18 @@ enum Kind {
     Masquerade {
         random_fully: Option<()>,
     },
+    Snat {
+        to: Option<NatTarget>,
+        random_fully: Option<()>,
+    },
+    Redirect(Option<u16>),
+    /// Of what `CT` does, only `--notrack` is supported.
+    Ct(Option<()>),
+    ConnMark(ConnMarkDraft),
+    Log {
+        prefix: Option<Comment>,
+        level: Option<u8>,
+    },
 }
 
 impl TargetDraft {
@@ -87,6 +93,18 @@ impl TargetDraft {
                 "MARK" => Kind::Mark(None),
                 "DNAT" => Kind::Dnat(None),
                 "MASQUERADE" => Kind::Masquerade { random_fully: None },
+                "SNAT" => Kind::Snat {
+                    to: None,
+                    random_fully: None,
+                },
+                "REDIRECT" => Kind::Redirect(None),
+                "NOTRACK" => Kind::Plain(XtTarget::Notrack),
+                "CT" => Kind::Ct(None),
+                "CONNMARK" => Kind::ConnMark(ConnMarkDraft::default()),
+                "LOG" => Kind::Log {
+                    prefix: None,
+                    level: None,
+                },
                 _ => Kind::Plain(XtTarget::Jump(user_chain(name, table, is_declared)?)),
             }
         };
@@ -121,9 +139,38 @@ impl TargetDraft {
                 let to = values::nat_target(option.plain_value(cursor)?, family)?;
                 option.set(slot, to)
             }
-            (Kind::Masquerade { random_fully }, "--random-fully") => {
+            (
+                Kind::Masquerade { random_fully } | Kind::Snat { random_fully, .. },
+                "--random-fully",
+            ) => {
                 option.plain()?;
                 option.set(random_fully, ())
+            }
+            (Kind::Snat { to, .. }, "--to-source") => {
+                let target = values::nat_target(option.plain_value(cursor)?, family)?;
+                option.set(to, target)
+            }
+            (Kind::Redirect(slot), "--to-ports") => {
+                let token = option.plain_value(cursor)?;
+                let port = token.text.parse().ok().filter(|port| *port != 0);
+                option.set(slot, port.ok_or_else(|| token.bad_value("one port"))?)
+            }
+            (Kind::Ct(slot), "--notrack") => {
+                option.plain()?;
+                option.set(slot, ())
+            }
+            (Kind::ConnMark(draft), _) => draft.option(option, cursor),
+            (Kind::Log { prefix, .. }, "--log-prefix") => {
+                let text = log_prefix(option.plain_value(cursor)?)?;
+                option.set(prefix, text)
+            }
+            (Kind::Log { level, .. }, "--log-level") => {
+                let token = option.plain_value(cursor)?;
+                let read = token.text.parse().ok().filter(|level| *level < 8);
+                option.set(
+                    level,
+                    read.ok_or_else(|| token.bad_value("a level from 0 to 7"))?,
+                )
             }
             _ => Err(option.unknown()),
         }
@@ -145,7 +192,93 @@ impl TargetDraft {
             Kind::Masquerade { random_fully } => XtTarget::Masquerade {
                 random_fully: random_fully.is_some(),
             },
+            Kind::Snat { to, random_fully } => XtTarget::Snat {
+                to: to.ok_or_else(|| lacks("target SNAT", "--to-source"))?,
+                random_fully: random_fully.is_some(),
+            },
+            Kind::Redirect(port) => XtTarget::Redirect { port },
+            Kind::Ct(notrack) => {
+                notrack.ok_or_else(|| lacks("target CT", "--notrack"))?;
+                XtTarget::Notrack
+            }
+            Kind::ConnMark(draft) => {
+                let action = draft.finish();
+                XtTarget::ConnMark(action.ok_or_else(|| lacks("target CONNMARK", "--set-xmark"))?)
+            }
+            Kind::Log { prefix, level } => XtTarget::Log {
+                prefix: prefix.unwrap_or_else(|| Comment::new("")),
+                level: level.unwrap_or(LOG_LEVEL),
+            },
         })
+    }
+}
+
+/// `CONNMARK` while its options are still coming.
+#[derive(Default)]
+struct ConnMarkDraft {
+    action: Option<ConnMarkAction>,
+    nf_mask: Option<u32>,
+    ct_mask: Option<u32>,
+}
+
+impl ConnMarkDraft {
+    fn option(&mut self, option: Opt<'_>, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+        let all = u32::MAX;
+        match option.name() {
+            "--set-xmark" | "--set-mark" | "--or-mark" | "--and-mark" | "--xor-mark" => {
+                let (value, mask) = mark_bits(option, cursor)?;
+                option.set(&mut self.action, ConnMarkAction::Set { value, mask })
+            }
+            "--save-mark" => {
+                option.plain()?;
+                let (nf_mask, ct_mask) = (all, all);
+                option.set(&mut self.action, ConnMarkAction::Save { nf_mask, ct_mask })
+            }
+            "--restore-mark" => {
+                option.plain()?;
+                let (nf_mask, ct_mask) = (all, all);
+                option.set(
+                    &mut self.action,
+                    ConnMarkAction::Restore { nf_mask, ct_mask },
+                )
+            }
+            "--nfmask" => option.set(&mut self.nf_mask, mask(option, cursor)?),
+            "--ctmask" => option.set(&mut self.ct_mask, mask(option, cursor)?),
+            "--mask" => {
+                let both = mask(option, cursor)?;
+                option.set(&mut self.nf_mask, both)?;
+                option.set(&mut self.ct_mask, both)
+            }
+            _ => Err(option.unknown()),
+        }
+    }
+
+    /// Nothing when no action was named, or masks with an action that takes none.
+    fn finish(self) -> Option<ConnMarkAction> {
+        let nf_mask = self.nf_mask.unwrap_or(u32::MAX);
+        let ct_mask = self.ct_mask.unwrap_or(u32::MAX);
+        let has_masks = self.nf_mask.is_some() || self.ct_mask.is_some();
+        match self.action? {
+            ConnMarkAction::Set { .. } if has_masks => None,
+            set @ ConnMarkAction::Set { .. } => Some(set),
+            ConnMarkAction::Save { .. } => Some(ConnMarkAction::Save { nf_mask, ct_mask }),
+            ConnMarkAction::Restore { .. } => Some(ConnMarkAction::Restore { nf_mask, ct_mask }),
+        }
+    }
+}
+
+fn mask(option: Opt<'_>, cursor: &mut Cursor<'_>) -> Result<u32, ParseError> {
+    let token = option.plain_value(cursor)?;
+    values::number(&token.text).ok_or_else(|| token.bad_value("a mask"))
+}
+
+/// What a line of the log starts with; the kernel keeps 29 bytes and a terminator.
+fn log_prefix(token: &Token) -> Result<Comment, ParseError> {
+    let prefix = Comment::new(&token.text);
+    if prefix.as_str() == token.text && token.text.len() <= 29 {
+        Ok(prefix)
+    } else {
+        Err(token.bad_value("a text of at most 29 bytes without control characters"))
     }
 }
 

@@ -56,6 +56,58 @@ fn negation_in_both_positions() {
 }
 
 #[test]
+fn matches_with_defaults_and_other_names() {
+    for (written, saved) in [
+        (
+            "-m recent --name KUBE-SEP-A --rcheck --seconds 600 --reap -j C",
+            "-m recent --rcheck --seconds 600 --reap --name KUBE-SEP-A --mask 255.255.255.255 --rsource -j C",
+        ),
+        (
+            "-m recent ! --remove",
+            "-m recent ! --remove --name DEFAULT --mask 255.255.255.255 --rsource",
+        ),
+        (
+            "-p tcp --syn --dport 80",
+            "-p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN",
+        ),
+        (
+            "-p tcp -m tcp ! --syn",
+            "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN",
+        ),
+        (
+            "-p tcp --tcp-flags ALL NONE",
+            "-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE",
+        ),
+        (
+            "-p icmp -m icmp ! --icmp-type echo-request",
+            "-p icmp -m icmp ! --icmp-type 8",
+        ),
+        (
+            "-p udp -m multiport --source-ports 1,2:3",
+            "-p udp -m multiport --sports 1,2:3",
+        ),
+        ("-j NOTRACK", "-j CT --notrack"),
+        (
+            "-j CONNMARK --save-mark --mask 0xff",
+            "-j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff",
+        ),
+        (
+            "-j CONNMARK --set-mark 5/7",
+            "-j CONNMARK --set-xmark 0x5/0x7",
+        ),
+        ("-j LOG --log-level 4", "-j LOG"),
+    ] {
+        check_v4(written, saved);
+    }
+    check(
+        "filter",
+        Family::V6,
+        "-p icmpv6 -m icmp6 --icmpv6-type echo-request -j C",
+        "-p ipv6-icmp -m icmp6 --icmpv6-type 128 -j C",
+    );
+}
+
+#[test]
 fn marks_in_every_form() {
     for (written, saved) in [
         ("--set-xmark 0x4000/0x4000", "0x4000/0x4000"),
@@ -194,10 +246,62 @@ fn refuses_broken_structure() {
 #[test]
 fn refuses_what_it_does_not_understand() {
     for (rule, expected) in [
-        ("-m recent --set", "14: match \"recent\" is not supported"),
         (
-            "-j SNAT --to-source 1.2.3.4",
-            "14: target \"SNAT\" is not supported",
+            "-m set --match-set x src",
+            "14: match \"set\" is not supported",
+        ),
+        (
+            "-j NETMAP --to 1.2.3.0/24",
+            "14: target \"NETMAP\" is not supported",
+        ),
+        (
+            "-m recent --name x",
+            "14: match recent needs --set, --rcheck, --update or --remove",
+        ),
+        (
+            "-m recent --rcheck --reap",
+            "14: match recent needs --seconds with --reap",
+        ),
+        (
+            "-m recent --set --seconds 5",
+            "14: match recent needs --rcheck or --update with its window",
+        ),
+        (
+            "-m recent --set --name a/b",
+            "34: \"a/b\" is not the name of a list, of at most 199 bytes",
+        ),
+        (
+            "-m recent --set --rttl",
+            "27: option \"--rttl\" is not understood here",
+        ),
+        (
+            "-m addrtype --dst-type LOCAL --limit-iface-in",
+            "40: option \"--limit-iface-in\" is not understood here",
+        ),
+        (
+            "-m icmp6 --icmpv6-type 1",
+            "14: match \"icmp6\" is not supported",
+        ),
+        (
+            "-p udp --tcp-flags SYN SYN",
+            "18: option \"--tcp-flags\" is not understood here",
+        ),
+        (
+            "-p tcp -m multiport --dports 1:2,3:4,5:6,7:8,9:10,11:12,13:14,15:16",
+            "40: \"1:2,3:4,5:6,7:8,9:10,11:12,13:14,15:16\" is not a list of at most 15 ports such as 80,8000:8080",
+        ),
+        (
+            "-j CT --zone 5",
+            "17: option \"--zone\" is not understood here",
+        ),
+        ("-j CONNMARK", "14: target CONNMARK needs --set-xmark"),
+        (
+            "-j REDIRECT --to-ports 80-90",
+            "34: \"80-90\" is not one port",
+        ),
+        (
+            "-j LOG --log-prefix \"a text that is longer than 29.\"",
+            "31: \"a text that is longer than 29.\" is not a text of at most 29 bytes without control characters",
         ),
         ("-j OUTPUT", "14: \"OUTPUT\" is not a user-defined chain"),
         ("-f", "11: option \"-f\" is not understood here"),

@@ -1,14 +1,15 @@
 //! Values of options.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use super::tokens::Token;
 use super::{ParseError, ParseErrorKind};
 use crate::Family;
-use crate::xt::words::{CT_STATES, value_of};
-use crate::xt::{ChainName, CtStates, NatTarget, PortRange, Probability};
+use crate::xt::words::{CT_STATES, ICMP_TYPES, ICMPV6_TYPES, TCP_FLAGS, value_of};
+use crate::xt::{ChainName, CtStates, NatTarget, PortRange, Probability, TcpFlags};
 
 pub(super) fn chain_name(text: &str, column: usize) -> Result<ChainName, ParseError> {
     ChainName::new(text).map_err(|error| ParseErrorKind::from(error).at(column))
@@ -80,6 +81,53 @@ pub(super) fn port_range(token: &Token, negated: bool) -> Result<PortRange, Pars
         })
     };
     read().ok_or_else(|| token.bad_value("a port or a range such as 8000:8080"))
+}
+
+/// `80,443,8000:8080`; the kernel holds 15 ports, a range counts twice (`XT_MULTI_PORTS`).
+pub(super) fn multiport(token: &Token) -> Result<Box<[RangeInclusive<u16>]>, ParseError> {
+    let read_one = |text: &str| {
+        let (first, last) = text.split_once(':').unwrap_or((text, text));
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some(first..=last)
+    };
+    let read: Option<Box<[_]>> = token.text.split(',').map(read_one).collect();
+    let places = |ports: &[RangeInclusive<u16>]| -> usize {
+        let places = |range: &RangeInclusive<u16>| 1 + usize::from(range.start() != range.end());
+        ports.iter().map(places).sum()
+    };
+    read.filter(|ports| places(ports) <= 15)
+        .ok_or_else(|| token.bad_value("a list of at most 15 ports such as 80,8000:8080"))
+}
+
+/// `8`, `3/4`, `echo-request` or `any`.
+pub(super) fn icmp_type(token: &Token, family: Family) -> Result<(u8, Option<u8>), ParseError> {
+    let words = match family {
+        Family::V4 => ICMP_TYPES,
+        Family::V6 => ICMPV6_TYPES,
+    };
+    let read = || {
+        if let Some(kind) = value_of(words, &token.text) {
+            return Some((kind, None));
+        }
+        match token.text.split_once('/') {
+            None => Some((token.text.parse().ok()?, None)),
+            Some((kind, code)) => Some((kind.parse().ok()?, Some(code.parse().ok()?))),
+        }
+    };
+    read().ok_or_else(|| token.bad_value("an ICMP type of this family, in numbers"))
+}
+
+/// `SYN,ACK`, `ALL` or `NONE`.
+pub(super) fn tcp_flags(token: &Token) -> Result<TcpFlags, ParseError> {
+    let flags = token.text.split(',').map(|word| match word {
+        "ALL" => Some(TcpFlags::ALL),
+        "NONE" => Some(TcpFlags::default()),
+        _ => value_of(TCP_FLAGS, word),
+    });
+    let read: Option<Vec<_>> = flags.collect();
+    let bits = read.map(|flags| flags.iter().fold(0, |bits, flag| bits | flag.0));
+    bits.map(TcpFlags)
+        .ok_or_else(|| token.bad_value("a list of TCP flags such as SYN,ACK"))
 }
 
 /// A 32-bit number, decimal or hexadecimal.

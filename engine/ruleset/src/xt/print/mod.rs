@@ -9,12 +9,14 @@
 //! Source: `iptables/nft-shared.c` (order of the header), `libxtables/xtables.c` (`xtables_save_string`),
 //! the `save` functions of `extensions/libxt_*.c`, iptables 1.8.9; PROXY-42, PROXY-46.
 
+mod matches;
+mod target;
+
 use std::fmt::{self, Display, Formatter, Write as _};
 
-use super::words::{ADDRESS_TYPES, CT_STATES, reject_words, word_of};
 use super::{
-    AddressMatch, AddressType, ChainName, CtStates, InterfaceMatch, NatTarget, Policy, PortRange,
-    Probability, TableName, XtChain, XtMatch, XtRule, XtTable, XtTables, XtTarget,
+    AddressMatch, ChainName, InterfaceMatch, NatTarget, Policy, TableName, XtChain, XtRule,
+    XtTable, XtTables,
 };
 use crate::Family;
 
@@ -154,9 +156,9 @@ impl Display for RuleLine<'_> {
             write!(f, "{} -p {protocol}", bang(negated))?;
         }
         for one in &self.rule.matches {
-            self.extension(f, one)?;
+            matches::extension(f, one, self.family, self.spelling)?;
         }
-        self.target(f)
+        target::target(f, &self.rule.target, self.family, self.spelling)
     }
 }
 
@@ -176,104 +178,6 @@ impl RuleLine<'_> {
             write!(f, "{}", net.addr())
         } else {
             write!(f, "{net}")
-        }
-    }
-
-    fn extension(&self, f: &mut Formatter<'_>, one: &XtMatch) -> fmt::Result {
-        match one {
-            XtMatch::Comment(comment) => {
-                f.write_str(" -m comment --comment ")?;
-                match self.spelling {
-                    Spelling::Restore => quoted(f, comment.as_str()),
-                    Spelling::Save => saved_string(f, comment.as_str()),
-                }
-            }
-            XtMatch::Ports {
-                protocol,
-                source,
-                destination,
-            } => {
-                write!(f, " -m {protocol}")?;
-                ports(f, "--sport", *source)?;
-                ports(f, "--dport", *destination)
-            }
-            XtMatch::CtState { negated, states } => {
-                write!(f, " -m conntrack{} --ctstate ", bang(*negated))?;
-                state_names(f, *states)
-            }
-            XtMatch::Mark {
-                negated,
-                value,
-                mask,
-            } => {
-                write!(f, " -m mark{} --mark {value:#x}", bang(*negated))?;
-                if *mask == u32::MAX {
-                    return Ok(());
-                }
-                write!(f, "/{mask:#x}")
-            }
-            XtMatch::Random(probability) => {
-                f.write_str(" -m statistic --mode random --probability ")?;
-                self.probability(f, *probability)
-            }
-            XtMatch::AddrType {
-                source,
-                destination,
-            } => {
-                f.write_str(" -m addrtype")?;
-                address_type(f, "--src-type", *source)?;
-                address_type(f, "--dst-type", *destination)
-            }
-            XtMatch::NfAcct(name) => {
-                // The second space is the real tool's.
-                f.write_str(" -m nfacct --nfacct-name  ")?;
-                saved_string(f, name)
-            }
-        }
-    }
-
-    /// kube-proxy prints ten decimals of 1/n, `iptables-save` eleven of what the kernel made of it
-    /// (PROXY-42). A probability that is no 1/n gets ten decimals of itself, which read back the same.
-    fn probability(&self, f: &mut Formatter<'_>, probability: Probability) -> fmt::Result {
-        let raw = u64::from(probability.raw());
-        let one = u64::from(Probability::ONE);
-        match (self.spelling, one_in_what(probability)) {
-            (Spelling::Save, _) => decimal(f, raw, one, 11),
-            (Spelling::Restore, Some(n)) => decimal(f, 1, u64::from(n), 10),
-            (Spelling::Restore, None) => decimal(f, raw, one, 10),
-        }
-    }
-
-    fn target(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.rule.target {
-            XtTarget::None => Ok(()),
-            XtTarget::Accept => f.write_str(" -j ACCEPT"),
-            XtTarget::Drop => f.write_str(" -j DROP"),
-            XtTarget::Return => f.write_str(" -j RETURN"),
-            XtTarget::Jump(chain) => write!(f, " -j {chain}"),
-            XtTarget::Goto(chain) => write!(f, " -g {chain}"),
-            XtTarget::Reject(with) => {
-                let word = word_of(reject_words(self.family), with);
-                write!(f, " -j REJECT --reject-with {word}")
-            }
-            XtTarget::SetXmark { value, mask } => {
-                f.write_str(" -j MARK")?;
-                match (self.spelling, *mask) {
-                    (Spelling::Restore, 0) => write!(f, " --xor-mark {value:#x}"),
-                    (Spelling::Restore, mask) if mask == *value => {
-                        write!(f, " --or-mark {value:#x}")
-                    }
-                    _ => write!(f, " --set-xmark {value:#x}/{mask:#x}"),
-                }
-            }
-            XtTarget::Dnat { to } => write!(f, " -j DNAT --to-destination {to}"),
-            XtTarget::Masquerade { random_fully } => {
-                f.write_str(" -j MASQUERADE")?;
-                if *random_fully {
-                    f.write_str(" --random-fully")?;
-                }
-                Ok(())
-            }
         }
     }
 }
@@ -296,55 +200,6 @@ fn interface(
         f.write_str(name)
     } else {
         quoted(f, name)
-    }
-}
-
-fn ports(f: &mut Formatter<'_>, option: &str, range: Option<PortRange>) -> fmt::Result {
-    let Some(PortRange {
-        first,
-        last,
-        negated,
-    }) = range
-    else {
-        return Ok(());
-    };
-    write!(f, "{} {option} {first}", bang(negated))?;
-    if first == last {
-        return Ok(());
-    }
-    write!(f, ":{last}")
-}
-
-fn state_names(f: &mut Formatter<'_>, states: CtStates) -> fmt::Result {
-    let mut separator = "";
-    for (state, word) in CT_STATES {
-        if states.contains(*state) {
-            write!(f, "{separator}{word}")?;
-            separator = ",";
-        }
-    }
-    if separator.is_empty() {
-        // No tool takes an empty set; a word that is refused is better than an option that swallows the next.
-        f.write_str("NONE")?;
-    }
-    Ok(())
-}
-
-fn address_type(
-    f: &mut Formatter<'_>,
-    option: &str,
-    one: Option<(bool, AddressType)>,
-) -> fmt::Result {
-    match one {
-        Some((negated, kind)) => {
-            write!(
-                f,
-                "{} {option} {}",
-                bang(negated),
-                word_of(ADDRESS_TYPES, &kind)
-            )
-        }
-        None => Ok(()),
     }
 }
 
@@ -375,36 +230,13 @@ fn quoted(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')
 }
 
-/// The `n` for which this is the kernel's number for 1/n, if there is one.
-fn one_in_what(probability: Probability) -> Option<u32> {
-    let raw = probability.raw();
-    if raw == 0 {
-        return None;
-    }
-    let n = (Probability::ONE + raw / 2) / raw;
-    (Probability::one_in(n) == probability).then_some(n)
-}
-
-/// `numerator / denominator` (at most one) with a number of decimals, rounded half to even as `printf` does.
-fn decimal(f: &mut Formatter<'_>, numerator: u64, denominator: u64, decimals: u32) -> fmt::Result {
-    let unit = 10_u128.pow(decimals);
-    let scaled = u128::from(numerator) * unit;
-    let denominator = u128::from(denominator);
-    let (mut quotient, rest) = (scaled / denominator, scaled % denominator);
-    if rest * 2 > denominator || (rest * 2 == denominator && quotient % 2 == 1) {
-        quotient += 1;
-    }
-    let width = decimals as usize;
-    write!(f, "{}.{:0width$}", quotient / unit, quotient % unit)
-}
-
 #[cfg(test)]
 mod tests {
     use ipnet::IpNet;
 
     use super::*;
     use crate::Protocol;
-    use crate::xt::{Comment, RejectWith};
+    use crate::xt::{Comment, Probability, RejectWith, XtMatch, XtTarget};
 
     fn check_saved(rule: &XtRule, family: Family, expected: &str) {
         let chain = ChainName::literal("C");

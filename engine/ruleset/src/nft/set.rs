@@ -1,0 +1,98 @@
+//! Sets and maps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Comment, DataType, Key, Verdict};
+
+/// A set: keys of one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NftSet {
+    /// The parts of a key.
+    pub key: Vec<DataType>,
+    /// Everything but type and elements.
+    pub options: SetOptions,
+    /// Sorted, whatever order a kernel's hash table gives them.
+    pub elements: BTreeMap<Key, ElementAttrs>,
+}
+
+/// A map: each key leads to a value of one type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NftMap {
+    /// The parts of a key.
+    pub key: Vec<DataType>,
+    /// The parts of the data; `None` for a map to verdicts.
+    pub data: Option<Vec<DataType>>,
+    /// Everything but types and elements.
+    pub options: SetOptions,
+    /// Sorted, whatever order a kernel's hash table gives them.
+    pub elements: BTreeMap<Key, Element>,
+}
+
+/// What a map's key leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The value, of the map's type.
+    pub value: Value,
+    /// Comment and time.
+    pub attrs: ElementAttrs,
+}
+
+impl From<Value> for Element {
+    fn from(value: Value) -> Self {
+        Self {
+            value,
+            attrs: ElementAttrs::default(),
+        }
+    }
+}
+
+/// A map's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// In a map to verdicts.
+    Verdict(Verdict),
+    /// In any other.
+    Data(Key),
+}
+
+/// What an element carries besides key and value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ElementAttrs {
+    /// Its comment.
+    pub comment: Option<Comment>,
+    /// How long it lives, when that is not the set's own timeout.
+    pub timeout: Option<Duration>,
+    /// How long it has to live, as a dump says.
+    pub expires: Option<Duration>,
+}
+
+/// What can be said about a set or a map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetOptions {
+    /// `flags`
+    pub flags: SetFlags,
+    /// How long an element lives that says nothing else.
+    pub timeout: Option<Duration>,
+    /// `gc-interval`: how often the kernel looks for expired elements.
+    pub gc_interval: Option<Duration>,
+    /// The greatest number of elements.
+    pub size: Option<u32>,
+    /// `auto-merge`
+    pub auto_merge: bool,
+    /// `comment`
+    pub comment: Option<Comment>,
+}
+
+/// `flags` of a set or map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetFlags {
+    /// Elements do not change while it is in use.
+    pub constant: bool,
+    /// Elements may be ranges and networks.
+    pub interval: bool,
+    /// Elements may expire.
+    pub timeout: bool,
+    /// Rules may add elements.
+    pub dynamic: bool,
+}
