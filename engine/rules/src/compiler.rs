@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ruleset::nft::{Ident, Key, NftFamily, NftTables, TableKey};
 use ruleset::xt::XtTables;
 use ruleset::{Family, OriginId};
 
-use crate::iptables::{Fragment, Frame};
+use crate::memo::Memo;
 use crate::origin::Origins;
-use crate::{ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlan, plan};
+use crate::{ClusterView, NodeFacts, Origin, RulePlan, iptables, nftables, plan};
 
 /// What a kernel may lack; rules that use what is missing are refused as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// `xt_nfacct`: named counters.
     pub nfacct: bool,
-    /// `MASQUERADE --random-fully`.
+    /// `MASQUERADE --random-fully`, `masquerade fully-random`.
     pub random_fully: bool,
 }
 
@@ -34,6 +35,43 @@ pub struct CompiledIptables {
     pub tables: BTreeMap<Family, Arc<XtTables>>,
 }
 
+/// The tables of one node in nftables mode. Two are equal when their tables are: origins do not count.
+#[derive(Clone, Debug)]
+pub struct CompiledNftables {
+    /// `ip kube-proxy` and `ip6 kube-proxy` (PROXY-47); both are always there.
+    pub tables: Arc<NftTables>,
+    elements: Arc<BTreeMap<(NftFamily, Ident), BTreeMap<Key, OriginId>>>,
+}
+
+impl CompiledNftables {
+    /// The name of both tables.
+    #[must_use]
+    pub fn table_name() -> Ident {
+        Ident::literal("kube-proxy")
+    }
+
+    /// What an element of a named set or map was made for; `None` for an element that a packet made, and for
+    /// sets and maps of others. Anonymous maps are resolved through their rule's origin ([`Origin::choice`]).
+    #[must_use]
+    pub fn element_origin(
+        &self,
+        family: NftFamily,
+        container: &Ident,
+        key: &Key,
+    ) -> Option<OriginId> {
+        let elements = self.elements.get(&(family, container.clone()))?;
+        elements.get(key).copied()
+    }
+}
+
+impl PartialEq for CompiledNftables {
+    fn eq(&self, other: &Self) -> bool {
+        self.tables == other.tables
+    }
+}
+
+impl Eq for CompiledNftables {}
+
 /// Turns views into rules for any number of nodes.
 ///
 /// A service port whose plan is one that was lowered before gets the very same chains, so nodes share them.
@@ -43,36 +81,54 @@ pub struct CompiledIptables {
 pub struct Compiler {
     capabilities: Capabilities,
     origins: Origins,
-    fragments: BTreeMap<Arc<ServicePortPlan>, Arc<Fragment>>,
-    /// The number of fragments at which unused ones are thrown away.
-    sweep_at: usize,
+    iptables: Memo<iptables::Fragment>,
+    /// By mark: nft rules hold it themselves.
+    nftables: BTreeMap<u32, Memo<nftables::Fragment>>,
 }
 
 impl Compiler {
-    const SWEEP_AT_LEAST: usize = 1024;
-
     /// A compiler for kernels with these capabilities.
     #[must_use]
     pub fn new(capabilities: Capabilities) -> Self {
         Self {
             capabilities,
             origins: Origins::default(),
-            fragments: BTreeMap::new(),
-            sweep_at: Self::SWEEP_AT_LEAST,
+            iptables: Memo::default(),
+            nftables: BTreeMap::new(),
         }
     }
 
     /// The iptables rules of one node, in kube-proxy's layout (PROXY-33 … PROXY-46).
     pub fn iptables(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledIptables {
-        let tables = Family::ALL
-            .into_iter()
-            .map(|family| {
-                let plan = plan(view, facts, family);
-                (family, Arc::new(self.lower_iptables(&plan)))
-            })
-            .collect();
-        self.sweep();
-        CompiledIptables { tables }
+        let tables = Family::ALL.map(|family| {
+            let tables = self.lower_iptables(&plan(view, facts, family));
+            (family, Arc::new(tables))
+        });
+        self.iptables.sweep(iptables::Fragment::is_held);
+        CompiledIptables {
+            tables: tables.into(),
+        }
+    }
+
+    /// The nftables rules of one node, in kube-proxy's layout (PROXY-47 … PROXY-56).
+    pub fn nftables(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledNftables {
+        let mut tables = NftTables::new();
+        let mut elements = BTreeMap::new();
+        for family in Family::ALL {
+            let (table, origins) = self.lower_nftables(&plan(view, facts, family));
+            let family = NftFamily::from(family);
+            let name = CompiledNftables::table_name();
+            tables.tables.insert(TableKey { family, name }, table);
+            let origins = origins.into_iter();
+            elements.extend(origins.map(|(container, of)| ((family, container.ident()), of)));
+        }
+        for memo in self.nftables.values_mut() {
+            memo.sweep(nftables::Fragment::is_held);
+        }
+        CompiledNftables {
+            tables: Arc::new(tables),
+            elements: Arc::new(elements),
+        }
     }
 
     /// What a rule of this compiler was made for.
@@ -87,29 +143,30 @@ impl Compiler {
     }
 
     fn lower_iptables(&mut self, plan: &RulePlan) -> XtTables {
-        let mut frame = Frame::new(plan, self.capabilities, &mut self.origins);
+        let capabilities = self.capabilities;
+        let mut frame = iptables::Frame::new(plan, capabilities, &mut self.origins);
         for port_plan in plan.service_ports.values() {
-            let fragment = match self.fragments.get(port_plan) {
-                Some(fragment) => Arc::clone(fragment),
-                None => {
-                    let fragment = Arc::new(Fragment::lower(port_plan, &mut self.origins));
-                    self.fragments
-                        .insert(Arc::clone(port_plan), Arc::clone(&fragment));
-                    fragment
-                }
-            };
+            let fragment = self.iptables.get(port_plan, |plan| {
+                iptables::Fragment::lower(plan, capabilities, &mut self.origins)
+            });
             frame.add(&fragment);
         }
         frame.finish()
     }
 
-    /// Throws fragments away that nobody's tables hold any more. Waiting until their number has doubled keeps
-    /// the cost per compile constant on average.
-    fn sweep(&mut self) {
-        if self.fragments.len() < self.sweep_at {
-            return;
+    fn lower_nftables(
+        &mut self,
+        plan: &RulePlan,
+    ) -> (ruleset::nft::NftTable, nftables::ElementOrigins) {
+        let mark = plan.masquerade_mark;
+        let mut frame = nftables::Frame::new(plan, self.capabilities, &mut self.origins);
+        let memo = self.nftables.entry(mark).or_default();
+        for port_plan in plan.service_ports.values() {
+            let fragment = memo.get(port_plan, |plan| {
+                nftables::Fragment::lower(plan, mark, &mut self.origins)
+            });
+            frame.add(&fragment);
         }
-        self.fragments.retain(|_, fragment| fragment.is_held());
-        self.sweep_at = Self::SWEEP_AT_LEAST.max(2 * self.fragments.len());
+        frame.finish()
     }
 }

@@ -6,22 +6,22 @@
 //! whom.
 //! **Why.** kube-proxy repeats the policy per back end; we decide before lowering, so all dialects agree.
 //! This crate knows no API server and no back end.
-//! **Source of the semantics.** PROXY-1 … PROXY-46; kube-proxy 1.36 `pkg/proxy/{topology,serviceport,endpoint}.go`,
-//! `pkg/proxy/iptables/proxier.go`.
+//! **Source of the semantics.** PROXY-1 … PROXY-56; kube-proxy 1.36 `pkg/proxy/{topology,serviceport,endpoint}.go`,
+//! `pkg/proxy/iptables/proxier.go`, `pkg/proxy/nftables/proxier.go`.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use switchboard_rules::{
-//!     Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts, ServiceName, ServicePortView, ServiceView,
-//!     TrafficPolicy,
+//!     Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
+//!     ServicePortView, ServiceView,
 //! };
 //! use ruleset::{Family, Protocol, xt};
 //!
 //! let name = ServiceName { namespace: "default".into(), name: "web".into() };
 //! let service = ServiceView {
 //!     cluster_ips: vec!["10.96.0.40".parse()?],
-//!     ports: vec![ServicePortView { name: "http".into(), protocol: Protocol::TCP, port: 80 }],
-//!     internal_traffic_policy: TrafficPolicy::Cluster,
+//!     ports: vec![ServicePortView { name: "http".into(), protocol: Protocol::TCP, port: 80, node_port: None }],
+//!     ..ServiceView::default()
 //! };
 //! let view = ClusterView { services: [(name, Arc::new(service))].into_iter().collect(), ..ClusterView::default() };
 //! let node = NodeFacts {
@@ -30,6 +30,8 @@
 //!     addresses: vec!["192.168.10.11".parse()?],
 //!     local_detection: LocalDetection::None,
 //!     masquerade_all: false,
+//!     node_port_addresses: NodePortAddresses::All,
+//!     localhost_node_ports: true,
 //!     masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
 //! };
 //!
@@ -46,21 +48,24 @@
 mod compiler;
 mod endpoints;
 mod iptables;
+mod memo;
+mod nftables;
 mod node_facts;
 mod origin;
 mod plan;
 mod service_port;
 mod view;
 
-pub use compiler::{Capabilities, CompiledIptables, Compiler};
-pub use node_facts::{LocalDetection, NodeFacts, PodTraffic};
-pub use origin::{Decision, FrameDecision, Origin, ServicePortOrigin};
+pub use compiler::{Capabilities, CompiledIptables, CompiledNftables, Compiler};
+pub use node_facts::{LocalDetection, NodeFacts, NodePortAddresses, PodTraffic};
+pub use origin::{Decision, FrameDecision, Frontend, Origin, ServicePortOrigin};
 pub use plan::{
-    DropReason, EndpointPlan, FrontendKind, FrontendPlan, FrontendVerdict, Masquerade,
-    RejectReason, RulePlan, ServicePortPlan, plan, plan_service,
+    ClusterIpPlan, DropReason, EndpointPlan, ExternalPlan, ExternalRoute, FrontendKind,
+    FrontendVerdict, LocalOutcome, Masquerade, NodePortDestinations, NodePortFrontend,
+    NodePortPlan, RejectReason, Route, RulePlan, ServicePortPlan, SourceClass, plan, plan_service,
 };
 pub use service_port::ServicePortId;
 pub use view::{
-    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SliceView, SlicesByName,
-    TrafficPolicy,
+    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
+    SlicesByName, TrafficPolicy,
 };

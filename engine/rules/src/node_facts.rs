@@ -20,6 +20,10 @@ pub struct NodeFacts {
     pub local_detection: LocalDetection,
     /// Masquerade everything sent to a ClusterIP (PROXY-20).
     pub masquerade_all: bool,
+    /// Which of its addresses accept node ports (PROXY-26).
+    pub node_port_addresses: NodePortAddresses,
+    /// Whether node ports answer at 127.0.0.1, in iptables mode (PROXY-27).
+    pub localhost_node_ports: bool,
     /// The bit of the packet mark that asks for masquerade, as a value with that one bit set (PROXY-19).
     pub masquerade_mark: u32,
 }
@@ -91,4 +95,16 @@ impl fmt::Display for PodTraffic {
             Self::InterfacePrefix(prefix) => write!(f, "interfaces {prefix}*"),
         }
     }
+}
+
+/// Which addresses of a node accept node ports: `nodePortAddresses` (PROXY-26).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodePortAddresses {
+    /// Every local address: the default in iptables and IPVS mode.
+    All,
+    /// The node's primary address of each family: the default in nftables mode.
+    Primary,
+    /// Its addresses within these ranges. A family without a range has them all, as in kube-proxy
+    /// (`NewNodePortAddresses`).
+    Within(Vec<IpNet>),
 }

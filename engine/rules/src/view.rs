@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use ipnet::IpNet;
 use ruleset::{Family, Protocol};
 
 /// `namespace/name` of a Service.
@@ -40,11 +41,11 @@ pub struct ClusterView {
     /// not exist for its slices to be here.
     pub slices: OrdMap<ServiceName, Arc<SlicesByName>>,
     /// The Service ranges that exist.
-    pub service_cidrs: Arc<[ipnet::IpNet]>,
+    pub service_cidrs: Arc<[IpNet]>,
 }
 
 /// The parts of a Service that decide about packets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceView {
     /// One address per family at most.
     pub cluster_ips: Vec<IpAddr>,
@@ -52,6 +53,18 @@ pub struct ServiceView {
     pub ports: Vec<ServicePortView>,
     /// `spec.internalTrafficPolicy`: for the ClusterIP.
     pub internal_traffic_policy: TrafficPolicy,
+    /// `spec.externalTrafficPolicy`: for everything but the ClusterIP.
+    pub external_traffic_policy: TrafficPolicy,
+    /// `spec.externalIPs` (PROXY-31).
+    pub external_ips: Vec<IpAddr>,
+    /// `status.loadBalancer.ingress[].ip` of ipMode VIP (PROXY-29).
+    pub load_balancer_ips: Vec<IpAddr>,
+    /// `spec.loadBalancerSourceRanges`: who may use the load-balancer addresses; empty for everybody (PROXY-30).
+    pub load_balancer_source_ranges: Vec<IpNet>,
+    /// `spec.sessionAffinity: ClientIP`: seconds that a client stays with its endpoint (PROXY-32).
+    pub affinity_seconds: Option<u32>,
+    /// `spec.healthCheckNodePort`, where one is needed.
+    pub health_check_node_port: Option<u16>,
 }
 
 impl ServiceView {
@@ -72,7 +85,20 @@ pub struct ServicePortView {
     pub name: Arc<str>,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
-    /// The port at the ClusterIP.
+    /// The port at the ClusterIP, at external IPs and at load-balancer IPs.
+    pub port: u16,
+    /// The port at the nodes' own addresses, if it has one.
+    pub node_port: Option<u16>,
+}
+
+/// One entry of a slice's `ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePortView {
+    /// Empty when unnamed.
+    pub name: Arc<str>,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The port at the endpoints.
     pub port: u16,
 }
 
@@ -91,8 +117,8 @@ pub enum TrafficPolicy {
 pub struct SliceView {
     /// Its `addressType`; slices of type FQDN are not in a view.
     pub family: Family,
-    /// Port name ("" when unnamed), protocol, number. Ports without a number are left out (PROXY-4).
-    pub ports: Vec<ServicePortView>,
+    /// Ports without a name or number are left out (PROXY-4).
+    pub ports: Vec<SlicePortView>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointView>,
 }

@@ -1,20 +1,18 @@
-//! The rules of one service port (PROXY-39, -41, -42, -44).
+//! What one service port contributes to the tables (PROXY-33, -36, -39).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-use ruleset::xt::{
-    ChainName, Comment, InterfaceMatch, PortRange, Probability, RejectWith, XtChain, XtMatch,
-    XtRule, XtTarget,
-};
-use ruleset::{OriginId, Protocol};
+use ruleset::xt::{ChainName, RejectWith, XtChain, XtMatch, XtRule, XtTarget};
+use ruleset::{Family, OriginId};
 
-use super::names::{endpoint_chain, policy_chain};
-use crate::origin::Origins;
+use super::names::{PortNames, Role};
+use super::spell::{
+    comment, destination, from_pods, local_destination, local_source, not_from, ports,
+};
+use crate::origin::{Origins, PortOrigins};
 use crate::{
-    Decision, DropReason, EndpointPlan, FrontendKind, FrontendPlan, FrontendVerdict, Masquerade,
-    Origin, PodTraffic, RejectReason, ServicePortOrigin, ServicePortPlan, TrafficPolicy,
+    Capabilities, Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
+    FrontendVerdict, LocalOutcome, Masquerade, ServicePortPlan, TrafficPolicy,
 };
 
 /// What one service port contributes.
@@ -27,35 +25,49 @@ pub(crate) struct Fragment {
 }
 
 /// The chains of the frame that service ports add rules to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SharedChain {
     /// `nat/KUBE-SERVICES`: which service port a packet is for.
     NatServices,
+    /// `nat/KUBE-NODEPORTS`: the same, by node port.
+    NatNodePorts,
     /// `filter/KUBE-SERVICES`: ClusterIPs that cannot be served (PROXY-33).
     FilterServices,
+    /// `filter/KUBE-EXTERNAL-SERVICES`: other frontends that cannot be served (PROXY-33).
+    FilterExternalServices,
+    /// `filter/KUBE-NODEPORTS`: health-check ports (PROXY-33).
+    FilterNodePorts,
+    /// `filter/KUBE-PROXY-FIREWALL`: load-balancer IPs, for those who were not let in (PROXY-33).
+    FilterFirewall,
 }
 
 impl Fragment {
     /// Spells a plan.
-    pub(crate) fn lower(plan: &ServicePortPlan, origins: &mut Origins) -> Self {
-        let mut lowering = Lowering { plan, origins };
-        let shared = plan
-            .frontends
-            .iter()
-            .map(|frontend| lowering.entry(frontend))
-            .collect();
-        let mut chains = Vec::new();
-        for policy in [TrafficPolicy::Cluster, TrafficPolicy::Local] {
-            if !plan.endpoints(policy).is_empty() {
-                let name = policy_chain(&plan.id, policy);
-                chains.push((name, shared_chain(lowering.balance(policy))));
-            }
+    pub(crate) fn lower(
+        plan: &ServicePortPlan,
+        capabilities: Capabilities,
+        origins: &mut Origins,
+    ) -> Self {
+        let mut lowering = Lowering {
+            plan,
+            family: Family::of(plan.cluster_ip.address),
+            nfacct: capabilities.nfacct,
+            names: PortNames::of(&plan.id),
+            name: plan.id.to_string(),
+            origins: origins.port(plan),
+            chains: Vec::new(),
+            shared: Vec::new(),
+        };
+        lowering.cluster_ip();
+        if let Some(external) = &plan.external {
+            lowering.external(external);
         }
-        for endpoint in plan.reachable() {
-            let name = endpoint_chain(&plan.id, endpoint.address);
-            chains.push((name, shared_chain(lowering.endpoint(endpoint))));
+        lowering.health_check();
+        lowering.endpoints();
+        Self {
+            chains: lowering.chains,
+            shared: lowering.shared,
         }
-        Self { chains, shared }
     }
 
     /// Whether tables somewhere still hold a chain of it. A fragment without chains is never held: it costs
@@ -67,171 +79,277 @@ impl Fragment {
     }
 }
 
-fn shared_chain(rules: Vec<XtRule>) -> Arc<XtChain> {
-    Arc::new(XtChain {
-        policy: None,
-        rules,
-    })
-}
-
-struct Lowering<'a> {
-    plan: &'a ServicePortPlan,
-    origins: &'a mut Origins,
+/// Spells one plan.
+pub(super) struct Lowering<'a> {
+    pub(super) plan: &'a ServicePortPlan,
+    pub(super) family: Family,
+    nfacct: bool,
+    pub(super) names: PortNames,
+    /// `ns/name:port`, as comments call it.
+    pub(super) name: String,
+    pub(super) origins: PortOrigins<'a>,
+    chains: Vec<(ChainName, Arc<XtChain>)>,
+    shared: Vec<(SharedChain, XtRule)>,
 }
 
 impl Lowering<'_> {
-    /// The rule that catches a frontend's packets.
-    fn entry(&mut self, frontend: &FrontendPlan) -> (SharedChain, XtRule) {
-        let (chain, remark, target, decision) = match frontend.verdict {
+    pub(super) fn chain(&mut self, name: ChainName, rules: Vec<XtRule>) {
+        let chain = XtChain {
+            policy: None,
+            rules,
+        };
+        self.chains.push((name, Arc::new(chain)));
+    }
+
+    fn add(&mut self, chain: SharedChain, rule: XtRule, decision: Decision) {
+        let rule = rule.with_origin(self.origins.id(decision));
+        self.shared.push((chain, rule));
+    }
+
+    fn cluster_ip(&mut self) {
+        let frontend = self.plan.cluster_ip_socket();
+        let rule = |target, remark: &str| {
+            destination(
+                &self.plan.id,
+                frontend,
+                target,
+                &format!("{} {remark}", self.name),
+            )
+        };
+        let (chain, rule, decision) = match self.plan.cluster_ip.verdict {
             FrontendVerdict::Balance(policy) => (
                 SharedChain::NatServices,
-                frontend_name(frontend.kind),
-                XtTarget::Jump(policy_chain(&self.plan.id, policy)),
-                Decision::Enter {
-                    frontend: frontend.address,
-                    policy,
-                },
+                rule(XtTarget::Jump(self.names.policy(policy)), "cluster IP"),
+                Decision::Enter { frontend, policy },
             ),
-            FrontendVerdict::Reject(reason @ RejectReason::NoEndpoints) => (
+            FrontendVerdict::Reject(reason) => (
                 SharedChain::FilterServices,
-                "has no endpoints",
-                XtTarget::Reject(RejectWith::PortUnreachable),
+                rule(REFUSE, "has no endpoints"),
                 Decision::Refuse(reason),
             ),
-            FrontendVerdict::Drop(reason @ DropReason::NoLocalEndpoints) => (
+            FrontendVerdict::Drop(reason) => (
                 SharedChain::FilterServices,
-                "has no local endpoints",
-                XtTarget::Drop,
+                rule(XtTarget::Drop, "has no local endpoints"),
                 Decision::Drop(reason),
             ),
         };
-        let origin = self.origin(decision, None);
-        let rule = self.frontend_rule(frontend, remark, target);
-        (chain, rule.with_origin(origin))
+        self.add(chain, rule, decision);
     }
 
-    /// KUBE-SVC or KUBE-SVL: masquerade first, then one rule per endpoint (PROXY-41).
-    fn balance(&mut self, policy: TrafficPolicy) -> Vec<XtRule> {
-        let plan = self.plan;
-        let endpoints = plan.endpoints(policy);
-        let mut rules = Vec::with_capacity(endpoints.len() + 1);
-        for frontend in &plan.frontends {
-            if frontend.verdict == FrontendVerdict::Balance(policy) {
-                rules.extend(self.hide_client(frontend));
+    fn external(&mut self, external: &ExternalPlan) {
+        let refusal = match &external.route {
+            ExternalRoute::Cluster => None,
+            ExternalRoute::Local { others, .. } => match others {
+                LocalOutcome::Balance => None,
+                LocalOutcome::Drop(reason) => Some((XtTarget::Drop, Decision::Drop(*reason))),
+            },
+            ExternalRoute::Reject(reason) => Some((REFUSE, Decision::Refuse(*reason))),
+        };
+        // Policy Local without endpoints has both: the short circuits, and a refusal for the rest.
+        let is_served = !matches!(external.route, ExternalRoute::Reject(_));
+        if is_served {
+            self.external_chain(&external.route);
+            self.external_entries(external);
+        }
+        if let Some((target, decision)) = refusal {
+            self.external_refusals(external, &target, &decision);
+        }
+    }
+
+    /// `KUBE-EXT` (PROXY-40).
+    fn external_chain(&mut self, route: &ExternalRoute) {
+        let name = &self.name;
+        let remark = |text: &str| comment(&format!("{text} for {name} external destinations"));
+        let to = |policy| XtTarget::Jump(self.names.policy(policy));
+        let cluster = to(TrafficPolicy::Cluster);
+        let mut rules: Vec<(XtRule, Decision)> = Vec::new();
+        let others = match route {
+            ExternalRoute::Cluster => {
+                let mark = XtRule::new(mark()).with_match(remark("masquerade traffic"));
+                rules.push((mark, Decision::HideExternal));
+                Some(TrafficPolicy::Cluster)
+            }
+            ExternalRoute::Local { pods, others } => {
+                if let Some(pods) = pods {
+                    let rule = from_pods(XtRule::new(cluster.clone()), pods);
+                    let rule = rule.with_match(remark("pod traffic"));
+                    rules.push((rule, Decision::ShortCircuitPods(pods.clone())));
+                }
+                let mark = XtRule::new(mark()).with_match(remark("masquerade LOCAL traffic"));
+                rules.push((mark.with_match(local_source()), Decision::HideNode));
+                let rule = XtRule::new(cluster).with_match(remark("route LOCAL traffic"));
+                rules.push((rule.with_match(local_source()), Decision::ShortCircuitNode));
+                (*others == LocalOutcome::Balance).then_some(TrafficPolicy::Local)
+            }
+            ExternalRoute::Reject(_) => None,
+        };
+        if let Some(policy) = others {
+            rules.push((XtRule::new(to(policy)), Decision::External(policy)));
+        }
+        let origins = &mut self.origins;
+        let with_origin = |(rule, decision): (XtRule, _)| rule.with_origin(origins.id(decision));
+        let rules = rules.into_iter().map(with_origin).collect();
+        self.chain(self.names.of_role(Role::External), rules);
+    }
+
+    /// The rules that lead to `KUBE-EXT`, or to `KUBE-FW` before it.
+    fn external_entries(&mut self, external: &ExternalPlan) {
+        let port = self.plan.port;
+        let to_external = XtTarget::Jump(self.names.of_role(Role::External));
+        let remark = format!("{} external IP", self.name);
+        for address in &external.external_ips {
+            let (frontend, socket) = address_of(FrontendKind::ExternalIp, *address, port);
+            let rule = destination(&self.plan.id, socket, to_external.clone(), &remark);
+            self.add(
+                SharedChain::NatServices,
+                rule,
+                Decision::EnterExternal(frontend),
+            );
+        }
+        let remark = format!("{} loadbalancer IP", self.name);
+        for address in &external.load_balancer_ips {
+            let (frontend, socket) = address_of(FrontendKind::LoadBalancerIp, *address, port);
+            let (target, decision) = match external.load_balancer_sources {
+                Some(_) => (
+                    XtTarget::Jump(self.names.of_role(Role::Firewall)),
+                    Decision::CheckSource(frontend),
+                ),
+                None => (to_external.clone(), Decision::EnterExternal(frontend)),
+            };
+            let rule = destination(&self.plan.id, socket, target, &remark);
+            self.add(SharedChain::NatServices, rule, decision);
+            if external.load_balancer_sources.is_some() {
+                let firewall = self.names.of_role(Role::Firewall);
+                let remark = format!("{} traffic not accepted by {firewall}", self.name);
+                let rule = destination(&self.plan.id, socket, XtTarget::Drop, &remark);
+                let decision = Decision::Drop(DropReason::SourceNotAllowed);
+                self.add(SharedChain::FilterFirewall, rule, decision);
             }
         }
-        let count = u32::try_from(endpoints.len()).expect("fewer endpoints than 2^32");
-        for (endpoint, left) in endpoints.iter().zip((1..=count).rev()) {
-            rules.push(self.pick(endpoint, count, left));
+        if let Some(sources) = &external.load_balancer_sources {
+            self.firewall_chain(sources);
         }
-        rules
+        self.node_port_entries(external);
     }
 
-    fn hide_client(&mut self, frontend: &FrontendPlan) -> Option<XtRule> {
-        let mark = XtTarget::Jump(ChainName::literal("KUBE-MARK-MASQ"));
-        let mut rule = self.frontend_rule(frontend, frontend_name(frontend.kind), mark);
-        match &frontend.masquerade {
+    /// `KUBE-FW`: whoever falls off its end is not translated, and meets `KUBE-PROXY-FIREWALL` later.
+    fn firewall_chain(&mut self, sources: &[ipnet::IpNet]) {
+        let remark = format!("{} loadbalancer IP", self.name);
+        let to_external = XtTarget::Jump(self.names.of_role(Role::External));
+        let mut rules = Vec::with_capacity(sources.len() + 1);
+        for source in sources {
+            let rule = XtRule::new(to_external.clone())
+                .with_source(*source, false)
+                .with_match(comment(&remark));
+            let origin = self.origins.id(Decision::AllowSource(*source));
+            rules.push(rule.with_origin(origin));
+        }
+        let remark = format!(
+            "other traffic to {} will be dropped by KUBE-PROXY-FIREWALL",
+            self.name
+        );
+        let rest = XtRule::new(XtTarget::None).with_match(comment(&remark));
+        let decision = Decision::Drop(DropReason::SourceNotAllowed);
+        rules.push(rest.with_origin(self.origins.id(decision)));
+        self.chain(self.names.of_role(Role::Firewall), rules);
+    }
+
+    /// The counter of connections to 127.0.0.1 is all that the first of the two rules is for.
+    fn node_port_entries(&mut self, external: &ExternalPlan) {
+        let Some(node_port) = external.node_port else {
+            return;
+        };
+        let decision = Decision::EnterExternal(Frontend::NodePort(node_port.port));
+        let rule = XtRule::new(XtTarget::Jump(self.names.of_role(Role::External)))
+            .with_protocol(self.plan.id.protocol)
+            .with_match(comment(&self.name))
+            .with_match(ports(self.plan.id.protocol, Some(node_port.port)));
+        if node_port.localhost && self.nfacct {
+            let loopback = "127.0.0.0/8".parse().expect("it is a network");
+            let counted = rule
+                .clone()
+                .with_destination(loopback, false)
+                .with_match(XtMatch::NfAcct("localhost_nps_accepted_pkts".into()));
+            self.add(SharedChain::NatNodePorts, counted, decision.clone());
+        }
+        self.add(SharedChain::NatNodePorts, rule, decision);
+    }
+
+    fn external_refusals(
+        &mut self,
+        external: &ExternalPlan,
+        target: &XtTarget,
+        decision: &Decision,
+    ) {
+        let remark = match decision {
+            Decision::Refuse(_) => format!("{} has no endpoints", self.name),
+            _ => format!("{} has no local endpoints", self.name),
+        };
+        let addresses = external.external_ips.iter();
+        for address in addresses.chain(&external.load_balancer_ips) {
+            let socket = (*address, self.plan.port).into();
+            let rule = destination(&self.plan.id, socket, target.clone(), &remark);
+            self.add(SharedChain::FilterExternalServices, rule, decision.clone());
+        }
+        if let Some(node_port) = external.node_port {
+            let rule = XtRule::new(target.clone())
+                .with_protocol(self.plan.id.protocol)
+                .with_match(comment(&remark))
+                .with_match(local_destination())
+                .with_match(ports(self.plan.id.protocol, Some(node_port.port)));
+            self.add(SharedChain::FilterExternalServices, rule, decision.clone());
+        }
+    }
+
+    /// Health checks are HTTP, whatever the service port speaks.
+    fn health_check(&mut self) {
+        let Some(port) = self.plan.health_check_node_port else {
+            return;
+        };
+        let tcp = ruleset::Protocol::TCP;
+        let rule = XtRule::new(XtTarget::Accept)
+            .with_protocol(tcp)
+            .with_match(comment(&format!("{} health check node port", self.name)))
+            .with_match(ports(tcp, Some(port)));
+        self.add(
+            SharedChain::FilterNodePorts,
+            rule,
+            Decision::AdmitHealthCheck(port),
+        );
+    }
+
+    /// The rule for packets to the ClusterIP whose source is to be hidden, if there are any.
+    pub(super) fn hide_client(&mut self) -> Option<XtRule> {
+        let masquerade = &self.plan.cluster_ip.masquerade;
+        let remark = format!("{} cluster IP", self.name);
+        let rule = destination(
+            &self.plan.id,
+            self.plan.cluster_ip_socket(),
+            mark(),
+            &remark,
+        );
+        let rule = match masquerade {
             Masquerade::Never => return None,
-            Masquerade::Always => {}
-            Masquerade::UnlessFrom(PodTraffic::Source(net)) => {
-                rule = rule.with_source(*net, true);
-            }
-            Masquerade::UnlessFrom(PodTraffic::Interface(name)) => {
-                rule.in_interface = Some(other_interface(name.to_string()));
-            }
-            Masquerade::UnlessFrom(PodTraffic::InterfacePrefix(prefix)) => {
-                rule.in_interface = Some(other_interface(format!("{prefix}+")));
-            }
-        }
-        let decision = Decision::HideClient(frontend.masquerade.clone());
-        let origin = self.origin(decision, None);
+            Masquerade::Always => rule,
+            Masquerade::UnlessFrom(pods) => not_from(rule, pods),
+        };
+        let origin: OriginId = self.origins.id(Decision::HideClient(masquerade.clone()));
         Some(rule.with_origin(origin))
     }
-
-    /// With `left` endpoints to go, this one takes one in `left` of what comes here: `1/count` of all
-    /// (PROXY-42).
-    fn pick(&mut self, endpoint: &EndpointPlan, count: u32, left: u32) -> XtRule {
-        let id = &self.plan.id;
-        let target = XtTarget::Jump(endpoint_chain(id, endpoint.address));
-        let comment = format!("{id} -> {}", endpoint.address);
-        let mut rule = XtRule::new(target).with_match(comment_match(&comment));
-        if left > 1 {
-            rule = rule.with_match(XtMatch::Random(Probability::one_in(left)));
-        }
-        let decision = Decision::Pick {
-            probability: (1, count),
-        };
-        rule.with_origin(self.origin(decision, Some(endpoint)))
-    }
-
-    /// KUBE-SEP: mark what the endpoint sends to itself, then translate (PROXY-44).
-    fn endpoint(&mut self, endpoint: &EndpointPlan) -> Vec<XtRule> {
-        let id = &self.plan.id;
-        let comment = id.to_string();
-        let mark = XtTarget::Jump(ChainName::literal("KUBE-MARK-MASQ"));
-        let hairpin = XtRule::new(mark)
-            .with_source(host(endpoint.address.ip()), false)
-            .with_match(comment_match(&comment));
-        let translate = XtRule::new(XtTarget::Dnat {
-            to: endpoint.address.into(),
-        })
-        .with_protocol(id.protocol)
-        .with_match(comment_match(&comment))
-        .with_match(ports_match(id.protocol, None));
-        vec![
-            hairpin.with_origin(self.origin(Decision::HideHairpin, Some(endpoint))),
-            translate.with_origin(self.origin(Decision::Translate, Some(endpoint))),
-        ]
-    }
-
-    /// A rule for packets to a frontend.
-    fn frontend_rule(&self, frontend: &FrontendPlan, remark: &str, target: XtTarget) -> XtRule {
-        let id = &self.plan.id;
-        XtRule::new(target)
-            .with_destination(host(frontend.address.ip()), false)
-            .with_protocol(id.protocol)
-            .with_match(comment_match(&format!("{id} {remark}")))
-            .with_match(ports_match(id.protocol, Some(frontend.address.port())))
-    }
-
-    fn origin(&mut self, decision: Decision, endpoint: Option<&EndpointPlan>) -> OriginId {
-        self.origins.id(Origin {
-            service_port: Some(ServicePortOrigin {
-                id: self.plan.id.clone(),
-                port: self.plan.port,
-            }),
-            decision,
-            endpoint: endpoint.map(|endpoint| endpoint.address),
-            pod: endpoint.and_then(|endpoint| endpoint.pod.clone()),
-        })
-    }
 }
 
-const fn frontend_name(kind: FrontendKind) -> &'static str {
-    match kind {
-        FrontendKind::ClusterIp => "cluster IP",
-    }
+const REFUSE: XtTarget = XtTarget::Reject(RejectWith::PortUnreachable);
+
+/// To the chain that asks for masquerade.
+pub(super) fn mark() -> XtTarget {
+    XtTarget::Jump(ChainName::literal("KUBE-MARK-MASQ"))
 }
 
-fn host(address: IpAddr) -> IpNet {
-    IpNet::from(address)
-}
-
-fn other_interface(name: String) -> InterfaceMatch {
-    InterfaceMatch {
-        negated: true,
-        name: name.into_boxed_str(),
-    }
-}
-
-fn comment_match(text: &str) -> XtMatch {
-    XtMatch::Comment(Comment::new(text))
-}
-
-fn ports_match(protocol: Protocol, destination: Option<u16>) -> XtMatch {
-    XtMatch::Ports {
-        protocol,
-        source: None,
-        destination: destination.map(PortRange::one),
-    }
+fn address_of(
+    kind: FrontendKind,
+    address: std::net::IpAddr,
+    port: u16,
+) -> (Frontend, std::net::SocketAddr) {
+    let address = (address, port).into();
+    (Frontend::Address { kind, address }, address)
 }

@@ -1,18 +1,20 @@
 //! The rules that a node has whatever its Services are: jumps, marks, forwarding (PROXY-33 … -36, -67).
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use ruleset::Family;
 use ruleset::xt::{
-    AddressType, ChainName, Comment, CtState, CtStates, Policy, TableName, XtChain, XtMatch,
-    XtRule, XtTable, XtTables, XtTarget,
+    ChainName, CtState, CtStates, Policy, TableName, XtChain, XtMatch, XtRule, XtTable, XtTables,
+    XtTarget,
 };
 
 use super::fragment::{Fragment, SharedChain};
+use super::spell::{comment, host, local_destination};
 use crate::origin::Origins;
-use crate::{Capabilities, FrameDecision, RulePlan};
+use crate::{Capabilities, FrameDecision, NodePortDestinations, NodePortPlan, RulePlan};
 
 /// A built-in chain's rule that leads to one of ours.
 struct Jump {
@@ -146,9 +148,8 @@ pub(crate) struct Frame {
     family: Family,
     own: BTreeMap<TableName, BTreeMap<ChainName, XtChain>>,
     /// What fragments add to chains of the frame: it goes before what the frame has there.
-    nat_services: Vec<XtRule>,
-    filter_services: Vec<XtRule>,
-    fragments: BTreeMap<ChainName, Arc<XtChain>>,
+    shared: BTreeMap<SharedChain, Vec<XtRule>>,
+    fragments: Vec<(ChainName, Arc<XtChain>)>,
 }
 
 impl Frame {
@@ -157,9 +158,8 @@ impl Frame {
         let mut frame = Self {
             family: plan.family,
             own: empty_chains(),
-            nat_services: Vec::new(),
-            filter_services: Vec::new(),
-            fragments: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            fragments: Vec::new(),
         };
         let mut writer = Writer {
             frame: &mut frame,
@@ -167,43 +167,42 @@ impl Frame {
             mark: plan.masquerade_mark,
         };
         writer.jumps();
-        writer.firewall();
+        writer.firewall(plan);
         writer.forward(capabilities);
         writer.marks(capabilities);
-        writer.node_ports();
+        writer.node_ports(&plan.node_ports);
         frame
     }
 
     /// Adds a service port's rules after those added before.
     pub(crate) fn add(&mut self, fragment: &Fragment) {
-        for (name, chain) in &fragment.chains {
-            self.fragments.insert(*name, Arc::clone(chain));
-        }
+        let chains = fragment.chains.iter();
+        self.fragments
+            .extend(chains.map(|(name, chain)| (*name, Arc::clone(chain))));
         for (chain, rule) in &fragment.shared {
-            let rules = match chain {
-                SharedChain::NatServices => &mut self.nat_services,
-                SharedChain::FilterServices => &mut self.filter_services,
-            };
-            rules.push(rule.clone());
+            self.shared.entry(*chain).or_default().push(rule.clone());
         }
     }
 
     /// The whole. The frame's own rule in `nat/KUBE-SERVICES` is the last one there (PROXY-36).
     pub(crate) fn finish(mut self) -> XtTables {
-        let nat_services = std::mem::take(&mut self.nat_services);
-        let filter_services = std::mem::take(&mut self.filter_services);
-        self.prepend(TableName::Nat, "KUBE-SERVICES", nat_services);
-        self.prepend(TableName::Filter, "KUBE-SERVICES", filter_services);
+        for (chain, rules) in std::mem::take(&mut self.shared) {
+            let (table, name) = chain.place();
+            self.prepend(table, name, rules);
+        }
         let mut tables = XtTables::new(self.family);
+        let mut fragments = self.fragments;
         for (name, chains) in self.own {
-            let chains = chains
+            let own = chains
                 .into_iter()
-                .map(|(name, chain)| (name, Arc::new(chain)))
-                .collect();
+                .map(|(name, chain)| (name, Arc::new(chain)));
+            let of_fragments = match name {
+                TableName::Nat => std::mem::take(&mut fragments),
+                _ => Vec::new(),
+            };
+            let chains = of_fragments.into_iter().chain(own).collect();
             tables.tables.insert(name, XtTable { chains });
         }
-        let nat = tables.tables.entry(TableName::Nat).or_default();
-        nat.chains.extend(self.fragments);
         tables
     }
 
@@ -216,6 +215,19 @@ impl Frame {
             .get_mut(&table)
             .and_then(|chains| chains.get_mut(&ChainName::literal(chain)))
             .expect("the frame writes to chains that it lists")
+    }
+}
+
+impl SharedChain {
+    const fn place(self) -> (TableName, &'static str) {
+        match self {
+            Self::NatServices => (TableName::Nat, "KUBE-SERVICES"),
+            Self::NatNodePorts => (TableName::Nat, "KUBE-NODEPORTS"),
+            Self::FilterServices => (TableName::Filter, "KUBE-SERVICES"),
+            Self::FilterExternalServices => (TableName::Filter, "KUBE-EXTERNAL-SERVICES"),
+            Self::FilterNodePorts => (TableName::Filter, "KUBE-NODEPORTS"),
+            Self::FilterFirewall => (TableName::Filter, "KUBE-PROXY-FIREWALL"),
+        }
     }
 }
 
@@ -279,8 +291,8 @@ impl Writer<'_> {
     }
 
     /// With `route_localnet` on, which localhost node ports need, a neighbour could reach 127.0.0.1 (PROXY-27).
-    fn firewall(&mut self) {
-        if self.frame.family == Family::V6 {
+    fn firewall(&mut self, plan: &RulePlan) {
+        if !plan.node_ports.localhost {
             return;
         }
         let loopback = net("127.0.0.0/8");
@@ -347,25 +359,43 @@ impl Writer<'_> {
         }
     }
 
-    /// IPv6 has no node ports on its loopback address (PROXY-27).
-    fn node_ports(&mut self) {
+    /// What is for the node itself may be for a node port. Loopback is left out unless it takes them (PROXY-27).
+    fn node_ports(&mut self, plan: &NodePortPlan) {
         let text = "kubernetes service nodeports; NOTE: this must be the last rule in this chain";
-        let mut rule = XtRule::new(XtTarget::Jump(ChainName::literal("KUBE-NODEPORTS")));
-        if self.frame.family == Family::V6 {
-            rule = rule.with_destination(net("::1/128"), true);
+        let rule = || {
+            XtRule::new(XtTarget::Jump(ChainName::literal("KUBE-NODEPORTS")))
+                .with_match(comment(text))
+        };
+        match &plan.destinations {
+            NodePortDestinations::AnyLocal => {
+                let mut any = rule().with_match(local_destination());
+                let loopback = match self.frame.family {
+                    Family::V4 => net("127.0.0.0/8"),
+                    Family::V6 => net("::1/128"),
+                };
+                if !plan.localhost {
+                    any = any.with_destination(loopback, true);
+                }
+                self.push(
+                    TableName::Nat,
+                    "KUBE-SERVICES",
+                    any,
+                    FrameDecision::NodePorts,
+                );
+            }
+            NodePortDestinations::Addresses(addresses) => {
+                let loopback = plan.localhost.then_some(Ipv4Addr::LOCALHOST.into());
+                for address in addresses.iter().copied().chain(loopback) {
+                    let one = rule().with_destination(host(address), false);
+                    self.push(
+                        TableName::Nat,
+                        "KUBE-SERVICES",
+                        one,
+                        FrameDecision::NodePorts,
+                    );
+                }
+            }
         }
-        let rule = rule
-            .with_match(comment(text))
-            .with_match(XtMatch::AddrType {
-                source: None,
-                destination: Some((false, AddressType::Local)),
-            });
-        self.push(
-            TableName::Nat,
-            "KUBE-SERVICES",
-            rule,
-            FrameDecision::NodePorts,
-        );
     }
 
     const fn mark_match(&self, negated: bool) -> XtMatch {
@@ -380,10 +410,6 @@ impl Writer<'_> {
 fn net(text: &'static str) -> IpNet {
     text.parse()
         .expect("a network written in the source is valid")
-}
-
-fn comment(text: &str) -> XtMatch {
-    XtMatch::Comment(Comment::new(text))
 }
 
 fn states(states: &[CtState]) -> XtMatch {

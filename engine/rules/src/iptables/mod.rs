@@ -6,9 +6,11 @@
 //! Source of the semantics: PROXY-33 … PROXY-46; kube-proxy 1.36 `pkg/proxy/iptables/proxier.go`; the recorded
 //! dumps in `tests/recorded`.
 
+mod endpoints;
 mod fragment;
 mod frame;
 mod names;
+mod spell;
 
 pub(crate) use fragment::Fragment;
 pub(crate) use frame::Frame;

@@ -1,5 +1,6 @@
 //! Names of chains (PROXY-37).
 
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use data_encoding::BASE32;
@@ -8,28 +9,85 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{ServicePortId, TrafficPolicy};
 
-/// `KUBE-SVC-…` or `KUBE-SVL-…`: the chain that chooses from a policy's endpoints.
-pub(super) fn policy_chain(id: &ServicePortId, policy: TrafficPolicy) -> ChainName {
-    let prefix = match policy {
-        TrafficPolicy::Cluster => "KUBE-SVC-",
-        TrafficPolicy::Local => "KUBE-SVL-",
-    };
-    hashed(prefix, &service_port_text(id))
+/// The names of one service port's chains.
+pub(super) struct PortNames {
+    /// Has taken in `ns/name:port` and the protocol.
+    hasher: Hasher,
 }
 
-/// `KUBE-SEP-…`: the chain of one endpoint.
-pub(super) fn endpoint_chain(id: &ServicePortId, endpoint: SocketAddr) -> ChainName {
-    hashed("KUBE-SEP-", &format!("{}{endpoint}", service_port_text(id)))
+/// What a chain that serves a whole service port is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    /// `KUBE-SVC-…`: chooses from the cluster set.
+    Cluster,
+    /// `KUBE-SVL-…`: chooses from the local set.
+    Local,
+    /// `KUBE-EXT-…`: where external traffic enters.
+    External,
+    /// `KUBE-FW-…`: compares sources with the ranges of a load balancer.
+    Firewall,
 }
 
-fn service_port_text(id: &ServicePortId) -> String {
-    format!("{id}{}", id.protocol)
+impl PortNames {
+    pub(super) fn of(id: &ServicePortId) -> Self {
+        Self {
+            hasher: Hasher::default().with(format_args!("{id}{}", id.protocol)),
+        }
+    }
+
+    pub(super) fn of_role(&self, role: Role) -> ChainName {
+        let hasher = self.hasher.clone();
+        hasher.name(match role {
+            Role::Cluster => "KUBE-SVC-",
+            Role::Local => "KUBE-SVL-",
+            Role::External => "KUBE-EXT-",
+            Role::Firewall => "KUBE-FW-",
+        })
+    }
+
+    /// The chain that chooses from a policy's endpoints.
+    pub(super) fn policy(&self, policy: TrafficPolicy) -> ChainName {
+        self.of_role(match policy {
+            TrafficPolicy::Cluster => Role::Cluster,
+            TrafficPolicy::Local => Role::Local,
+        })
+    }
+
+    /// `KUBE-SEP-…`: the chain of one endpoint.
+    pub(super) fn endpoint(&self, endpoint: SocketAddr) -> ChainName {
+        let hasher = self.hasher.clone().with(format_args!("{endpoint}"));
+        hasher.name("KUBE-SEP-")
+    }
 }
 
-fn hashed(prefix: &str, text: &str) -> ChainName {
-    let hash = BASE32.encode(&Sha256::digest(text.as_bytes()));
-    ChainName::new(&format!("{prefix}{}", &hash[..16]))
-        .expect("a short prefix and 16 base32 characters are a valid name")
+/// Takes text in piece by piece: a cluster has hundreds of thousands of names.
+#[derive(Clone, Default)]
+struct Hasher(Sha256);
+
+impl fmt::Write for Hasher {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Hasher {
+    fn with(mut self, text: fmt::Arguments<'_>) -> Self {
+        self.write_fmt(text).expect("a hash takes everything");
+        self
+    }
+
+    /// The prefix and sixteen characters of base32, which are ten bytes.
+    fn name(self, prefix: &str) -> ChainName {
+        const HASH_LEN: usize = 16;
+        let digest = self.0.finalize();
+        let mut bytes = [0; 28];
+        let name = &mut bytes[..prefix.len() + HASH_LEN];
+        name[..prefix.len()].copy_from_slice(prefix.as_bytes());
+        BASE32.encode_mut(&digest[..HASH_LEN * 5 / 8], &mut name[prefix.len()..]);
+        let name = std::str::from_utf8(name).expect("base32 is ASCII");
+        ChainName::new(name).expect("a short prefix and 16 base32 characters are a valid name")
+    }
 }
 
 #[cfg(test)]
@@ -85,14 +143,20 @@ mod tests {
             ("default", "web", "http", Protocol::TCP, "CDGGSHYLG3RE2FKL"),
         ] {
             let id = id(namespace, name, port, protocol);
-            let svc = policy_chain(&id, TrafficPolicy::Cluster);
-            assert_eq!(svc.as_str(), format!("KUBE-SVC-{expected}"), "{id}");
-            let svl = policy_chain(&id, TrafficPolicy::Local);
-            assert_eq!(svl.as_str(), format!("KUBE-SVL-{expected}"), "{id}");
+            let names = PortNames::of(&id);
+            for (role, prefix) in [
+                (Role::Cluster, "KUBE-SVC"),
+                (Role::Local, "KUBE-SVL"),
+                (Role::External, "KUBE-EXT"),
+                (Role::Firewall, "KUBE-FW"),
+            ] {
+                let name = names.of_role(role);
+                assert_eq!(name.as_str(), format!("{prefix}-{expected}"), "{id}");
+            }
         }
-        let web = id("default", "web", "http", Protocol::TCP);
+        let web = PortNames::of(&id("default", "web", "http", Protocol::TCP));
         assert_eq!(
-            endpoint_chain(&web, ([10, 244, 1, 5], 8080).into()).as_str(),
+            web.endpoint(([10, 244, 1, 5], 8080).into()).as_str(),
             "KUBE-SEP-AFGSLHOD2HFNCBX4"
         );
     }

@@ -1,8 +1,11 @@
-//! The compiler from views to text: against recordings, against the real tool, and for all inputs.
+//! The compiler from views to text: against recordings, against the real tools, and for all inputs.
 
+mod external;
+mod generate;
 mod plan;
 mod printed;
 mod properties;
 mod recorded;
 mod restore_tool;
 mod support;
+mod well_formed;

@@ -7,7 +7,7 @@ use switchboard_rules::{
 };
 
 use crate::support::{
-    add_service, add_slice, endpoint, node_1, port, service, slice, terminating, web,
+    add_service, add_slice, endpoint, node_1, service, slice, slice_port, terminating, web,
 };
 
 const REFUSED: FrontendVerdict = FrontendVerdict::Reject(RejectReason::NoEndpoints);
@@ -29,9 +29,8 @@ fn check(
     expected: Result<&[&str], FrontendVerdict>,
 ) {
     let plan = only_port(&web(policy, endpoints), &node_1(), Family::V4);
-    let [frontend] = plan.frontends.as_slice() else {
-        panic!("{id}: {:?}", plan.frontends);
-    };
+    assert_eq!(plan.external, None, "{id}");
+    let frontend = &plan.cluster_ip;
     let chosen: Vec<_> = plan
         .reachable()
         .map(|endpoint| endpoint.address.ip().to_string())
@@ -206,10 +205,10 @@ fn endpoints_are_sorted_by_text() {
 #[test]
 fn ports_join_by_name_and_protocol() {
     for (slice_port, joins) in [
-        (port("http", Protocol::TCP, 8080), true),
-        (port("http", Protocol::UDP, 8080), false),
-        (port("", Protocol::TCP, 8080), false),
-        (port("http", Protocol::TCP, 0), false),
+        (slice_port("http", Protocol::TCP, 8080), true),
+        (slice_port("http", Protocol::UDP, 8080), false),
+        (slice_port("", Protocol::TCP, 8080), false),
+        (slice_port("http", Protocol::TCP, 0), false),
     ] {
         let mut view = web(TrafficPolicy::Cluster, &[]);
         let mut slice = slice(Family::V4, &[here()]);
@@ -248,7 +247,7 @@ fn masquerade_follows_proxy_20() {
     let view = web(TrafficPolicy::Cluster, &[here()]);
     let masquerade = |facts: &NodeFacts| {
         let plan = only_port(&view, facts, Family::V4);
-        plan.frontends[0].masquerade.clone()
+        plan.cluster_ip.masquerade.clone()
     };
     let with = |local_detection| NodeFacts {
         local_detection,

@@ -1,10 +1,14 @@
 //! Whole texts, to be read by people: a Service with three endpoints in both spellings, and its origins.
 
-use ruleset::Family;
 use ruleset::xt::{TableName, XtTables, restore_text, save_text};
-use switchboard_rules::{Capabilities, CompiledIptables, Compiler, EndpointView, TrafficPolicy};
+use ruleset::{Family, nft};
+use switchboard_rules::{
+    Capabilities, ClusterView, CompiledIptables, Compiler, EndpointView, TrafficPolicy,
+};
 
-use crate::support::{add_service, add_slice, endpoint, node_1, service, slice, web};
+use crate::support::{
+    add_service, add_slice, endpoint, nftables_node_1, node_1, service, slice, web,
+};
 
 fn three_endpoints() -> Vec<EndpointView> {
     [1, 2, 3]
@@ -87,6 +91,72 @@ fn in_plain_words() {
         "origins_filter",
         explained(&compiler, tables, TableName::Filter)
     );
+}
+
+/// A load balancer with source ranges, affinity and a health-check port, without endpoints on this node: nothing
+/// of that is in the recordings.
+fn balancer() -> ClusterView {
+    let mut view = web(TrafficPolicy::Cluster, &three_endpoints()[1..2]);
+    let mut one = service(&["10.96.0.40"], TrafficPolicy::Cluster);
+    one.external_traffic_policy = TrafficPolicy::Local;
+    one.load_balancer_ips = vec!["203.0.113.9".parse().unwrap()];
+    let ranges = ["192.168.10.0/24", "198.51.100.0/24"];
+    one.load_balancer_source_ranges = ranges.map(|net| net.parse().unwrap()).to_vec();
+    one.affinity_seconds = Some(600);
+    one.health_check_node_port = Some(31_000);
+    add_service(&mut view, "web", one);
+    view
+}
+
+#[test]
+fn source_ranges() {
+    let compiled = Compiler::new(Capabilities::ALL).iptables(&balancer(), &node_1());
+    let text = save_text(&compiled.tables[&Family::V4]);
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("default/web"))
+        .collect();
+    insta::assert_snapshot!("save_source_ranges", lines.join("\n"));
+}
+
+#[test]
+fn source_ranges_with_nftables() {
+    let mut compiler = Compiler::new(Capabilities::ALL);
+    let compiled = compiler.nftables(&balancer(), &nftables_node_1());
+    let text = nft::list_text(&compiled.tables);
+    let (text, _) = text.split_once("table ip6").expect("both families");
+    insta::assert_snapshot!("list_source_ranges", text);
+}
+
+/// One line per rule and element of an nftables table: where it stands and what it decides.
+#[test]
+fn nftables_in_plain_words() {
+    let mut compiler = Compiler::new(Capabilities::ALL);
+    let view = web(TrafficPolicy::Cluster, &three_endpoints());
+    let compiled = compiler.nftables(&view, &nftables_node_1());
+    let (key, table) = compiled.tables.tables.iter().next().expect("two tables");
+    let mut text = String::new();
+    for (name, container) in table.sets.iter() {
+        let keys: Vec<_> = match container {
+            nft::SetOrMap::Set(set) => set.elements.keys().collect(),
+            nft::SetOrMap::Map(map) => map.elements.keys().collect(),
+        };
+        for element in keys {
+            let origin = compiled.element_origin(key.family, name, element);
+            let origin = compiler.origin(origin.expect("every element has an origin"));
+            text += &format!("@{name}: {origin}\n");
+        }
+    }
+    for (name, chain) in table.chains.iter() {
+        for rule in &chain.rules {
+            let origin = compiler.origin(rule.origin.expect("every rule has an origin"));
+            text += &format!("{name}: {origin}\n");
+            for choice in (0..).map_while(|index| origin.choice(index)) {
+                text += &format!("{name}: … {choice}\n");
+            }
+        }
+    }
+    insta::assert_snapshot!("origins_nftables", text);
 }
 
 #[test]

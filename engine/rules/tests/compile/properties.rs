@@ -1,21 +1,21 @@
 //! What holds for every view.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use ruleset::nft::NftTables;
 use ruleset::xt::{
-    ChainName, Probability, TableName, XtMatch, XtRule, XtTables, XtTarget, parse, restore_text,
-    save_text,
+    ChainName, Probability, TableName, XtMatch, XtRule, XtTables, parse, restore_text, save_text,
 };
-use ruleset::{Family, Protocol};
+use ruleset::{Family, OriginId, nft};
 use switchboard_rules::{
-    Capabilities, ClusterView, CompiledIptables, Compiler, EndpointView, NodeFacts, ServiceView,
-    TrafficPolicy,
+    Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, TrafficPolicy,
 };
 
-use crate::support::{add_service, add_slice, endpoint, node_1, port, service_name, slice, web};
+use crate::generate::{change, nodes};
+use crate::support::{add_service, endpoint, node_1, web};
+use crate::well_formed::{check_iptables, check_nftables};
 
 fn probability_of(rule: &XtRule) -> f64 {
     let random = rule.matches.iter().find_map(|one| match one {
@@ -94,149 +94,38 @@ fn forgetting_does_not_show() {
     }
 }
 
-/// What can happen to the view, one Service of three at a time.
-#[derive(Clone, Debug)]
-enum Change {
-    Remove(usize),
-    Service(usize, ServiceView),
-    Endpoints(usize, bool, Vec<EndpointView>),
-}
-
-const NAMES: [&str; 3] = ["api", "db", "web"];
-
-impl Change {
-    fn apply(&self, view: &mut ClusterView) {
-        match self {
-            Self::Remove(n) => {
-                view.services.remove(&service_name(NAMES[*n]));
-            }
-            Self::Service(n, service) => add_service(view, NAMES[*n], service.clone()),
-            Self::Endpoints(n, is_v6, endpoints) => {
-                let (family, slice_name) = match is_v6 {
-                    true => (Family::V6, "six"),
-                    false => (Family::V4, "four"),
-                };
-                let mut slice = slice(family, endpoints);
-                slice.ports.push(port("dns", Protocol::UDP, 5353));
-                add_slice(view, NAMES[*n], slice_name, slice);
-            }
-        }
-    }
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    let name = 0..NAMES.len();
-    prop_oneof![
-        1 => name.clone().prop_map(Change::Remove),
-        3 => name.clone().prop_flat_map(|n| service(n).prop_map(move |s| Change::Service(n, s))),
-        5 => (name, any::<bool>()).prop_flat_map(|(n, is_v6)| {
-            vec(endpoint_view(is_v6), 0..5).prop_map(move |all| Change::Endpoints(n, is_v6, all))
-        }),
-    ]
-}
-
-fn service(n: usize) -> impl Strategy<Value = ServiceView> {
-    let ips = [format!("10.96.0.4{n}"), format!("fd00:10:96::4{n}")];
-    let ips = ips.map(|ip| ip.parse().unwrap()).to_vec();
-    let ports = vec![
-        port("http", Protocol::TCP, 80),
-        port("dns", Protocol::UDP, 53),
-    ];
-    let policy = prop_oneof![Just(TrafficPolicy::Cluster), Just(TrafficPolicy::Local)];
-    (
-        proptest::sample::subsequence(ips, 1..=2),
-        proptest::sample::subsequence(ports, 1..=2),
-        policy,
-    )
-        .prop_map(
-            |(cluster_ips, ports, internal_traffic_policy)| ServiceView {
-                cluster_ips,
-                ports,
-                internal_traffic_policy,
-            },
-        )
-}
-
-fn endpoint_view(is_v6: bool) -> impl Strategy<Value = EndpointView> {
-    let hints = |all: [&'static str; 2]| proptest::sample::subsequence(all.to_vec(), 0..=1);
-    (
-        (1_u8..6, 1_u8..3),
-        any::<[bool; 3]>(),
-        hints(["zone-a", "zone-b"]),
-        hints(["node-1", "node-2"]),
-    )
-        .prop_map(move |((host, node), conditions, zones, nodes)| {
-            let address = match is_v6 {
-                true => format!("fd00:10:244:{node}::{host}"),
-                false => format!("10.244.{node}.{host}"),
-            };
-            let [ready, serving, terminating] = conditions;
-            EndpointView {
-                ready,
-                serving,
-                terminating,
-                zone_hints: zones.into_iter().map(Arc::from).collect(),
-                node_hints: nodes.into_iter().map(Arc::from).collect(),
-                ..endpoint(&address, &format!("node-{node}"))
-            }
-        })
-}
-
-fn nodes() -> [NodeFacts; 2] {
-    let node_2 = NodeFacts {
-        name: "node-2".into(),
-        zone: Some("zone-b".into()),
-        masquerade_all: true,
-        ..node_1()
-    };
-    [node_1(), node_2]
-}
-
-fn rules(tables: &XtTables) -> impl Iterator<Item = (TableName, &XtRule)> {
-    tables.tables.iter().flat_map(|(name, table)| {
-        let rules = table.chains.values().flat_map(|chain| &chain.rules);
-        rules.map(|rule| (*name, rule))
-    })
-}
-
 /// What each rule says it is for, in order.
 fn explained(compiler: &Compiler, compiled: &CompiledIptables) -> Vec<String> {
-    let rules = compiled.tables.values().flat_map(|tables| rules(tables));
-    rules
-        .map(|(_, rule)| {
-            let origin = rule.origin.expect("every rule has an origin");
-            compiler.origin(origin).to_string()
-        })
-        .collect()
+    let tables = compiled.tables.values();
+    let chains = tables.flat_map(|tables| tables.tables.values().flat_map(|t| t.chains.values()));
+    let rules = chains.flat_map(|chain| &chain.rules);
+    said(compiler, rules.map(|rule| rule.origin))
 }
 
-fn check_well_formed(tables: &XtTables) -> Result<(), TestCaseError> {
-    for (table, rule) in rules(tables) {
-        if let XtTarget::Jump(to) | XtTarget::Goto(to) = rule.target {
-            prop_assert!(tables.chain(table, to).is_some(), "dangling: {rule:?}");
-        }
-    }
-    let nat = &tables.tables[&TableName::Nat].chains;
-    let services = &nat[&ChainName::literal("KUBE-SERVICES")];
-    let last = services
-        .rules
-        .last()
-        .expect("never empty")
-        .line(ChainName::literal("KUBE-SERVICES"), tables.family);
-    prop_assert!(last.to_string().ends_with("-j KUBE-NODEPORTS"), "PROXY-36");
-    let reachable: BTreeSet<_> = rules(tables)
-        .filter_map(|(_, rule)| match rule.target {
-            XtTarget::Jump(to) => Some(to),
-            _ => None,
-        })
-        .collect();
-    for name in nat
-        .keys()
-        .filter(|name| name.as_str().starts_with("KUBE-S"))
-    {
-        prop_assert!(reachable.contains(name), "{name} is never entered");
-    }
-    Ok(())
+/// What each rule and each element of the frame's sets and maps says it is for, in order.
+fn explained_nft(compiler: &Compiler, compiled: &CompiledNftables) -> Vec<String> {
+    let tables = compiled.tables.tables.iter();
+    let origins = tables.flat_map(|(key, table)| {
+        let rules = table.chains.iter().flat_map(|(_, chain)| &chain.rules);
+        let elements = table.sets.iter().flat_map(|(name, container)| {
+            let keys: Vec<_> = match container {
+                nft::SetOrMap::Set(set) => set.elements.keys().collect(),
+                nft::SetOrMap::Map(map) => map.elements.keys().collect(),
+            };
+            keys.into_iter()
+                .map(|element| compiled.element_origin(key.family, name, element))
+        });
+        rules.map(|rule| rule.origin).chain(elements)
+    });
+    said(compiler, origins)
+}
+
+fn said(compiler: &Compiler, origins: impl Iterator<Item = Option<OriginId>>) -> Vec<String> {
+    let say = |origin: Option<OriginId>| {
+        let origin = origin.expect("every rule and element has an origin");
+        compiler.origin(origin).to_string()
+    };
+    origins.map(say).collect()
 }
 
 proptest! {
@@ -253,7 +142,29 @@ proptest! {
                 prop_assert_eq!(&compiled, &fresh);
                 prop_assert_eq!(explained(&compiler, &compiled), explained(&fresh_compiler, &fresh));
                 for tables in compiled.tables.values() {
-                    check_well_formed(tables)?;
+                    check_iptables(tables)?;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_history_compiles_like_from_scratch_with_nftables(changes in vec(change(), 1..12)) {
+        let mut view = ClusterView::default();
+        let mut compiler = Compiler::new(Capabilities::ALL);
+        for change in &changes {
+            change.apply(&mut view);
+            for facts in nodes() {
+                let compiled = compiler.nftables(&view, &facts);
+                let mut fresh_compiler = Compiler::new(Capabilities::ALL);
+                let fresh = fresh_compiler.nftables(&view, &facts);
+                prop_assert_eq!(&compiled, &fresh);
+                prop_assert_eq!(
+                    explained_nft(&compiler, &compiled),
+                    explained_nft(&fresh_compiler, &fresh)
+                );
+                for table in compiled.tables.tables.values() {
+                    check_nftables(table)?;
                 }
             }
         }
@@ -265,7 +176,8 @@ proptest! {
         for change in &changes {
             change.apply(&mut view);
         }
-        let compiled = Compiler::new(Capabilities::ALL).iptables(&view, &node_1());
+        let mut compiler = Compiler::new(Capabilities::ALL);
+        let compiled = compiler.iptables(&view, &node_1());
         for (family, tables) in &compiled.tables {
             prop_assert_eq!(&parse(&save_text(tables), *family).unwrap(), &**tables);
             // Restored over nothing, the built-in chains without rules are missing.
@@ -274,5 +186,33 @@ proptest! {
             node.apply_restore(tables);
             prop_assert_eq!(&node, &**tables);
         }
+        let compiled = compiler.nftables(&view, &node_1());
+        prop_assert_eq!(&reread(&compiled.tables), &*compiled.tables);
     }
+
+    /// A view may hold any text; the API server would not have let it in.
+    #[test]
+    fn no_name_changes_the_meaning_of_a_rule(names in proptest::array::uniform3(".{0,20}")) {
+        let [namespace, name, port] = names;
+        let mut view = web(TrafficPolicy::Cluster, &[endpoint("10.244.2.1", "node-2")]);
+        let (_, mut service) = view.services.remove_with_key(&crate::support::service_name("web")).unwrap();
+        Arc::make_mut(&mut service).ports[0].name = port.as_str().into();
+        let hostile = switchboard_rules::ServiceName {
+            namespace: namespace.as_str().into(),
+            name: name.as_str().into(),
+        };
+        view.services.insert(hostile, service);
+        let mut compiler = Compiler::new(Capabilities::ALL);
+        let compiled = compiler.iptables(&view, &node_1());
+        for (family, tables) in &compiled.tables {
+            prop_assert_eq!(&parse(&save_text(tables), *family).unwrap(), &**tables);
+        }
+        let compiled = compiler.nftables(&view, &node_1());
+        prop_assert_eq!(&reread(&compiled.tables), &*compiled.tables);
+    }
+}
+
+fn reread(tables: &NftTables) -> NftTables {
+    let text = nft::list_text(tables);
+    nft::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ruleset::{Family, Protocol};
 use switchboard_rules::{
-    ClusterView, EndpointView, LocalDetection, NodeFacts, ServiceName, ServicePortView,
-    ServiceView, SliceView, TrafficPolicy,
+    ClusterView, EndpointView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
+    ServicePortView, ServiceView, SlicePortView, SliceView, TrafficPolicy,
 };
 
 /// The node that the recordings were made on.
@@ -13,13 +13,25 @@ pub(crate) fn node_1() -> NodeFacts {
     NodeFacts {
         name: "node-1".into(),
         zone: Some("zone-a".into()),
-        addresses: vec!["192.168.10.11".parse().unwrap()],
+        addresses: ["192.168.10.11", "fd00:168:10::11"]
+            .map(|ip| ip.parse().unwrap())
+            .to_vec(),
         local_detection: LocalDetection::ClusterCidr(vec![
             "10.244.0.0/16".parse().unwrap(),
             "fd00:10:244::/48".parse().unwrap(),
         ]),
         masquerade_all: false,
+        node_port_addresses: NodePortAddresses::All,
+        localhost_node_ports: true,
         masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+    }
+}
+
+/// The same node with what nftables mode sets by default.
+pub(crate) fn nftables_node_1() -> NodeFacts {
+    NodeFacts {
+        node_port_addresses: NodePortAddresses::Primary,
+        ..node_1()
     }
 }
 
@@ -35,6 +47,15 @@ pub(crate) fn port(name: &str, protocol: Protocol, port: u16) -> ServicePortView
         name: name.into(),
         protocol,
         port,
+        node_port: None,
+    }
+}
+
+pub(crate) fn slice_port(name: &str, protocol: Protocol, port: u16) -> SlicePortView {
+    SlicePortView {
+        name: name.into(),
+        protocol,
+        port,
     }
 }
 
@@ -44,6 +65,7 @@ pub(crate) fn service(cluster_ips: &[&str], policy: TrafficPolicy) -> ServiceVie
         cluster_ips: cluster_ips.iter().map(|ip| ip.parse().unwrap()).collect(),
         ports: vec![port("http", Protocol::TCP, 80)],
         internal_traffic_policy: policy,
+        ..ServiceView::default()
     }
 }
 
@@ -51,7 +73,7 @@ pub(crate) fn service(cluster_ips: &[&str], policy: TrafficPolicy) -> ServiceVie
 pub(crate) fn slice(family: Family, endpoints: &[EndpointView]) -> SliceView {
     SliceView {
         family,
-        ports: vec![port("http", Protocol::TCP, 8080)],
+        ports: vec![slice_port("http", Protocol::TCP, 8080)],
         endpoints: endpoints.to_vec(),
     }
 }

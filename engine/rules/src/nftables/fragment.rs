@@ -1,0 +1,305 @@
+//! What one service port contributes to the table.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use ruleset::nft::{
+    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Verdict,
+};
+use ruleset::{Family, OriginId};
+
+use super::container::{Container, FragmentElement};
+use super::names::PortNames;
+use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
+use crate::origin::{Origins, PortOrigins};
+use crate::{
+    Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind, FrontendVerdict,
+    LocalOutcome, ServicePortPlan, TrafficPolicy,
+};
+
+/// What one service port contributes.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    /// Sets of clients that stay with an endpoint.
+    pub(super) sets: Vec<(Ident, Arc<NftSet>)>,
+    /// Its own chains.
+    pub(super) chains: Vec<(Ident, Arc<NftChain>)>,
+    /// Its elements in containers of the frame.
+    pub(super) elements: Vec<FragmentElement>,
+}
+
+/// The name of the chain that refuses.
+pub(super) const REJECT_CHAIN: &str = "reject-chain";
+
+impl Fragment {
+    /// Spells a plan. `mark` is the bit that asks for masquerade.
+    pub(crate) fn lower(plan: &ServicePortPlan, mark: u32, origins: &mut Origins) -> Self {
+        let mut lowering = Lowering {
+            plan,
+            family: Family::of(plan.cluster_ip.address),
+            mark,
+            names: PortNames::of(&plan.id),
+            name: Comment::new(&plan.id.to_string()),
+            origins: origins.port(plan),
+            fragment: Self {
+                sets: Vec::new(),
+                chains: Vec::new(),
+                elements: Vec::new(),
+            },
+        };
+        lowering.endpoints();
+        lowering.cluster_ip();
+        if let Some(external) = &plan.external {
+            lowering.external(external);
+        }
+        lowering.fragment
+    }
+
+    /// Whether tables somewhere still hold a chain of it. A fragment without chains is never held: it costs
+    /// next to nothing to make again.
+    pub(crate) fn is_held(&self) -> bool {
+        self.chains
+            .iter()
+            .any(|(_, chain)| Arc::strong_count(chain) > 1)
+    }
+}
+
+/// Spells one plan.
+pub(super) struct Lowering<'a> {
+    pub(super) plan: &'a ServicePortPlan,
+    pub(super) family: Family,
+    mark: u32,
+    pub(super) names: PortNames,
+    /// `ns/name:port`, as comments call it.
+    name: Comment,
+    pub(super) origins: PortOrigins<'a>,
+    pub(super) fragment: Fragment,
+}
+
+impl Lowering<'_> {
+    pub(super) fn chain(&mut self, name: Ident, rules: Vec<NftRule>) {
+        let chain = NftChain {
+            base: None,
+            comment: None,
+            rules,
+        };
+        self.fragment.chains.push((name, Arc::new(chain)));
+    }
+
+    fn rule(
+        &mut self,
+        statements: impl IntoIterator<Item = Statement>,
+        decision: Decision,
+    ) -> NftRule {
+        NftRule::new(statements).with_origin(self.origins.id(decision))
+    }
+
+    pub(super) fn element(&mut self, container: Container, key: Key, origin: OriginId) {
+        self.fragment.elements.push(FragmentElement {
+            container,
+            key,
+            verdict: None,
+            comment: None,
+            origin,
+        });
+    }
+
+    /// kube-proxy says whose an element is where its verdict does not say it.
+    fn entry(&mut self, container: Container, key: Key, verdict: Verdict, decision: Decision) {
+        let says_whose = matches!(
+            container,
+            Container::ServiceIps | Container::ServiceNodePorts
+        );
+        let origin = self.origins.id(decision);
+        self.fragment.elements.push(FragmentElement {
+            container,
+            key,
+            verdict: Some(verdict),
+            comment: (!says_whose).then(|| self.name.clone()),
+            origin,
+        });
+    }
+
+    /// `address . protocol . port`
+    fn key(&self, address: IpAddr) -> Key {
+        key([
+            Scalar::address(address),
+            Scalar::Proto(self.plan.id.protocol),
+            Scalar::Port(self.plan.port),
+        ])
+    }
+
+    fn cluster_ip(&mut self) {
+        let address = self.plan.cluster_ip.address;
+        let origin = self.origins.id(Decision::ActiveClusterIp(address));
+        self.element(
+            Container::ClusterIps,
+            key([Scalar::address(address)]),
+            origin,
+        );
+        let frontend_key = self.key(address);
+        match self.plan.cluster_ip.verdict {
+            FrontendVerdict::Balance(policy) => {
+                let verdict = Verdict::Goto(self.names.policy(policy));
+                let frontend = self.plan.cluster_ip_socket();
+                let decision = Decision::Enter { frontend, policy };
+                self.entry(Container::ServiceIps, frontend_key, verdict, decision);
+            }
+            FrontendVerdict::Reject(reason) => {
+                let decision = Decision::Refuse(reason);
+                self.entry(
+                    Container::NoEndpointServices,
+                    frontend_key,
+                    refuse(),
+                    decision,
+                );
+            }
+            FrontendVerdict::Drop(reason) => {
+                let decision = Decision::Drop(reason);
+                self.entry(
+                    Container::NoEndpointServices,
+                    frontend_key,
+                    Verdict::Drop,
+                    decision,
+                );
+            }
+        }
+    }
+
+    fn external(&mut self, external: &ExternalPlan) {
+        let refusal = match &external.route {
+            ExternalRoute::Cluster => None,
+            ExternalRoute::Local { others, .. } => match others {
+                LocalOutcome::Balance => None,
+                LocalOutcome::Drop(reason) => Some((Verdict::Drop, Decision::Drop(*reason))),
+            },
+            ExternalRoute::Reject(reason) => Some((refuse(), Decision::Refuse(*reason))),
+        };
+        // Policy Local without endpoints has both: the short circuits, and a refusal for the rest.
+        if !matches!(external.route, ExternalRoute::Reject(_)) {
+            self.external_chain(&external.route);
+            let to = Verdict::Goto(self.names.external());
+            self.enter(external, &to);
+        }
+        if let Some((verdict, decision)) = refusal {
+            self.refuse(external, &verdict, &decision);
+        }
+        if let Some(sources) = &external.load_balancer_sources {
+            self.firewall(external, sources);
+        }
+    }
+
+    /// `external-…` (PROXY-40).
+    fn external_chain(&mut self, route: &ExternalRoute) {
+        let mark = set_mark(self.mark);
+        let cluster = goto(self.names.policy(TrafficPolicy::Cluster));
+        let from_node = || is_local(FibAddress::Saddr);
+        let mut rules = Vec::new();
+        let others = match route {
+            ExternalRoute::Cluster => {
+                let rule = self.rule([mark], Decision::HideExternal);
+                rules.push(rule.with_comment(Comment::new("masquerade")));
+                Some(TrafficPolicy::Cluster)
+            }
+            ExternalRoute::Local {
+                pods: traffic,
+                others,
+            } => {
+                if let Some(traffic) = traffic
+                    && let Some(from_pods) = pods(self.family, traffic, MatchOp::Eq)
+                {
+                    let decision = Decision::ShortCircuitPods(traffic.clone());
+                    let rule = self.rule([from_pods, cluster.clone()], decision);
+                    rules.push(rule.with_comment(Comment::new("short-circuit pod traffic")));
+                }
+                let rule = self.rule([from_node(), mark], Decision::HideNode);
+                rules.push(rule.with_comment(Comment::new("masquerade local traffic")));
+                let rule = self.rule([from_node(), cluster], Decision::ShortCircuitNode);
+                rules.push(rule.with_comment(Comment::new("short-circuit local traffic")));
+                (*others == LocalOutcome::Balance).then_some(TrafficPolicy::Local)
+            }
+            ExternalRoute::Reject(_) => None,
+        };
+        if let Some(policy) = others {
+            let to = goto(self.names.policy(policy));
+            rules.push(self.rule([to], Decision::External(policy)));
+        }
+        self.chain(self.names.external(), rules);
+    }
+
+    /// Elements that lead to `external-…`.
+    fn enter(&mut self, external: &ExternalPlan, to: &Verdict) {
+        for (kind, addresses) in [
+            (FrontendKind::ExternalIp, &external.external_ips),
+            (FrontendKind::LoadBalancerIp, &external.load_balancer_ips),
+        ] {
+            for address in addresses {
+                let frontend = self.frontend(kind, *address);
+                let decision = Decision::EnterExternal(frontend);
+                self.entry(
+                    Container::ServiceIps,
+                    self.key(*address),
+                    to.clone(),
+                    decision,
+                );
+            }
+        }
+        if let Some(node_port) = external.node_port {
+            let key = node_port_key(self.plan.id.protocol, node_port.port);
+            let decision = Decision::EnterExternal(Frontend::NodePort(node_port.port));
+            self.entry(Container::ServiceNodePorts, key, to.clone(), decision);
+        }
+    }
+
+    /// Elements that refuse whatever was not translated.
+    fn refuse(&mut self, external: &ExternalPlan, verdict: &Verdict, decision: &Decision) {
+        let addresses = external.external_ips.iter();
+        for address in addresses.chain(&external.load_balancer_ips) {
+            let key = self.key(*address);
+            self.entry(
+                Container::NoEndpointServices,
+                key,
+                verdict.clone(),
+                decision.clone(),
+            );
+        }
+        if let Some(node_port) = external.node_port {
+            let key = node_port_key(self.plan.id.protocol, node_port.port);
+            self.entry(
+                Container::NoEndpointNodePorts,
+                key,
+                verdict.clone(),
+                decision.clone(),
+            );
+        }
+    }
+
+    /// `firewall-…`, which is asked before any translation and also when there is no endpoint (PROXY-30, -56).
+    fn firewall(&mut self, external: &ExternalPlan, sources: &[IpNet]) {
+        for address in &external.load_balancer_ips {
+            let frontend = self.frontend(FrontendKind::LoadBalancerIp, *address);
+            let to = Verdict::Goto(self.names.firewall());
+            let decision = Decision::CheckSource(frontend);
+            self.entry(Container::FirewallIps, self.key(*address), to, decision);
+        }
+        // nft merges overlapping and adjoining networks of such a set by itself.
+        let others = within(
+            saddr(self.family),
+            MatchOp::Ne,
+            &IpNet::aggregate(&sources.to_vec()),
+        );
+        let drop = Statement::Verdict(Verdict::Drop);
+        let rule = self.rule([others, drop], Decision::Drop(DropReason::SourceNotAllowed));
+        self.chain(self.names.firewall(), vec![rule]);
+    }
+
+    fn frontend(&self, kind: FrontendKind, address: IpAddr) -> Frontend {
+        let address = (address, self.plan.port).into();
+        Frontend::Address { kind, address }
+    }
+}
+
+fn refuse() -> Verdict {
+    Verdict::Goto(Ident::literal(REJECT_CHAIN))
+}

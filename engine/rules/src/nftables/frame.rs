@@ -1,0 +1,410 @@
+//! What a node's table has whatever its Services are: base chains, dispatch, masquerade (PROXY-48 … -52).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use ruleset::Family;
+use ruleset::nft::{
+    BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtStatus, Expr, FibAddress, Hook, Ident,
+    MatchOp, NatFlags, NftChain, NftRule, NftSet, NftTable, Policy, Reject, Right, Scalar,
+    SetOrMap, SetRef, Statement, Verdict,
+};
+
+use super::container::{Container, ElementOrigins, FragmentElement};
+use super::fragment::{Fragment, REJECT_CHAIN};
+use super::spell::{
+    change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
+    saddr, set_mark, vmap, within,
+};
+use crate::origin::Origins;
+use crate::{Capabilities, Decision, FrameDecision, Masquerade, NodePortDestinations, RulePlan};
+
+/// A base chain.
+struct Base {
+    name: &'static str,
+    kind: ChainKind,
+    hook: Hook,
+    priority: i32,
+    /// Whether only packets that start a connection are of interest (PROXY-18). Tables of kind nat see no others.
+    new_only: bool,
+    /// Chains that it visits, and what they are for.
+    visits: &'static [(&'static str, &'static str)],
+}
+
+/// In kube-proxy's order of creation.
+const BASE_CHAINS: [Base; 8] = {
+    const FIREWALL: (&str, &str) = (
+        "firewall-check",
+        "load-balancer addresses closed to this source",
+    );
+    const SERVICES: (&str, &str) = (
+        "service-endpoints-check",
+        "addresses of Services that cannot be served",
+    );
+    const NODE_PORTS: (&str, &str) = (
+        "nodeport-endpoints-check",
+        "node ports of Services that cannot be served",
+    );
+    const CLUSTER_IPS: (&str, &str) = (
+        "cluster-ips-check",
+        "addresses of the Service range that were not translated",
+    );
+    const fn base(
+        name: &'static str,
+        kind: ChainKind,
+        hook: Hook,
+        priority: i32,
+        visits: &'static [(&'static str, &'static str)],
+    ) -> Base {
+        Base {
+            name,
+            kind,
+            hook,
+            priority,
+            new_only: matches!(kind, ChainKind::Filter),
+            visits,
+        }
+    }
+    use ChainKind::{Filter, Nat};
+    use Hook::{Forward, Input, Output, Postrouting, Prerouting};
+    [
+        base(
+            "filter-prerouting-pre-dnat",
+            Filter,
+            Prerouting,
+            -110,
+            &[FIREWALL],
+        ),
+        base("filter-output-pre-dnat", Filter, Output, -110, &[FIREWALL]),
+        base("filter-input", Filter, Input, 0, &[NODE_PORTS, SERVICES]),
+        base(
+            "filter-forward",
+            Filter,
+            Forward,
+            0,
+            &[SERVICES, CLUSTER_IPS],
+        ),
+        base("filter-output", Filter, Output, 0, &[SERVICES, CLUSTER_IPS]),
+        base(
+            "nat-prerouting",
+            Nat,
+            Prerouting,
+            -100,
+            &[("services", "is it for a Service?")],
+        ),
+        base(
+            "nat-output",
+            Nat,
+            Output,
+            -100,
+            &[("services", "is it for a Service?")],
+        ),
+        base(
+            "nat-postrouting",
+            Nat,
+            Postrouting,
+            100,
+            &[("masquerading", "does its source have to be hidden?")],
+        ),
+    ]
+};
+
+/// The table of one node and family while fragments are added.
+pub(crate) struct Frame {
+    family: Family,
+    /// Whether node ports have a set of addresses.
+    has_node_port_ips: bool,
+    elements: BTreeMap<Container, Vec<FragmentElement>>,
+    sets: Vec<(Ident, Arc<NftSet>)>,
+    chains: Vec<(Ident, Arc<NftChain>)>,
+}
+
+impl Frame {
+    /// The frame without any Service.
+    pub(crate) fn new(plan: &RulePlan, capabilities: Capabilities, origins: &mut Origins) -> Self {
+        let mut writer = Writer {
+            plan,
+            family: plan.family,
+            nat_flags: match capabilities.random_fully {
+                true => NatFlags::FULLY_RANDOM,
+                false => NatFlags::NONE,
+            },
+            origins,
+            chains: Vec::new(),
+        };
+        let node_port_ips = writer.node_port_ips();
+        for base in &BASE_CHAINS {
+            writer.base_chain(base);
+        }
+        writer.checks();
+        writer.services();
+        writer.masquerading();
+        writer.cluster_ips_check();
+        writer.reject();
+        Self {
+            family: plan.family,
+            has_node_port_ips: node_port_ips.is_some(),
+            chains: writer.chains,
+            sets: Vec::new(),
+            elements: [(Container::NodePortIps, node_port_ips.unwrap_or_default())].into(),
+        }
+    }
+
+    /// Adds a service port's chains, sets and elements after those added before.
+    pub(crate) fn add(&mut self, fragment: &Fragment) {
+        self.chains.extend(fragment.chains.iter().cloned());
+        self.sets.extend(fragment.sets.iter().cloned());
+        for element in &fragment.elements {
+            let elements = self.elements.entry(element.container).or_default();
+            elements.push(element.clone());
+        }
+    }
+
+    /// The whole. Of two elements with one key, the first is kept.
+    ///
+    /// Deviation: kube-proxy keeps either, by chance.
+    pub(crate) fn finish(mut self) -> (NftTable, ElementOrigins) {
+        let mut origins = ElementOrigins::new();
+        let mut sets = Vec::with_capacity(Container::ALL.len() + self.sets.len());
+        for container in Container::ALL {
+            if container == Container::NodePortIps && !self.has_node_port_ips {
+                continue;
+            }
+            let elements = self.elements.remove(&container).unwrap_or_default();
+            let of = |element: &FragmentElement| (element.key.clone(), element.origin);
+            origins.insert(container, elements.iter().rev().map(of).collect());
+            sets.push((container.ident(), container.filled(self.family, elements)));
+        }
+        let affinity = self.sets.into_iter();
+        sets.extend(affinity.map(|(name, set)| (name, SetOrMap::Set(set))));
+        let table = NftTable {
+            comment: Some(Comment::new("rules for kube-proxy")),
+            sets: sets.into_iter().collect(),
+            chains: self.chains.into_iter().collect(),
+        };
+        (table, origins)
+    }
+}
+
+/// Writes the frame's chains.
+struct Writer<'a> {
+    plan: &'a RulePlan,
+    family: Family,
+    nat_flags: NatFlags,
+    origins: &'a mut Origins,
+    chains: Vec<(Ident, Arc<NftChain>)>,
+}
+
+impl Writer<'_> {
+    fn chain(&mut self, name: &'static str, chain: NftChain) {
+        self.chains.push((Ident::literal(name), Arc::new(chain)));
+    }
+
+    fn plain_chain(&mut self, name: &'static str, rules: Vec<NftRule>) {
+        let chain = NftChain {
+            rules,
+            ..NftChain::default()
+        };
+        self.chain(name, chain);
+    }
+
+    fn rule(
+        &mut self,
+        statements: impl IntoIterator<Item = Statement>,
+        decision: FrameDecision,
+    ) -> NftRule {
+        NftRule::new(statements).with_origin(self.origins.frame(decision))
+    }
+
+    /// `None` when any address of the node takes node ports (PROXY-50).
+    fn node_port_ips(&mut self) -> Option<Vec<FragmentElement>> {
+        let NodePortDestinations::Addresses(addresses) = &self.plan.node_ports.destinations else {
+            return None;
+        };
+        let element = |address: &std::net::IpAddr| FragmentElement {
+            container: Container::NodePortIps,
+            key: key([Scalar::address(*address)]),
+            verdict: None,
+            comment: None,
+            origin: self.origins.of_frame(Decision::NodePortAddress(*address)),
+        };
+        Some(addresses.iter().map(element).collect())
+    }
+
+    fn base_chain(&mut self, base: &Base) {
+        let mut rules = Vec::with_capacity(base.visits.len());
+        for (chain, purpose) in base.visits {
+            let jump = Statement::Verdict(Verdict::Jump(Ident::literal(chain)));
+            let decision = FrameDecision::Visit { chain, purpose };
+            rules.push(match base.new_only {
+                true => self.rule([is_new(), jump], decision),
+                false => self.rule([jump], decision),
+            });
+        }
+        let chain = NftChain {
+            base: Some(BaseChain {
+                kind: base.kind,
+                hook: base.hook,
+                priority: base.priority,
+                policy: Policy::Accept,
+            }),
+            comment: None,
+            rules,
+        };
+        self.chain(base.name, chain);
+    }
+
+    /// The chains that look for what cannot be served or is closed to its source.
+    fn checks(&mut self) {
+        let rule = self.by_node_port(
+            Container::NoEndpointNodePorts,
+            "@no-endpoint-nodeports",
+            "is it for a node port that cannot be served?",
+        );
+        self.plain_chain("nodeport-endpoints-check", vec![rule]);
+        let rule = self.by_address(
+            Container::NoEndpointServices,
+            "@no-endpoint-services",
+            "is it for a Service that cannot be served?",
+        );
+        self.plain_chain("service-endpoints-check", vec![rule]);
+        let rule = self.by_address(
+            Container::FirewallIps,
+            "@firewall-ips",
+            "is it for a load-balancer IP with source ranges?",
+        );
+        self.plain_chain("firewall-check", vec![rule]);
+    }
+
+    fn by_address(
+        &mut self,
+        map: Container,
+        chain: &'static str,
+        purpose: &'static str,
+    ) -> NftRule {
+        let look = vmap([daddr(self.family), l4proto(), dport()], map.ident());
+        self.rule([look], FrameDecision::Visit { chain, purpose })
+    }
+
+    /// Loopback addresses never take node ports (PROXY-27).
+    fn by_node_port(
+        &mut self,
+        map: Container,
+        chain: &'static str,
+        purpose: &'static str,
+    ) -> NftRule {
+        let look = vmap([l4proto(), dport()], map.ident());
+        let decision = FrameDecision::Visit { chain, purpose };
+        match self.plan.node_ports.destinations {
+            NodePortDestinations::AnyLocal => {
+                let loopback = match self.family {
+                    Family::V4 => "127.0.0.0/8",
+                    Family::V6 => "::1/128",
+                };
+                let loopback: IpNet = loopback.parse().expect("it is a network");
+                let other = within(daddr(self.family), MatchOp::Ne, &[loopback]);
+                self.rule([is_local(FibAddress::Daddr), other, look], decision)
+            }
+            NodePortDestinations::Addresses(_) => {
+                let own = in_set(daddr(self.family), Container::NodePortIps.ident());
+                self.rule([own, look], decision)
+            }
+        }
+    }
+
+    /// PROXY-51.
+    fn services(&mut self) {
+        let mut rules = Vec::new();
+        let to_cluster_ip = in_set(daddr(self.family), Container::ClusterIps.ident());
+        let mark = set_mark(self.plan.masquerade_mark);
+        let masquerade = &self.plan.cluster_ip_masquerade;
+        let hiding = match masquerade {
+            Masquerade::Never => None,
+            Masquerade::Always => Some((None, "masquerade all clusterIP traffic")),
+            Masquerade::UnlessFrom(traffic) => Some((
+                pods(self.family, traffic, MatchOp::Ne),
+                "masquerade clusterIP traffic from outside cluster",
+            )),
+        };
+        if let Some((from_others, comment)) = hiding {
+            let statements = [to_cluster_ip].into_iter().chain(from_others).chain([mark]);
+            let decision = Decision::HideClient(masquerade.clone());
+            let rule = NftRule::new(statements).with_comment(Comment::new(comment));
+            rules.push(rule.with_origin(self.origins.of_frame(decision)));
+        }
+        rules.push(self.by_address(
+            Container::ServiceIps,
+            "@service-ips",
+            "is it for an address of a Service?",
+        ));
+        rules.push(self.by_node_port(
+            Container::ServiceNodePorts,
+            "@service-nodeports",
+            "is it for a node port?",
+        ));
+        self.plain_chain("services", rules);
+    }
+
+    /// PROXY-35 in one rule, and PROXY-23.
+    fn masquerading(&mut self) {
+        let mark = self.plan.masquerade_mark;
+        let is_marked = matches(
+            mark_with(BinaryOp::And, mark),
+            MatchOp::Ne,
+            Right::Value(Scalar::Mark(0)),
+        );
+        let clear = change_mark(BinaryOp::Xor, mark);
+        let masquerade = Statement::Masquerade(self.nat_flags);
+        let marked = self.rule(
+            [is_marked, clear, masquerade.clone()],
+            FrameDecision::Masquerade(mark),
+        );
+        let is_translated = matches(
+            Expr::Ct(CtKey::Status),
+            MatchOp::AnyFlag,
+            Right::Value(Scalar::CtStatus(CtStatus::DNAT)),
+        );
+        let key = vec![saddr(self.family), daddr(self.family), l4proto(), dport()];
+        let is_hairpin = matches(
+            Expr::Concat(key),
+            MatchOp::Eq,
+            Right::Set(SetRef::Named(Container::HairpinConnections.ident())),
+        );
+        let hairpin = self.rule(
+            [is_translated, is_hairpin, masquerade],
+            FrameDecision::MasqueradeHairpin,
+        );
+        self.plain_chain("masquerading", vec![marked, hairpin]);
+    }
+
+    /// PROXY-52: what comes here was not translated.
+    fn cluster_ips_check(&mut self) {
+        let active = in_set(daddr(self.family), Container::ClusterIps.ident());
+        let refuse = Statement::Reject(Reject::Default);
+        let rule = self.rule([active, refuse], FrameDecision::RefuseOtherPorts);
+        let comment = Comment::new("Reject traffic to invalid ports of ClusterIPs");
+        let mut rules = vec![rule.with_comment(comment)];
+        if !self.plan.service_cidrs.is_empty() {
+            let ranges = IpNet::aggregate(&self.plan.service_cidrs);
+            let unallocated = within(daddr(self.family), MatchOp::Eq, &ranges);
+            let drop = Statement::Verdict(Verdict::Drop);
+            let rule = self.rule([unallocated, drop], FrameDecision::DropUnallocated);
+            let comment = Comment::new("Drop traffic to unallocated ClusterIPs");
+            rules.push(rule.with_comment(comment));
+        }
+        self.plain_chain("cluster-ips-check", rules);
+    }
+
+    fn reject(&mut self) {
+        let refuse = Statement::Reject(Reject::Default);
+        let chain = NftChain {
+            base: None,
+            comment: Some(Comment::new(
+                "helper for @no-endpoint-services / @no-endpoint-nodeports",
+            )),
+            rules: vec![self.rule([refuse], FrameDecision::Refuse)],
+        };
+        self.chain(REJECT_CHAIN, chain);
+    }
+}

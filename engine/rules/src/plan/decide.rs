@@ -1,0 +1,239 @@
+//! From view and node to plan.
+//!
+//! Source of the semantics: PROXY-2 … PROXY-15, PROXY-20, -22, -25, -30, -31; kube-proxy 1.36
+//! `pkg/proxy/{topology,serviceport}.go` and the first part of `syncProxyRules`.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use ruleset::Family;
+
+use super::{
+    ClusterIpPlan, DropReason, ExternalPlan, ExternalRoute, FrontendVerdict, LocalOutcome,
+    Masquerade, NodePortFrontend, NodePortPlan, RejectReason, RulePlan, ServicePortPlan,
+};
+use crate::endpoints::Candidates;
+use crate::{
+    ClusterView, NodeFacts, ServiceName, ServicePortId, ServicePortView, ServiceView, SlicesByName,
+    TrafficPolicy,
+};
+
+/// Decides everything for one node and family.
+#[must_use]
+pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
+    let node = Node::of(facts, family);
+    let no_slices = SlicesByName::new();
+    let service_ports = view
+        .services
+        .iter()
+        .flat_map(|(name, service)| {
+            let slices = || view.slices.get(name).map_or(&no_slices, |slices| slices);
+            node.plan_service(name, service, slices)
+        })
+        .map(|plan| (plan.id.clone(), Arc::new(plan)))
+        .collect();
+    let service_cidrs = view.service_cidrs.iter().copied();
+    RulePlan {
+        family,
+        masquerade_mark: facts.masquerade_mark,
+        service_cidrs: service_cidrs.filter(|net| is_of(net, family)).collect(),
+        cluster_ip_masquerade: node.cluster_ip_masquerade,
+        node_ports: node.node_ports,
+        service_ports,
+    }
+}
+
+/// Decides for one Service: a plan per port, none when it has no ClusterIP of the family (PROXY-2).
+#[must_use]
+pub fn plan_service(
+    name: &ServiceName,
+    service: &ServiceView,
+    slices: &SlicesByName,
+    facts: &NodeFacts,
+    family: Family,
+) -> Vec<ServicePortPlan> {
+    Node::of(facts, family).plan_service(name, service, || slices)
+}
+
+/// What is decided for a node once, whatever its Services are.
+struct Node<'f> {
+    facts: &'f NodeFacts,
+    family: Family,
+    cluster_ip_masquerade: Masquerade,
+    node_ports: NodePortPlan,
+}
+
+impl<'f> Node<'f> {
+    fn of(facts: &'f NodeFacts, family: Family) -> Self {
+        Self {
+            facts,
+            family,
+            cluster_ip_masquerade: cluster_ip_masquerade(facts, family),
+            node_ports: NodePortPlan::of(facts, family),
+        }
+    }
+
+    fn plan_service<'v>(
+        &self,
+        name: &ServiceName,
+        service: &ServiceView,
+        slices: impl FnOnce() -> &'v SlicesByName,
+    ) -> Vec<ServicePortPlan> {
+        let Some(cluster_ip) = service.cluster_ip(self.family) else {
+            return Vec::new();
+        };
+        let slices = slices();
+        let plan_port = |port| self.plan_port(name, cluster_ip, service, port, slices);
+        service.ports.iter().map(plan_port).collect()
+    }
+
+    fn plan_port(
+        &self,
+        name: &ServiceName,
+        cluster_ip: IpAddr,
+        service: &ServiceView,
+        port: &ServicePortView,
+        slices: &SlicesByName,
+    ) -> ServicePortPlan {
+        let candidates = Candidates::of_port(slices, port, self.family);
+        let frontends = self.external_frontends(service, port);
+        let internal = service.internal_traffic_policy;
+        let external = service.external_traffic_policy;
+        // Each set is made only for those who use it (PROXY-7). Policy Local has to know the cluster set too: local
+        // Pods and the node are short-circuited to it (PROXY-25).
+        let uses_cluster = internal == TrafficPolicy::Cluster || frontends.is_some();
+        let local_only = TrafficPolicy::Local;
+        let uses_local = internal == local_only || frontends.is_some() && external == local_only;
+        let any_usable = candidates.any_usable();
+        let set = |used: bool, choose: &dyn Fn() -> Vec<_>| match used && any_usable {
+            true => choose().into(),
+            false => Arc::default(),
+        };
+        let cluster: Arc<[_]> = set(uses_cluster, &|| candidates.cluster(self.facts));
+        let local: Arc<[_]> = set(uses_local, &|| candidates.local(self.facts));
+        let verdict = |policy| match policy {
+            _ if !any_usable => FrontendVerdict::Reject(RejectReason::NoEndpoints),
+            TrafficPolicy::Local if local.is_empty() => {
+                FrontendVerdict::Drop(DropReason::NoLocalEndpoints)
+            }
+            policy => FrontendVerdict::Balance(policy),
+        };
+        let route = self.external_route(verdict(external));
+        ServicePortPlan {
+            id: ServicePortId {
+                service: name.clone(),
+                port_name: Arc::clone(&port.name),
+                protocol: port.protocol,
+            },
+            port: port.port,
+            affinity_seconds: service.affinity_seconds.and_then(NonZeroU32::new),
+            cluster_ip: ClusterIpPlan {
+                address: cluster_ip,
+                verdict: verdict(internal),
+                masquerade: self.cluster_ip_masquerade.clone(),
+            },
+            external: frontends.map(|frontends| frontends.with(route)),
+            health_check_node_port: service.health_check_node_port,
+            cluster,
+            local,
+        }
+    }
+
+    /// The frontends besides the ClusterIP, if there are any.
+    fn external_frontends<'v>(
+        &self,
+        service: &'v ServiceView,
+        port: &ServicePortView,
+    ) -> Option<ExternalFrontends<'v>> {
+        let of_family = |addresses: &[IpAddr]| -> Vec<IpAddr> {
+            let addresses = addresses.iter().copied();
+            addresses
+                .filter(|address| Family::of(*address) == self.family)
+                .collect()
+        };
+        let frontends = ExternalFrontends {
+            external_ips: of_family(&service.external_ips),
+            load_balancer_ips: of_family(&service.load_balancer_ips),
+            ranges: &service.load_balancer_source_ranges,
+            node_port: port.node_port.map(|port| NodePortFrontend {
+                port,
+                localhost: self.node_ports.localhost,
+            }),
+            node: self.facts.primary_address(self.family),
+        };
+        frontends.is_any().then_some(frontends)
+    }
+
+    /// PROXY-22, PROXY-25.
+    fn external_route(&self, verdict: FrontendVerdict) -> ExternalRoute {
+        let others = match verdict {
+            FrontendVerdict::Reject(reason) => return ExternalRoute::Reject(reason),
+            FrontendVerdict::Balance(TrafficPolicy::Cluster) => return ExternalRoute::Cluster,
+            FrontendVerdict::Balance(TrafficPolicy::Local) => LocalOutcome::Balance,
+            FrontendVerdict::Drop(reason) => LocalOutcome::Drop(reason),
+        };
+        ExternalRoute::Local {
+            pods: self.facts.local_detection.pod_traffic(self.family),
+            others,
+        }
+    }
+}
+
+/// A service port's frontends besides its ClusterIP, before it is known what becomes of their connections.
+struct ExternalFrontends<'v> {
+    external_ips: Vec<IpAddr>,
+    load_balancer_ips: Vec<IpAddr>,
+    ranges: &'v [IpNet],
+    node_port: Option<NodePortFrontend>,
+    node: Option<IpAddr>,
+}
+
+impl ExternalFrontends<'_> {
+    fn is_any(&self) -> bool {
+        let no_address = self.external_ips.is_empty() && self.load_balancer_ips.is_empty();
+        self.node_port.is_some() || !no_address
+    }
+
+    fn with(self, route: ExternalRoute) -> ExternalPlan {
+        ExternalPlan {
+            load_balancer_sources: self.sources(),
+            external_ips: self.external_ips,
+            load_balancer_ips: self.load_balancer_ips,
+            node_port: self.node_port,
+            route,
+        }
+    }
+
+    /// PROXY-30. Ranges of the other family do not count; a family without ranges is open to everybody.
+    fn sources(&self) -> Option<Vec<IpNet>> {
+        let family = Family::of(*self.load_balancer_ips.first()?);
+        let ranges = self.ranges.iter().copied();
+        let mut sources: Vec<_> = ranges.filter(|net| is_of(net, family)).collect();
+        if sources.is_empty() || sources.iter().any(|net| net.prefix_len() == 0) {
+            return None;
+        }
+        // A balancer may put its VIP on the node itself, which then connects to it from there.
+        let contains_node = |net: &IpNet| self.node.is_some_and(|node| net.contains(&node));
+        if sources.iter().any(contains_node) {
+            sources.extend(self.load_balancer_ips.iter().copied().map(IpNet::from));
+        }
+        Some(sources)
+    }
+}
+
+fn is_of(net: &IpNet, family: Family) -> bool {
+    Family::of(net.addr()) == family
+}
+
+/// Whose packets to a ClusterIP are masqueraded (PROXY-20).
+fn cluster_ip_masquerade(facts: &NodeFacts, family: Family) -> Masquerade {
+    if facts.masquerade_all {
+        return Masquerade::Always;
+    }
+    facts
+        .local_detection
+        .pod_traffic(family)
+        .map_or(Masquerade::Never, Masquerade::UnlessFrom)
+}

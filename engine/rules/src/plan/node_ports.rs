@@ -1,0 +1,69 @@
+//! At which of a node's addresses node ports answer (PROXY-26, PROXY-27).
+//!
+//! Source of the semantics: kube-proxy 1.36 `pkg/proxy/util/nodeport_addresses.go`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use ruleset::Family;
+
+use crate::{NodeFacts, NodePortAddresses};
+
+/// Where node ports answer, in one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePortPlan {
+    /// At which addresses.
+    pub destinations: NodePortDestinations,
+    /// Whether 127.0.0.1 counts among them, in the dialects that can do that (PROXY-27). Never for IPv6.
+    pub localhost: bool,
+}
+
+/// Addresses that take node ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodePortDestinations {
+    /// Whatever is the node's own, loopback apart.
+    AnyLocal,
+    /// Exactly these, loopback apart, each once and in the node's order.
+    Addresses(Vec<IpAddr>),
+}
+
+impl NodePortPlan {
+    /// Decides for a node. Ranges of the other family do not count, and a family that is left without a range
+    /// takes node ports at every address, as in kube-proxy (`NewNodePortAddresses`).
+    pub(super) fn of(facts: &NodeFacts, family: Family) -> Self {
+        let own = |accepts: &dyn Fn(IpAddr) -> bool| {
+            let mut chosen = Vec::new();
+            for address in &facts.addresses {
+                let fits = Family::of(*address) == family && !address.is_loopback();
+                if fits && accepts(*address) && !chosen.contains(address) {
+                    chosen.push(*address);
+                }
+            }
+            NodePortDestinations::Addresses(chosen)
+        };
+        let (destinations, has_loopback) = match &facts.node_port_addresses {
+            NodePortAddresses::All => (NodePortDestinations::AnyLocal, true),
+            NodePortAddresses::Primary => {
+                let primary = facts.primary_address(family);
+                (own(&|address| Some(address) == primary), false)
+            }
+            NodePortAddresses::Within(ranges) => {
+                let ranges: Vec<IpNet> = ranges
+                    .iter()
+                    .copied()
+                    .filter(|net| Family::of(net.addr()) == family)
+                    .collect();
+                let contains = |address: IpAddr| ranges.iter().any(|net| net.contains(&address));
+                if ranges.is_empty() || ranges.iter().any(|net| net.prefix_len() == 0) {
+                    (NodePortDestinations::AnyLocal, true)
+                } else {
+                    (own(&contains), contains(Ipv4Addr::LOCALHOST.into()))
+                }
+            }
+        };
+        Self {
+            destinations,
+            localhost: family == Family::V4 && facts.localhost_node_ports && has_loopback,
+        }
+    }
+}
