@@ -1,7 +1,7 @@
 //! Where the evaluator's random decisions come from.
 //!
-//! Load balancing in iptables is a chain of random matches (PROXY-42). A run draws them from its seed, a probe
-//! explores them all: see [`explore`](crate::explore()).
+//! Load balancing in iptables is a chain of random matches (PROXY-42), in nftables one random number (PROXY-54).
+//! A run draws them from its seed, a probe explores them all: see [`explore`](crate::explore()).
 
 use std::ops::RangeInclusive;
 
@@ -12,6 +12,9 @@ use ruleset::xt::Probability;
 pub trait Chooser {
     /// Whether a match of the given probability matches.
     fn random(&mut self, probability: Probability) -> bool;
+
+    /// A uniform number below `modulus`, which is not zero (`numgen random`).
+    fn numgen(&mut self, modulus: u32) -> u32;
 
     /// The first port (or echo identifier) to try for a translated source, within `range`, which is not empty.
     fn port(&mut self, range: RangeInclusive<u16>) -> u16;
@@ -25,6 +28,11 @@ impl Chooser for SeededChooser {
     fn random(&mut self, probability: Probability) -> bool {
         // As the kernel: 31 random bits are compared with the stored number (xt_statistic.c).
         self.0.below(u64::from(Probability::ONE)) < u64::from(probability.raw())
+    }
+
+    fn numgen(&mut self, modulus: u32) -> u32 {
+        let drawn = self.0.below(u64::from(modulus));
+        u32::try_from(drawn).expect("below a number of 32 bits")
     }
 
     fn port(&mut self, range: RangeInclusive<u16>) -> u16 {
@@ -49,6 +57,17 @@ mod tests {
             assert!(!chooser.random(never));
             assert!(chooser.random(always));
         }
+    }
+
+    #[test]
+    fn numbers_stay_below_their_modulus_and_reach_all() {
+        let mut chooser = SeededChooser(Seed::new(1).split("chooser"));
+        let mut seen = [false; 3];
+        for _ in 0..100 {
+            seen[usize::try_from(chooser.numgen(3)).unwrap()] = true;
+        }
+        assert_eq!(seen, [true; 3]);
+        assert_eq!(chooser.numgen(1), 0);
     }
 
     #[test]

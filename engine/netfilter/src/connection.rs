@@ -18,7 +18,7 @@ use crate::entry::{
     Direction, Entry, Progress, destination_translated, source_translated, timeout,
 };
 use crate::packet::{Content, Datagram};
-use crate::state::{Effects, EntryId, NodeState};
+use crate::state::{Effects, EntryId, NodeState, Room};
 use crate::tcp::{self, Move, TcpFlags};
 use crate::tuple::Side;
 use crate::{Chooser, DropReason, TcpState, Tuple};
@@ -74,31 +74,58 @@ pub(crate) struct Connection {
     pub(crate) direction: Direction,
     pub(crate) original: Tuple,
     pub(crate) reply: Tuple,
-    /// For one that the packet starts.
-    pub(crate) fresh: Option<Fresh>,
+    /// As it is with this packet.
+    pub(crate) progress: Progress,
+    pub(crate) origin: Origin,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    /// It was there before the packet.
+    Known(EntryId),
+    /// The packet starts it.
+    Fresh(Fresh),
 }
 
 /// What is still open about a new connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fresh {
-    pub(crate) progress: Progress,
     destination_decided: bool,
     source_decided: bool,
+}
+
+/// A new source that a rule asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SourceWish {
+    pub(crate) address: IpAddr,
+    pub(crate) port: PortWish,
+}
+
+/// Which source port is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortWish {
+    /// The one it has, or else any.
+    Keep,
+    /// Any, even if the one it has is free.
+    Random,
+    /// This one and no other.
+    Exactly(u16),
 }
 
 impl Connection {
     /// Whether the rules are still to be asked about a side.
     pub(crate) const fn is_open(&self, side: Side) -> bool {
-        match (&self.fresh, side) {
-            (None, _) => false,
-            (Some(fresh), Side::Source) => !fresh.source_decided,
-            (Some(fresh), Side::Destination) => !fresh.destination_decided,
+        match (&self.origin, side) {
+            (Origin::Known(_), _) => false,
+            (Origin::Fresh(fresh), Side::Source) => !fresh.source_decided,
+            (Origin::Fresh(fresh), Side::Destination) => !fresh.destination_decided,
         }
     }
 
     /// Closes the question of a side.
     pub(crate) const fn close(&mut self, side: Side) {
-        if let Some(fresh) = &mut self.fresh {
+        if let Origin::Fresh(fresh) = &mut self.origin {
             match side {
                 Side::Source => fresh.source_decided = true,
                 Side::Destination => fresh.destination_decided = true,
@@ -111,6 +138,14 @@ impl Connection {
         match self.direction {
             Direction::Original => self.reply.inverse(),
             Direction::Reply => self.original.inverse(),
+        }
+    }
+
+    /// One side of that. (Tuples of the two directions have opposite sides in common.)
+    pub(crate) const fn translated_side(&self, side: Side) -> (IpAddr, Option<u16>) {
+        match self.direction {
+            Direction::Original => self.reply.side(side.other()),
+            Direction::Reply => self.original.side(side.other()),
         }
     }
 
@@ -128,25 +163,31 @@ impl Connection {
         self.reply = redirected.inverse();
     }
 
-    /// Gives a new connection a source, whose answers nobody else expects: the given address or the one it has,
-    /// the port it has if that is free (and no random one is asked for), else another.
+    /// Gives a new connection a source, whose answers nobody else expects: what is wished for or what it has; the
+    /// port it has if that is free (and no other is asked for), else another.
     ///
     /// # Errors
     /// When all ports are taken.
     pub(crate) fn choose_source(
         &mut self,
-        address: Option<IpAddr>,
-        random_port: bool,
+        wish: Option<SourceWish>,
         taken: impl Fn(&Tuple) -> bool,
         chooser: &mut impl Chooser,
     ) -> Result<(), DropReason> {
         let current = self.reply.inverse();
-        let wanted = current.with_source(address.unwrap_or(current.source()), None);
+        let SourceWish { address, port } = wish.unwrap_or(SourceWish {
+            address: current.source(),
+            port: PortWish::Keep,
+        });
+        let wanted = match port {
+            PortWish::Exactly(port) => current.with_source(address, Some(port)),
+            PortWish::Keep | PortWish::Random => current.with_source(address, None),
+        };
         let is_free = |tuple: &Tuple| !taken(&tuple.inverse());
-        let (source, port) = wanted.side(Side::Source);
-        let found = match port {
-            Some(port) if random_port || !is_free(&wanted) => {
-                let range = match port {
+        let keeps = port != PortWish::Random && is_free(&wanted);
+        let found = match wanted.side(Side::Source) {
+            (_, Some(present)) if !keeps && !matches!(port, PortWish::Exactly(_)) => {
+                let range = match present {
                     _ if wanted.echo_id().is_some() => 0..=u16::MAX,
                     ..512 => 1..=511,
                     512..1024 => 600..=1023,
@@ -155,27 +196,67 @@ impl Connection {
                 let first = chooser.port(range.clone());
                 (first..=*range.end())
                     .chain(*range.start()..first)
-                    .map(|port| wanted.with_source(source, Some(port)))
+                    .map(|port| wanted.with_source(address, Some(port)))
                     .find(is_free)
             }
-            _ => Some(wanted).filter(is_free),
+            _ => Some(wanted).filter(|wanted| keeps || is_free(wanted)),
         };
         self.reply = found.ok_or(DropReason::PortsExhausted)?.inverse();
         Ok(())
     }
+
+    /// Marks the connection; one that was there before the packet is changed by its effects.
+    pub(crate) const fn set_mark(&mut self, mark: u32, effects: &mut Effects) {
+        self.progress.mark = mark;
+        if let Origin::Known(id) = self.origin {
+            effects.updated = Some((id, self.progress));
+        }
+    }
+
+    /// What `ct status` shows (`enum ip_conntrack_status`).
+    pub(crate) fn status(&self) -> u32 {
+        let flags = [
+            (1 << 1, self.progress.seen_reply),
+            (1 << 2, self.progress.assured),
+            (1 << 3, matches!(self.origin, Origin::Known(_))),
+            (1 << 4, source_translated(&self.original, &self.reply)),
+            (1 << 5, destination_translated(&self.original, &self.reply)),
+        ];
+        let set = flags.iter().filter(|(_, is_set)| *is_set);
+        set.fold(0, |status, (bit, _)| status | bit)
+    }
 }
 
 /// Finds the connection of a packet, or begins one.
-pub(crate) fn track(datagram: &Datagram, state: &NodeState, now: SimTime) -> (Tracking, Effects) {
-    match datagram.content {
+///
+/// # Errors
+/// When a connection begins, the table is full, and nothing in it can be given up.
+pub(crate) fn track(
+    datagram: &Datagram,
+    state: &NodeState,
+    now: SimTime,
+    effects: &mut Effects,
+) -> Result<Tracking, DropReason> {
+    let tracking = match datagram.content {
         Content::Flow(tuple) => match state.lookup(&tuple, now) {
-            Some((id, direction, entry)) => follow(datagram, id, direction, entry, now),
-            None => (begin(datagram, tuple, now), Effects::default()),
+            Some((id, direction, entry)) => follow(datagram, id, direction, entry, now, effects),
+            None => begin(datagram, tuple, now),
         },
-        Content::Error { .. } => (relate(datagram, state, now), Effects::default()),
-        Content::Untracked => (Tracking::Untracked, Effects::default()),
-        Content::Other => (Tracking::Invalid, Effects::default()),
+        Content::Error { .. } => relate(datagram, state, now),
+        Content::Untracked => Tracking::Untracked,
+        Content::Other => Tracking::Invalid,
+    };
+    if let Tracking::Connection(connection) = &tracking
+        && matches!(connection.origin, Origin::Fresh(_))
+        && effects.removed.is_none()
+    {
+        effects.removed = match state.room(&connection.original, now) {
+            Room::Free => None,
+            Room::After(sacrifice) => Some(sacrifice),
+            Room::None => return Err(DropReason::ConntrackFull),
+        };
     }
+    Ok(tracking)
 }
 
 fn begin(datagram: &Datagram, tuple: Tuple, now: SimTime) -> Tracking {
@@ -199,17 +280,15 @@ fn begin(datagram: &Datagram, tuple: Tuple, now: SimTime) -> Tracking {
         direction: Direction::Original,
         original: tuple,
         reply: tuple.inverse(),
-        fresh: Some(Fresh {
-            progress: Progress {
-                started: now,
-                expires: now + lifetime,
-                seen_reply: false,
-                assured: false,
-                tcp,
-            },
-            destination_decided: false,
-            source_decided: false,
-        }),
+        progress: Progress {
+            started: now,
+            expires: now + lifetime,
+            seen_reply: false,
+            assured: false,
+            tcp,
+            mark: 0,
+        },
+        origin: Origin::Fresh(Fresh::default()),
     })
 }
 
@@ -220,53 +299,65 @@ fn follow(
     direction: Direction,
     entry: &Entry,
     now: SimTime,
-) -> (Tracking, Effects) {
+    effects: &mut Effects,
+) -> Tracking {
     let before = *entry.progress();
     let state = match direction {
         Direction::Original if !before.seen_reply => CtState::New,
         _ => CtState::Established,
     };
-    let tracking = Tracking::Connection(Connection {
+    let progress = match before.tcp {
+        None => follow_datagram(before, entry.original().protocol(), direction, now),
+        Some(tcp_state) => {
+            let flags = TcpFlags::of(datagram.transport());
+            match tcp::advance(tcp_state, direction, flags) {
+                Move::Invalid => return Tracking::Invalid,
+                Move::Ignore => before,
+                // A closed connection is opened again: it is a new one, and meets the rules again.
+                Move::To(TcpState::SynSent) if tcp_state != TcpState::SynSent => {
+                    effects.removed = Some(id);
+                    let tuple = *entry.tuple(direction);
+                    return begin(datagram, tuple, now);
+                }
+                // Refused: nothing is worth remembering.
+                Move::To(TcpState::Close) if flags == TcpFlags::Rst && !before.seen_reply => {
+                    effects.removed = Some(id);
+                    before
+                }
+                Move::To(next) => follow_tcp(before, tcp_state, next, direction, now),
+            }
+        }
+    };
+    if progress != before {
+        effects.updated = Some((id, progress));
+    }
+    Tracking::Connection(Connection {
         state,
         direction,
         original: *entry.original(),
         reply: *entry.reply(),
-        fresh: None,
-    });
-    let mut effects = Effects::default();
-    let Some(tcp_state) = before.tcp else {
-        let progress = follow_datagram(before, entry.original().protocol(), direction, now);
-        effects.updated = Some((id, progress));
-        return (tracking, effects);
-    };
-    let flags = TcpFlags::of(datagram.transport());
-    match tcp::advance(tcp_state, direction, flags) {
-        Move::Invalid => return (Tracking::Invalid, effects),
-        Move::Ignore => {}
-        // A closed connection is opened again: it is a new one, and meets the rules again.
-        Move::To(TcpState::SynSent) if tcp_state != TcpState::SynSent => {
-            effects.removed = Some(id);
-            let tuple = *entry.tuple(direction);
-            return (begin(datagram, tuple, now), effects);
-        }
-        // Refused: nothing is worth remembering.
-        Move::To(TcpState::Close) if flags == TcpFlags::Rst && !before.seen_reply => {
-            effects.removed = Some(id);
-        }
-        Move::To(next) => {
-            let proven = matches!(tcp_state, TcpState::SynRecv | TcpState::Established)
-                && next == TcpState::Established;
-            let progress = Progress {
-                expires: now + next.timeout(),
-                seen_reply: before.seen_reply || direction == Direction::Reply,
-                assured: before.assured || (before.seen_reply && proven),
-                tcp: Some(next),
-                ..before
-            };
-            effects.updated = Some((id, progress));
-        }
+        progress,
+        origin: Origin::Known(id),
+    })
+}
+
+/// Progress of a TCP connection that moves from one state to the next.
+fn follow_tcp(
+    before: Progress,
+    last: TcpState,
+    next: TcpState,
+    direction: Direction,
+    now: SimTime,
+) -> Progress {
+    let proven =
+        matches!(last, TcpState::SynRecv | TcpState::Established) && next == TcpState::Established;
+    Progress {
+        expires: now + next.timeout(),
+        seen_reply: before.seen_reply || direction == Direction::Reply,
+        assured: before.assured || (before.seen_reply && proven),
+        tcp: Some(next),
+        ..before
     }
-    (tracking, effects)
 }
 
 /// Progress of a connection without states.
@@ -294,7 +385,7 @@ fn relate(datagram: &Datagram, state: &NodeState, now: SimTime) -> Tracking {
         .quoted()
         .and_then(|(_, quoted)| state.lookup(&quoted.inverse(), now));
     match found {
-        Some((_, direction, entry))
+        Some((id, direction, entry))
             if entry.tuple(direction).destination() == datagram.headers.destination =>
         {
             Tracking::Connection(Connection {
@@ -302,7 +393,8 @@ fn relate(datagram: &Datagram, state: &NodeState, now: SimTime) -> Tracking {
                 direction,
                 original: *entry.original(),
                 reply: *entry.reply(),
-                fresh: None,
+                progress: *entry.progress(),
+                origin: Origin::Known(id),
             })
         }
         _ => Tracking::Invalid,

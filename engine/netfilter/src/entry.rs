@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     pub(crate) assured: bool,
     /// For TCP only.
     pub(crate) tcp: Option<TcpState>,
+    /// `ct mark`, `CONNMARK`
+    pub(crate) mark: u32,
 }
 
 impl Entry {
@@ -78,6 +80,12 @@ impl Entry {
     #[must_use]
     pub const fn is_assured(&self) -> bool {
         self.progress.assured
+    }
+
+    /// The connection's mark (`ct mark`), 0 unless a rule set it.
+    #[must_use]
+    pub const fn mark(&self) -> u32 {
+        self.progress.mark
     }
 
     /// When its first packet came.
@@ -185,7 +193,7 @@ impl fmt::Display for Listing<'_> {
         if entry.progress.assured {
             f.write_str("[ASSURED] ")?;
         }
-        f.write_str("mark=0 use=1")
+        write!(f, "mark={} use=1", entry.progress.mark)
     }
 }
 
@@ -228,6 +236,7 @@ mod tests {
             seen_reply: false,
             assured: false,
             tcp: Some(TcpState::SynSent),
+            mark: 0,
         };
         let entry = Entry::new(original, reply, progress);
         assert_eq!(

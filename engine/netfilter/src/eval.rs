@@ -4,23 +4,25 @@
 //! state and never changes it. **Source of the semantics.** Linux `ip_input.c`, `ip_forward.c`, `ip_output.c`
 //! and their IPv6 twins; `nf_nat_inet_fn`, `nf_nat_icmp_reply_translation`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use base::SimTime;
 use ruleset::Family;
-use ruleset::xt::{ChainName, CtState, Policy, RejectWith, TableName};
+use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 
-use crate::connection::{Tracking, track};
+use crate::connection::{Origin, PortWish, SourceWish, Tracking, track};
 use crate::entry::Entry;
-use crate::hook::Step;
+use crate::hook::{Called, Step};
+use crate::nft::DEPTH_MAX;
 use crate::packet::Datagram;
 use crate::reply::{Refusal, is_unicast, refuse};
 use crate::tables::FamilyTables;
 use crate::tuple::Side;
 use crate::{
-    Chooser, DropReason, Effects, Evaluation, Hook, Hop, Ingress, LOOPBACK, NodeState, NodeTables,
-    Packet, RejectReason, RouteDecision, Routing, RulePlace, TableVerdict, Tracer, Tuple, Verdict,
+    ChainRef, Chooser, DropReason, Effects, Evaluation, Hook, Hop, Ingress, LOOPBACK, NodeState,
+    NodeTables, Packet, RejectReason, RouteRef, Routing, RulePlace, RuleRef, TableVerdict, Tracer,
+    Tuple, Verdict,
 };
 
 /// Takes one packet through a node. Nothing changes before the effects are committed.
@@ -47,10 +49,11 @@ pub fn eval(
         Ok(datagram) => datagram,
         Err(malformed) => {
             let reason = DropReason::Malformed(malformed);
-            tracer.discarded(reason);
+            tracer.discarded(&reason);
             return Evaluation {
                 verdict: Verdict::Drop(reason),
                 effects: Effects::default(),
+                rules_tested: 0,
             };
         }
     };
@@ -74,6 +77,8 @@ pub fn eval(
         in_interface: "",
         hop: None,
         callers: Vec::new(),
+        nft_callers: [(0, 0); DEPTH_MAX],
+        rules_tested: 0,
     };
     let end = match ingress {
         Ingress::Interface(name) => flight.arrive(name),
@@ -85,22 +90,35 @@ pub fn eval(
 /// A packet on its way, and all that decides about it.
 pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) tables: &'a FamilyTables,
-    state: &'a NodeState,
+    pub(crate) state: &'a NodeState,
     routing: &'a R,
     pub(crate) chooser: &'a mut C,
     pub(crate) tracer: &'a mut T,
-    now: SimTime,
+    pub(crate) now: SimTime,
     received: Received,
     pub(crate) datagram: Datagram,
     pub(crate) tracking: Tracking,
-    effects: Effects,
+    pub(crate) effects: Effects,
     pub(crate) mark: u32,
     /// Empty at hooks that have none.
     pub(crate) in_interface: &'a str,
     /// The way out, at hooks that have one. A flight that ends without it ends on the node itself.
     hop: Option<Hop>,
-    /// Where jumps in the present table return to: chain and rule.
+    /// Where jumps in the present table of iptables return to: chain and rule.
     pub(crate) callers: Vec<(usize, usize)>,
+    /// The same for nftables. Tables with more jumps, one in the other, are not loaded.
+    pub(crate) nft_callers: [(usize, usize); DEPTH_MAX],
+    /// As a kernel counts them.
+    pub(crate) rules_tested: u64,
+}
+
+/// How what the kernel called at a hook has decided.
+#[derive(Clone, Copy)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) verdict: TableVerdict,
+    pub(crate) base: ChainRef<'a>,
+    /// The rule that decided; a policy has none.
+    pub(crate) rule: Option<RuleRef<'a>>,
 }
 
 /// The packet as it came, for answers to its sender.
@@ -113,7 +131,7 @@ struct Received {
 }
 
 /// Why a flight ends before its destination.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Stop {
     Drop(DropReason),
     Reject(RulePlace, RejectWith),
@@ -127,7 +145,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.hook(Hook::Prerouting)?;
         self.refuse_martian()?;
         if self.is_local(self.datagram.headers.destination) {
-            self.tracer.routed(&RouteDecision::Local);
+            self.tracer.routed(RouteRef::Local);
             return self.hook(Hook::Input);
         }
         self.hop = Some(self.route()?);
@@ -188,6 +206,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         Evaluation {
             verdict,
             effects: self.effects,
+            rules_tested: self.rules_tested,
         }
     }
 
@@ -223,7 +242,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     fn route(&mut self) -> Result<Hop, Stop> {
         let destination = self.datagram.headers.destination;
         if self.is_local(destination) {
-            self.tracer.routed(&RouteDecision::Local);
+            self.tracer.routed(RouteRef::Local);
             return Ok(Hop {
                 interface: Arc::from(LOOPBACK),
                 source_address: destination,
@@ -231,12 +250,11 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
         match self.routing.route(destination) {
             Some(hop) => {
-                let decision = RouteDecision::Out(Arc::clone(&hop.interface));
-                self.tracer.routed(&decision);
+                self.tracer.routed(RouteRef::Out(&hop.interface));
                 Ok(hop)
             }
             None => {
-                self.tracer.routed(&RouteDecision::Unreachable);
+                self.tracer.routed(RouteRef::Unreachable);
                 Err(Stop::Drop(DropReason::NoRoute))
             }
         }
@@ -244,13 +262,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
 
     fn hook(&mut self, hook: Hook) -> Result<(), Stop> {
         self.tracer.hook(hook);
-        for step in hook.steps() {
+        for step in self.tables.steps(hook) {
             match step {
-                Step::Table(table) => {
-                    let (verdict, place) = self.consult(*table, hook);
-                    self.obey(*table, hook, verdict, place)?;
+                Step::Call(called) => {
+                    let outcome = self.call(*called);
+                    obey(outcome)?;
                 }
-                Step::Conntrack => self.look_up(),
+                Step::Conntrack => self.find_connection()?,
                 Step::Nat(side) => self.translate(hook, *side)?,
                 Step::Confirm => self.confirm(),
             }
@@ -258,45 +276,47 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         Ok(())
     }
 
-    /// Finds the connection, once: a packet on loopback comes by twice.
-    fn look_up(&mut self) {
-        if !matches!(self.tracking, Tracking::Unseen) {
-            return;
+    fn call(&mut self, called: Called) -> Option<Outcome<'a>> {
+        let tables = self.tables;
+        match called {
+            Called::Xt { table, chain } => {
+                let table = tables.xt(table)?;
+                Some(self.run_table(table, chain))
+            }
+            Called::Nft { table, chain } => Some(self.run_base_chain(tables.nft(table), chain)),
         }
-        (self.tracking, self.effects) = track(&self.datagram, self.state, self.now);
+    }
+
+    /// Finds the connection, once: a packet on loopback comes by twice.
+    fn find_connection(&mut self) -> Result<(), Stop> {
+        if !matches!(self.tracking, Tracking::Unseen) {
+            return Ok(());
+        }
+        let found = track(&self.datagram, self.state, self.now, &mut self.effects);
+        self.tracking = found.map_err(|reason| self.discard(reason))?;
         let original = match &self.tracking {
             Tracking::Connection(connection) => Some(&connection.original),
             Tracking::Unseen | Tracking::Invalid | Tracking::Untracked => None,
         };
         self.tracer.tracked(self.tracking.state(), original);
+        Ok(())
+    }
+
+    /// `notrack`: without effect once conntrack has looked.
+    pub(crate) fn exempt(&mut self) {
+        if matches!(self.tracking, Tracking::Unseen) {
+            self.tracking = Tracking::Untracked;
+            self.tracer.tracked(CtState::Untracked, None);
+        }
     }
 
     /// A new connection is entered once its packet has passed all rules.
     fn confirm(&mut self) {
         if let Tracking::Connection(connection) = &self.tracking
-            && let Some(fresh) = &connection.fresh
+            && let Origin::Fresh(_) = connection.origin
         {
-            let entry = Entry::new(connection.original, connection.reply, fresh.progress);
+            let entry = Entry::new(connection.original, connection.reply, connection.progress);
             self.effects.created = Some(entry);
-        }
-    }
-
-    /// The end of a table, unless it accepts.
-    fn obey(
-        &self,
-        table: TableName,
-        hook: Hook,
-        verdict: TableVerdict,
-        place: Option<RulePlace>,
-    ) -> Result<(), Stop> {
-        match (verdict, place) {
-            (TableVerdict::Drop, Some(place)) => Err(Stop::Drop(DropReason::Rule(place))),
-            (TableVerdict::Reject(with), Some(place)) => Err(Stop::Reject(place, with)),
-            (TableVerdict::Policy(Policy::Drop), _) => Err(Stop::Drop(DropReason::Policy {
-                table,
-                chain: ChainName::literal(hook.chain_name()),
-            })),
-            _ => Ok(()),
         }
     }
 
@@ -315,26 +335,46 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         let Tracking::Connection(connection) = &self.tracking else {
             return Ok(());
         };
-        let (address, port) = connection.translated().side(side);
+        let (address, port) = connection.translated_side(side);
+        let present = self.datagram.content.flow().map(|flow| flow.side(side));
+        if present == Some((address, port)) {
+            return Ok(());
+        }
         let before = self.datagram.shown_flow();
         self.datagram.rewrite(side, address, port);
         self.report(before);
         Ok(())
     }
 
-    /// Asks the `nat` table about one side of a new connection. Only its first packet comes here (PROXY-72).
+    /// Asks the chains that translate about one side of a new connection, until one does. Only its first packet
+    /// comes here (PROXY-72).
     fn decide(&mut self, hook: Hook, side: Side) -> Result<(), Stop> {
-        let (verdict, place) = self.consult(TableName::Nat, hook);
-        self.obey(TableName::Nat, hook, verdict, place)?;
-        let masquerade = match verdict {
-            TableVerdict::Masquerade { random_fully } => {
-                let family = self.datagram.headers.family();
-                let address = self.hop.as_ref().map(|hop| hop.source_address);
-                let Some(address) = address.filter(|address| Family::of(*address) == family) else {
-                    return Err(self.discard(DropReason::NoSourceAddress));
-                };
-                Some((address, random_fully))
+        let mut translation = None;
+        for called in self.tables.nat(hook) {
+            let outcome = self.call(*called);
+            obey(outcome)?;
+            translation = outcome.map(|outcome| outcome.verdict);
+            if translation.is_some_and(TableVerdict::translates) {
+                break;
             }
+        }
+        let destination = match translation {
+            Some(TableVerdict::Dnat(to)) => Some(to),
+            Some(TableVerdict::Redirect { port }) => Some(NatTarget {
+                address: self.own_address(hook)?,
+                port,
+            }),
+            _ => None,
+        };
+        let source = match translation {
+            Some(TableVerdict::Masquerade { random_fully }) => Some(SourceWish {
+                address: self.outgoing_address()?,
+                port: port_wish(None, random_fully),
+            }),
+            Some(TableVerdict::Snat { to, random_fully }) => Some(SourceWish {
+                address: to.address,
+                port: port_wish(to.port, random_fully),
+            }),
             _ => None,
         };
         let (state, now, removed) = (self.state, self.now, self.effects.removed);
@@ -342,21 +382,48 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             return Ok(());
         };
         connection.close(side);
-        match (side, verdict) {
-            (Side::Destination, TableVerdict::Dnat(to)) => connection.redirect(to),
-            (Side::Destination, _) => {}
-            (Side::Source, _) => {
+        match side {
+            Side::Destination => {
+                if let Some(to) = destination {
+                    connection.redirect(to);
+                }
+                Ok(())
+            }
+            Side::Source => {
                 let taken = |reply: &Tuple| {
                     let found = state.lookup(reply, now);
                     found.is_some_and(|(id, ..)| Some(id) != removed)
                 };
-                let (address, random_port) = masquerade.unzip();
-                let random_port = random_port.unwrap_or(false);
-                let chosen = connection.choose_source(address, random_port, taken, self.chooser);
-                chosen.map_err(|reason| self.discard(reason))?;
+                let chosen = connection.choose_source(source, taken, self.chooser);
+                chosen.map_err(|reason| self.discard(reason))
             }
         }
-        Ok(())
+    }
+
+    /// What a masqueraded connection comes from.
+    fn outgoing_address(&mut self) -> Result<IpAddr, Stop> {
+        let family = self.datagram.headers.family();
+        let address = self.hop.as_ref().map(|hop| hop.source_address);
+        address
+            .filter(|address| Family::of(*address) == family)
+            .ok_or_else(|| self.discard(DropReason::NoSourceAddress))
+    }
+
+    /// What a redirected connection goes to (`nf_nat_redirect`).
+    ///
+    /// Deviation: of the incoming interface's addresses Linux takes the first; here it is the one that answers to
+    /// the packet's sender come from.
+    fn own_address(&mut self, hook: Hook) -> Result<IpAddr, Stop> {
+        let source = self.datagram.headers.source;
+        let address = match (hook, Family::of(source)) {
+            (Hook::Output, Family::V4) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            (Hook::Output, Family::V6) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            (_, family) => {
+                let way_back = self.routing.route(source).map(|hop| hop.source_address);
+                way_back.filter(|address| Family::of(*address) == family)
+            }
+        };
+        address.ok_or_else(|| self.discard(DropReason::NoLocalAddress))
     }
 
     /// Translates an ICMP error like the packets that go its way, and the packet it quotes like those that come
@@ -389,7 +456,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 
     fn discard(&mut self, reason: DropReason) -> Stop {
-        self.tracer.discarded(reason);
+        self.tracer.discarded(&reason);
         Stop::Drop(reason)
     }
 
@@ -415,5 +482,33 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
         datagram.set_ttl(received.ttl);
         refuse(&datagram, source, refusal)
+    }
+}
+
+/// The end of a packet's way, unless it may go on.
+fn obey(outcome: Option<Outcome<'_>>) -> Result<(), Stop> {
+    let Some(Outcome {
+        verdict,
+        base,
+        rule,
+    }) = outcome
+    else {
+        return Ok(());
+    };
+    match (verdict, rule) {
+        (TableVerdict::Drop, Some(rule)) => Err(Stop::Drop(DropReason::Rule(rule.place()))),
+        (TableVerdict::Reject(with), Some(rule)) => Err(Stop::Reject(rule.place(), with)),
+        (TableVerdict::Policy(Policy::Drop), _) => {
+            Err(Stop::Drop(DropReason::Policy(base.place())))
+        }
+        _ => Ok(()),
+    }
+}
+
+const fn port_wish(port: Option<u16>, random: bool) -> PortWish {
+    match (port, random) {
+        (Some(port), _) => PortWish::Exactly(port),
+        (None, true) => PortWish::Random,
+        (None, false) => PortWish::Keep,
     }
 }

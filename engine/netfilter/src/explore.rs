@@ -42,12 +42,15 @@ pub fn explore<T>(mut run: impl FnMut(&mut Explorer) -> T) -> Vec<(Ratio, T)> {
         let outcome = run(&mut explorer);
         outcomes.push((explorer.weight, outcome));
         script = explorer.path;
-        // The next path differs in the last decision that can still be turned from a match to a miss.
-        while script.last() == Some(&false) {
+        // The next path differs in the last decision that has another branch left.
+        while script
+            .last()
+            .is_some_and(|branch| branch.taken + 1 == branch.of)
+        {
             script.pop();
         }
         match script.last_mut() {
-            Some(last) => *last = false,
+            Some(last) => last.taken += 1,
             None => return outcomes,
         }
     }
@@ -56,9 +59,32 @@ pub fn explore<T>(mut run: impl FnMut(&mut Explorer) -> T) -> Vec<(Ratio, T)> {
 /// Follows one path through all random decisions. Ports are not branched on: the first candidate is taken.
 #[derive(Clone, Debug)]
 pub struct Explorer {
-    path: Vec<bool>,
+    path: Vec<Branch>,
     next: usize,
     weight: Ratio,
+}
+
+/// One decision of a path.
+#[derive(Clone, Copy, Debug)]
+struct Branch {
+    taken: u32,
+    /// How many there are to take.
+    of: u32,
+}
+
+impl Explorer {
+    /// Which of the branches this path takes.
+    fn branch(&mut self, of: u32) -> u32 {
+        let taken = match self.path.get(self.next) {
+            Some(scripted) => scripted.taken,
+            None => {
+                self.path.push(Branch { taken: 0, of });
+                0
+            }
+        };
+        self.next += 1;
+        taken
+    }
 }
 
 impl Chooser for Explorer {
@@ -68,18 +94,18 @@ impl Chooser for Explorer {
             Probability::ONE => return true,
             _ => {}
         }
-        let matched = match self.path.get(self.next) {
-            Some(scripted) => *scripted,
-            None => {
-                self.path.push(true);
-                true
-            }
-        };
-        self.next += 1;
+        let matched = self.branch(2) == 0;
         let chance = Ratio::of(probability);
         let chance = if matched { chance } else { chance.complement() };
         self.weight = self.weight.times(chance);
         matched
+    }
+
+    fn numgen(&mut self, modulus: u32) -> u32 {
+        let drawn = self.branch(modulus);
+        let share = Ratio::new(1, u128::from(modulus)).expect("a modulus is not zero");
+        self.weight = self.weight.times(share);
+        drawn
     }
 
     fn port(&mut self, range: RangeInclusive<u16>) -> u16 {
@@ -262,6 +288,18 @@ mod tests {
         let never = Probability::from_raw(0).unwrap();
         let outcomes = explore(|chooser| (chooser.random(always), chooser.random(never)));
         assert_eq!(outcomes, [(Ratio::ONE, (true, false))]);
+    }
+
+    #[test]
+    fn numbers_are_explored_exactly() {
+        let outcomes = explore(|chooser| (chooser.numgen(1), chooser.numgen(3), chooser.numgen(2)));
+        let sixth = Ratio::new(1, 6).unwrap();
+        let drawn = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)];
+        assert!(
+            outcomes
+                .into_iter()
+                .eq(drawn.map(|(a, b)| (sixth, (0, a, b))))
+        );
     }
 
     proptest! {

@@ -26,14 +26,33 @@ pub enum Hook {
 /// What happens at a hook, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The rules of a table, but for `nat`.
-    Table(TableName),
+    /// A chain is called, but for those that translate.
+    Call(Called),
     /// Find the packet's connection.
     Conntrack,
     /// Decide (for a new connection) and apply the translation of one side.
     Nat(Side),
     /// Enter a new connection into the table.
     Confirm,
+}
+
+/// A chain that the kernel calls by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// Of iptables.
+    Xt {
+        /// The table.
+        table: TableName,
+        /// Its number in the table.
+        chain: usize,
+    },
+    /// Of nftables.
+    Nft {
+        /// The table, by its number among those of a family.
+        table: usize,
+        /// Its number in the table.
+        chain: usize,
+    },
 }
 
 impl Hook {
@@ -57,30 +76,38 @@ impl Hook {
         }
     }
 
-    /// By priority: raw −300, conntrack −200, mangle −150, destination NAT −100, filter 0, security 50,
-    /// source NAT 100, confirmation last.
-    pub(crate) const fn steps(self) -> &'static [Step] {
-        use Step::{Confirm, Conntrack, Nat, Table};
-        use TableName::{Filter, Mangle, Raw, Security};
+    /// What the kernel does by itself, with its priorities: conntrack −200, destination NAT −100, source NAT 100,
+    /// confirmation last.
+    pub(crate) const fn own_steps(self) -> &'static [(i32, Step)] {
+        use Step::{Confirm, Conntrack, Nat};
         match self {
-            Self::Prerouting => &[Table(Raw), Conntrack, Table(Mangle), Nat(Side::Destination)],
-            Self::Input => &[
-                Table(Mangle),
-                Table(Filter),
-                Table(Security),
-                Nat(Side::Source),
-                Confirm,
-            ],
-            Self::Forward => &[Table(Mangle), Table(Filter), Table(Security)],
-            Self::Output => &[
-                Table(Raw),
-                Conntrack,
-                Table(Mangle),
-                Nat(Side::Destination),
-                Table(Filter),
-                Table(Security),
-            ],
-            Self::Postrouting => &[Table(Mangle), Nat(Side::Source), Confirm],
+            Self::Prerouting | Self::Output => &[(-200, Conntrack), (-100, Nat(Side::Destination))],
+            Self::Input | Self::Postrouting => &[(100, Nat(Side::Source)), (i32::MAX, Confirm)],
+            Self::Forward => &[],
+        }
+    }
+
+    /// The priority at which a table of iptables hangs here.
+    pub(crate) const fn xt_priority(self, table: TableName) -> i32 {
+        match (table, self) {
+            (TableName::Raw, _) => -300,
+            (TableName::Mangle, _) => -150,
+            (TableName::Nat, Self::Prerouting | Self::Output | Self::Forward) => -100,
+            (TableName::Nat, Self::Input | Self::Postrouting) => 100,
+            (TableName::Filter, _) => 0,
+            (TableName::Security, _) => 50,
+        }
+    }
+}
+
+impl From<ruleset::nft::Hook> for Hook {
+    fn from(hook: ruleset::nft::Hook) -> Self {
+        match hook {
+            ruleset::nft::Hook::Prerouting => Self::Prerouting,
+            ruleset::nft::Hook::Input => Self::Input,
+            ruleset::nft::Hook::Forward => Self::Forward,
+            ruleset::nft::Hook::Output => Self::Output,
+            ruleset::nft::Hook::Postrouting => Self::Postrouting,
         }
     }
 }

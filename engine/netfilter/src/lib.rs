@@ -1,12 +1,13 @@
 //! Evaluates a node's rule tables on packets: hooks, conntrack, NAT.
 //!
 //! **What.** [`eval`](eval()) takes one IP packet through a node the way Linux does: prerouting, routing, input or
-//! forward, postrouting (or output and postrouting when the node itself sends), calling the tables of each hook
-//! by priority. **Why.** Evaluation is read-only: what it would change is returned as [`Effects`] and happens in
+//! forward, postrouting (or output and postrouting when the node itself sends), calling at each hook the tables of
+//! iptables and the base chains of nftables by priority. **Why.** Evaluation is read-only: what it would change is returned as [`Effects`] and happens in
 //! [`NodeState::commit`], so that a probe leaves no trace, every random choice can be explored through a
 //! [`Chooser`], and a [`Tracer`] that records nothing costs nothing.
 //! **Source of the semantics.** Linux `net/netfilter/nf_conntrack_*.c`, `nf_nat_core.c`, `net/ipv4/netfilter/ip_tables.c`,
-//! the hook priorities of `include/uapi/linux/netfilter_ipv4.h`; PROXY-18, -72 … -75.
+//! `net/netfilter/nf_tables_core.c`, the hook priorities of `include/uapi/linux/netfilter_ipv4.h`; PROXY-18,
+//! -72 … -75.
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -47,11 +48,17 @@
 
 mod chooser;
 mod connection;
+mod elements;
 mod entry;
 mod eval;
 mod explore;
+mod filter;
 mod hook;
+mod nft;
+mod packed;
 mod packet;
+mod place;
+mod recent;
 mod reply;
 mod routing;
 mod state;
@@ -59,22 +66,25 @@ mod tables;
 mod tcp;
 mod trace;
 mod translate;
-mod traverse;
 mod tuple;
 mod verdict;
+mod xt;
 
 pub use chooser::{Chooser, SeededChooser};
 pub use entry::{Direction, Entry, Listing};
 pub use eval::eval;
 pub use explore::{Explorer, Ratio, explore};
+pub use filter::EntryFilter;
 pub use hook::Hook;
+pub use nft::{FoundElement, NftError};
 pub use packet::{Malformed, Packet};
+pub use place::{AnyRule, ChainPlace, ChainRef, RuleAction, RulePlace, RuleRef, TracedRule};
 pub use routing::{Hop, Ingress, LOOPBACK, Routing};
 pub use state::{Effects, NodeState};
-pub use tables::{NodeTables, TablesError};
+pub use tables::{NodeTables, Ruleset, TablesError};
 pub use tcp::TcpState;
 pub use trace::{
-    NoTrace, Recorder, RouteDecision, RulePlace, TableVerdict, TraceEvent, TracedRule, Tracer,
+    NoTrace, Recorder, RouteDecision, RouteRef, TableVerdict, TraceEvent, TracedElement, Tracer,
 };
 pub use tuple::Tuple;
 pub use verdict::{DropReason, Evaluation, RejectReason, Verdict};

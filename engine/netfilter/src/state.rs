@@ -1,19 +1,26 @@
-//! A node's memory: its conntrack table.
+//! A node's memory: its conntrack table, and what rules remember.
 //!
-//! **What.** [`NodeState`] finds the connection of a packet by its tuple, in either direction. It changes only
-//! in [`NodeState::commit`], with the [`Effects`] of an evaluation, and by deleting entries. **Why.** Reading
-//! and changing are apart, so that a probe leaves no trace. **Source of the semantics.** Linux
-//! `nf_conntrack_core.c`.
+//! **What.** [`NodeState`] finds the connection of a packet by its tuple, in either direction; it holds the lists
+//! of `-m recent`, the elements that rules put into sets, and the counters of `numgen inc`. It changes only in
+//! [`NodeState::commit`], with the [`Effects`] of an evaluation, and by deleting. **Why.** Reading and changing
+//! are apart, so that a probe leaves no trace. **Source of the semantics.** Linux `nf_conntrack_core.c`.
 //!
 //! An entry past its time is as good as gone: lookups do not see it, and its slot is taken back by
 //! [`NodeState::expire`] or by the next connection with its tuples.
 
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+
 use base::SimTime;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
+use ruleset::xt::RecentWindow;
 
-use crate::Tuple;
+use crate::elements::{DynamicElement, DynamicSets, ElementChange, SetName};
 use crate::entry::{Direction, Entry, Progress};
+use crate::packed::Packed;
+use crate::recent::{RecentChange, RecentLists};
+use crate::{NodeTables, Tuple};
 
 /// What an evaluation would change; see [`NodeState::commit`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,13 +29,18 @@ pub struct Effects {
     pub(crate) removed: Option<EntryId>,
     pub(crate) updated: Option<(EntryId, Progress)>,
     pub(crate) created: Option<Entry>,
+    /// In the order in which rules asked for them.
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Effects {
     /// Whether they change nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.removed.is_none() && self.updated.is_none() && self.created.is_none()
+        self.removed.is_none()
+            && self.updated.is_none()
+            && self.created.is_none()
+            && self.changes.is_empty()
     }
 
     /// The connection that the packet starts.
@@ -38,33 +50,108 @@ impl Effects {
     }
 }
 
+/// A change to what rules remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Recent(RecentChange),
+    Element(ElementChange),
+    /// A counter gives this number next time.
+    Counter(CounterName, u32),
+}
+
+/// A counter of `numgen inc`: where its rule stands, and which of the rule's it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CounterName {
+    pub(crate) chain: SetName,
+    pub(crate) rule: usize,
+    pub(crate) ordinal: usize,
+}
+
 /// Names an entry, and no later one in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryId {
-    slot: usize,
-    generation: u64,
+    slot: u32,
+    generation: u32,
 }
 
-/// The conntrack table of one node.
+/// Whether the table takes another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Free,
+    /// When this entry goes.
+    After(EntryId),
+    None,
+}
+
+/// What one node remembers of the packets it has seen.
 #[derive(Clone, Debug, Default)]
 pub struct NodeState {
     slots: Vec<Slot>,
-    free: Vec<usize>,
-    /// Never iterated, so its order does not matter; the hash is the same in every run all the same.
-    index: HashMap<Tuple, (usize, Direction), FixedState>,
+    free: Vec<u32>,
+    /// Never iterated, so its order does not matter; the hash is the same in every run all the same. It holds
+    /// slots, not tuples: a quarter of the memory, and the entry is needed anyway.
+    index: HashTable<Link>,
+    hasher: FixedState,
+    /// `nf_conntrack_max`
+    limit: Option<usize>,
+    recent: RecentLists,
+    elements: DynamicSets,
+    /// Never iterated.
+    counters: HashMap<CounterName, u32, FixedState>,
 }
 
+/// Two lines of a processor's cache.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 struct Slot {
-    generation: u64,
+    generation: u32,
     entry: Option<Entry>,
 }
 
+/// One direction of the entry in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Link(u32);
+
+impl Link {
+    const fn new(slot: u32, direction: Direction) -> Self {
+        Self(slot << 1 | direction as u32)
+    }
+
+    const fn slot(self) -> u32 {
+        self.0 >> 1
+    }
+
+    const fn direction(self) -> Direction {
+        if self.0 & 1 == Direction::Original as u32 {
+            Direction::Original
+        } else {
+            Direction::Reply
+        }
+    }
+}
+
 impl NodeState {
-    /// No connections.
+    /// No connections, and no limit to their number.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No connections yet, and memory for so many: a kernel, too, makes its table once.
+    #[must_use]
+    pub fn with_capacity(connections: usize) -> Self {
+        Self {
+            slots: Vec::with_capacity(connections),
+            index: HashTable::with_capacity(connections.saturating_mul(2)),
+            ..Self::default()
+        }
+    }
+
+    /// Limits the number of connections (`nf_conntrack_max`); `None` lifts the limit. A full table gives up a
+    /// connection that is not assured for a new one, if it finds one; else the new connection's packet is dropped
+    /// ([`DropReason::ConntrackFull`](crate::DropReason::ConntrackFull)). Entries that are there stay (PROXY-75).
+    pub const fn set_limit(&mut self, limit: Option<usize>) {
+        self.limit = limit;
     }
 
     /// Makes the changes of an evaluation. What became impossible since is left out: an entry that is gone stays
@@ -80,6 +167,15 @@ impl NodeState {
         }
         if let Some(entry) = effects.created {
             self.insert(entry);
+        }
+        for change in effects.changes {
+            match change {
+                Change::Recent(change) => self.recent.apply(change),
+                Change::Element(change) => self.elements.apply(change),
+                Change::Counter(name, next) => {
+                    self.counters.insert(name, next);
+                }
+            }
         }
     }
 
@@ -110,20 +206,36 @@ impl NodeState {
         self.len() == 0
     }
 
-    /// Takes back all entries past their time; returns how many.
+    /// The addresses on a list of `-m recent` and when each was last seen, the one not seen for longest first.
+    pub fn recent(&self, list: &str) -> impl Iterator<Item = (IpAddr, SimTime)> {
+        self.recent.addresses(list)
+    }
+
+    /// Takes back all entries and set elements past their time; returns how many entries.
     pub fn expire(&mut self, now: SimTime) -> usize {
+        self.elements.expire(now);
         self.delete(|entry| entry.expires_at() <= now)
     }
 
-    /// Deletes the entries that a predicate picks, as `conntrack -D` does; returns how many (PROXY-73).
+    /// Deletes the entries that a predicate picks, as `conntrack -D` does; returns how many (PROXY-73). See
+    /// [`EntryFilter`](crate::EntryFilter).
     pub fn delete(&mut self, mut picks: impl FnMut(&Entry) -> bool) -> usize {
         let before = self.len();
         for slot in 0..self.slots.len() {
             if self.slots[slot].entry.as_ref().is_some_and(&mut picks) {
-                self.clear(slot);
+                self.clear(u32::try_from(slot).expect("slots are numbered in 31 bits"));
             }
         }
         before - self.len()
+    }
+
+    /// Forgets what rules remembered that are not in these tables: lists of `-m recent`, elements that rules made,
+    /// counters. Call it after the node's tables have changed; connections stay (PROXY-72).
+    pub fn forget_rules_not_in(&mut self, tables: &NodeTables) {
+        self.recent.retain(|list| tables.names_recent_list(list));
+        self.elements.retain(|set| tables.has_set(set));
+        self.counters
+            .retain(|counter, _| tables.has_chain(&counter.chain));
     }
 
     pub(crate) fn lookup(
@@ -131,18 +243,95 @@ impl NodeState {
         tuple: &Tuple,
         now: SimTime,
     ) -> Option<(EntryId, Direction, &Entry)> {
-        let (slot, direction) = *self.index.get(tuple)?;
-        let entry = self.slots[slot].entry.as_ref();
-        let entry = entry.expect("the index names occupied slots only");
+        let (link, entry) = self.linked(tuple, self.hasher.hash_one(tuple))?;
+        let slot = link.slot();
         let id = EntryId {
             slot,
-            generation: self.slots[slot].generation,
+            generation: self.slots[slot as usize].generation,
         };
-        (entry.expires_at() > now).then_some((id, direction, entry))
+        (entry.expires_at() > now).then_some((id, link.direction(), entry))
+    }
+
+    /// Whether a connection that starts with this tuple has room.
+    ///
+    /// Deviation: Linux looks for an entry to give up in eight buckets that its hash picks, with a random seed
+    /// (`early_drop`); here it is in eight slots that our hash picks.
+    pub(crate) fn room(&self, tuple: &Tuple, now: SimTime) -> Room {
+        const EVICTION_RANGE: usize = 8;
+        if self.limit.is_none_or(|limit| self.len() < limit) {
+            return Room::Free;
+        }
+        let count = self.slots.len();
+        let Some(first) = usize::try_from(self.hasher.hash_one(tuple) >> 32)
+            .ok()
+            .and_then(|hash| hash.checked_rem(count))
+        else {
+            return Room::None;
+        };
+        let candidates = (first..count).chain(0..first).take(EVICTION_RANGE);
+        let mut sacrifices = candidates.filter(|slot| {
+            let entry = self.slots[*slot].entry.as_ref();
+            entry.is_some_and(|entry| !entry.is_assured() || entry.expires_at() <= now)
+        });
+        sacrifices.next().map_or(Room::None, |slot| {
+            Room::After(EntryId {
+                slot: u32::try_from(slot).expect("slots are numbered in 31 bits"),
+                generation: self.slots[slot].generation,
+            })
+        })
+    }
+
+    pub(crate) fn is_recent(
+        &self,
+        list: &str,
+        address: IpAddr,
+        window: RecentWindow,
+        now: SimTime,
+    ) -> bool {
+        self.recent.is_listed(list, address, window, now)
+    }
+
+    pub(crate) fn recent_stamps(&self, list: &str, address: IpAddr) -> Option<&[SimTime]> {
+        self.recent.stamps(list, address)
+    }
+
+    pub(crate) fn element(
+        &self,
+        set: &SetName,
+        key: &Packed,
+        now: SimTime,
+    ) -> Option<&DynamicElement> {
+        self.elements.get(set, key, now)
+    }
+
+    /// The elements that rules have put into a set.
+    pub(crate) fn elements(
+        &self,
+        set: &SetName,
+        now: SimTime,
+    ) -> impl Iterator<Item = (&Packed, &DynamicElement)> {
+        self.elements.elements(set, now)
+    }
+
+    /// Their number, expired ones included.
+    pub(crate) fn elements_len(&self, set: &SetName) -> usize {
+        self.elements.len(set)
+    }
+
+    /// The number that a counter gives next.
+    pub(crate) fn counter(&self, name: &CounterName) -> u32 {
+        self.counters.get(name).copied().unwrap_or(0)
+    }
+
+    fn linked(&self, tuple: &Tuple, hash: u64) -> Option<(Link, &Entry)> {
+        let link = self
+            .index
+            .find(hash, |link| tuple_of(&self.slots, *link) == tuple)?;
+        Some((*link, entry_of(&self.slots, *link)))
     }
 
     fn get_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
-        let slot = self.slots.get_mut(id.slot)?;
+        let slot = self.slots.get_mut(id.slot as usize)?;
         (slot.generation == id.generation)
             .then_some(slot.entry.as_mut())
             .flatten()
@@ -156,33 +345,54 @@ impl NodeState {
 
     fn insert(&mut self, entry: Entry) {
         let now = entry.started_at();
-        let tuples = [*entry.original(), *entry.reply()];
-        if tuples.iter().any(|tuple| self.lookup(tuple, now).is_some()) {
-            return;
-        }
-        for tuple in &tuples {
-            if let Some((expired, _)) = self.index.get(tuple) {
-                self.clear(*expired);
+        let directions = [Direction::Original, Direction::Reply];
+        let hashes = directions.map(|direction| self.hasher.hash_one(entry.tuple(direction)));
+        for (direction, hash) in directions.into_iter().zip(hashes) {
+            if let Some((link, present)) = self.linked(entry.tuple(direction), hash) {
+                if present.expires_at() > now {
+                    return;
+                }
+                self.clear(link.slot());
             }
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
-            self.slots.len() - 1
+            u32::try_from(self.slots.len() - 1).expect("slots are numbered in 31 bits")
         });
-        self.slots[slot].entry = Some(entry);
-        self.index.insert(tuples[1], (slot, Direction::Reply));
-        self.index.insert(tuples[0], (slot, Direction::Original));
-    }
-
-    fn clear(&mut self, slot: usize) {
-        let place = &mut self.slots[slot];
-        if let Some(entry) = place.entry.take() {
-            place.generation += 1;
-            self.index.remove(entry.original());
-            self.index.remove(entry.reply());
-            self.free.push(slot);
+        self.slots[slot as usize].entry = Some(entry);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        for (direction, hash) in directions.into_iter().zip(hashes) {
+            let rehash = |link: &Link| hasher.hash_one(tuple_of(slots, *link));
+            self.index
+                .insert_unique(hash, Link::new(slot, direction), rehash);
         }
     }
+
+    fn clear(&mut self, slot: u32) {
+        if self.slots[slot as usize].entry.is_none() {
+            return;
+        }
+        for direction in [Direction::Original, Direction::Reply] {
+            let link = Link::new(slot, direction);
+            let hash = self.hasher.hash_one(tuple_of(&self.slots, link));
+            if let Ok(found) = self.index.find_entry(hash, |other| *other == link) {
+                found.remove();
+            }
+        }
+        let place = &mut self.slots[slot as usize];
+        place.entry = None;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(slot);
+    }
+}
+
+fn entry_of(slots: &[Slot], link: Link) -> &Entry {
+    let entry = slots[link.slot() as usize].entry.as_ref();
+    entry.expect("the index names occupied slots only")
+}
+
+fn tuple_of(slots: &[Slot], link: Link) -> &Tuple {
+    entry_of(slots, link).tuple(link.direction())
 }
 
 #[cfg(test)]
@@ -203,6 +413,7 @@ mod tests {
             seen_reply: false,
             assured: false,
             tcp: None,
+            mark: 0,
         };
         Entry::new(tuple, tuple.inverse(), progress)
     }

@@ -1,18 +1,24 @@
 //! Everything on a node, prepared for evaluation.
 //!
-//! **What.** [`NodeTables`] merges what several owners wrote (a proxy, a CNI, leftovers of another mode) and
-//! resolves every jump once. **Why.** Evaluation then follows indices and cannot fail; and as it reads the very
-//! [`XtRule`](ruleset::xt::XtRule)s that it was given, what is printed is what is interpreted.
-//! **Source of the semantics.** The checks are the kernel's at load time: `mark_source_chains` and
-//! `check_target` in `net/ipv4/netfilter/ip_tables.c`, the `.table` and `.hooks` of each target.
+//! **What.** [`NodeTables`] holds what several owners wrote (a proxy, a CNI, leftovers of another mode), in both
+//! dialects, every name resolved; and for each hook the order in which the kernel calls it all. **Why.** Evaluation
+//! then follows indices and cannot fail; and as it keeps the very rules that it was given, what is printed is what
+//! is interpreted. **Source of the semantics.** `nf_register_net_hook` and `nf_hook_entries_grow` in
+//! `net/netfilter/core.c`; `nf_nat_register_fn` in `net/netfilter/nf_nat_core.c`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use ruleset::Family;
-use ruleset::xt::{ChainName, Policy, TableName, XtChain, XtTable, XtTables, XtTarget};
+use ruleset::nft::{ChainKind, Ident, NftTables, TableKey};
+use ruleset::xt::{ChainName, RecentAction, TableName, XtMatch, XtTables};
 
 use crate::Hook;
+use crate::elements::SetName;
+use crate::hook::{Called, Step};
+use crate::nft::{NftCode, NftError};
+use crate::xt::{Merged, Table};
 
 /// Why tables cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +89,33 @@ pub enum TablesError {
         /// A chain of the circle.
         chain: ChainName,
     },
+    /// A set or map of nftables cannot be loaded.
+    #[error("{table}: set {set}: {error}")]
+    NftSet {
+        /// The table.
+        table: TableKey,
+        /// The set or map.
+        set: Ident,
+        /// What is wrong with it.
+        #[source]
+        error: NftError,
+    },
+    /// A rule of nftables cannot be loaded.
+    #[error("{table}/{chain} rule {}: {error}", index + 1)]
+    Nft {
+        /// The rule's table.
+        table: TableKey,
+        /// The rule's chain.
+        chain: Ident,
+        /// Its position, from 0.
+        index: usize,
+        /// What is wrong with it.
+        #[source]
+        error: NftError,
+    },
+    /// Two owners wrote different tables of nftables under one name.
+    #[error("two owners fill table {0} differently")]
+    TableConflict(TableKey),
     /// Two owners wrote different rules into one chain of their own.
     #[error("{family} {table}: two owners fill chain {chain} differently")]
     Conflict {
@@ -95,9 +128,49 @@ pub enum TablesError {
     },
 }
 
+/// What one owner has put on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruleset {
+    /// Tables of iptables, of one family.
+    Xt(Arc<XtTables>),
+    /// Tables of nftables.
+    Nft(Arc<NftTables>),
+}
+
+impl From<Arc<XtTables>> for Ruleset {
+    fn from(tables: Arc<XtTables>) -> Self {
+        Self::Xt(tables)
+    }
+}
+
+impl From<&Arc<XtTables>> for Ruleset {
+    fn from(tables: &Arc<XtTables>) -> Self {
+        Self::Xt(Arc::clone(tables))
+    }
+}
+
+impl From<Arc<NftTables>> for Ruleset {
+    fn from(tables: Arc<NftTables>) -> Self {
+        Self::Nft(tables)
+    }
+}
+
+impl From<&Arc<NftTables>> for Ruleset {
+    fn from(tables: &Arc<NftTables>) -> Self {
+        Self::Nft(Arc::clone(tables))
+    }
+}
+
+impl From<&Self> for Ruleset {
+    fn from(ruleset: &Self) -> Self {
+        ruleset.clone()
+    }
+}
+
 /// All tables of a node, of both families.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct NodeTables {
+    nft: BTreeMap<TableKey, Arc<NftCode>>,
     v4: FamilyTables,
     v6: FamilyTables,
 }
@@ -109,34 +182,51 @@ impl NodeTables {
         Self::default()
     }
 
-    /// Merges the tables of several owners, in order: built-in chains are concatenated (their policy is to drop
-    /// if any owner's is), other chains must be equal or empty but for one owner.
+    /// Takes what several owners wrote, in the order in which they registered it.
+    ///
+    /// In iptables, built-in chains of several owners are concatenated (their policy is to drop if any owner's
+    /// is), other chains must be equal or empty but for one owner. In nftables each table has one owner.
     ///
     /// # Errors
     /// When the kernel would not load the result; see [`TablesError`].
-    pub fn new(owners: &[Arc<XtTables>]) -> Result<Self, TablesError> {
-        Ok(Self {
-            v4: FamilyTables::build(Family::V4, owners)?,
-            v6: FamilyTables::build(Family::V6, owners)?,
-        })
+    pub fn new<O: Into<Ruleset>>(owners: impl IntoIterator<Item = O>) -> Result<Self, TablesError> {
+        let mut builder = Builder::default();
+        for owner in owners {
+            builder.add(owner.into())?;
+        }
+        builder.finish()
     }
 
-    /// Reads one family back from the form that is interpreted. Chains are shared, not copied, unless several
-    /// owners' were concatenated.
+    /// Reads one family of iptables back from the form that is interpreted. Chains are shared, not copied, unless
+    /// several owners' were concatenated.
     #[must_use]
     pub fn tables(&self, family: Family) -> XtTables {
-        let tables = self.family(family).0.iter().flatten().map(|table| {
-            let chains = table
-                .chains
-                .iter()
-                .map(|chain| (chain.name, Arc::clone(&chain.body)))
-                .collect();
-            (table.name, XtTable { chains })
-        });
+        let tables = self.family(family).xt.iter().flatten();
         XtTables {
             family,
-            tables: tables.collect(),
+            tables: tables.map(Table::read_back).collect(),
         }
+    }
+
+    /// Reads the tables of nftables back from the form that is interpreted. Nothing is copied but names.
+    #[must_use]
+    pub fn nft_tables(&self) -> NftTables {
+        let tables = self.nft.iter();
+        NftTables {
+            tables: tables
+                .map(|(key, code)| (key.clone(), code.read_back()))
+                .collect(),
+        }
+    }
+
+    /// The same tables without the indexes of iptables chains: every rule is compared, as a kernel does. The answers
+    /// are the same; tests hold one against the other.
+    #[must_use]
+    pub fn plain_scan(mut self) -> Self {
+        for family in [&mut self.v4, &mut self.v6] {
+            family.xt.iter_mut().flatten().for_each(Table::drop_indexes);
+        }
+        self
     }
 
     pub(crate) const fn family(&self, family: Family) -> &FamilyTables {
@@ -145,278 +235,259 @@ impl NodeTables {
             Family::V6 => &self.v6,
         }
     }
-}
 
-/// The tables of one family, by [`TableName`].
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FamilyTables([Option<Table>; TableName::ALL.len()]);
-
-impl FamilyTables {
-    pub(crate) const fn get(&self, table: TableName) -> Option<&Table> {
-        self.0[table as usize].as_ref()
+    pub(crate) fn names_recent_list(&self, list: &str) -> bool {
+        [&self.v4, &self.v6]
+            .iter()
+            .any(|family| family.recent.contains_key(list))
     }
 
-    fn build(family: Family, owners: &[Arc<XtTables>]) -> Result<Self, TablesError> {
-        let mut merged: BTreeMap<TableName, BTreeMap<ChainName, Arc<XtChain>>> = BTreeMap::new();
-        for owner in owners.iter().filter(|owner| owner.family == family) {
-            for (table, content) in &owner.tables {
-                let chains = merged.entry(*table).or_default();
-                for (name, body) in &content.chains {
-                    let present = chains.remove(name);
-                    let body = match present {
-                        None => Arc::clone(body),
-                        Some(present) => merge(&present, body, is_built_in(*table, *name)).ok_or(
-                            TablesError::Conflict {
-                                family,
-                                table: *table,
-                                chain: *name,
-                            },
-                        )?,
-                    };
-                    chains.insert(*name, body);
+    pub(crate) fn has_set(&self, name: &SetName) -> bool {
+        let table = self.nft.get(&name.table);
+        table.is_some_and(|table| table.set_numbers.contains_key(&name.set))
+    }
+
+    pub(crate) fn has_chain(&self, name: &SetName) -> bool {
+        let table = self.nft.get(&name.table);
+        table.is_some_and(|table| table.chain_numbers.contains_key(&name.set))
+    }
+}
+
+impl Default for NodeTables {
+    fn default() -> Self {
+        let built = Builder::default().finish();
+        built.expect("nothing is wrong with no tables")
+    }
+}
+
+/// What packets of one family meet.
+#[derive(Clone, Debug)]
+pub(crate) struct FamilyTables {
+    /// By [`TableName`].
+    xt: [Option<Table>; TableName::ALL.len()],
+    nft: Vec<Arc<NftCode>>,
+    /// By [`Hook`], in order.
+    steps: [Box<[Step]>; Hook::ALL.len()],
+    /// What is asked about the translation of a new connection: by [`Hook`], in order.
+    nat: [Box<[Called]>; Hook::ALL.len()],
+    /// Every list of `-m recent`, and how many times of an address somebody asks about.
+    recent: BTreeMap<Box<str>, u32>,
+}
+
+impl FamilyTables {
+    pub(crate) fn steps(&self, hook: Hook) -> &[Step] {
+        &self.steps[hook as usize]
+    }
+
+    pub(crate) fn nat(&self, hook: Hook) -> &[Called] {
+        &self.nat[hook as usize]
+    }
+
+    pub(crate) const fn xt(&self, table: TableName) -> Option<&Table> {
+        self.xt[table as usize].as_ref()
+    }
+
+    pub(crate) fn nft(&self, table: usize) -> &NftCode {
+        &self.nft[table]
+    }
+
+    pub(crate) fn recent_depth(&self, list: &str) -> u32 {
+        self.recent.get(list).copied().unwrap_or(1)
+    }
+}
+
+/// Tables in the making.
+struct Builder {
+    xt: [Merged; 2],
+    nft: BTreeMap<TableKey, (Arc<NftTables>, Arc<NftCode>)>,
+    /// In order of registration, each once.
+    order: Vec<Registered>,
+}
+
+/// Something that registers itself with the kernel's hooks.
+#[derive(Clone, PartialEq, Eq)]
+enum Registered {
+    Xt(Family, TableName),
+    Nft(TableKey),
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            xt: Family::ALL.map(Merged::new),
+            nft: BTreeMap::new(),
+            order: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    fn add(&mut self, owner: Ruleset) -> Result<(), TablesError> {
+        match owner {
+            Ruleset::Xt(tables) => {
+                let family = tables.family;
+                for table in tables.tables.keys() {
+                    self.register(Registered::Xt(family, *table));
                 }
+                self.xt[family as usize].add(&tables)
+            }
+            Ruleset::Nft(tables) => {
+                for (key, table) in &tables.tables {
+                    if let Some((present, _)) = self.nft.get(key) {
+                        if present.tables.get(key) != Some(table) {
+                            return Err(TablesError::TableConflict(key.clone()));
+                        }
+                        continue;
+                    }
+                    let code = Arc::new(NftCode::build(key, table)?);
+                    self.register(Registered::Nft(key.clone()));
+                    self.nft.insert(key.clone(), (Arc::clone(&tables), code));
+                }
+                Ok(())
             }
         }
-        let mut tables = Self::default();
-        for (name, chains) in merged {
-            tables.0[name as usize] = Some(Table::build(family, name, chains)?);
+    }
+
+    fn register(&mut self, one: Registered) {
+        if !self.order.contains(&one) {
+            self.order.push(one);
+        }
+    }
+
+    fn finish(self) -> Result<NodeTables, TablesError> {
+        let Self { xt, nft, order } = self;
+        let nft: BTreeMap<_, _> = nft
+            .into_iter()
+            .map(|(key, (_, code))| (key, code))
+            .collect();
+        let [v4, v6] = xt;
+        Ok(NodeTables {
+            v4: FamilyTables::build(Family::V4, v4, &nft, &order)?,
+            v6: FamilyTables::build(Family::V6, v6, &nft, &order)?,
+            nft,
+        })
+    }
+}
+
+impl FamilyTables {
+    fn build(
+        family: Family,
+        merged: Merged,
+        nft: &BTreeMap<TableKey, Arc<NftCode>>,
+        order: &[Registered],
+    ) -> Result<Self, TablesError> {
+        let mut xt = [const { None }; TableName::ALL.len()];
+        for (name, chains) in merged.tables {
+            xt[name as usize] = Some(Table::build(family, name, chains)?);
+        }
+        let mut tables = Self {
+            recent: recent_lists(xt.iter().flatten()),
+            xt,
+            nft: Vec::new(),
+            steps: Default::default(),
+            nat: Default::default(),
+        };
+        let mut places = Vec::new();
+        for registered in order {
+            match registered {
+                Registered::Xt(of, name) if *of == family => {
+                    tables.place_xt(*name, &mut places);
+                }
+                Registered::Nft(key) if key.family.sees(family) => {
+                    let code = Arc::clone(&nft[key]);
+                    place_nft(&code, tables.nft.len(), &mut places);
+                    tables.nft.push(code);
+                }
+                Registered::Xt(..) | Registered::Nft(_) => {}
+            }
+        }
+        for hook in Hook::ALL {
+            let (steps, nat) = schedule(hook, &places);
+            tables.steps[hook as usize] = steps;
+            tables.nat[hook as usize] = nat;
         }
         Ok(tables)
     }
-}
 
-/// One table, jumps resolved.
-#[derive(Clone, Debug)]
-pub(crate) struct Table {
-    pub(crate) name: TableName,
-    /// Ordered by name.
-    pub(crate) chains: Vec<Chain>,
-    /// The built-in chain of each hook, by [`Hook`].
-    base: [Option<usize>; Hook::ALL.len()],
-}
-
-/// One chain, jumps resolved.
-#[derive(Clone, Debug)]
-pub(crate) struct Chain {
-    pub(crate) name: ChainName,
-    pub(crate) body: Arc<XtChain>,
-    /// For each rule the index of the chain it jumps or goes to; its own for a rule that does neither.
-    pub(crate) targets: Box<[usize]>,
-}
-
-impl Table {
-    /// The chain that the kernel calls at a hook.
-    pub(crate) const fn base(&self, hook: Hook) -> Option<usize> {
-        self.base[hook as usize]
-    }
-
-    fn build(
-        family: Family,
-        name: TableName,
-        bodies: BTreeMap<ChainName, Arc<XtChain>>,
-    ) -> Result<Self, TablesError> {
-        let names: Vec<ChainName> = bodies.keys().copied().collect();
-        let mut chains = Vec::with_capacity(bodies.len());
-        for (own_index, (chain, body)) in bodies.into_iter().enumerate() {
-            let resolve = |(index, rule): (usize, &ruleset::xt::XtRule)| {
-                let site = Site {
-                    family,
-                    table: name,
-                    chain,
-                    index,
-                };
-                site.resolve(&rule.target, &names, own_index)
-            };
-            let targets = body.rules.iter().enumerate().map(resolve);
-            let targets = targets.collect::<Result<_, _>>()?;
-            chains.push(Chain {
-                name: chain,
-                body,
-                targets,
-            });
-        }
-        let built_in = |hook: Hook| {
-            let chain = ChainName::literal(hook.chain_name());
-            let index = names.binary_search(&chain).ok()?;
-            is_built_in(name, chain).then_some(index)
-        };
-        let table = Self {
-            name,
-            chains,
-            base: Hook::ALL.map(built_in),
+    fn place_xt(&self, name: TableName, places: &mut Vec<Place>) {
+        let Some(table) = self.xt(name) else {
+            return;
         };
         for hook in Hook::ALL {
-            table.check_reachable(family, hook)?;
-        }
-        Ok(table)
-    }
-
-    /// Walks every chain that a hook reaches, depth first: there must be no circle, and every target must work
-    /// at that hook.
-    fn check_reachable(&self, family: Family, hook: Hook) -> Result<(), TablesError> {
-        #[derive(Clone, Copy, PartialEq, Eq)]
-        enum Mark {
-            Unseen,
-            Open,
-            Done,
-        }
-        let Some(base) = self.base(hook) else {
-            return Ok(());
-        };
-        let mut marks = vec![Mark::Unseen; self.chains.len()];
-        let mut path = vec![(base, 0)];
-        while let Some((at, index)) = path.pop() {
-            marks[at] = Mark::Open;
-            let chain = &self.chains[at];
-            let Some(rule) = chain.body.rules.get(index) else {
-                marks[at] = Mark::Done;
-                continue;
-            };
-            let site = Site {
-                family,
-                table: self.name,
-                chain: chain.name,
-                index,
-            };
-            site.check_hook(&rule.target, hook)?;
-            path.push((at, index + 1));
-            if !matches!(rule.target, XtTarget::Jump(_) | XtTarget::Goto(_)) {
-                continue;
+            if let Some(chain) = table.base(hook) {
+                places.push(Place {
+                    hook,
+                    priority: hook.xt_priority(name),
+                    is_nat: name == TableName::Nat,
+                    called: Called::Xt { table: name, chain },
+                });
             }
-            let target = chain.targets[index];
-            match marks[target] {
-                Mark::Unseen => path.push((target, 0)),
-                Mark::Done => {}
-                Mark::Open => {
-                    return Err(TablesError::Loop {
-                        family,
-                        table: self.name,
-                        chain: self.chains[target].name,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where a rule stands, for errors about it.
-#[derive(Clone, Copy)]
-struct Site {
-    family: Family,
-    table: TableName,
-    chain: ChainName,
-    index: usize,
-}
-
-impl Site {
-    /// Finds the chain that a target names among the (ordered) `names`.
-    fn resolve(
-        self,
-        target: &XtTarget,
-        names: &[ChainName],
-        own_index: usize,
-    ) -> Result<usize, TablesError> {
-        let Self {
-            family,
-            table,
-            chain,
-            index,
-        } = self;
-        match target {
-            XtTarget::Jump(target) | XtTarget::Goto(target) if is_built_in(table, *target) => {
-                Err(TablesError::BuiltInTarget {
-                    family,
-                    table,
-                    chain,
-                    index,
-                    target: *target,
-                })
-            }
-            XtTarget::Jump(target) | XtTarget::Goto(target) => {
-                names
-                    .binary_search(target)
-                    .map_err(|_| TablesError::MissingChain {
-                        family,
-                        table,
-                        chain,
-                        index,
-                        target: *target,
-                    })
-            }
-            XtTarget::Dnat { to } if Family::of(to.address) != family => {
-                Err(TablesError::OtherFamily {
-                    family,
-                    table,
-                    chain,
-                    index,
-                })
-            }
-            XtTarget::Dnat { .. } | XtTarget::Masquerade { .. } if table != TableName::Nat => {
-                Err(self.misplaced(target))
-            }
-            XtTarget::Reject(_) if table != TableName::Filter => Err(self.misplaced(target)),
-            _ => Ok(own_index),
-        }
-    }
-
-    fn check_hook(self, target: &XtTarget, hook: Hook) -> Result<(), TablesError> {
-        let works = match target {
-            XtTarget::Dnat { .. } => matches!(hook, Hook::Prerouting | Hook::Output),
-            XtTarget::Masquerade { .. } => hook == Hook::Postrouting,
-            _ => true,
-        };
-        if works {
-            Ok(())
-        } else {
-            Err(self.misplaced(target))
-        }
-    }
-
-    const fn misplaced(self, target: &XtTarget) -> TablesError {
-        let (target, allowed) = match target {
-            XtTarget::Dnat { .. } => ("DNAT", "nat/PREROUTING and nat/OUTPUT"),
-            XtTarget::Masquerade { .. } => ("MASQUERADE", "nat/POSTROUTING"),
-            _ => ("REJECT", "filter"),
-        };
-        TablesError::MisplacedTarget {
-            family: self.family,
-            table: self.table,
-            chain: self.chain,
-            index: self.index,
-            target,
-            allowed,
         }
     }
 }
 
-fn is_built_in(table: TableName, chain: ChainName) -> bool {
-    table.built_in_chains().contains(&chain.as_str())
+/// A chain that the kernel calls.
+struct Place {
+    hook: Hook,
+    priority: i32,
+    is_nat: bool,
+    called: Called,
 }
 
-/// One chain out of two owners' chains of a name; `None` when they contradict each other.
-fn merge(first: &Arc<XtChain>, second: &Arc<XtChain>, built_in: bool) -> Option<Arc<XtChain>> {
-    if first == second && (!built_in || first.rules.is_empty()) {
-        return Some(Arc::clone(first));
+fn place_nft(code: &NftCode, table: usize, places: &mut Vec<Place>) {
+    for (chain, body) in code.chains.iter().enumerate() {
+        if let Some(base) = body.body.base {
+            places.push(Place {
+                hook: base.hook.into(),
+                priority: base.priority,
+                is_nat: base.kind == ChainKind::Nat,
+                called: Called::Nft { table, chain },
+            });
+        }
     }
-    if built_in {
-        let policy = match (first.policy, second.policy) {
-            (Some(Policy::Drop), _) | (_, Some(Policy::Drop)) => Some(Policy::Drop),
-            (first, second) => first.or(second),
+}
+
+/// What happens at a hook, and whom a new connection's translation is asked of; by priority. Among equals the one
+/// that registered last comes first (`nf_hook_entries_grow`), and the kernel's own steps come last.
+///
+/// A chain of type `nat` is called where the kernel translates, whatever its priority: that only orders it among
+/// its like.
+fn schedule(hook: Hook, places: &[Place]) -> (Box<[Step]>, Box<[Called]>) {
+    let here = || places.iter().rev().filter(|place| place.hook == hook);
+    let mut nat: Vec<&Place> = here().filter(|place| place.is_nat).collect();
+    nat.sort_by_key(|place| place.priority);
+    let others = here().filter(|place| !place.is_nat);
+    let mut steps: Vec<(i32, Step)> = others
+        .map(|place| (place.priority, Step::Call(place.called)))
+        .collect();
+    steps.extend_from_slice(hook.own_steps());
+    steps.sort_by_key(|(priority, _)| *priority);
+    (
+        steps.into_iter().map(|(_, step)| step).collect(),
+        nat.into_iter().map(|place| place.called).collect(),
+    )
+}
+
+/// Every list that a rule names, and the greatest number of hits that one asks about.
+fn recent_lists<'t>(tables: impl Iterator<Item = &'t Table>) -> BTreeMap<Box<str>, u32> {
+    let mut lists = BTreeMap::new();
+    for one in tables.flat_map(Table::rules).flat_map(|rule| &rule.matches) {
+        let XtMatch::Recent(recent) = one else {
+            continue;
         };
-        let rules = first.rules.iter().chain(&second.rules).cloned().collect();
-        return Some(Arc::new(XtChain { policy, rules }));
+        let hits = match recent.action {
+            RecentAction::Rcheck(window) | RecentAction::Update(window) => window.hit_count,
+            RecentAction::Set | RecentAction::Remove => None,
+        };
+        let depth = lists.entry(recent.name.clone()).or_insert(1);
+        *depth = (*depth).max(hits.map_or(1, NonZeroU32::get));
     }
-    match (first.rules.is_empty(), second.rules.is_empty()) {
-        (true, _) => Some(Arc::clone(second)),
-        (_, true) => Some(Arc::clone(first)),
-        (false, false) => None,
-    }
+    lists
 }
 
 #[cfg(test)]
 mod tests {
-    use ruleset::xt::{RejectWith, XtRule};
+    use ruleset::xt::{RejectWith, XtChain, XtRule, XtTarget};
 
     use super::*;
 

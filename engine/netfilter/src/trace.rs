@@ -4,11 +4,13 @@
 //! need the steps, a run of millions of packets does not: with [`NoTrace`] the calls vanish at compile time.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use ruleset::xt::{ChainName, CtState, NatTarget, Policy, RejectWith, TableName, XtChain, XtRule};
+use ruleset::nft::{Ident, Key, Value};
+use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 
-use crate::{DropReason, Hook, Tuple};
+use crate::{ChainPlace, ChainRef, DropReason, FoundElement, Hook, RuleRef, TracedRule, Tuple};
 
 /// Is told of every step of an evaluation. All methods do nothing unless overridden.
 pub trait Tracer {
@@ -16,16 +18,22 @@ pub trait Tracer {
     fn hook(&mut self, _hook: Hook) {}
 
     /// Evaluation goes on in a chain: the kernel called it, or a rule jumped or went there.
-    fn entered(&mut self, _table: TableName, _chain: ChainName) {}
+    fn entered(&mut self, _chain: ChainRef<'_>) {}
 
     /// Evaluation is back in a chain, after the rule that jumped away.
-    fn returned(&mut self, _table: TableName, _chain: ChainName) {}
+    fn returned(&mut self, _chain: ChainRef<'_>) {}
 
-    /// The rule at `place` was compared with the packet; `chain` holds it.
-    fn rule(&mut self, _place: RulePlace, _chain: &Arc<XtChain>, _matched: bool) {}
+    /// A rule was compared with the packet.
+    fn rule(&mut self, _rule: RuleRef<'_>, _matched: bool) {}
 
-    /// A table has decided.
-    fn verdict(&mut self, _table: TableName, _verdict: TableVerdict) {}
+    /// Rules that an index knows not to match: a kernel compares each of them.
+    fn skipped(&mut self, _chain: ChainRef<'_>, _rules: Range<usize>) {}
+
+    /// The rule that [`Tracer::rule`] tells of next has looked for an element, and found it.
+    fn element(&mut self, _found: FoundElement<'_>) {}
+
+    /// What the kernel called at a hook has decided: a table of iptables, a base chain of nftables.
+    fn verdict(&mut self, _base: ChainRef<'_>, _verdict: TableVerdict) {}
 
     /// Conntrack knows the packet's state, and the original tuple of its connection if it has one.
     fn tracked(&mut self, _state: CtState, _original: Option<&Tuple>) {}
@@ -34,28 +42,10 @@ pub trait Tracer {
     fn translated(&mut self, _before: &Tuple, _after: &Tuple) {}
 
     /// Routing has decided.
-    fn routed(&mut self, _decision: &RouteDecision) {}
+    fn routed(&mut self, _decision: RouteRef<'_>) {}
 
     /// The packet's end outside a table: malformed, martian, no port left.
-    fn discarded(&mut self, _reason: DropReason) {}
-}
-
-/// Where a rule stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RulePlace {
-    /// Its table.
-    pub table: TableName,
-    /// Its chain.
-    pub chain: ChainName,
-    /// Its position in the chain, from 0.
-    pub index: usize,
-}
-
-impl fmt::Display for RulePlace {
-    /// Numbered from 1, as `iptables -L --line-numbers` does.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} rule {}", self.table, self.chain, self.index + 1)
-    }
+    fn discarded(&mut self, _reason: &DropReason) {}
 }
 
 /// How a table decided about a packet.
@@ -71,11 +61,33 @@ pub enum TableVerdict {
     Reject(RejectWith),
     /// A rule gave its connection a new destination.
     Dnat(NatTarget),
+    /// A rule gave its connection the node itself as its destination.
+    Redirect {
+        /// The new port; `None` keeps it.
+        port: Option<u16>,
+    },
+    /// A rule gave its connection a new source.
+    Snat {
+        /// The address, and the port unless it stays where it can.
+        to: NatTarget,
+        /// With a random port.
+        random_fully: bool,
+    },
     /// A rule gave its connection the outgoing interface's address as its source.
     Masquerade {
         /// With a random port.
         random_fully: bool,
     },
+}
+
+impl TableVerdict {
+    /// Whether it translates the connection.
+    pub(crate) const fn translates(self) -> bool {
+        matches!(
+            self,
+            Self::Dnat(_) | Self::Redirect { .. } | Self::Snat { .. } | Self::Masquerade { .. }
+        )
+    }
 }
 
 /// Where routing sends a packet.
@@ -85,6 +97,17 @@ pub enum RouteDecision {
     Local,
     /// Out of this interface.
     Out(Arc<str>),
+    /// Nowhere.
+    Unreachable,
+}
+
+/// The same, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteRef<'a> {
+    /// To the node itself.
+    Local,
+    /// Out of this interface.
+    Out(&'a Arc<str>),
     /// Nowhere.
     Unreachable,
 }
@@ -142,30 +165,28 @@ impl Recorder {
     }
 }
 
-/// A rule that an evaluation met. Cloning it copies no rule.
+/// An element of a set or map that a rule looked for and found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TracedRule {
-    place: RulePlace,
-    chain: Arc<XtChain>,
+pub struct TracedElement {
+    /// The set or map; `None` when it stands in the rule itself.
+    pub set: Option<Ident>,
+    /// What was found.
+    pub key: Key,
+    /// What it leads to, in a map.
+    pub value: Option<Value>,
 }
 
-impl TracedRule {
-    /// Takes the rule at `place`, which stands in `chain`; `None` when the chain is shorter.
-    #[must_use]
-    pub fn new(place: RulePlace, chain: Arc<XtChain>) -> Option<Self> {
-        (place.index < chain.rules.len()).then_some(Self { place, chain })
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub const fn place(&self) -> RulePlace {
-        self.place
-    }
-
-    /// The rule.
-    #[must_use]
-    pub fn rule(&self) -> &XtRule {
-        &self.chain.rules[self.place.index]
+/// `10.96.0.40 . tcp . 80 : goto service-…`
+impl fmt::Display for TracedElement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, part) in self.key.iter().enumerate() {
+            let separator = if place == 0 { "" } else { " . " };
+            write!(f, "{separator}{part}")?;
+        }
+        match &self.value {
+            Some(value) => write!(f, " : {value}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -175,19 +196,9 @@ pub enum TraceEvent {
     /// [`Tracer::hook`]
     Hook(Hook),
     /// [`Tracer::entered`]
-    Entered {
-        /// The table.
-        table: TableName,
-        /// The chain.
-        chain: ChainName,
-    },
+    Entered(ChainPlace),
     /// [`Tracer::returned`]
-    Returned {
-        /// The table.
-        table: TableName,
-        /// The chain.
-        chain: ChainName,
-    },
+    Returned(ChainPlace),
     /// [`Tracer::rule`]
     Rule {
         /// The rule and its place.
@@ -195,10 +206,12 @@ pub enum TraceEvent {
         /// Whether it matched.
         matched: bool,
     },
+    /// [`Tracer::element`]
+    Element(TracedElement),
     /// [`Tracer::verdict`]
     Verdict {
-        /// The table.
-        table: TableName,
+        /// The chain that the kernel called.
+        base: ChainPlace,
         /// How it decided.
         verdict: TableVerdict,
     },
@@ -227,26 +240,38 @@ impl Tracer for Recorder {
         self.events.push(TraceEvent::Hook(hook));
     }
 
-    fn entered(&mut self, table: TableName, chain: ChainName) {
-        self.events.push(TraceEvent::Entered { table, chain });
+    fn entered(&mut self, chain: ChainRef<'_>) {
+        self.events.push(TraceEvent::Entered(chain.place()));
     }
 
-    fn returned(&mut self, table: TableName, chain: ChainName) {
-        self.events.push(TraceEvent::Returned { table, chain });
+    fn returned(&mut self, chain: ChainRef<'_>) {
+        self.events.push(TraceEvent::Returned(chain.place()));
     }
 
-    fn rule(&mut self, place: RulePlace, chain: &Arc<XtChain>, matched: bool) {
+    fn rule(&mut self, rule: RuleRef<'_>, matched: bool) {
         if matched || !self.matched_only {
-            let rule = TracedRule {
-                place,
-                chain: Arc::clone(chain),
-            };
+            let rule = rule.to_traced();
             self.events.push(TraceEvent::Rule { rule, matched });
         }
     }
 
-    fn verdict(&mut self, table: TableName, verdict: TableVerdict) {
-        self.events.push(TraceEvent::Verdict { table, verdict });
+    fn skipped(&mut self, chain: ChainRef<'_>, rules: Range<usize>) {
+        if !self.matched_only {
+            let missed = rules.map(|index| TraceEvent::Rule {
+                rule: RuleRef { chain, index }.to_traced(),
+                matched: false,
+            });
+            self.events.extend(missed);
+        }
+    }
+
+    fn element(&mut self, found: FoundElement<'_>) {
+        self.events.push(TraceEvent::Element(found.to_traced()));
+    }
+
+    fn verdict(&mut self, base: ChainRef<'_>, verdict: TableVerdict) {
+        let base = base.place();
+        self.events.push(TraceEvent::Verdict { base, verdict });
     }
 
     fn tracked(&mut self, state: CtState, original: Option<&Tuple>) {
@@ -261,11 +286,16 @@ impl Tracer for Recorder {
         });
     }
 
-    fn routed(&mut self, decision: &RouteDecision) {
-        self.events.push(TraceEvent::Routed(decision.clone()));
+    fn routed(&mut self, decision: RouteRef<'_>) {
+        let decision = match decision {
+            RouteRef::Local => RouteDecision::Local,
+            RouteRef::Out(interface) => RouteDecision::Out(Arc::clone(interface)),
+            RouteRef::Unreachable => RouteDecision::Unreachable,
+        };
+        self.events.push(TraceEvent::Routed(decision));
     }
 
-    fn discarded(&mut self, reason: DropReason) {
-        self.events.push(TraceEvent::Discarded(reason));
+    fn discarded(&mut self, reason: &DropReason) {
+        self.events.push(TraceEvent::Discarded(reason.clone()));
     }
 }

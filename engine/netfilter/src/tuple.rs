@@ -5,12 +5,13 @@
 //! `include/net/netfilter/nf_conntrack_tuple.h`, `nf_ct_invert_tuple`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use ruleset::{Family, Protocol};
 
 /// One direction of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tuple {
     protocol: Protocol,
     source: IpAddr,
@@ -19,7 +20,7 @@ pub struct Tuple {
 }
 
 /// What beside addresses and protocol tells flows apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     /// TCP, UDP, SCTP.
     Ports { source: u16, destination: u16 },
@@ -205,6 +206,42 @@ impl Tuple {
             *destination = port;
         }
         self
+    }
+}
+
+impl Hash for Tuple {
+    /// In one or three words: every packet is looked up by its tuple, and a hasher takes words whole.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let key = match self.key {
+            Key::Ports {
+                source,
+                destination,
+            } => u64::from(source) << 16 | u64::from(destination),
+            Key::Echo { id, reply } => 1 << 32 | u64::from(reply) << 16 | u64::from(id),
+            Key::Bare => 2 << 32,
+        };
+        let rest = key << 8 | u64::from(self.protocol.0);
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let addresses =
+                    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
+                state.write_u128(u128::from(addresses) << 64 | u128::from(rest));
+            }
+            (source, destination) => {
+                state.write_u128(bits(source));
+                state.write_u128(bits(destination));
+                state.write_u64(rest);
+            }
+        }
+    }
+}
+
+/// An address as a number; both families share the range.
+const fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 

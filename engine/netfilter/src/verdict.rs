@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ruleset::xt::{ChainName, RejectWith, TableName};
+use ruleset::xt::RejectWith;
 
-use crate::{Effects, Malformed, Packet, RulePlace};
+use crate::{ChainPlace, Effects, Malformed, Packet, RulePlace};
 
 /// The result of one evaluation.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Evaluation {
     pub verdict: Verdict,
     /// What it changes in the node's state, once committed.
     pub effects: Effects,
+    /// How many rules a kernel would have compared with the packet. Indexes need not compare them all.
+    pub rules_tested: u64,
 }
 
 /// What becomes of a packet.
@@ -41,17 +43,12 @@ pub enum Verdict {
 }
 
 /// Why a packet was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// A rule said so.
     Rule(RulePlace),
     /// No rule accepted it and the chain's policy is to drop.
-    Policy {
-        /// The table.
-        table: TableName,
-        /// The built-in chain.
-        chain: ChainName,
-    },
+    Policy(ChainPlace),
     /// A rule rejected it, but no answer may be sent: it is an ICMP error itself, a TCP reset, went to a group,
     /// or there is no way back.
     RejectedSilently(RulePlace),
@@ -67,13 +64,17 @@ pub enum DropReason {
     PortsExhausted,
     /// It should be masqueraded, but the outgoing interface has no address of its family.
     NoSourceAddress,
+    /// It should be redirected to the node, but the interface it came in by has no address of its family.
+    NoLocalAddress,
+    /// It starts a connection, and the table of connections is full.
+    ConntrackFull,
 }
 
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(place) => write!(f, "dropped by {place}"),
-            Self::Policy { table, chain } => write!(f, "dropped by the policy of {table}/{chain}"),
+            Self::Policy(chain) => write!(f, "dropped by the policy of {chain}"),
             Self::RejectedSilently(place) => write!(f, "rejected by {place}, without an answer"),
             Self::NoRoute => f.write_str("no route to the destination"),
             Self::TtlExpired => f.write_str("time to live exceeded"),
@@ -83,12 +84,14 @@ impl fmt::Display for DropReason {
             Self::NoSourceAddress => {
                 f.write_str("outgoing interface has no address to masquerade with")
             }
+            Self::NoLocalAddress => f.write_str("incoming interface has no address to redirect to"),
+            Self::ConntrackFull => f.write_str("conntrack table is full"),
         }
     }
 }
 
 /// Why a packet was refused with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectReason {
     /// A rule said so.
     Rule {

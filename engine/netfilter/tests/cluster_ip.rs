@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ruleset::xt::{AddressType, RejectWith, TableName, XtMatch, XtRule, XtTarget};
@@ -324,7 +325,7 @@ fn every_rule_is_needed() {
         let chains = &mut tables.tables.get_mut(&table).unwrap().chains;
         let body = chains.get_mut(&name).unwrap();
         std::sync::Arc::make_mut(body).rules.remove(index);
-        let mut node = Walk::new(NodeTables::new(&[tables.into()]).unwrap());
+        let mut node = Walk::new(NodeTables::new([Arc::new(tables)]).unwrap());
         let (packet, _) = node.forwards(syn("10.244.1.5:40000", "10.96.0.40:80"));
         assert_eq!(
             shown(&packet),
@@ -448,7 +449,7 @@ fn policies_decide_last() {
     let chains = &mut tables.tables.get_mut(&TableName::Filter).unwrap().chains;
     let forward = chains.values_mut().next().unwrap();
     std::sync::Arc::make_mut(forward).policy = Some(ruleset::xt::Policy::Drop);
-    let mut node = Walk::new(NodeTables::new(&[tables.into()]).unwrap());
+    let mut node = Walk::new(NodeTables::new([Arc::new(tables)]).unwrap());
     let verdict = node.arrives(syn("10.244.1.5:40000", "10.244.2.11:80"));
     let Verdict::Drop(reason) = verdict else {
         panic!("{verdict:?}")

@@ -4,12 +4,12 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ruleset::xt::{NatTarget, TableName, XtRule, XtTarget};
+use ruleset::xt::{ChainName, NatTarget, TableName, XtRule, XtTarget};
 use ruleset::{Family, Protocol};
 use smoltcp::wire::{Icmpv4Packet, TcpControl};
 use switchboard_netfilter::{
-    Chooser, DropReason, Hook, Ingress, NodeState, NodeTables, Packet, Recorder, RouteDecision,
-    TableVerdict, TraceEvent, Verdict, eval,
+    ChainPlace, Chooser, DropReason, Hook, Ingress, NodeState, NodeTables, Packet, Recorder,
+    RouteDecision, TableVerdict, TraceEvent, Verdict, eval,
 };
 
 use support::wire::{self, ack, echo, syn, syn_ack, tcp, transport, udp};
@@ -53,6 +53,10 @@ struct Stubborn;
 impl Chooser for Stubborn {
     fn random(&mut self, _probability: ruleset::xt::Probability) -> bool {
         false
+    }
+
+    fn numgen(&mut self, _modulus: u32) -> u32 {
+        0
     }
 
     fn port(&mut self, range: std::ops::RangeInclusive<u16>) -> u16 {
@@ -256,7 +260,10 @@ fn a_trace_tells_the_whole_story() {
     let routed = TraceEvent::Routed(RouteDecision::Out("eth0".into()));
     assert!(recorder.events().contains(&routed));
     let masqueraded = TraceEvent::Verdict {
-        table: TableName::Nat,
+        base: ChainPlace::Xt {
+            table: TableName::Nat,
+            chain: ChainName::literal("POSTROUTING"),
+        },
         verdict: TableVerdict::Masquerade { random_fully: true },
     };
     assert!(recorder.events().contains(&masqueraded));

@@ -1,9 +1,7 @@
 //! What a node decided about a flow, and by which rules.
 
-use std::sync::Arc;
-
-use netfilter::{RulePlace, TracedRule, Tracer, Tuple, Verdict};
-use ruleset::xt::{CtState, XtChain};
+use netfilter::{FoundElement, RuleRef, TracedElement, TracedRule, Tracer, Tuple, Verdict};
+use ruleset::xt::CtState;
 
 use crate::DecisionAction;
 
@@ -12,15 +10,18 @@ use crate::DecisionAction;
 pub(crate) struct DecisionTracer {
     pub(crate) is_new: bool,
     pub(crate) rules: Vec<TracedRule>,
+    pub(crate) elements: Vec<TracedElement>,
 }
 
 impl Tracer for DecisionTracer {
-    fn rule(&mut self, place: RulePlace, chain: &Arc<XtChain>, matched: bool) {
-        let serves = |rule: &TracedRule| rule.rule().origin.is_some();
-        if matched {
-            let rule = TracedRule::new(place, Arc::clone(chain));
-            self.rules.extend(rule.filter(serves));
+    fn rule(&mut self, rule: RuleRef<'_>, matched: bool) {
+        if matched && rule.origin().is_some() {
+            self.rules.push(rule.to_traced());
         }
+    }
+
+    fn element(&mut self, found: FoundElement<'_>) {
+        self.elements.push(found.to_traced());
     }
 
     fn tracked(&mut self, state: CtState, _original: Option<&Tuple>) {
@@ -32,8 +33,8 @@ impl Tracer for DecisionTracer {
 pub(crate) fn judge(arrived: Option<Tuple>, verdict: &Verdict) -> (DecisionAction, Option<Tuple>) {
     let packet = match verdict {
         Verdict::Deliver(packet) | Verdict::Forward { packet, .. } => packet,
-        Verdict::Drop(reason) => return (DecisionAction::Dropped(*reason), None),
-        Verdict::Reject { reason, .. } => return (DecisionAction::Rejected(*reason), None),
+        Verdict::Drop(reason) => return (DecisionAction::Dropped(reason.clone()), None),
+        Verdict::Reject { reason, .. } => return (DecisionAction::Rejected(reason.clone()), None),
     };
     let leaving = packet.tuple();
     let ends = |tuple: Option<Tuple>| tuple.map(|tuple| tuple.destination_socket());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use base::SimTime;
-use netfilter::{DropReason, RejectReason, TracedRule, Tuple};
+use netfilter::{DropReason, RejectReason, TracedElement, TracedRule, Tuple};
 
 use crate::{HostId, NodeId, SocketId};
 
@@ -65,6 +65,8 @@ pub enum PlaneEvent {
         action: DecisionAction,
         /// The rules that matched and say whom they serve, in order.
         rules: Vec<TracedRule>,
+        /// What was found in sets and maps, in order.
+        elements: Vec<TracedElement>,
     },
     /// A packet vanished without anybody being told. Told after [`crate::Plane::log_decisions`] only.
     Lost {
@@ -107,7 +109,7 @@ impl fmt::Display for SocketError {
 }
 
 /// What a node did with the first packet of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecisionAction {
     /// It goes to another destination.
     Translated {
@@ -134,7 +136,7 @@ pub enum Place {
 }
 
 /// Why a packet was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LostReason {
     /// A node dropped it.
     Dropped(DropReason),

@@ -145,13 +145,14 @@ impl Plane {
         let verdict = self.decide(node, door, packet, tables, &mut tracer);
         let decision = arrived.filter(|_| tracer.is_new).map(|tuple| {
             let (at, action) = (self.now, judge(arrived, &verdict).0);
-            let rules = tracer.rules;
+            let (rules, elements) = (tracer.rules, tracer.elements);
             PlaneEvent::Decision {
                 at,
                 node,
                 tuple,
                 action,
                 rules,
+                elements,
             }
         });
         let dropped = self.follow(node, verdict).map(|reason| PlaneEvent::Lost {

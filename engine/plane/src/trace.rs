@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use base::SimTime;
 use netfilter::{
-    Chooser, Ingress, NodeState, Packet, Ratio, Recorder, RejectReason, TraceEvent, TracedRule,
-    Tuple, Verdict, eval, explore,
+    Chooser, Ingress, NodeState, Packet, Ratio, Recorder, RejectReason, TraceEvent, TracedElement,
+    TracedRule, Tuple, Verdict, eval, explore,
 };
 
 use crate::decision::{DecisionTracer, judge};
@@ -74,6 +74,8 @@ pub struct ProbeOutcome {
     pub tuple: Option<Tuple>,
     /// The rules that matched and say whom they serve, in order.
     pub rules: Vec<TracedRule>,
+    /// What was found in sets and maps, in order.
+    pub elements: Vec<TracedElement>,
 }
 
 impl Plane {
@@ -144,6 +146,7 @@ impl Plane {
                 action,
                 tuple,
                 rules: tracer.rules,
+                elements: tracer.elements,
             }
         })
     }
@@ -298,7 +301,7 @@ fn outcome(verdict: &Verdict) -> HopOutcome {
         Verdict::Forward { interface, .. } => HopOutcome::Forwarded {
             interface: Arc::clone(interface),
         },
-        Verdict::Drop(reason) => HopOutcome::Lost(LostReason::Dropped(*reason)),
-        Verdict::Reject { reason, .. } => HopOutcome::Rejected(*reason),
+        Verdict::Drop(reason) => HopOutcome::Lost(LostReason::Dropped(reason.clone())),
+        Verdict::Reject { reason, .. } => HopOutcome::Rejected(reason.clone()),
     }
 }

@@ -110,7 +110,7 @@ fn nobody_there_times_out() {
     lab.run();
     assert_eq!(lab.error_of(socket), Some(SocketError::TimedOut));
     // smoltcp's timer doubles up to 60 s: SYNs at 0, 1, 3, 7, 15, 31, 63 and 123 s.
-    assert_eq!(lab.losses(), [LostReason::NobodyThere; 8]);
+    assert_eq!(lab.losses(), vec![LostReason::NobodyThere; 8]);
     lab.check_nothing_left(pod);
 }
 

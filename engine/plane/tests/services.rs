@@ -286,7 +286,7 @@ fn probe_shows_every_endpoint() {
     let third = Ratio::new(1, 3).unwrap();
     let seen: Vec<_> = outcomes
         .iter()
-        .map(|(p, outcome)| (*p, outcome.action))
+        .map(|(p, outcome)| (*p, outcome.action.clone()))
         .collect();
     let expected = BACKENDS.map(|to| {
         (

@@ -275,7 +275,9 @@ impl Walk {
 
     /// Evaluates and commits; whatever comes out has right checksums.
     pub fn send(&mut self, packet: Packet, ingress: Ingress<'_>) -> Verdict {
-        let Evaluation { verdict, effects } = self.probe(packet, ingress);
+        let Evaluation {
+            verdict, effects, ..
+        } = self.probe(packet, ingress);
         self.state.commit(effects);
         verdict
     }

@@ -205,7 +205,7 @@ impl Lab {
 
     pub(crate) fn losses(&self) -> Vec<LostReason> {
         let lost = |(_, event): &(SimTime, PlaneEvent)| match event {
-            PlaneEvent::Lost { reason, .. } => Some(*reason),
+            PlaneEvent::Lost { reason, .. } => Some(reason.clone()),
             _ => None,
         };
         self.log.iter().filter_map(lost).collect()
@@ -229,7 +229,7 @@ impl Lab {
                 action,
                 rules,
                 ..
-            } => Some((*node, *action, rules.len())),
+            } => Some((*node, action.clone(), rules.len())),
             _ => None,
         };
         self.log.iter().filter_map(decision).collect()

@@ -1,0 +1,530 @@
+//! From a table as its owner wrote it to one that packets can meet.
+
+use std::sync::Arc;
+
+use ruleset::Family;
+use ruleset::nft::{
+    CtKey, DataType, Expr, Field, Ident, Key, MapRef, MatchOp, MetaKey, NatFlags, NatTo, NftChain,
+    NftMap, NftSet, NftTable, NumgenMode, Right, SetOrMap, SetRef, Statement, TableKey, Value,
+    Verdict,
+};
+
+use super::code::{ChainCode, Code, Counter, Load, Names, NftCode, Op, Part, SetUpdate, Target, Test};
+use super::error::NftError;
+use super::pattern::{IFNAME, Pattern, pack};
+use super::set_index::{Data, Keys, SetIndex, SetSource, dynamic, pack_data, width};
+use crate::elements::SetName;
+use crate::packed::Packed;
+use crate::tables::TablesError;
+
+impl NftCode {
+    /// Resolves and indexes a table, and checks it as the kernel does when it loads one.
+    pub(crate) fn build(key: &TableKey, table: &NftTable) -> Result<Self, TablesError> {
+        let chains = table.chains.iter().map(|(name, _)| name.clone());
+        let sets = table.sets.iter().map(|(name, _)| name.clone());
+        let mut compiler = Compiler {
+            key,
+            table,
+            chains: chains.zip(0..).collect(),
+            names: sets.zip(0..).collect(),
+            sets: Vec::with_capacity(table.sets.len()),
+            changed: vec![false; table.sets.len()],
+            place: (0, 0),
+            counters: 0,
+            starts: Vec::with_capacity(table.chains.len()),
+            rules: vec![0],
+            ops: Vec::new(),
+        };
+        for (name, set) in table.sets.iter() {
+            let index = compiler
+                .set_index(name, set)
+                .map_err(|error| TablesError::NftSet {
+                    table: key.clone(),
+                    set: name.clone(),
+                    error,
+                })?;
+            compiler.sets.push(index);
+        }
+        let mut chains = Vec::with_capacity(table.chains.len());
+        for (name, body) in table.chains.iter() {
+            chains.push(compiler.chain(name, body)?);
+            compiler.place.0 += 1;
+        }
+        for (set, is_changed) in compiler.sets.iter_mut().zip(&compiler.changed) {
+            if !is_changed {
+                set.dynamic = None;
+            }
+        }
+        let code = Self {
+            key: key.clone(),
+            comment: table.comment.clone(),
+            chains,
+            starts: compiler.starts,
+            rules: compiler.rules,
+            ops: compiler.ops,
+            sets: compiler.sets,
+            chain_numbers: compiler.chains,
+            set_numbers: compiler.names,
+        };
+        code.check()?;
+        Ok(code)
+    }
+}
+
+struct Compiler<'t> {
+    key: &'t TableKey,
+    table: &'t NftTable,
+    chains: Names,
+    /// Sets and maps.
+    names: Names,
+    sets: Vec<SetIndex>,
+    /// Whether a rule changes a set with a name.
+    changed: Vec<bool>,
+    /// The chain and the rule at hand, and how many counters it has so far.
+    place: (u32, usize),
+    counters: usize,
+    starts: Vec<(u32, u32)>,
+    rules: Vec<u32>,
+    ops: Vec<Op>,
+}
+
+impl Compiler<'_> {
+    fn set_index(&self, name: &Ident, set: &SetOrMap) -> Result<SetIndex, NftError> {
+        match set {
+            SetOrMap::Set(set) => self.set(name, set),
+            SetOrMap::Map(map) => self.map(name, map),
+        }
+    }
+
+    fn set(&self, name: &Ident, set: &Arc<NftSet>) -> Result<SetIndex, NftError> {
+        let keys = Keys::of(set.elements.keys(), checked_width(&set.key)?)?;
+        let dynamic = dynamic(self.set_name(name), &set.options);
+        let source = SetSource::Set(name.clone(), Arc::clone(set));
+        Ok(SetIndex::new(source, keys, Data::None, dynamic))
+    }
+
+    fn map(&self, name: &Ident, map: &Arc<NftMap>) -> Result<SetIndex, NftError> {
+        let keys = Keys::of(map.elements.keys(), checked_width(&map.key)?)?;
+        let values = map.elements.values().map(|one| &one.value);
+        let data = match &map.data {
+            None => {
+                let verdicts = values.map(|value| match value {
+                    Value::Verdict(verdict) => self.verdict(verdict),
+                    Value::Data(_) => Err(WANTS_VERDICTS),
+                });
+                Data::Verdicts(verdicts.collect::<Result<_, _>>()?)
+            }
+            Some(types) => {
+                let data_width = checked_width(types)?;
+                let values = values.map(|value| match value {
+                    Value::Data(value) => pack_data(value, data_width),
+                    Value::Verdict(_) => Err(WANTS_DATA),
+                });
+                Data::values(&values.collect::<Result<Vec<_>, _>>()?, data_width)
+            }
+        };
+        let dynamic = dynamic(self.set_name(name), &map.options);
+        let source = SetSource::Map(name.clone(), Arc::clone(map));
+        Ok(SetIndex::new(source, keys, data, dynamic))
+    }
+
+    fn set_name(&self, set: &Ident) -> SetName {
+        SetName {
+            table: self.key.clone(),
+            set: set.clone(),
+        }
+    }
+
+    fn chain(&mut self, name: &Ident, body: &Arc<NftChain>) -> Result<ChainCode, TablesError> {
+        let first_rule = self.rules.len() - 1;
+        for (index, rule) in body.rules.iter().enumerate() {
+            self.place.1 = index;
+            self.counters = 0;
+            for statement in &rule.statements {
+                let op = self
+                    .statement(statement)
+                    .map_err(|error| TablesError::Nft {
+                        table: self.key.clone(),
+                        chain: name.clone(),
+                        index,
+                        error,
+                    })?;
+                self.ops.extend(op);
+            }
+            let end = u32::try_from(self.ops.len()).expect("statements are counted in 32 bits");
+            self.rules.push(end);
+        }
+        let counted = |number| u32::try_from(number).expect("rules are counted in 32 bits");
+        self.starts
+            .push((counted(first_rule), counted(body.rules.len())));
+        Ok(ChainCode {
+            name: name.clone(),
+            body: Arc::clone(body),
+        })
+    }
+
+    /// `None` for a statement without an effect on packets.
+    fn statement(&mut self, statement: &Statement) -> Result<Option<Op>, NftError> {
+        Ok(Some(match statement {
+            Statement::Match { left, op, right } => self.test(left, *op, right)?,
+            Statement::Verdict(verdict) => Op::Verdict(self.verdict(verdict)?),
+            Statement::VerdictMap { key, map } => {
+                let (key, key_width) = self.load(key)?;
+                let map = self.verdict_map(map, key_width)?;
+                Op::VerdictMap { key, map }
+            }
+            Statement::SetMark(value) => Op::SetMark(self.load_of(value, 4)?),
+            Statement::SetCtMark(value) => Op::SetCtMark(self.load_of(value, 4)?),
+            Statement::Dnat { to, .. } => Op::Dnat(self.target(to)?),
+            Statement::Snat { to, flags } => Op::Snat {
+                to: self.target(to)?,
+                random: is_random(*flags),
+            },
+            Statement::Redirect { port, .. } => Op::Redirect { port: *port },
+            Statement::Masquerade(flags) => Op::Masquerade {
+                random: is_random(*flags),
+            },
+            Statement::Reject(reject) => Op::Reject(*reject),
+            Statement::SetUpdate {
+                op,
+                set,
+                key,
+                timeout,
+                data,
+            } => {
+                let set = *self
+                    .names
+                    .get(set)
+                    .ok_or_else(|| NftError::MissingSet(set.clone()))?;
+                self.changed[set as usize] = true;
+                let (key_width, data_width) = self.widths(set);
+                let data = match (data, data_width) {
+                    (Some(data), Some(data_width)) => Some(self.load_of(data, data_width)?),
+                    (None, None) => None,
+                    (None, Some(_)) => return Err(NftError::NoData),
+                    (Some(_), None) => return Err(NftError::Data),
+                };
+                Op::SetUpdate(Box::new(SetUpdate {
+                    op: *op,
+                    set,
+                    key: self.load_of(key, key_width)?,
+                    timeout: *timeout,
+                    data,
+                }))
+            }
+            Statement::Notrack => Op::Notrack,
+            Statement::Counter { .. } | Statement::Log { .. } => return Ok(None),
+        }))
+    }
+
+    fn test(&mut self, left: &Expr, op: MatchOp, right: &Right) -> Result<Op, NftError> {
+        let (left, wanted) = self.load(left)?;
+        let pattern = match right {
+            Right::Value(value) => {
+                let pattern = Pattern::of(std::slice::from_ref(value))?;
+                same_width(pattern.len(), wanted)?;
+                pattern
+            }
+            Right::Set(set) => {
+                let test = Test::Set(self.set_ref(set, wanted)?);
+                let negated = op == MatchOp::Ne;
+                return Ok(Op::Test {
+                    left,
+                    test,
+                    negated,
+                });
+            }
+        };
+        let number = || {
+            let single = pattern.single().ok_or(NftError::Range)?;
+            single.to_u32().ok_or(NftError::Width {
+                found: wanted,
+                wanted: 4,
+            })
+        };
+        let (test, negated) = match op {
+            MatchOp::Lt => (Test::Between(number()?, u32::MAX), true),
+            MatchOp::Ge => (Test::Between(number()?, u32::MAX), false),
+            MatchOp::Gt => (Test::Between(0, number()?), true),
+            MatchOp::Le => (Test::Between(0, number()?), false),
+            MatchOp::AnyFlag => (Test::AnyFlag(number()?), false),
+            MatchOp::Eq | MatchOp::Ne => (pattern.into_test(), op == MatchOp::Ne),
+        };
+        Ok(Op::Test {
+            left,
+            test,
+            negated,
+        })
+    }
+
+    fn verdict(&self, verdict: &Verdict) -> Result<Code, NftError> {
+        let chain = |name: &Ident| {
+            let missing = || NftError::MissingChain(name.clone());
+            let number = *self.chains.get(name).ok_or_else(missing)?;
+            let is_base = self
+                .table
+                .chain(name)
+                .is_some_and(|body| body.base.is_some());
+            if is_base {
+                return Err(NftError::BaseChain(name.clone()));
+            }
+            Ok(number)
+        };
+        Ok(match verdict {
+            Verdict::Accept => Code::Accept,
+            Verdict::Drop => Code::Drop,
+            Verdict::Continue => Code::Continue,
+            Verdict::Return => Code::Return,
+            Verdict::Jump(name) => Code::Jump(chain(name)?),
+            Verdict::Goto(name) => Code::Goto(chain(name)?),
+        })
+    }
+
+    fn target(&mut self, to: &NatTo) -> Result<Target, NftError> {
+        let family = match to {
+            NatTo::Fixed(to) => Family::of(to.address),
+            NatTo::Lookup { family, .. } => *family,
+        };
+        if !self.key.family.sees(family) {
+            return Err(NftError::OtherFamily);
+        }
+        let NatTo::Lookup { key, map, .. } = to else {
+            let NatTo::Fixed(to) = to else {
+                unreachable!("there are two kinds of target");
+            };
+            return Ok(Target::Fixed(Box::new(*to)));
+        };
+        let (key, key_width) = self.load(key)?;
+        let (map, found) = self.data_map(map, key_width)?;
+        let address = usize::from(family.address_bits() / 8);
+        if found != address && found != address + 2 {
+            return Err(NftError::Width {
+                found,
+                wanted: address + 2,
+            });
+        }
+        Ok(Target::Lookup { key, map })
+    }
+
+    fn load_of(&mut self, expr: &Expr, wanted: usize) -> Result<Load, NftError> {
+        let (load, found) = self.load(expr)?;
+        same_width(found, wanted)?;
+        Ok(load)
+    }
+
+    /// Where an expression's value comes from, and how many bytes it has.
+    fn load(&mut self, expr: &Expr) -> Result<(Load, usize), NftError> {
+        Ok(match expr {
+            Expr::Payload(field) => (Load::Field(*field), field_width(*field)),
+            Expr::Meta(key) => (Load::Meta(*key), meta_width(*key)),
+            Expr::Ct(key) => (Load::Ct(*key), ct_width(*key)),
+            Expr::Fib(fib) => (Load::Fib(fib.address), 4),
+            Expr::Numgen(numgen) if numgen.modulus == 0 => return Err(NftError::NoModulus),
+            Expr::Numgen(numgen) => {
+                let (modulus, offset) = (numgen.modulus, numgen.offset);
+                let load = match numgen.mode {
+                    NumgenMode::Random => Load::Random { modulus, offset },
+                    NumgenMode::Inc => {
+                        self.counters += 1;
+                        Load::Inc(Box::new(Counter {
+                            modulus,
+                            offset,
+                            chain: self.place.0,
+                            rule: self.place.1,
+                            ordinal: self.counters - 1,
+                        }))
+                    }
+                };
+                (load, 4)
+            }
+            Expr::Literal(value) => {
+                let packed = pack(std::slice::from_ref(value))?;
+                (Load::Literal(Box::new(packed)), packed.len())
+            }
+            Expr::Concat(parts) => self.concat(parts)?,
+            Expr::Binary { op, left, right } => {
+                let (left, found) = self.load(left)?;
+                if found > 4 {
+                    return Err(NftError::Width { found, wanted: 4 });
+                }
+                let load = Load::Binary {
+                    op: *op,
+                    left: Box::new(left),
+                    right: *right,
+                };
+                (load, found)
+            }
+            Expr::Lookup { key, map } => {
+                let (key, key_width) = self.load(key)?;
+                let (map, data_width) = self.data_map(map, key_width)?;
+                let key = Box::new(key);
+                (Load::Lookup { key, map }, data_width)
+            }
+        })
+    }
+
+    fn concat(&mut self, parts: &[Expr]) -> Result<(Load, usize), NftError> {
+        let mut loads = Vec::with_capacity(parts.len());
+        let mut total = 0;
+        for part in parts {
+            let (load, width) = self.load(part)?;
+            loads.push(Part { load, width });
+            total += width;
+        }
+        if total > Packed::MAX {
+            return Err(NftError::TooLong);
+        }
+        Ok((Load::Concat(Box::new(loads)), total))
+    }
+
+    fn set_ref(&mut self, set: &SetRef, wanted: usize) -> Result<u32, NftError> {
+        match set {
+            SetRef::Named(name) => {
+                let missing = || NftError::MissingSet(name.clone());
+                let index = *self.names.get(name).ok_or_else(missing)?;
+                same_width(wanted, self.widths(index).0)?;
+                Ok(index)
+            }
+            SetRef::Anonymous(keys) => {
+                let index = Keys::of(keys.iter(), wanted)?;
+                let stated = keys.iter().map(|key| (key.clone(), None));
+                Ok(self.anonymous(stated.collect(), index, Data::None))
+            }
+        }
+    }
+
+    fn verdict_map(&mut self, map: &MapRef<Verdict>, wanted: usize) -> Result<u32, NftError> {
+        match map {
+            MapRef::Named(name) => {
+                let (index, data_width) = self.named_map(name, wanted)?;
+                match data_width {
+                    None => Ok(index),
+                    Some(_) => Err(WANTS_VERDICTS),
+                }
+            }
+            MapRef::Anonymous(entries) => {
+                let keys = Keys::of(entries.iter().map(|(key, _)| key), wanted)?;
+                let verdicts = entries.iter().map(|(_, verdict)| self.verdict(verdict));
+                let data = Data::Verdicts(verdicts.collect::<Result<_, _>>()?);
+                let stated = entries.iter().map(|(key, verdict)| {
+                    let value = Value::Verdict(verdict.clone());
+                    (key.clone(), Some(value))
+                });
+                Ok(self.anonymous(stated.collect(), keys, data))
+            }
+        }
+    }
+
+    /// A map to data, and the width of these.
+    fn data_map(&mut self, map: &MapRef<Key>, wanted: usize) -> Result<(u32, usize), NftError> {
+        match map {
+            MapRef::Named(name) => {
+                let (index, data_width) = self.named_map(name, wanted)?;
+                Ok((index, data_width.ok_or(WANTS_DATA)?))
+            }
+            MapRef::Anonymous(entries) => {
+                let keys = Keys::of(entries.iter().map(|(key, _)| key), wanted)?;
+                let first = entries.first().map(|(_, value)| pack(value)).transpose()?;
+                let data_width = first.map_or(0, |first| first.len());
+                let values = entries
+                    .iter()
+                    .map(|(_, value)| pack_data(value, data_width));
+                let values = values.collect::<Result<Vec<_>, _>>()?;
+                let stated = entries.iter().map(|(key, value)| {
+                    let value = Value::Data(value.clone());
+                    (key.clone(), Some(value))
+                });
+                let data = Data::values(&values, data_width);
+                let index = self.anonymous(stated.collect(), keys, data);
+                Ok((index, data_width))
+            }
+        }
+    }
+
+    fn named_map(&self, name: &Ident, wanted: usize) -> Result<(u32, Option<usize>), NftError> {
+        let missing = || NftError::MissingMap(name.clone());
+        if self.table.map(name).is_none() {
+            return Err(missing());
+        }
+        let index = *self.names.get(name).ok_or_else(missing)?;
+        let (key_width, data_width) = self.widths(index);
+        same_width(wanted, key_width)?;
+        Ok((index, data_width))
+    }
+
+    fn anonymous(&mut self, stated: Box<[(Key, Option<Value>)]>, keys: Keys, data: Data) -> u32 {
+        let source = SetSource::Anonymous(stated);
+        self.sets.push(SetIndex::new(source, keys, data, None));
+        u32::try_from(self.sets.len() - 1).expect("sets are counted in 32 bits")
+    }
+
+    /// Of keys and data.
+    fn widths(&self, set: u32) -> (usize, Option<usize>) {
+        let index = &self.sets[set as usize];
+        (index.origin.width, index.data.width())
+    }
+}
+
+const fn is_random(flags: NatFlags) -> bool {
+    flags.random || flags.fully_random
+}
+
+const fn same_width(found: usize, wanted: usize) -> Result<(), NftError> {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(NftError::Width { found, wanted })
+    }
+}
+
+const WANTS_VERDICTS: NftError = NftError::WrongData {
+    found: "data",
+    wanted: "verdicts",
+};
+const WANTS_DATA: NftError = NftError::WrongData {
+    found: "verdicts",
+    wanted: "data",
+};
+
+fn checked_width(types: &[DataType]) -> Result<usize, NftError> {
+    let bytes = width(types);
+    if bytes > Packed::MAX {
+        return Err(NftError::TooLong);
+    }
+    Ok(bytes)
+}
+
+pub(super) const fn field_width(field: Field) -> usize {
+    match field {
+        Field::IpSaddr | Field::IpDaddr => 4,
+        Field::Ip6Saddr | Field::Ip6Daddr => 16,
+        Field::IpProtocol
+        | Field::Ip6Nexthdr
+        | Field::TcpFlags
+        | Field::IcmpType
+        | Field::Icmpv6Type => 1,
+        Field::ThSport
+        | Field::ThDport
+        | Field::TcpSport
+        | Field::TcpDport
+        | Field::UdpSport
+        | Field::UdpDport
+        | Field::SctpSport
+        | Field::SctpDport => 2,
+    }
+}
+
+pub(super) const fn meta_width(key: MetaKey) -> usize {
+    match key {
+        MetaKey::L4proto | MetaKey::Nfproto | MetaKey::Pkttype => 1,
+        MetaKey::Mark => 4,
+        MetaKey::Iifname | MetaKey::Oifname | MetaKey::Iif | MetaKey::Oif => IFNAME,
+    }
+}
+
+pub(super) const fn ct_width(key: CtKey) -> usize {
+    match key {
+        CtKey::State | CtKey::Status | CtKey::Mark => 4,
+        CtKey::Direction => 1,
+    }
+}

@@ -1,0 +1,20 @@
+//! Tables of nftables, prepared for evaluation.
+//!
+//! **What.** [`NftCode`] is one table with every name resolved: a chain is an index, a set an index that is hashed
+//! once. **Why.** A packet then never compares names, and cannot meet one that is missing; the chains and sets
+//! that it was made from stay beside it, for traces and for reading back. **Source of the semantics.** nft(8),
+//! Linux `net/netfilter/nf_tables_core.c`.
+
+mod check;
+mod code;
+mod compile;
+mod error;
+mod field;
+mod pattern;
+mod run;
+mod set_index;
+
+pub(crate) use check::DEPTH_MAX;
+pub(crate) use code::NftCode;
+pub use error::NftError;
+pub use set_index::FoundElement;

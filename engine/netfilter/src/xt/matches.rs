@@ -1,0 +1,294 @@
+//! Whether a rule of iptables matches.
+//!
+//! **Source of the semantics.** iptables-extensions(8); `ip_packet_match` in Linux
+//! `net/ipv4/netfilter/ip_tables.c`, `net/netfilter/xt_*.c`.
+
+use std::net::IpAddr;
+
+use ruleset::Family;
+use ruleset::Protocol;
+use ruleset::xt::{
+    AddressMatch, AddressSide, AddressType, InterfaceMatch, MultiportSide, PortRange, RecentAction,
+    RecentMatch, RecentWindow, TcpFlags, XtMatch, XtRule,
+};
+
+use crate::connection::Tracking;
+use crate::eval::Flight;
+use crate::recent::{RecentChange, RecentUpdate, window_start};
+use crate::state::Change;
+use crate::{Chooser, Routing, Tracer};
+
+impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
+    /// The header is compared first, then the extension matches in order: a random choice is made only when
+    /// everything before it matches.
+    pub(super) fn matches(&mut self, rule: &XtRule) -> bool {
+        let headers = &self.datagram.headers;
+        let header_matches = address_matches(rule.source, headers.source)
+            && address_matches(rule.destination, headers.destination)
+            && interface_matches(rule.in_interface.as_ref(), self.in_interface)
+            && interface_matches(rule.out_interface.as_ref(), self.out_interface())
+            && rule.protocol.is_none_or(|(negated, protocol)| {
+                // Protocol 0 stands for all.
+                protocol.0 == 0 || (protocol == headers.protocol) != negated
+            });
+        header_matches
+            && rule
+                .matches
+                .iter()
+                .all(|extension| self.extension_matches(extension))
+    }
+
+    fn extension_matches(&mut self, extension: &XtMatch) -> bool {
+        let headers = &self.datagram.headers;
+        match extension {
+            XtMatch::Comment(_) | XtMatch::NfAcct(_) => true,
+            XtMatch::Ports {
+                protocol,
+                source,
+                destination,
+            } => self.ports_match(*protocol, *source, *destination),
+            XtMatch::TcpFlags {
+                source,
+                destination,
+                negated,
+                mask,
+                set,
+            } => {
+                self.ports_match(Protocol::TCP, *source, *destination)
+                    && self.flags_match(*mask, *set) != *negated
+            }
+            XtMatch::Multiport {
+                negated,
+                side,
+                ports,
+            } => {
+                self.any_port(*side, |port| {
+                    ports.iter().any(|range| range.contains(&port))
+                }) != *negated
+                    && self.has_ports()
+            }
+            XtMatch::IcmpType {
+                negated,
+                kind,
+                code,
+            } => self.icmp_matches(*kind, *code, *negated),
+            XtMatch::CtState { negated, states } => {
+                self.tracking.states().intersects(*states) != *negated
+            }
+            XtMatch::Mark {
+                negated,
+                value,
+                mask,
+            } => (self.mark & mask == *value) != *negated,
+            XtMatch::ConnMark {
+                negated,
+                value,
+                mask,
+            } => match &self.tracking {
+                Tracking::Connection(connection) => {
+                    (connection.progress.mark & mask == *value) != *negated
+                }
+                // xt_connmark.c: without a connection nothing matches, negated or not.
+                Tracking::Unseen | Tracking::Invalid | Tracking::Untracked => false,
+            },
+            XtMatch::Random(probability) => self.chooser.random(*probability),
+            XtMatch::Recent(recent) => self.recent_matches(recent),
+            XtMatch::AddrType {
+                source,
+                destination,
+            } => {
+                let is = |wanted: &Option<(bool, AddressType)>, address| {
+                    wanted.is_none_or(|(negated, kind)| {
+                        (self.address_type(address) == kind) != negated
+                    })
+                };
+                is(source, headers.source) && is(destination, headers.destination)
+            }
+        }
+    }
+
+    fn has_ports(&self) -> bool {
+        self.datagram.headers.protocol.has_ports()
+    }
+
+    fn ports_match(
+        &self,
+        protocol: Protocol,
+        source: Option<PortRange>,
+        destination: Option<PortRange>,
+    ) -> bool {
+        let Some(tuple) = self.datagram.content.flow() else {
+            return false;
+        };
+        self.datagram.headers.protocol == protocol
+            && port_matches(source, tuple.source_port())
+            && port_matches(destination, tuple.destination_port())
+    }
+
+    fn any_port(&self, side: MultiportSide, is_wanted: impl Fn(u16) -> bool) -> bool {
+        let Some(tuple) = self.datagram.content.flow() else {
+            return false;
+        };
+        let source = || tuple.source_port().is_some_and(&is_wanted);
+        let destination = || tuple.destination_port().is_some_and(&is_wanted);
+        match side {
+            MultiportSide::Source => source(),
+            MultiportSide::Destination => destination(),
+            MultiportSide::Either => source() || destination(),
+        }
+    }
+
+    fn flags_match(&self, mask: TcpFlags, set: TcpFlags) -> bool {
+        let flags = self.datagram.transport().get(13);
+        flags.is_some_and(|flags| flags & mask.0 == set.0)
+    }
+
+    /// `icmp_type_code_match`: for IPv4, type 255 is any.
+    fn icmp_matches(&self, kind: u8, code: Option<u8>, negated: bool) -> bool {
+        let headers = &self.datagram.headers;
+        let (protocol, any) = match headers.family() {
+            Family::V4 => (Protocol::ICMP, kind == u8::MAX),
+            Family::V6 => (Protocol::ICMPV6, false),
+        };
+        let [found, found_code, ..] = self.datagram.transport() else {
+            return false;
+        };
+        let same = any || (kind == *found && code.is_none_or(|code| code == *found_code));
+        headers.protocol == protocol && same != negated
+    }
+
+    /// `recent_mt`: what it changes happens with the packet's effects.
+    fn recent_matches(&mut self, recent: &RecentMatch) -> bool {
+        let headers = &self.datagram.headers;
+        let address = masked(
+            match recent.side {
+                AddressSide::Source => headers.source,
+                AddressSide::Destination => headers.destination,
+            },
+            recent.mask,
+        );
+        let any_time = RecentWindow::default();
+        let found = match recent.action {
+            RecentAction::Set => true,
+            RecentAction::Remove => self.is_recent(&recent.name, address, any_time),
+            RecentAction::Rcheck(window) | RecentAction::Update(window) => {
+                self.is_recent(&recent.name, address, window)
+            }
+        };
+        // Only an address that is listed is renewed, even where a negated match holds without it.
+        let is_listed = self.is_recent(&recent.name, address, any_time);
+        let keep = self.tables.recent_depth(&recent.name);
+        let touch = RecentUpdate::Touch { at: self.now, keep };
+        let mut change = |action| {
+            self.effects.changes.push(Change::Recent(RecentChange {
+                list: recent.name.clone(),
+                address,
+                action,
+            }));
+        };
+        let matched = found != recent.negated;
+        if let RecentAction::Rcheck(window) | RecentAction::Update(window) = recent.action
+            && window.reap
+            && self.state.recent_stamps(&recent.name, address).is_some()
+        {
+            let before = window_start(window, self.now);
+            let renewed = matched && matches!(recent.action, RecentAction::Update(_));
+            change(RecentUpdate::Reap { before, renewed });
+        }
+        match recent.action {
+            RecentAction::Set => change(touch),
+            RecentAction::Update(_) if matched && is_listed => change(touch),
+            RecentAction::Remove if found => change(RecentUpdate::Remove),
+            RecentAction::Update(_) | RecentAction::Remove | RecentAction::Rcheck(_) => {}
+        }
+        matched
+    }
+
+    /// Whether an address is listed, by this packet's own changes or by those before it.
+    fn is_recent(&self, list: &str, address: IpAddr, window: RecentWindow) -> bool {
+        let changes = self.effects.changes.iter().rev();
+        let pending = changes.into_iter().find_map(|change| match change {
+            Change::Recent(change) if *change.list == *list && change.address == address => {
+                match change.action {
+                    RecentUpdate::Touch { .. } => Some(true),
+                    RecentUpdate::Remove => Some(false),
+                    RecentUpdate::Reap { .. } => None,
+                }
+            }
+            _ => None,
+        });
+        let single_hit = window.hit_count.is_none_or(|hits| hits.get() == 1);
+        match pending {
+            Some(true) if single_hit => true,
+            Some(false) => false,
+            _ => self.state.is_recent(list, address, window, self.now),
+        }
+    }
+
+    /// Deviation: links have no broadcast addresses of their own; only the limited one counts as such.
+    pub(crate) fn address_type(&self, address: IpAddr) -> AddressType {
+        if self.is_local(address) {
+            AddressType::Local
+        } else if address.is_multicast() {
+            AddressType::Multicast
+        } else if crate::reply::is_unicast(address) {
+            AddressType::Unicast
+        } else {
+            AddressType::Broadcast
+        }
+    }
+}
+
+/// Only the bits of an address that are set in a mask of its family.
+fn masked(address: IpAddr, mask: IpAddr) -> IpAddr {
+    match (address, mask) {
+        (IpAddr::V4(address), IpAddr::V4(mask)) => IpAddr::V4(address & mask),
+        (IpAddr::V6(address), IpAddr::V6(mask)) => IpAddr::V6(address & mask),
+        (address, _) => address,
+    }
+}
+
+fn address_matches(wanted: Option<AddressMatch>, address: IpAddr) -> bool {
+    wanted.is_none_or(|wanted| wanted.net.contains(&address) != wanted.negated)
+}
+
+/// A hook without an incoming (or outgoing) interface compares with an empty name.
+fn interface_matches(wanted: Option<&InterfaceMatch>, name: &str) -> bool {
+    wanted.is_none_or(|wanted| {
+        let matched = match wanted.name.strip_suffix('+') {
+            Some(start) => name.starts_with(start),
+            None => *wanted.name == *name,
+        };
+        matched != wanted.negated
+    })
+}
+
+fn port_matches(wanted: Option<PortRange>, port: Option<u16>) -> bool {
+    wanted.is_none_or(|wanted| {
+        port.is_some_and(|port| (wanted.first..=wanted.last).contains(&port) != wanted.negated)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_match_by_name_or_start() {
+        let check = |pattern: &str, name: &str, expected: bool| {
+            let mut wanted = InterfaceMatch {
+                negated: false,
+                name: pattern.into(),
+            };
+            assert_eq!(interface_matches(Some(&wanted), name), expected);
+            wanted.negated = true;
+            assert_eq!(interface_matches(Some(&wanted), name), !expected);
+        };
+        check("eth0", "eth0", true);
+        check("eth0", "eth01", false);
+        check("veth+", "veth12", true);
+        check("veth+", "eth0", false);
+        check("+", "", true);
+        check("eth0", "", false);
+    }
+}

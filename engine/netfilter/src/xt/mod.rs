@@ -1,0 +1,8 @@
+//! Tables of iptables, prepared for evaluation.
+
+mod index;
+mod matches;
+mod run;
+mod table;
+
+pub(crate) use table::{Merged, Table};

@@ -1,0 +1,139 @@
+//! Taking a packet through the rules of one table of iptables.
+//!
+//! **Source of the semantics.** `ipt_do_table` in Linux `net/ipv4/netfilter/ip_tables.c`; iptables-extensions(8).
+
+use ruleset::xt::{ConnMarkAction, Policy, XtTarget};
+
+use super::Table;
+use crate::connection::Tracking;
+use crate::eval::{Flight, Outcome};
+use crate::{Chooser, Routing, RuleRef, TableVerdict, Tracer};
+
+impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
+    /// Asks a table, from its chain of this number on. The rule is the deciding one; a policy has none.
+    pub(crate) fn run_table(&mut self, table: &'a Table, base: usize) -> Outcome<'a> {
+        let decided = self.traverse(table, base);
+        let (verdict, rule) = match decided {
+            Some((verdict, rule)) => (verdict, Some(rule)),
+            None => {
+                let policy = table.chains[base].body.policy.unwrap_or(Policy::Accept);
+                (TableVerdict::Policy(policy), None)
+            }
+        };
+        let base = table.chain_ref(base);
+        self.tracer.verdict(base, verdict);
+        Outcome {
+            verdict,
+            base,
+            rule,
+        }
+    }
+
+    fn traverse(&mut self, table: &'a Table, base: usize) -> Option<(TableVerdict, RuleRef<'a>)> {
+        self.callers.clear();
+        let (mut at, mut index) = (base, 0);
+        self.tracer.entered(table.chain_ref(at));
+        loop {
+            let chain = &table.chains[at];
+            index = self.skip(table, at, index);
+            if let Some(rule) = chain.body.rules.get(index) {
+                let reference = RuleRef {
+                    chain: table.chain_ref(at),
+                    index,
+                };
+                self.rules_tested += 1;
+                let matched = self.matches(rule);
+                self.tracer.rule(reference, matched);
+                index += 1;
+                if !matched {
+                    continue;
+                }
+                match &rule.target {
+                    XtTarget::Jump(_) | XtTarget::Goto(_) => {
+                        if let XtTarget::Jump(_) = rule.target {
+                            self.callers.push((at, index));
+                        }
+                        (at, index) = (chain.targets[index - 1], 0);
+                        self.tracer.entered(table.chain_ref(at));
+                        continue;
+                    }
+                    XtTarget::Return => {}
+                    target => match self.act(target) {
+                        Some(verdict) => return Some((verdict, reference)),
+                        None => continue,
+                    },
+                }
+            }
+            // The end of a chain, or a return: back to the caller. A chain that was gone to has none of its own.
+            (at, index) = self.callers.pop()?;
+            self.tracer.returned(table.chain_ref(at));
+        }
+    }
+
+    /// The next rule that may match. Those before it are counted as if they had been compared.
+    fn skip(&mut self, table: &'a Table, at: usize, index: usize) -> usize {
+        let Some(runs) = &table.chains[at].runs else {
+            return index;
+        };
+        let next = runs.next(index, self.datagram.content.flow());
+        if next > index {
+            self.rules_tested += u64::try_from(next - index).expect("a chain fits memory");
+            self.tracer.skipped(table.chain_ref(at), index..next);
+        }
+        next
+    }
+
+    /// What a target does that leads to no other chain; `None` when the next rule follows.
+    fn act(&mut self, target: &XtTarget) -> Option<TableVerdict> {
+        match target {
+            XtTarget::None
+            | XtTarget::Log { .. }
+            | XtTarget::Return
+            | XtTarget::Jump(_)
+            | XtTarget::Goto(_) => None,
+            XtTarget::SetXmark { value, mask } => {
+                self.mark = (self.mark & !mask) ^ value;
+                None
+            }
+            XtTarget::ConnMark(action) => {
+                self.connection_mark(*action);
+                None
+            }
+            XtTarget::Notrack => {
+                self.exempt();
+                None
+            }
+            XtTarget::Accept => Some(TableVerdict::Accept),
+            XtTarget::Drop => Some(TableVerdict::Drop),
+            XtTarget::Reject(with) => Some(TableVerdict::Reject(*with)),
+            XtTarget::Dnat { to } => Some(TableVerdict::Dnat(*to)),
+            XtTarget::Redirect { port } => Some(TableVerdict::Redirect { port: *port }),
+            XtTarget::Snat { to, random_fully } => Some(TableVerdict::Snat {
+                to: *to,
+                random_fully: *random_fully,
+            }),
+            XtTarget::Masquerade { random_fully } => Some(TableVerdict::Masquerade {
+                random_fully: *random_fully,
+            }),
+        }
+    }
+
+    /// `connmark_tg_shift`: without effect on a packet that has no connection.
+    fn connection_mark(&mut self, action: ConnMarkAction) {
+        let Tracking::Connection(connection) = &self.tracking else {
+            return;
+        };
+        let mark = connection.progress.mark;
+        match action {
+            ConnMarkAction::Set { value, mask } => {
+                self.set_connection_mark((mark & !mask) ^ value);
+            }
+            ConnMarkAction::Save { nf_mask, ct_mask } => {
+                self.set_connection_mark((mark & !ct_mask) ^ (self.mark & nf_mask));
+            }
+            ConnMarkAction::Restore { nf_mask, ct_mask } => {
+                self.mark = (self.mark & !nf_mask) ^ (mark & ct_mask);
+            }
+        }
+    }
+}
