@@ -4,11 +4,13 @@
 //! `kubectl/pkg/cmd/apply`, `apimachinery/pkg/util/jsonmergepatch`.
 //!
 //! Deviation: lists are replaced as a whole, where kubectl's strategic merge merges lists of objects by key. For
-//! manifests that one user writes the result is the same: defaults are filled in again.
+//! manifests that one user writes the result is the same: defaults are filled in again. A Service's ports are
+//! merged, so that an entry that gets a name keeps its node port; their key is port and protocol, where kubectl's
+//! is the port alone and makes a mess of TCP and UDP at one number (kubernetes issue 39188).
 
 use serde_json::{Map, Value};
 
-use crate::object::{Object, ObjectKey};
+use crate::object::{Kind, Object, ObjectKey};
 use crate::status::Status;
 
 /// Where kubectl keeps what was applied last.
@@ -82,7 +84,11 @@ pub(crate) fn merged(stored: &Object, manifest: &Object) -> Map<String, Value> {
     let original = annotation.and_then(|text| serde_json::from_str(text).ok());
     let original = original.unwrap_or_default();
     let mut fields = stored.to_fields();
-    merge(&mut fields, &original, manifest_fields(manifest));
+    let mut wanted = manifest_fields(manifest);
+    if stored.kind() == Kind::Service {
+        merge_ports(&fields, &original, &mut wanted);
+    }
+    merge(&mut fields, &original, wanted);
     fields
 }
 
@@ -127,6 +133,54 @@ fn merge(
             }
         }
     }
+}
+
+/// Completes the wanted entries of `spec.ports` from the stored ones of the same key, and adds stored ones that
+/// somebody else has added.
+fn merge_ports(
+    current: &Map<String, Value>,
+    original: &Map<String, Value>,
+    wanted: &mut Map<String, Value>,
+) {
+    let mut stored = ports(current).to_vec();
+    let given = wanted
+        .get_mut("spec")
+        .and_then(|spec| spec.get_mut("ports"));
+    let Some(Value::Array(given)) = given else {
+        return;
+    };
+    let nothing = Map::new();
+    for entry in given.iter_mut() {
+        let key = port_key(entry);
+        let Some(place) = stored.iter().position(|stored| port_key(stored) == key) else {
+            continue;
+        };
+        let mut before = ports(original).iter();
+        let before = before.find(|before| port_key(before) == key);
+        let before = before.and_then(Value::as_object).unwrap_or(&nothing);
+        let asked = std::mem::replace(entry, stored.remove(place));
+        if let (Value::Object(entry), Value::Object(asked)) = (entry, asked) {
+            merge(entry, before, asked);
+        }
+    }
+    let original: Vec<_> = ports(original).iter().map(port_key).collect();
+    stored.retain(|stored| !original.contains(&port_key(stored)));
+    given.extend(stored);
+}
+
+fn ports(fields: &Map<String, Value>) -> &[Value] {
+    let ports = fields.get("spec").and_then(|spec| spec.get("ports"));
+    ports.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn port_key(entry: &Value) -> (Option<i64>, &str) {
+    let protocol = entry.get("protocol").and_then(Value::as_str);
+    (
+        entry.get("port").and_then(Value::as_i64),
+        protocol
+            .filter(|protocol| !protocol.is_empty())
+            .unwrap_or("TCP"),
+    )
 }
 
 fn sorted(value: Value) -> Value {

@@ -1,7 +1,7 @@
 //! Kubernetes objects, defaulting, validation, VIP allocation, the versioned store and its watch.
 //!
 //! **What.** User files become [`yaml::Document`]s, documents become [`Object`]s ([`decode`]), and an
-//! [`ApiServer`] stores them: it completes them, checks them, gives Services their virtual IPs, and logs every
+//! [`ApiServer`] stores them: it completes them, checks them, gives Services virtual IPs and node ports, and logs every
 //! change.
 //! **Why.** Everything else in the workspace reads objects from here. The log is append-only and persistent, so
 //! a watch is a number, and a refused request leaves no trace.
@@ -47,7 +47,7 @@ mod timestamp;
 mod validate;
 pub mod yaml;
 
-pub use allocator::{AllocateError, ClusterIps};
+pub use allocator::{AllocateError, ClusterIps, NodePorts, PortError};
 pub use apply::LAST_APPLIED;
 pub use decode::{DecodeFailure, Manifest, decode};
 pub use family::IpFamily;

@@ -1,8 +1,8 @@
 //! The API server: verbs over the store.
 //!
 //! **What.** `create`, `replace`, `apply`, `update_status`, `delete`, and reads. Every write is judged whole and
-//! then done whole: a refused one leaves store, virtual IPs and log as they were.
-//! **Why.** Requests work on a draft of the object and on a copy of the (persistent) address pools; only success
+//! then done whole: a refused one leaves store, virtual IPs, node ports and log as they were.
+//! **Why.** Requests work on a draft of the object and on a copy of the (persistent) pools; only success
 //! puts them in place, so there is nothing to undo.
 //! **Source of the semantics.** API-33 … API-38, API-59, API-65, API-83 … API-85, API-92, ALLOC-5, ALLOC-25.
 //!
@@ -15,7 +15,7 @@ use std::time::Duration;
 use base::{Rng, Seed, SimTime};
 use ipnet::IpNet;
 
-use crate::allocator::ClusterIps;
+use crate::allocator::{ClusterIps, NodePorts};
 use crate::apply::{LAST_APPLIED, check_applicable, last_applied, merged, missing_annotation};
 use crate::names::{generate_name, uid};
 use crate::object::{
@@ -24,7 +24,7 @@ use crate::object::{
 };
 use crate::status::Status;
 use crate::store::{Store, WatchEvent};
-use crate::strategy::{self, Addresses};
+use crate::strategy::{self, Pools};
 use crate::timestamp::timestamp;
 
 /// With the value `pinned`, an object's status is the user's: controllers leave it alone.
@@ -45,7 +45,7 @@ pub struct ApiConfig {
     pub node_port_range: std::ops::RangeInclusive<u16>,
     /// The cluster's DNS domain.
     pub dns_domain: String,
-    /// Root of what the server draws: addresses, names, identities.
+    /// Root of what the server draws: addresses, ports, names, identities.
     pub seed: Seed,
 }
 
@@ -54,7 +54,7 @@ pub struct ApiConfig {
 pub struct ApiServer {
     config: ApiConfig,
     store: Store,
-    addresses: Addresses,
+    pools: Pools,
     identities: Rng,
     names: Rng,
 }
@@ -116,13 +116,15 @@ impl ApiServer {
     /// address (ALLOC-5), which is left out where no range has one.
     #[must_use]
     pub fn new(config: ApiConfig, now: SimTime) -> Self {
-        let addresses = Addresses {
+        let pools = Pools {
             cluster_ips: ClusterIps::new(&config.service_cidrs),
-            rng: config.seed.split("api/cluster-ips"),
+            cluster_ip_rng: config.seed.split("api/cluster-ips"),
+            node_ports: NodePorts::new(config.node_port_range.clone()),
+            node_port_rng: config.seed.split("api/node-ports"),
         };
         let mut server = Self {
             store: Store::default(),
-            addresses,
+            pools,
             identities: config.seed.split("api/identities"),
             names: config.seed.split("api/names"),
             config,
@@ -137,7 +139,7 @@ impl ApiServer {
                 .create(namespace.into(), now)
                 .expect("its own namespaces are valid");
         }
-        if let Some(address) = server.addresses.cluster_ips.first_usable() {
+        if let Some(address) = server.pools.cluster_ips.first_usable() {
             let service = kubernetes_service(&address.to_string());
             server
                 .create(service.into(), now)
@@ -211,7 +213,7 @@ impl ApiServer {
     /// must be the stored one.
     ///
     /// # Errors
-    /// Not found, or a conflict.
+    /// Not found, a conflict, or a Service's status that is invalid.
     pub fn update_status(&mut self, object: Object, now: SimTime) -> Result<Written, Status> {
         let key = object.key();
         let old = self
@@ -222,12 +224,15 @@ impl ApiServer {
         check_version(&key, object.meta(), old.meta())?;
         let mut updated = old.clone();
         take_status(&mut updated, object);
+        if let Object::Service(service) = &mut updated {
+            strategy::service::complete_status(Arc::make_mut(service))?;
+        }
         Ok(self.commit(updated, &old, Verb::Configured, Vec::new(), now))
     }
 
     /// Deletes an object. A Pod that runs is marked as terminating and goes with a later deletion with grace 0,
-    /// which its kubelet sends (API-92); everything else goes at once, and a Service's addresses with it
-    /// (API-65).
+    /// which its kubelet sends (API-92); everything else goes at once, and a Service's addresses and ports
+    /// with it (API-65).
     ///
     /// # Errors
     /// Not found, a failed precondition, or a namespace that may not go.
@@ -249,7 +254,7 @@ impl ApiServer {
             self.begin_deletion(object, grace, now)
         } else {
             if let Object::Service(service) = &object {
-                strategy::service::release(service, &mut self.addresses);
+                strategy::service::release(service, &mut self.pools);
             }
             self.store
                 .remove(key, now)
@@ -325,8 +330,8 @@ impl ApiServer {
         if object.meta().name.is_empty() && !object.meta().generate_name.is_empty() {
             object.meta_mut().name = self.free_name(&object);
         }
-        let mut addresses = self.addresses.clone();
-        let warnings = strategy::create(&mut object, &mut addresses)?;
+        let mut pools = self.pools.clone();
+        let warnings = strategy::create(&mut object, &mut pools)?;
         let key = object.key();
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(&key));
@@ -336,7 +341,7 @@ impl ApiServer {
         meta.creation_timestamp = Some(timestamp(now));
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
-        self.addresses = addresses;
+        self.pools = pools;
         let object = self.store.put(object, now);
         Ok(Written {
             verb,
@@ -355,9 +360,9 @@ impl ApiServer {
         let key = old.key();
         check_version(&key, object.meta(), old.meta())?;
         keep_what_users_do_not_write(&mut object, old);
-        let mut addresses = self.addresses.clone();
-        let warnings = strategy::update(&mut object, old, &mut addresses)?;
-        self.addresses = addresses;
+        let mut pools = self.pools.clone();
+        let warnings = strategy::update(&mut object, old, &mut pools)?;
+        self.pools = pools;
         Ok(self.commit(object, old, verb, warnings, now))
     }
 

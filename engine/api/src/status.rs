@@ -43,6 +43,8 @@ pub enum Reason {
     /// 501: valid for Kubernetes, but beyond what this program can carry out. It is our limit, not the user's
     /// mistake, and Kubernetes has no such reason.
     NotSupported,
+    /// 500 without a reason: an error that Kubernetes has no answer of its own for.
+    Unknown,
     /// Refused by kubectl itself; no request was sent.
     Client,
 }
@@ -165,6 +167,12 @@ impl Status {
         )
     }
 
+    /// 500 with a bare text.
+    #[must_use]
+    pub(crate) fn unknown(text: String) -> Self {
+        Self::plain(500, Reason::Unknown, text)
+    }
+
     /// kubectl refuses before it asks the server.
     #[must_use]
     pub(crate) fn client(message: impl Into<String>) -> Self {
@@ -191,10 +199,11 @@ impl Status {
                 let doing = self.doing.map_or_else(String::new, |doing| {
                     format!("error when {doing} \"STDIN\": ")
                 });
-                format!(
-                    "Error from server ({}): {doing}{}",
-                    self.reason, self.message
-                )
+                let reason = match self.reason {
+                    Reason::Unknown => String::new(),
+                    reason => format!(" ({reason})"),
+                };
+                format!("Error from server{reason}: {doing}{}", self.message)
             }
         }
     }

@@ -161,10 +161,6 @@ fn alloc_63_a_refused_service_gives_its_address_back() {
     check_refused(&mut server, text, |server| {
         server.create(service("web", "{ports: [{port: 0}]}"), NOW)
     });
-    let node_port = "error: spec.type: \"NodePort\" is not supported by this version of switchboard; supported: ClusterIP";
-    check_refused(&mut server, node_port, |server| {
-        server.create(service("web", "{type: NodePort, ports: [{port: 80}]}"), NOW)
-    });
     let written = server
         .create(service("web", "{ports: [{port: 80}]}"), NOW)
         .unwrap();

@@ -6,7 +6,10 @@ mod cluster;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::{DeleteOptions, IpFamily, Kind, Object, ObjectKey, Pod, Service, matches};
+use api::{
+    DeleteOptions, Endpoint, EndpointSlice, IpFamily, Kind, Named, Object, ObjectKey, Pod, Service,
+    matches,
+};
 use base::Seed;
 use cluster::{Cluster, NODES};
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -32,6 +35,11 @@ enum Step {
         port: u16,
         dual: bool,
         publish: bool,
+        hinting: usize,
+    },
+    Node {
+        name: u8,
+        cpu: u8,
     },
     DeleteService(u8),
     Run {
@@ -41,14 +49,23 @@ enum Step {
     Pass(u64),
 }
 
+/// Annotation and field that say how endpoints are hinted.
+const HINTING: [(&str, &str); 4] = [
+    ("", ""),
+    ("", "trafficDistribution: PreferSameZone, "),
+    ("", "trafficDistribution: PreferSameNode, "),
+    ("service.kubernetes.io/topology-mode: Auto", ""),
+];
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..6_u8, 0..2_u8, 8080..8082_u16, any::<bool>())
             .prop_map(|(name, app, port, ready)| Step::Pod { name, app, port, ready }),
         1 => (0..6_u8).prop_map(Step::Finish),
         2 => (0..6_u8, any::<bool>()).prop_map(|(name, at_once)| Step::DeletePod { name, at_once }),
-        3 => (0..2_u8, 0..2_u8, 80..82_u16, any::<bool>(), any::<bool>())
-            .prop_map(|(name, app, port, dual, publish)| Step::Service { name, app, port, dual, publish }),
+        3 => (0..2_u8, 0..2_u8, 80..82_u16, any::<bool>(), any::<bool>(), 0..HINTING.len())
+            .prop_map(|(name, app, port, dual, publish, hinting)| Step::Service { name, app, port, dual, publish, hinting }),
+        1 => (1..4_u8, 0..3_u8).prop_map(|(name, cpu)| Step::Node { name, cpu }),
         1 => (0..2_u8).prop_map(Step::DeleteService),
         6 => (0..2_usize, 0..6_usize).prop_map(|(controller, events)| Step::Run { controller, events }),
         1 => (0..3000_u64).prop_map(Step::Pass),
@@ -83,15 +100,25 @@ fn play(cluster: &mut Cluster, step: &Step) {
             port,
             dual,
             publish,
+            hinting,
         } => {
             let policy = if dual {
                 "PreferDualStack"
             } else {
                 "SingleStack"
             };
+            let (annotation, field) = HINTING[hinting];
             cluster.apply(&format!(
-                "{{apiVersion: v1, kind: Service, metadata: {{name: s{name}}}, spec: {{ipFamilyPolicy: {policy}, publishNotReadyAddresses: {publish}, selector: {{app: a{app}}}, ports: [{{name: http, port: {port}, targetPort: http}}]}}}}"
+                "{{apiVersion: v1, kind: Service, metadata: {{name: s{name}, annotations: {{{annotation}}}}}, spec: {{{field}ipFamilyPolicy: {policy}, publishNotReadyAddresses: {publish}, selector: {{app: a{app}}}, ports: [{{name: http, port: {port}, targetPort: http}}]}}}}"
             ));
+        }
+        Step::Node { name, cpu } => {
+            let line = NODES
+                .lines()
+                .find(|line| line.contains(&format!("n{name}")));
+            let node = line.unwrap().replace("cpu: 4", &format!("cpu: {cpu}"));
+            let node = cluster::objects(&node).remove(0);
+            cluster.api.update_status(node, cluster.now).unwrap();
         }
         Step::DeleteService(name) => {
             let key = ObjectKey::new(Kind::Service, "default", &format!("s{name}"));
@@ -207,6 +234,7 @@ fn check(cluster: &Cluster) {
             }
         }
         assert_eq!(told, expected(service, &pods));
+        check_hints(service, &own);
         let families: BTreeSet<_> = own.iter().map(|slice| slice.address_type.clone()).collect();
         assert_eq!(
             families,
@@ -230,6 +258,45 @@ fn check(cluster: &Cluster) {
         slices.is_empty(),
         "slices of Services that are gone: {slices:?}"
     );
+}
+
+/// EP-49, EP-57, EP-60 … EP-62: ready endpoints are hinted as the Service asks; `Auto` hints all of a family or
+/// none.
+fn check_hints(service: &Service, slices: &[EndpointSlice]) {
+    let auto = !service
+        .metadata
+        .annotations
+        .keys()
+        .all(|key| key == api::LAST_APPLIED);
+    let mut hinted: BTreeMap<&str, BTreeSet<bool>> = BTreeMap::new();
+    for slice in slices {
+        for endpoint in &slice.endpoints {
+            let (zones, nodes) = names(endpoint);
+            if auto {
+                let seen = hinted.entry(&slice.address_type).or_default();
+                if endpoint.conditions.is_ready() {
+                    seen.insert(zones.len() == 1 && nodes.is_empty());
+                }
+                continue;
+            }
+            let own = |name: &Option<String>| name.iter().cloned().collect::<Vec<_>>();
+            let (zone, node) = (own(&endpoint.zone), own(&endpoint.node_name));
+            let expected = match service.spec.traffic_distribution.as_deref() {
+                None => (Vec::new(), Vec::new()),
+                Some(_) if !endpoint.conditions.is_ready() => continue,
+                Some("PreferSameNode") => (zone, node),
+                Some(_) => (zone, Vec::new()),
+            };
+            assert_eq!((zones, nodes), expected);
+        }
+    }
+    assert!(hinted.values().all(|seen| seen.len() <= 1), "all or none");
+}
+
+fn names(endpoint: &Endpoint) -> (Vec<String>, Vec<String>) {
+    let hints = endpoint.hints.clone().unwrap_or_default();
+    let names = |hints: Vec<Named>| hints.into_iter().map(|hint| hint.name).collect();
+    (names(hints.for_zones), names(hints.for_nodes))
 }
 
 proptest! {

@@ -703,8 +703,12 @@ recorded! {
     recorded_17: "17-no-match";
     recorded_18: "18-multi-port";
     recorded_19: "19-phases";
+    recorded_21: "21-external-name-with-selector";
+    recorded_23: "23-prefer-same-node-hints";
+    recorded_24: "24-prefer-close-hints";
     recorded_25: "25-service-labels-copied";
     recorded_29: "29-not-ready-never";
+    recorded_31: "31-topology-mode-auto-ann";
     recorded_40: "40-dual-single-stack-v4";
     recorded_41: "41-dual-prefer";
     recorded_42: "42-dual-v6-only";

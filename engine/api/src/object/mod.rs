@@ -36,6 +36,7 @@ pub use pod::{
     Container, ContainerPort, ContainerStatus, Pod, PodIp, PodSpec, PodStatus, ReadinessGate,
 };
 pub use rest::Rest;
+pub(crate) use service::ANNOTATION_SOURCE_RANGES;
 pub use service::{
     ClientIpConfig, LoadBalancerIngress, LoadBalancerStatus, Service, ServicePort, ServiceSpec,
     ServiceStatus, SessionAffinityConfig, TrafficPolicy,

@@ -174,6 +174,25 @@ pub struct LoadBalancerIngress {
     pub ports: Vec<Value>,
 }
 
+/// The older spelling of `loadBalancerSourceRanges`: CIDRs with commas between them.
+pub(crate) const ANNOTATION_SOURCE_RANGES: &str =
+    "service.beta.kubernetes.io/load-balancer-source-ranges";
+
+/// The texts of the source ranges in force, without the spaces around them.
+fn source_range_texts(service: &Service) -> Vec<&str> {
+    let listed = &service.spec.load_balancer_source_ranges;
+    if !listed.is_empty() {
+        return listed.iter().map(|text| text.trim()).collect();
+    }
+    let annotation = service.metadata.annotations.get(ANNOTATION_SOURCE_RANGES);
+    let texts = annotation.map_or("", |texts| texts.trim());
+    texts
+        .split(',')
+        .map(str::trim)
+        .filter(|_| !texts.is_empty())
+        .collect()
+}
+
 /// Which endpoints a policy allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrafficPolicy {
@@ -191,12 +210,56 @@ impl Service {
         matches!(self.spec.cluster_ips.as_slice(), [only] if only == "None")
     }
 
+    /// Whether its type has `clusterIPs`, be it the word `None`: any but ExternalName.
+    #[must_use]
+    pub fn needs_cluster_ip(&self) -> bool {
+        self.spec.service_type != "ExternalName"
+    }
+
+    /// Whether its type has node ports.
+    #[must_use]
+    pub fn uses_node_ports(&self) -> bool {
+        matches!(self.spec.service_type.as_str(), "NodePort" | "LoadBalancer")
+    }
+
+    /// Whether it can be reached from outside the cluster, so that `externalTrafficPolicy` means something
+    /// (API-31).
+    #[must_use]
+    pub fn is_externally_accessible(&self) -> bool {
+        let by_address =
+            self.spec.service_type == "ClusterIP" && !self.spec.external_ips.is_empty();
+        self.uses_node_ports() || by_address
+    }
+
+    /// Whether nodes answer a load balancer's health checks for it, at `healthCheckNodePort` (ALLOC-57).
+    #[must_use]
+    pub fn needs_health_check(&self) -> bool {
+        self.spec.service_type == "LoadBalancer" && self.external_policy() == TrafficPolicy::Local
+    }
+
+    /// Who may use its load-balancer addresses; empty = everybody. The field wins over the annotation
+    /// (API-51).
+    #[must_use]
+    pub fn source_ranges(&self) -> Vec<ipnet::IpNet> {
+        let texts = source_range_texts(self);
+        texts.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
     /// Its addresses, primary first; none for a headless Service.
     pub fn addresses(&self) -> impl Iterator<Item = std::net::IpAddr> {
         self.spec
             .cluster_ips
             .iter()
             .filter_map(|text| text.parse().ok())
+    }
+
+    /// `spec.externalTrafficPolicy` (API-31).
+    #[must_use]
+    pub fn external_policy(&self) -> TrafficPolicy {
+        match self.spec.external_traffic_policy.as_str() {
+            "Local" => TrafficPolicy::Local,
+            _ => TrafficPolicy::Cluster,
+        }
     }
 
     /// `spec.internalTrafficPolicy` (API-30).

@@ -1,54 +1,51 @@
 //! What each kind does to an object before it is stored: defaults, allocation, checks.
 //!
 //! The word is Kubernetes' (`pkg/registry/*/strategy.go`). Everything here works on a draft: nothing is
-//! stored, and no address is taken for good, until all of it has succeeded.
+//! stored, and no address or port is taken for good, until all of it has succeeded.
 
 mod endpoint_slice;
-mod families;
 mod namespace;
 mod pod;
 pub(crate) mod service;
-mod service_checks;
 
 use std::sync::Arc;
 
 use base::Rng;
 
-use crate::allocator::ClusterIps;
+use crate::allocator::{ClusterIps, NodePorts};
 use crate::field::FieldError;
 use crate::object::Object;
 use crate::status::Status;
 use crate::validate::meta;
 
-/// Virtual IPs and the randomness they are chosen with; cloning it costs next to nothing.
+/// What Services are given, and the randomness it is chosen with; cloning it costs next to nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Addresses {
+pub(crate) struct Pools {
     pub(crate) cluster_ips: ClusterIps,
-    pub(crate) rng: Rng,
+    pub(crate) cluster_ip_rng: Rng,
+    pub(crate) node_ports: NodePorts,
+    pub(crate) node_port_rng: Rng,
 }
 
 /// Completes and checks an object that is about to be created; returns warnings.
-pub(crate) fn create(
-    object: &mut Object,
-    addresses: &mut Addresses,
-) -> Result<Vec<String>, Status> {
+pub(crate) fn create(object: &mut Object, pools: &mut Pools) -> Result<Vec<String>, Status> {
     match object {
         Object::Namespace(namespace) => namespace::complete(Arc::make_mut(namespace)),
         Object::Pod(pod) => pod::complete(Arc::make_mut(pod)),
-        Object::Service(service) => service::create(Arc::make_mut(service), addresses)?,
+        Object::Service(service) => service::create(Arc::make_mut(service), pools)?,
         Object::EndpointSlice(slice) => endpoint_slice::complete(Arc::make_mut(slice)),
         Object::Node(_) | Object::Other(_) => {}
     }
     let mut errors = meta::created(object);
     errors.extend(spec_errors(object, None));
-    conclude(object, errors, addresses)
+    conclude(object, errors, pools)
 }
 
 /// Completes and checks an object that is about to replace `old`; returns warnings.
 pub(crate) fn update(
     object: &mut Object,
     old: &Object,
-    addresses: &mut Addresses,
+    pools: &mut Pools,
 ) -> Result<Vec<String>, Status> {
     match (&mut *object, old) {
         (Object::Namespace(namespace), _) => namespace::complete(Arc::make_mut(namespace)),
@@ -57,7 +54,7 @@ pub(crate) fn update(
             pod::count_generation(Arc::make_mut(pod), old);
         }
         (Object::Service(service), Object::Service(old)) => {
-            service::update(Arc::make_mut(service), old, addresses)?;
+            service::update(Arc::make_mut(service), old, pools)?;
         }
         (Object::EndpointSlice(slice), Object::EndpointSlice(old)) => {
             endpoint_slice::complete(Arc::make_mut(slice));
@@ -67,14 +64,14 @@ pub(crate) fn update(
     }
     let mut errors = meta::updated(object, old);
     errors.extend(spec_errors(object, Some(old)));
-    conclude(object, errors, addresses)
+    conclude(object, errors, pools)
 }
 
 fn spec_errors(object: &Object, old: Option<&Object>) -> Vec<FieldError> {
     match object {
         Object::Pod(pod) => pod::errors(pod),
         Object::Service(service) => {
-            service_checks::errors(service, old.and_then(Object::as_service).map(|old| &**old))
+            service::errors(service, old.and_then(Object::as_service).map(|old| &**old))
         }
         Object::EndpointSlice(slice) => {
             let old = old.and_then(Object::as_endpoint_slice);
@@ -88,7 +85,7 @@ fn spec_errors(object: &Object, old: Option<&Object>) -> Vec<FieldError> {
 fn conclude(
     object: &Object,
     errors: Vec<FieldError>,
-    addresses: &Addresses,
+    pools: &Pools,
 ) -> Result<Vec<String>, Status> {
     let (kind, name) = (object.kind(), &object.meta().name);
     if !errors.is_empty() {
@@ -96,9 +93,9 @@ fn conclude(
     }
     match object {
         Object::Service(service) => {
-            let limits = service_checks::limits(service, &addresses.cluster_ips);
+            let limits = service::limits(service, &pools.cluster_ips);
             if limits.is_empty() {
-                Ok(service_checks::warnings(service))
+                Ok(service::warnings(service))
             } else {
                 Err(Status::not_supported(kind, name, limits))
             }

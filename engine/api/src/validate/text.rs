@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 /// The messages of one check.
 pub(crate) type Complaints = Vec<String>;
 
@@ -134,6 +136,36 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, Complaints> {
     }
 }
 
+/// A range of addresses (API-24).
+pub(crate) fn cidr(text: &str) -> Complaints {
+    let complain = |message: &str| vec![message.to_owned()];
+    let invalid = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+    let Some((ip, length)) = text.split_once('/') else {
+        return complain(invalid);
+    };
+    let plain = if has_leading_zeros(ip) {
+        without_leading_zeros(ip)
+    } else {
+        ip.to_owned()
+    };
+    let zeros = plain != ip || (length.len() > 1 && length.starts_with('0'));
+    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|_| digits);
+    let range = plain.parse().ok().zip(length);
+    let range = range.and_then(|(ip, length)| IpNet::new(ip, length).ok());
+    match range {
+        None => complain(invalid),
+        Some(_) if zeros => complain("must not have leading 0s in IP or prefix length"),
+        Some(IpNet::V6(range)) if range.addr().to_ipv4_mapped().is_some() => {
+            complain("must not have an IPv4-mapped IPv6 address")
+        }
+        Some(range) if range.addr() != range.network() => {
+            complain("must not have bits set beyond the prefix length")
+        }
+        Some(_) => Complaints::new(),
+    }
+}
+
 /// Where no endpoint can be (API-25).
 pub(crate) fn special_range(address: IpAddr) -> Option<&'static str> {
     let (link_local, link_local_multicast) = match address {
@@ -160,7 +192,7 @@ pub(crate) fn special_range(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// A decimal IPv4 text that only leading zeros spoil.
+/// A decimal IPv4 text that at most leading zeros spoil.
 fn has_leading_zeros(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
     let number = |part: &&str| {
@@ -170,6 +202,16 @@ fn has_leading_zeros(text: &str) -> bool {
             && part.parse::<u16>().is_ok_and(|n| n < 256)
     };
     parts.len() == 4 && parts.iter().all(number)
+}
+
+fn without_leading_zeros(text: &str) -> String {
+    let parts = text
+        .split('.')
+        .map(|part| match part.trim_start_matches('0') {
+            "" => "0",
+            digits => digits,
+        });
+    parts.collect::<Vec<_>>().join(".")
 }
 
 fn is_label(text: &str) -> bool {
@@ -235,6 +277,57 @@ mod tests {
         assert!(address("1.2.3").unwrap_err()[0].starts_with("must be a valid IP address"));
         assert!(address("").is_err());
         assert!(address("::ffff:1.2.3.4").unwrap_err()[0].contains("IPv4-mapped"));
+    }
+
+    fn check_cidr(text: &str, complaint: &str) {
+        match cidr(text).as_slice() {
+            [] => assert_eq!(complaint, "", "{text}"),
+            found => assert!(
+                found[0].contains(complaint) && !complaint.is_empty(),
+                "{text}: {found:?}"
+            ),
+        }
+    }
+
+    /// The cases of Kubernetes' own test of strict validation (`validation/ip_test.go`).
+    #[test]
+    fn api_24_ranges() {
+        for text in [
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "2001:DB8::/64",
+            "10.9.8.7/32",
+            "::/0",
+        ] {
+            check_cidr(text, "");
+        }
+        for text in [
+            "",
+            "a",
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "::/129",
+            "1.2.3/8",
+        ] {
+            check_cidr(text, "must be a valid CIDR value");
+        }
+        check_cidr("1.1.01.0/24", "must not have leading 0s in IP");
+        check_cidr("192.168.0.0/016", "must not have leading 0s");
+        check_cidr(
+            "::ffff:1.1.1.0/120",
+            "must not have an IPv4-mapped IPv6 address",
+        );
+        check_cidr(
+            "1.2.3.4/24",
+            "must not have bits set beyond the prefix length",
+        );
+        check_cidr(
+            "2001:db8::1/64",
+            "must not have bits set beyond the prefix length",
+        );
     }
 
     #[test]

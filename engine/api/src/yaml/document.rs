@@ -38,6 +38,9 @@ pub struct Document {
     pub value: Value,
 }
 
+/// How many lists and mappings in flow style may stand within each other.
+const DEPTH_MAX: usize = 1_000;
+
 /// Splits a file at its `---` lines and parses every document that is not empty.
 ///
 /// JSON is YAML and is taken as well; a byte order mark is skipped.
@@ -114,6 +117,16 @@ fn parse(source: &Source, first_line: u32, text: String) -> Result<Option<Docume
             ..found
         }
     };
+    if let Some(place) = too_deep(&text) {
+        return Err(Problem {
+            file: source.name.clone(),
+            line: place.line.saturating_add(first_line - 1),
+            column: place.column,
+            path: String::new(),
+            message: format!("more than {DEPTH_MAX} lists or mappings within each other"),
+            help: None,
+        });
+    }
     let mut value: Value = serde_yaml::from_str(&text).map_err(|error| refuse(&error))?;
     value.apply_merge().map_err(|error| refuse(&error))?;
     let document = Document {
@@ -123,4 +136,23 @@ fn parse(source: &Source, first_line: u32, text: String) -> Result<Option<Docume
         value,
     };
     Ok((!document.value.is_null()).then_some(document))
+}
+
+/// Where brackets are opened within each other more often than anybody writes by hand, quoted ones counted too:
+/// the scanner takes time quadratic in that depth before its own limit stops it.
+fn too_deep(text: &str) -> Option<Location> {
+    let mut depth = 0_usize;
+    for (line, content) in (1..).zip(text.lines()) {
+        for (column, character) in (1..).zip(content.chars()) {
+            match character {
+                '[' | '{' => depth += 1,
+                ']' | '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth > DEPTH_MAX {
+                return Some(Location { line, column });
+            }
+        }
+    }
+    None
 }

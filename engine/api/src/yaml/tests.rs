@@ -164,3 +164,11 @@ fn a_number_too_large_is_called_so() {
     );
     assert_eq!(problem.path, "spec.seed");
 }
+
+#[test]
+fn a_depth_bomb_is_refused_at_once() {
+    let bomb = format!("a: b\nc: {}", "[".repeat(100_000));
+    let problem = split(&Source::new("bomb.yaml", bomb)).unwrap_err();
+    assert_eq!((problem.line, problem.column), (2, 1004));
+    assert!(problem.message.contains("within each other"), "{problem}");
+}

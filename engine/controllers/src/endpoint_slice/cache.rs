@@ -128,6 +128,13 @@ impl Cache {
         slices.map(|slice| EndpointSlice::clone(slice)).collect()
     }
 
+    /// Whether this is how a Service's slice was seen last.
+    pub(super) fn holds(&self, service: &Name, slice: &EndpointSlice) -> bool {
+        let slices = self.slices.get(service);
+        let known = slices.and_then(|slices| slices.get(&slice.metadata.name));
+        known.is_some_and(|known| **known == *slice)
+    }
+
     /// The Pods that a Service selects, by name.
     pub(super) fn pods_of(&self, service: &Service) -> Vec<Arc<Pod>> {
         let namespace = self.namespaces.get(&service.metadata.namespace);

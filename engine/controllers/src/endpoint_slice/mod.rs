@@ -10,13 +10,15 @@
 //! Kubernetes detects the stale cache and retries (EP-37). A Pod on an unknown node is left out until that node
 //! appears, where Kubernetes retries with backoff (EP-5).
 //!
-//! Deviation: no topology hints yet (EP-49 … EP-62). New endpoints come in the order of their Pods' names; in
+//! Deviation: new endpoints come in the order of their Pods' names; in
 //! Kubernetes their order is that of a Go map.
 
 mod cache;
 mod desired;
+mod hints;
 mod namespace;
 mod packing;
+mod topology;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,9 @@ use api::{
 use base::{Rng, Seed, SimTime};
 
 use self::cache::{Cache, Name};
+use self::hints::Distribution;
 use self::packing::Plan;
+use self::topology::Topology;
 use self::trigger::Triggers;
 use crate::controller::{Controller, Effect};
 use crate::queue::Queue;
@@ -49,6 +53,7 @@ pub struct EndpointSliceController {
     names: Rng,
     cache: Cache,
     triggers: Triggers,
+    topology: Topology,
     due: Queue<Name>,
     /// Slices that were written and not seen since, by Service. These Services are held in `due`.
     unseen: BTreeMap<Name, BTreeSet<String>>,
@@ -64,6 +69,7 @@ impl EndpointSliceController {
             names: seed.split("controllers/endpointslice"),
             cache: Cache::default(),
             triggers: Triggers::default(),
+            topology: Topology::default(),
             due: Queue::new(),
             unseen: BTreeMap::new(),
         }
@@ -128,16 +134,28 @@ impl EndpointSliceController {
                 .filter(|slice| slice.address_type == family.name())
                 .cloned()
                 .collect();
-            plan.add(packing::plan(
-                family,
-                &slice_labels(&service),
-                of_family,
-                groups,
-            ));
+            let labels = slice_labels(&service);
+            let mut of_family = packing::plan(family, &labels, of_family, groups);
+            self.hint(name, &service, family, &mut of_family);
+            of_family.reuse_deleted(&labels);
+            plan.add(of_family);
         }
         plan.delete.extend(unwanted);
         plan.delete.extend(strangers);
+        // Sharing out again may come to the hints that stand, and a write without a change is never seen.
+        plan.update.retain(|slice| !self.cache.holds(name, slice));
         self.effects(name, &service, plan, trigger.as_deref())
+    }
+
+    /// Hints are decided for each family apart (EP-50).
+    fn hint(&mut self, name: &Name, service: &Service, family: IpFamily, plan: &mut Plan) {
+        match hints::distribution(service) {
+            Distribution::Auto => self.topology.assign(name, family, plan),
+            distribution => {
+                self.topology.forget_family(name, family);
+                hints::assign(distribution, plan);
+            }
+        }
     }
 
     /// Creates, updates, deletes, in this order (EP-35).
@@ -220,6 +238,7 @@ impl Controller for EndpointSliceController {
                 let name = self.cache.note_service(service, event.change);
                 if event.change == Change::Deleted {
                     self.triggers.forget(&name);
+                    self.topology.forget(&name);
                     self.due.forget(&name);
                 } else {
                     self.due.add(name, now);
@@ -231,7 +250,9 @@ impl Controller for EndpointSliceController {
                 }
             }
             Object::Node(node) => {
-                for service in self.cache.note_node(node, event.change) {
+                let overloaded = self.topology.note_node(node, event.change);
+                let moved = self.cache.note_node(node, event.change);
+                for service in moved.into_iter().chain(overloaded) {
                     self.due.add(service, now);
                 }
             }

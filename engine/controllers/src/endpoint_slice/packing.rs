@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) create: Vec<EndpointSlice>,
     pub(super) update: Vec<EndpointSlice>,
     pub(super) delete: Vec<EndpointSlice>,
+    /// Slices that can stay as they are.
+    pub(super) unchanged: Vec<EndpointSlice>,
 }
 
 impl Plan {
@@ -25,13 +27,49 @@ impl Plan {
         self.create.extend(other.create);
         self.update.extend(other.update);
         self.delete.extend(other.delete);
+        self.unchanged.extend(other.unchanged);
+    }
+
+    /// Every slice that will be there.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &EndpointSlice> {
+        self.create
+            .iter()
+            .chain(&self.update)
+            .chain(&self.unchanged)
+    }
+
+    /// The endpoints of the slices that are written.
+    pub(super) fn written(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        let slices = self.create.iter_mut().chain(&mut self.update);
+        slices.flat_map(|slice| &mut slice.endpoints)
+    }
+
+    /// Slices that could stay and of which this holds are to be written after all.
+    pub(super) fn touch(&mut self, mut holds: impl FnMut(&EndpointSlice) -> bool) {
+        let touched = self.unchanged.extract_if(.., |slice| holds(slice));
+        self.update.extend(touched);
+    }
+
+    /// A slice that would go takes the place of one that would come: one write instead of two (EP-35).
+    pub(super) fn reuse_deleted(&mut self, labels: &StringMap) {
+        while !self.delete.is_empty() {
+            let Some(created) = self.create.pop() else {
+                break;
+            };
+            let mut slice = self.delete.remove(0);
+            slice.endpoints = created.endpoints;
+            slice.ports = created.ports;
+            slice.metadata.labels.clone_from(labels);
+            self.update.push(slice);
+        }
     }
 }
 
 /// What identifies an endpoint across changes of everything else (EP-29).
 type Identity = (Vec<String>, Option<String>, Option<(String, String)>);
 
-/// Plans one family of one Service, from its own slices of that family.
+/// Plans one family of one Service, from its own slices of that family. New endpoints have no hints yet, and
+/// differences in hints are none here.
 pub(super) fn plan(
     family: IpFamily,
     labels: &StringMap,
@@ -54,7 +92,6 @@ pub(super) fn plan(
     if plan.delete.len() == count && plan.create.is_empty() {
         keep_placeholder(&mut plan, family, labels);
     }
-    reuse_deleted(&mut plan, labels);
     plan
 }
 
@@ -79,13 +116,16 @@ fn plan_group(
             .iter()
             .filter_map(|old| wanted.remove(&identity(old)))
             .collect();
-        let same = kept == slice.endpoints;
+        let same = kept.len() == slice.endpoints.len()
+            && kept.iter().zip(&slice.endpoints).all(same_but_for_hints);
         if kept.is_empty() && !same {
             plan.delete.push(slice);
         } else if same && slice.metadata.labels == *labels {
             unchanged.push(slice);
         } else {
-            slice.endpoints = kept;
+            if !same {
+                slice.endpoints = kept;
+            }
             slice.metadata.labels.clone_from(labels);
             plan.update.push(slice);
         }
@@ -111,6 +151,7 @@ fn plan_group(
             });
         }
     }
+    plan.unchanged = unchanged;
     plan
 }
 
@@ -154,18 +195,16 @@ fn keep_placeholder(plan: &mut Plan, family: IpFamily, labels: &StringMap) {
     }
 }
 
-/// A slice that would go takes the place of one that would come: one write instead of two (EP-35).
-fn reuse_deleted(plan: &mut Plan, labels: &StringMap) {
-    while !plan.delete.is_empty() {
-        let Some(created) = plan.create.pop() else {
-            break;
-        };
-        let mut slice = plan.delete.remove(0);
-        slice.endpoints = created.endpoints;
-        slice.ports = created.ports;
-        slice.metadata.labels.clone_from(labels);
-        plan.update.push(slice);
+/// `wanted` has no hints.
+fn same_but_for_hints((wanted, found): (&Endpoint, &Endpoint)) -> bool {
+    if found.hints.is_none() {
+        return wanted == found;
     }
+    let unhinted = Endpoint {
+        hints: None,
+        ..found.clone()
+    };
+    *wanted == unhinted
 }
 
 fn identity(endpoint: &Endpoint) -> Identity {

@@ -242,11 +242,11 @@ pub(crate) fn objects(text: &str) -> Vec<Object> {
     manifests.map(|manifest| manifest.object).collect()
 }
 
-/// Nodes n1, n2, n3 in zones a, b, c.
+/// Nodes n1, n2, n3 in zones a, b, c, of equal size.
 pub(crate) const NODES: &str = "
-{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: a}}, status: {conditions: [{type: Ready, status: 'True'}]}}
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: a}}, status: {allocatable: {cpu: 4}, conditions: [{type: Ready, status: 'True'}]}}
 ---
-{apiVersion: v1, kind: Node, metadata: {name: n2, labels: {topology.kubernetes.io/zone: b}}, status: {conditions: [{type: Ready, status: 'True'}]}}
+{apiVersion: v1, kind: Node, metadata: {name: n2, labels: {topology.kubernetes.io/zone: b}}, status: {allocatable: {cpu: 4}, conditions: [{type: Ready, status: 'True'}]}}
 ---
-{apiVersion: v1, kind: Node, metadata: {name: n3, labels: {topology.kubernetes.io/zone: c}}, status: {conditions: [{type: Ready, status: 'True'}]}}
+{apiVersion: v1, kind: Node, metadata: {name: n3, labels: {topology.kubernetes.io/zone: c}}, status: {allocatable: {cpu: 4}, conditions: [{type: Ready, status: 'True'}]}}
 ";

@@ -1,24 +1,29 @@
-//! Service: the checks after allocation, warnings, and what this program cannot carry out.
+//! Service: the checks after allocation, and what this program cannot carry out.
 //!
 //! The order of checks is the order of the lines that kubectl prints.
-//! **Source of the semantics.** API-39 … API-58, API-60 … API-63; S: `pkg/apis/core/validation/validation.go`
-//! (validateService, ValidateServiceUpdate), `pkg/api/service/warnings.go`.
+//! **Source of the semantics.** API-39 … API-57, API-60 … API-64; S: `pkg/apis/core/validation/validation.go`
+//! (validateService, ValidateServiceUpdate).
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::families::cluster_ip_errors;
+use super::status;
 use crate::allocator::ClusterIps;
 use crate::field::FieldError;
-use crate::object::{IntOrString, Service, ServicePort, ServiceSpec};
+use crate::object::{ANNOTATION_SOURCE_RANGES, IntOrString, Service, ServicePort, ServiceSpec};
 use crate::validate::{PROTOCOLS, meta, one_of, port, port_or_name, text};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 const DISTRIBUTIONS: [&str; 3] = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 
-/// All complaints about `spec`.
-pub(super) fn errors(service: &Service, old: Option<&Service>) -> Vec<FieldError> {
+/// Clouds that open too much would open this one as well (S: `pkg/cluster/ports`).
+const KUBELET_PORT: i32 = 10_250;
+
+/// All complaints about a Service but those about its metadata.
+pub(crate) fn errors(service: &Service, old: Option<&Service>) -> Vec<FieldError> {
     let spec = &service.spec;
     let mut errors = Vec::new();
     if let Some(old) = old {
@@ -27,14 +32,7 @@ pub(super) fn errors(service: &Service, old: Option<&Service>) -> Vec<FieldError
     if spec.ports.is_empty() && !service.is_headless() && spec.service_type != "ExternalName" {
         errors.push(FieldError::required("spec.ports", ""));
     }
-    let external = matches!(spec.service_type.as_str(), "NodePort" | "LoadBalancer");
-    if external && service.is_headless() {
-        let detail = format!(
-            "may not be set to 'None' for {} services",
-            spec.service_type
-        );
-        errors.push(FieldError::invalid("spec.clusterIPs[0]", &"None", &detail));
-    }
+    errors.extend(exposure_errors(service));
     errors.extend(external_name_errors(spec));
     errors.extend(ports_errors(spec));
     errors.extend(meta::labels(&spec.selector, "spec.selector"));
@@ -43,9 +41,34 @@ pub(super) fn errors(service: &Service, old: Option<&Service>) -> Vec<FieldError
     errors.extend(external_ip_errors(spec));
     errors.extend(one_of("spec.type", &spec.service_type, &TYPES));
     errors.extend(cluster_ip_type_errors(spec));
+    errors.extend(duplicate_node_port_errors(spec));
     errors.extend(duplicate_port_errors(spec));
+    errors.extend(source_range_errors(service));
     errors.extend(load_balancer_errors(spec));
-    errors.extend(policy_errors(spec));
+    errors.extend(policy_errors(service));
+    errors.extend(status::errors(service));
+    errors
+}
+
+/// What may not be offered to the world outside (API-40).
+fn exposure_errors(service: &Service) -> Vec<FieldError> {
+    let spec = &service.spec;
+    let mut errors = Vec::new();
+    let entries = spec.ports.iter().enumerate();
+    let kubelet = entries.filter(|(_, entry)| entry.port == KUBELET_PORT);
+    for (index, entry) in kubelet.filter(|_| spec.service_type == "LoadBalancer") {
+        let field = format!("spec.ports[{index}]");
+        let detail =
+            format!("may not expose port {KUBELET_PORT} externally since it is used by kubelet");
+        errors.push(FieldError::invalid(field, &entry.port, &detail));
+    }
+    if service.uses_node_ports() && service.is_headless() {
+        let detail = format!(
+            "may not be set to 'None' for {} services",
+            spec.service_type
+        );
+        errors.push(FieldError::invalid("spec.clusterIPs[0]", &"None", &detail));
+    }
     errors
 }
 
@@ -69,6 +92,16 @@ fn change_errors(service: &Service, old: &Service) -> Vec<FieldError> {
             &spec.ip_families,
             fixed,
         ));
+    }
+    let balanced = |spec: &ServiceSpec| spec.service_type == "LoadBalancer";
+    let class = &spec.load_balancer_class;
+    if balanced(spec) && balanced(before) && *class != before.load_balancer_class {
+        errors.push(FieldError::invalid("spec.loadBalancerClass", class, fixed));
+    }
+    let checked = service.needs_health_check() && old.needs_health_check();
+    if checked && spec.health_check_node_port != before.health_check_node_port {
+        let field = "spec.healthCheckNodePort";
+        errors.push(FieldError::forbidden(field, "field is immutable"));
     }
     errors
 }
@@ -172,6 +205,19 @@ fn cluster_ip_type_errors(spec: &ServiceSpec) -> Vec<FieldError> {
         .collect()
 }
 
+/// Two entries of one protocol at one node port (API-44).
+fn duplicate_node_port_errors(spec: &ServiceSpec) -> Vec<FieldError> {
+    let mut seen = BTreeSet::new();
+    let entries = spec.ports.iter().enumerate();
+    let given = entries.filter(|(_, entry)| entry.node_port != 0);
+    given
+        .filter(|(_, entry)| !seen.insert((&entry.protocol, entry.node_port)))
+        .map(|(index, entry)| {
+            FieldError::duplicate(format!("spec.ports[{index}].nodePort"), &entry.node_port)
+        })
+        .collect()
+}
+
 /// What Go prints of a port whose protocol and number are taken (API-44).
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -207,45 +253,71 @@ fn duplicate_port_errors(spec: &ServiceSpec) -> Vec<FieldError> {
         .collect()
 }
 
+/// The field, or else the annotation (API-51).
+fn source_range_errors(service: &Service) -> Vec<FieldError> {
+    let spec = &service.spec;
+    let annotation = service.metadata.annotations.get(ANNOTATION_SOURCE_RANGES);
+    let at_annotation = format!("metadata.annotations[{ANNOTATION_SOURCE_RANGES}]");
+    let listed = &spec.load_balancer_source_ranges;
+    let (field, texts): (&str, Vec<(String, &str)>) = match annotation {
+        _ if !listed.is_empty() => {
+            let field = "spec.LoadBalancerSourceRanges";
+            let texts = listed.iter().enumerate();
+            let texts = texts.map(|(index, text)| (format!("{field}[{index}]"), text.as_str()));
+            (field, texts.collect())
+        }
+        Some(texts) => {
+            let texts = texts.split(',').filter(|_| !texts.trim().is_empty());
+            let texts = texts.map(|text| (at_annotation.clone(), text));
+            (&at_annotation, texts.collect())
+        }
+        None => return Vec::new(),
+    };
+    let mut errors = Vec::new();
+    if spec.service_type != "LoadBalancer" {
+        errors.push(FieldError::forbidden(field, BALANCED_ONLY));
+    }
+    for (field, text) in texts {
+        let text = text.trim();
+        errors.extend(meta::complaints(&field, text, text::cidr(text)));
+    }
+    errors
+}
+
 fn load_balancer_errors(spec: &ServiceSpec) -> Vec<FieldError> {
+    let class = spec.load_balancer_class.as_deref();
     if spec.service_type == "LoadBalancer" {
-        return Vec::new();
+        let complaints =
+            |class| meta::complaints("spec.loadBalancerClass", class, text::qualified_name(class));
+        return class.map(complaints).unwrap_or_default();
     }
     let given = [
-        (
-            "spec.LoadBalancerSourceRanges",
-            !spec.load_balancer_source_ranges.is_empty(),
-        ),
         (
             "spec.allocateLoadBalancerNodePorts",
             spec.allocate_load_balancer_node_ports.is_some(),
         ),
-        ("spec.loadBalancerClass", spec.load_balancer_class.is_some()),
+        ("spec.loadBalancerClass", class.is_some()),
     ];
-    let error =
-        |field| FieldError::forbidden(field, "may only be used when `type` is 'LoadBalancer'");
     given
         .into_iter()
         .filter(|(_, given)| *given)
-        .map(|(field, _)| error(field))
+        .map(|(field, _)| FieldError::forbidden(field, BALANCED_ONLY))
         .collect()
 }
 
-fn policy_errors(spec: &ServiceSpec) -> Vec<FieldError> {
+fn policy_errors(service: &Service) -> Vec<FieldError> {
+    let spec = &service.spec;
     let mut errors = Vec::new();
-    let external = matches!(spec.service_type.as_str(), "NodePort" | "LoadBalancer")
-        || !spec.external_ips.is_empty();
     let policy = &spec.external_traffic_policy;
     let field = "spec.externalTrafficPolicy";
-    if external && !policy.is_empty() {
+    if service.is_externally_accessible() {
         errors.extend(one_of(field, policy, &["Cluster", "Local"]));
     } else if !policy.is_empty() {
         let detail = "may only be set for externally-accessible services";
         errors.push(FieldError::invalid(field, policy, detail));
     }
     let port = spec.health_check_node_port;
-    let checked = spec.service_type == "LoadBalancer" && policy == "Local";
-    if port != 0 && !checked {
+    if port != 0 && !service.needs_health_check() {
         let detail =
             "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
         errors.push(FieldError::invalid(
@@ -272,68 +344,11 @@ fn policy_errors(spec: &ServiceSpec) -> Vec<FieldError> {
 }
 
 /// What is valid but beyond this program: field and text.
-pub(super) fn limits(service: &Service, ranges: &ClusterIps) -> Vec<(String, String)> {
-    let spec = &service.spec;
-    let mut limits = Vec::new();
-    let mut limit = |field: &str, value: &str, supported: &str| {
-        let text = format!(
-            "{value} is not supported by this version of switchboard; supported: {supported}"
-        );
-        limits.push((field.to_owned(), text));
-    };
-    if spec.service_type != "ClusterIP" {
-        limit(
-            "spec.type",
-            &format!("\"{}\"", spec.service_type),
-            "ClusterIP",
-        );
+pub(crate) fn limits(service: &Service, ranges: &ClusterIps) -> Vec<(String, String)> {
+    let needs_range = service.needs_cluster_ip() && !service.is_headless();
+    if needs_range && ranges.families().is_empty() {
+        let text = "a ClusterIP without a Service range is not supported by this version of switchboard; supported: clusterIP \"None\"";
+        return vec![("spec.clusterIPs".to_owned(), text.to_owned())];
     }
-    if spec.session_affinity != "None" && !service.is_headless() {
-        limit(
-            "spec.sessionAffinity",
-            &format!("\"{}\"", spec.session_affinity),
-            "None",
-        );
-    }
-    if !spec.external_ips.is_empty() {
-        limit("spec.externalIPs", "an external IP", "none");
-    }
-    if spec.service_type == "ClusterIP" && !service.is_headless() && ranges.families().is_empty() {
-        limit(
-            "spec.clusterIPs",
-            "a ClusterIP without a Service range",
-            "clusterIP \"None\"",
-        );
-    }
-    limits
-}
-
-/// What Kubernetes warns about (API-58).
-pub(super) fn warnings(service: &Service) -> Vec<String> {
-    let spec = &service.spec;
-    let mut warnings = Vec::new();
-    for (index, ip) in spec.cluster_ips.iter().enumerate() {
-        let canonical = ip
-            .parse()
-            .map(|address: std::net::IpAddr| address.to_string());
-        if let Some(canonical) = canonical.ok().filter(|canonical| canonical != ip) {
-            warnings.push(format!(
-                "spec.clusterIPs[{index}]: IPv6 address \"{ip}\" should be in RFC 5952 canonical format (\"{canonical}\")"
-            ));
-        }
-    }
-    if service.is_headless() && spec.session_affinity != "None" {
-        warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
-    }
-    if !spec.external_name.is_empty() && spec.service_type != "ExternalName" {
-        warnings
-            .push("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
-    }
-    if spec.traffic_distribution.as_deref() == Some("PreferClose") {
-        warnings.push(
-            "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""
-                .to_owned(),
-        );
-    }
-    warnings
+    Vec::new()
 }

@@ -1,8 +1,7 @@
 //! Virtual IPs out of the Service ranges.
 //!
 //! **What.** [`ClusterIps`] knows which addresses are taken, gives out free ones, and takes them back.
-//! **Why.** Taken addresses are kept in ordered sets rather than bitmaps, so that a huge IPv6 range costs nothing,
-//! and the sets are persistent, so that a request works on a copy which is thrown away when it fails.
+//! **Why.** Addresses are numbers inside, so that both families are chosen from alike.
 //! **Source of the semantics.** ALLOC-3, ALLOC-8 … ALLOC-13, ALLOC-17 … ALLOC-22; S:
 //! `pkg/registry/core/service/ipallocator/{ipallocator,cidrallocator}.go`.
 //!
@@ -15,6 +14,7 @@ use base::Rng;
 use imbl::OrdSet;
 use ipnet::IpNet;
 
+use super::range::{Range, band};
 use crate::family::IpFamily;
 
 /// The largest count of addresses that a range is taken to have (ALLOC-4).
@@ -37,19 +37,9 @@ pub enum AllocateError {
 /// Which addresses of the Service ranges are taken.
 #[derive(Clone, Debug)]
 pub struct ClusterIps {
-    ranges: Vec<Range>,
+    ranges: Vec<(IpFamily, Range)>,
     taken_v4: OrdSet<u128>,
     taken_v6: OrdSet<u128>,
-}
-
-/// A Service range: addresses as numbers, `first ..= last` usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    family: IpFamily,
-    first: u128,
-    last: u128,
-    /// Size of the static band at its start (ALLOC-8).
-    band: u128,
 }
 
 impl ClusterIps {
@@ -57,7 +47,7 @@ impl ClusterIps {
     #[must_use]
     pub fn new(ranges: &[IpNet]) -> Self {
         Self {
-            ranges: ranges.iter().filter_map(Range::of).collect(),
+            ranges: ranges.iter().filter_map(usable).collect(),
             taken_v4: OrdSet::new(),
             taken_v6: OrdSet::new(),
         }
@@ -67,9 +57,9 @@ impl ClusterIps {
     #[must_use]
     pub fn families(&self) -> Vec<IpFamily> {
         let mut families = Vec::new();
-        for range in &self.ranges {
-            if !families.contains(&range.family) {
-                families.push(range.family);
+        for (family, _) in &self.ranges {
+            if !families.contains(family) {
+                families.push(*family);
             }
         }
         families
@@ -80,7 +70,7 @@ impl ClusterIps {
     pub fn first_usable(&self) -> Option<IpAddr> {
         self.ranges
             .first()
-            .map(|range| address(range.family, range.first))
+            .map(|(family, range)| address(*family, range.first))
     }
 
     /// Takes a free address: from the dynamic band while it has one, then from the static band (ALLOC-12,
@@ -90,13 +80,10 @@ impl ClusterIps {
     /// [`AllocateError::Full`].
     pub fn allocate(&mut self, family: IpFamily, rng: &mut Rng) -> Result<IpAddr, AllocateError> {
         let taken = self.taken(family);
-        let ranges = self.ranges.iter().filter(|range| range.family == family);
-        let free = ranges.into_iter().find_map(|range| {
-            let dynamic = range.first + range.band;
-            let in_dynamic = free_from_random(taken, dynamic, range.last, rng);
-            let in_static = |rng| free_from_random(taken, range.first, dynamic - 1, rng);
-            in_dynamic.or_else(|| (range.band > 0).then(|| in_static(rng)).flatten())
-        });
+        let ranges = self.ranges.iter().filter(|(of, _)| *of == family);
+        let free = ranges
+            .into_iter()
+            .find_map(|(_, range)| range.pick(taken, rng));
         let number = free.ok_or(AllocateError::Full)?;
         self.taken_mut(family).insert(number);
         Ok(address(family, number))
@@ -108,12 +95,10 @@ impl ClusterIps {
     /// [`AllocateError::AlreadyAllocated`], [`AllocateError::OutOfRange`].
     pub fn reserve(&mut self, wanted: IpAddr) -> Result<(), AllocateError> {
         let (family, number) = number(wanted);
-        let holds =
-            |range: &&Range| range.family == family && (range.first..=range.last).contains(&number);
-        self.ranges
-            .iter()
-            .find(holds)
-            .ok_or(AllocateError::OutOfRange)?;
+        let holds = |(of, range): &(IpFamily, Range)| *of == family && range.contains(number);
+        if !self.ranges.iter().any(holds) {
+            return Err(AllocateError::OutOfRange);
+        }
         match self.taken_mut(family).insert(number) {
             None => Ok(()),
             Some(_) => Err(AllocateError::AlreadyAllocated),
@@ -141,48 +126,23 @@ impl ClusterIps {
     }
 }
 
-impl Range {
-    /// The usable addresses: neither the network address nor IPv4's broadcast address (ALLOC-3).
-    fn of(net: &IpNet) -> Option<Self> {
-        let (family, base) = number(net.network());
-        let host_bits = u32::from(net.max_prefix_len() - net.prefix_len());
-        let size = 1_u128
-            .checked_shl(host_bits)
-            .unwrap_or(u128::MAX)
-            .min(SIZE_MAX);
-        let reserved = if family == IpFamily::V4 { 2 } else { 1 };
-        let usable = size.checked_sub(reserved).filter(|usable| *usable > 0)?;
-        let band = if size <= 16 {
-            0
-        } else {
-            (size / 16).clamp(16, 256)
-        };
-        Some(Self {
-            family,
-            first: base + 1,
-            last: base + usable,
-            band,
-        })
-    }
-}
-
-/// Walks upward from a random start, once around.
-fn free_from_random(taken: &OrdSet<u128>, first: u128, last: u128, rng: &mut Rng) -> Option<u128> {
-    let count = u64::try_from(last - first + 1).expect("ranges are capped at 63 bits");
-    let start = first + u128::from(rng.below(count));
-    let below = || start.checked_sub(1).filter(|end| *end >= first);
-    first_free(taken, start, last).or_else(|| first_free(taken, first, below()?))
-}
-
-fn first_free(taken: &OrdSet<u128>, first: u128, last: u128) -> Option<u128> {
-    let mut candidate = first;
-    for number in taken.range(first..=last) {
-        if *number != candidate {
-            break;
-        }
-        candidate = candidate.checked_add(1)?;
-    }
-    (candidate <= last).then_some(candidate)
+/// The addresses of a range that can be given out: neither the network address nor IPv4's broadcast address
+/// (ALLOC-3).
+fn usable(net: &IpNet) -> Option<(IpFamily, Range)> {
+    let (family, base) = number(net.network());
+    let host_bits = u32::from(net.max_prefix_len() - net.prefix_len());
+    let size = 1_u128
+        .checked_shl(host_bits)
+        .unwrap_or(u128::MAX)
+        .min(SIZE_MAX);
+    let reserved = if family == IpFamily::V4 { 2 } else { 1 };
+    let usable = size.checked_sub(reserved).filter(|usable| *usable > 0)?;
+    let range = Range {
+        first: base + 1,
+        last: base + usable,
+        band: band(size, 16, 256),
+    };
+    Some((family, range))
 }
 
 fn number(address: IpAddr) -> (IpFamily, u128) {
@@ -224,11 +184,8 @@ mod tests {
 
     /// ALLOC-10 and ALLOC-11: the range's first and last usable address and its band.
     fn check_range(net: &str, first: &str, last: &str, band: u128) {
-        let range = Range::of(&net.parse().unwrap()).unwrap();
-        let ends = (
-            address(range.family, range.first),
-            address(range.family, range.last),
-        );
+        let (family, range) = usable(&net.parse().unwrap()).unwrap();
+        let ends = (address(family, range.first), address(family, range.last));
         assert_eq!((ends, range.band), ((ip(first), ip(last)), band), "{net}");
     }
 
@@ -245,11 +202,11 @@ mod tests {
         check_range("fd00::/112", "fd00::1", "fd00::ffff", 256);
         check_range("fd00::/108", "fd00::1", "fd00::f:ffff", 256);
         check_range("fd00::/64", "fd00::1", "fd00::7fff:ffff:ffff:fffe", 256);
-        assert_eq!(Range::of(&"10.0.0.0/31".parse().unwrap()), None);
-        assert_eq!(Range::of(&"10.0.0.1/32".parse().unwrap()), None);
-        assert_eq!(Range::of(&"fd00::1/128".parse().unwrap()), None);
-        assert!(Range::of(&"0.0.0.0/0".parse().unwrap()).is_some());
-        assert!(Range::of(&"::/0".parse().unwrap()).is_some());
+        assert_eq!(usable(&"10.0.0.0/31".parse().unwrap()), None);
+        assert_eq!(usable(&"10.0.0.1/32".parse().unwrap()), None);
+        assert_eq!(usable(&"fd00::1/128".parse().unwrap()), None);
+        assert!(usable(&"0.0.0.0/0".parse().unwrap()).is_some());
+        assert!(usable(&"::/0".parse().unwrap()).is_some());
     }
 
     #[test]

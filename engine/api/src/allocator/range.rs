@@ -1,0 +1,60 @@
+//! A range of numbers of which the first part, the static band, is kept for those who ask for a number.
+//!
+//! **Source of the semantics.** ALLOC-8, ALLOC-9, ALLOC-12 … ALLOC-16, ALLOC-49; S: `ipallocator/ipallocator.go`,
+//! `allocator/bitmap.go` (randomScanStrategyWithOffset).
+
+use base::Rng;
+use imbl::OrdSet;
+
+/// The numbers `first ..= last`, never none; the static band is the first `band` of them and leaves at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first: u128,
+    pub(super) last: u128,
+    pub(super) band: u128,
+}
+
+/// The size of the static band: `size / share`, at least 16 and at most `max`; none in a small range (ALLOC-8,
+/// ALLOC-47).
+pub(super) fn band(size: u128, share: u128, max: u128) -> u128 {
+    if size <= 16 {
+        0
+    } else {
+        (size / share).clamp(16, max)
+    }
+}
+
+impl Range {
+    pub(super) fn contains(&self, number: u128) -> bool {
+        (self.first..=self.last).contains(&number)
+    }
+
+    /// A free number: from the dynamic band while it has one, then from the static band.
+    pub(super) fn pick(&self, taken: &OrdSet<u128>, rng: &mut Rng) -> Option<u128> {
+        let dynamic = self.first + self.band;
+        let in_dynamic = free_from_random(taken, dynamic, self.last, rng);
+        in_dynamic.or_else(|| {
+            let in_static = || free_from_random(taken, self.first, dynamic - 1, rng);
+            (self.band > 0).then(in_static).flatten()
+        })
+    }
+}
+
+/// Walks upward from a random start, once around.
+fn free_from_random(taken: &OrdSet<u128>, first: u128, last: u128, rng: &mut Rng) -> Option<u128> {
+    let count = u64::try_from(last - first + 1).expect("ranges are capped at 63 bits");
+    let start = first + u128::from(rng.below(count));
+    let below = || start.checked_sub(1).filter(|end| *end >= first);
+    first_free(taken, start, last).or_else(|| first_free(taken, first, below()?))
+}
+
+fn first_free(taken: &OrdSet<u128>, first: u128, last: u128) -> Option<u128> {
+    let mut candidate = first;
+    for number in taken.range(first..=last) {
+        if *number != candidate {
+            break;
+        }
+        candidate = candidate.checked_add(1)?;
+    }
+    (candidate <= last).then_some(candidate)
+}

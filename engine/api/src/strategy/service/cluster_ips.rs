@@ -1,0 +1,95 @@
+//! The virtual IPs of a Service: taking the ones it needs.
+//!
+//! **Source of the semantics.** ALLOC-20 … ALLOC-28, API-60, API-64; S: `storage/alloc.go` (allocClusterIPs,
+//! updateClusterIPs).
+
+use std::net::IpAddr;
+
+use super::refused;
+use crate::allocator::AllocateError;
+use crate::family::IpFamily;
+use crate::field::FieldError;
+use crate::object::Service;
+use crate::status::Status;
+use crate::strategy::Pools;
+
+/// Takes the addresses of a Service that is about to be created.
+pub(super) fn take(service: &mut Service, pools: &mut Pools) -> Result<(), Status> {
+    if has_address(service) {
+        fill(service, &[], pools)?;
+    }
+    Ok(())
+}
+
+/// Takes what an update adds and gives back what it drops.
+pub(super) fn update(
+    service: &mut Service,
+    old: &Service,
+    pools: &mut Pools,
+) -> Result<(), Status> {
+    let before: Vec<IpAddr> = old.addresses().collect();
+    if has_address(service) && (has_address(old) || !old.needs_cluster_ip()) {
+        fill(service, &before, pools)?;
+    }
+    let after: Vec<IpAddr> = service.addresses().collect();
+    for address in before.iter().filter(|address| !after.contains(address)) {
+        pools.cluster_ips.release(*address);
+    }
+    Ok(())
+}
+
+/// Of a known type that has a virtual IP; an unknown type is refused later, by the checks.
+fn has_address(service: &Service) -> bool {
+    let typed = matches!(
+        service.spec.service_type.as_str(),
+        "ClusterIP" | "NodePort" | "LoadBalancer"
+    );
+    typed && !service.is_headless()
+}
+
+/// Reserves the addresses that are asked for and takes one for each family that has none yet. A changed primary
+/// address is left to the checks, which refuse it (API-60).
+fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(), Status> {
+    let asked: Vec<IpAddr> = service.addresses().collect();
+    for (index, address) in asked.iter().enumerate() {
+        let changed_primary = index == 0 && !held.is_empty();
+        if held.contains(address) || changed_primary {
+            continue;
+        }
+        let taken = pools.cluster_ips.reserve(*address);
+        taken.map_err(|error| not_reserved(service, *address, error))?;
+    }
+    let families = service.spec.ip_families.iter().skip(asked.len());
+    let missing: Vec<IpFamily> = families
+        .filter_map(|family| IpFamily::parse(family))
+        .collect();
+    for family in missing {
+        let taken = pools
+            .cluster_ips
+            .allocate(family, &mut pools.cluster_ip_rng);
+        let address = taken.map_err(|error| not_allocated(service, error))?;
+        service.spec.cluster_ips.push(address.to_string());
+    }
+    service.spec.cluster_ip = service
+        .spec
+        .cluster_ips
+        .first()
+        .cloned()
+        .unwrap_or_default();
+    Ok(())
+}
+
+/// ALLOC-20, ALLOC-21, ALLOC-24.
+fn not_reserved(service: &Service, address: IpAddr, error: AllocateError) -> Status {
+    let detail = format!("failed to allocate IP {address}: {error}");
+    let error = FieldError::invalid("spec.clusterIPs", &service.spec.cluster_ips, &detail);
+    refused(service, vec![error])
+}
+
+/// ALLOC-22.
+fn not_allocated(service: &Service, error: AllocateError) -> Status {
+    let name = &service.metadata.name;
+    Status::internal(&format!(
+        "failed to allocate a serviceIP for Service \"{name}\": {error}"
+    ))
+}
