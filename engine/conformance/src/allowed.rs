@@ -64,12 +64,24 @@ pub enum Obligation {
 pub enum Ruling {
     /// No Service has this address, port and protocol.
     NoService,
+    /// It is a ClusterIP, but not at this port and protocol, and nftables mode says so.
+    WrongPort,
+    /// It lies in a Service range, but no Service has it, and nftables mode lets nothing out.
+    UnusedAddress,
+    /// The load balancer is closed to the sender.
+    SourceRanges,
     /// No node has an endpoint that could be used.
     NoEndpoint,
     /// Policy Local, and endpoints that could be used are on other nodes only.
     NoLocalEndpoint,
+    /// There is no endpoint for it, but nobody looks.
+    NotChecked,
+    /// A node port is not at this address of the node.
+    NotServed,
     /// Some endpoints may be used.
     Balance,
+    /// The client stays with the endpoint that it had (PROXY-32).
+    Affinity,
 }
 
 /// An exact share of all connections.
@@ -223,7 +235,14 @@ impl Allowed {
         any.map(|outcome| (*outcome, obligation(outcome))).collect()
     }
 
-    /// Whether what was observed is one of the alternatives.
+    /// Whether a single observation is one of the outcomes of any alternative.
+    #[must_use]
+    pub fn admits(&self, observed: &Outcome) -> bool {
+        let mut outcomes = self.alternatives.iter().flat_map(|one| one.outcomes.keys());
+        outcomes.any(|outcome| outcome.admits(observed))
+    }
+
+    /// Whether what was observed, with all shares, is one of the alternatives.
     #[must_use]
     pub fn permits(&self, observed: &[(Share, Outcome)]) -> bool {
         self.alternatives
@@ -262,16 +281,31 @@ impl fmt::Display for Ruling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::NoService => {
-                "no Service has this address, port and protocol, and iptables leaves what it \
-                 does not know alone (PROXY-2, PROXY-16)"
+                "no Service has this address, port and protocol, and what is not a Service's is \
+                 left alone (PROXY-2, PROXY-16)"
             }
+            Self::WrongPort => {
+                "the ClusterIP's Service has no such port and protocol, and nftables mode refuses \
+                 those (PROXY-16, PROXY-17)"
+            }
+            Self::UnusedAddress => {
+                "no Service has this address of a Service range, and nftables mode drops what is \
+                 for such (PROXY-16)"
+            }
+            Self::SourceRanges => "loadBalancerSourceRanges do not contain the sender (PROXY-30)",
             Self::NoEndpoint => {
                 "no endpoint anywhere is ready, or serving while it terminates (PROXY-14)"
             }
             Self::NoLocalEndpoint => {
-                "internalTrafficPolicy is Local, and only other nodes have endpoints that could \
-                 be used (PROXY-15)"
+                "the traffic policy is Local, and only other nodes have endpoints that could be \
+                 used (PROXY-15)"
             }
+            Self::NotChecked => {
+                "there is no endpoint to use, but the node's proxy does not look at such packets \
+                 (PROXY-33, PROXY-49)"
+            }
+            Self::NotServed => "node ports are not at this address of the node (PROXY-26)",
+            Self::Affinity => "the client was with this endpoint a short while ago (PROXY-32)",
             Self::Balance => "these endpoints share the connections evenly (PROXY-13, PROXY-42)",
         })
     }

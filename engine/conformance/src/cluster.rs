@@ -25,28 +25,81 @@ pub struct Cluster {
 }
 
 /// The part of a `KubeProxyConfiguration` that decides about packets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// `clusterCIDR`, local detection by cluster range (PROXY-21). Of several ranges of a family the first one
-    /// counts; without one of its family no source is outside of the cluster.
-    pub cluster_cidrs: Vec<IpNet>,
+    /// `detectLocalMode` and what belongs to it.
+    pub local_detection: LocalDetection,
     /// `masqueradeAll`
     pub masquerade_all: bool,
+    /// `nodePortAddresses`
+    pub node_port_addresses: NodePortAddresses,
+    /// `iptables.localhostNodePorts`; nftables mode has none at all (PROXY-27).
+    pub localhost_node_ports: bool,
 }
 
-/// How a proxy writes Services. What a client sees differs by mode (PROXY-15 … PROXY-17).
+impl Default for ProxySettings {
+    /// kube-proxy's own defaults, without a cluster range.
+    fn default() -> Self {
+        Self {
+            local_detection: LocalDetection::ClusterCidr(Vec::new()),
+            masquerade_all: false,
+            node_port_addresses: NodePortAddresses::Default,
+            localhost_node_ports: true,
+        }
+    }
+}
+
+/// How the traffic of Pods is told from everybody else's (PROXY-21).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalDetection {
+    /// `ClusterCIDR`: by these ranges. Of several of a family the first one counts; without one of its family
+    /// nobody is a Pod, and nobody is outside of the cluster.
+    ClusterCidr(Vec<IpNet>),
+    /// `NodeCIDR`: by the node's own Pod ranges; the Pods of other nodes are strangers.
+    NodeCidr,
+    /// `BridgeInterface`: by the bridge through which the packets of the node's Pods come, whatever a plane
+    /// calls it.
+    BridgeInterface,
+    /// `InterfaceNamePrefix`: by the beginning of the names of the interfaces through which the packets of the
+    /// node's Pods come.
+    InterfaceNamePrefix,
+}
+
+/// Which addresses of a node answer at node ports (PROXY-26).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodePortAddresses {
+    /// Not set: every local address in iptables mode, the primary ones in nftables mode.
+    Default,
+    /// `primary`: the first address of each family.
+    Primary,
+    /// Those within these ranges; every address of a family that has the range of length 0.
+    ///
+    /// Deviation: not judged where a family has no range. kube-proxy then takes every address of that family
+    /// (`NewNodePortAddresses`), which nobody promises.
+    Within(Vec<IpNet>),
+}
+
+/// How a proxy writes Services. What a client sees differs by mode (PROXY-16, PROXY-17, PROXY-27, PROXY-56).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ProxyMode {
     /// kube-proxy's default (PROXY-62).
     Iptables,
+    /// Its successor.
+    Nftables,
+}
+
+impl ProxyMode {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Iptables, Self::Nftables];
 }
 
 impl fmt::Display for ProxyMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Iptables => f.pad("iptables"),
-        }
+        f.pad(match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        })
     }
 }
 
@@ -74,16 +127,7 @@ pub(crate) fn primary_address(node: &Node, family: IpFamily) -> Option<IpAddr> {
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "cluster, Service ranges {}", list(&self.service_cidrs))?;
-        let hides = if self.proxy.masquerade_all {
-            ", masqueradeAll"
-        } else {
-            ""
-        };
-        writeln!(
-            f,
-            "  proxies: clusterCIDR {}{hides}",
-            list(&self.proxy.cluster_cidrs)
-        )?;
+        writeln!(f, "  proxies: {}", self.proxy)?;
         for object in self.all_objects() {
             writeln!(
                 f,
@@ -93,6 +137,29 @@ impl fmt::Debug for Cluster {
                     indent: 4
                 }
             )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ProxySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.local_detection {
+            LocalDetection::ClusterCidr(ranges) => write!(f, "clusterCIDR {}", list(ranges))?,
+            LocalDetection::NodeCidr => f.write_str("NodeCIDR")?,
+            LocalDetection::BridgeInterface => f.write_str("BridgeInterface")?,
+            LocalDetection::InterfaceNamePrefix => f.write_str("InterfaceNamePrefix")?,
+        }
+        if self.masquerade_all {
+            f.write_str(", masqueradeAll")?;
+        }
+        match &self.node_port_addresses {
+            NodePortAddresses::Default => {}
+            NodePortAddresses::Primary => f.write_str(", node ports at primary addresses")?,
+            NodePortAddresses::Within(ranges) => write!(f, ", node ports within {}", list(ranges))?,
+        }
+        if !self.localhost_node_ports {
+            f.write_str(", no localhost node ports")?;
         }
         Ok(())
     }

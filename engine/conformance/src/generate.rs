@@ -16,7 +16,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::cluster::{Cluster, ProxySettings};
+use crate::cluster::{Cluster, LocalDetection, NodePortAddresses, ProxySettings};
+use crate::exposure::{Exposure, exposure};
 
 const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
 const CLUSTER_CIDRS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
@@ -25,16 +26,18 @@ const NAMESPACES: [&str; 2] = ["blog", "shop"];
 const GONE: &str = "node-gone";
 const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// Name, protocol, number.
-const PORTS: [(&str, &str, i32); 4] = [
+const PORTS: [(&str, &str, i32); 5] = [
     ("http", "TCP", 80),
     ("https", "TCP", 443),
     ("dns", "UDP", 53),
     ("dns-tcp", "TCP", 53),
+    ("diameter", "SCTP", 3868),
 ];
 
 /// Clusters of 1 to 4 nodes in 1 to 3 zones (or in none), with 1 to 3 Services of 1 to 3 ports and up to 3
 /// slices each. Every node has addresses of both families; at least one Service has a ClusterIP that proxies
-/// serve.
+/// serve. Services are of every type with a ClusterIP, under either policy, with external IPs, load balancers
+/// of both modes, source ranges, affinity.
 pub fn clusters() -> impl Strategy<Value = Cluster> {
     let size = (1_usize..=4, 1_usize..=3);
     size.prop_flat_map(|(nodes, zones)| {
@@ -82,10 +85,30 @@ fn proxy() -> impl Strategy<Value = ProxySettings> {
         4 => Just(CLUSTER_CIDRS.to_vec()),
         1 => subsequence(CLUSTER_CIDRS.to_vec(), 0..=2),
     ];
-    (cidrs, rarely()).prop_map(|(cidrs, masquerade_all)| ProxySettings {
-        cluster_cidrs: nets(&cidrs),
-        masquerade_all,
-    })
+    let detection = prop_oneof![
+        5 => cidrs.prop_map(|cidrs| LocalDetection::ClusterCidr(nets(&cidrs))),
+        1 => Just(LocalDetection::NodeCidr),
+        1 => Just(LocalDetection::BridgeInterface),
+        1 => Just(LocalDetection::InterfaceNamePrefix),
+    ];
+    let within = |texts: &[&str]| NodePortAddresses::Within(nets(texts));
+    let addresses = prop_oneof![
+        4 => Just(NodePortAddresses::Default),
+        1 => Just(NodePortAddresses::Primary),
+        1 => Just(within(&["192.168.10.0/24", "fd00:192:168::/64"])),
+        1 => Just(within(&["192.168.20.0/24", "127.0.0.0/8", "fd00:192:168::/64"])),
+        1 => Just(within(&["0.0.0.0/0", "::/0"])),
+    ];
+    (detection, rarely(), addresses, any::<bool>()).prop_map(
+        |(local_detection, masquerade_all, node_port_addresses, localhost_node_ports)| {
+            ProxySettings {
+                local_detection,
+                masquerade_all,
+                node_port_addresses,
+                localhost_node_ports,
+            }
+        },
+    )
 }
 
 fn namespace(name: &str) -> Object {
@@ -116,9 +139,12 @@ fn node(n: usize, zone: Option<usize>) -> Node {
             ..NodeSpec::default()
         },
         status: NodeStatus {
-            addresses: [false, true]
-                .map(|is_v6| internal(node_address(n, is_v6)))
-                .into(),
+            // The second one of IPv4 is not the primary one.
+            addresses: vec![
+                internal(node_address(n, false)),
+                internal(node_address(n, true)),
+                internal(format!("192.168.20.{n}")),
+            ],
             ..NodeStatus::default()
         },
     }
@@ -156,6 +182,8 @@ struct Published {
     families: Vec<bool>,
     policy: &'static str,
     ports: Vec<ServicePort>,
+    /// What it is beyond its ClusterIP.
+    exposure: Exposure,
     /// Another proxy serves it (PROXY-2).
     foreign: bool,
     slices: Vec<EndpointSlice>,
@@ -178,19 +206,23 @@ fn service(
         families,
         policy,
         ports(),
+        exposure(),
         foreign,
     )
-        .prop_flat_map(move |(namespace, families, policy, ports, foreign)| {
-            let slices = vec(slice(nodes, zones, &families, &ports), 0..=3);
-            slices.prop_map(move |slices| Published {
-                namespace,
-                families: families.clone(),
-                policy,
-                ports: ports.clone(),
-                foreign,
-                slices,
-            })
-        })
+        .prop_flat_map(
+            move |(namespace, families, policy, ports, exposure, foreign)| {
+                let slices = vec(slice(nodes, zones, &families, &ports), 0..=3);
+                slices.prop_map(move |slices| Published {
+                    namespace,
+                    families: families.clone(),
+                    policy,
+                    ports: ports.clone(),
+                    exposure: exposure.clone(),
+                    foreign,
+                    slices,
+                })
+            },
+        )
 }
 
 /// One to three ports; a single one may go without a name.
@@ -258,7 +290,7 @@ fn slice_port(port: &ServicePort) -> impl Strategy<Value = Option<EndpointPort>>
         name: Some(format!("{}x", port.name)),
         ..right.clone()
     };
-    let other = if port.protocol == "TCP" { "UDP" } else { "TCP" };
+    let other = if port.protocol == "UDP" { "TCP" } else { "UDP" };
     let other = EndpointPort {
         protocol: Some(other.to_owned()),
         ..right.clone()
@@ -367,7 +399,7 @@ impl Published {
         } else {
             "SingleStack"
         };
-        Service {
+        let mut service = Service {
             metadata,
             spec: ServiceSpec {
                 ports: self.ports.clone(),
@@ -381,6 +413,8 @@ impl Published {
                 ..ServiceSpec::default()
             },
             ..Service::default()
-        }
+        };
+        self.exposure.apply(&mut service, index);
+        service
     }
 }

@@ -5,7 +5,7 @@
 //! **Why.** Whoever writes a Service proxy can ask whether it does what Kubernetes promises. The oracle is written
 //! from the promises alone: it reads API objects and shares no code with any compiler of rules, so a mistake
 //! would have to be made twice to go unseen. Where implementations may differ it allows every choice.
-//! **Source of the semantics.** PROXY-2 … PROXY-16, PROXY-20, PROXY-23, PROXY-42; EP-13, EP-16, EP-40.
+//! **Source of the semantics.** PROXY-2 … PROXY-32, PROXY-40, PROXY-42, PROXY-56; EP-13, EP-16, EP-40.
 //!
 //! A node without rules does not pass:
 //!
@@ -21,18 +21,25 @@
 //! # Ok::<(), proptest::test_runner::Reason>(())
 //! ```
 
+mod affinity;
 mod allowed;
 mod cluster;
 mod endpoints;
+mod exposure;
+mod frontend;
 mod generate;
 mod oracle;
 mod packet;
 mod plane;
+mod source;
+mod targets;
 mod words;
 
+pub use affinity::{AffinityMemory, Broken, Visit, check_affinity};
 pub use allowed::{Allowed, AllowedOutcome, Alternative, Obligation, Ruling, Share, SourceNat};
-pub use cluster::{Cluster, ProxyMode, ProxySettings};
+pub use cluster::{Cluster, LocalDetection, NodePortAddresses, ProxyMode, ProxySettings};
 pub use generate::clusters;
 pub use oracle::Oracle;
-pub use packet::{FirstPacket, Source, packets};
-pub use plane::{DataPlane, Disagreement, NoRules, Outcome, check};
+pub use packet::{FirstPacket, PacketKind, Source};
+pub use plane::{DataPlane, Disagreement, NoRules, Outcome, RememberingPlane, check};
+pub use targets::packets;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use api::Object;
 
 use crate::words::Words;
-use crate::{Allowed, Cluster, FirstPacket, Oracle, ProxyMode, Share};
+use crate::{Allowed, Cluster, FirstPacket, Oracle, ProxyMode, ProxySettings, Share};
 
 /// A Service proxy with the network around it: simulated, a kernel, or anything else that can be asked.
 pub trait DataPlane {
@@ -22,6 +23,17 @@ pub trait DataPlane {
     /// All that may become of a packet, with the share of each; the shares sum to 1. The packet belongs to a
     /// connection of its own: nothing that was probed before counts.
     fn probe(&mut self, packet: &FirstPacket) -> Vec<(Share, Outcome)>;
+}
+
+/// A data plane whose nodes remember who was where: what session affinity needs (PROXY-32).
+pub trait RememberingPlane: DataPlane {
+    /// Makes the cluster this one, and waits until every node's rules are. Nodes keep what they remember, as far
+    /// as the new rules let them.
+    fn change(&mut self, cluster: &Cluster);
+
+    /// Opens a connection at an instant, counted from the beginning of the test; instants never go back. The node
+    /// remembers it. Its client port is one that no other connection has.
+    fn connect(&mut self, packet: &FirstPacket, at: Duration) -> Outcome;
 }
 
 /// What became of a packet.
@@ -70,6 +82,8 @@ pub struct Disagreement {
     pub mode: ProxyMode,
     /// The packet.
     pub packet: FirstPacket,
+    /// The settings of every node's proxy.
+    pub proxy: ProxySettings,
     /// The node, and the Service with its slices if the packet is for one.
     pub objects: Vec<Object>,
     /// What the oracle allows.
@@ -97,6 +111,7 @@ pub fn check(
             return Err(Box::new(Disagreement {
                 mode: plane.mode(),
                 packet: packet.clone(),
+                proxy: cluster.proxy.clone(),
                 objects: oracle.involved(packet),
                 allowed,
                 observed,
@@ -110,6 +125,7 @@ impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "the data plane ({}) and the oracle disagree", self.mode)?;
         writeln!(f, "packet: {}", self.packet)?;
+        writeln!(f, "proxies: {}", self.proxy)?;
         writeln!(f, "objects:")?;
         for object in &self.objects {
             writeln!(f, "    {}", Words { object, indent: 6 })?;

@@ -56,7 +56,37 @@ fn write_service(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     )?;
     for port in &spec.ports {
         let name = or_unnamed(Some(&port.name));
-        write!(f, " [{name} {}/{}]", port.port, port.transport())?;
+        write!(f, " [{name} {}/{}", port.port, port.transport())?;
+        if port.node_port > 0 {
+            write!(f, " node port {}", port.node_port)?;
+        }
+        f.write_str("]")?;
+    }
+    for (what, list) in [
+        ("externalIPs", &spec.external_ips),
+        ("source ranges", &spec.load_balancer_source_ranges),
+    ] {
+        if !list.is_empty() {
+            write!(f, ", {what} {}", list.join(", "))?;
+        }
+    }
+    for ingress in &service.status.load_balancer.ingress {
+        let mode = ingress.ip_mode.as_deref().unwrap_or("VIP");
+        write!(
+            f,
+            ", load balancer {}{} ({mode})",
+            ingress.ip, ingress.hostname
+        )?;
+    }
+    if !spec.external_traffic_policy.is_empty() {
+        write!(
+            f,
+            ", externalTrafficPolicy {}",
+            spec.external_traffic_policy
+        )?;
+    }
+    if spec.session_affinity == "ClientIP" {
+        f.write_str(", affinity")?;
     }
     Ok(())
 }

@@ -2,13 +2,17 @@
 
 mod support;
 
+use api::Protocol;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 use ruleset::Family;
 use ruleset::xt::{ChainName, TableName, XtRule, XtTarget};
 use support::objects::{cluster, slice, web};
-use support::{Place, XtPlane};
-use switchboard_conformance::{Cluster, DataPlane, NoRules, check, clusters, packets};
+use support::{LAYOUTS, LayoutPlane, Place};
+use switchboard_conformance::{
+    Cluster, DataPlane, FirstPacket, NoRules, Outcome, PacketKind, ProxyMode, RememberingPlane,
+    Share, Source, check, clusters, packets,
+};
 
 fn runner() -> TestRunner {
     TestRunner::new(ProptestConfig {
@@ -21,13 +25,15 @@ fn runner() -> TestRunner {
 
 #[test]
 fn compiled_rules_do_what_kubernetes_promises() {
-    let agrees = |cluster: Cluster| {
-        check(&mut XtPlane::default(), &cluster, &packets(&cluster))
-            .map_err(|disagreement| TestCaseError::fail(disagreement.to_string()))
-    };
-    runner()
-        .run(&clusters(), agrees)
-        .unwrap_or_else(|failure| panic!("{failure}"));
+    for mode in LAYOUTS {
+        let agrees = |cluster: Cluster| {
+            check(&mut LayoutPlane::new(mode), &cluster, &packets(&cluster))
+                .map_err(|disagreement| TestCaseError::fail(disagreement.to_string()))
+        };
+        runner()
+            .run(&clusters(), agrees)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+    }
 }
 
 #[test]
@@ -41,35 +47,121 @@ fn a_node_without_rules_never_passes() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// One Service that balances, one that is refused, one that is dropped on node-2.
+/// PROXY-16, PROXY-56: rules of one mode are not those of the other.
+#[test]
+fn a_mode_is_not_the_other() {
+    struct Disguised(LayoutPlane);
+
+    impl DataPlane for Disguised {
+        fn mode(&self) -> ProxyMode {
+            match self.0.mode() {
+                ProxyMode::Iptables => ProxyMode::Nftables,
+                _ => ProxyMode::Iptables,
+            }
+        }
+
+        fn apply(&mut self, cluster: &Cluster) {
+            self.0.apply(cluster);
+        }
+
+        fn settle(&mut self) {
+            self.0.settle();
+        }
+
+        fn probe(&mut self, packet: &FirstPacket) -> Vec<(Share, Outcome)> {
+            self.0.probe(packet)
+        }
+    }
+
+    let cluster = varied();
+    for mode in LAYOUTS {
+        let mut disguised = Disguised(LayoutPlane::new(mode));
+        assert!(check(&mut disguised, &cluster, &packets(&cluster)).is_err());
+    }
+}
+
+/// One Service that balances, one that is refused, one that is dropped on node-2; and the same from outside, at
+/// node ports, an external IP and a load balancer.
 fn varied() -> Cluster {
-    let renamed = |name: &str, host: &str, policy: &str, endpoints: &[&str]| {
-        let service = web(&format!(", internalTrafficPolicy: {policy}"));
+    let renamed = |name: &str, host: &str, more: &str, endpoints: &[&str]| {
+        let service = web(&format!(", {more}"));
         let both = format!("{service}{}", slice("web-1", endpoints));
         both.replace("web", name).replace("10.96.0.40", host)
     };
     let here = "{addresses: [10.244.1.5], nodeName: node-1}";
     let there = "{addresses: [10.244.2.6], nodeName: node-2}";
+    let gone = "{addresses: [10.244.3.7], nodeName: node-3}";
+    let local = "type: NodePort, externalTrafficPolicy: Local";
     cluster(
         &[
-            renamed("web", "10.96.0.40", "Cluster", &[here, there]),
-            renamed("db", "10.96.0.41", "Cluster", &[]),
-            renamed("cache", "10.96.0.42", "Local", &[here]),
+            renamed(
+                "web",
+                "10.96.0.40",
+                "internalTrafficPolicy: Cluster",
+                &[here, there],
+            ),
+            renamed("db", "10.96.0.41", "internalTrafficPolicy: Cluster", &[]),
+            renamed(
+                "cache",
+                "10.96.0.42",
+                "internalTrafficPolicy: Local",
+                &[here],
+            ),
+            renamed("shop", "10.96.0.43", "type: NodePort", &[here, there]),
+            renamed("mart", "10.96.0.44", local, &[here, there]),
+            renamed("kiosk", "10.96.0.45", local, &[there, gone]),
+            renamed(
+                "stall",
+                "10.96.0.46",
+                "type: NodePort, externalIPs: [203.0.113.5]",
+                &[],
+            ),
+            renamed(
+                "fair",
+                "10.96.0.47",
+                "externalIPs: [203.0.113.6]",
+                &[here, there],
+            ),
+            fenced(&renamed(
+                "fence",
+                "10.96.0.48",
+                "type: LoadBalancer, loadBalancerSourceRanges: [203.0.113.64/28]",
+                &[here, there],
+            )),
         ]
         .join("---"),
     )
 }
 
-/// Whether a packet to a ClusterIP is treated otherwise on a node without this rule.
+/// The same Service with the load-balancer address 203.0.113.9.
+fn fenced(manifests: &str) -> String {
+    let status = "status: {loadBalancer: {ingress: [{ip: 203.0.113.9}]}}";
+    manifests.replacen("---", &format!("{status}\n---"), 1)
+}
+
+/// Whether a packet to a Service is treated otherwise on a node without this rule.
 fn matters(node: &str, table: TableName, chain: ChainName, rule: &XtRule) -> bool {
-    let jumps_to_ours = |names: &[&str]| match rule.target {
+    let jumps_to = |names: &[&str]| match rule.target {
         XtTarget::Jump(to) => names.iter().any(|name| to.as_str().starts_with(name)),
         _ => false,
     };
+    if rule.target == XtTarget::None {
+        return false;
+    }
     match (table, chain.as_str()) {
         (TableName::Nat, "PREROUTING" | "OUTPUT" | "POSTROUTING" | "KUBE-MARK-MASQ")
-        | (TableName::Filter, "KUBE-SERVICES") => true,
-        (TableName::Nat, "KUBE-SERVICES") => jumps_to_ours(&["KUBE-SVC-", "KUBE-SVL-"]),
+        | (TableName::Filter, "KUBE-SERVICES" | "KUBE-EXTERNAL-SERVICES" | "KUBE-PROXY-FIREWALL") => {
+            true
+        }
+        (TableName::Nat, "KUBE-SERVICES") => jumps_to(&[
+            "KUBE-SVC-",
+            "KUBE-SVL-",
+            "KUBE-EXT-",
+            "KUBE-FW-",
+            "KUBE-NODEPORTS",
+        ]),
+        // Without the rule for 127.0.0.0/8, which counts, the next one takes the packet.
+        (TableName::Nat, "KUBE-NODEPORTS") => rule.destination.is_none(),
         // The mark that it clears concerns nobody any more.
         (TableName::Nat, "KUBE-POSTROUTING") => !matches!(rule.target, XtTarget::SetXmark { .. }),
         (TableName::Nat, chain) if chain.starts_with("KUBE-SEP-") => {
@@ -82,15 +174,24 @@ fn matters(node: &str, table: TableName, chain: ChainName, rule: &XtRule) -> boo
             rule.source
                 .is_none_or(|source| source.net.to_string().starts_with(pods))
         }
-        (TableName::Nat, chain) => chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SVL-"),
-        (TableName::Filter, "FORWARD" | "OUTPUT") => jumps_to_ours(&["KUBE-SERVICES"]),
+        (TableName::Nat, chain) => ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-"]
+            .iter()
+            .any(|kind| chain.starts_with(kind)),
+        // No load-balancer address is the node's own.
+        (TableName::Filter, "INPUT") => jumps_to(&["KUBE-EXTERNAL-SERVICES"]),
+        (TableName::Filter, "FORWARD") => jumps_to(&[
+            "KUBE-SERVICES",
+            "KUBE-EXTERNAL-SERVICES",
+            "KUBE-PROXY-FIREWALL",
+        ]),
+        (TableName::Filter, "OUTPUT") => jumps_to(&["KUBE-SERVICES", "KUBE-PROXY-FIREWALL"]),
         _ => false,
     }
 }
 
 /// The places of the rules that `wanted` picks, in IPv4, on every node.
 fn places(
-    plane: &XtPlane,
+    plane: &LayoutPlane,
     wanted: impl Fn(&str, TableName, ChainName, &XtRule) -> bool,
 ) -> Vec<Place> {
     let mut places = Vec::new();
@@ -118,7 +219,7 @@ fn places(
 #[test]
 fn every_rule_that_matters_is_missed() {
     let cluster = varied();
-    let mut whole = XtPlane::default();
+    let mut whole = LayoutPlane::new(ProxyMode::Iptables);
     check(&mut whole, &cluster, &packets(&cluster)).unwrap();
     let places = places(&whole, matters);
     for kind in [
@@ -126,33 +227,43 @@ fn every_rule_that_matters_is_missed() {
         "KUBE-SVC-",
         "KUBE-SVL-",
         "KUBE-SEP-",
+        "KUBE-EXT-",
+        "KUBE-FW-",
+        "KUBE-NODEPORTS",
+        "KUBE-EXTERNAL-SERVICES",
+        "KUBE-PROXY-FIREWALL",
         "KUBE-MARK-MASQ",
     ] {
         let is_kind = |place: &Place| place.chain.as_str().starts_with(kind);
         assert!(places.iter().any(is_kind), "no rule of {kind} is tried");
     }
-    for place in places {
-        let mut damaged = XtPlane::without(place.clone());
-        let noticed = check(&mut damaged, &cluster, &packets(&cluster)).is_err();
-        assert!(noticed, "nobody misses {place:?}");
-    }
+    let packets = packets(&cluster);
+    let unnoticed: Vec<Place> = places
+        .into_iter()
+        .filter(|place| {
+            let mut damaged = LayoutPlane::without(place.clone());
+            check(&mut damaged, &cluster, &packets).is_ok()
+        })
+        .collect();
+    assert!(unnoticed.is_empty(), "nobody misses {unnoticed:#?}");
 }
 
 #[test]
 fn a_disagreement_is_told_in_words() {
     let cluster = varied();
-    let mut whole = XtPlane::default();
+    let mut whole = LayoutPlane::new(ProxyMode::Iptables);
     whole.apply(&cluster);
     whole.settle();
-    let refusing = places(&whole, |_, _, _, rule| {
-        matches!(rule.target, XtTarget::Reject(_))
+    let refusing = places(&whole, |_, _, chain, rule| {
+        chain.as_str() == "KUBE-SERVICES" && matches!(rule.target, XtTarget::Reject(_))
     });
-    let mut damaged = XtPlane::without(refusing[0].clone());
+    let mut damaged = LayoutPlane::without(refusing[0].clone());
     let disagreement = check(&mut damaged, &cluster, &packets(&cluster)).unwrap_err();
     assert_eq!(
         disagreement.to_string(),
         "the data plane (iptables) and the oracle disagree
 packet: TCP to 10.96.0.41:80 on node-1, from its Pod 10.244.1.5
+proxies: clusterCIDR 10.244.0.0/16
 objects:
     node/node-1 in zone-1: 192.168.10.1
     service/default/db at 10.96.0.41, internalTrafficPolicy Cluster, ports [http 80/TCP]
@@ -172,5 +283,39 @@ fn slices_of_another_proxy_are_not_seen() {
         "labels: {service.kubernetes.io/service-proxy-name: other, ",
     );
     let cluster = cluster(&format!("{}{labelled}", web("")));
-    check(&mut XtPlane::default(), &cluster, &packets(&cluster)).unwrap();
+    check(
+        &mut LayoutPlane::new(ProxyMode::Iptables),
+        &cluster,
+        &packets(&cluster),
+    )
+    .unwrap();
+}
+
+/// PROXY-18: what a new source range forbids is forbidden to new connections only.
+#[test]
+fn what_goes_on_may_go_on() {
+    // Policy Local, so that answers go to the client as it is.
+    let open = "type: LoadBalancer, externalTrafficPolicy: Local";
+    let closed = &format!("{open}, loadBalancerSourceRanges: [198.51.100.0/24]");
+    let cluster = |more: &str| {
+        let endpoints = slice("web-1", &["{addresses: [10.244.1.5], nodeName: node-1}"]);
+        let both = fenced(&format!("{}{endpoints}", web(&format!(", {more}"))));
+        let udp = both.replace("port: 80}", "port: 80, protocol: UDP}");
+        cluster(&udp.replace("port: 8080}", "port: 8080, protocol: UDP}"))
+    };
+    let packet = FirstPacket {
+        node: "node-1".to_owned(),
+        source: Source::Outside([203, 0, 113, 70].into()),
+        destination: "203.0.113.9:80".parse().unwrap(),
+        kind: PacketKind::Open(Protocol::Udp),
+    };
+    for mode in LAYOUTS {
+        let mut plane = LayoutPlane::new(mode);
+        plane.change(&cluster(open));
+        let first = plane.exchange(&packet, 40_000);
+        assert!(matches!(first, Outcome::Endpoint { .. }), "{mode}: {first}");
+        plane.change(&cluster(closed));
+        assert_eq!(plane.exchange(&packet, 40_000), first, "{mode}");
+        assert_eq!(plane.exchange(&packet, 40_001), Outcome::Drop, "{mode}");
+    }
 }

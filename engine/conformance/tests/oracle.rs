@@ -8,9 +8,10 @@ use api::Protocol;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use support::objects::{cluster, slice, web};
+use support::shown::shown;
 use switchboard_conformance::{
-    Allowed, AllowedOutcome, Cluster, FirstPacket, Obligation, Oracle, Outcome, ProxyMode, Ruling,
-    Share, Source, SourceNat, clusters, packets,
+    Allowed, Cluster, FirstPacket, Obligation, Oracle, Outcome, PacketKind, ProxyMode, Ruling,
+    Share, Source, clusters, packets,
 };
 
 const POD: Source = Source::Pod(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 1, 9)));
@@ -21,34 +22,9 @@ fn judge(cluster: &Cluster, source: Source, to: &str) -> Allowed {
         node: "node-1".to_owned(),
         source,
         destination: to.parse().unwrap(),
-        protocol: Protocol::Tcp,
+        kind: PacketKind::Open(Protocol::Tcp),
     };
     Oracle::new(cluster, ProxyMode::Iptables).judge(&packet)
-}
-
-/// One line per alternative: `reject`, `drop`, `untouched`, or endpoints with `+` for a hidden client, `?` for one
-/// that may be hidden.
-fn shown(allowed: &Allowed) -> Vec<String> {
-    let outcome = |outcome: &AllowedOutcome| match outcome {
-        AllowedOutcome::Endpoint {
-            address,
-            source_nat,
-        } => match source_nat {
-            SourceNat::No => address.to_string(),
-            SourceNat::Yes => format!("{address}+"),
-            SourceNat::Either => format!("{address}?"),
-        },
-        AllowedOutcome::Reject => "reject".to_owned(),
-        AllowedOutcome::Drop => "drop".to_owned(),
-        AllowedOutcome::Untouched => "untouched".to_owned(),
-    };
-    let line = |outcomes: &BTreeMap<AllowedOutcome, Share>| {
-        outcomes.keys().map(outcome).collect::<Vec<_>>().join(" ")
-    };
-    allowed
-        .alternatives()
-        .map(|alternative| line(&alternative.outcomes))
-        .collect()
 }
 
 /// What a Pod of node-1 gets from Service `web` with one slice of these endpoints, by policy.
@@ -293,35 +269,44 @@ fn shares_have_to_be_even_and_complete() {
     assert!(!allowed.permits(&[(third, here), (third, there), (third, Outcome::Drop)]));
 }
 
-/// The generated clusters reach every ruling, and cases where implementations may differ.
+/// The generated clusters reach every ruling of each mode, and cases where implementations may differ.
 #[test]
 fn generated_clusters_are_varied() {
-    let mut seen: BTreeMap<Ruling, usize> = BTreeMap::new();
-    let (mut open, mut shared) = (0, 0);
     let mut runner = TestRunner::deterministic();
-    for _ in 0..96 {
-        let cluster = clusters().new_tree(&mut runner).unwrap().current();
-        let oracle = Oracle::new(&cluster, ProxyMode::Iptables);
-        for packet in packets(&cluster) {
-            let allowed = oracle.judge(&packet);
-            open += usize::from(allowed.alternatives().count() > 1);
-            for alternative in allowed.alternatives() {
-                *seen.entry(alternative.ruling).or_default() += 1;
-                shared += usize::from(alternative.outcomes.len() > 1);
-            }
-        }
-    }
-    for ruling in [
+    let clusters: Vec<Cluster> = (0..96)
+        .map(|_| clusters().new_tree(&mut runner).unwrap().current())
+        .collect();
+    let common = [
         Ruling::NoService,
+        Ruling::SourceRanges,
         Ruling::NoEndpoint,
         Ruling::NoLocalEndpoint,
+        Ruling::NotServed,
         Ruling::Balance,
-    ] {
-        assert!(
-            seen.get(&ruling).is_some_and(|count| *count > 100),
-            "{ruling:?}: {seen:?}"
-        );
+    ];
+    let own = |mode| match mode {
+        ProxyMode::Nftables => [Ruling::WrongPort, Ruling::UnusedAddress].as_slice(),
+        _ => &[Ruling::NotChecked],
+    };
+    for mode in ProxyMode::ALL {
+        let mut seen: BTreeMap<Ruling, usize> = BTreeMap::new();
+        let (mut open, mut shared) = (0, 0);
+        for cluster in &clusters {
+            let oracle = Oracle::new(cluster, mode);
+            for packet in packets(cluster) {
+                let allowed = oracle.judge(&packet);
+                open += usize::from(allowed.alternatives().count() > 1);
+                for alternative in allowed.alternatives() {
+                    *seen.entry(alternative.ruling).or_default() += 1;
+                    shared += usize::from(alternative.outcomes.len() > 1);
+                }
+            }
+        }
+        for ruling in common.iter().chain(own(mode)) {
+            let count = seen.get(ruling).copied().unwrap_or_default();
+            assert!(count > 100, "{mode}: {ruling:?}: {seen:?}");
+        }
+        assert!(open > 20, "{open} packets leave a choice");
+        assert!(shared > 200, "{shared} packets have several endpoints");
     }
-    assert!(open > 20, "{open} packets leave a choice");
-    assert!(shared > 200, "{shared} packets have several endpoints");
 }

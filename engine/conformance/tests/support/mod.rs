@@ -3,26 +3,28 @@
 #![allow(unreachable_pub, reason = "shared by test crates")]
 
 pub mod objects;
+pub mod shown;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Change, IpFamily, Node, WatchEvent};
-use base::SimTime;
+use base::{Seed, SimTime};
 use netfilter::{
-    DropReason, Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Routing, Verdict, eval,
-    explore,
+    Chooser, DropReason, Evaluation, Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Routing,
+    SeededChooser, Verdict, eval, explore,
 };
 use proxy::ViewBuilder;
-use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
+use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
 use ruleset::Family;
 use ruleset::xt::{ChainName, TableName, XtTables};
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{
-    IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
+use switchboard_conformance::{
+    Cluster, DataPlane, FirstPacket, LocalDetection, NodePortAddresses, Outcome, PacketKind,
+    ProxyMode, RememberingPlane, Share, Source,
 };
-use switchboard_conformance::{Cluster, DataPlane, FirstPacket, Outcome, ProxyMode, Share, Source};
 
 /// A rule's place on a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,30 +36,46 @@ pub struct Place {
     pub index: usize,
 }
 
-/// The compiled iptables rules of every node, evaluated by `netfilter`. One rule may be missing.
-#[derive(Default)]
-pub struct XtPlane {
+/// The layouts that are compiled and evaluated, each by the mode that it is for.
+pub const LAYOUTS: [ProxyMode; 2] = [ProxyMode::Iptables, ProxyMode::Nftables];
+
+/// The compiled rules of every node in one layout, evaluated by `netfilter`. One rule may be missing.
+pub struct LayoutPlane {
+    mode: ProxyMode,
     missing: Option<Place>,
     wanted: Option<(ClusterView, Vec<NodeFacts>)>,
     nodes: BTreeMap<String, Programmed>,
+    connections: u16,
 }
 
 struct Programmed {
+    state: NodeState,
     addresses: Vec<IpAddr>,
     owned: Vec<Arc<XtTables>>,
     tables: NodeTables,
 }
 
-impl XtPlane {
-    /// A plane that has lost one rule.
-    pub fn without(place: Place) -> Self {
+impl LayoutPlane {
+    /// A plane whose rules are of this mode's layout.
+    pub fn new(mode: ProxyMode) -> Self {
         Self {
-            missing: Some(place),
-            ..Self::default()
+            mode,
+            missing: None,
+            wanted: None,
+            nodes: BTreeMap::new(),
+            connections: 0,
         }
     }
 
-    /// The tables of every node.
+    /// An iptables plane that has lost one rule.
+    pub fn without(place: Place) -> Self {
+        Self {
+            missing: Some(place),
+            ..Self::new(ProxyMode::Iptables)
+        }
+    }
+
+    /// The iptables tables of every node.
     pub fn tables(&self) -> impl Iterator<Item = (&String, &Arc<XtTables>)> {
         self.nodes
             .iter()
@@ -70,6 +88,68 @@ impl XtPlane {
         view: &ClusterView,
         facts: &NodeFacts,
     ) -> Programmed {
+        let (owned, tables) = match self.mode {
+            ProxyMode::Iptables => {
+                let owned = self.iptables(compiler, view, facts);
+                let tables = NodeTables::new(&owned);
+                (owned, tables)
+            }
+            ProxyMode::Nftables => {
+                let tables = NodeTables::new([compiler.nftables(view, facts).tables]);
+                (Vec::new(), tables)
+            }
+            other => panic!("no layout for {other}"),
+        };
+        Programmed {
+            state: NodeState::new(),
+            addresses: facts.addresses.clone(),
+            owned,
+            tables: tables.expect("the compiler leaves no dangling jump"),
+        }
+    }
+
+    /// Sends a datagram from a port of the client's and, if it arrives at an endpoint, its answer.
+    pub fn exchange(&mut self, packet: &FirstPacket, port: u16) -> Outcome {
+        let outcome = self.send(packet, port, Duration::ZERO);
+        if let Outcome::Endpoint { address, .. } = outcome {
+            let client = SocketAddr::new(packet.source.address(), port);
+            let node = self.node_mut(packet);
+            let answer = wire::datagram(address, client);
+            let from = Ingress::Interface(POD_INTERFACE);
+            let mut chooser = SeededChooser(Seed::new(1).split("answer"));
+            let at = SimTime::ZERO;
+            let evaluation = node.evaluate(&node.state, answer, from, at, &mut chooser);
+            node.state.commit(evaluation.effects);
+        }
+        outcome
+    }
+
+    /// Sends a packet from a port of the client's; the node remembers it.
+    fn send(&mut self, packet: &FirstPacket, port: u16, at: Duration) -> Outcome {
+        let seed = Seed::new(u64::from(self.connections));
+        let node = self.node_mut(packet);
+        let client = SocketAddr::new(packet.source.address(), port);
+        let mut chooser = SeededChooser(seed.split("connect"));
+        let at = SimTime::ZERO + at;
+        let bytes = wire::first(packet, client);
+        let evaluation =
+            node.evaluate(&node.state, bytes, ingress(packet.source), at, &mut chooser);
+        node.state.commit(evaluation.effects);
+        outcome(&evaluation.verdict, client, packet)
+    }
+
+    fn node_mut(&mut self, packet: &FirstPacket) -> &mut Programmed {
+        self.nodes
+            .get_mut(&packet.node)
+            .expect("packets are for nodes of the cluster")
+    }
+
+    fn iptables(
+        &self,
+        compiler: &mut Compiler,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> Vec<Arc<XtTables>> {
         let compiled = compiler.iptables(view, facts).tables.into_values();
         let damaged = compiled.map(|mut tables| {
             let lost = self
@@ -81,13 +161,7 @@ impl XtPlane {
             }
             tables
         });
-        let owned: Vec<_> = damaged.collect();
-        let tables = NodeTables::new(&owned).expect("the compiler leaves no dangling jump");
-        Programmed {
-            addresses: facts.addresses.clone(),
-            owned,
-            tables,
-        }
+        damaged.collect()
     }
 }
 
@@ -103,9 +177,9 @@ fn remove(tables: &mut XtTables, place: &Place) {
     Arc::make_mut(chain).rules.remove(place.index);
 }
 
-impl DataPlane for XtPlane {
+impl DataPlane for LayoutPlane {
     fn mode(&self) -> ProxyMode {
-        ProxyMode::Iptables
+        self.mode
     }
 
     fn apply(&mut self, cluster: &Cluster) {
@@ -121,7 +195,7 @@ impl DataPlane for XtPlane {
         let facts = cluster
             .nodes
             .iter()
-            .map(|node| facts(node, cluster))
+            .map(|node| facts(node, cluster, self.mode))
             .collect();
         self.wanted = Some((builder.view().clone(), facts));
     }
@@ -142,27 +216,13 @@ impl DataPlane for XtPlane {
 
     fn probe(&mut self, packet: &FirstPacket) -> Vec<(Share, Outcome)> {
         let node = &self.nodes[&packet.node];
-        let ingress = match packet.source {
-            Source::Pod(_) => Ingress::Interface("veth0"),
-            Source::Outside(_) => Ingress::Interface("eth0"),
-            Source::Node(_) => Ingress::Local,
-        };
         let client = SocketAddr::new(packet.source.address(), 40_000);
         let outcomes = explore(|chooser| {
             let state = NodeState::new();
-            let bytes = first(packet, client);
             let at = SimTime::ZERO;
-            let evaluation = eval(
-                &node.tables,
-                &state,
-                node,
-                bytes,
-                ingress,
-                at,
-                chooser,
-                &mut NoTrace,
-            );
-            outcome(&evaluation.verdict, client, packet.destination)
+            let bytes = wire::first(packet, client);
+            let evaluation = node.evaluate(&state, bytes, ingress(packet.source), at, chooser);
+            outcome(&evaluation.verdict, client, packet)
         });
         let share = |ratio: netfilter::Ratio| {
             Share::new(ratio.numerator(), ratio.denominator()).expect("ratios are shares")
@@ -174,12 +234,66 @@ impl DataPlane for XtPlane {
     }
 }
 
-fn outcome(verdict: &Verdict, client: SocketAddr, destination: SocketAddr) -> Outcome {
+impl RememberingPlane for LayoutPlane {
+    fn change(&mut self, cluster: &Cluster) {
+        let memories: BTreeMap<String, NodeState> = std::mem::take(&mut self.nodes)
+            .into_iter()
+            .map(|(name, node)| (name, node.state))
+            .collect();
+        self.apply(cluster);
+        self.settle();
+        for (name, state) in memories {
+            if let Some(node) = self.nodes.get_mut(&name) {
+                node.state = state;
+            }
+        }
+    }
+
+    fn connect(&mut self, packet: &FirstPacket, at: Duration) -> Outcome {
+        self.connections += 1;
+        self.send(packet, 40_000 + self.connections, at)
+    }
+}
+
+impl Programmed {
+    fn evaluate(
+        &self,
+        state: &NodeState,
+        bytes: Packet,
+        ingress: Ingress<'_>,
+        at: SimTime,
+        chooser: &mut impl Chooser,
+    ) -> Evaluation {
+        eval(
+            &self.tables,
+            state,
+            self,
+            bytes,
+            ingress,
+            at,
+            chooser,
+            &mut NoTrace,
+        )
+    }
+}
+
+const fn ingress(source: Source) -> Ingress<'static> {
+    match source {
+        Source::Pod(_) => Ingress::Interface(POD_INTERFACE),
+        Source::RemotePod(_) | Source::Outside(_) => Ingress::Interface("eth0"),
+        Source::Node(_) => Ingress::Local,
+    }
+}
+
+fn outcome(verdict: &Verdict, client: SocketAddr, first: &FirstPacket) -> Outcome {
     match verdict {
         Verdict::Deliver(packet) | Verdict::Forward { packet, .. } => {
-            let tuple = packet.tuple().expect("TCP and UDP have flows");
-            let address = tuple.destination_socket();
-            if address == destination {
+            let tuple = packet.tuple().expect("what is sent here has a flow");
+            let address = match first.kind {
+                PacketKind::Open(_) => tuple.destination_socket(),
+                PacketKind::Ping => SocketAddr::new(tuple.destination(), first.destination.port()),
+            };
+            if address == first.destination {
                 return Outcome::Untouched;
             }
             Outcome::Endpoint {
@@ -193,13 +307,38 @@ fn outcome(verdict: &Verdict, client: SocketAddr, destination: SocketAddr) -> Ou
     }
 }
 
-fn facts(node: &Node, cluster: &Cluster) -> NodeFacts {
+/// Where the packets of a node's Pods arrive.
+const POD_INTERFACE: &str = "veth0";
+
+fn facts(node: &Node, cluster: &Cluster, mode: ProxyMode) -> NodeFacts {
+    let proxy = &cluster.proxy;
     NodeFacts {
         name: node.metadata.name.as_str().into(),
         zone: node.zone().map(Arc::from),
         addresses: node.internal_addresses().collect(),
-        local_detection: LocalDetection::ClusterCidr(cluster.proxy.cluster_cidrs.clone()),
-        masquerade_all: cluster.proxy.masquerade_all,
+        local_detection: match &proxy.local_detection {
+            LocalDetection::ClusterCidr(ranges) => {
+                rules::LocalDetection::ClusterCidr(ranges.clone())
+            }
+            LocalDetection::NodeCidr => rules::LocalDetection::NodeCidr(node.pod_ranges()),
+            LocalDetection::BridgeInterface => {
+                rules::LocalDetection::BridgeInterface(POD_INTERFACE.into())
+            }
+            LocalDetection::InterfaceNamePrefix => {
+                rules::LocalDetection::InterfaceNamePrefix("veth".into())
+            }
+        },
+        masquerade_all: proxy.masquerade_all,
+        node_port_addresses: match (&proxy.node_port_addresses, mode) {
+            (NodePortAddresses::Default, ProxyMode::Iptables) => rules::NodePortAddresses::All,
+            (NodePortAddresses::Default | NodePortAddresses::Primary, _) => {
+                rules::NodePortAddresses::Primary
+            }
+            (NodePortAddresses::Within(ranges), _) => {
+                rules::NodePortAddresses::Within(ranges.clone())
+            }
+        },
+        localhost_node_ports: proxy.localhost_node_ports,
         masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
     }
 }
@@ -219,69 +358,4 @@ impl Routing for Programmed {
             source_address,
         })
     }
-}
-
-fn first(packet: &FirstPacket, client: SocketAddr) -> Packet {
-    match packet.protocol {
-        api::Protocol::Tcp => syn(client, packet.destination),
-        api::Protocol::Udp => datagram(client, packet.destination),
-        api::Protocol::Sctp => panic!("no cluster here has SCTP"),
-    }
-}
-
-fn syn(from: SocketAddr, to: SocketAddr) -> Packet {
-    let repr = TcpRepr {
-        src_port: from.port(),
-        dst_port: to.port(),
-        control: TcpControl::Syn,
-        seq_number: TcpSeqNumber(1000),
-        ack_number: None,
-        window_len: 4096,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: b"",
-    };
-    around(from, to, IpProtocol::Tcp, repr.buffer_len(), |bytes| {
-        let mut packet = TcpPacket::new_unchecked(bytes);
-        let (from, to) = (from.ip().into(), to.ip().into());
-        repr.emit(&mut packet, &from, &to, &ChecksumCapabilities::default());
-    })
-}
-
-fn datagram(from: SocketAddr, to: SocketAddr) -> Packet {
-    let repr = UdpRepr {
-        src_port: from.port(),
-        dst_port: to.port(),
-    };
-    let payload = b"question";
-    around(
-        from,
-        to,
-        IpProtocol::Udp,
-        repr.header_len() + payload.len(),
-        |bytes| {
-            let mut packet = UdpPacket::new_unchecked(bytes);
-            let (from, to) = (from.ip().into(), to.ip().into());
-            let fill = |target: &mut [u8]| target.copy_from_slice(payload);
-            let checksums = ChecksumCapabilities::default();
-            repr.emit(&mut packet, &from, &to, payload.len(), fill, &checksums);
-        },
-    )
-}
-
-fn around(
-    from: SocketAddr,
-    to: SocketAddr,
-    protocol: IpProtocol,
-    length: usize,
-    fill: impl FnOnce(&mut [u8]),
-) -> Packet {
-    let header = IpRepr::new(from.ip().into(), to.ip().into(), protocol, length, 64);
-    let mut bytes = vec![0; header.buffer_len()];
-    header.emit(&mut bytes[..], &ChecksumCapabilities::default());
-    fill(&mut bytes[header.header_len()..]);
-    Packet::new(bytes)
 }

@@ -3,7 +3,7 @@
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, Kind, decode};
 use base::{Seed, SimTime};
-use switchboard_conformance::{Cluster, ProxySettings};
+use switchboard_conformance::{Cluster, LocalDetection, ProxySettings};
 
 pub fn server() -> ApiServer {
     let config = ApiConfig {
@@ -75,8 +75,8 @@ status: {{addresses: [{{type: InternalIP, address: 192.168.10.{n}}}]}}
             .filter_map(|node| node.as_node().cloned())
             .collect(),
         proxy: ProxySettings {
-            cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-            masquerade_all: false,
+            local_detection: LocalDetection::ClusterCidr(vec!["10.244.0.0/16".parse().unwrap()]),
+            ..ProxySettings::default()
         },
         objects: kinds
             .iter()
