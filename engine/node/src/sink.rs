@@ -88,7 +88,7 @@ impl RuleSink for IptablesSink {
 
 #[cfg(test)]
 mod tests {
-    use rules::LocalDetection;
+    use rules::{LocalDetection, NodePortAddresses};
 
     use super::*;
     use crate::Variant;
@@ -103,6 +103,8 @@ mod tests {
             addresses: Vec::new(),
             local_detection: LocalDetection::None,
             masquerade_all: false,
+            node_port_addresses: NodePortAddresses::All,
+            localhost_node_ports: true,
             masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
         });
         sink.commit(&node, &ClusterView::default());

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
+use netfilter::Ruleset;
 use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
 use ruleset::Family;
+use ruleset::nft::{self, NftTables};
 use ruleset::xt::{self, ChainName, TableName, XtRule, XtTables};
 use switchboard_node::{IptablesTools, ToolError, Variant};
 
@@ -23,34 +25,40 @@ const TABLES: [TableName; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Iptables(Variant),
+    Nftables,
 }
 
 impl Backend {
-    pub(crate) const ALL: [Self; 2] = [
+    pub(crate) const ALL: [Self; 3] = [
+        Self::Iptables(Variant::Nft),
+        Self::Iptables(Variant::Legacy),
+        Self::Nftables,
+    ];
+
+    /// Those that take the iptables dialect.
+    pub(crate) const IPTABLES: [Self; 2] = [
         Self::Iptables(Variant::Nft),
         Self::Iptables(Variant::Legacy),
     ];
 
     /// Fit for the name of a namespace.
     pub(crate) fn name(self) -> String {
-        let Self::Iptables(variant) = self;
-        format!("iptables-{variant:?}").to_lowercase()
+        match self {
+            Self::Iptables(variant) => format!("iptables-{variant:?}").to_lowercase(),
+            Self::Nftables => "nftables".to_owned(),
+        }
     }
 
     /// The rules of a node, in this backend's layout.
-    pub(crate) fn compile(self, view: &ClusterView, facts: &NodeFacts) -> Vec<Arc<XtTables>> {
-        let Self::Iptables(_) = self;
+    pub(crate) fn compile(self, view: &ClusterView, facts: &NodeFacts) -> Vec<Ruleset> {
         let mut compiler = Compiler::new(Capabilities::default());
-        compiler
-            .iptables(view, facts)
-            .tables
-            .into_values()
-            .collect()
-    }
-
-    pub(crate) fn tools(self) -> IptablesTools {
-        let Self::Iptables(variant) = self;
-        IptablesTools::new(variant)
+        match self {
+            Self::Iptables(_) => {
+                let compiled = compiler.iptables(view, facts).tables;
+                compiled.into_values().map(Into::into).collect()
+            }
+            Self::Nftables => vec![compiler.nftables(view, facts).tables.into()],
+        }
     }
 
     /// Whether its tools are there and may be used in a namespace.
@@ -60,37 +68,82 @@ impl Backend {
     pub(crate) fn is_usable(self, netns: &str) -> Result<(), String> {
         let conntrack = Command::new("conntrack").arg("--version").output();
         conntrack.map_err(|error| format!("conntrack: {error}"))?;
-        let tools = self.tools().in_netns(netns);
-        match tools.check(Family::V4, "*nat\nCOMMIT\n") {
-            Err(error @ (ToolError::NotFound { .. } | ToolError::Permission { .. })) => {
-                Err(error.to_string())
+        match self {
+            Self::Iptables(variant) => {
+                let tools = IptablesTools::new(variant).in_netns(netns);
+                match tools.check(Family::V4, "*nat\nCOMMIT\n") {
+                    Err(error @ (ToolError::NotFound { .. } | ToolError::Permission { .. })) => {
+                        Err(error.to_string())
+                    }
+                    _ => Ok(()),
+                }
             }
-            _ => Ok(()),
+            Self::Nftables => {
+                let mut nft = Command::new("ip");
+                nft.args(["netns", "exec", netns, "nft", "list", "ruleset"]);
+                match nft.output() {
+                    Ok(output) if output.status.success() => Ok(()),
+                    Ok(output) => Err(format!("nft: {}", String::from_utf8_lossy(&output.stderr))),
+                    Err(error) => Err(format!("ip: {error}")),
+                }
+            }
         }
     }
 
     /// Makes these the only rules of the kernel, and checks that it has them as they were sent.
-    pub(crate) fn load(self, owned: &[Arc<XtTables>]) {
+    pub(crate) fn load(self, owned: &[Ruleset]) {
         self.wipe();
-        let tools = self.tools();
-        for tables in owned {
-            let text = xt::restore_text(tables);
-            tools
-                .restore(tables.family, &text)
-                .unwrap_or_else(|error| panic!("{error}\n{text}"));
-            let there = read_back(&tools, tables.family, TABLES);
-            assert_eq!(telling(&there), telling(tables), "{self:?}");
+        for one in owned {
+            match (self, one) {
+                (Self::Iptables(variant), Ruleset::Xt(tables)) => load_iptables(variant, tables),
+                (Self::Nftables, Ruleset::Nft(tables)) => load_nftables(tables),
+                _ => panic!("{self:?} does not take {}", text(one)),
+            }
         }
     }
 
     fn wipe(self) {
-        let Self::Iptables(variant) = self;
+        let Self::Iptables(variant) = self else {
+            return run("nft", &["flush", "ruleset"], "");
+        };
         for base in ["iptables", "ip6tables"] {
             let tool = format!("{base}-{variant:?}-restore").to_lowercase();
             let text = TABLES.map(|table| format!("*{table}\n{}COMMIT\n", policies(table)));
             run(&tool, &[], &text.concat());
         }
     }
+}
+
+/// Rules as their tool prints them.
+pub(crate) fn text(one: &Ruleset) -> String {
+    match one {
+        Ruleset::Xt(tables) => xt::save_text(tables),
+        Ruleset::Nft(tables) => nft::list_text(tables),
+    }
+}
+
+fn load_iptables(variant: Variant, tables: &Arc<XtTables>) {
+    let tools = IptablesTools::new(variant);
+    let text = xt::restore_text(tables);
+    tools
+        .restore(tables.family, &text)
+        .unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let there = read_back(&tools, tables.family, TABLES);
+    assert_eq!(telling(&there), telling(tables), "{variant:?}");
+}
+
+fn load_nftables(tables: &NftTables) {
+    run("nft", &["-f", "-"], &nft::script_text(tables));
+    let listed = Command::new("nft").args(["list", "ruleset"]).output();
+    let listed = listed.expect("it has just loaded the rules").stdout;
+    let listed = String::from_utf8(listed).expect("nft writes text");
+    let there = nft::parse(&listed).unwrap_or_else(|error| panic!("{error}\n{listed}"));
+    assert!(
+        there.canonical() == tables.canonical(),
+        "sent {}\nlisted {}",
+        nft::list_text(&tables.canonical()),
+        nft::list_text(&there.canonical())
+    );
 }
 
 /// A restore that flushes leaves policies as they are unless it says otherwise.

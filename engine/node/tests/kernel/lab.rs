@@ -7,16 +7,16 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use base::SimTime;
 use netfilter::{
-    Chooser, Explorer, Ingress, NoTrace, NodeState, NodeTables, Packet, Verdict, eval, explore,
+    Chooser, Explorer, Ingress, NoTrace, NodeState, NodeTables, Packet, Ruleset, Verdict, eval,
+    explore,
 };
 use ruleset::Family;
-use ruleset::xt::{self, Probability, XtTables};
+use ruleset::xt::Probability;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, text};
 use crate::netns::{Netns, skip};
 use crate::packets::{answer, chosen_port, comparable, destination, source, transport};
 use crate::site::{Emission, Site, Wires, run};
@@ -35,13 +35,18 @@ const DONE: &str = "the node has seen everything";
 /// Runs a test once per backend, each time in a namespace that is the node. `test` is the name of the calling
 /// test, which is run again in there, by another process: nobody else's packets are ever in the way.
 pub(crate) fn on_every_backend(test: &str, body: impl Fn(&mut Lab)) {
+    on(&Backend::ALL, test, body);
+}
+
+/// The same with some backends only.
+pub(crate) fn on(backends: &[Backend], test: &str, body: impl Fn(&mut Lab)) {
     if let Ok(role) = std::env::var(ROLE) {
         let backend = Backend::ALL.into_iter().find(|one| one.name() == role);
         body(&mut Lab::new(backend.expect("roles are names of backends")));
         println!("{DONE}");
         return;
     }
-    for backend in Backend::ALL {
+    for backend in backends {
         let label = format!("{}-{}", test.replace([':', '_'], ""), backend.name());
         let Some(netns) = Netns::create(&label) else {
             return;
@@ -77,7 +82,7 @@ pub(crate) struct Lab {
     pub(crate) backend: Backend,
     pub(crate) wires: Wires,
     site: Site,
-    owned: Vec<Arc<XtTables>>,
+    owned: Vec<Ruleset>,
     tables: NodeTables,
     state: NodeState,
     next_port: u16,
@@ -139,7 +144,7 @@ impl Lab {
     }
 
     /// Makes these the node's rules, with no connections known.
-    pub(crate) fn load(&mut self, owned: Vec<Arc<XtTables>>) {
+    pub(crate) fn load(&mut self, owned: Vec<Ruleset>) {
         self.backend.load(&owned);
         run("conntrack", &["--flush"], "");
         self.evaluate(owned);
@@ -147,7 +152,7 @@ impl Lab {
     }
 
     /// Gives rules to the evaluator only.
-    pub(crate) fn evaluate(&mut self, owned: Vec<Arc<XtTables>>) {
+    pub(crate) fn evaluate(&mut self, owned: Vec<Ruleset>) {
         self.tables = NodeTables::new(&owned).expect("tables that kernels load");
         self.owned = owned;
         self.state = NodeState::new();
@@ -185,7 +190,16 @@ impl Lab {
         })
     }
 
-    /// The same, and if it is forwarded the answer comes back and the sender goes on.
+    /// Has packets arrive, one after the other; each meets the fate that is written next to it.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, packets: &[(Packet, &str)]) {
+        for (packet, expected) in packets {
+            let fate = self.arrive(packet);
+            assert_eq!(fate.to_string(), *expected, "{packet:?}\n{}", self.rules());
+        }
+    }
+
+    /// Has a packet arrive, and if it is forwarded the answer comes back and the sender goes on.
     #[track_caller]
     pub(crate) fn converse(&mut self, packet: &Packet) -> Fate {
         let fate = self.arrive(packet);
@@ -329,10 +343,7 @@ impl Lab {
     }
 
     fn rules(&self) -> String {
-        self.owned
-            .iter()
-            .map(|tables| xt::save_text(tables))
-            .collect()
+        self.owned.iter().map(text).collect()
     }
 }
 
@@ -364,5 +375,9 @@ impl Chooser for Observed<'_> {
     fn port(&mut self, range: RangeInclusive<u16>) -> u16 {
         let chosen = self.chosen.filter(|port| range.contains(port));
         chosen.unwrap_or_else(|| self.explorer.port(range))
+    }
+
+    fn numgen(&mut self, modulus: u32) -> u32 {
+        self.explorer.numgen(modulus)
     }
 }

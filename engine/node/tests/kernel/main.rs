@@ -10,6 +10,7 @@ mod lab;
 mod local;
 mod matches;
 mod netns;
+mod nft;
 mod packets;
 mod site;
 
@@ -17,8 +18,8 @@ use std::sync::Arc;
 
 use proxy::RuleSink as _;
 use rules::{
-    Capabilities, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts, ServiceName,
-    ServicePortView, ServiceView, SliceView, TrafficPolicy,
+    Capabilities, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts,
+    NodePortAddresses, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
 };
 use ruleset::xt::{self, TableName, XtTables};
 use ruleset::{Family, Protocol};
@@ -39,6 +40,8 @@ fn node() -> Arc<NodeFacts> {
             "fd00:10:244::/48".parse().unwrap(),
         ]),
         masquerade_all: false,
+        node_port_addresses: NodePortAddresses::All,
+        localhost_node_ports: true,
         masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
     })
 }
@@ -50,24 +53,28 @@ fn view(endpoints: u16) -> ClusterView {
         namespace: "default".into(),
         name: name.into(),
     };
-    let port = |port| ServicePortView {
-        name: "http".into(),
-        protocol: Protocol::TCP,
-        port,
-    };
     for (name, last) in [("web", "40"), ("empty", "41")] {
         let service = ServiceView {
             cluster_ips: ["10.96.0.", "fd00:10:96::"]
                 .map(|ip| format!("{ip}{last}").parse().unwrap())
                 .into(),
-            ports: vec![port(80)],
-            internal_traffic_policy: TrafficPolicy::Cluster,
+            ports: vec![ServicePortView {
+                name: "http".into(),
+                protocol: Protocol::TCP,
+                port: 80,
+                node_port: None,
+            }],
+            ..ServiceView::default()
         };
         view.services.insert(named(name), Arc::new(service));
     }
     let slice = |family, base: &str| SliceView {
         family,
-        ports: vec![port(8080)],
+        ports: vec![SlicePortView {
+            name: "http".into(),
+            protocol: Protocol::TCP,
+            port: 8080,
+        }],
         endpoints: (1..=endpoints)
             .map(|n| endpoint(&format!("{base}{n}")))
             .collect(),

@@ -1,13 +1,14 @@
-//! Single matches and targets, in the kernel and in the evaluator (iptables-extensions(8)).
+//! Single matches and targets of iptables, in the kernel and in the evaluator (iptables-extensions(8)).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use netfilter::Packet;
+use netfilter::{Packet, Ruleset};
 use ruleset::Family;
-use ruleset::xt::{self, XtTables};
+use ruleset::xt;
 
-use crate::lab::{Fate, Lab, on_every_backend};
+use crate::backend::Backend;
+use crate::lab::{Fate, Lab, on};
 use crate::packets::{ack, ping, pong, port_unreachable, reset, source, syn, udp, with_ttl};
 
 const A: &str = "10.244.1.2";
@@ -18,10 +19,7 @@ const PASSED: &str = "veth3: 10.244.1.2 > 10.244.1.3:80";
 #[track_caller]
 fn check(lab: &mut Lab, family: Family, rules: &str, packets: &[(Packet, &str)]) {
     load(lab, family, rules);
-    for (packet, expected) in packets {
-        let fate = lab.arrive(packet);
-        assert_eq!(fate.to_string(), *expected, "{packet:?}\n{rules}");
-    }
+    lab.expect(packets);
 }
 
 fn load(lab: &mut Lab, family: Family, rules: &str) {
@@ -29,11 +27,10 @@ fn load(lab: &mut Lab, family: Family, rules: &str) {
 }
 
 /// `rules` are those of one table, whose name is the first word, or of several with what stands between tables.
-fn parsed(family: Family, rules: &str) -> Vec<Arc<XtTables>> {
+fn parsed(family: Family, rules: &str) -> Vec<Ruleset> {
     let tables = xt::parse(&format!("*{rules}\nCOMMIT\n"), family);
-    vec![Arc::new(
-        tables.unwrap_or_else(|error| panic!("{error}\n{rules}")),
-    )]
+    let tables = tables.unwrap_or_else(|error| panic!("{error}\n{rules}"));
+    vec![Arc::new(tables).into()]
 }
 
 /// A rule in FORWARD that drops what it matches, and packets that it matches or not.
@@ -60,27 +57,31 @@ fn tcp_80(port: u16) -> Packet {
 /// When kernel and evaluator have different rules, the first packet that meets the difference tells.
 #[test]
 fn differences_are_noticed() {
-    on_every_backend("matches::differences_are_noticed", |lab| {
-        let rules = [
-            "filter\n-A FORWARD -d 10.244.1.3/32 -j DROP",
-            "filter\n-A FORWARD -d 10.244.1.3/32 -j REJECT",
-            "filter\n-A FORWARD -d 10.244.1.4/32 -j DROP",
-            "nat\n-A PREROUTING -j DNAT --to-destination 10.244.1.4",
-            "nat\n-A PREROUTING -p tcp -j DNAT --to-destination 10.244.1.3:81",
-            "nat\n-A POSTROUTING -j MASQUERADE",
-        ];
-        for pair in rules.windows(2) {
-            load(lab, Family::V4, pair[0]);
-            lab.evaluate(parsed(Family::V4, pair[1]));
-            let told = catch_unwind(AssertUnwindSafe(|| lab.arrive(&tcp_80(4000))));
-            assert!(told.is_err(), "{pair:?}");
-        }
-    });
+    on(
+        &Backend::IPTABLES,
+        "matches::differences_are_noticed",
+        |lab| {
+            let rules = [
+                "filter\n-A FORWARD -d 10.244.1.3/32 -j DROP",
+                "filter\n-A FORWARD -d 10.244.1.3/32 -j REJECT",
+                "filter\n-A FORWARD -d 10.244.1.4/32 -j DROP",
+                "nat\n-A PREROUTING -j DNAT --to-destination 10.244.1.4",
+                "nat\n-A PREROUTING -p tcp -j DNAT --to-destination 10.244.1.3:81",
+                "nat\n-A POSTROUTING -j MASQUERADE",
+            ];
+            for pair in rules.windows(2) {
+                load(lab, Family::V4, pair[0]);
+                lab.evaluate(parsed(Family::V4, pair[1]));
+                let told = catch_unwind(AssertUnwindSafe(|| lab.arrive(&tcp_80(4000))));
+                assert!(told.is_err(), "{pair:?}");
+            }
+        },
+    );
 }
 
 #[test]
 fn headers() {
-    on_every_backend("matches::headers", |lab| {
+    on(&Backend::IPTABLES, "matches::headers", |lab| {
         let request = || tcp_80(4000);
         let other = || udp("203.0.113.70:4000", "10.244.1.3:53");
         for (rule, first, second) in [
@@ -116,7 +117,7 @@ fn headers() {
 
 #[test]
 fn address_types() {
-    on_every_backend("matches::address_types", |lab| {
+    on(&Backend::IPTABLES, "matches::address_types", |lab| {
         let to_node = || syn("10.244.1.2:4000", "192.168.10.1:22");
         for (rule, node, pod) in [
             ("--dst-type LOCAL", true, false),
@@ -142,7 +143,7 @@ fn address_types() {
 
 #[test]
 fn marks() {
-    on_every_backend("matches::marks", |lab| {
+    on(&Backend::IPTABLES, "matches::marks", |lab| {
         for (set, mark, matches) in [
             ("0x4000/0x4000", "0x4000/0x4000", true),
             ("0x4000/0x4000", "0x4001", false),
@@ -174,7 +175,7 @@ fn marks() {
 #[test]
 fn control_flow() {
     const OTHER: &str = "veth3: 10.244.1.2 > 10.244.1.3:81";
-    on_every_backend("matches::control_flow", |lab| {
+    on(&Backend::IPTABLES, "matches::control_flow", |lab| {
         for (rules, expected) in [
             (
                 "-A FORWARD -j X\n-A FORWARD -j DROP\n-A X -p tcp -m tcp --dport 80 -j RETURN\n-A X -j ACCEPT",
@@ -215,7 +216,7 @@ fn control_flow() {
 
 #[test]
 fn states() {
-    on_every_backend("matches::states", |lab| {
+    on(&Backend::IPTABLES, "matches::states", |lab| {
         let drops =
             |states: &str| format!("filter\n-A FORWARD -m conntrack --ctstate {states} -j DROP");
         let question = || udp("10.244.1.2:4000", "10.244.1.3:53");
@@ -267,7 +268,7 @@ fn states() {
 
 #[test]
 fn rejections() {
-    on_every_backend("matches::rejections", |lab| {
+    on(&Backend::IPTABLES, "matches::rejections", |lab| {
         for (with, expected) in [
             ("icmp-port-unreachable", "icmp 3/3"),
             ("icmp-host-unreachable", "icmp 3/1"),
@@ -340,7 +341,7 @@ fn rejections() {
 
 #[test]
 fn without_rules() {
-    on_every_backend("matches::without_rules", |lab| {
+    on(&Backend::IPTABLES, "matches::without_rules", |lab| {
         let late = with_ttl(tcp_80(4000), 1);
         let martian = udp("192.168.10.1:4000", "10.244.1.3:53");
         check(
@@ -370,7 +371,7 @@ fn without_rules() {
 
 #[test]
 fn translations() {
-    on_every_backend("matches::translations", |lab| {
+    on(&Backend::IPTABLES, "matches::translations", |lab| {
         for (rules, packet, expected) in [
             (
                 "-A PREROUTING -p tcp -j DNAT --to-destination 10.244.1.3:8080",
@@ -430,51 +431,59 @@ fn translations() {
 /// An error about a translated packet reaches its sender as one about the packet that it sent.
 #[test]
 fn errors_are_translated_back() {
-    on_every_backend("matches::errors_are_translated_back", |lab| {
-        load(
-            lab,
-            Family::V4,
-            "nat\n-A PREROUTING -p udp -j DNAT --to-destination 10.244.1.3:5353\n-A POSTROUTING -j MASQUERADE",
-        );
-        let question = udp("10.244.1.2:4000", "10.96.0.10:53");
-        let Fate::Forwarded((_, forwarded)) = lab.arrive(&question) else {
-            panic!("not forwarded");
-        };
-        let error = port_unreachable("10.244.1.3".parse().unwrap(), &forwarded);
-        let Fate::Forwarded((interface, error)) = lab.arrive(&error) else {
-            panic!("not forwarded");
-        };
-        assert_eq!(
-            (interface, error.quoted_tuple()),
-            ("veth2", question.tuple())
-        );
-        assert_eq!(
-            source(&error),
-            "10.96.0.10".parse::<std::net::IpAddr>().unwrap()
-        );
-    });
+    on(
+        &Backend::IPTABLES,
+        "matches::errors_are_translated_back",
+        |lab| {
+            load(
+                lab,
+                Family::V4,
+                "nat\n-A PREROUTING -p udp -j DNAT --to-destination 10.244.1.3:5353\n-A POSTROUTING -j MASQUERADE",
+            );
+            let question = udp("10.244.1.2:4000", "10.96.0.10:53");
+            let Fate::Forwarded((_, forwarded)) = lab.arrive(&question) else {
+                panic!("not forwarded");
+            };
+            let error = port_unreachable("10.244.1.3".parse().unwrap(), &forwarded);
+            let Fate::Forwarded((interface, error)) = lab.arrive(&error) else {
+                panic!("not forwarded");
+            };
+            assert_eq!(
+                (interface, error.quoted_tuple()),
+                ("veth2", question.tuple())
+            );
+            assert_eq!(
+                source(&error),
+                "10.96.0.10".parse::<std::net::IpAddr>().unwrap()
+            );
+        },
+    );
 }
 
 /// The quoted packet is the one that was sent, whatever was done to it before it was rejected.
 #[test]
 fn rejected_after_translation() {
     const TRANSLATE: &str = "nat\n-A PREROUTING -j DNAT --to-destination 10.244.1.3\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n*filter\n";
-    on_every_backend("matches::rejected_after_translation", |lab| {
-        for (with, expected) in [
-            ("icmp-port-unreachable", "icmp 3/3 from 10.96.0.40"),
-            ("tcp-reset", "reset"),
-        ] {
-            let rules = format!("{TRANSLATE}-A FORWARD -p tcp -j REJECT --reject-with {with}");
-            let packet = syn("10.244.1.2:4000", "10.96.0.40:80");
-            check(lab, Family::V4, &rules, &[(packet, expected)]);
-        }
-    });
+    on(
+        &Backend::IPTABLES,
+        "matches::rejected_after_translation",
+        |lab| {
+            for (with, expected) in [
+                ("icmp-port-unreachable", "icmp 3/3 from 10.96.0.40"),
+                ("tcp-reset", "reset"),
+            ] {
+                let rules = format!("{TRANSLATE}-A FORWARD -p tcp -j REJECT --reject-with {with}");
+                let packet = syn("10.244.1.2:4000", "10.96.0.40:80");
+                check(lab, Family::V4, &rules, &[(packet, expected)]);
+            }
+        },
+    );
 }
 
 /// Two flows that would look alike behind the node get different ports there.
 #[test]
 fn colliding_ports() {
-    on_every_backend("matches::colliding_ports", |lab| {
+    on(&Backend::IPTABLES, "matches::colliding_ports", |lab| {
         load(lab, Family::V4, "nat\n-A POSTROUTING -j MASQUERADE");
         let ports = ["10.244.1.2:4000", "10.244.1.3:4000", "10.244.1.4:4000"].map(|from| match lab
             .converse(&udp(from, "203.0.113.70:53"))
@@ -495,7 +504,7 @@ fn colliding_ports() {
 #[test]
 fn probabilities() {
     const TRIES: u16 = 2000;
-    on_every_backend("matches::probabilities", |lab| {
+    on(&Backend::IPTABLES, "matches::probabilities", |lab| {
         for share in [0.5, 0.3333333333, 0.1] {
             let rule = format!(
                 "-A PREROUTING -p udp -m statistic --mode random --probability {share} -j DNAT --to-destination 10.244.1.4"

@@ -18,8 +18,8 @@ use smoltcp::time::Instant;
 
 use crate::packets::destination;
 
-/// The first is the primary one of its family.
-pub(crate) const ADDRESSES: [&str; 2] = ["192.168.10.1", "fd00:192:168::1"];
+/// The first of a family is its primary one.
+pub(crate) const ADDRESSES: [&str; 3] = ["192.168.10.1", "fd00:192:168::1", "192.168.20.1"];
 
 /// Interfaces and what is behind them; the longest prefix wins.
 const INTERFACES: [(&str, &[&str]); 5] = [
