@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use base::{SimTime, parse_duration};
@@ -64,19 +65,45 @@ pub(crate) struct RulesArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct TraceArgs {
     #[command(flatten)]
-    pub(crate) instant: InstantArgs,
+    pub(crate) instant: Option<InstantArgs>,
     /// Who sends: pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside/NAME
-    #[arg(long, value_name = "SOURCE")]
-    pub(crate) from: String,
+    #[arg(long, value_name = "SOURCE", requires = "file")]
+    pub(crate) from: Option<String>,
     /// Whereto: name:port, ip:port or an IPv6 address in brackets and :port
-    #[arg(long, value_name = "TARGET")]
-    pub(crate) to: String,
+    #[arg(long, value_name = "TARGET", requires = "file")]
+    pub(crate) to: Option<String>,
     /// The transport protocol
     #[arg(long, value_enum, default_value_t)]
     pub(crate) protocol: ProtocolArg,
+    #[command(flatten)]
+    pub(crate) dump: DumpArgs,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// A real node's rules instead of a scenario.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DumpArgs {
+    /// What iptables-save (or ip6tables-save, for an IPv6 packet) printed on a node, instead of --in
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pub(crate) iptables_save: Option<PathBuf>,
+    /// What nft list ruleset printed on a node, instead of --in
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pub(crate) nft: Option<PathBuf>,
+    /// An address of that node; may be given several times
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Vec<IpAddr>,
+    /// The packet: tcp:10.0.0.2:40000>10.96.0.10:53
+    #[arg(long, value_name = "PACKET")]
+    pub(crate) packet: Option<String>,
+}
+
+impl DumpArgs {
+    /// Whether a dump is given.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.iptables_save.is_some() || self.nft.is_some()
+    }
 }
 
 #[derive(Debug, clap::Args)]

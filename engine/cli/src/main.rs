@@ -6,6 +6,7 @@
 //! cannot be written, 3 where `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
+mod dump;
 mod explain;
 mod input;
 mod output;

@@ -1,5 +1,6 @@
 //! `switchboard rules`
 
+use control::ProxyMode;
 use miette::Report;
 use ruleset::Family;
 
@@ -18,10 +19,14 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
     }
     let text = instant
         .sim
-        .restore_text(&args.node, family)
+        .rule_script(&args.node, family)
         .unwrap_or_default();
+    let what = match instant.mode {
+        ProxyMode::Iptables => format!("{family} rules, for {}", restorer(family)),
+        ProxyMode::Nftables => "rules of both families, for nft -f".to_owned(),
+    };
     let header = format!(
-        "# {family} rules of node {} in mode {}, scenario {}, seed {}, at {}\n",
+        "# {what}: node {} in mode {}, scenario {}, seed {}, at {}\n",
         args.node,
         instant.mode,
         instant.scenario.name,
@@ -35,4 +40,11 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
     };
     output::print(&format!("{header}{nothing}{text}"))?;
     Ok(Exit::Passed)
+}
+
+const fn restorer(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables-restore",
+        Family::V6 => "ip6tables-restore",
+    }
 }

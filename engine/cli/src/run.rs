@@ -39,7 +39,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut reports = Vec::new();
     for (_, scenario) in &work {
         let modes = match args.mode {
-            Some(mode) => vec![input::choose_mode(scenario, Some(mode))?],
+            Some(mode) => {
+                input::check_mode(scenario, mode)?;
+                vec![mode]
+            }
             None => scenario.modes.clone(),
         };
         for mode in modes {

@@ -11,20 +11,26 @@ use sim::{Hop, Step, Trace};
 
 use crate::args::{Output, ProtocolArg, TraceArgs};
 use crate::input::Instant;
-use crate::{Exit, input, output};
+use crate::{Exit, dump, input, output};
 
 /// Follows one packet and its answer.
 pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
-    let mut instant = input::at_instant(&args.instant)?;
+    if args.dump.is_given() {
+        return dump::run(&args.dump, args.output);
+    }
+    let (Some(instant), Some(from), Some(to)) = (&args.instant, &args.from, &args.to) else {
+        let help = "either --in FILE --from SOURCE --to TARGET, or --iptables-save FILE (or --nft FILE) \
+                    --address IP --packet PACKET";
+        return Err(input::error("what is to be traced?", Some(help)));
+    };
+    let mut instant = input::at_instant(instant)?;
     let namespace = &instant.scenario.namespace;
     let bad = |what: &str, why: String| input::error(format!("--{what}: {why}"), None);
-    let from =
-        SourceRef::parse(&args.from, namespace).map_err(|why| bad("from", why.to_string()))?;
+    let from = SourceRef::parse(from, namespace).map_err(|why| bad("from", why.to_string()))?;
     let from = from
         .resolve(&instant.sim)
         .map_err(|why| bad("from", why.to_string()))?;
-    let to: Target = args
-        .to
+    let to: Target = to
         .parse()
         .map_err(|why: TargetError| bad("to", why.to_string()))?;
     let protocol = match args.protocol {
@@ -94,6 +100,15 @@ fn write_hop(text: &mut String, hop: &Hop) {
                     let _ = writeln!(text, "        ↳ {meaning}");
                 }
             }
+            Step::Element {
+                text: found,
+                meaning,
+            } => {
+                let _ = writeln!(text, "        {found}");
+                if !meaning.is_empty() {
+                    let _ = writeln!(text, "          ↳ {meaning}");
+                }
+            }
             other => {
                 let _ = writeln!(text, "      {other}");
             }
@@ -151,6 +166,7 @@ fn step_json(step: &Step) -> Value {
         } => {
             json!({"rule": text, "meaning": meaning, "skipped": skipped})
         }
+        Step::Element { text, meaning } => json!({"element": text, "meaning": meaning}),
         Step::Verdict(verdict) => json!({"verdict": verdict}),
         Step::Translated(before, after) => {
             json!({"translated": {"before": before, "after": after}})

@@ -10,7 +10,10 @@ use common::{root, stdout, switchboard};
 
 #[test]
 fn the_readme_shows_a_real_run() {
-    let output = stdout(&switchboard(&root(), &["run", "scenarios/clusterip.yaml"]));
+    let output = stdout(&switchboard(
+        &root(),
+        &["run", "scenarios/clusterip.yaml", "--mode", "iptables"],
+    ));
     check("README.md", "run", &output);
 }
 

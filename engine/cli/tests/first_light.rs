@@ -182,11 +182,12 @@ fn wrong_value(key: &str, right: &Value) -> Option<Value> {
         "queries" => yaml("99"),
         "object" => yaml("{metadata: {name: somebody-else}}"),
         "contains" => yaml("[no rule says this]"),
-        "absent" => yaml("[KUBE-SERVICES]"),
+        "absent" => yaml("[KUBE-SERVICES, table ip kube-proxy]"),
         "error" => yaml("all is well"),
         "snat" => yaml("true"),
         "endpoints" => yaml("[{to: '10.9.9.9:8080', p: 1/1}]"),
         "verdict" => yaml("reject"),
+        "byMode" => yaml("{nftables: {contains: [no rule says this]}}"),
         "within" | "throughout" | "spread" => None,
         other => panic!("the test does not know how to flip {other}"),
     }
@@ -209,7 +210,8 @@ fn check_fails(scenario: &Value, index: usize, key: &str) {
         stderr(&output)
     );
     let report: Json = serde_json::from_slice(&output.stdout).unwrap();
-    let step = &report["scenarios"][0]["steps"][index];
+    let mode = if key == "byMode" { 1 } else { 0 };
+    let step = &report["scenarios"][mode]["steps"][index];
     assert_eq!(step["outcome"], "failed", "{place}");
     assert!(
         !step["observed"].as_object().unwrap().is_empty(),
@@ -272,15 +274,15 @@ fn rules_are_what_iptables_restore_takes() {
         if family == "ipv4" {
             assert!(text.contains("default/my-internal-backend-api cluster IP"));
         }
-        accepted_by(tool, &output.stdout);
+        accepted_by(tool, &["--test"], &output.stdout);
     }
 }
 
-fn accepted_by(tool: &str, rules: &[u8]) {
+fn accepted_by(tool: &str, args: &[&str], rules: &[u8]) {
     let file = scratch(tool).join("rules.txt");
     fs::write(&file, rules).unwrap();
     let run = Command::new(tool)
-        .arg("--test")
+        .args(args)
         .stdin(fs::File::open(&file).unwrap())
         .output();
     let why = match run {
@@ -300,6 +302,21 @@ fn accepted_by(tool: &str, rules: &[u8]) {
         "{tool} --test: {why}"
     );
     eprintln!("skipped: {tool} cannot run here: {why}");
+}
+
+#[test]
+fn nftables_rules_are_what_nft_takes() {
+    let args = [
+        "rules", "--in", SCENARIO, "--node", "node-a", "--at", "publish", "--mode", "nftables",
+    ];
+    let output = switchboard(&root(), &args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("goto service-"),
+        "{}",
+        stdout(&output)
+    );
+    accepted_by("nft", &["-c", "-f", "-"], &output.stdout);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::Seed;
 use ipnet::IpNet;
+use rules::NodePortAddresses;
 
 /// A cluster to build.
 #[derive(Clone, Debug)]
@@ -43,17 +44,20 @@ pub struct ClusterConfig {
 pub enum ProxyMode {
     /// kube-proxy's iptables layout.
     Iptables,
+    /// kube-proxy's nftables layout.
+    Nftables,
 }
 
 impl ProxyMode {
     /// Every mode this version can run.
-    pub const ALL: [Self; 1] = [Self::Iptables];
+    pub const ALL: [Self; 2] = [Self::Iptables, Self::Nftables];
 
     /// As scenarios spell it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
         }
     }
 }
@@ -69,16 +73,61 @@ impl fmt::Display for ProxyMode {
 pub struct ProxySettings {
     /// `clusterCIDR`: what counts as a Pod's address (PROXY-20, -21). Defaults to the cluster's `podCIDRs`.
     pub cluster_cidr: Option<Vec<IpNet>>,
-    /// `iptables.masqueradeAll`
-    pub masquerade_all: bool,
-    /// `iptables.minSyncPeriod`: the least time from one sync to the next (PROXY-65).
-    pub min_sync_period: Duration,
+    /// `nodePortAddresses`; `None` for the mode's default (PROXY-26).
+    pub node_port_addresses: Option<NodePortAddresses>,
+    /// `iptables.localhostNodePorts` (PROXY-27).
+    pub localhost_node_ports: bool,
+    /// `iptables`
+    pub iptables: ModeSettings,
+    /// `nftables`
+    pub nftables: ModeSettings,
 }
 
 impl Default for ProxySettings {
     fn default() -> Self {
         Self {
             cluster_cidr: None,
+            node_port_addresses: None,
+            localhost_node_ports: true,
+            iptables: ModeSettings::default(),
+            nftables: ModeSettings::default(),
+        }
+    }
+}
+
+impl ProxySettings {
+    /// The settings that are a mode's own.
+    #[must_use]
+    pub const fn of(&self, mode: ProxyMode) -> &ModeSettings {
+        match mode {
+            ProxyMode::Iptables => &self.iptables,
+            ProxyMode::Nftables => &self.nftables,
+        }
+    }
+
+    /// Which of a node's addresses accept node ports in a mode.
+    #[must_use]
+    pub fn node_ports_at(&self, mode: ProxyMode) -> NodePortAddresses {
+        let default = match mode {
+            ProxyMode::Iptables => NodePortAddresses::All,
+            ProxyMode::Nftables => NodePortAddresses::Primary,
+        };
+        self.node_port_addresses.clone().unwrap_or(default)
+    }
+}
+
+/// What every mode has a setting of its own for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModeSettings {
+    /// `masqueradeAll`
+    pub masquerade_all: bool,
+    /// `minSyncPeriod`: the least time from one sync to the next (PROXY-65).
+    pub min_sync_period: Duration,
+}
+
+impl Default for ModeSettings {
+    fn default() -> Self {
+        Self {
             masquerade_all: false,
             min_sync_period: Duration::from_secs(1),
         }

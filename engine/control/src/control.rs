@@ -20,11 +20,9 @@ use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 
-use crate::rule_book::RuleBook;
+use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
 use crate::{ClusterConfig, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap, narrate};
-
-pub use rules::CompiledIptables as NodeRules;
 
 /// The control plane of one cluster.
 pub struct Control {
@@ -107,10 +105,13 @@ impl Control {
             },
             agents: agents.collect(),
             schedule: Schedule::default(),
-            book: RuleBook::new(Capabilities {
-                nfacct: false,
-                random_fully: true,
-            }),
+            book: RuleBook::new(
+                config.mode,
+                Capabilities {
+                    nfacct: false,
+                    random_fully: true,
+                },
+            ),
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
@@ -162,6 +163,12 @@ impl Control {
     /// A node's rules and the number of the sync that wrote them; `None` before its first sync.
     pub fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
         self.book.rules(node)
+    }
+
+    /// A node's rules, if somebody has looked at them since its last sync: a packet has, for one.
+    #[must_use]
+    pub fn compiled_rules(&self, node: &str) -> Option<&NodeRules> {
+        self.book.compiled(node)
     }
 
     /// The number of the sync that wrote a node's rules (counted over all nodes); 0 before its first. Costs
@@ -352,8 +359,8 @@ impl Control {
             agent.reader.deliver(view.clone(), true);
             agent.position = position;
         }
-        let cost = self.config.timing.sync_cost;
-        let mut cost = |kind, view: &ClusterView| cost.of(kind, view.services.len());
+        let (cost, mode) = (self.config.timing.sync_cost, self.config.mode);
+        let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
         if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
             let who = format!("{}/proxy", agent.reader.facts().name);
             let what = narrate::sync(&report, agent.reader.facts(), now);
@@ -528,7 +535,7 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
 
 const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
     AgentSettings {
-        min_sync_period: config.proxy.min_sync_period,
+        min_sync_period: config.proxy.of(config.mode).min_sync_period,
     }
 }
 
@@ -543,7 +550,9 @@ fn facts_of(node: &NodeConfig, config: &ClusterConfig) -> NodeFacts {
         zone: node.zone.as_deref().map(Arc::from),
         addresses: node.addresses.clone(),
         local_detection: LocalDetection::ClusterCidr(cluster_cidr.clone()),
-        masquerade_all: config.proxy.masquerade_all,
+        masquerade_all: config.proxy.of(config.mode).masquerade_all,
+        node_port_addresses: config.proxy.node_ports_at(config.mode),
+        localhost_node_ports: config.proxy.localhost_node_ports,
         masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
     }
 }

@@ -16,10 +16,12 @@ mod sync_cost;
 mod world;
 
 pub use config::{
-    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
-    TimingConfig,
+    ClusterConfig, ModeSettings, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
+    ProxySettings, SyncCost, TimingConfig,
 };
-pub use control::{Control, NodeRules};
+pub use control::Control;
+pub use rule_book::NodeRules;
+pub use rules::NodePortAddresses;
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
     ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,

@@ -1,13 +1,14 @@
 //! What happened, in words: the lines of the timeline that nobody asked for.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use api::{Change, EndpointSlice, Object, Pod, Service, WatchEvent};
 use base::format_duration;
 use proxy::{SyncKind, SyncReport};
 use rules::{
-    ClusterView, FrontendVerdict, NodeFacts, ServiceName, ServicePortPlan, SlicesByName,
-    plan_service,
+    ClusterView, ExternalRoute, FrontendVerdict, LocalOutcome, NodeFacts, ServiceName,
+    ServicePortPlan, SlicesByName, TrafficPolicy, plan_service,
 };
 use ruleset::Family;
 
@@ -82,25 +83,59 @@ fn plans_of(name: &ServiceName, view: &ClusterView, facts: &NodeFacts) -> Vec<Se
 
 /// `default/web: 10.96.0.40:80 → 10.244.1.5:8080, 10.244.2.7:8080`
 fn describe_plans(name: &ServiceName, plans: &[ServicePortPlan]) -> String {
-    let frontends = plans
-        .iter()
-        .flat_map(|plan| plan.frontends.iter().map(move |f| (plan, f)));
-    let described: Vec<String> = frontends
-        .take(NAMED)
-        .map(|(plan, frontend)| match frontend.verdict {
-            FrontendVerdict::Balance(policy) => {
-                let endpoints = plan.endpoints(policy).iter();
-                let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
-                format!("{} → {}", frontend.address, list(&addresses, "nobody"))
-            }
-            FrontendVerdict::Reject(reason) => format!("{} refused, {reason}", frontend.address),
-            FrontendVerdict::Drop(reason) => format!("{} dropped, {reason}", frontend.address),
-        })
-        .collect();
+    let described: Vec<String> = plans.iter().flat_map(describe_port).take(NAMED).collect();
     match described.is_empty() {
         true => format!("{name} is no longer served"),
         false => format!("{name}: {}", described.join(", ")),
     }
+}
+
+/// One text a frontend.
+fn describe_port(plan: &ServicePortPlan) -> Vec<String> {
+    let set = |policy| {
+        let endpoints = plan.endpoints(policy).iter();
+        let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
+        format!("→ {}", list(&addresses, "nobody"))
+    };
+    let cluster_ip = SocketAddr::new(plan.cluster_ip.address, plan.port);
+    let verdict = match plan.cluster_ip.verdict {
+        FrontendVerdict::Balance(policy) => set(policy),
+        FrontendVerdict::Reject(reason) => format!("refused, {reason}"),
+        FrontendVerdict::Drop(reason) => format!("dropped, {reason}"),
+    };
+    let mut described = vec![format!("{cluster_ip} {verdict}")];
+    let Some(external) = &plan.external else {
+        return described;
+    };
+    let verdict = match &external.route {
+        ExternalRoute::Cluster => set(TrafficPolicy::Cluster),
+        ExternalRoute::Local {
+            others: LocalOutcome::Balance,
+            ..
+        } => set(TrafficPolicy::Local),
+        ExternalRoute::Local {
+            others: LocalOutcome::Drop(reason),
+            ..
+        } => {
+            format!("dropped, {reason}")
+        }
+        ExternalRoute::Reject(reason) => format!("refused, {reason}"),
+    };
+    let addresses = external
+        .external_ips
+        .iter()
+        .chain(&external.load_balancer_ips);
+    let addresses = addresses.map(|ip| SocketAddr::new(*ip, plan.port).to_string());
+    let node_port = external
+        .node_port
+        .as_ref()
+        .map(|node| format!("node port {}", node.port));
+    described.extend(
+        addresses
+            .chain(node_port)
+            .map(|frontend| format!("{frontend} {verdict}")),
+    );
+    described
 }
 
 fn describe_service(service: &Service, change: Change) -> Option<String> {

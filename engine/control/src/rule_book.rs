@@ -7,10 +7,48 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proxy::RuleSink;
-use rules::{Capabilities, ClusterView, CompiledIptables, Compiler, NodeFacts};
+use rules::{Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts};
+use ruleset::{Family, nft, xt};
+
+use crate::ProxyMode;
+
+/// A node's rules, in the dialect of its proxy's mode.
+#[derive(Clone, Debug)]
+pub enum NodeRules {
+    /// Mode iptables.
+    Iptables(CompiledIptables),
+    /// Mode nftables.
+    Nftables(CompiledNftables),
+}
+
+impl NodeRules {
+    /// What the node's tools print of them: `iptables-save` and `ip6tables-save`, or `nft list ruleset`.
+    #[must_use]
+    pub fn listing(&self) -> String {
+        match self {
+            Self::Iptables(compiled) => compiled
+                .tables
+                .values()
+                .map(|tables| xt::save_text(tables))
+                .collect(),
+            Self::Nftables(compiled) => nft::list_text(&compiled.tables),
+        }
+    }
+
+    /// What the node's tools load: the input of `iptables-restore` (or `ip6tables-restore`), or a script for
+    /// `nft -f`, which holds both families.
+    #[must_use]
+    pub fn script(&self, family: Family) -> String {
+        match self {
+            Self::Iptables(compiled) => xt::restore_text(&compiled.tables[&family]),
+            Self::Nftables(compiled) => nft::script_text(&compiled.tables),
+        }
+    }
+}
 
 /// What every node has been programmed with, and the compiler that spells it.
 pub(crate) struct RuleBook {
+    mode: ProxyMode,
     compiler: Compiler,
     nodes: BTreeMap<Arc<str>, Page>,
     commits: u64,
@@ -20,12 +58,13 @@ struct Page {
     facts: Arc<NodeFacts>,
     view: ClusterView,
     commit: u64,
-    compiled: Option<CompiledIptables>,
+    compiled: Option<NodeRules>,
 }
 
 impl RuleBook {
-    pub(crate) fn new(capabilities: Capabilities) -> Self {
+    pub(crate) fn new(mode: ProxyMode, capabilities: Capabilities) -> Self {
         Self {
+            mode,
             compiler: Compiler::new(capabilities),
             nodes: BTreeMap::new(),
             commits: 0,
@@ -37,12 +76,22 @@ impl RuleBook {
     }
 
     /// The rules of a node with the number of the commit that they stem from; `None` before its first.
-    pub(crate) fn rules(&mut self, node: &str) -> Option<(u64, &CompiledIptables)> {
+    pub(crate) fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
         let page = self.nodes.get_mut(node)?;
-        let compiled = page
-            .compiled
-            .get_or_insert_with(|| self.compiler.iptables(&page.view, &page.facts));
+        let compiled = page.compiled.get_or_insert_with(|| match self.mode {
+            ProxyMode::Iptables => {
+                NodeRules::Iptables(self.compiler.iptables(&page.view, &page.facts))
+            }
+            ProxyMode::Nftables => {
+                NodeRules::Nftables(self.compiler.nftables(&page.view, &page.facts))
+            }
+        });
         Some((page.commit, compiled))
+    }
+
+    /// The rules of a node if somebody has looked at them since its last commit.
+    pub(crate) fn compiled(&self, node: &str) -> Option<&NodeRules> {
+        self.nodes.get(node)?.compiled.as_ref()
     }
 
     /// The number of a node's last commit, without compiling anything; 0 before its first.

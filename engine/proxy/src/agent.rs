@@ -195,6 +195,8 @@ mod tests {
             addresses: Vec::new(),
             local_detection: LocalDetection::None,
             masquerade_all: false,
+            node_port_addresses: rules::NodePortAddresses::All,
+            localhost_node_ports: true,
             masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
         };
         let settings = AgentSettings {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use api::{Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, WatchEvent};
 use rules::{
-    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SliceView, TrafficPolicy,
+    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
+    TrafficPolicy,
 };
 use ruleset::{Family, Protocol};
 
@@ -149,16 +150,56 @@ fn view_of_service(service: &Service) -> Option<ServiceView> {
             name: port.name.as_str().into(),
             protocol: protocol(port.transport()),
             port: u16::try_from(port.port).ok()?,
+            node_port: u16::try_from(port.node_port)
+                .ok()
+                .filter(|number| *number > 0),
         })
     });
     Some(ServiceView {
         cluster_ips,
         ports: ports.collect(),
-        internal_traffic_policy: match service.internal_policy() {
-            api::TrafficPolicy::Cluster => TrafficPolicy::Cluster,
-            api::TrafficPolicy::Local => TrafficPolicy::Local,
-        },
+        internal_traffic_policy: policy(service.internal_policy()),
+        external_traffic_policy: policy(service.external_policy()),
+        external_ips: addresses(&service.spec.external_ips),
+        load_balancer_ips: service
+            .status
+            .load_balancer
+            .ingress
+            .iter()
+            .filter(|ingress| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP")
+            .filter_map(|ingress| ingress.ip.parse().ok())
+            .collect(),
+        load_balancer_source_ranges: service.source_ranges(),
+        affinity_seconds: affinity_seconds(service),
+        health_check_node_port: u16::try_from(service.spec.health_check_node_port)
+            .ok()
+            .filter(|port| *port > 0),
     })
+}
+
+const fn policy(policy: api::TrafficPolicy) -> TrafficPolicy {
+    match policy {
+        api::TrafficPolicy::Cluster => TrafficPolicy::Cluster,
+        api::TrafficPolicy::Local => TrafficPolicy::Local,
+    }
+}
+
+fn addresses(texts: &[String]) -> Vec<IpAddr> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// PROXY-32, API-29: 10,800 seconds unless said otherwise.
+fn affinity_seconds(service: &Service) -> Option<u32> {
+    if service.spec.session_affinity != "ClientIP" {
+        return None;
+    }
+    let config = service.spec.session_affinity_config.as_ref();
+    let given = config.and_then(|config| config.client_ip.as_ref()?.timeout_seconds);
+    Some(
+        given
+            .and_then(|seconds| u32::try_from(seconds).ok())
+            .unwrap_or(10_800),
+    )
 }
 
 fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
@@ -168,7 +209,7 @@ fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
         _ => return None,
     };
     let ports = slice.ports.iter().filter_map(|port| {
-        Some(ServicePortView {
+        Some(SlicePortView {
             name: port.name.as_deref()?.into(),
             protocol: protocol(port.transport()),
             port: u16::try_from(port.port?)

@@ -455,9 +455,27 @@ fn rounded(share: f64) -> f64 {
     (share * 1e6).round() / 1e6
 }
 
+/// The rules in what `iptables-save` or `nft list ruleset` prints.
+fn rule_count(text: &str) -> usize {
+    let mut in_chain = false;
+    let is_rule = |line: &&str| match line.strip_prefix("\t\t") {
+        Some(inside) => {
+            in_chain
+                && !["type ", "comment "]
+                    .iter()
+                    .any(|word| inside.starts_with(word))
+        }
+        None => {
+            in_chain = line.starts_with("\tchain ");
+            line.starts_with("-A ")
+        }
+    };
+    text.lines().filter(is_rule).count()
+}
+
 fn rules(text: &str, check: Option<&RulesCheck>) -> Judged {
     let mismatches = check.map_or_else(Vec::new, |check| judge::rules(check, text));
-    let count = text.lines().filter(|line| line.starts_with("-A ")).count();
+    let count = rule_count(text);
     let observed = json!({"rules": count, "lines": text.lines().count()});
     Judged::by(&mismatches, observed, vec![format!("{count} rules")])
 }

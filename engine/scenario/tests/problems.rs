@@ -224,28 +224,22 @@ fn what_this_version_does_not_support() {
         ],
     );
     check_cluster(
-        "proxy: {mode: ipvs, nftables: {masqueradeAll: true}, iptables: {syncPeriod: 1s}}",
+        "proxy: {mode: ipvs, nftables: {masqueradeBit: 13}, iptables: {syncPeriod: 1s}}",
         &[
             "7:13: `mode` is not supported by this version of switchboard (say `modes` in spec.cluster: the scenario runs once in each)",
-            "7:25: `nftables` is not supported by this version of switchboard (supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod)",
-            "7:69: `syncPeriod` is not supported by this version of switchboard (supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod)",
+            "7:36: `masqueradeBit` is not supported by this version of switchboard (supported here: clusterCIDR, nodePortAddresses, and of iptables and nftables: masqueradeAll, minSyncPeriod, localhostNodePorts (iptables only))",
+            "7:67: `syncPeriod` is not supported by this version of switchboard (supported here: clusterCIDR, nodePortAddresses, and of iptables and nftables: masqueradeAll, minSyncPeriod, localhostNodePorts (iptables only))",
         ],
     );
     check(
-        &HEAD.replace("[iptables]", "[iptables, nftables]"),
+        &HEAD.replace("[iptables]", "[nftables, flat]"),
         &[
-            "6:23: mode nftables is not supported by this version of switchboard (supported: iptables)",
+            "6:23: mode flat is not supported by this version of switchboard (supported: iptables, nftables)",
         ],
     );
     check(
         &HEAD.replace("[iptables]", "[iptable]"),
         &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
-    );
-    check(
-        &HEAD.replace("    modes: [iptables]\n", ""),
-        &[
-            "6:5: without `modes` a scenario runs in mode nftables, which this version of switchboard does not support (write `modes: [iptables]`)",
-        ],
     );
     check(
         &HEAD.replace("  steps:", "  state: [dump.yaml]\n  steps:"),
@@ -286,14 +280,16 @@ fn what_this_version_does_not_support() {
         &["13:49: lookups over TCP are not supported by this version of switchboard"],
     );
     check_step(
-        "{rules: {node: node-a}, expect: {byMode: {nftables: {contains: [a]}}}}",
+        "{rules: {node: node-a}, expect: {byMode: {flat: {contains: [a]}}}}",
         &[
-            "13:57: mode nftables is not supported by this version of switchboard (supported: iptables)",
+            "13:53: mode flat is not supported by this version of switchboard (supported: iptables, nftables)",
         ],
     );
     check_step(
         "{wait: 1s, only: {modes: [flat]}}",
-        &["13:31: mode flat is not supported by this version of switchboard (supported: iptables)"],
+        &[
+            "13:31: mode flat is not supported by this version of switchboard (supported: iptables, nftables)",
+        ],
     );
 }
 

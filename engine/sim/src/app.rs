@@ -192,10 +192,6 @@ pub(crate) fn warnings(object: &Object) -> Vec<String> {
                 .map(|field| ignored(field, "a Pod is ready once it has started"))
                 .collect()
         }
-        Object::Service(service) if service.spec.traffic_distribution.is_some() => {
-            let instead = "endpoints get no hints, and every endpoint is as likely as the others";
-            vec![ignored("spec.trafficDistribution".to_owned(), instead)]
-        }
         _ => Vec::new(),
     }
 }

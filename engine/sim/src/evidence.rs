@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base::SimTime;
-use control::{Control, Decision};
-use netfilter::{TracedRule, Tuple};
+use control::{Control, Decision, NodeRules};
+use netfilter::{ChainPlace, RuleAction, TracedElement, TracedRule, Tuple};
 use plane::{DecisionAction, Place, Plane, PlaneEvent};
+use rules::Origin;
 use ruleset::Family;
-use ruleset::xt::XtTarget;
 
 /// What was decided about flows that clients are waiting for, by their source address.
 #[derive(Default)]
@@ -52,6 +52,7 @@ impl Evidence {
                 tuple,
                 action,
                 rules,
+                elements,
             } => {
                 let place = plane.node_name(*node).to_owned();
                 let sent_to = match action {
@@ -59,7 +60,13 @@ impl Evidence {
                     DecisionAction::Untouched => Some(tuple.destination_socket()),
                     DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => None,
                 };
-                let decision = decide(*at, place, family_of(tuple), action, rules, control);
+                let met = Met {
+                    family: family_of(tuple),
+                    action,
+                    rules,
+                    elements,
+                };
+                let decision = met.decision(*at, place, control);
                 self.push(tuple, decision, sent_to);
             }
             PlaneEvent::Lost {
@@ -120,38 +127,78 @@ impl Evidence {
     }
 }
 
-pub(crate) fn decide(
-    at: SimTime,
-    place: String,
-    family: Family,
-    action: &DecisionAction,
-    rules: &[TracedRule],
-    control: &Control,
-) -> Decision {
-    let deciding = rules
-        .iter()
-        .rev()
-        .find(|traced| decides(&traced.rule().target, action));
-    let origin_of =
-        |traced: &TracedRule| traced.rule().origin.map(|id| control.compiler().origin(id));
-    // That an endpoint was picked, and with what chance, says more than that it was then translated to.
-    let pick = rules.iter().rev().filter_map(origin_of);
-    let pick = pick.filter(|_| matches!(action, DecisionAction::Translated { .. }));
-    let pick = pick
-        .into_iter()
-        .find(|origin| matches!(origin.decision, rules::Decision::Pick { .. }));
-    let meaning = match (action, pick.or_else(|| deciding.and_then(origin_of))) {
-        (_, Some(origin)) => origin.to_string(),
-        (DecisionAction::Untouched, None) => "no rule of any Service concerns it".to_owned(),
-        (DecisionAction::Translated { to }, None) => format!("sent on to {to}"),
-        (DecisionAction::Rejected(reason), None) => reason.to_string(),
-        (DecisionAction::Dropped(reason), None) => reason.to_string(),
-    };
-    Decision {
-        at,
-        place,
-        rule: deciding.map(|traced| rule_text(traced, family)),
-        meaning,
+/// What a packet met on a node.
+pub(crate) struct Met<'a> {
+    pub(crate) family: Family,
+    pub(crate) action: &'a DecisionAction,
+    pub(crate) rules: &'a [TracedRule],
+    pub(crate) elements: &'a [TracedElement],
+}
+
+impl Met<'_> {
+    /// What it comes to, in words.
+    pub(crate) fn decision(&self, at: SimTime, place: String, control: &Control) -> Decision {
+        let deciding = self
+            .rules
+            .iter()
+            .rev()
+            .find(|traced| decides(traced.action(), self.action));
+        let meaning = match self.action {
+            // That an endpoint was picked, and with what chance, says more than that it was then translated to.
+            DecisionAction::Translated { to } => self.picked(*to, control),
+            // The rule that refuses serves all Services: the element that led there names the one.
+            DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => {
+                self.element(&place, control)
+            }
+            DecisionAction::Untouched => None,
+        };
+        let origin = deciding.and_then(TracedRule::origin);
+        let meaning =
+            meaning.or_else(|| origin.map(|id| control.compiler().origin(id).to_string()));
+        let meaning = meaning.unwrap_or_else(|| match self.action {
+            DecisionAction::Untouched => "no rule of any Service concerns it".to_owned(),
+            DecisionAction::Translated { to } => format!("sent on to {to}"),
+            DecisionAction::Rejected(reason) => reason.to_string(),
+            DecisionAction::Dropped(reason) => reason.to_string(),
+        });
+        let rule = deciding.map(|traced| rule_text(traced, self.family));
+        Decision {
+            at,
+            place,
+            rule,
+            meaning,
+        }
+    }
+
+    fn picked(&self, to: SocketAddr, control: &Control) -> Option<String> {
+        let origins = self.rules.iter().rev().filter_map(TracedRule::origin);
+        origins
+            .map(|id| control.compiler().origin(id))
+            .find_map(|origin| picked(origin, to))
+    }
+
+    fn element(&self, node: &str, control: &Control) -> Option<String> {
+        let NodeRules::Nftables(compiled) = control.compiled_rules(node)? else {
+            return None;
+        };
+        let found = self.elements.iter().rev().find_map(|element| {
+            compiled.element_origin(self.family.into(), element.set.as_ref()?, &element.key)
+        });
+        found.map(|id| control.compiler().origin(id).to_string())
+    }
+}
+
+/// What a rule says of the choice of an endpoint, if it made that choice.
+fn picked(origin: &Origin, to: SocketAddr) -> Option<String> {
+    match &origin.decision {
+        rules::Decision::Pick { .. } => Some(origin.to_string()),
+        rules::Decision::Balance { endpoints, .. } => {
+            let index = endpoints
+                .iter()
+                .position(|endpoint| endpoint.address == to)?;
+            origin.choice(index).map(|origin| origin.to_string())
+        }
+        _ => None,
     }
 }
 
@@ -160,27 +207,29 @@ pub(crate) fn family_of(tuple: &Tuple) -> Family {
     Family::of(tuple.source_socket().ip())
 }
 
-/// Whether a target is what brings an action about.
-const fn decides(target: &XtTarget, action: &DecisionAction) -> bool {
+/// Whether what a rule does is what brings an action about.
+const fn decides(rule: RuleAction, action: &DecisionAction) -> bool {
     matches!(
-        (target, action),
-        (XtTarget::Dnat { .. }, DecisionAction::Translated { .. })
-            | (XtTarget::Reject(_), DecisionAction::Rejected(_))
+        (rule, action),
+        (
+            RuleAction::TranslateDestination,
+            DecisionAction::Translated { .. }
+        ) | (RuleAction::Reject, DecisionAction::Rejected(_))
             | (
-                XtTarget::Drop | XtTarget::Reject(_),
+                RuleAction::Drop | RuleAction::Reject,
                 DecisionAction::Dropped(_)
             )
     )
 }
 
-/// A rule as its node would print it, with its table: `nat -A KUBE-SEP-… -j DNAT …`.
+/// A rule as its node would print it, with its table or chain before it: `nat -A KUBE-SEP-… -j DNAT …`,
+/// `ip kube-proxy/services: ip daddr …`.
 pub(crate) fn rule_text(traced: &TracedRule, family: Family) -> String {
-    let place = traced.place();
-    format!(
-        "{} {}",
-        place.table,
-        traced.rule().line(place.chain, family)
-    )
+    let line = traced.line(family);
+    match &traced.place().chain {
+        ChainPlace::Xt { table, .. } => format!("{table} {line}"),
+        chain @ ChainPlace::Nft { .. } => format!("{chain}: {line}"),
+    }
 }
 
 fn place_name(place: Place, plane: &Plane) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use control::Control;
+use control::{Control, NodeRules};
 use netfilter::NodeTables;
 use plane::{NodeId, TableSource};
 
@@ -72,8 +72,11 @@ impl TableSource for Tables<'_> {
         let latest = self.control.rules_number(&entry.name);
         if entry.sync != latest {
             let (_, rules) = self.control.rules(&entry.name).expect("it has been synced");
-            let owned: Vec<_> = rules.tables.values().cloned().collect();
-            let built = NodeTables::new(&owned).expect("the compiler leaves no dangling jump");
+            let built = match rules {
+                NodeRules::Iptables(compiled) => NodeTables::new(compiled.tables.values()),
+                NodeRules::Nftables(compiled) => NodeTables::new([Arc::clone(&compiled.tables)]),
+            };
+            let built = built.expect("the compiler leaves no dangling jump");
             entry.tables = Arc::new(built);
             entry.sync = latest;
         }

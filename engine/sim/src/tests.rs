@@ -9,13 +9,13 @@ use api::yaml::{Source as File, split};
 use api::{Kind, ObjectKey, decode};
 use base::{Seed, SimTime};
 use control::{
-    ClusterConfig, ConnectRequest, Connection, Host, NetworkConfig, NodeConfig, Outcome,
+    ClusterConfig, ConnectRequest, Connection, Host, NetworkConfig, NodeConfig, NodeRules, Outcome,
     OutsideConfig, ProbeOutcome, ProbeRequest, ProbeSource, ProxyMode, ProxySettings,
     ResolveRequest, Source, SyncCost, Target, TimingConfig, World as _, WriteVerb,
 };
 use netfilter::NodeTables;
-use ruleset::xt::{ChainName, TableName, XtTarget, parse, save_text};
-use ruleset::{Family, Protocol};
+use ruleset::xt::{ChainName, TableName, XtTarget};
+use ruleset::{Family, Protocol, nft, xt};
 
 use crate::Sim;
 
@@ -46,7 +46,7 @@ spec:
     )
 }
 
-fn config(seed: u64) -> ClusterConfig {
+fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
     let node = |name: &str, zone: &str, n: u8| NodeConfig {
         name: name.to_owned(),
         zone: Some(zone.to_owned()),
@@ -74,7 +74,7 @@ fn config(seed: u64) -> ClusterConfig {
         node_port_range: 30000..=32767,
         dns_domain: "cluster.local".to_owned(),
         dns: true,
-        mode: ProxyMode::Iptables,
+        mode,
         proxy: ProxySettings::default(),
         nodes: vec![node("node-a", "zone-1", 1), node("node-b", "zone-2", 2)],
         outside: vec![OutsideConfig {
@@ -100,7 +100,11 @@ fn apply(sim: &mut Sim, manifests: &str) {
 
 /// A client, three backends on two nodes, and their Service, at rest after three seconds.
 fn cluster() -> Sim {
-    let mut sim = Sim::new(config(7)).unwrap();
+    cluster_in(ProxyMode::Iptables)
+}
+
+fn cluster_in(mode: ProxyMode) -> Sim {
+    let mut sim = Sim::new(config(7, mode)).unwrap();
     apply(&mut sim, CLIENT);
     apply(&mut sim, SERVICE);
     for (name, node) in [
@@ -177,7 +181,13 @@ fn backends(connections: &[Connection]) -> BTreeSet<String> {
 
 #[test]
 fn sixty_connections_reach_all_three_backends() {
-    let mut sim = cluster();
+    ProxyMode::ALL
+        .into_iter()
+        .for_each(sixty_connections_reach_all_three_backends_in);
+}
+
+fn sixty_connections_reach_all_three_backends_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     let connections = by_name(&mut sim, 60);
     assert_eq!(outcomes(&connections), [Outcome::Connected].into());
     let all = [
@@ -200,7 +210,8 @@ fn sixty_connections_reach_all_three_backends() {
                 .rule
                 .as_ref()
                 .unwrap()
-                .contains("DNAT")
+                .to_lowercase()
+                .contains("dnat")
         );
     }
 }
@@ -221,7 +232,11 @@ fn latency_follows_the_links() {
 
 #[test]
 fn udp_is_balanced_too() {
-    let mut sim = cluster();
+    ProxyMode::ALL.into_iter().for_each(udp_is_balanced_too_in);
+}
+
+fn udp_is_balanced_too_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     let service = SERVICE.replace("port: 80,", "port: 80, protocol: UDP,");
     apply(&mut sim, &service.replace("name: web", "name: web-udp"));
     run_to(&mut sim, 8000);
@@ -259,7 +274,13 @@ fn dns_59_60_62_names_through_the_cluster_ip_of_dns() {
 
 #[test]
 fn dbg_52_an_outside_host_waits_in_vain() {
-    let mut sim = cluster();
+    ProxyMode::ALL
+        .into_iter()
+        .for_each(dbg_52_an_outside_host_waits_in_vain_in);
+}
+
+fn dbg_52_an_outside_host_waits_in_vain_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     let host = Host::Address(vip(&sim));
     let laptop = Source::Outside("laptop".to_owned());
     let connections = connect(&mut sim, laptop, host, Protocol::TCP, 3);
@@ -273,7 +294,13 @@ fn dbg_52_an_outside_host_waits_in_vain() {
 
 #[test]
 fn proxy_14_a_service_without_endpoints_refuses() {
-    let mut sim = cluster();
+    ProxyMode::ALL
+        .into_iter()
+        .for_each(proxy_14_a_service_without_endpoints_refuses_in);
+}
+
+fn proxy_14_a_service_without_endpoints_refuses_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     let service = SERVICE
         .replace("name: web", "name: empty")
         .replace("app: web", "app: none");
@@ -284,7 +311,12 @@ fn proxy_14_a_service_without_endpoints_refuses() {
     assert_eq!(outcomes(&connections), [Outcome::Refused].into());
     let decision = connections[0].decisions.last().unwrap();
     assert!(
-        decision.rule.as_ref().unwrap().contains("REJECT"),
+        decision
+            .rule
+            .as_ref()
+            .unwrap()
+            .to_lowercase()
+            .contains("reject"),
         "{decision:?}"
     );
     assert!(decision.meaning.contains("default/empty"), "{decision:?}");
@@ -292,7 +324,13 @@ fn proxy_14_a_service_without_endpoints_refuses() {
 
 #[test]
 fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced() {
-    let mut sim = cluster();
+    ProxyMode::ALL
+        .into_iter()
+        .for_each(dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced_in);
+}
+
+fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     sim.delete(&ObjectKey::new(Kind::Pod, "default", "web-1"))
         .unwrap();
     run_to(&mut sim, 5010);
@@ -335,6 +373,62 @@ fn deleting_the_service_frees_the_address_and_the_name() {
     let again = SERVICE.replace("spec: {", &format!("spec: {{clusterIP: {freed}, "));
     apply(&mut sim, &again);
     assert_eq!(vip(&sim), freed, "ALLOC-15: the address can be had again");
+}
+
+#[test]
+fn proxy_22_a_node_port_is_a_door_from_outside_and_hides_the_client() {
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        let service = SERVICE
+            .replace("name: web", "name: door")
+            .replace("spec: {", "spec: {type: NodePort, ")
+            .replace("port: 80,", "port: 80, nodePort: 30080,");
+        apply(&mut sim, &service);
+        run_to(&mut sim, 8000);
+        let request = ConnectRequest {
+            from: Source::Outside("laptop".to_owned()),
+            to: Target {
+                host: Host::Address([192, 168, 1, 2].into()),
+                port: 30080,
+            },
+            protocol: Protocol::TCP,
+            count: 40,
+            timeout: Duration::from_secs(3),
+            payload: Vec::new(),
+        };
+        let connections = sim.connect(&request).unwrap();
+        assert_eq!(
+            outcomes(&connections),
+            [Outcome::Connected].into(),
+            "{mode}"
+        );
+        assert_eq!(backends(&connections).len(), 3, "{mode}");
+        for connection in connections {
+            let seen = connection.peer_seen.unwrap().ip();
+            assert_eq!(
+                seen,
+                IpAddr::from([192, 168, 1, 2]),
+                "{mode}: the node's address"
+            );
+        }
+    }
+}
+
+#[test]
+fn proxy_32_affinity_keeps_a_client_at_its_endpoint() {
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        let service = SERVICE
+            .replace("name: web", "name: sticky")
+            .replace("spec: {", "spec: {sessionAffinity: ClientIP, ");
+        apply(&mut sim, &service);
+        run_to(&mut sim, 8000);
+        let host = Host::Name("sticky".to_owned());
+        let first = connect(&mut sim, client(), host.clone(), Protocol::TCP, 1);
+        let later = connect(&mut sim, client(), host, Protocol::TCP, 30);
+        assert_eq!(outcomes(&later), [Outcome::Connected].into(), "{mode}");
+        assert_eq!(backends(&later), backends(&first), "{mode}");
+    }
 }
 
 #[test]
@@ -391,23 +485,28 @@ fn what_cannot_be_carried_out_is_refused_or_said() {
 
 #[test]
 fn what_is_interpreted_is_what_is_printed() {
-    let mut sim = cluster();
-    by_name(&mut sim, 20);
-    for node in ["node-a", "node-b"] {
-        let interpreted = sim.tables.interpreted(node);
-        for family in Family::ALL {
-            let printed = sim.control.rules(node).unwrap().1.tables[&family].clone();
-            let read_back = interpreted.tables(family);
-            assert_eq!(
-                save_text(&read_back),
-                save_text(&printed),
-                "{node} {family}"
-            );
-            assert_eq!(
-                parse(&save_text(&printed), family).unwrap(),
-                *printed,
-                "{node} {family}"
-            );
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        by_name(&mut sim, 20);
+        for node in ["node-a", "node-b"] {
+            let interpreted = sim.tables.interpreted(node);
+            match sim.control.rules(node).unwrap().1 {
+                NodeRules::Iptables(compiled) => {
+                    for (family, printed) in &compiled.tables {
+                        let read_back = interpreted.tables(*family);
+                        assert_eq!(xt::save_text(&read_back), xt::save_text(printed));
+                        assert_eq!(
+                            xt::parse(&xt::save_text(printed), *family).unwrap(),
+                            **printed
+                        );
+                    }
+                }
+                NodeRules::Nftables(compiled) => {
+                    let printed = nft::list_text(&compiled.tables);
+                    assert_eq!(nft::list_text(&interpreted.nft_tables()), printed);
+                    assert_eq!(nft::parse(&printed).unwrap(), *compiled.tables);
+                }
+            }
         }
     }
 }
@@ -465,7 +564,13 @@ fn remove_rules(sim: &mut Sim, node: &str, pick: fn(&str, &XtTarget) -> bool) ->
 
 #[test]
 fn an_ipv6_service_is_balanced_and_probed() {
-    let mut sim = cluster();
+    ProxyMode::ALL
+        .into_iter()
+        .for_each(an_ipv6_service_is_balanced_and_probed_in);
+}
+
+fn an_ipv6_service_is_balanced_and_probed_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     let service = SERVICE
         .replace("name: web", "name: six")
         .replace("spec: {", "spec: {ipFamilies: [IPv6], ");
@@ -513,7 +618,7 @@ fn an_ipv6_service_is_balanced_and_probed() {
 #[test]
 fn two_runs_are_equal_to_the_byte() {
     let run = || {
-        let mut sim = Sim::new(config(7)).unwrap();
+        let mut sim = Sim::new(config(7, ProxyMode::Nftables)).unwrap();
         sim.enable_capture();
         apply(&mut sim, CLIENT);
         apply(&mut sim, SERVICE);
@@ -562,7 +667,13 @@ fn a_source_that_does_not_run_is_named_with_those_that_do() {
 
 #[test]
 fn a_trace_follows_the_packet_and_its_answer() {
-    let mut sim = cluster();
+    ProxyMode::ALL
+        .into_iter()
+        .for_each(a_trace_follows_the_packet_and_its_answer_in);
+}
+
+fn a_trace_follows_the_packet_and_its_answer_in(mode: ProxyMode) {
+    let mut sim = cluster_in(mode);
     let to = Target {
         host: Host::Name("web".to_owned()),
         port: 80,

@@ -8,12 +8,16 @@ use std::ops::RangeInclusive;
 
 use base::SimTime;
 use control::{
-    Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source, Target,
+    Host, NodeRules, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source,
+    Target,
 };
 use dns::{Question, RecordData, RecordType};
-use netfilter::{Ingress, Packet, RouteDecision, TableVerdict, TraceEvent, Tuple};
+use netfilter::{
+    ChainPlace, Ingress, Packet, RouteDecision, TableVerdict, TraceEvent, TracedElement,
+    TracedRule, Tuple,
+};
 use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
-use ruleset::xt::{Policy, TableName, restore_text, save_text};
+use ruleset::xt::Policy;
 use ruleset::{Family, Protocol};
 
 use crate::evidence::{self, rule_text};
@@ -71,6 +75,13 @@ pub enum Step {
         meaning: String,
         /// How many rules of the same chain were tried in vain before it.
         skipped: usize,
+    },
+    /// What was found in a set or map.
+    Element {
+        /// `@service-ips has 10.96.0.40 . tcp . 80 : goto …`
+        text: String,
+        /// Whom it serves and what it decides.
+        meaning: String,
     },
     /// A table's decision, where no rule says it already.
     Verdict(String),
@@ -175,23 +186,19 @@ impl Sim {
         })
     }
 
-    /// The rule text of a node: both families, as `iptables-save` and `ip6tables-save` print them.
+    /// The rule text of a node, as its own tools print it.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
-        let Some((_, rules)) = self.control.rules(node) else {
-            return String::new();
-        };
-        rules
-            .tables
-            .values()
-            .map(|tables| save_text(tables))
-            .collect()
+        self.control
+            .rules(node)
+            .map(|(_, rules)| rules.listing())
+            .unwrap_or_default()
     }
 
-    /// What a node would feed to `iptables-restore` (or `ip6tables-restore`) at this instant; `None` before its
-    /// first sync.
-    pub fn restore_text(&mut self, node: &str, family: Family) -> Option<String> {
-        let (_, rules) = self.control.rules(node)?;
-        rules.tables.get(&family).map(|tables| restore_text(tables))
+    /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.
+    pub fn rule_script(&mut self, node: &str, family: Family) -> Option<String> {
+        self.control
+            .rules(node)
+            .map(|(_, rules)| rules.script(family))
     }
 
     /// Every outcome of a first packet on one node.
@@ -220,11 +227,13 @@ impl Sim {
             decisions: Vec::new(),
         };
         for (ratio, outcome) in found {
-            let at = self.control.now();
-            let family = Family::of(request.to.ip());
-            let (action, rules) = (&outcome.action, &outcome.rules);
-            let place = probe.node.clone();
-            let decision = evidence::decide(at, place, family, action, rules, &self.control);
+            let met = evidence::Met {
+                family: Family::of(request.to.ip()),
+                action: &outcome.action,
+                rules: &outcome.rules,
+                elements: &outcome.elements,
+            };
+            let decision = met.decision(self.control.now(), probe.node.clone(), &self.control);
             probe.decisions.push(decision);
             let share = Share {
                 numerator: ratio.numerator(),
@@ -345,9 +354,10 @@ impl Sim {
     fn describe(&self, hop: &TraceHop) -> Hop {
         let mut scribe = Scribe {
             sim: self,
+            node: &hop.name,
             family: hop.tuple.as_ref().map_or(Family::V4, evidence::family_of),
             skipped: 0,
-            deciding: None,
+            rule: None,
         };
         let steps = hop
             .events
@@ -373,25 +383,25 @@ impl Sim {
 /// Turns one node's events into steps.
 struct Scribe<'a> {
     sim: &'a Sim,
+    node: &'a str,
     family: Family,
     /// Rules of the present chain that did not match since the last one that did.
     skipped: usize,
-    /// The table in which a rule matched last.
-    deciding: Option<TableName>,
+    /// The rule that matched last at this hook.
+    rule: Option<&'a TracedRule>,
 }
 
-impl Scribe<'_> {
-    fn step(&mut self, event: &TraceEvent) -> Option<Step> {
+impl<'a> Scribe<'a> {
+    fn step(&mut self, event: &'a TraceEvent) -> Option<Step> {
         let step = match event {
             TraceEvent::Rule { matched: false, .. } => {
                 self.skipped += 1;
                 return None;
             }
             TraceEvent::Rule { rule, .. } => {
-                self.deciding = Some(rule.place().table);
+                self.rule = Some(rule);
                 let origin = rule
-                    .rule()
-                    .origin
+                    .origin()
                     .map(|id| self.sim.control.compiler().origin(id));
                 return Some(Step::Rule {
                     text: rule_text(rule, self.family),
@@ -399,22 +409,30 @@ impl Scribe<'_> {
                     skipped: std::mem::take(&mut self.skipped),
                 });
             }
+            TraceEvent::Element(element) => return Some(self.element(element)),
+            // That a table has nothing to say is not worth a line; that its policy drops is.
+            TraceEvent::Verdict {
+                base,
+                verdict: TableVerdict::Policy(policy),
+            } if self.is_of_last_table(base) || *policy == Policy::Drop => {
+                let policy = format!("{policy:?}").to_lowercase();
+                Step::Verdict(format!(
+                    "{}: no rule decides; the policy is to {policy}",
+                    table_of(base)
+                ))
+            }
+            TraceEvent::Entered { .. }
+            | TraceEvent::Returned { .. }
+            | TraceEvent::Verdict { .. } => {
+                self.skipped = 0;
+                return None;
+            }
             TraceEvent::Hook(hook) => Step::Hook(hook.to_string()),
             TraceEvent::Tracked { state, original } => {
                 let of = original
                     .map(|tuple| format!(" (connection {tuple})"))
                     .unwrap_or_default();
                 Step::Conntrack(format!("{state:?}").to_uppercase() + &of)
-            }
-            // That a table has nothing to say is not worth a line; that its policy drops is.
-            TraceEvent::Verdict {
-                table,
-                verdict: TableVerdict::Policy(policy),
-            } if self.deciding == Some(*table) || *policy == Policy::Drop => {
-                let policy = format!("{policy:?}").to_lowercase();
-                Step::Verdict(format!(
-                    "{table}: no rule decides; the policy is to {policy}"
-                ))
             }
             TraceEvent::Translated { before, after } => {
                 Step::Translated(before.to_string(), after.to_string())
@@ -425,16 +443,48 @@ impl Scribe<'_> {
                 RouteDecision::Unreachable => "nowhere".to_owned(),
             }),
             TraceEvent::Discarded(reason) => Step::Verdict(format!("dropped: {reason}")),
-            TraceEvent::Entered { .. }
-            | TraceEvent::Returned { .. }
-            | TraceEvent::Verdict { .. } => {
-                self.skipped = 0;
-                return None;
-            }
         };
         self.skipped = 0;
-        self.deciding = None;
+        self.rule = None;
         Some(step)
+    }
+
+    fn is_of_last_table(&self, base: &ChainPlace) -> bool {
+        self.rule
+            .is_some_and(|rule| table_of(&rule.place().chain) == table_of(base))
+    }
+
+    /// What was found in a set or map, and whom that serves.
+    fn element(&self, element: &TracedElement) -> Step {
+        let key: Vec<String> = element.key.iter().map(ToString::to_string).collect();
+        let value = element
+            .value
+            .as_ref()
+            .map(|value| format!(" : {value}"))
+            .unwrap_or_default();
+        let set = element
+            .set
+            .as_ref()
+            .map_or("the map".to_owned(), |set| format!("@{set}"));
+        let found = match (&element.set, self.sim.control.compiled_rules(self.node)) {
+            (Some(set), Some(NodeRules::Nftables(compiled))) => {
+                compiled.element_origin(self.family.into(), set, &element.key)
+            }
+            _ => None,
+        };
+        let meaning = found.map(|id| self.sim.control.compiler().origin(id).to_string());
+        Step::Element {
+            text: format!("{set} has {}{value}", key.join(" . ")),
+            meaning: meaning.unwrap_or_default(),
+        }
+    }
+}
+
+/// The table that a chain stands in: `nat`, `ip kube-proxy`.
+fn table_of(chain: &ChainPlace) -> String {
+    match chain {
+        ChainPlace::Xt { table, .. } => table.to_string(),
+        ChainPlace::Nft { table, .. } => table.to_string(),
     }
 }
 
@@ -443,7 +493,9 @@ impl fmt::Display for Step {
         match self {
             Self::Hook(hook) => write!(f, "{hook}"),
             Self::Conntrack(state) => write!(f, "conntrack: {state}"),
-            Self::Rule { text, .. } | Self::Verdict(text) => f.write_str(text),
+            Self::Rule { text, .. } | Self::Element { text, .. } | Self::Verdict(text) => {
+                f.write_str(text)
+            }
             Self::Translated(before, after) => write!(f, "rewritten: {before}  ⇒  {after}"),
             Self::Routed(text) => write!(f, "route: {text}"),
         }

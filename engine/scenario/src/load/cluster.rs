@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost, TimingConfig,
+    ClusterConfig, ModeSettings, NetworkConfig, NodePortAddresses, OutsideConfig, ProxyMode,
+    ProxySettings, SyncCost, TimingConfig,
 };
 use ipnet::IpNet;
 
@@ -17,9 +18,9 @@ use crate::cursor::{Cursor, Fields, Read, all, did_you_mean};
 /// Hosts outside, their routes, and CIDRs in a list.
 const LIST_MAX: usize = 1_000;
 /// The contract's mode names that this version does not run.
-const LATER_MODES: [&str; 3] = ["nftables", "flat", "ipvs"];
+const LATER_MODES: [&str; 2] = ["flat", "ipvs"];
 /// What a proxy's configuration may hold upstream and not yet here.
-const LATER_PROXY_KEYS: [&str; 21] = [
+const LATER_PROXY_KEYS: [&str; 19] = [
     "bindAddress",
     "bindAddressHardFail",
     "clientConnection",
@@ -35,8 +36,6 @@ const LATER_PROXY_KEYS: [&str; 21] = [
     "ipvs",
     "logging",
     "metricsBindAddress",
-    "nftables",
-    "nodePortAddresses",
     "oomScoreAdj",
     "showHiddenMetricsForVersion",
     "windowsRunAsService",
@@ -244,20 +243,19 @@ fn dns_domain(at: &Cursor<'_>) -> Read<String> {
 fn modes(fields: &mut Fields<'_>) -> Read<Vec<ProxyMode>> {
     match fields.take("modes") {
         Some(at) => {
-            let mut modes = at.one_or_list(LATER_MODES.len() + ProxyMode::ALL.len(), |item| mode(&item))?;
+            let mut modes =
+                at.one_or_list(LATER_MODES.len() + ProxyMode::ALL.len(), |item| mode(&item))?;
             modes.dedup();
             Ok(modes)
         }
-        None => Err(fields.at().refuse_with(
-            "without `modes` a scenario runs in mode nftables, which this version of switchboard does not support",
-            "write `modes: [iptables]`",
-        )),
+        None => Ok(vec![ProxyMode::Nftables]),
     }
 }
 
 fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
-    const SUPPORTED: &str =
-        "supported here: clusterCIDR, iptables.masqueradeAll, iptables.minSyncPeriod";
+    const SUPPORTED: &str = "supported here: clusterCIDR, nodePortAddresses, and of iptables and nftables: \
+                             masqueradeAll, minSyncPeriod, localhostNodePorts (iptables only)";
+    let defaults = ProxySettings::default();
     let mut fields = at.fields()?;
     let api_version = fields.may("apiVersion", |at| {
         at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())])
@@ -273,35 +271,61 @@ fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
         "mode",
         "say `modes` in spec.cluster: the scenario runs once in each",
     );
+    let node_port_addresses = fields.may("nodePortAddresses", node_port_addresses);
     let later = all(LATER_PROXY_KEYS
         .into_iter()
         .map(|key| fields.unsupported(key, SUPPORTED)));
     let iptables = fields.may("iptables", |at| {
         let mut fields = at.fields()?;
-        let defaults = ProxySettings::default();
-        let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
-        let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
-        let later = ["localhostNodePorts", "masqueradeBit", "syncPeriod"];
-        let later = all(later
-            .into_iter()
-            .map(|key| fields.unsupported(key, SUPPORTED)));
+        let localhost = fields.or("localhostNodePorts", true, Cursor::boolean);
+        let settings = mode_settings(&mut fields, SUPPORTED);
         fields.finish()?;
-        later?;
-        Ok((masquerade_all?, least?))
+        Ok((settings?, localhost?))
+    });
+    let nftables = fields.may("nftables", |at| {
+        let mut fields = at.fields()?;
+        let settings = mode_settings(&mut fields, SUPPORTED);
+        fields.finish()?;
+        settings
     });
     fields.finish()?;
     api_version?;
     kind?;
     mode?;
     later?;
-    let defaults = ProxySettings::default();
-    let (masquerade_all, min_sync_period) =
-        iptables?.unwrap_or((defaults.masquerade_all, defaults.min_sync_period));
+    let (iptables, localhost_node_ports) =
+        iptables?.unwrap_or((defaults.iptables, defaults.localhost_node_ports));
     Ok(ProxySettings {
         cluster_cidr: cluster_cidr?,
-        masquerade_all,
-        min_sync_period,
+        node_port_addresses: node_port_addresses?,
+        localhost_node_ports,
+        iptables,
+        nftables: nftables?.unwrap_or(defaults.nftables),
     })
+}
+
+fn mode_settings(fields: &mut Fields<'_>, supported: &str) -> Read<ModeSettings> {
+    let defaults = ModeSettings::default();
+    let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
+    let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
+    let later = ["masqueradeBit", "syncPeriod"];
+    all(later
+        .into_iter()
+        .map(|key| fields.unsupported(key, supported)))?;
+    Ok(ModeSettings {
+        masquerade_all: masquerade_all?,
+        min_sync_period: least?,
+    })
+}
+
+/// `[primary]`, or ranges (PROXY-26); an empty list is the mode's default.
+fn node_port_addresses(at: &Cursor<'_>) -> Read<NodePortAddresses> {
+    let words = at.list(64, |item| item.name().map(str::to_owned))?;
+    if words.len() == 1 && words[0] == "primary" {
+        return Ok(NodePortAddresses::Primary);
+    }
+    let ranges = at.list(64, |item| cidr_of(&item, item.name()?))?;
+    Ok(NodePortAddresses::Within(ranges))
 }
 
 fn outside<'a>(
