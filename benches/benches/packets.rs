@@ -1,19 +1,22 @@
-//! Packets through one node's iptables rules.
+//! Packets through one node's rules, in both layouts of kube-proxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use base::{Seed, SimTime};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use netfilter::{
-    Evaluation, Ingress, NoTrace, NodeState, NodeTables, Packet, SeededChooser, Verdict, eval,
+    Evaluation, Ingress, NoTrace, NodeState, NodeTables, Packet, Ruleset, SeededChooser, Verdict,
+    eval,
 };
 use rules::{Capabilities, ClusterView, Compiler};
-use ruleset::Family;
 use switchboard_benches::cluster::{events, node, view};
-use switchboard_benches::packets::{CLIENT, OneWay, data, syn, syn_ack};
+use switchboard_benches::packets::{OneWay, data, syn, syn_ack};
 
 const SERVICES: usize = 100;
-const FLOWS: u16 = 1_000;
+const FLOWS: u32 = 1_000;
+/// Flows of one client Pod.
+const PORTS: u32 = 20_000;
 
 /// A node on which packets follow each other.
 #[derive(Clone)]
@@ -26,7 +29,9 @@ struct Node<'a> {
 
 impl Node<'_> {
     fn take(&mut self, packet: Packet) -> Packet {
-        let Evaluation { verdict, effects } = eval(
+        let Evaluation {
+            verdict, effects, ..
+        } = eval(
             self.tables,
             &self.state,
             self.routing,
@@ -63,9 +68,14 @@ fn first_packets(view: &ClusterView) -> Vec<Packet> {
         .map(|service| SocketAddr::new(service.cluster_ips[0], 80))
         .collect();
     let flows = (0..FLOWS).zip(vips.iter().cycle());
-    flows
-        .map(|(flow, vip)| syn(SocketAddr::new(CLIENT, 20_000 + flow), *vip))
-        .collect()
+    flows.map(|(flow, vip)| syn(client(flow), *vip)).collect()
+}
+
+/// The client's end of a flow.
+fn client(flow: u32) -> SocketAddr {
+    let pod = u8::try_from(flow / PORTS).expect("five Pods are enough");
+    let port = u16::try_from(20_000 + flow % PORTS).expect("20,000 from 20,000 on are ports");
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 244, 0, 5 + pod)), port)
 }
 
 /// Opens a connection; returns a segment each way, as they arrive at the node.
@@ -85,30 +95,26 @@ fn establish(node: &mut Node<'_>, first: &Packet) -> [Packet; 2] {
     segments
 }
 
-fn packets(criterion: &mut Criterion) {
-    let view = view(&events(SERVICES));
-    let compiled = Compiler::new(Capabilities::ALL).iptables(&view, &node());
-    let owners = Family::ALL.map(|family| compiled.tables[&family].clone());
-    let tables = NodeTables::new(&owners).expect("compiled tables load");
+fn measure(criterion: &mut Criterion, layout: &str, owners: Vec<Ruleset>, firsts: &[Packet]) {
+    let tables = NodeTables::new(owners).expect("compiled tables load");
     let routing = OneWay::through("eth0");
-    let chooser = SeededChooser(Seed::new(7).split("chooser"));
-    let idle = Node {
+    let idle = || Node {
         tables: &tables,
         routing: &routing,
-        state: NodeState::new(),
-        chooser,
+        state: NodeState::with_capacity(firsts.len()),
+        chooser: SeededChooser(Seed::new(7).split("chooser")),
     };
-    let firsts = first_packets(&view);
 
-    let mut group = criterion.benchmark_group("packets/iptables");
+    let mut group = criterion.benchmark_group(format!("packets/{layout}"));
+    group.sample_size(20);
     group.throughput(Throughput::Elements(FLOWS.into()));
     group.bench_function("new", |bencher| {
-        let setup = || (idle.clone(), firsts.clone());
+        let setup = || (idle(), firsts.to_vec());
         let run = |(node, packets)| take_all(node, packets);
-        bencher.iter_batched(setup, run, BatchSize::LargeInput);
+        bencher.iter_batched(setup, run, BatchSize::PerIteration);
     });
 
-    let mut busy = idle.clone();
+    let mut busy = idle();
     let segments: Vec<Packet> = firsts
         .iter()
         .flat_map(|first| establish(&mut busy, first))
@@ -122,9 +128,19 @@ fn packets(criterion: &mut Criterion) {
                 .map(|packet| busy.take(packet))
                 .collect()
         };
-        bencher.iter_batched(setup, run, BatchSize::LargeInput);
+        bencher.iter_batched(setup, run, BatchSize::PerIteration);
     });
     group.finish();
+}
+
+fn packets(criterion: &mut Criterion) {
+    let view = view(&events(SERVICES));
+    let firsts = first_packets(&view);
+    let nftables = Compiler::new(Capabilities::ALL).nftables(&view, &node());
+    measure(criterion, "nftables", vec![nftables.tables.into()], &firsts);
+    let iptables = Compiler::new(Capabilities::ALL).iptables(&view, &node());
+    let owners = iptables.tables.values().map(Arc::clone).map(Into::into);
+    measure(criterion, "iptables", owners.collect(), &firsts);
 }
 
 criterion_group!(benches, packets);

@@ -7,7 +7,7 @@ use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, WatchEvent, decode};
 use base::{Seed, SimTime};
 use proxy::ViewBuilder;
-use rules::{ClusterView, LocalDetection, NodeFacts, ServiceName};
+use rules::{ClusterView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName};
 
 /// Endpoints of a Service.
 pub const ENDPOINTS: usize = 5;
@@ -77,6 +77,8 @@ pub fn node() -> NodeFacts {
             "10.244.0.0/16".parse().expect("it is a range"),
         ]),
         masquerade_all: false,
+        node_port_addresses: NodePortAddresses::All,
+        localhost_node_ports: true,
         masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
     }
 }

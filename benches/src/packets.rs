@@ -10,9 +10,6 @@ use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNu
 /// The node's own address.
 pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 1));
 
-/// The client Pod's address.
-pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 5));
-
 /// Every address but the node's own lies behind one interface.
 #[derive(Clone, Debug)]
 pub struct OneWay {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, decode};
 use base::{Seed, SimTime};
-use dns::{ClusterZone, parse_response, serve};
+use dns::{ClusterZone, UDP_MAX, parse_response, serve};
 use libfuzzer_sys::fuzz_target;
 
 const OBJECTS: &str = "
@@ -54,6 +54,10 @@ fuzz_target!(|bytes: &[u8]| {
         // A failure repeats no question, so it is no response to one.
         let rcode = reply[3] & 0x0f;
         assert!(parse_response(&reply).is_ok() || rcode != 0, "{reply:02x?}");
-        assert_eq!(serve(&ZONE, &reply, UDP_MAX), None, "a response is not answered");
+        assert_eq!(
+            serve(&ZONE, &reply, UDP_MAX),
+            None,
+            "a response is not answered"
+        );
     }
 });

@@ -1,4 +1,5 @@
-//! Any bytes as packets, one after the other, through a node that has kube-proxy's tables.
+//! Any bytes as packets, one after the other, through nodes that have kube-proxy's tables, of iptables
+//! and of nftables.
 //!
 //! A frame is one byte of control and one of length, then the packet. The IPv4 header's checksum is set right,
 //! for hardly anything would get past it otherwise.
@@ -39,7 +40,13 @@ impl Routing for Node {
     }
 }
 
-fn tables() -> NodeTables {
+fn nft_tables() -> NodeTables {
+    let text = include_str!("../seeds/nft_ruleset/08-etp-local-lb.nft");
+    let tables = ruleset::nft::parse(text).expect("printed by nft");
+    NodeTables::new([Arc::new(tables)]).expect("recorded tables load")
+}
+
+fn xt_tables() -> NodeTables {
     let texts = [
         (
             Family::V4,
@@ -91,7 +98,14 @@ fn assert_well_formed(packet: &Packet) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    static TABLES: LazyLock<NodeTables> = LazyLock::new(tables);
+    static XT: LazyLock<NodeTables> = LazyLock::new(xt_tables);
+    static NFT: LazyLock<NodeTables> = LazyLock::new(nft_tables);
+    play(&XT, bytes);
+    play(&NFT, bytes);
+});
+
+/// Sends all frames through a node with these tables.
+fn play(tables: &NodeTables, bytes: &[u8]) {
     let mut state = NodeState::new();
     let mut now = SimTime::ZERO;
     let mut chooser = SeededChooser(Seed::new(7).split("chooser"));
@@ -108,8 +122,10 @@ fuzz_target!(|bytes: &[u8]| {
         };
         now = now + Duration::from_secs(u64::from(control >> 1));
         let packet = Packet::new(packet);
-        let Evaluation { verdict, effects } = eval(
-            &TABLES,
+        let Evaluation {
+            verdict, effects, ..
+        } = eval(
+            tables,
             &state,
             &Node,
             packet,
@@ -127,4 +143,4 @@ fuzz_target!(|bytes: &[u8]| {
         state.commit(effects);
     }
     state.expire(now);
-});
+}
