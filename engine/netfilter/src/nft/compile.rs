@@ -9,7 +9,9 @@ use ruleset::nft::{
     Verdict,
 };
 
-use super::code::{ChainCode, Code, Counter, Load, Names, NftCode, Op, Part, SetUpdate, Target, Test};
+use super::code::{
+    ChainCode, Code, Counter, Load, Names, NftCode, Op, Part, SetUpdate, Target, Test,
+};
 use super::error::NftError;
 use super::pattern::{IFNAME, Pattern, pack};
 use super::set_index::{Data, Keys, SetIndex, SetSource, dynamic, pack_data, width};

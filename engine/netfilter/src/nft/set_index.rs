@@ -166,7 +166,9 @@ impl Hashed {
             return self.get_short(key.to_number());
         };
         let hash = self.hasher.hash_one(key);
-        let place = self.table.find(hash, |place| keys[*place as usize] == *key)?;
+        let place = self
+            .table
+            .find(hash, |place| keys[*place as usize] == *key)?;
         Some(self.element(*place))
     }
 
@@ -178,7 +180,9 @@ impl Hashed {
             return None;
         }
         let hash = self.hasher.hash_one(key);
-        let place = self.table.find(hash, |place| keys[*place as usize] == key)?;
+        let place = self
+            .table
+            .find(hash, |place| keys[*place as usize] == key)?;
         Some(self.element(*place))
     }
 
@@ -259,7 +263,10 @@ impl SetIndex {
                     .iter()
                     .find_map(|(mask, elements)| elements.get(&key.masked(mask)));
                 shaped.or_else(|| {
-                    let found = ranges.others.iter().find(|(pattern, _)| pattern.contains(key));
+                    let found = ranges
+                        .others
+                        .iter()
+                        .find(|(pattern, _)| pattern.contains(key));
                     found.map(|(_, element)| *element)
                 })
             }
