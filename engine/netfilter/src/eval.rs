@@ -68,7 +68,6 @@ pub fn eval(
             flow: datagram.content.flow(),
             source: datagram.headers.source,
             destination: datagram.headers.destination,
-            ttl: datagram.headers.ttl,
         },
         datagram,
         tracking: Tracking::Unseen,
@@ -127,7 +126,6 @@ struct Received {
     flow: Option<Tuple>,
     source: IpAddr,
     destination: IpAddr,
-    ttl: u8,
 }
 
 /// Why a flight ends before its destination.
@@ -460,7 +458,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         Stop::Drop(reason)
     }
 
-    /// Builds an answer to the packet as it was received: its sender does not know of translations made here.
+    /// Builds an answer to the packet as it was received, but for a hop that forwarding has taken off already
+    /// (Linux `ip_forward`): its sender does not know of translations made here.
     /// Whoever the sender meant to reach speaks, if that was translated or is this node; else this node does.
     fn answer(&mut self, refusal: Refusal) -> Option<Packet> {
         let received = self.received;
@@ -480,7 +479,6 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 datagram.rewrite(side, address, port);
             }
         }
-        datagram.set_ttl(received.ttl);
         refuse(&datagram, source, refusal)
     }
 }

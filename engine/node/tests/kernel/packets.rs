@@ -240,24 +240,13 @@ pub(crate) fn chosen_port(tuple: &Tuple) -> Option<u16> {
 
 /// A packet but for what a sender sets as it likes: identification and type of service, the fragment flags and
 /// the flow label. Checksums over what is left out are checked, not compared.
-///
-/// FIXME: `netfilter` quotes a packet that a forwarding node rejects with the hops that it had left when it
-/// arrived; Linux quotes it with one less, so the quoted number is left out as well.
 pub(crate) fn comparable(packet: &Packet) -> Vec<u8> {
     assert!(is_intact(packet), "wrong checksum: {:02x?}", packet.bytes());
     let mut bytes = packet.bytes().to_vec();
     let header = bytes.len() - transport(packet).len();
     blank_header(&mut bytes);
     if packet.quoted_tuple().is_some() {
-        let quote = header + 8;
         bytes[header + 2..header + 4].fill(0);
-        match bytes[quote] >> 4 {
-            4 => {
-                bytes[quote + 8] = 0;
-                bytes[quote + 10..quote + 12].fill(0);
-            }
-            _ => bytes[quote + 7] = 0,
-        }
     }
     bytes
 }
