@@ -13,8 +13,8 @@ use rules::{Capabilities, ClusterView, Compiler};
 use switchboard_benches::cluster::{events, node, view};
 use switchboard_benches::packets::{OneWay, data, syn, syn_ack};
 
-const SERVICES: usize = 100;
-const FLOWS: u32 = 1_000;
+const SERVICES: usize = 10_000;
+const FLOWS: u32 = 100_000;
 /// Flows of one client Pod.
 const PORTS: u32 = 20_000;
 

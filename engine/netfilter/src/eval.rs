@@ -111,15 +111,6 @@ pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) rules_tested: u64,
 }
 
-/// How what the kernel called at a hook has decided.
-#[derive(Clone, Copy)]
-pub(crate) struct Outcome<'a> {
-    pub(crate) verdict: TableVerdict,
-    pub(crate) base: ChainRef<'a>,
-    /// The rule that decided; a policy has none.
-    pub(crate) rule: Option<RuleRef<'a>>,
-}
-
 /// The packet as it came, for answers to its sender.
 #[derive(Clone, Copy)]
 struct Received {
@@ -129,8 +120,7 @@ struct Received {
 }
 
 /// Why a flight ends before its destination.
-#[derive(Clone)]
-enum Stop {
+pub(crate) enum Stop {
     Drop(DropReason),
     Reject(RulePlace, RejectWith),
     TtlExpired,
@@ -263,8 +253,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         for step in self.tables.steps(hook) {
             match step {
                 Step::Call(called) => {
-                    let outcome = self.call(*called);
-                    obey(outcome)?;
+                    self.call(*called)?;
                 }
                 Step::Conntrack => self.find_connection()?,
                 Step::Nat(side) => self.translate(hook, *side)?,
@@ -274,14 +263,21 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         Ok(())
     }
 
-    fn call(&mut self, called: Called) -> Option<Outcome<'a>> {
+    fn call(&mut self, called: Called) -> Result<TableVerdict, Stop> {
         let tables = self.tables;
         match called {
-            Called::Xt { table, chain } => {
-                let table = tables.xt(table)?;
-                Some(self.run_table(table, chain))
-            }
-            Called::Nft { table, chain } => Some(self.run_base_chain(tables.nft(table), chain)),
+            Called::Xt { table, chain } => self.run_table(tables.xt(table), chain),
+            Called::Nft { table, chain } => self.run_base_chain(tables.nft(table), chain),
+        }
+    }
+
+    /// No rule of a chain that the kernel called decides: its policy does.
+    pub(crate) fn fall_off(&mut self, base: ChainRef<'_>) -> Result<TableVerdict, Stop> {
+        let policy = base.policy();
+        self.tracer.verdict(base, TableVerdict::Policy(policy));
+        match policy {
+            Policy::Accept => Ok(TableVerdict::Policy(policy)),
+            Policy::Drop => Err(Stop::Drop(DropReason::Policy(base.place()))),
         }
     }
 
@@ -349,10 +345,9 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     fn decide(&mut self, hook: Hook, side: Side) -> Result<(), Stop> {
         let mut translation = None;
         for called in self.tables.nat(hook) {
-            let outcome = self.call(*called);
-            obey(outcome)?;
-            translation = outcome.map(|outcome| outcome.verdict);
-            if translation.is_some_and(TableVerdict::translates) {
+            let verdict = self.call(*called)?;
+            if verdict.translates() {
+                translation = Some(verdict);
                 break;
             }
         }
@@ -483,23 +478,12 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 }
 
-/// The end of a packet's way, unless it may go on.
-fn obey(outcome: Option<Outcome<'_>>) -> Result<(), Stop> {
-    let Some(Outcome {
-        verdict,
-        base,
-        rule,
-    }) = outcome
-    else {
-        return Ok(());
-    };
-    match (verdict, rule) {
-        (TableVerdict::Drop, Some(rule)) => Err(Stop::Drop(DropReason::Rule(rule.place()))),
-        (TableVerdict::Reject(with), Some(rule)) => Err(Stop::Reject(rule.place(), with)),
-        (TableVerdict::Policy(Policy::Drop), _) => {
-            Err(Stop::Drop(DropReason::Policy(base.place())))
-        }
-        _ => Ok(()),
+/// The end of a packet's way, unless the verdict of a rule lets it go on.
+pub(crate) fn obey(verdict: TableVerdict, rule: RuleRef<'_>) -> Result<TableVerdict, Stop> {
+    match verdict {
+        TableVerdict::Drop => Err(Stop::Drop(DropReason::Rule(rule.place()))),
+        TableVerdict::Reject(with) => Err(Stop::Reject(rule.place(), with)),
+        _ => Ok(verdict),
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) enum Step {
 pub(crate) enum Called {
     /// Of iptables.
     Xt {
-        /// The table.
-        table: TableName,
+        /// The table, by its number among those of a family.
+        table: usize,
         /// Its number in the table.
         chain: usize,
     },

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ruleset::nft::{Ident, NftChain, NftRule, Reject, Statement, TableKey, Verdict};
-use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTarget};
+use ruleset::xt::{ChainName, Policy, TableName, XtChain, XtRule, XtTarget};
 use ruleset::{Family, OriginId};
 
 /// The name of a chain and of its table.
@@ -91,6 +91,14 @@ pub enum ChainRef<'a> {
 }
 
 impl ChainRef<'_> {
+    /// What becomes of packets that fall off its end, when the kernel calls it.
+    pub(crate) fn policy(self) -> Policy {
+        match self {
+            Self::Xt { body, .. } => body.policy.unwrap_or(Policy::Accept),
+            Self::Nft { body, .. } => body.base.map_or(Policy::Accept, |base| base.policy),
+        }
+    }
+
     /// Its name and its table's.
     #[must_use]
     pub fn place(self) -> ChainPlace {

@@ -201,7 +201,7 @@ impl NodeTables {
     /// several owners' were concatenated.
     #[must_use]
     pub fn tables(&self, family: Family) -> XtTables {
-        let tables = self.family(family).xt.iter().flatten();
+        let tables = self.family(family).xt.iter();
         XtTables {
             family,
             tables: tables.map(Table::read_back).collect(),
@@ -224,7 +224,7 @@ impl NodeTables {
     #[must_use]
     pub fn plain_scan(mut self) -> Self {
         for family in [&mut self.v4, &mut self.v6] {
-            family.xt.iter_mut().flatten().for_each(Table::drop_indexes);
+            family.xt.iter_mut().for_each(Table::drop_indexes);
         }
         self
     }
@@ -263,8 +263,7 @@ impl Default for NodeTables {
 /// What packets of one family meet.
 #[derive(Clone, Debug)]
 pub(crate) struct FamilyTables {
-    /// By [`TableName`].
-    xt: [Option<Table>; TableName::ALL.len()],
+    xt: Vec<Table>,
     nft: Vec<Arc<NftCode>>,
     /// By [`Hook`], in order.
     steps: [Box<[Step]>; Hook::ALL.len()],
@@ -283,8 +282,8 @@ impl FamilyTables {
         &self.nat[hook as usize]
     }
 
-    pub(crate) const fn xt(&self, table: TableName) -> Option<&Table> {
-        self.xt[table as usize].as_ref()
+    pub(crate) fn xt(&self, table: usize) -> &Table {
+        &self.xt[table]
     }
 
     pub(crate) fn nft(&self, table: usize) -> &NftCode {
@@ -376,12 +375,11 @@ impl FamilyTables {
         nft: &BTreeMap<TableKey, Arc<NftCode>>,
         order: &[Registered],
     ) -> Result<Self, TablesError> {
-        let mut xt = [const { None }; TableName::ALL.len()];
-        for (name, chains) in merged.tables {
-            xt[name as usize] = Some(Table::build(family, name, chains)?);
-        }
+        let xt = merged.tables.into_iter();
+        let xt = xt.map(|(name, chains)| Table::build(family, name, chains));
+        let xt = xt.collect::<Result<Vec<_>, _>>()?;
         let mut tables = Self {
-            recent: recent_lists(xt.iter().flatten()),
+            recent: recent_lists(&xt),
             xt,
             nft: Vec::new(),
             steps: Default::default(),
@@ -410,18 +408,19 @@ impl FamilyTables {
     }
 
     fn place_xt(&self, name: TableName, places: &mut Vec<Place>) {
-        let Some(table) = self.xt(name) else {
-            return;
-        };
-        for hook in Hook::ALL {
-            if let Some(chain) = table.base(hook) {
-                places.push(Place {
+        for (number, table) in self.xt.iter().enumerate() {
+            let hooks = Hook::ALL.into_iter().filter(|_| table.name == name);
+            places.extend(hooks.filter_map(|hook| {
+                Some(Place {
                     hook,
                     priority: hook.xt_priority(name),
                     is_nat: name == TableName::Nat,
-                    called: Called::Xt { table: name, chain },
-                });
-            }
+                    called: Called::Xt {
+                        table: number,
+                        chain: table.base(hook)?,
+                    },
+                })
+            }));
         }
     }
 }
@@ -469,9 +468,13 @@ fn schedule(hook: Hook, places: &[Place]) -> (Box<[Step]>, Box<[Called]>) {
 }
 
 /// Every list that a rule names, and the greatest number of hits that one asks about.
-fn recent_lists<'t>(tables: impl Iterator<Item = &'t Table>) -> BTreeMap<Box<str>, u32> {
+fn recent_lists(tables: &[Table]) -> BTreeMap<Box<str>, u32> {
     let mut lists = BTreeMap::new();
-    for one in tables.flat_map(Table::rules).flat_map(|rule| &rule.matches) {
+    for one in tables
+        .iter()
+        .flat_map(Table::rules)
+        .flat_map(|rule| &rule.matches)
+    {
         let XtMatch::Recent(recent) = one else {
             continue;
         };

@@ -257,20 +257,19 @@ fn rule() -> impl Strategy<Value = String> {
         "! -d 10.96.0.1/32",
     ]);
     let protocol = prop::sample::select(vec!["tcp", "udp"]);
-    let port = prop::sample::select(vec![
-        "--dport 80",
-        "--dport 81",
-        "--dport 80:81",
-        "! --dport 80",
-        "--sport 40000",
-    ]);
-    let extra = prop::sample::select(vec![
-        "",
-        "-m comment --comment \"default/web\"",
-        "-m statistic --mode random --probability 0.50000000000",
-        "-m recent --rcheck --name L --mask 255.255.255.255 --rsource",
-        "-m recent --set --name L --mask 255.255.255.255 --rsource",
-    ]);
+    // Mostly what is indexed, so that there are runs.
+    let port = prop_oneof![
+        8 => prop::sample::select(vec!["--dport 80", "--dport 81"]),
+        1 => prop::sample::select(vec!["--dport 80:81", "! --dport 80", "--sport 40000"]),
+    ];
+    let extra = prop_oneof![
+        4 => prop::sample::select(vec!["", "-m comment --comment \"default/web\""]),
+        1 => prop::sample::select(vec![
+            "-m statistic --mode random --probability 0.50000000000",
+            "-m recent --rcheck --name L --mask 255.255.255.255 --rsource",
+            "-m recent --set --name L --mask 255.255.255.255 --rsource",
+        ]),
+    ];
     let target = prop::sample::select(vec![
         "",
         "-j DROP",

@@ -58,11 +58,8 @@ impl Walk<'_> {
         self.marks[chain] = Mark::Open;
         let code = self.code;
         let mut below = 0;
-        for index in 0.. {
-            let Some(ops) = code.rule(chain, index) else {
-                break;
-            };
-            for op in ops {
+        for (index, rule) in code.rules_of(chain).enumerate() {
+            for op in code.ops_of(rule) {
                 self.check_place(op)
                     .map_err(|error| self.error(chain, index, error))?;
                 for target in targets(code, op) {

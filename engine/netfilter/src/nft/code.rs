@@ -1,5 +1,6 @@
 //! What a table is while packets meet it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,15 +165,15 @@ pub(crate) struct Counter {
 }
 
 impl NftCode {
-    /// The statements of a chain's rule; `None` past the last one.
-    pub(crate) fn rule(&self, chain: usize, index: usize) -> Option<&[Op]> {
+    /// The rules of a chain, by their numbers in the table.
+    pub(crate) fn rules_of(&self, chain: usize) -> Range<usize> {
         let (first, count) = self.starts[chain];
-        if index >= count as usize {
-            return None;
-        }
-        let rule = first as usize + index;
-        self.ops
-            .get(self.rules[rule] as usize..self.rules[rule + 1] as usize)
+        first as usize..first as usize + count as usize
+    }
+
+    /// The statements of a rule.
+    pub(crate) fn ops_of(&self, rule: usize) -> &[Op] {
+        &self.ops[self.rules[rule] as usize..self.rules[rule + 1] as usize]
     }
 
     pub(crate) fn chain_ref(&self, chain: usize) -> ChainRef<'_> {

@@ -18,6 +18,7 @@ use crate::packet::Datagram;
 use crate::{Chooser, Routing, Tracer};
 
 /// A field of at most four bytes; `None` when the packet has no such field, or it is longer.
+#[inline]
 pub(super) fn field_number(datagram: &Datagram, field: Field) -> Option<u32> {
     let headers = &datagram.headers;
     match field {
@@ -86,6 +87,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
     /// What `meta` knows, but for names.
     ///
     /// Deviation: links are not modelled below IP, so the packet type follows from the destination.
+    #[inline]
     pub(super) fn meta_number(&self, key: MetaKey) -> Option<u32> {
         let headers = &self.datagram.headers;
         match key {

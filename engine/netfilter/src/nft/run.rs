@@ -5,17 +5,17 @@
 
 use base::SimTime;
 use ruleset::Protocol;
-use ruleset::nft::{BinaryOp, FibAddress, Reject, SetOp};
-use ruleset::xt::{NatTarget, Policy};
+use ruleset::nft::{BinaryOp, CtKey, FibAddress, Reject, SetOp};
+use ruleset::xt::NatTarget;
 
 use super::code::{Code, Counter, Load, NftCode, Op, SetUpdate, Target, Test};
 use super::compile::{ct_width, meta_width};
 use super::field::{field_number, push_field};
-use super::pattern::{address_type_number, padded, socket};
+use super::pattern::{address_type_number, padded, socket, state_bit};
 use super::set_index::{Dynamic, Found, FoundElement};
 use crate::connection::Tracking;
 use crate::elements::{DynamicElement, ElementChange, SetName};
-use crate::eval::{Flight, Outcome};
+use crate::eval::{Flight, Stop, obey};
 use crate::packed::Packed;
 use crate::state::{Change, CounterName};
 use crate::{Chooser, Routing, RuleRef, TableVerdict, Tracer};
@@ -38,62 +38,63 @@ enum Hit {
 
 impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// Asks a base chain, and the chains it leads to.
-    pub(crate) fn run_base_chain(&mut self, table: &'a NftCode, base: usize) -> Outcome<'a> {
+    ///
+    /// # Errors
+    /// When the packet ends here.
+    pub(crate) fn run_base_chain(
+        &mut self,
+        table: &'a NftCode,
+        base: usize,
+    ) -> Result<TableVerdict, Stop> {
         let mut depth = 0;
-        let (mut at, mut index) = (base, 0);
+        let mut at = base;
+        let mut rules = table.rules_of(base);
         self.tracer.entered(table.chain_ref(base));
-        let decided = loop {
+        loop {
             let mut next = None;
-            if let Some(ops) = table.rule(at, index) {
+            if let Some(number) = rules.next() {
+                self.rules_tested += 1;
+                let end = self.run_rule(table, table.ops_of(number));
                 let rule = RuleRef {
                     chain: table.chain_ref(at),
-                    index,
+                    index: number - table.rules_of(at).start,
                 };
-                self.rules_tested += 1;
-                let end = self.run_rule(table, ops);
                 self.tracer.rule(rule, !matches!(end, End::Break));
-                index += 1;
-                match end {
+                let verdict = match end {
                     End::Break | End::Through | End::Verdict(Code::Continue) => continue,
-                    End::Verdict(Code::Accept) => break Some((TableVerdict::Accept, rule)),
-                    End::Verdict(Code::Drop) => break Some((TableVerdict::Drop, rule)),
-                    End::Decided(verdict) => break Some((verdict, rule)),
-                    End::Verdict(Code::Return) => {}
+                    End::Verdict(Code::Accept) => Some(TableVerdict::Accept),
+                    End::Verdict(Code::Drop) => Some(TableVerdict::Drop),
+                    End::Decided(verdict) => Some(verdict),
+                    End::Verdict(Code::Return) => None,
                     End::Verdict(Code::Jump(chain)) => {
-                        self.nft_callers[depth] = (at, index);
+                        self.nft_callers[depth] = (at, rules.start);
                         depth += 1;
-                        next = Some(chain);
+                        next = Some(chain as usize);
+                        None
                     }
-                    End::Verdict(Code::Goto(chain)) => next = Some(chain),
+                    End::Verdict(Code::Goto(chain)) => {
+                        next = Some(chain as usize);
+                        None
+                    }
+                };
+                if let Some(verdict) = verdict {
+                    self.tracer.verdict(table.chain_ref(base), verdict);
+                    return obey(verdict, rule);
                 }
             }
             if let Some(chain) = next {
-                (at, index) = (chain as usize, 0);
+                (at, rules) = (chain, table.rules_of(chain));
                 self.tracer.entered(table.chain_ref(at));
                 continue;
             }
             // The end of a chain, or a return: back to the caller, or to the policy.
             if depth == 0 {
-                break None;
+                return self.fall_off(table.chain_ref(base));
             }
             depth -= 1;
-            (at, index) = self.nft_callers[depth];
+            let (caller, resumed) = self.nft_callers[depth];
+            (at, rules) = (caller, resumed..table.rules_of(caller).end);
             self.tracer.returned(table.chain_ref(at));
-        };
-        let policy = table.chains[base]
-            .body
-            .base
-            .map_or(Policy::Accept, |base| base.policy);
-        let (verdict, rule) = match decided {
-            Some((verdict, rule)) => (verdict, Some(rule)),
-            None => (TableVerdict::Policy(policy), None),
-        };
-        let base = table.chain_ref(base);
-        self.tracer.verdict(base, verdict);
-        Outcome {
-            verdict,
-            base,
-            rule,
         }
     }
 
@@ -172,11 +173,21 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         })
     }
 
-    /// A value of at most four bytes; `None` when the packet has none.
+    /// A value of at most four bytes; `None` when the packet has none. What most rules ask for comes first, and is
+    /// inlined.
+    #[inline]
     fn number(&mut self, table: &'a NftCode, load: &'a Load) -> Option<u32> {
         match load {
             Load::Field(which) => field_number(&self.datagram, *which),
             Load::Meta(key) => self.meta_number(*key),
+            Load::Ct(CtKey::State) => Some(state_bit(self.tracking.state())),
+            _ => self.rare_number(table, load),
+        }
+    }
+
+    fn rare_number(&mut self, table: &'a NftCode, load: &'a Load) -> Option<u32> {
+        match load {
+            Load::Field(_) | Load::Meta(_) => None,
             Load::Ct(key) => self.ct_number(*key),
             Load::Fib(address) => {
                 let address = match address {

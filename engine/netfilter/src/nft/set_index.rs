@@ -172,6 +172,7 @@ impl Hashed {
         Some(self.element(*place))
     }
 
+    #[inline]
     fn get_short(&self, key: u128) -> Option<u32> {
         let PackedKeys::Short(keys) = &self.keys else {
             return None;
@@ -274,6 +275,7 @@ impl SetIndex {
     }
 
     /// Whether keys may be looked up as numbers, which is quicker.
+    #[inline]
     pub(crate) fn takes_numbers(&self) -> bool {
         let is_short = match &self.lookup {
             Lookup::Dense(_) => true,
@@ -284,6 +286,7 @@ impl SetIndex {
     }
 
     /// As [`Self::find`], for a set that takes numbers.
+    #[inline]
     pub(crate) fn find_number(&self, key: u128) -> Option<u32> {
         match &self.lookup {
             Lookup::Dense(count) => u32::try_from(key).ok().filter(|number| number < count),

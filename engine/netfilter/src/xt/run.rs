@@ -2,33 +2,33 @@
 //!
 //! **Source of the semantics.** `ipt_do_table` in Linux `net/ipv4/netfilter/ip_tables.c`; iptables-extensions(8).
 
-use ruleset::xt::{ConnMarkAction, Policy, XtTarget};
+use ruleset::xt::{ConnMarkAction, XtTarget};
 
 use super::Table;
 use crate::connection::Tracking;
-use crate::eval::{Flight, Outcome};
+use crate::eval::{Flight, Stop, obey};
 use crate::{Chooser, Routing, RuleRef, TableVerdict, Tracer};
 
 impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
-    /// Asks a table, from its chain of this number on. The rule is the deciding one; a policy has none.
-    pub(crate) fn run_table(&mut self, table: &'a Table, base: usize) -> Outcome<'a> {
-        let decided = self.traverse(table, base);
-        let (verdict, rule) = match decided {
-            Some((verdict, rule)) => (verdict, Some(rule)),
-            None => {
-                let policy = table.chains[base].body.policy.unwrap_or(Policy::Accept);
-                (TableVerdict::Policy(policy), None)
+    /// Asks a table, from its chain of this number on.
+    ///
+    /// # Errors
+    /// When the packet ends here.
+    pub(crate) fn run_table(
+        &mut self,
+        table: &'a Table,
+        base: usize,
+    ) -> Result<TableVerdict, Stop> {
+        match self.traverse(table, base) {
+            Some((verdict, rule)) => {
+                self.tracer.verdict(table.chain_ref(base), verdict);
+                obey(verdict, rule)
             }
-        };
-        let base = table.chain_ref(base);
-        self.tracer.verdict(base, verdict);
-        Outcome {
-            verdict,
-            base,
-            rule,
+            None => self.fall_off(table.chain_ref(base)),
         }
     }
 
+    /// The verdict and the rule that gives it; `None` when no rule does.
     fn traverse(&mut self, table: &'a Table, base: usize) -> Option<(TableVerdict, RuleRef<'a>)> {
         self.callers.clear();
         let (mut at, mut index) = (base, 0);

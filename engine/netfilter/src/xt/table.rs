@@ -54,7 +54,7 @@ impl Merged {
 /// One table, jumps resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    name: TableName,
+    pub(crate) name: TableName,
     /// Ordered by name.
     pub(crate) chains: Vec<Chain>,
     /// The built-in chain of each hook, by [`Hook`].
