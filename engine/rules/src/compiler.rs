@@ -170,3 +170,9 @@ impl Compiler {
         frame.finish()
     }
 }
+
+/// Whether tables somewhere still hold one of a fragment's chains. A fragment without chains is never held: it
+/// costs next to nothing to make again.
+pub(crate) fn any_held<N, C>(chains: &[(N, Arc<C>)]) -> bool {
+    chains.iter().any(|(_, chain)| Arc::strong_count(chain) > 1)
+}

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::SimTime;
-use control::{Connection, Decision, Host, Outcome, Peer, Resolution, Target};
+use control::{Connection, Decision, Outcome, Peer, Resolution, Target};
 use plane::{HostId, Plane, SocketError, SocketId};
 use ruleset::Protocol;
 
@@ -279,14 +279,6 @@ impl Client {
 
 /// The record types to ask for before dialling: as `getaddrinfo`, both families.
 pub(crate) const ADDRESS_TYPES: [dns::RecordType; 2] = [dns::RecordType::A, dns::RecordType::AAAA];
-
-/// The address that a target gives itself.
-pub(crate) const fn given_address(to: &Target) -> Option<IpAddr> {
-    match to.host {
-        Host::Address(address) => Some(address),
-        Host::Name(_) => None,
-    }
-}
 
 /// The first address, IPv4 before IPv6.
 ///

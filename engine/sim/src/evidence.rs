@@ -14,7 +14,6 @@ use ruleset::Family;
 #[derive(Default)]
 pub(crate) struct Evidence {
     by_source: BTreeMap<SocketAddr, Fate>,
-    wanted: bool,
 }
 
 /// What became of the packets from one address.
@@ -26,19 +25,13 @@ struct Fate {
 }
 
 impl Evidence {
-    /// Starts or stops collecting; what was collected is forgotten.
-    pub(crate) fn collect(&mut self, wanted: bool) {
-        *self = Self {
-            wanted,
-            ..Self::default()
-        };
+    /// Forgets what was collected.
+    pub(crate) fn clear(&mut self) {
+        self.by_source.clear();
     }
 
-    /// Takes an event of the plane.
+    /// Takes an event of the plane, which tells decisions only while they are logged.
     pub(crate) fn note(&mut self, event: &PlaneEvent, plane: &Plane, control: &Control) {
-        if !self.wanted {
-            return;
-        }
         match event {
             // That later nodes leave a packet alone is no news.
             PlaneEvent::Decision {

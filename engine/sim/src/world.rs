@@ -10,7 +10,7 @@ use dns::RecordType;
 use plane::HostId;
 
 use crate::app;
-use crate::client::{ADDRESS_TYPES, Client, Errand, given_address};
+use crate::client::{ADDRESS_TYPES, Client, Errand};
 use crate::clients::Clients;
 use crate::sim::Sim;
 
@@ -107,10 +107,10 @@ impl World for Sim {
 }
 
 impl Sim {
-    /// Decisions are logged while somebody wants to know.
+    /// Decisions are logged while somebody wants to know; what was collected before is forgotten.
     fn collect_evidence(&mut self, wanted: bool) {
         self.plane.log_decisions(wanted);
-        self.evidence.collect(wanted);
+        self.evidence.clear();
     }
 
     fn start_client(&mut self, host: HostId, request: &ConnectRequest) -> Client {
@@ -121,13 +121,12 @@ impl Sim {
             timeout: request.timeout,
             payload: request.payload.clone(),
         };
-        match (given_address(&request.to), &request.to.host) {
-            (Some(address), _) => Client::dialling(&mut self.plane, &errand, address),
-            (None, Host::Name(name)) => {
+        match &request.to.host {
+            Host::Address(address) => Client::dialling(&mut self.plane, &errand, *address),
+            Host::Name(name) => {
                 let lookup = self.start_lookup(&request.from, host, name, &ADDRESS_TYPES);
                 Client::resolving(&mut self.plane, Some(errand), lookup)
             }
-            (None, Host::Address(_)) => unreachable!("an address is given"),
         }
     }
 }

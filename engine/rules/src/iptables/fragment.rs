@@ -9,6 +9,7 @@ use super::names::{PortNames, Role};
 use super::spell::{
     comment, destination, from_pods, local_destination, local_source, not_from, ports,
 };
+use crate::compiler::any_held;
 use crate::origin::{Origins, PortOrigins};
 use crate::{
     Capabilities, Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
@@ -70,12 +71,9 @@ impl Fragment {
         }
     }
 
-    /// Whether tables somewhere still hold a chain of it. A fragment without chains is never held: it costs
-    /// next to nothing to make again.
+    /// Whether tables somewhere still hold a chain of it.
     pub(crate) fn is_held(&self) -> bool {
-        self.chains
-            .iter()
-            .any(|(_, chain)| Arc::strong_count(chain) > 1)
+        any_held(&self.chains)
     }
 }
 

@@ -12,6 +12,7 @@ use ruleset::{Family, OriginId};
 use super::container::{Container, FragmentElement};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
+use crate::compiler::any_held;
 use crate::origin::{Origins, PortOrigins};
 use crate::{
     Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind, FrontendVerdict,
@@ -56,12 +57,9 @@ impl Fragment {
         lowering.fragment
     }
 
-    /// Whether tables somewhere still hold a chain of it. A fragment without chains is never held: it costs
-    /// next to nothing to make again.
+    /// Whether tables somewhere still hold a chain of it.
     pub(crate) fn is_held(&self) -> bool {
-        self.chains
-            .iter()
-            .any(|(_, chain)| Arc::strong_count(chain) > 1)
+        any_held(&self.chains)
     }
 }
 
