@@ -1,9 +1,8 @@
 //! A node's routes, and the packets of TCP connections.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
-use netfilter::{Hop, Packet, Routing};
+use netfilter::{Hop, InterfaceName, Packet, Routing};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
@@ -13,15 +12,15 @@ pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 1));
 /// Every address but the node's own lies behind one interface.
 #[derive(Clone, Debug)]
 pub struct OneWay {
-    interface: Arc<str>,
+    interface: InterfaceName,
 }
 
 impl OneWay {
     /// Routes through `interface`.
     #[must_use]
-    pub fn through(interface: &str) -> Self {
+    pub const fn through(interface: &'static str) -> Self {
         Self {
-            interface: interface.into(),
+            interface: InterfaceName::literal(interface),
         }
     }
 }
@@ -33,7 +32,7 @@ impl Routing for OneWay {
 
     fn route(&self, _: IpAddr) -> Option<Hop> {
         Some(Hop {
-            interface: Arc::clone(&self.interface),
+            interface: self.interface,
             source_address: NODE,
         })
     }

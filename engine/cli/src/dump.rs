@@ -13,8 +13,8 @@ use std::sync::Arc;
 use base::SimTime;
 use miette::Report;
 use netfilter::{
-    Hop, Ingress, NodeState, NodeTables, Packet, Ratio, Recorder, Routing, Ruleset, TraceEvent,
-    Verdict, eval, explore,
+    Hop, Ingress, InterfaceName, NodeState, NodeTables, Packet, Ratio, Recorder, Routing, Ruleset,
+    TraceEvent, Verdict, eval, explore,
 };
 use ruleset::{Family, Protocol, nft, xt};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ impl Routing for Node<'_> {
         let like = |address: &&IpAddr| address.is_ipv4() == destination.is_ipv4();
         let source_address = self.0.iter().find(like).copied().unwrap_or(destination);
         Some(Hop {
-            interface: "eth0".into(),
+            interface: InterfaceName::literal("eth0"),
             source_address,
         })
     }

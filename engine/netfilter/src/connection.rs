@@ -18,7 +18,7 @@ use crate::entry::{
     Direction, Entry, Progress, destination_translated, source_translated, timeout,
 };
 use crate::packet::{Content, Datagram};
-use crate::state::{Effects, EntryId, NodeState, Room};
+use crate::state::{ConnectionChange, Effects, EntryId, NodeState, Room};
 use crate::tcp::{self, Move, TcpFlags};
 use crate::tuple::Side;
 use crate::{Chooser, DropReason, TcpState, Tuple};
@@ -206,10 +206,10 @@ impl Connection {
     }
 
     /// Marks the connection; one that was there before the packet is changed by its effects.
-    pub(crate) const fn set_mark(&mut self, mark: u32, effects: &mut Effects) {
+    pub(crate) fn set_mark(&mut self, mark: u32, effects: &mut Effects) {
         self.progress.mark = mark;
         if let Origin::Known(id) = self.origin {
-            effects.updated = Some((id, self.progress));
+            effects.connection = Some(ConnectionChange::Updated(id, self.progress));
         }
     }
 
@@ -329,7 +329,7 @@ fn follow(
         }
     };
     if progress != before {
-        effects.updated = Some((id, progress));
+        effects.connection = Some(ConnectionChange::Updated(id, progress));
     }
     Tracking::Connection(Connection {
         state,

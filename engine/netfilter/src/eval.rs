@@ -5,7 +5,6 @@
 //! and their IPv6 twins; `nf_nat_inet_fn`, `nf_nat_icmp_reply_translation`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use base::SimTime;
 use ruleset::Family;
@@ -14,15 +13,16 @@ use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 use crate::connection::{Origin, PortWish, SourceWish, Tracking, track};
 use crate::entry::Entry;
 use crate::hook::{Called, Step};
-use crate::nft::DEPTH_MAX;
+use crate::nft::{DEPTH_MAX, Place, Registers};
 use crate::packet::Datagram;
 use crate::reply::{Refusal, is_unicast, refuse};
+use crate::state::ConnectionChange;
 use crate::tables::FamilyTables;
 use crate::tuple::Side;
 use crate::{
-    ChainRef, Chooser, DropReason, Effects, Evaluation, Hook, Hop, Ingress, LOOPBACK, NodeState,
-    NodeTables, Packet, RejectReason, RouteRef, Routing, RulePlace, RuleRef, TableVerdict, Tracer,
-    Tuple, Verdict,
+    ChainRef, Chooser, DropReason, Effects, Evaluation, Hook, Hop, Ingress, InterfaceName,
+    LOOPBACK, NodeState, NodeTables, Packet, RejectReason, RouteDecision, Routing, RulePlace,
+    RuleRef, TableVerdict, Tracer, Tuple, Verdict,
 };
 
 /// Takes one packet through a node. Nothing changes before the effects are committed.
@@ -76,7 +76,8 @@ pub fn eval(
         in_interface: "",
         hop: None,
         callers: Vec::new(),
-        nft_callers: [(0, 0); DEPTH_MAX],
+        nft_callers: [Place::default(); DEPTH_MAX],
+        registers: Registers::default(),
         rules_tested: 0,
     };
     let end = match ingress {
@@ -106,7 +107,9 @@ pub(crate) struct Flight<'a, R, C, T> {
     /// Where jumps in the present table of iptables return to: chain and rule.
     pub(crate) callers: Vec<(usize, usize)>,
     /// The same for nftables. Tables with more jumps, one in the other, are not loaded.
-    pub(crate) nft_callers: [(usize, usize); DEPTH_MAX],
+    pub(crate) nft_callers: [Place; DEPTH_MAX],
+    /// What the present base chain of nftables asks for most.
+    pub(crate) registers: Registers,
     /// As a kernel counts them.
     pub(crate) rules_tested: u64,
 }
@@ -133,7 +136,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.hook(Hook::Prerouting)?;
         self.refuse_martian()?;
         if self.is_local(self.datagram.headers.destination) {
-            self.tracer.routed(RouteRef::Local);
+            self.tracer.routed(RouteDecision::Local);
             return self.hook(Hook::Input);
         }
         self.hop = Some(self.route()?);
@@ -166,10 +169,11 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         Ok(())
     }
 
-    fn conclude(mut self, end: Result<(), Stop>) -> Evaluation {
+    /// Gives the packet and the effects away: the flight is over.
+    fn conclude(&mut self, end: Result<(), Stop>) -> Evaluation {
         let verdict = match end {
             Ok(()) => {
-                let packet = self.datagram.into_packet();
+                let packet = self.datagram.take_packet();
                 match self.hop {
                     None => Verdict::Deliver(packet),
                     Some(Hop { interface, .. }) => Verdict::Forward { packet, interface },
@@ -193,7 +197,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         };
         Evaluation {
             verdict,
-            effects: self.effects,
+            effects: std::mem::take(&mut self.effects),
             rules_tested: self.rules_tested,
         }
     }
@@ -203,7 +207,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 
     pub(crate) fn out_interface(&self) -> &str {
-        self.hop.as_ref().map_or("", |hop| &hop.interface)
+        self.hop.as_ref().map_or("", |hop| hop.interface.as_str())
     }
 
     /// What Linux calls martian, and what it does not forward: `ip_route_input_slow`, `ipv6_rcv`.
@@ -230,19 +234,19 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     fn route(&mut self) -> Result<Hop, Stop> {
         let destination = self.datagram.headers.destination;
         if self.is_local(destination) {
-            self.tracer.routed(RouteRef::Local);
+            self.tracer.routed(RouteDecision::Local);
             return Ok(Hop {
-                interface: Arc::from(LOOPBACK),
+                interface: InterfaceName::literal(LOOPBACK),
                 source_address: destination,
             });
         }
         match self.routing.route(destination) {
             Some(hop) => {
-                self.tracer.routed(RouteRef::Out(&hop.interface));
+                self.tracer.routed(RouteDecision::Out(hop.interface));
                 Ok(hop)
             }
             None => {
-                self.tracer.routed(RouteRef::Unreachable);
+                self.tracer.routed(RouteDecision::Unreachable);
                 Err(Stop::Drop(DropReason::NoRoute))
             }
         }
@@ -252,8 +256,12 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.tracer.hook(hook);
         for step in self.tables.steps(hook) {
             match step {
-                Step::Call(called) => {
-                    self.call(*called)?;
+                Step::Call { called, idle } => {
+                    if !T::WATCHES && idle.is_for(self.tracking.state()) {
+                        self.rules_tested += u64::from(idle.rules);
+                    } else {
+                        self.call(*called)?;
+                    }
                 }
                 Step::Conntrack => self.find_connection()?,
                 Step::Nat(side) => self.translate(hook, *side)?,
@@ -310,7 +318,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             && let Origin::Fresh(_) = connection.origin
         {
             let entry = Entry::new(connection.original, connection.reply, connection.progress);
-            self.effects.created = Some(entry);
+            self.effects.connection = Some(ConnectionChange::Created(entry));
         }
     }
 
@@ -334,9 +342,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         if present == Some((address, port)) {
             return Ok(());
         }
-        let before = self.datagram.shown_flow();
-        self.datagram.rewrite(side, address, port);
-        self.report(before);
+        self.rewriting(|datagram| datagram.rewrite(side, address, port));
         Ok(())
     }
 
@@ -434,13 +440,19 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
         let (address, _) = there.side(side);
         let (quoted_address, quoted_port) = there.inverse().side(side.other());
-        let before = self.datagram.shown_flow();
-        self.datagram
-            .rewrite_error(side, address, quoted_address, quoted_port);
-        self.report(before);
+        self.rewriting(|datagram| {
+            datagram.rewrite_error(side, address, quoted_address, quoted_port);
+        });
     }
 
-    fn report(&mut self, before: Option<Tuple>) {
+    /// Rewrites the packet, and tells the tracer what that did to its flow.
+    fn rewriting(&mut self, rewrite: impl FnOnce(&mut Datagram)) {
+        if !T::WATCHES {
+            rewrite(&mut self.datagram);
+            return;
+        }
+        let before = self.datagram.shown_flow();
+        rewrite(&mut self.datagram);
         if let (Some(before), Some(after)) = (before, self.datagram.shown_flow())
             && before != after
         {

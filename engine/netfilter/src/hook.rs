@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use ruleset::xt::TableName;
+use ruleset::xt::{CtState, CtStates, TableName};
 
 use crate::tuple::Side;
 
@@ -27,13 +27,33 @@ pub enum Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A chain is called, but for those that translate.
-    Call(Called),
+    Call {
+        called: Called,
+        /// When calling it is of no use.
+        idle: Idle,
+    },
     /// Find the packet's connection.
     Conntrack,
     /// Decide (for a new connection) and apply the translation of one side.
     Nat(Side),
     /// Enter a new connection into the table.
     Confirm,
+}
+
+/// For which packets a call decides and changes nothing, which is known beforehand: no rule of the chain can match,
+/// and its policy is to accept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// By what conntrack makes of them.
+    pub(crate) states: CtStates,
+    /// How many rules a kernel compares all the same.
+    pub(crate) rules: u32,
+}
+
+impl Idle {
+    pub(crate) const fn is_for(self, state: CtState) -> bool {
+        self.states.contains(state)
+    }
 }
 
 /// A chain that the kernel calls by itself.
@@ -51,7 +71,7 @@ pub(crate) enum Called {
         /// The table, by its number among those of a family.
         table: usize,
         /// Its number in the table.
-        chain: usize,
+        chain: u32,
     },
 }
 

@@ -79,12 +79,12 @@ pub use hook::Hook;
 pub use nft::{FoundElement, NftError};
 pub use packet::{Malformed, Packet};
 pub use place::{AnyRule, ChainPlace, ChainRef, RuleAction, RulePlace, RuleRef, TracedRule};
-pub use routing::{Hop, Ingress, LOOPBACK, Routing};
+pub use routing::{Hop, Ingress, InterfaceName, LOOPBACK, Routing};
 pub use state::{Effects, NodeState};
 pub use tables::{NodeTables, Ruleset, TablesError};
 pub use tcp::TcpState;
 pub use trace::{
-    NoTrace, Recorder, RouteDecision, RouteRef, TableVerdict, TraceEvent, TracedElement, Tracer,
+    NoTrace, Recorder, RouteDecision, TableVerdict, TraceEvent, TracedElement, Tracer,
 };
 pub use tuple::Tuple;
 pub use verdict::{DropReason, Evaluation, RejectReason, Verdict};

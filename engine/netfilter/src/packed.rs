@@ -64,11 +64,16 @@ impl Packed {
         Some(())
     }
 
-    /// The number that the last sixteen bytes are.
-    pub(crate) fn to_number(self) -> u128 {
-        self.bytes()
-            .iter()
-            .fold(0, |number, byte| number << 8 | u128::from(*byte))
+    /// The number that the bytes are, when there are at most eight; else that of the last eight.
+    pub(crate) fn to_u64(self) -> u64 {
+        let bytes = self.bytes().iter();
+        bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// The same for sixteen.
+    pub(crate) fn to_u128(self) -> u128 {
+        let bytes = self.bytes().iter();
+        bytes.fold(0, |number, byte| number << 8 | u128::from(*byte))
     }
 
     #[must_use]

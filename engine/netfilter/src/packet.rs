@@ -144,8 +144,9 @@ impl Datagram {
         })
     }
 
-    pub(crate) fn into_packet(self) -> Packet {
-        Packet(self.bytes)
+    /// Gives the packet away; none is left.
+    pub(crate) fn take_packet(&mut self) -> Packet {
+        Packet(std::mem::take(&mut self.bytes))
     }
 
     /// The packet's flow, or that of the packet it quotes: what a trace shows.

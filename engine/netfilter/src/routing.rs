@@ -3,11 +3,66 @@
 //! Whoever owns the network answers; the evaluator asks once per packet and decision (Linux `ip_route_input`,
 //! `ip_route_output`, `inet_addr_type`).
 
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// The name of the loopback interface.
 pub const LOOPBACK: &str = "lo";
+
+/// The name of an interface: at most 15 bytes (`IFNAMSIZ` with its terminator), held inline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct InterfaceName {
+    length: u8,
+    bytes: [u8; Self::MAX],
+}
+
+impl InterfaceName {
+    const MAX: usize = 15;
+
+    /// Takes a name; `None` when it is longer than a kernel allows.
+    #[must_use]
+    pub const fn new(name: &str) -> Option<Self> {
+        if name.len() > Self::MAX {
+            return None;
+        }
+        let mut bytes = [0; Self::MAX];
+        let (kept, _) = bytes.split_at_mut(name.len());
+        kept.copy_from_slice(name.as_bytes());
+        Some(Self {
+            length: name.len() as u8,
+            bytes,
+        })
+    }
+
+    /// A name that is known to be right when the program is written.
+    ///
+    /// # Panics
+    /// When it is too long.
+    #[must_use]
+    pub const fn literal(name: &'static str) -> Self {
+        Self::new(name).expect("a name written in the source is short enough")
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let name = self.bytes.get(..usize::from(self.length));
+        let text = name.and_then(|name| std::str::from_utf8(name).ok());
+        text.expect("it was made from text")
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
 
 /// A node's addresses and routes.
 pub trait Routing {
@@ -20,10 +75,10 @@ pub trait Routing {
 }
 
 /// One step of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// The outgoing interface.
-    pub interface: Arc<str>,
+    pub interface: InterfaceName,
     /// That interface's address of the destination's family: what a masqueraded connection comes from.
     pub source_address: IpAddr,
 }

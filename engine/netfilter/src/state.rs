@@ -27,8 +27,7 @@ use crate::{NodeTables, Tuple};
 #[must_use = "nothing changes before the effects are committed"]
 pub struct Effects {
     pub(crate) removed: Option<EntryId>,
-    pub(crate) updated: Option<(EntryId, Progress)>,
-    pub(crate) created: Option<Entry>,
+    pub(crate) connection: Option<ConnectionChange>,
     /// In the order in which rules asked for them.
     pub(crate) changes: Vec<Change>,
 }
@@ -37,17 +36,24 @@ impl Effects {
     /// Whether they change nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.removed.is_none()
-            && self.updated.is_none()
-            && self.created.is_none()
-            && self.changes.is_empty()
+        self.removed.is_none() && self.connection.is_none() && self.changes.is_empty()
     }
 
     /// The connection that the packet starts.
     #[must_use]
     pub const fn created(&self) -> Option<&Entry> {
-        self.created.as_ref()
+        match &self.connection {
+            Some(ConnectionChange::Created(entry)) => Some(entry),
+            Some(ConnectionChange::Updated(..)) | None => None,
+        }
     }
+}
+
+/// A change to the packet's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionChange {
+    Created(Entry),
+    Updated(EntryId, Progress),
 }
 
 /// A change to what rules remember.
@@ -140,8 +146,11 @@ impl NodeState {
     /// No connections yet, and memory for so many: a kernel, too, makes its table once.
     #[must_use]
     pub fn with_capacity(connections: usize) -> Self {
+        // Filled once, so that the system gives the memory now and not packet by packet.
+        let mut slots = vec![Slot::default(); connections];
+        slots.clear();
         Self {
-            slots: Vec::with_capacity(connections),
+            slots,
             index: HashTable::with_capacity(connections.saturating_mul(2)),
             ..Self::default()
         }
@@ -160,13 +169,14 @@ impl NodeState {
         if let Some(id) = effects.removed {
             self.remove(id);
         }
-        if let Some((id, progress)) = effects.updated
-            && let Some(entry) = self.get_mut(id)
-        {
-            entry.set_progress(progress);
-        }
-        if let Some(entry) = effects.created {
-            self.insert(entry);
+        match effects.connection {
+            Some(ConnectionChange::Created(entry)) => self.insert(entry),
+            Some(ConnectionChange::Updated(id, progress)) => {
+                if let Some(entry) = self.get_mut(id) {
+                    entry.set_progress(progress);
+                }
+            }
+            None => {}
         }
         for change in effects.changes {
             match change {
@@ -420,7 +430,7 @@ mod tests {
 
     fn created(entry: Entry) -> Effects {
         Effects {
-            created: Some(entry),
+            connection: Some(ConnectionChange::Created(entry)),
             ..Effects::default()
         }
     }
@@ -433,7 +443,7 @@ mod tests {
             .lookup(entry(1, 30).original(), SimTime::ZERO)
             .unwrap();
         let late = Effects {
-            updated: Some((id, *entry(1, 90).progress())),
+            connection: Some(ConnectionChange::Updated(id, *entry(1, 90).progress())),
             ..Effects::default()
         };
         let later = Effects {

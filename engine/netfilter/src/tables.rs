@@ -16,7 +16,7 @@ use ruleset::xt::{ChainName, RecentAction, TableName, XtMatch, XtTables};
 
 use crate::Hook;
 use crate::elements::SetName;
-use crate::hook::{Called, Step};
+use crate::hook::{Called, Idle, Step};
 use crate::nft::{NftCode, NftError};
 use crate::xt::{Merged, Table};
 
@@ -219,12 +219,17 @@ impl NodeTables {
         }
     }
 
-    /// The same tables without the indexes of iptables chains: every rule is compared, as a kernel does. The answers
-    /// are the same; tests hold one against the other.
+    /// The same tables without short cuts: every rule is compared, as a kernel does. The answers are the same; tests
+    /// hold one against the other.
     #[must_use]
     pub fn plain_scan(mut self) -> Self {
         for family in [&mut self.v4, &mut self.v6] {
             family.xt.iter_mut().for_each(Table::drop_indexes);
+            for step in family.steps.iter_mut().flatten() {
+                if let Step::Call { idle, .. } = step {
+                    *idle = Idle::default();
+                }
+            }
         }
         self
     }
@@ -419,6 +424,7 @@ impl FamilyTables {
                         table: number,
                         chain: table.base(hook)?,
                     },
+                    idle: table.idle(table.base(hook)?),
                 })
             }));
         }
@@ -431,16 +437,18 @@ struct Place {
     priority: i32,
     is_nat: bool,
     called: Called,
+    idle: Idle,
 }
 
 fn place_nft(code: &NftCode, table: usize, places: &mut Vec<Place>) {
-    for (chain, body) in code.chains.iter().enumerate() {
+    for (chain, body) in (0..).zip(&code.chains) {
         if let Some(base) = body.body.base {
             places.push(Place {
                 hook: base.hook.into(),
                 priority: base.priority,
                 is_nat: base.kind == ChainKind::Nat,
                 called: Called::Nft { table, chain },
+                idle: code.idle(chain),
             });
         }
     }
@@ -456,9 +464,11 @@ fn schedule(hook: Hook, places: &[Place]) -> (Box<[Step]>, Box<[Called]>) {
     let mut nat: Vec<&Place> = here().filter(|place| place.is_nat).collect();
     nat.sort_by_key(|place| place.priority);
     let others = here().filter(|place| !place.is_nat);
-    let mut steps: Vec<(i32, Step)> = others
-        .map(|place| (place.priority, Step::Call(place.called)))
-        .collect();
+    let call = |place: &Place| Step::Call {
+        called: place.called,
+        idle: place.idle,
+    };
+    let mut steps: Vec<(i32, Step)> = others.map(|place| (place.priority, call(place))).collect();
     steps.extend_from_slice(hook.own_steps());
     steps.sort_by_key(|(priority, _)| *priority);
     (

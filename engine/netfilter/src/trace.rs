@@ -5,15 +5,20 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use ruleset::nft::{Ident, Key, Value};
 use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 
-use crate::{ChainPlace, ChainRef, DropReason, FoundElement, Hook, RuleRef, TracedRule, Tuple};
+use crate::{
+    ChainPlace, ChainRef, DropReason, FoundElement, Hook, InterfaceName, RuleRef, TracedRule, Tuple,
+};
 
 /// Is told of every step of an evaluation. All methods do nothing unless overridden.
 pub trait Tracer {
+    /// Whether it looks at all. For one that does not, calls of the kernel that cannot decide anything are counted,
+    /// not made.
+    const WATCHES: bool = true;
+
     /// A hook begins.
     fn hook(&mut self, _hook: Hook) {}
 
@@ -42,7 +47,7 @@ pub trait Tracer {
     fn translated(&mut self, _before: &Tuple, _after: &Tuple) {}
 
     /// Routing has decided.
-    fn routed(&mut self, _decision: RouteRef<'_>) {}
+    fn routed(&mut self, _decision: RouteDecision) {}
 
     /// The packet's end outside a table: malformed, martian, no port left.
     fn discarded(&mut self, _reason: &DropReason) {}
@@ -91,23 +96,12 @@ impl TableVerdict {
 }
 
 /// Where routing sends a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteDecision {
     /// To the node itself.
     Local,
     /// Out of this interface.
-    Out(Arc<str>),
-    /// Nowhere.
-    Unreachable,
-}
-
-/// The same, borrowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteRef<'a> {
-    /// To the node itself.
-    Local,
-    /// Out of this interface.
-    Out(&'a Arc<str>),
+    Out(InterfaceName),
     /// Nowhere.
     Unreachable,
 }
@@ -116,7 +110,9 @@ pub enum RouteRef<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTrace;
 
-impl Tracer for NoTrace {}
+impl Tracer for NoTrace {
+    const WATCHES: bool = false;
+}
 
 /// Records every step, or every step but the rules that did not match.
 #[derive(Clone, Debug, Default)]
@@ -286,12 +282,7 @@ impl Tracer for Recorder {
         });
     }
 
-    fn routed(&mut self, decision: RouteRef<'_>) {
-        let decision = match decision {
-            RouteRef::Local => RouteDecision::Local,
-            RouteRef::Out(interface) => RouteDecision::Out(Arc::clone(interface)),
-            RouteRef::Unreachable => RouteDecision::Unreachable,
-        };
+    fn routed(&mut self, decision: RouteDecision) {
         self.events.push(TraceEvent::Routed(decision));
     }
 

@@ -69,7 +69,7 @@ impl Datagram {
                 // TTL and protocol share a 16-bit word of the sum.
                 let (old, new) = ([self.bytes[8], self.bytes[9]], [ttl, self.bytes[9]]);
                 self.bytes[8] = ttl;
-                adjust(&mut self.bytes, 10, &old, &new);
+                adjust(&mut self.bytes, 10, old, new);
             }
             Family::V6 => self.bytes[7] = ttl,
         }
@@ -103,7 +103,7 @@ fn write_side(bytes: &mut [u8], headers: &Headers, side: Side, address: IpAddr, 
     }
     field.copy_from_slice(&new);
     if headers.protocol != Protocol::SCTP {
-        adjust_transport(bytes, headers, &old, &new);
+        adjust_transport(bytes, headers, old, new);
     } else if let Some(packet) = bytes.get_mut(headers.transport..headers.end) {
         fill_sctp_checksum(packet);
     }
@@ -125,16 +125,16 @@ fn write_address(bytes: &mut [u8], headers: &Headers, side: Side, address: IpAdd
         (IpAddr::V4(old), IpAddr::V4(new)) => {
             let at = if side == Side::Source { 12 } else { 16 };
             bytes[at..at + 4].copy_from_slice(&new.octets());
-            adjust(bytes, 10, &old.octets(), &new.octets());
+            adjust(bytes, 10, old.octets(), new.octets());
             if pseudo_header {
-                adjust_transport(bytes, headers, &old.octets(), &new.octets());
+                adjust_transport(bytes, headers, old.octets(), new.octets());
             }
         }
         (IpAddr::V6(old), IpAddr::V6(new)) => {
             let at = if side == Side::Source { 8 } else { 24 };
             bytes[at..at + 16].copy_from_slice(&new.octets());
             if pseudo_header {
-                adjust_transport(bytes, headers, &old.octets(), &new.octets());
+                adjust_transport(bytes, headers, old.octets(), new.octets());
             }
         }
         _ => unreachable!("tables and routes were checked to stay in the packet's family"),
@@ -142,7 +142,12 @@ fn write_address(bytes: &mut [u8], headers: &Headers, side: Side, address: IpAdd
 }
 
 /// Adjusts the transport checksum, if there is one and it is there.
-fn adjust_transport(bytes: &mut [u8], headers: &Headers, old: &[u8], new: &[u8]) {
+fn adjust_transport<const N: usize>(
+    bytes: &mut [u8],
+    headers: &Headers,
+    old: [u8; N],
+    new: [u8; N],
+) {
     let at = match headers.protocol {
         Protocol::TCP => 16,
         Protocol::UDP => 6,
@@ -168,17 +173,16 @@ fn adjust_transport(bytes: &mut [u8], headers: &Headers, old: &[u8], new: &[u8])
 
 /// Updates the checksum at `at`, if it is there, for a change from `old` to `new`: RFC 1624, equation 3. Both
 /// are of one even length.
-fn adjust(bytes: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
+fn adjust<const N: usize>(bytes: &mut [u8], at: usize, old: [u8; N], new: [u8; N]) {
     let Some(field) = bytes.get_mut(at..at + 2) else {
         return;
     };
     let words = |bytes: &[u8], flip: u16| -> u32 {
-        bytes
-            .chunks_exact(2)
-            .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]) ^ flip))
-            .sum()
+        let (words, _) = bytes.as_chunks();
+        let words = words.iter().map(|word| u16::from_be_bytes(*word) ^ flip);
+        words.map(u32::from).sum()
     };
-    let mut sum = words(field, 0xffff) + words(old, 0xffff) + words(new, 0);
+    let mut sum = words(field, 0xffff) + words(&old, 0xffff) + words(&new, 0);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -220,9 +224,9 @@ mod tests {
     fn adjusting_there_and_back_changes_nothing() {
         for start in [[0x12, 0x34], [0xff, 0xfe], [0x00, 0x01]] {
             let mut bytes = start;
-            adjust(&mut bytes, 0, &[10, 96, 0, 40], &[10, 244, 2, 11]);
+            adjust(&mut bytes, 0, [10, 96, 0, 40], [10, 244, 2, 11]);
             assert_ne!(bytes, start);
-            adjust(&mut bytes, 0, &[10, 244, 2, 11], &[10, 96, 0, 40]);
+            adjust(&mut bytes, 0, [10, 244, 2, 11], [10, 96, 0, 40]);
             assert_eq!(bytes, start);
         }
     }
@@ -230,7 +234,7 @@ mod tests {
     #[test]
     fn a_missing_checksum_is_left_alone() {
         let mut bytes = [1, 2, 3];
-        adjust(&mut bytes, 2, &[0, 1], &[0, 2]);
+        adjust(&mut bytes, 2, [0, 1], [0, 2]);
         assert_eq!(bytes, [1, 2, 3]);
     }
 
@@ -246,10 +250,10 @@ mod tests {
             end: 8,
         };
         let mut absent = [0; 8];
-        adjust_transport(&mut absent, &headers, &[0, 1], &[0, 2]);
+        adjust_transport(&mut absent, &headers, [0, 1], [0, 2]);
         assert_eq!(absent, [0; 8]);
         let mut present = [0, 0, 0, 0, 0, 0, 0, 1];
-        adjust_transport(&mut present, &headers, &[0, 1], &[0, 2]);
+        adjust_transport(&mut present, &headers, [0, 1], [0, 2]);
         assert_eq!(present[6..], [0xff, 0xff]);
     }
 }

@@ -1,14 +1,13 @@
 //! What became of a packet, and why.
 
 use std::fmt;
-use std::sync::Arc;
 
 use ruleset::xt::RejectWith;
 
-use crate::{ChainPlace, Effects, Malformed, Packet, RulePlace};
+use crate::{ChainPlace, Effects, InterfaceName, Malformed, Packet, RulePlace};
 
 /// The result of one evaluation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
     /// What becomes of the packet.
     pub verdict: Verdict,
@@ -28,7 +27,7 @@ pub enum Verdict {
         /// As it leaves: translated, TTL decremented unless the node itself sent it.
         packet: Packet,
         /// The interface.
-        interface: Arc<str>,
+        interface: InterfaceName,
     },
     /// It is gone, and nobody is told.
     Drop(DropReason),

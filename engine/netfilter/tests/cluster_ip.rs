@@ -29,7 +29,7 @@ fn translates_to_an_endpoint_and_back() {
     assert_eq!(ttl(&request), 63);
     let (answer, interface) = node.forwards(syn_ack("10.244.2.11:8080", "10.244.1.5:40000"));
     assert_eq!(shown(&answer), "tcp 10.96.0.40:80 -> 10.244.1.5:40000");
-    assert_eq!(interface, "veth-10.244.1.5");
+    assert_eq!(interface, "pod-10.244.1.5");
     node.forwards(ack("10.244.1.5:40000", "10.96.0.40:80"));
     node.forwards(ack("10.244.2.11:8080", "10.244.1.5:40000"));
     assert_eq!(
@@ -96,7 +96,7 @@ fn hairpin_is_masqueraded() {
     let mut node = Walk::new(web(&[CLIENT]));
     let (request, interface) = node.forwards(syn("10.244.1.5:40000", "10.96.0.40:80"));
     let tuple = request.tuple().unwrap();
-    assert_eq!(interface, "veth-10.244.1.5");
+    assert_eq!(interface, "pod-10.244.1.5");
     assert_eq!(tuple.source().to_string(), NODE);
     assert_eq!(tuple.destination_socket().to_string(), "10.244.1.5:8080");
     let back = syn_ack("10.244.1.5:8080", &tuple.source_socket().to_string());
@@ -138,7 +138,7 @@ fn what_the_node_sends_is_routed_again_after_translation() {
     let Verdict::Forward { interface, .. } = verdict else {
         panic!("{verdict:?}")
     };
-    assert_eq!(&*interface, "veth-10.244.1.10");
+    assert_eq!(interface.as_str(), "pod-10.244.1.10");
 }
 
 /// An endpoint in the host network, reached from the node itself: both ways over loopback.
@@ -252,7 +252,7 @@ fn an_endpoints_error_reaches_the_client_as_the_services() {
     let question = udp("10.244.1.5:40000", "10.96.0.40:80");
     let (asked, _) = node.forwards(question.clone());
     let (error, interface) = node.forwards(port_unreachable("10.244.2.11", &asked));
-    assert_eq!(interface, "veth-10.244.1.5");
+    assert_eq!(interface, "pod-10.244.1.5");
     assert_eq!(error.quoted_tuple(), question.tuple());
     assert_eq!(&error.bytes()[12..16], [10, 96, 0, 40]);
     assert_eq!(

@@ -12,7 +12,7 @@ use switchboard_netfilter::{DropReason, Packet, Verdict};
 use support::wire::{echo, syn, udp};
 use support::{TablesBuilder, Walk, net, with};
 
-/// Whether a rule matches a packet that arrives at `eth1` and is forwarded through `veth-10.244.1.6`.
+/// Whether a rule matches a packet that arrives at `eth1` and is forwarded through `pod-10.244.1.6`.
 #[track_caller]
 fn check(rule: XtRule, packet: Packet, expected: bool) {
     let mut rule = rule;
@@ -77,7 +77,7 @@ fn interfaces() {
             request(),
             !negated,
         );
-        let out_interface = named("veth-+", negated);
+        let out_interface = named("pod-+", negated);
         check(
             XtRule {
                 out_interface,

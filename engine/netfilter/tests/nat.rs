@@ -8,8 +8,8 @@ use ruleset::xt::{ChainName, NatTarget, TableName, XtRule, XtTarget};
 use ruleset::{Family, Protocol};
 use smoltcp::wire::{Icmpv4Packet, TcpControl};
 use switchboard_netfilter::{
-    ChainPlace, Chooser, DropReason, Hook, Ingress, NodeState, NodeTables, Packet, Recorder,
-    RouteDecision, TableVerdict, TraceEvent, Verdict, eval,
+    ChainPlace, Chooser, DropReason, Hook, Ingress, InterfaceName, NodeState, NodeTables, Packet,
+    Recorder, RouteDecision, TableVerdict, TraceEvent, Verdict, eval,
 };
 
 use support::wire::{self, ack, echo, syn, syn_ack, tcp, transport, udp};
@@ -257,7 +257,7 @@ fn a_trace_tells_the_whole_story() {
             "nat/KUBE-POSTROUTING rule 3",
         ]
     );
-    let routed = TraceEvent::Routed(RouteDecision::Out("eth0".into()));
+    let routed = TraceEvent::Routed(RouteDecision::Out(InterfaceName::literal("eth0")));
     assert!(recorder.events().contains(&routed));
     let masqueraded = TraceEvent::Verdict {
         base: ChainPlace::Xt {

@@ -39,7 +39,7 @@ fn is_dropped(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Drop(DropReason::Rule(_)))
 }
 
-/// Whether a match holds for a packet that arrives at `eth1` and is forwarded through `veth-10.244.1.6`.
+/// Whether a match holds for a packet that arrives at `eth1` and is forwarded through `pod-10.244.1.6`.
 #[track_caller]
 fn check(expression: &str, packet: Packet, expected: bool) {
     check_with("", expression, packet, expected);
@@ -79,8 +79,8 @@ fn header_fields_compare() {
         ("iifname \"eth1\"", true),
         ("iifname \"eth*\"", true),
         ("iifname != \"docker0\"", true),
-        ("oifname \"veth-*\"", true),
-        ("oifname { \"eth0\", \"veth-10.244.1.6\" }", true),
+        ("oifname \"pod-*\"", true),
+        ("oifname { \"eth0\", \"pod-10.244.1.6\" }", true),
         ("ip saddr . ip daddr { 10.244.2.5 . 10.244.1.6 }", true),
         ("ip daddr . tcp dport { 10.244.1.0/24 . 80-90 }", true),
         ("ip daddr . tcp dport { 10.244.1.0/24 . 81-90 }", false),

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use netfilter::{Hop, Ingress, Packet, Routing, Verdict};
+use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
 
 use crate::prefix::PrefixMap;
 use crate::segment::Datagram;
@@ -20,12 +20,12 @@ use crate::topology::{Topology, Vertex};
 use crate::{HostId, HostSpec, LostReason, NodeId, NodeSpec, OutsideSpec, Place, PlaneConfig};
 
 /// The interface that leads from a node to everything but its Pods, and from a host to its node.
-pub(crate) const UPLINK: &str = "eth0";
+pub(crate) const UPLINK: InterfaceName = InterfaceName::literal("eth0");
 
 /// Where a packet enters a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
-    Interface(Arc<str>),
+    Interface(InterfaceName),
     /// A process on the node sent it.
     Local,
 }
@@ -33,7 +33,7 @@ pub(crate) enum Door {
 impl Door {
     pub(crate) fn ingress(&self) -> Ingress<'_> {
         match self {
-            Self::Interface(name) => Ingress::Interface(name),
+            Self::Interface(name) => Ingress::Interface(name.as_str()),
             Self::Local => Ingress::Local,
         }
     }
@@ -58,7 +58,10 @@ pub(crate) struct Transit {
 #[derive(Debug)]
 pub(crate) enum Attachment {
     /// By this interface of the node's.
-    Pod { node: NodeId, interface: Arc<str> },
+    Pod {
+        node: NodeId,
+        interface: InterfaceName,
+    },
     /// It is the node itself.
     Node(NodeId),
     Outside {
@@ -115,7 +118,6 @@ pub(crate) struct Network {
     pod_ranges: PrefixMap<NodeId>,
     node_names: BTreeMap<Arc<str>, NodeId>,
     host_names: BTreeMap<Arc<str>, HostId>,
-    uplink: Arc<str>,
 }
 
 impl Network {
@@ -128,7 +130,6 @@ impl Network {
             pod_ranges: PrefixMap::new(),
             node_names: BTreeMap::new(),
             host_names: BTreeMap::new(),
-            uplink: Arc::from(UPLINK),
         }
     }
 
@@ -158,9 +159,10 @@ impl Network {
 
     pub(crate) fn add_pod(&mut self, spec: HostSpec) -> HostId {
         let interface = format!("veth{:x}", self.hosts.len());
+        let interface = InterfaceName::new(&interface);
         let attachment = Attachment::Pod {
             node: spec.node,
-            interface: Arc::from(interface),
+            interface: interface.expect("numbers of hosts have at most eight digits"),
         };
         self.add_named_host(spec.name, spec.addresses, attachment)
     }
@@ -267,7 +269,7 @@ impl Network {
             },
             Attachment::Pod { node, interface } => self.through_access(Next::Node {
                 node: *node,
-                door: Door::Interface(Arc::clone(interface)),
+                door: Door::Interface(*interface),
             }),
             Attachment::Outside { at, routes } => match routes.lookup(destination) {
                 Some(node) => self.towards_node(*at, place, node),
@@ -282,7 +284,7 @@ impl Network {
         &self,
         node: NodeId,
         verdict: Verdict,
-    ) -> Option<(Transit, Option<Arc<str>>, Packet)> {
+    ) -> Option<(Transit, Option<InterfaceName>, Packet)> {
         let (packet, interface) = match verdict {
             Verdict::Drop(_) => return None,
             Verdict::Deliver(packet) => (packet, None),
@@ -293,14 +295,14 @@ impl Network {
             }
         };
         let transit = match (&interface, destination(packet.bytes())) {
-            (Some(interface), Some(to)) => self.leaving_node(node, interface, to),
+            (Some(interface), Some(to)) => self.leaving_node(node, interface.as_str(), to),
             _ => self.through_access(Next::Host(self.node(node).host)),
         };
         Some((transit, interface, packet))
     }
 
     /// The interface towards an address; `None` when it is the node's own.
-    fn way_out(&self, node: NodeId, to: Option<IpAddr>) -> Option<Arc<str>> {
+    fn way_out(&self, node: NodeId, to: Option<IpAddr>) -> Option<InterfaceName> {
         let routing = self.routing(node);
         let to = to.filter(|to| !to.is_loopback() && !routing.is_local(*to))?;
         Some(routing.route(to)?.interface)
@@ -347,7 +349,7 @@ impl Network {
     }
 
     fn towards_node(&self, at: Vertex, from: Place, node: NodeId) -> Transit {
-        let door = Door::Interface(Arc::clone(&self.uplink));
+        let door = Door::Interface(UPLINK);
         self.over_links(at, from, self.node(node).at, Next::Node { node, door })
     }
 
@@ -406,13 +408,13 @@ impl Routing for NodeRouting<'_> {
         });
         let interface = match network.holder(destination) {
             Some(Holder::Host(id)) => match &network.host(id)?.attachment {
-                Attachment::Pod { node, interface } if *node == self.node => interface,
-                _ => &network.uplink,
+                Attachment::Pod { node, interface } if *node == self.node => *interface,
+                _ => UPLINK,
             },
-            _ => &network.uplink,
+            _ => UPLINK,
         };
         Some(Hop {
-            interface: Arc::clone(interface),
+            interface,
             source_address,
         })
     }

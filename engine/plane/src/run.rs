@@ -1,7 +1,7 @@
 //! Packets under way: arrivals, what they set off, and where they go next.
 
 use base::SimTime;
-use netfilter::{DropReason, NoTrace, Packet, Tracer, Verdict, eval};
+use netfilter::{DropReason, InterfaceName, NoTrace, Packet, Tracer, Verdict, eval};
 
 use crate::decision::{DecisionTracer, judge};
 use crate::host::{Reaction, Stack};
@@ -132,7 +132,7 @@ impl Plane {
         tables: &mut impl TableSource,
     ) -> Vec<PlaneEvent> {
         if let Door::Interface(interface) = door {
-            self.capture_at_node(node, interface, &packet);
+            self.capture_at_node(node, *interface, &packet);
         }
         let packet = Packet::new(packet);
         if !self.logs_decisions {
@@ -196,7 +196,7 @@ impl Plane {
         }
         let (transit, interface, packet) = self.network.after(node, verdict)?;
         if let Some(interface) = interface {
-            self.capture_at_node(node, &interface, packet.bytes());
+            self.capture_at_node(node, interface, packet.bytes());
         }
         self.plan_arrival(transit, packet.into_bytes());
         None
@@ -244,13 +244,14 @@ impl Plane {
         };
         let on_node = matches!(host.attachment, Attachment::Node(_));
         if !on_node && !host.talks_to_itself(packet) {
-            captures.record(&host.name, UPLINK, self.now, packet);
+            captures.record(&host.name, UPLINK.as_str(), self.now, packet);
         }
     }
 
-    fn capture_at_node(&mut self, node: NodeId, interface: &str, packet: &[u8]) {
+    fn capture_at_node(&mut self, node: NodeId, interface: InterfaceName, packet: &[u8]) {
         if let Some(captures) = &mut self.captures {
-            captures.record(&self.network.node(node).name, interface, self.now, packet);
+            let node = &self.network.node(node).name;
+            captures.record(node, interface.as_str(), self.now, packet);
         }
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use base::SimTime;
 use netfilter::{
-    Chooser, Ingress, NodeState, Packet, Ratio, Recorder, RejectReason, TraceEvent, TracedElement,
-    TracedRule, Tuple, Verdict, eval, explore,
+    Chooser, Ingress, InterfaceName, NodeState, Packet, Ratio, Recorder, RejectReason, TraceEvent,
+    TracedElement, TracedRule, Tuple, Verdict, eval, explore,
 };
 
 use crate::decision::{DecisionTracer, judge};
@@ -53,7 +53,7 @@ pub enum HopOutcome {
     /// A node sends it out of an interface.
     Forwarded {
         /// The interface.
-        interface: Arc<str>,
+        interface: InterfaceName,
     },
     /// A node hands it to a process of its own.
     Delivered,
@@ -299,7 +299,7 @@ fn outcome(verdict: &Verdict) -> HopOutcome {
     match verdict {
         Verdict::Deliver(_) => HopOutcome::Delivered,
         Verdict::Forward { interface, .. } => HopOutcome::Forwarded {
-            interface: Arc::clone(interface),
+            interface: *interface,
         },
         Verdict::Drop(reason) => HopOutcome::Lost(LostReason::Dropped(reason.clone())),
         Verdict::Reject { reason, .. } => HopOutcome::Rejected(reason.clone()),

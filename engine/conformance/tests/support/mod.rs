@@ -14,8 +14,8 @@ use std::time::Duration;
 use api::{Change, IpFamily, Node, WatchEvent};
 use base::{Seed, SimTime};
 use netfilter::{
-    Chooser, DropReason, Evaluation, Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Routing,
-    SeededChooser, Verdict, eval, explore,
+    Chooser, DropReason, Evaluation, Hop, Ingress, InterfaceName, NoTrace, NodeState, NodeTables,
+    Packet, Recorder, Routing, SeededChooser, Verdict, eval, explore,
 };
 use proxy::ViewBuilder;
 use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
@@ -53,6 +53,8 @@ struct Programmed {
     addresses: Vec<IpAddr>,
     owned: Vec<Arc<XtTables>>,
     tables: NodeTables,
+    /// The same without any short cut.
+    plain: NodeTables,
 }
 
 impl LayoutPlane {
@@ -100,11 +102,13 @@ impl LayoutPlane {
             }
             other => panic!("no layout for {other}"),
         };
+        let tables = tables.expect("the compiler leaves no dangling jump");
         Programmed {
             state: NodeState::new(),
             addresses: facts.addresses.clone(),
             owned,
-            tables: tables.expect("the compiler leaves no dangling jump"),
+            plain: tables.clone().plain_scan(),
+            tables,
         }
     }
 
@@ -256,16 +260,22 @@ impl RememberingPlane for LayoutPlane {
 }
 
 impl Programmed {
+    /// Evaluates a packet. Every evaluation of these tests is also one of the evaluator's short cuts: they answer as a
+    /// plain scan does that is watched.
     fn evaluate(
         &self,
         state: &NodeState,
         bytes: Packet,
         ingress: Ingress<'_>,
         at: SimTime,
-        chooser: &mut impl Chooser,
+        chooser: &mut (impl Chooser + Clone),
     ) -> Evaluation {
-        eval(
-            &self.tables,
+        let (mut same, again) = (chooser.clone(), bytes.clone());
+        let (plain, recorder) = (&self.plain, &mut Recorder::new());
+        let slow = eval(plain, state, self, again, ingress, at, &mut same, recorder);
+        let tables = &self.tables;
+        let quick = eval(
+            tables,
             state,
             self,
             bytes,
@@ -273,7 +283,9 @@ impl Programmed {
             at,
             chooser,
             &mut NoTrace,
-        )
+        );
+        assert_eq!(quick, slow, "{recorder:#?}");
+        quick
     }
 }
 
@@ -354,7 +366,7 @@ impl Routing for Programmed {
         let mut own = self.addresses.iter().copied();
         let source_address = own.find(|address| IpFamily::of(*address) == family)?;
         Some(Hop {
-            interface: "eth0".into(),
+            interface: InterfaceName::literal("eth0"),
             source_address,
         })
     }

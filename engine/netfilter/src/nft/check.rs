@@ -32,7 +32,7 @@ impl NftCode {
     /// Walks every chain that the kernel's hooks reach: there must be no circle and no more than sixteen jumps,
     /// one in the other; and every statement must work where it is called.
     pub(super) fn check(&self) -> Result<(), TablesError> {
-        for (chain, code) in self.chains.iter().enumerate() {
+        for (chain, code) in (0..).zip(&self.chains) {
             if let Some(base) = code.body.base {
                 let marks = vec![Mark::Unseen; self.chains.len()];
                 let mut walk = Walk {
@@ -49,28 +49,31 @@ impl NftCode {
 
 impl Walk<'_> {
     /// How many jumps lead on from a chain that so many lead to. It goes no deeper than they may.
-    fn visit(&mut self, chain: usize, depth: usize) -> Result<usize, TablesError> {
-        match self.marks[chain] {
+    fn visit(&mut self, chain: u32, depth: usize) -> Result<usize, TablesError> {
+        match self.marks[chain as usize] {
             Mark::Done(below) if depth + below <= DEPTH_MAX => return Ok(below),
             Mark::Open => return Err(self.error(chain, 0, self.circle(chain))),
             Mark::Done(_) | Mark::Unseen => {}
         }
-        self.marks[chain] = Mark::Open;
+        self.marks[chain as usize] = Mark::Open;
         let code = self.code;
         let mut below = 0;
-        for (index, rule) in code.rules_of(chain).enumerate() {
-            for op in code.ops_of(rule) {
-                self.check_place(op)
-                    .map_err(|error| self.error(chain, index, error))?;
-                for target in targets(code, op) {
-                    if depth >= DEPTH_MAX {
-                        return Err(self.error(chain, index, NftError::TooDeep));
-                    }
-                    below = below.max(1 + self.visit(target, depth + 1)?);
+        let mut rules = 0;
+        for op in code.ops_of(chain) {
+            if let Op::Rule { .. } = op {
+                rules += 1;
+            }
+            let index = rules - 1;
+            self.check_place(op)
+                .map_err(|error| self.error(chain, index, error))?;
+            for target in targets(code, op) {
+                if depth >= DEPTH_MAX {
+                    return Err(self.error(chain, index, NftError::TooDeep));
                 }
+                below = below.max(1 + self.visit(target, depth + 1)?);
             }
         }
-        self.marks[chain] = Mark::Done(below);
+        self.marks[chain as usize] = Mark::Done(below);
         Ok(below)
     }
 
@@ -78,7 +81,7 @@ impl Walk<'_> {
         let BaseChain { kind, hook, .. } = self.base;
         let is_nat = kind == ChainKind::Nat;
         let (works, statement, allowed) = match op {
-            Op::Dnat(_) => (
+            Op::Dnat(_) | Op::DnatAny(_) => (
                 is_nat && matches!(hook, Hook::Prerouting | Hook::Output),
                 "dnat",
                 "nat chains at prerouting and output",
@@ -112,14 +115,14 @@ impl Walk<'_> {
         }
     }
 
-    fn circle(&self, chain: usize) -> NftError {
-        NftError::Loop(self.code.chains[chain].name.clone())
+    fn circle(&self, chain: u32) -> NftError {
+        NftError::Loop(self.code.chains[chain as usize].name.clone())
     }
 
-    fn error(&self, chain: usize, index: usize, error: NftError) -> TablesError {
+    fn error(&self, chain: u32, index: usize, error: NftError) -> TablesError {
         TablesError::Nft {
             table: self.code.key.clone(),
-            chain: self.code.chains[chain].name.clone(),
+            chain: self.code.chains[chain as usize].name.clone(),
             index,
             error,
         }
@@ -127,14 +130,14 @@ impl Walk<'_> {
 }
 
 /// The chains that a statement may lead to.
-fn targets<'c>(code: &'c NftCode, op: &Op) -> Box<dyn Iterator<Item = usize> + 'c> {
+fn targets<'c>(code: &'c NftCode, op: &Op) -> Box<dyn Iterator<Item = u32> + 'c> {
     let chain = |verdict: Code| match verdict {
-        Code::Jump(chain) | Code::Goto(chain) => Some(chain as usize),
+        Code::Jump(chain) | Code::Goto(chain) => Some(chain),
         Code::Accept | Code::Drop | Code::Continue | Code::Return => None,
     };
     match op {
         Op::Verdict(verdict) => Box::new(chain(*verdict).into_iter()),
-        Op::VerdictMap { map, .. } => match &code.sets[*map as usize].data {
+        Op::VerdictMap(lookup) => match &code.sets[lookup.set as usize].data {
             Data::Verdicts(verdicts) => Box::new(verdicts.iter().copied().filter_map(chain)),
             Data::None | Data::Values(..) => Box::new(std::iter::empty()),
         },

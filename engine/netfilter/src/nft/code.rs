@@ -1,21 +1,22 @@
 //! What a table is while packets meet it.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ruleset::nft::{
-    BinaryOp, Comment, CtKey, FibAddress, Field, Ident, MetaKey, NftChain, NftTable, Reject, SetOp,
-    SetOrMap, TableKey,
+    BinaryOp, Comment, CtKey, CtState, CtStates, FibAddress, Field, Ident, MetaKey, NftChain,
+    NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
 };
 use ruleset::xt::NatTarget;
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, state_bit};
+use super::register::Register;
 use super::set_index::{SetIndex, SetSource};
-use crate::ChainRef;
+use crate::hook::Idle;
 use crate::packed::Packed;
+use crate::{ChainRef, RuleRef};
 
 /// One table.
 #[derive(Clone, Debug)]
@@ -24,14 +25,12 @@ pub(crate) struct NftCode {
     pub(crate) comment: Option<Comment>,
     /// In order of creation.
     pub(crate) chains: Vec<ChainCode>,
-    /// By chain: its first rule, and how many it has.
-    pub(crate) starts: Vec<(u32, u32)>,
-    /// Of all chains, one after the other: where each rule's statements begin, and where the last one's end.
-    pub(crate) rules: Vec<u32>,
-    /// Of all rules, one after the other.
+    /// Of all chains, one after the other.
     pub(crate) ops: Vec<Op>,
     /// Those with a name in order of creation, then those that stand in rules.
     pub(crate) sets: Vec<SetIndex>,
+    /// What maps lead to that do not lead to verdicts.
+    pub(crate) data: Vec<u8>,
     pub(crate) chain_numbers: Names,
     pub(crate) set_numbers: Names,
 }
@@ -42,8 +41,22 @@ pub(crate) type Names = HashMap<Ident, u32, FixedState>;
 /// One chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainCode {
+    /// Where its statements begin.
+    pub(crate) start: u32,
+    /// Where its [`Op::EndOfChain`] is.
+    pub(crate) end: u32,
     pub(crate) name: Ident,
     pub(crate) body: Arc<NftChain>,
+}
+
+/// How far a packet has come in a chain.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) chain: u32,
+    /// How many of its rules have begun.
+    pub(crate) rules: u32,
+    /// The next statement, among all of the table.
+    pub(crate) op: u32,
 }
 
 /// A verdict; chains by number.
@@ -57,24 +70,31 @@ pub(crate) enum Code {
     Goto(u32),
 }
 
-/// A statement; sets by number. Those without an effect on packets are left out.
+/// A statement, or where a rule or a chain begins or ends; sets by number. Those without an effect on packets are left
+/// out. It is kept small, with what is rare or stands in few rules in boxes: every Service's chain has some.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Test {
-        left: Load,
-        test: Test,
-        negated: bool,
+    /// A rule begins; `end` is where what follows it begins.
+    Rule {
+        end: u32,
     },
+    /// All of a rule's statements have run.
+    EndOfRule,
+    EndOfChain,
+    /// The most common test: of some bits of a number that most packets have.
+    Compare(Compare),
+    Test(Box<ValueTest>),
+    InSet(Box<SetTest>),
     Verdict(Code),
-    VerdictMap {
-        key: Load,
-        map: u32,
-    },
-    SetMark(Load),
-    SetCtMark(Load),
-    Dnat(Target),
+    VerdictMap(Box<SetLookup>),
+    SetMark(Box<Load>),
+    SetCtMark(Box<Load>),
+    /// `dnat to numgen random mod N map { 0 : …, 1 : …, … }`, when every number has its element: what kube-proxy's
+    /// Services are made of.
+    DnatAny(Choice),
+    Dnat(Box<Target>),
     Snat {
-        to: Target,
+        to: Box<Target>,
         random: bool,
     },
     Redirect {
@@ -86,6 +106,70 @@ pub(crate) enum Op {
     Reject(Reject),
     SetUpdate(Box<SetUpdate>),
     Notrack,
+}
+
+/// Whether some bits of a register are these.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compare {
+    pub(crate) register: Register,
+    pub(crate) negated: bool,
+    pub(crate) mask: u32,
+    pub(crate) value: u32,
+}
+
+impl Compare {
+    pub(crate) const fn holds(&self, number: u32) -> bool {
+        (number & self.mask == self.value) != self.negated
+    }
+}
+
+/// Whether a value is one of some.
+#[derive(Clone, Debug)]
+pub(crate) struct ValueTest {
+    pub(crate) left: Load,
+    pub(crate) test: Test,
+    pub(crate) negated: bool,
+}
+
+/// Whether a value is in a set.
+#[derive(Clone, Debug)]
+pub(crate) struct SetTest {
+    pub(crate) lookup: SetLookup,
+    pub(crate) negated: bool,
+}
+
+/// A look into a set or map.
+#[derive(Clone, Debug)]
+pub(crate) struct SetLookup {
+    pub(crate) set: u32,
+    pub(crate) key: Load,
+    /// The same key, if it is made of numbers only that most packets have, and of at most sixteen bytes in all.
+    pub(crate) registers: Option<Box<[KeyPart]>>,
+}
+
+/// A number that is a part of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyPart {
+    pub(crate) register: Register,
+    pub(crate) bits: u8,
+}
+
+/// A random element of a map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) map: u32,
+    /// How many elements there are.
+    pub(crate) count: u32,
+    /// Where the first one's data are.
+    pub(crate) data: DataPlace,
+}
+
+/// Where data of one width begin among all data of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataPlace {
+    pub(crate) start: u32,
+    /// In bytes.
+    pub(crate) width: u8,
 }
 
 /// `add|update|delete @set { … }`
@@ -101,28 +185,22 @@ pub(crate) struct SetUpdate {
 /// Where a translation leads.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    Fixed(Box<NatTarget>),
-    Lookup { key: Load, map: u32 },
+    Fixed(NatTarget),
+    Lookup(SetLookup),
 }
 
 /// What a value must be. Most are of at most four bytes, and are compared as numbers.
 #[derive(Clone, Debug)]
 pub(crate) enum Test {
-    Number(u32),
     Masked { mask: u32, value: u32 },
     Between(u32, u32),
-    AnyFlag(u32),
     Pattern(Box<Pattern>),
-    Set(u32),
 }
 
-/// Where a value comes from. It is kept small: every Service's chain has some.
+/// Where a value comes from.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::box_collection,
-    reason = "a slice's length would make all others bigger"
-)]
 pub(crate) enum Load {
+    Register(Register),
     Field(Field),
     Meta(MetaKey),
     Ct(CtKey),
@@ -133,24 +211,13 @@ pub(crate) enum Load {
     },
     Inc(Box<Counter>),
     Literal(Box<Packed>),
-    Concat(Box<Vec<Part>>),
+    Concat(Box<[Self]>),
     Binary {
         op: BinaryOp,
         left: Box<Self>,
         right: u32,
     },
-    Lookup {
-        key: Box<Self>,
-        map: u32,
-    },
-}
-
-/// A part of a concatenation.
-#[derive(Clone, Debug)]
-pub(crate) struct Part {
-    pub(crate) load: Load,
-    /// In bytes.
-    pub(crate) width: usize,
+    Lookup(Box<SetLookup>),
 }
 
 /// A counter of `numgen inc`.
@@ -165,19 +232,76 @@ pub(crate) struct Counter {
 }
 
 impl NftCode {
-    /// The rules of a chain, by their numbers in the table.
-    pub(crate) fn rules_of(&self, chain: usize) -> Range<usize> {
-        let (first, count) = self.starts[chain];
-        first as usize..first as usize + count as usize
+    /// Before the first rule of a chain.
+    #[inline]
+    pub(crate) fn start_of(&self, chain: u32) -> Place {
+        Place {
+            chain,
+            rules: 0,
+            op: self.chains[chain as usize].start,
+        }
     }
 
-    /// The statements of a rule.
-    pub(crate) fn ops_of(&self, rule: usize) -> &[Op] {
-        &self.ops[self.rules[rule] as usize..self.rules[rule + 1] as usize]
+    /// The statements of a chain, and its [`Op::Rule`]s between them.
+    pub(crate) fn ops_of(&self, chain: u32) -> &[Op] {
+        let chain = &self.chains[chain as usize];
+        &self.ops[chain.start as usize..chain.end as usize]
     }
 
-    pub(crate) fn chain_ref(&self, chain: usize) -> ChainRef<'_> {
-        let code = &self.chains[chain];
+    /// The data of an element of a map; `None` for one that leads to verdicts, and for a set.
+    pub(crate) fn value(&self, map: u32, element: u32) -> Option<&[u8]> {
+        self.value_at(self.sets[map as usize].data.place()?, element)
+    }
+
+    /// The data of one of the elements whose data begin at a place.
+    #[inline]
+    pub(crate) fn value_at(&self, place: DataPlace, element: u32) -> Option<&[u8]> {
+        let width = usize::from(place.width);
+        let start = place.start as usize + element as usize * width;
+        self.data.get(start..start + width)
+    }
+
+    /// For which packets calling a base chain is of no use.
+    ///
+    /// Only the beginnings of rules are looked at: a test of the packet's state, and a look into a map that is empty.
+    pub(crate) fn idle(&self, chain: u32) -> Idle {
+        let body = &self.chains[chain as usize].body;
+        let accepts = body.base.is_some_and(|base| base.policy == Policy::Accept);
+        // What follows the beginning of each rule.
+        let pairs = self.ops_of(chain).windows(2);
+        let firsts =
+            pairs.filter_map(|pair| matches!(pair[0], Op::Rule { .. }).then_some(&pair[1]));
+        let is_idle = |state: &CtState| {
+            let mut firsts = firsts.clone();
+            accepts && firsts.all(|first| self.never_passes(first, *state))
+        };
+        let states: Vec<CtState> = CtState::OF_PACKETS.into_iter().filter(is_idle).collect();
+        Idle {
+            states: CtStates::of(&states),
+            rules: u32::try_from(body.rules.len()).expect("rules are counted in 32 bits"),
+        }
+    }
+
+    fn never_passes(&self, op: &Op, state: CtState) -> bool {
+        match op {
+            Op::Compare(compare) if compare.register == Register::CtState => {
+                !compare.holds(state_bit(state))
+            }
+            Op::VerdictMap(lookup) => self.sets[lookup.set as usize].stays_empty(),
+            _ => false,
+        }
+    }
+
+    /// The rule that has begun last.
+    pub(crate) fn rule_ref(&self, at: Place) -> RuleRef<'_> {
+        RuleRef {
+            chain: self.chain_ref(at.chain),
+            index: at.rules as usize - 1,
+        }
+    }
+
+    pub(crate) fn chain_ref(&self, chain: u32) -> ChainRef<'_> {
+        let code = &self.chains[chain as usize];
         ChainRef::Nft {
             table: &self.key,
             name: &code.name,

@@ -10,10 +10,12 @@ use ruleset::nft::{
 };
 
 use super::code::{
-    ChainCode, Code, Counter, Load, Names, NftCode, Op, Part, SetUpdate, Target, Test,
+    ChainCode, Choice, Code, Compare, Counter, DataPlace, KeyPart, Load, Names, NftCode, Op,
+    SetLookup, SetTest, SetUpdate, Target, Test, ValueTest,
 };
 use super::error::NftError;
 use super::pattern::{IFNAME, Pattern, pack};
+use super::register::Register;
 use super::set_index::{Data, Keys, SetIndex, SetSource, dynamic, pack_data, width};
 use crate::elements::SetName;
 use crate::packed::Packed;
@@ -30,11 +32,10 @@ impl NftCode {
             chains: chains.zip(0..).collect(),
             names: sets.zip(0..).collect(),
             sets: Vec::with_capacity(table.sets.len()),
+            data: Vec::new(),
             changed: vec![false; table.sets.len()],
             place: (0, 0),
             counters: 0,
-            starts: Vec::with_capacity(table.chains.len()),
-            rules: vec![0],
             ops: Vec::new(),
         };
         for (name, set) in table.sets.iter() {
@@ -61,10 +62,9 @@ impl NftCode {
             key: key.clone(),
             comment: table.comment.clone(),
             chains,
-            starts: compiler.starts,
-            rules: compiler.rules,
             ops: compiler.ops,
             sets: compiler.sets,
+            data: compiler.data,
             chain_numbers: compiler.chains,
             set_numbers: compiler.names,
         };
@@ -80,18 +80,17 @@ struct Compiler<'t> {
     /// Sets and maps.
     names: Names,
     sets: Vec<SetIndex>,
+    data: Vec<u8>,
     /// Whether a rule changes a set with a name.
     changed: Vec<bool>,
     /// The chain and the rule at hand, and how many counters it has so far.
     place: (u32, usize),
     counters: usize,
-    starts: Vec<(u32, u32)>,
-    rules: Vec<u32>,
     ops: Vec<Op>,
 }
 
 impl Compiler<'_> {
-    fn set_index(&self, name: &Ident, set: &SetOrMap) -> Result<SetIndex, NftError> {
+    fn set_index(&mut self, name: &Ident, set: &SetOrMap) -> Result<SetIndex, NftError> {
         match set {
             SetOrMap::Set(set) => self.set(name, set),
             SetOrMap::Map(map) => self.map(name, map),
@@ -105,7 +104,7 @@ impl Compiler<'_> {
         Ok(SetIndex::new(source, keys, Data::None, dynamic))
     }
 
-    fn map(&self, name: &Ident, map: &Arc<NftMap>) -> Result<SetIndex, NftError> {
+    fn map(&mut self, name: &Ident, map: &Arc<NftMap>) -> Result<SetIndex, NftError> {
         let keys = Keys::of(map.elements.keys(), checked_width(&map.key)?)?;
         let values = map.elements.values().map(|one| &one.value);
         let data = match &map.data {
@@ -122,7 +121,7 @@ impl Compiler<'_> {
                     Value::Data(value) => pack_data(value, data_width),
                     Value::Verdict(_) => Err(WANTS_DATA),
                 });
-                Data::values(&values.collect::<Result<Vec<_>, _>>()?, data_width)
+                self.values(&values.collect::<Result<Vec<_>, _>>()?, data_width)
             }
         };
         let dynamic = dynamic(self.set_name(name), &map.options);
@@ -138,10 +137,12 @@ impl Compiler<'_> {
     }
 
     fn chain(&mut self, name: &Ident, body: &Arc<NftChain>) -> Result<ChainCode, TablesError> {
-        let first_rule = self.rules.len() - 1;
+        let start = self.next_op();
         for (index, rule) in body.rules.iter().enumerate() {
             self.place.1 = index;
             self.counters = 0;
+            let begin = self.ops.len();
+            self.ops.push(Op::Rule { end: 0 });
             for statement in &rule.statements {
                 let op = self
                     .statement(statement)
@@ -153,16 +154,23 @@ impl Compiler<'_> {
                     })?;
                 self.ops.extend(op);
             }
-            let end = u32::try_from(self.ops.len()).expect("statements are counted in 32 bits");
-            self.rules.push(end);
+            self.ops.push(Op::EndOfRule);
+            self.ops[begin] = Op::Rule {
+                end: self.next_op(),
+            };
         }
-        let counted = |number| u32::try_from(number).expect("rules are counted in 32 bits");
-        self.starts
-            .push((counted(first_rule), counted(body.rules.len())));
+        let end = self.next_op();
+        self.ops.push(Op::EndOfChain);
         Ok(ChainCode {
+            start,
+            end,
             name: name.clone(),
             body: Arc::clone(body),
         })
+    }
+
+    fn next_op(&self) -> u32 {
+        u32::try_from(self.ops.len()).expect("statements are counted in 32 bits")
     }
 
     /// `None` for a statement without an effect on packets.
@@ -173,13 +181,19 @@ impl Compiler<'_> {
             Statement::VerdictMap { key, map } => {
                 let (key, key_width) = self.load(key)?;
                 let map = self.verdict_map(map, key_width)?;
-                Op::VerdictMap { key, map }
+                Op::VerdictMap(Box::new(lookup(map, key)))
             }
-            Statement::SetMark(value) => Op::SetMark(self.load_of(value, 4)?),
-            Statement::SetCtMark(value) => Op::SetCtMark(self.load_of(value, 4)?),
-            Statement::Dnat { to, .. } => Op::Dnat(self.target(to)?),
+            Statement::SetMark(value) => Op::SetMark(Box::new(self.load_of(value, 4)?)),
+            Statement::SetCtMark(value) => Op::SetCtMark(Box::new(self.load_of(value, 4)?)),
+            Statement::Dnat { to, .. } => {
+                let target = self.target(to)?;
+                match self.choice(&target) {
+                    Some(choice) => Op::DnatAny(choice),
+                    None => Op::Dnat(Box::new(target)),
+                }
+            }
             Statement::Snat { to, flags } => Op::Snat {
-                to: self.target(to)?,
+                to: Box::new(self.target(to)?),
                 random: is_random(*flags),
             },
             Statement::Redirect { port, .. } => Op::Redirect { port: *port },
@@ -228,13 +242,11 @@ impl Compiler<'_> {
                 pattern
             }
             Right::Set(set) => {
-                let test = Test::Set(self.set_ref(set, wanted)?);
-                let negated = op == MatchOp::Ne;
-                return Ok(Op::Test {
-                    left,
-                    test,
-                    negated,
-                });
+                let set = self.set_ref(set, wanted)?;
+                return Ok(Op::InSet(Box::new(SetTest {
+                    lookup: lookup(set, left),
+                    negated: op == MatchOp::Ne,
+                })));
             }
         };
         let number = || {
@@ -249,13 +261,27 @@ impl Compiler<'_> {
             MatchOp::Ge => (Test::Between(number()?, u32::MAX), false),
             MatchOp::Gt => (Test::Between(0, number()?), true),
             MatchOp::Le => (Test::Between(0, number()?), false),
-            MatchOp::AnyFlag => (Test::AnyFlag(number()?), false),
+            MatchOp::AnyFlag => {
+                let none = Test::Masked {
+                    mask: number()?,
+                    value: 0,
+                };
+                (none, true)
+            }
             MatchOp::Eq | MatchOp::Ne => (pattern.into_test(), op == MatchOp::Ne),
         };
-        Ok(Op::Test {
-            left,
-            test,
-            negated,
+        Ok(match (left, test) {
+            (Load::Register(register), Test::Masked { mask, value }) => Op::Compare(Compare {
+                register,
+                negated,
+                mask,
+                value,
+            }),
+            (left, test) => Op::Test(Box::new(ValueTest {
+                left,
+                test,
+                negated,
+            })),
         })
     }
 
@@ -294,7 +320,7 @@ impl Compiler<'_> {
             let NatTo::Fixed(to) = to else {
                 unreachable!("there are two kinds of target");
             };
-            return Ok(Target::Fixed(Box::new(*to)));
+            return Ok(Target::Fixed(*to));
         };
         let (key, key_width) = self.load(key)?;
         let (map, found) = self.data_map(map, key_width)?;
@@ -305,7 +331,37 @@ impl Compiler<'_> {
                 wanted: address + 2,
             });
         }
-        Ok(Target::Lookup { key, map })
+        Ok(Target::Lookup(lookup(map, key)))
+    }
+
+    /// What a lookup comes to that draws a number for which the map is sure to have an element.
+    fn choice(&self, target: &Target) -> Option<Choice> {
+        let Target::Lookup(SetLookup {
+            set,
+            key: Load::Random { modulus, offset: 0 },
+            ..
+        }) = target
+        else {
+            return None;
+        };
+        let map = &self.sets[*set as usize];
+        let is_sure = map.dense_len().is_some_and(|len| *modulus <= len);
+        Some(Choice {
+            map: *set,
+            count: *modulus,
+            data: map.data.place().filter(|_| is_sure)?,
+        })
+    }
+
+    /// Data of a map, of `width` bytes each, among those of the whole table.
+    fn values(&mut self, values: &[Packed], width: usize) -> Data {
+        let start = u32::try_from(self.data.len()).expect("data are counted in 32 bits");
+        let bytes = values.iter().flat_map(Packed::bytes);
+        self.data.extend(bytes);
+        Data::Values(DataPlace {
+            start,
+            width: u8::try_from(width).expect("at most 64 bytes"),
+        })
     }
 
     fn load_of(&mut self, expr: &Expr, wanted: usize) -> Result<Load, NftError> {
@@ -317,8 +373,16 @@ impl Compiler<'_> {
     /// Where an expression's value comes from, and how many bytes it has.
     fn load(&mut self, expr: &Expr) -> Result<(Load, usize), NftError> {
         Ok(match expr {
+            Expr::Payload(Field::IpSaddr) => register(Register::Ipv4Source),
+            Expr::Payload(Field::IpDaddr) => register(Register::Ipv4Destination),
+            Expr::Payload(Field::ThSport) => register(Register::SourcePort),
+            Expr::Payload(Field::ThDport) => register(Register::DestinationPort),
             Expr::Payload(field) => (Load::Field(*field), field_width(*field)),
+            Expr::Meta(MetaKey::L4proto) => register(Register::L4Protocol),
+            Expr::Meta(MetaKey::Nfproto) => register(Register::Family),
+            Expr::Meta(MetaKey::Mark) => register(Register::Mark),
             Expr::Meta(key) => (Load::Meta(*key), meta_width(*key)),
+            Expr::Ct(CtKey::State) => register(Register::CtState),
             Expr::Ct(key) => (Load::Ct(*key), ct_width(*key)),
             Expr::Fib(fib) => (Load::Fib(fib.address), 4),
             Expr::Numgen(numgen) if numgen.modulus == 0 => return Err(NftError::NoModulus),
@@ -359,8 +423,7 @@ impl Compiler<'_> {
             Expr::Lookup { key, map } => {
                 let (key, key_width) = self.load(key)?;
                 let (map, data_width) = self.data_map(map, key_width)?;
-                let key = Box::new(key);
-                (Load::Lookup { key, map }, data_width)
+                (Load::Lookup(Box::new(lookup(map, key))), data_width)
             }
         })
     }
@@ -370,13 +433,13 @@ impl Compiler<'_> {
         let mut total = 0;
         for part in parts {
             let (load, width) = self.load(part)?;
-            loads.push(Part { load, width });
+            loads.push(load);
             total += width;
         }
         if total > Packed::MAX {
             return Err(NftError::TooLong);
         }
-        Ok((Load::Concat(Box::new(loads)), total))
+        Ok((Load::Concat(loads.into()), total))
     }
 
     fn set_ref(&mut self, set: &SetRef, wanted: usize) -> Result<u32, NftError> {
@@ -436,7 +499,7 @@ impl Compiler<'_> {
                     let value = Value::Data(value.clone());
                     (key.clone(), Some(value))
                 });
-                let data = Data::values(&values, data_width);
+                let data = self.values(&values, data_width);
                 let index = self.anonymous(stated.collect(), keys, data);
                 Ok((index, data_width))
             }
@@ -463,7 +526,33 @@ impl Compiler<'_> {
     /// Of keys and data.
     fn widths(&self, set: u32) -> (usize, Option<usize>) {
         let index = &self.sets[set as usize];
-        (index.origin.width, index.data.width())
+        let data_width = index.data.place().map(|place| place.width.into());
+        (index.origin.width, data_width)
+    }
+}
+
+/// Where a number comes from, and how many bytes it has.
+const fn register(register: Register) -> (Load, usize) {
+    (Load::Register(register), register.width())
+}
+
+/// A look into a set, the quick way prepared if there is one.
+fn lookup(set: u32, key: Load) -> SetLookup {
+    let part = |load: &Load| match load {
+        Load::Register(register) => Some(KeyPart {
+            register: *register,
+            bits: u8::try_from(8 * register.width()).expect("at most four bytes"),
+        }),
+        _ => None,
+    };
+    let parts: Option<Box<[KeyPart]>> = match &key {
+        Load::Concat(parts) => parts.iter().map(part).collect(),
+        single => part(single).map(|part| [part].into()),
+    };
+    SetLookup {
+        set,
+        key,
+        registers: parts,
     }
 }
 

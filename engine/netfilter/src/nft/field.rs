@@ -9,7 +9,8 @@ use ruleset::nft::{CtKey, Field, MetaKey, PacketType};
 use ruleset::{Family, Protocol};
 
 use super::compile::field_width;
-use super::pattern::{family_number, packet_type_number, state_bit};
+use super::pattern::packet_type_number;
+use super::register::Register;
 use crate::connection::{Connection, Tracking};
 use crate::entry::Direction;
 use crate::eval::Flight;
@@ -84,26 +85,16 @@ fn of(datagram: &Datagram, protocol: Protocol, value: Option<u32>) -> Option<u32
 }
 
 impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
-    /// What `meta` knows, but for names.
+    /// What kind of packet it is to the link (`meta pkttype`).
     ///
-    /// Deviation: links are not modelled below IP, so the packet type follows from the destination.
-    #[inline]
-    pub(super) fn meta_number(&self, key: MetaKey) -> Option<u32> {
-        let headers = &self.datagram.headers;
-        match key {
-            MetaKey::L4proto => Some(headers.protocol.0.into()),
-            MetaKey::Mark => Some(self.mark),
-            MetaKey::Nfproto => Some(family_number(headers.family()).into()),
-            MetaKey::Pkttype => {
-                let kind = match headers.destination {
-                    address if address.is_multicast() => PacketType::Multicast,
-                    IpAddr::V4(address) if address.is_broadcast() => PacketType::Broadcast,
-                    _ => PacketType::Host,
-                };
-                Some(packet_type_number(kind).into())
-            }
-            MetaKey::Iifname | MetaKey::Iif | MetaKey::Oifname | MetaKey::Oif => None,
-        }
+    /// Deviation: links are not modelled below IP, so it follows from the destination.
+    pub(super) fn packet_type(&self) -> u32 {
+        let kind = match self.datagram.headers.destination {
+            address if address.is_multicast() => PacketType::Multicast,
+            IpAddr::V4(address) if address.is_broadcast() => PacketType::Broadcast,
+            _ => PacketType::Host,
+        };
+        packet_type_number(kind).into()
     }
 
     /// The name of an interface that `meta` knows: empty at hooks that have none.
@@ -122,7 +113,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
             Tracking::Unseen | Tracking::Invalid | Tracking::Untracked => None,
         };
         match key {
-            CtKey::State => Some(state_bit(self.tracking.state())),
+            CtKey::State => self.registers.get(Register::CtState),
             CtKey::Status => connection().map(Connection::status),
             CtKey::Mark => connection().map(|connection| connection.progress.mark),
             CtKey::Direction => connection().map(|connection| match connection.direction {

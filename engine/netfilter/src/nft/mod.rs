@@ -11,10 +11,12 @@ mod compile;
 mod error;
 mod field;
 mod pattern;
+mod register;
 mod run;
 mod set_index;
 
 pub(crate) use check::DEPTH_MAX;
-pub(crate) use code::NftCode;
+pub(crate) use code::{NftCode, Place};
 pub use error::NftError;
+pub(crate) use register::Registers;
 pub use set_index::FoundElement;

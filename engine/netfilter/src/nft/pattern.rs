@@ -60,7 +60,6 @@ impl Pattern {
     pub(crate) fn into_test(self) -> Test {
         let numbers = (self.mask.to_u32(), self.value.to_u32());
         match (numbers, &self.ranges[..]) {
-            ((Some(_), Some(value)), []) if self.single().is_some() => Test::Number(value),
             ((Some(mask), Some(value)), []) => Test::Masked { mask, value },
             ((Some(_), Some(_)), [range]) if range.first.len() == self.len() => {
                 match (range.first.to_u32(), range.last.to_u32()) {
@@ -211,14 +210,8 @@ pub(crate) const fn packet_type_number(kind: PacketType) -> u8 {
 }
 
 fn state_bits(states: CtStates) -> u32 {
-    let all = [
-        CtState::Invalid,
-        CtState::Established,
-        CtState::Related,
-        CtState::New,
-        CtState::Untracked,
-    ];
-    let members = all.into_iter().filter(|state| states.contains(*state));
+    let all = CtState::OF_PACKETS.into_iter();
+    let members = all.filter(|state| states.contains(*state));
     members.fold(0, |bits, state| bits | state_bit(state))
 }
 

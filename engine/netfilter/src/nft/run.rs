@@ -5,29 +5,43 @@
 
 use base::SimTime;
 use ruleset::Protocol;
-use ruleset::nft::{BinaryOp, CtKey, FibAddress, Reject, SetOp};
+use ruleset::nft::{BinaryOp, FibAddress, MetaKey, Reject, SetOp};
 use ruleset::xt::NatTarget;
 
-use super::code::{Code, Counter, Load, NftCode, Op, SetUpdate, Target, Test};
+use super::code::{
+    Choice, Code, Counter, Load, NftCode, Op, Place, SetLookup, SetUpdate, Target, Test,
+};
 use super::compile::{ct_width, meta_width};
 use super::field::{field_number, push_field};
 use super::pattern::{address_type_number, padded, socket, state_bit};
-use super::set_index::{Dynamic, Found, FoundElement};
+use super::register::{Register, Registers};
+use super::set_index::{Dynamic, Found, FoundElement, KeyForm};
 use crate::connection::Tracking;
 use crate::elements::{DynamicElement, ElementChange, SetName};
 use crate::eval::{Flight, Stop, obey};
 use crate::packed::Packed;
 use crate::state::{Change, CounterName};
-use crate::{Chooser, Routing, RuleRef, TableVerdict, Tracer};
+use crate::{Chooser, Routing, TableVerdict, Tracer};
 
-/// How a rule ends.
-enum End {
-    /// A match failed: the rule did nothing more.
+/// How evaluation goes on after a statement.
+enum Flow {
+    /// With the next statement.
+    Next,
+    /// With the next rule: this one does not match.
     Break,
-    /// All statements were run.
-    Through,
-    Verdict(Code),
+    /// As a rule that matched says.
+    Turn(Code),
     Decided(TableVerdict),
+}
+
+impl Flow {
+    /// After a test; `None` when the packet lacks what is tested.
+    const fn after(passes: Option<bool>) -> Self {
+        match passes {
+            Some(true) => Self::Next,
+            Some(false) | None => Self::Break,
+        }
+    }
 }
 
 /// What a set or map has for a key.
@@ -44,150 +58,201 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     pub(crate) fn run_base_chain(
         &mut self,
         table: &'a NftCode,
-        base: usize,
+        base: u32,
     ) -> Result<TableVerdict, Stop> {
+        self.registers = Registers::of(&self.datagram, self.mark, self.tracking.state());
         let mut depth = 0;
-        let mut at = base;
-        let mut rules = table.rules_of(base);
-        self.tracer.entered(table.chain_ref(base));
+        let mut at = table.start_of(base);
+        let mut next_rule = at.op;
+        self.tell_entered(table, base);
         loop {
-            let mut next = None;
-            if let Some(number) = rules.next() {
-                self.rules_tested += 1;
-                let end = self.run_rule(table, table.ops_of(number));
-                let rule = RuleRef {
-                    chain: table.chain_ref(at),
-                    index: number - table.rules_of(at).start,
-                };
-                self.tracer.rule(rule, !matches!(end, End::Break));
-                let verdict = match end {
-                    End::Break | End::Through | End::Verdict(Code::Continue) => continue,
-                    End::Verdict(Code::Accept) => Some(TableVerdict::Accept),
-                    End::Verdict(Code::Drop) => Some(TableVerdict::Drop),
-                    End::Decided(verdict) => Some(verdict),
-                    End::Verdict(Code::Return) => None,
-                    End::Verdict(Code::Jump(chain)) => {
-                        self.nft_callers[depth] = (at, rules.start);
-                        depth += 1;
-                        next = Some(chain as usize);
-                        None
-                    }
-                    End::Verdict(Code::Goto(chain)) => {
-                        next = Some(chain as usize);
-                        None
-                    }
-                };
-                if let Some(verdict) = verdict {
-                    self.tracer.verdict(table.chain_ref(base), verdict);
-                    return obey(verdict, rule);
+            let op = &table.ops[at.op as usize];
+            at.op += 1;
+            let flow = match op {
+                Op::Rule { end } => {
+                    next_rule = *end;
+                    at.rules += 1;
+                    self.rules_tested += 1;
+                    Flow::Next
                 }
+                Op::Compare(compare) => {
+                    let number = self.registers.get(compare.register);
+                    Flow::after(number.map(|number| compare.holds(number)))
+                }
+                Op::InSet(test) => {
+                    let found = self.look_up(table, &test.lookup);
+                    Flow::after(found.map(|found| found.is_some() != test.negated))
+                }
+                Op::Verdict(code) => Flow::Turn(*code),
+                Op::VerdictMap(lookup) => self.mapped_verdict(table, lookup),
+                Op::DnatAny(choice) => self.choose(table, *choice),
+                Op::EndOfRule => {
+                    self.tell_rule(table, at, true);
+                    Flow::Next
+                }
+                Op::EndOfChain => {
+                    if depth == 0 {
+                        return self.fall_off(table.chain_ref(base));
+                    }
+                    depth -= 1;
+                    at = self.nft_callers[depth];
+                    self.tell_returned(table, at.chain);
+                    Flow::Next
+                }
+                rare => self.run_rare(table, rare),
+            };
+            match flow {
+                Flow::Next | Flow::Turn(Code::Continue) => continue,
+                Flow::Break => {
+                    self.tell_rule(table, at, false);
+                    at.op = next_rule;
+                    continue;
+                }
+                Flow::Turn(Code::Accept) => {
+                    return self.decided(table, base, at, TableVerdict::Accept);
+                }
+                Flow::Turn(Code::Drop) => {
+                    return self.decided(table, base, at, TableVerdict::Drop);
+                }
+                Flow::Decided(verdict) => return self.decided(table, base, at, verdict),
+                Flow::Turn(Code::Return | Code::Jump(_) | Code::Goto(_)) => {}
             }
-            if let Some(chain) = next {
-                (at, rules) = (chain, table.rules_of(chain));
-                self.tracer.entered(table.chain_ref(at));
-                continue;
+            self.tell_rule(table, at, true);
+            match flow {
+                Flow::Turn(Code::Jump(chain)) => {
+                    self.nft_callers[depth] = Place {
+                        op: next_rule,
+                        ..at
+                    };
+                    depth += 1;
+                    at = table.start_of(chain);
+                    self.tell_entered(table, chain);
+                }
+                Flow::Turn(Code::Goto(chain)) => {
+                    at = table.start_of(chain);
+                    self.tell_entered(table, chain);
+                }
+                _ => at.op = table.chains[at.chain as usize].end,
             }
-            // The end of a chain, or a return: back to the caller, or to the policy.
-            if depth == 0 {
-                return self.fall_off(table.chain_ref(base));
-            }
-            depth -= 1;
-            let (caller, resumed) = self.nft_callers[depth];
-            (at, rules) = (caller, resumed..table.rules_of(caller).end);
-            self.tracer.returned(table.chain_ref(at));
         }
     }
 
-    fn run_rule(&mut self, table: &'a NftCode, ops: &'a [Op]) -> End {
-        for op in ops {
-            match self.run(table, op) {
-                Some(End::Through | End::Verdict(Code::Continue)) => {}
-                Some(end) => return end,
-                None => return End::Break,
-            }
-        }
-        End::Through
+    /// Ends the walk as the present rule says.
+    fn decided(
+        &mut self,
+        table: &'a NftCode,
+        base: u32,
+        at: Place,
+        verdict: TableVerdict,
+    ) -> Result<TableVerdict, Stop> {
+        self.tell_rule(table, at, true);
+        self.tracer.verdict(table.chain_ref(base), verdict);
+        obey(verdict, table.rule_ref(at))
     }
 
-    /// `None` ends the rule without a match.
-    fn run(&mut self, table: &'a NftCode, op: &'a Op) -> Option<End> {
+    fn tell_entered(&mut self, table: &NftCode, chain: u32) {
+        if T::WATCHES {
+            self.tracer.entered(table.chain_ref(chain));
+        }
+    }
+
+    fn tell_returned(&mut self, table: &NftCode, chain: u32) {
+        if T::WATCHES {
+            self.tracer.returned(table.chain_ref(chain));
+        }
+    }
+
+    fn tell_rule(&mut self, table: &NftCode, at: Place, matched: bool) {
+        if T::WATCHES {
+            self.tracer.rule(table.rule_ref(at), matched);
+        }
+    }
+
+    fn mapped_verdict(&mut self, table: &'a NftCode, lookup: &'a SetLookup) -> Flow {
+        let Some(Some(Hit::Stated(element))) = self.look_up(table, lookup) else {
+            return Flow::Break;
+        };
+        let map = &table.sets[lookup.set as usize];
+        map.data.verdict(element).map_or(Flow::Break, Flow::Turn)
+    }
+
+    /// Draws an element of a map that has one for every number.
+    fn choose(&mut self, table: &'a NftCode, choice: Choice) -> Flow {
+        let element = self.chooser.numgen(choice.count);
+        self.found(table, choice.map, element);
+        let to = table.value_at(choice.data, element).and_then(socket);
+        to.map_or(Flow::Break, |to| Flow::Decided(TableVerdict::Dnat(to)))
+    }
+
+    fn run_rare(&mut self, table: &'a NftCode, op: &'a Op) -> Flow {
+        self.try_rare(table, op).unwrap_or(Flow::Break)
+    }
+
+    /// `None` when the packet lacks what the statement asks for.
+    fn try_rare(&mut self, table: &'a NftCode, op: &'a Op) -> Option<Flow> {
         Some(match op {
-            Op::Test {
-                left,
-                test,
-                negated,
-            } => {
-                if self.passes(table, left, test)? == *negated {
-                    return None;
-                }
-                End::Through
-            }
-            Op::Verdict(code) => End::Verdict(*code),
-            Op::VerdictMap { key, map } => {
-                let Hit::Stated(element) = self.look_up(table, key, *map)?? else {
-                    return None;
-                };
-                End::Verdict(table.sets[*map as usize].data.verdict(element)?)
+            Op::Test(test) => {
+                let passes = self.passes(table, &test.left, &test.test)?;
+                Flow::after(Some(passes != test.negated))
             }
             Op::SetMark(value) => {
                 self.mark = self.number(table, value)?;
-                End::Through
+                self.registers.set(Register::Mark, self.mark);
+                Flow::Next
             }
             Op::SetCtMark(value) => {
                 let mark = self.number(table, value)?;
                 self.set_connection_mark(mark);
-                End::Through
+                Flow::Next
             }
-            Op::Dnat(to) => End::Decided(TableVerdict::Dnat(self.target(table, to)?)),
-            Op::Snat { to, random } => End::Decided(TableVerdict::Snat {
+            Op::Dnat(to) => Flow::Decided(TableVerdict::Dnat(self.target(table, to)?)),
+            Op::Snat { to, random } => Flow::Decided(TableVerdict::Snat {
                 to: self.target(table, to)?,
                 random_fully: *random,
             }),
-            Op::Redirect { port } => End::Decided(TableVerdict::Redirect { port: *port }),
-            Op::Masquerade { random } => End::Decided(TableVerdict::Masquerade {
+            Op::Redirect { port } => Flow::Decided(TableVerdict::Redirect { port: *port }),
+            Op::Masquerade { random } => Flow::Decided(TableVerdict::Masquerade {
                 random_fully: *random,
             }),
             Op::Reject(reject) => {
                 self.concerns(*reject)?;
-                End::Decided(TableVerdict::Reject(reject.with()))
+                Flow::Decided(TableVerdict::Reject(reject.with()))
             }
             Op::SetUpdate(update) => {
                 self.update_set(table, update)?;
-                End::Through
+                Flow::Next
             }
             Op::Notrack => {
                 self.exempt();
-                End::Through
+                let state = state_bit(self.tracking.state());
+                self.registers.set(Register::CtState, state);
+                Flow::Next
             }
+            Op::Rule { .. }
+            | Op::EndOfRule
+            | Op::EndOfChain
+            | Op::Compare(_)
+            | Op::InSet(_)
+            | Op::Verdict(_)
+            | Op::VerdictMap(_)
+            | Op::DnatAny(_) => unreachable!("these are not rare"),
         })
     }
 
     fn passes(&mut self, table: &'a NftCode, left: &'a Load, test: &Test) -> Option<bool> {
         Some(match test {
-            Test::Number(number) => self.number(table, left)? == *number,
             Test::Masked { mask, value } => self.number(table, left)? & mask == *value,
             Test::Between(first, last) => (first..=last).contains(&&self.number(table, left)?),
-            Test::AnyFlag(flags) => self.number(table, left)? & flags != 0,
             Test::Pattern(pattern) => pattern.contains(&self.value(table, left)?),
-            Test::Set(set) => self.look_up(table, left, *set)?.is_some(),
         })
     }
 
-    /// A value of at most four bytes; `None` when the packet has none. What most rules ask for comes first, and is
-    /// inlined.
-    #[inline]
+    /// A value of at most four bytes; `None` when the packet has none.
     fn number(&mut self, table: &'a NftCode, load: &'a Load) -> Option<u32> {
         match load {
+            Load::Register(register) => self.registers.get(*register),
             Load::Field(which) => field_number(&self.datagram, *which),
-            Load::Meta(key) => self.meta_number(*key),
-            Load::Ct(CtKey::State) => Some(state_bit(self.tracking.state())),
-            _ => self.rare_number(table, load),
-        }
-    }
-
-    fn rare_number(&mut self, table: &'a NftCode, load: &'a Load) -> Option<u32> {
-        match load {
-            Load::Field(_) | Load::Meta(_) => None,
+            Load::Meta(MetaKey::Pkttype) => Some(self.packet_type()),
             Load::Ct(key) => self.ct_number(*key),
             Load::Fib(address) => {
                 let address = match address {
@@ -204,7 +269,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 Some(combine(*op, self.number(table, left)?, *right))
             }
             Load::Literal(value) => value.to_u32(),
-            Load::Concat(_) | Load::Lookup { .. } => self.value(table, load)?.to_u32(),
+            Load::Meta(_) | Load::Concat(_) | Load::Lookup(_) => self.value(table, load)?.to_u32(),
         }
     }
 
@@ -217,10 +282,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// Appends a value; `None` when the packet has none.
     fn load(&mut self, table: &'a NftCode, load: &'a Load, into: &mut Packed) -> Option<()> {
         match load {
+            Load::Register(register) => {
+                into.push_number(self.registers.get(*register)?, register.width())
+            }
             Load::Field(which) => push_field(&self.datagram, *which, into),
             Load::Meta(key) => match self.meta_name(*key) {
                 Some(name) => into.push(&padded(name)),
-                None => into.push_number(self.meta_number(*key)?, meta_width(*key)),
+                None => into.push_number(self.number(table, load)?, meta_width(*key)),
             },
             Load::Ct(key) => into.push_number(self.ct_number(*key)?, ct_width(*key)),
             Load::Fib(_) | Load::Random { .. } | Load::Inc(_) => {
@@ -230,7 +298,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             Load::Literal(value) => into.push(value.bytes()),
             Load::Concat(parts) => {
                 for part in &**parts {
-                    self.load(table, &part.load, into)?;
+                    self.load(table, part, into)?;
                 }
                 Some(())
             }
@@ -238,8 +306,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 let left = self.value(table, left)?;
                 into.push_number(combine(*op, left.to_u32()?, *right), left.len())
             }
-            Load::Lookup { key, map } => match self.look_up(table, key, *map)?? {
-                Hit::Stated(element) => into.push(table.sets[*map as usize].data.value(element)?),
+            Load::Lookup(lookup) => match self.look_up(table, lookup)?? {
+                Hit::Stated(element) => into.push(table.value(lookup.set, element)?),
                 Hit::Made(data) => into.push(data?.bytes()),
             },
         }
@@ -247,9 +315,9 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
 
     fn target(&mut self, table: &'a NftCode, target: &'a Target) -> Option<NatTarget> {
         match target {
-            Target::Fixed(to) => Some(**to),
-            Target::Lookup { key, map } => match self.look_up(table, key, *map)?? {
-                Hit::Stated(element) => socket(table.sets[*map as usize].data.value(element)?),
+            Target::Fixed(to) => Some(*to),
+            Target::Lookup(lookup) => match self.look_up(table, lookup)?? {
+                Hit::Stated(element) => socket(table.value(lookup.set, element)?),
                 Hit::Made(data) => socket(data?.bytes()),
             },
         }
@@ -266,45 +334,42 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         concerned.then_some(())
     }
 
-    /// `None` when the packet has no such key.
-    fn look_up(&mut self, table: &'a NftCode, load: &'a Load, number: u32) -> Option<Option<Hit>> {
-        let set = &table.sets[number as usize];
-        if !set.takes_numbers() {
-            let mut key = Packed::EMPTY;
-            self.load(table, load, &mut key)?;
-            return Some(self.look_up_key(table, &key, number));
-        }
-        let key = self.short_key(table, load)?;
-        Some(set.find_number(key).map(|number| {
-            let element = Found::Stated(number);
-            self.tracer.element(FoundElement { set, element });
-            Hit::Stated(number)
+    /// Looks into what the ruleset states and what rules have made. `None` when the packet has no such key.
+    #[inline]
+    fn look_up(&mut self, table: &'a NftCode, lookup: &'a SetLookup) -> Option<Option<Hit>> {
+        let set = &table.sets[lookup.set as usize];
+        let stated = match (set.key_form(), &lookup.registers) {
+            (KeyForm::Short, Some(parts)) => set.find_short(self.registers.short_key(parts)?),
+            (KeyForm::Wide, Some(parts)) => set.find_wide(self.registers.wide_key(parts)?),
+            _ => return self.look_up_packed(table, lookup),
+        };
+        Some(stated.map(|element| {
+            self.found(table, lookup.set, element);
+            Hit::Stated(element)
         }))
     }
 
-    /// A key whose parts are of at most four bytes each, one after the other.
-    fn short_key(&mut self, table: &'a NftCode, load: &'a Load) -> Option<u128> {
-        match load {
-            Load::Concat(parts) => parts.iter().try_fold(0, |key, part| {
-                let number = self.number(table, &part.load)?;
-                Some(key << (8 * part.width) | u128::from(number))
-            }),
-            _ => self.number(table, load).map(u128::from),
+    fn look_up_packed(&mut self, table: &'a NftCode, lookup: &'a SetLookup) -> Option<Option<Hit>> {
+        let key = self.value(table, &lookup.key)?;
+        let set = &table.sets[lookup.set as usize];
+        if let Some(element) = set.find(&key) {
+            self.found(table, lookup.set, element);
+            return Some(Some(Hit::Stated(element)));
         }
+        let made = set.dynamic.as_deref();
+        let made = made.and_then(|dynamic| self.made_element(dynamic, &key));
+        Some(made.map(|made| {
+            let element = Found::Made(&key, made.data);
+            self.tracer.element(FoundElement { set, element });
+            Hit::Made(made.data)
+        }))
     }
 
-    /// Looks into what the ruleset states and what rules have made.
-    fn look_up_key(&mut self, table: &'a NftCode, key: &Packed, number: u32) -> Option<Hit> {
-        let set = &table.sets[number as usize];
-        if let Some(number) = set.find(key) {
-            let element = Found::Stated(number);
-            self.tracer.element(FoundElement { set, element });
-            return Some(Hit::Stated(number));
-        }
-        let made = self.made_element(set.dynamic.as_deref()?, key)?;
-        let element = Found::Made(key, made.data);
+    /// Tells of an element that the ruleset states.
+    fn found(&mut self, table: &'a NftCode, set: u32, element: u32) {
+        let set = &table.sets[set as usize];
+        let element = Found::Stated(element);
         self.tracer.element(FoundElement { set, element });
-        Some(Hit::Made(made.data))
     }
 
     /// An element that this packet or one before has made.

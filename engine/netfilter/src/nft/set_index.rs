@@ -5,7 +5,7 @@
 //! compared one by one. **Source of the semantics.** Linux `nft_lookup.c`; the kernel has its own indexes
 //! (`nft_set_hash.c`, `nft_set_pipapo.c`), which give the same answers.
 
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 use ruleset::Protocol;
 use ruleset::nft::{DataType, Ident, Ifname, Key, NftMap, NftSet, Scalar, SetOptions, Value};
 
-use super::code::Code;
+use super::code::{Code, DataPlace};
 use super::error::NftError;
 use super::pattern::{Pattern, pack};
 use crate::TracedElement;
@@ -62,134 +62,95 @@ pub(crate) enum Data {
     /// It is a set.
     None,
     Verdicts(Box<[Code]>),
-    /// So many bytes each.
-    Values(u32, Box<[u8]>),
+    /// Those of its table, from here on.
+    Values(DataPlace),
 }
 
 impl Data {
-    pub(crate) fn values(values: &[Packed], width: usize) -> Self {
-        let bytes = values
-            .iter()
-            .flat_map(|value| value.bytes().iter().copied());
-        let width = u32::try_from(width).expect("at most 64 bytes");
-        Self::Values(width, bytes.collect())
-    }
-
     pub(crate) fn verdict(&self, element: u32) -> Option<Code> {
         match self {
             Self::Verdicts(verdicts) => verdicts.get(element as usize).copied(),
-            Self::None | Self::Values(..) => None,
+            Self::None | Self::Values(_) => None,
         }
     }
 
-    pub(crate) fn value(&self, element: u32) -> Option<&[u8]> {
+    /// Where the data begin; `None` for a set, and for a map to verdicts.
+    pub(crate) const fn place(&self) -> Option<DataPlace> {
         match self {
-            Self::Values(width, bytes) => {
-                let width = *width as usize;
-                let start = element as usize * width;
-                bytes.get(start..start + width)
-            }
-            Self::None | Self::Verdicts(_) => None,
-        }
-    }
-
-    /// Bytes of a value; `None` for a map to verdicts.
-    pub(crate) const fn width(&self) -> Option<usize> {
-        match self {
-            Self::Values(width, _) => Some(*width as usize),
+            Self::Values(place) => Some(*place),
             Self::None | Self::Verdicts(_) => None,
         }
     }
 }
 
-/// Single keys of one width, hashed. The table holds numbers and the keys lie close together, so that the keys of
-/// ten thousand Services fit a processor's cache.
+/// Single keys of one width, hashed; each with its element.
 #[derive(Clone, Debug)]
-struct Hashed {
-    keys: PackedKeys,
-    /// The element of each key; empty when they have the same numbers.
-    elements: Vec<u32>,
-    table: HashTable<u32>,
-    hasher: FixedState,
+enum Hashed {
+    /// Of at most eight bytes, as numbers: the ports and addresses of IPv4.
+    Short(HashTable<(u64, u32)>),
+    /// Of at most sixteen bytes, as numbers: no part of them is an IPv6 address or a name.
+    Wide(HashTable<(u128, u32)>),
+    Long(HashTable<(Packed, u32)>),
 }
 
-/// Keys one after the other.
-#[derive(Clone, Debug)]
-enum PackedKeys {
-    /// Of less than sixteen bytes, as numbers: no part of them is an IPv6 address or a name.
-    Short(Vec<u128>),
-    Long(Vec<Packed>),
-}
+/// The same in every run.
+const HASHER: FixedState = FixedState::with_seed(0);
 
 impl Hashed {
-    fn of(keys: impl Iterator<Item = (Packed, u32)>, width: usize) -> Self {
-        let mut hashed = Self {
-            keys: match width {
-                ..16 => PackedKeys::Short(Vec::new()),
-                _ => PackedKeys::Long(Vec::new()),
-            },
-            elements: Vec::new(),
-            table: HashTable::new(),
-            hasher: FixedState::default(),
-        };
-        for (key, element) in keys {
-            hashed.insert(&key, element);
+    const fn of_width(width: usize) -> Self {
+        match width {
+            ..=8 => Self::Short(HashTable::new()),
+            9..=16 => Self::Wide(HashTable::new()),
+            _ => Self::Long(HashTable::new()),
         }
-        hashed
     }
 
     fn insert(&mut self, key: &Packed, element: u32) {
-        let place = u32::try_from(self.table.len()).expect("elements are counted in 32 bits");
-        if self.elements.is_empty() && element != place {
-            self.elements.extend(0..place);
+        fn insert<K: Hash>(table: &mut HashTable<(K, u32)>, key: K, element: u32) {
+            let hash = |(key, _): &(K, u32)| HASHER.hash_one(key);
+            table.insert_unique(HASHER.hash_one(&key), (key, element), hash);
         }
-        if element != place || !self.elements.is_empty() {
-            self.elements.push(element);
-        }
-        let hasher = &self.hasher;
-        match &mut self.keys {
-            PackedKeys::Short(keys) => {
-                keys.push(key.to_number());
-                let hash = |place: &u32| hasher.hash_one(keys[*place as usize]);
-                self.table.insert_unique(hash(&place), place, hash);
-            }
-            PackedKeys::Long(keys) => {
-                keys.push(*key);
-                let hash = |place: &u32| hasher.hash_one(keys[*place as usize]);
-                self.table.insert_unique(hash(&place), place, hash);
-            }
+        match self {
+            Self::Short(table) => insert(table, key.to_u64(), element),
+            Self::Wide(table) => insert(table, key.to_u128(), element),
+            Self::Long(table) => insert(table, *key, element),
         }
     }
 
     fn get(&self, key: &Packed) -> Option<u32> {
-        let PackedKeys::Long(keys) = &self.keys else {
-            return self.get_short(key.to_number());
-        };
-        let hash = self.hasher.hash_one(key);
-        let place = self
-            .table
-            .find(hash, |place| keys[*place as usize] == *key)?;
-        Some(self.element(*place))
-    }
-
-    #[inline]
-    fn get_short(&self, key: u128) -> Option<u32> {
-        let PackedKeys::Short(keys) = &self.keys else {
-            return None;
-        };
-        if keys.is_empty() {
-            return None;
+        match self {
+            Self::Short(table) => find(table, &key.to_u64()),
+            Self::Wide(table) => find(table, &key.to_u128()),
+            Self::Long(table) => find(table, key),
         }
-        let hash = self.hasher.hash_one(key);
-        let place = self
-            .table
-            .find(hash, |place| keys[*place as usize] == key)?;
-        Some(self.element(*place))
     }
 
-    fn element(&self, place: u32) -> u32 {
-        self.elements.get(place as usize).copied().unwrap_or(place)
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Short(table) => table.is_empty(),
+            Self::Wide(table) => table.is_empty(),
+            Self::Long(table) => table.is_empty(),
+        }
     }
+}
+
+#[inline]
+fn find<K: Hash + Eq>(table: &HashTable<(K, u32)>, key: &K) -> Option<u32> {
+    if table.is_empty() {
+        return None;
+    }
+    let found = table.find(HASHER.hash_one(key), |(one, _)| one == key);
+    found.map(|(_, element)| *element)
+}
+
+/// The forms of a key; the first two are the quick ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyForm {
+    /// A number of at most eight bytes.
+    Short,
+    /// A number of at most sixteen bytes.
+    Wide,
+    Packed,
 }
 
 #[derive(Clone, Debug)]
@@ -197,7 +158,7 @@ enum Lookup {
     /// The keys are the numbers from 0 up to this: what `numgen` asks for.
     Dense(u32),
     /// All keys are single values.
-    Single(Box<Hashed>),
+    Single(Hashed),
     Ranges(Box<Ranges>),
 }
 
@@ -256,7 +217,7 @@ impl SetIndex {
     /// The element, by its number, that a key belongs to.
     pub(crate) fn find(&self, key: &Packed) -> Option<u32> {
         match &self.lookup {
-            Lookup::Dense(_) => self.find_number(key.to_number()),
+            Lookup::Dense(count) => key.to_u32().filter(|number| number < count),
             Lookup::Single(elements) => elements.get(key),
             Lookup::Ranges(ranges) => {
                 let shaped = ranges
@@ -274,25 +235,50 @@ impl SetIndex {
         }
     }
 
-    /// Whether keys may be looked up as numbers, which is quicker.
+    /// What a key is best given as.
     #[inline]
-    pub(crate) fn takes_numbers(&self) -> bool {
-        let is_short = match &self.lookup {
-            Lookup::Dense(_) => true,
-            Lookup::Single(elements) => matches!(elements.keys, PackedKeys::Short(_)),
-            Lookup::Ranges(_) => false,
-        };
-        is_short && self.dynamic.is_none()
+    pub(crate) const fn key_form(&self) -> KeyForm {
+        match &self.lookup {
+            Lookup::Single(Hashed::Short(_)) if self.dynamic.is_none() => KeyForm::Short,
+            Lookup::Single(Hashed::Wide(_)) if self.dynamic.is_none() => KeyForm::Wide,
+            _ => KeyForm::Packed,
+        }
     }
 
-    /// As [`Self::find`], for a set that takes numbers.
+    /// As [`Self::find`], for a set of short keys.
     #[inline]
-    pub(crate) fn find_number(&self, key: u128) -> Option<u32> {
+    pub(crate) fn find_short(&self, key: u64) -> Option<u32> {
         match &self.lookup {
-            Lookup::Dense(count) => u32::try_from(key).ok().filter(|number| number < count),
-            Lookup::Single(elements) => elements.get_short(key),
-            Lookup::Ranges(_) => None,
+            Lookup::Single(Hashed::Short(table)) => find(table, &key),
+            _ => None,
         }
+    }
+
+    /// As [`Self::find`], for a set of wide keys.
+    #[inline]
+    pub(crate) fn find_wide(&self, key: u128) -> Option<u32> {
+        match &self.lookup {
+            Lookup::Single(Hashed::Wide(table)) => find(table, &key),
+            _ => None,
+        }
+    }
+
+    /// The number of elements, if the keys are the numbers below it.
+    pub(crate) const fn dense_len(&self) -> Option<u32> {
+        match &self.lookup {
+            Lookup::Dense(count) => Some(*count),
+            Lookup::Single(_) | Lookup::Ranges(_) => None,
+        }
+    }
+
+    /// Whether nothing is in it, and no rule puts anything there.
+    pub(crate) fn stays_empty(&self) -> bool {
+        let is_empty = match &self.lookup {
+            Lookup::Dense(count) => *count == 0,
+            Lookup::Single(elements) => elements.is_empty(),
+            Lookup::Ranges(_) => false,
+        };
+        is_empty && self.dynamic.is_none()
     }
 
     /// The number of elements that the ruleset states.
@@ -317,7 +303,11 @@ impl Lookup {
         if is_dense {
             return Self::Dense(u32::try_from(singles.len()).expect("counted in 32 bits"));
         }
-        Self::Single(Box::new(Hashed::of(singles.into_iter().zip(0..), width)))
+        let mut hashed = Hashed::of_width(width);
+        for (key, element) in singles.iter().zip(0..) {
+            hashed.insert(key, element);
+        }
+        Self::Single(hashed)
     }
 }
 
@@ -335,7 +325,7 @@ impl Ranges {
             let shapes = &mut ranges.shapes;
             let known = shapes.iter().position(|(mask, _)| *mask == pattern.mask);
             let place = known.unwrap_or_else(|| {
-                shapes.push((pattern.mask, Hashed::of(std::iter::empty(), width)));
+                shapes.push((pattern.mask, Hashed::of_width(width)));
                 shapes.len() - 1
             });
             shapes[place].1.insert(&pattern.value, element);

@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ruleset::Family;
-use ruleset::xt::{ChainName, Policy, TableName, XtChain, XtRule, XtTable, XtTables, XtTarget};
+use ruleset::xt::{
+    ChainName, CtState, CtStates, Policy, TableName, XtChain, XtMatch, XtRule, XtTable, XtTables,
+    XtTarget,
+};
 
 use super::index::RunIndex;
+use crate::hook::Idle;
 use crate::tables::TablesError;
 use crate::{ChainRef, Hook};
 
@@ -76,6 +80,21 @@ impl Table {
     /// The chain that the kernel calls at a hook.
     pub(crate) const fn base(&self, hook: Hook) -> Option<usize> {
         self.base[hook as usize]
+    }
+
+    /// For which packets calling a built-in chain is of no use. Only tests of the packet's state are looked at.
+    pub(crate) fn idle(&self, chain: usize) -> Idle {
+        let body = &self.chains[chain].body;
+        let accepts = body.policy.unwrap_or(Policy::Accept) == Policy::Accept;
+        let is_idle = |state: &CtState| {
+            let mut rules = body.rules.iter();
+            accepts && rules.all(|rule| never_matches(rule, *state))
+        };
+        let states: Vec<CtState> = CtState::OF_PACKETS.into_iter().filter(is_idle).collect();
+        Idle {
+            states: CtStates::of(&states),
+            rules: u32::try_from(body.rules.len()).expect("rules are counted in 32 bits"),
+        }
     }
 
     pub(crate) fn chain_ref(&self, chain: usize) -> ChainRef<'_> {
@@ -306,6 +325,23 @@ impl Site {
 
 fn is_built_in(table: TableName, chain: ChainName) -> bool {
     table.built_in_chains().contains(&chain.as_str())
+}
+
+/// Whether a rule asks for another state, and for nothing that comparing it changes.
+fn never_matches(rule: &XtRule, state: CtState) -> bool {
+    let changes = |one: &XtMatch| matches!(one, XtMatch::Random(_) | XtMatch::Recent(_));
+    let excludes = |one: &XtMatch| match one {
+        XtMatch::CtState { negated, states } => {
+            // What became of the connection may be asked for beside the packet's own state.
+            let by_translation = CtStates::of(&[CtState::Snat, CtState::Dnat]);
+            match negated {
+                true => states.contains(state),
+                false => !states.contains(state) && !states.intersects(by_translation),
+            }
+        }
+        _ => false,
+    };
+    !rule.matches.iter().any(changes) && rule.matches.iter().any(excludes)
 }
 
 /// One chain out of two owners' chains of a name; `None` when they contradict each other.

@@ -14,8 +14,8 @@ use ruleset::xt::{
 };
 use ruleset::{Family, Protocol};
 use switchboard_netfilter::{
-    Evaluation, Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Routing, SeededChooser,
-    Verdict, eval,
+    Evaluation, Hop, Ingress, InterfaceName, NoTrace, NodeState, NodeTables, Packet, Routing,
+    SeededChooser, Verdict, eval,
 };
 
 pub const CLIENT: &str = "10.244.1.5";
@@ -27,7 +27,7 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Pods of 10.244.1.0/24 (and fd00:1::/64) are here, behind `veth-<address>`; everything else is behind `eth0`,
+/// Pods of 10.244.1.0/24 (and fd00:1::/64) are here, behind `pod-<address>`; everything else is behind `eth0`,
 /// but for 198.51.100.0/24, which is nowhere.
 pub struct TestNode;
 
@@ -43,12 +43,13 @@ impl Routing for TestNode {
         }
         let here = text.starts_with("10.244.1.") || text.starts_with("fd00:1:");
         let interface = if here {
-            format!("veth-{text}")
+            format!("pod-{text}")
         } else {
             "eth0".to_owned()
         };
         Some(Hop {
-            interface: interface.into(),
+            interface: InterfaceName::new(&interface[..interface.len().min(15)])
+                .expect("it was cut"),
             source_address: match Family::of(destination) {
                 Family::V4 => ip(NODE),
                 Family::V6 => ip("fd00::1"),

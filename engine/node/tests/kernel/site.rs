@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netfilter::{Hop, Packet, Routing};
+use netfilter::{Hop, InterfaceName, Packet, Routing};
 use ruleset::Family;
 use smoltcp::phy::{Device as _, Medium, RxToken as _, TunTapInterface, TxToken as _};
 use smoltcp::time::Instant;
@@ -86,7 +86,7 @@ impl Routing for Site {
         let family = Family::of(destination);
         let mut own = self.addresses.iter().copied();
         Some(Hop {
-            interface: self.interface(destination).into(),
+            interface: InterfaceName::literal(self.interface(destination)),
             source_address: own.find(|address| Family::of(*address) == family)?,
         })
     }

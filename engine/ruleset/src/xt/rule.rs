@@ -369,6 +369,17 @@ pub enum CtState {
     Dnat = 64,
 }
 
+impl CtState {
+    /// What a packet may be; it is one of them. The others say what became of its connection.
+    pub const OF_PACKETS: [Self; 5] = [
+        Self::Invalid,
+        Self::New,
+        Self::Related,
+        Self::Established,
+        Self::Untracked,
+    ];
+}
+
 /// A set of states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CtStates(u8);
