@@ -138,7 +138,7 @@ fn play(tables: &NodeTables, bytes: &[u8]) {
             Verdict::Deliver(packet)
             | Verdict::Forward { packet, .. }
             | Verdict::Reject { reply: packet, .. } => assert_well_formed(packet),
-            Verdict::Drop(_) => {}
+            Verdict::Drop(_) | Verdict::Unknown(_) => {}
         }
         state.commit(effects);
     }

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use control::ProxyMode;
+use netfilter::InterfaceName;
 use scenario::At;
+
+use crate::dump::Link;
 
 /// A Kubernetes Service network in one process: where would this packet go?
 #[derive(Debug, Parser)]
@@ -97,6 +100,18 @@ pub(crate) struct DumpArgs {
     /// The packet: tcp:10.0.0.2:40000>10.96.0.10:53
     #[arg(long, value_name = "PACKET")]
     pub(crate) packet: Option<String>,
+    /// Which addresses are behind an interface of that node: docker0=172.17.0.0/16; may be given several times. All
+    /// others are behind eth0
+    #[arg(long, value_name = "NAME=CIDR", value_parser = Link::parse)]
+    pub(crate) link: Vec<Link>,
+    /// By which interface the packet arrives [default: the one its source is behind]
+    #[arg(long, value_name = "NAME", value_parser = parse_interface)]
+    pub(crate) in_interface: Option<InterfaceName>,
+}
+
+fn parse_interface(text: &str) -> Result<InterfaceName, String> {
+    let name = InterfaceName::new(text).filter(|_| !text.is_empty());
+    name.ok_or_else(|| "expected the name of an interface, of at most 15 bytes".to_owned())
 }
 
 impl DumpArgs {

@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 use base::Rng;
 use ruleset::xt::Probability;
 
+use crate::Doubt;
+
 /// Makes the random decisions of one evaluation.
 pub trait Chooser {
     /// Whether a match of the given probability matches.
@@ -18,6 +20,14 @@ pub trait Chooser {
 
     /// The first port (or echo identifier) to try for a translated source, within `range`, which is not empty.
     fn port(&mut self, range: RangeInclusive<u16>) -> u16;
+
+    /// Whether what a rule asks holds, when nothing that is known of the node says so.
+    ///
+    /// # Errors
+    /// The doubt itself when it stays open, and with it what becomes of the packet.
+    fn doubt(&mut self, doubt: Box<Doubt>) -> Result<bool, Box<Doubt>> {
+        Err(doubt)
+    }
 }
 
 /// Draws from a seeded stream.

@@ -20,9 +20,9 @@ use crate::state::ConnectionChange;
 use crate::tables::FamilyTables;
 use crate::tuple::Side;
 use crate::{
-    ChainRef, Chooser, DropReason, Effects, Evaluation, Hook, Hop, Ingress, InterfaceName,
-    LOOPBACK, NodeState, NodeTables, Packet, RejectReason, RouteDecision, Routing, RulePlace,
-    RuleRef, TableVerdict, Tracer, Tuple, Verdict,
+    ChainRef, Chooser, Doubt, DropReason, Effects, Evaluation, Hook, Hop, Ingress, InterfaceName,
+    LOOPBACK, NodeState, NodeTables, Packet, Question, RejectReason, RouteDecision, Routing,
+    RulePlace, RuleRef, TableVerdict, Tracer, Tuple, Verdict,
 };
 
 /// Takes one packet through a node. Nothing changes before the effects are committed.
@@ -74,7 +74,10 @@ pub fn eval(
         effects: Effects::default(),
         mark: 0,
         in_interface: "",
+        assumes_arrival: false,
         hop: None,
+        assumes_way: false,
+        doubt: None,
         callers: Vec::new(),
         nft_callers: [Place::default(); DEPTH_MAX],
         registers: Registers::default(),
@@ -91,7 +94,7 @@ pub fn eval(
 pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) tables: &'a FamilyTables,
     pub(crate) state: &'a NodeState,
-    routing: &'a R,
+    pub(crate) routing: &'a R,
     pub(crate) chooser: &'a mut C,
     pub(crate) tracer: &'a mut T,
     pub(crate) now: SimTime,
@@ -102,8 +105,14 @@ pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) mark: u32,
     /// Empty at hooks that have none.
     pub(crate) in_interface: &'a str,
+    /// Whether that is no more than a guess.
+    pub(crate) assumes_arrival: bool,
     /// The way out, at hooks that have one. A flight that ends without it ends on the node itself.
     hop: Option<Hop>,
+    /// Whether its interface is no more than a guess.
+    pub(crate) assumes_way: bool,
+    /// What a rule asked last that stays open: the flight ends there.
+    pub(crate) doubt: Option<Box<Doubt>>,
     /// Where jumps in the present table of iptables return to: chain and rule.
     pub(crate) callers: Vec<(usize, usize)>,
     /// The same for nftables. Tables with more jumps, one in the other, are not loaded.
@@ -127,12 +136,14 @@ pub(crate) enum Stop {
     Drop(DropReason),
     Reject(RulePlace, RejectWith),
     TtlExpired,
+    Unknown(Box<Doubt>),
 }
 
 impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// The way of a packet from outside.
     fn arrive(&mut self, interface: &'a str) -> Result<(), Stop> {
         self.in_interface = interface;
+        self.assumes_arrival = self.routing.assumes_arrival();
         self.hook(Hook::Prerouting)?;
         self.refuse_martian()?;
         if self.is_local(self.datagram.headers.destination) {
@@ -147,6 +158,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.datagram.set_ttl(ttl - 1);
         self.hook(Hook::Forward)?;
         self.in_interface = "";
+        self.assumes_arrival = false;
         self.hook(Hook::Postrouting)
     }
 
@@ -162,6 +174,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.hook(Hook::Postrouting)?;
         if self.is_local(self.datagram.headers.destination) {
             self.hop = None;
+            self.assumes_way = false;
             self.in_interface = LOOPBACK;
             self.hook(Hook::Prerouting)?;
             self.hook(Hook::Input)?;
@@ -194,6 +207,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 },
                 None => Verdict::Drop(DropReason::TtlExpired),
             },
+            Err(Stop::Unknown(doubt)) => Verdict::Unknown(doubt),
         };
         Evaluation {
             verdict,
@@ -235,6 +249,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         let destination = self.datagram.headers.destination;
         if self.is_local(destination) {
             self.tracer.routed(RouteDecision::Local);
+            self.assumes_way = false;
             return Ok(Hop {
                 interface: InterfaceName::literal(LOOPBACK),
                 source_address: destination,
@@ -243,6 +258,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         match self.routing.route(destination) {
             Some(hop) => {
                 self.tracer.routed(RouteDecision::Out(hop.interface));
+                self.assumes_way = self.routing.assumes_way(destination);
                 Ok(hop)
             }
             None => {
@@ -458,6 +474,26 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         {
             self.tracer.translated(&before, &after);
         }
+    }
+
+    /// Asks what neither the tables nor the packet answer. `None` leaves it open: the flight ends with this rule.
+    #[cold]
+    pub(crate) fn ask(&mut self, rule: RuleRef<'_>, question: Question) -> Option<bool> {
+        let place = rule.place();
+        match self.chooser.doubt(Box::new(Doubt { place, question })) {
+            Ok(answer) => Some(answer),
+            Err(doubt) => {
+                self.doubt = Some(doubt);
+                None
+            }
+        }
+    }
+
+    /// Ends the flight at a rule that may do anything.
+    #[cold]
+    pub(crate) fn leave_open(&mut self, rule: RuleRef<'_>, question: Question) {
+        let place = rule.place();
+        self.doubt = Some(Box::new(Doubt { place, question }));
     }
 
     fn discard(&mut self, reason: DropReason) -> Stop {

@@ -1,15 +1,29 @@
 //! Seeing every outcome of an evaluation, with its probability.
 //!
-//! **What.** [`explore`] runs a function once for every combination of random decisions that it makes.
-//! **Why.** A probe must name all endpoints that a connection may reach, not those that one seed reaches
-//! (kube-proxy's `tracePacket` lists all outputs, too).
+//! **What.** [`explore`] runs a function once for every combination of random decisions that it makes, [`survey`] also
+//! for every answer to what is not known. **Why.** A probe must name all endpoints that a connection may reach, not
+//! those that one seed reaches (kube-proxy's `tracePacket` lists all outputs, too); and what a dump does not say need
+//! not matter.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use ruleset::nft::Ifname;
 use ruleset::xt::Probability;
 
-use crate::Chooser;
+use crate::{Chooser, Doubt, Question};
+
+/// How many combinations are tried before [`explore`] and [`survey`] give up. A Service with so many endpoints is still
+/// seen whole.
+pub const BRANCHES_MAX: usize = 16_384;
+
+/// How many open questions are answered either way on one path; more than these stay open.
+const DOUBTS_MAX: usize = 10;
+
+/// There are more combinations than anybody would wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {BRANCHES_MAX} branches")]
+pub struct TooManyBranches;
 
 /// Runs `run` once for every combination of its random decisions. Returns the results in the order of the rules
 /// that decided, each with its probability; impossible ones are left out. The probabilities sum to 1.
@@ -28,32 +42,81 @@ use crate::Chooser;
 ///     }
 /// });
 /// let third = Ratio::new(1, 3).unwrap();
-/// assert_eq!(outcomes, [(third, "first"), (third, "second"), (third, "third")]);
+/// assert_eq!(outcomes.unwrap(), [(third, "first"), (third, "second"), (third, "third")]);
 /// ```
-pub fn explore<T>(mut run: impl FnMut(&mut Explorer) -> T) -> Vec<(Ratio, T)> {
+///
+/// # Errors
+/// When there are more than [`BRANCHES_MAX`] of them.
+pub fn explore<T>(run: impl FnMut(&mut Explorer) -> T) -> Result<Vec<(Ratio, T)>, TooManyBranches> {
+    walk(Explorer::new(false), run, |_, _| None)
+}
+
+/// The same for tables of a dump: every open question is answered either way. Where the outcomes are the same, as
+/// `same` judges, the question does not matter; where not, the share of all of them is in doubt.
+///
+/// # Errors
+/// When there are more than [`BRANCHES_MAX`] of them.
+pub fn survey<T>(
+    run: impl FnMut(&mut Explorer) -> Result<T, Box<Doubt>>,
+    same: impl Fn(&T, &T) -> bool,
+) -> Result<Vec<(Ratio, Result<T, Box<Doubt>>)>, TooManyBranches> {
+    let alike = |one: &Result<T, Box<Doubt>>, other: &Result<T, Box<Doubt>>| match (one, other) {
+        (Ok(one), Ok(other)) => same(one, other),
+        (Err(one), Err(other)) => one.place == other.place,
+        _ => false,
+    };
+    walk(Explorer::new(true), run, |(yes, no), doubt| {
+        let mut pairs = yes.iter().zip(no);
+        let is_same = yes.len() == no.len()
+            && pairs.all(|((share, one), (other_share, other))| {
+                share == other_share && alike(one, other)
+            });
+        (!is_same).then(|| Err(Box::new(doubt.clone())))
+    })
+}
+
+type Shares<'o, T> = &'o [(Ratio, T)];
+
+/// Follows every path. When both answers to a doubt have been tried, `merge` is shown what came of them: what it
+/// makes of them stands in for both, and nothing when they are the same.
+fn walk<T>(
+    mut explorer: Explorer,
+    mut run: impl FnMut(&mut Explorer) -> T,
+    merge: impl Fn((Shares<'_, T>, Shares<'_, T>), &Doubt) -> Option<T>,
+) -> Result<Vec<(Ratio, T)>, TooManyBranches> {
     let mut outcomes = Vec::new();
-    let mut script = Vec::new();
-    loop {
-        let mut explorer = Explorer {
-            path: script,
-            next: 0,
-            weight: Ratio::ONE,
-        };
+    for _ in 0..BRANCHES_MAX {
+        explorer.begin(outcomes.len());
         let outcome = run(&mut explorer);
-        outcomes.push((explorer.weight, outcome));
-        script = explorer.path;
-        // The next path differs in the last decision that has another branch left.
-        while script
-            .last()
-            .is_some_and(|branch| branch.taken + 1 == branch.of)
-        {
-            script.pop();
+        if explorer.is_too_wide {
+            return Err(TooManyBranches);
         }
-        match script.last_mut() {
-            Some(last) => last.taken += 1,
-            None => return outcomes,
+        outcomes.push((explorer.weight, outcome));
+        // The next path differs in the last decision that has another branch left.
+        loop {
+            let Some(last) = explorer.path.last_mut() else {
+                return Ok(outcomes);
+            };
+            if last.taken + 1 < last.of {
+                last.taken += 1;
+                last.middle = outcomes.len();
+                break;
+            }
+            let ended = explorer.path.pop().expect("it has a last one");
+            if let Some(doubt) = ended.doubt {
+                let (yes, no) = outcomes[ended.start..].split_at(ended.middle - ended.start);
+                let merged = merge((yes, no), &doubt);
+                match merged {
+                    None => outcomes.truncate(ended.middle),
+                    Some(outcome) => {
+                        outcomes.truncate(ended.start);
+                        outcomes.push((ended.weight, outcome));
+                    }
+                }
+            }
         }
     }
+    Err(TooManyBranches)
 }
 
 /// Follows one path through all random decisions. Ports are not branched on: the first candidate is taken.
@@ -62,29 +125,97 @@ pub struct Explorer {
     path: Vec<Branch>,
     next: usize,
     weight: Ratio,
+    /// How many outcomes there are before this path's.
+    outcomes: usize,
+    /// Whether open questions are answered.
+    answers: bool,
+    /// Whether one decision alone has too many branches.
+    is_too_wide: bool,
 }
 
 /// One decision of a path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Branch {
     taken: u32,
     /// How many there are to take.
     of: u32,
+    /// The probability of coming here.
+    weight: Ratio,
+    /// How many outcomes came before any of its branches, and before the last of them that was begun.
+    start: usize,
+    middle: usize,
+    /// What is answered, by yes and then by no; `None` for a random decision.
+    doubt: Option<Box<Doubt>>,
 }
 
 impl Explorer {
+    const fn new(answers: bool) -> Self {
+        Self {
+            path: Vec::new(),
+            next: 0,
+            weight: Ratio::ONE,
+            outcomes: 0,
+            answers,
+            is_too_wide: false,
+        }
+    }
+
+    const fn begin(&mut self, outcomes: usize) {
+        self.next = 0;
+        self.weight = Ratio::ONE;
+        self.outcomes = outcomes;
+    }
+
     /// Which of the branches this path takes.
-    fn branch(&mut self, of: u32) -> u32 {
+    fn branch(&mut self, of: u32, doubt: Option<Box<Doubt>>) -> u32 {
+        self.is_too_wide |= usize::try_from(of).is_ok_and(|of| of > BRANCHES_MAX);
         let taken = match self.path.get(self.next) {
             Some(scripted) => scripted.taken,
             None => {
-                self.path.push(Branch { taken: 0, of });
+                self.path.push(Branch {
+                    taken: 0,
+                    of,
+                    weight: self.weight,
+                    start: self.outcomes,
+                    middle: self.outcomes,
+                    doubt,
+                });
                 0
             }
         };
         self.next += 1;
         taken
     }
+
+    /// What the answers so far say about an interface: one packet goes by one only.
+    fn settled(&self, question: &Question) -> Option<bool> {
+        let Question::Interface {
+            side,
+            name: Some(name),
+        } = question
+        else {
+            return None;
+        };
+        self.path[..self.next].iter().find_map(|branch| {
+            let yes = branch.taken == 0;
+            match &branch.doubt.as_deref()?.question {
+                Question::Interface {
+                    side: asked,
+                    name: Some(known),
+                } if asked == side => match known == name {
+                    true => Some(yes),
+                    false if yes && !is_prefix(known) => Some(name.matches(known.as_str())),
+                    false => None,
+                },
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Whether it stands for several interfaces.
+fn is_prefix(name: &Ifname) -> bool {
+    name.as_str().ends_with('*')
 }
 
 impl Chooser for Explorer {
@@ -94,7 +225,7 @@ impl Chooser for Explorer {
             Probability::ONE => return true,
             _ => {}
         }
-        let matched = self.branch(2) == 0;
+        let matched = self.branch(2, None) == 0;
         let chance = Ratio::of(probability);
         let chance = if matched { chance } else { chance.complement() };
         self.weight = self.weight.times(chance);
@@ -102,7 +233,7 @@ impl Chooser for Explorer {
     }
 
     fn numgen(&mut self, modulus: u32) -> u32 {
-        let drawn = self.branch(modulus);
+        let drawn = self.branch(modulus, None);
         let share = Ratio::new(1, u128::from(modulus)).expect("a modulus is not zero");
         self.weight = self.weight.times(share);
         drawn
@@ -110,6 +241,20 @@ impl Chooser for Explorer {
 
     fn port(&mut self, range: RangeInclusive<u16>) -> u16 {
         *range.start()
+    }
+
+    fn doubt(&mut self, doubt: Box<Doubt>) -> Result<bool, Box<Doubt>> {
+        if !self.answers {
+            return Err(doubt);
+        }
+        if let Some(answer) = self.settled(&doubt.question) {
+            return Ok(answer);
+        }
+        let before = self.path[..self.next].iter();
+        if before.filter(|branch| branch.doubt.is_some()).count() >= DOUBTS_MAX {
+            return Err(doubt);
+        }
+        Ok(self.branch(2, Some(doubt)) == 0)
     }
 }
 
@@ -268,6 +413,7 @@ mod tests {
                 .find(|i| chooser.random(Probability::one_in(n - i)))
                 .unwrap_or(n - 1)
         })
+        .unwrap()
     }
 
     #[test]
@@ -286,13 +432,14 @@ mod tests {
     fn certain_matches_do_not_branch() {
         let always = Probability::from_raw(Probability::ONE).unwrap();
         let never = Probability::from_raw(0).unwrap();
-        let outcomes = explore(|chooser| (chooser.random(always), chooser.random(never)));
+        let outcomes = explore(|chooser| (chooser.random(always), chooser.random(never))).unwrap();
         assert_eq!(outcomes, [(Ratio::ONE, (true, false))]);
     }
 
     #[test]
     fn numbers_are_explored_exactly() {
         let outcomes = explore(|chooser| (chooser.numgen(1), chooser.numgen(3), chooser.numgen(2)));
+        let outcomes = outcomes.unwrap();
         let sixth = Ratio::new(1, 6).unwrap();
         let drawn = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)];
         assert!(
@@ -309,7 +456,8 @@ mod tests {
                 for raw in &raws {
                     chooser.random(Probability::from_raw(*raw).unwrap());
                 }
-            });
+            })
+            .unwrap();
             prop_assert_eq!(outcomes.len(), 1 << raws.len());
             let sum = outcomes.iter().fold(Ratio::ZERO, |sum, (ratio, ())| sum.plus(*ratio));
             let missing = sum.complement();

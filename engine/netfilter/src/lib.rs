@@ -48,6 +48,7 @@
 
 mod chooser;
 mod connection;
+mod doubt;
 mod elements;
 mod entry;
 mod eval;
@@ -71,9 +72,10 @@ mod verdict;
 mod xt;
 
 pub use chooser::{Chooser, SeededChooser};
+pub use doubt::{Doubt, InterfaceSide, Question};
 pub use entry::{Direction, Entry, Listing};
 pub use eval::eval;
-pub use explore::{Explorer, Ratio, explore};
+pub use explore::{BRANCHES_MAX, Explorer, Ratio, TooManyBranches, explore, survey};
 pub use filter::EntryFilter;
 pub use hook::Hook;
 pub use nft::{FoundElement, NftError};

@@ -259,7 +259,9 @@ const fn xt_action(target: &XtTarget) -> RuleAction {
         | XtTarget::SetXmark { .. }
         | XtTarget::Notrack
         | XtTarget::ConnMark(_)
-        | XtTarget::Log { .. } => RuleAction::Other,
+        | XtTarget::Log { .. }
+        | XtTarget::Inert(_)
+        | XtTarget::Unknown(_) => RuleAction::Other,
     }
 }
 

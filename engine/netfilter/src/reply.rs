@@ -72,6 +72,9 @@ const fn message(family: Family, refusal: Refusal) -> Option<(u8, u8)> {
         Refusal::Reject(RejectWith::HostUnreachable) => ((3, 1), (1, 3)),
         Refusal::Reject(RejectWith::PortUnreachable) => ((3, 3), (1, 4)),
         Refusal::Reject(RejectWith::AdminProhibited) => ((3, 13), (1, 1)),
+        Refusal::Reject(RejectWith::HostProhibited) => ((3, 10), (1, 1)),
+        Refusal::Reject(RejectWith::NetProhibited) => ((3, 9), (1, 1)),
+        Refusal::Reject(RejectWith::ProtoUnreachable) => ((3, 2), (1, 4)),
         Refusal::Reject(RejectWith::TcpReset) => return None,
     };
     Some(match family {

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ruleset::nft::Ifname;
+
 /// The name of the loopback interface.
 pub const LOOPBACK: &str = "lo";
 
@@ -72,6 +74,23 @@ pub trait Routing {
 
     /// The way to an address that is not local; `None` when there is none.
     fn route(&self, destination: IpAddr) -> Option<Hop>;
+
+    /// Whether the interface by which packets arrive is only assumed, so that a rule about another one may be in
+    /// doubt.
+    fn assumes_arrival(&self) -> bool {
+        false
+    }
+
+    /// Whether the interface by which packets leave for an address is only assumed.
+    fn assumes_way(&self, _destination: IpAddr) -> bool {
+        false
+    }
+
+    /// Whether it is known which packets go by an interface (or by those whose names start so): a rule about it is
+    /// never in doubt.
+    fn places(&self, _interface: &Ifname) -> bool {
+        true
+    }
 }
 
 /// One step of a route.

@@ -14,11 +14,11 @@ use ruleset::Family;
 use ruleset::nft::{ChainKind, Ident, NftTables, TableKey};
 use ruleset::xt::{ChainName, RecentAction, TableName, XtMatch, XtTables};
 
-use crate::Hook;
 use crate::elements::SetName;
 use crate::hook::{Called, Idle, Step};
 use crate::nft::{NftCode, NftError};
 use crate::xt::{Merged, Table};
+use crate::{ChainPlace, Hook, RulePlace};
 
 /// Why tables cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +128,56 @@ pub enum TablesError {
     },
 }
 
+impl TablesError {
+    /// The rule that it is about, if it is about one.
+    #[must_use]
+    pub fn place(&self) -> Option<RulePlace> {
+        let (chain, index) = match self {
+            Self::MissingChain {
+                table,
+                chain,
+                index,
+                ..
+            }
+            | Self::BuiltInTarget {
+                table,
+                chain,
+                index,
+                ..
+            }
+            | Self::MisplacedTarget {
+                table,
+                chain,
+                index,
+                ..
+            }
+            | Self::OtherFamily {
+                table,
+                chain,
+                index,
+                ..
+            } => {
+                let (table, chain) = (*table, *chain);
+                (ChainPlace::Xt { table, chain }, *index)
+            }
+            Self::Nft {
+                table,
+                chain,
+                index,
+                ..
+            } => {
+                let (table, chain) = (table.clone(), chain.clone());
+                (ChainPlace::Nft { table, chain }, *index)
+            }
+            Self::Loop { .. }
+            | Self::NftSet { .. }
+            | Self::TableConflict(_)
+            | Self::Conflict { .. } => return None,
+        };
+        Some(RulePlace { chain, index })
+    }
+}
+
 /// What one owner has put on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruleset {
@@ -190,7 +240,28 @@ impl NodeTables {
     /// # Errors
     /// When the kernel would not load the result; see [`TablesError`].
     pub fn new<O: Into<Ruleset>>(owners: impl IntoIterator<Item = O>) -> Result<Self, TablesError> {
-        let mut builder = Builder::default();
+        Self::build(owners, false)
+    }
+
+    /// Takes what was read from a node. A rule that cannot be resolved is kept: what becomes of a packet that
+    /// reaches it is not known ([`Verdict::Unknown`](crate::Verdict::Unknown)).
+    ///
+    /// # Errors
+    /// When the kernel would not load the rest; see [`TablesError`].
+    pub fn of_dump<O: Into<Ruleset>>(
+        owners: impl IntoIterator<Item = O>,
+    ) -> Result<Self, TablesError> {
+        Self::build(owners, true)
+    }
+
+    fn build<O: Into<Ruleset>>(
+        owners: impl IntoIterator<Item = O>,
+        is_dump: bool,
+    ) -> Result<Self, TablesError> {
+        let mut builder = Builder {
+            is_dump,
+            ..Builder::default()
+        };
         for owner in owners {
             builder.add(owner.into())?;
         }
@@ -306,6 +377,7 @@ struct Builder {
     nft: BTreeMap<TableKey, (Arc<NftTables>, Arc<NftCode>)>,
     /// In order of registration, each once.
     order: Vec<Registered>,
+    is_dump: bool,
 }
 
 /// Something that registers itself with the kernel's hooks.
@@ -321,6 +393,7 @@ impl Default for Builder {
             xt: Family::ALL.map(Merged::new),
             nft: BTreeMap::new(),
             order: Vec::new(),
+            is_dump: false,
         }
     }
 }
@@ -343,7 +416,7 @@ impl Builder {
                         }
                         continue;
                     }
-                    let code = Arc::new(NftCode::build(key, table)?);
+                    let code = Arc::new(NftCode::build(key, table, self.is_dump)?);
                     self.register(Registered::Nft(key.clone()));
                     self.nft.insert(key.clone(), (Arc::clone(&tables), code));
                 }
@@ -359,7 +432,7 @@ impl Builder {
     }
 
     fn finish(self) -> Result<NodeTables, TablesError> {
-        let Self { xt, nft, order } = self;
+        let Self { xt, nft, order, .. } = self;
         let nft: BTreeMap<_, _> = nft
             .into_iter()
             .map(|(key, (_, code))| (key, code))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ruleset::xt::RejectWith;
 
-use crate::{ChainPlace, Effects, InterfaceName, Malformed, Packet, RulePlace};
+use crate::{ChainPlace, Doubt, Effects, InterfaceName, Malformed, Packet, RulePlace};
 
 /// The result of one evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum Verdict {
         /// Why.
         reason: RejectReason,
     },
+    /// It meets a rule that is not understood. Only tables that were read from a dump have such rules.
+    Unknown(Box<Doubt>),
 }
 
 /// Why a packet was dropped.
@@ -112,6 +114,9 @@ impl fmt::Display for RejectReason {
                     RejectWith::HostUnreachable => "host unreachable",
                     RejectWith::NetUnreachable => "network unreachable",
                     RejectWith::AdminProhibited => "administratively prohibited",
+                    RejectWith::HostProhibited => "host prohibited",
+                    RejectWith::NetProhibited => "network prohibited",
+                    RejectWith::ProtoUnreachable => "protocol unreachable",
                     RejectWith::TcpReset => "TCP reset",
                 };
                 write!(f, "rejected by {place} ({answer})")

@@ -87,7 +87,7 @@ fn exploration_gives_each_endpoint_its_share() {
     });
     let third = Ratio::new(1, 3).unwrap();
     let expected = ENDPOINTS.map(|endpoint| (third, endpoint.to_owned()));
-    assert_eq!(outcomes, expected);
+    assert_eq!(outcomes.unwrap(), expected);
 }
 
 /// PROXY-23: the Pod is its own endpoint; it sees the node's address, and its own answer comes back.

@@ -630,7 +630,7 @@ fn a_service_is_explored_exactly() {
         ("10.244.1.5", "10.244.3.12:8080"),
     ];
     let expected = expected.map(|(from, to)| (third, (from.to_owned(), to.to_owned())));
-    assert_eq!(outcomes, expected);
+    assert_eq!(outcomes.unwrap(), expected);
 }
 
 /// What a client sees of each kind of address, and that answers find their way back.

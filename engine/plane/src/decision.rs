@@ -35,6 +35,7 @@ pub(crate) fn judge(arrived: Option<Tuple>, verdict: &Verdict) -> (DecisionActio
         Verdict::Deliver(packet) | Verdict::Forward { packet, .. } => packet,
         Verdict::Drop(reason) => return (DecisionAction::Dropped(reason.clone()), None),
         Verdict::Reject { reason, .. } => return (DecisionAction::Rejected(reason.clone()), None),
+        Verdict::Unknown(doubt) => unreachable!("a dump is no plane's: {}", doubt.question),
     };
     let leaving = packet.tuple();
     let ends = |tuple: Option<Tuple>| tuple.map(|tuple| tuple.destination_socket());

@@ -286,7 +286,7 @@ impl Network {
         verdict: Verdict,
     ) -> Option<(Transit, Option<InterfaceName>, Packet)> {
         let (packet, interface) = match verdict {
-            Verdict::Drop(_) => return None,
+            Verdict::Drop(_) | Verdict::Unknown(_) => return None,
             Verdict::Deliver(packet) => (packet, None),
             Verdict::Forward { packet, interface } => (packet, Some(interface)),
             Verdict::Reject { reply, .. } => {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use base::SimTime;
 use netfilter::{
-    Chooser, Ingress, InterfaceName, NodeState, Packet, Ratio, Recorder, RejectReason, TraceEvent,
-    TracedElement, TracedRule, Tuple, Verdict, eval, explore,
+    Chooser, Ingress, InterfaceName, NodeState, Packet, Ratio, Recorder, RejectReason,
+    TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple, Verdict, eval, explore,
 };
 
 use crate::decision::{DecisionTracer, judge};
@@ -117,6 +117,9 @@ impl Plane {
     /// Every outcome that a packet may have on a node, with its probability, in the order of the rules that
     /// decide. Nothing changes.
     ///
+    /// # Errors
+    /// When there are more of them than are explored.
+    ///
     /// # Panics
     /// When the node is not of this network.
     pub fn probe(
@@ -125,7 +128,7 @@ impl Plane {
         packet: &Packet,
         ingress: Ingress<'_>,
         tables: &mut impl TableSource,
-    ) -> Vec<(Ratio, ProbeOutcome)> {
+    ) -> Result<Vec<(Ratio, ProbeOutcome)>, TooManyBranches> {
         let tables = tables.tables(node);
         let routing = self.network.routing(node);
         let arrived = packet.tuple();
@@ -303,5 +306,6 @@ fn outcome(verdict: &Verdict) -> HopOutcome {
         },
         Verdict::Drop(reason) => HopOutcome::Lost(LostReason::Dropped(reason.clone())),
         Verdict::Reject { reason, .. } => HopOutcome::Rejected(reason.clone()),
+        Verdict::Unknown(doubt) => unreachable!("a dump is no plane's: {}", doubt.question),
     }
 }

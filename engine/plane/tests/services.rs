@@ -282,7 +282,8 @@ fn probe_shows_every_endpoint() {
     let [a, ..] = lab.nodes;
     let outcomes = lab
         .plane
-        .probe(a, &packet, Ingress::Interface("veth4"), &mut lab.tables);
+        .probe(a, &packet, Ingress::Interface("veth4"), &mut lab.tables)
+        .unwrap();
     let third = Ratio::new(1, 3).unwrap();
     let seen: Vec<_> = outcomes
         .iter()

@@ -28,10 +28,14 @@
 //! # Ok::<(), nft::ParseError>(())
 //! ```
 
+mod dump;
 mod family;
 pub mod nft;
 mod origin;
+mod verbatim;
 pub mod xt;
 
+pub use dump::{Dump, TextPlace};
 pub use family::{Family, Protocol};
 pub use origin::OriginId;
+pub use verbatim::Verbatim;

@@ -13,8 +13,8 @@ use control::{
 };
 use dns::{Question, RecordData, RecordType};
 use netfilter::{
-    ChainPlace, Ingress, Packet, RouteDecision, TableVerdict, TraceEvent, TracedElement,
-    TracedRule, Tuple,
+    BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, TableVerdict, TooManyBranches,
+    TraceEvent, TracedElement, TracedRule, Tuple,
 };
 use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
 use ruleset::xt::Policy;
@@ -221,6 +221,10 @@ impl Sim {
         };
         let mut tables = self.tables.of(&mut self.control);
         let found = self.plane.probe(node, &packet, ingress, &mut tables);
+        let found = found.map_err(|TooManyBranches| ReferenceError {
+            wanted: format!("probe of more than {BRANCHES_MAX} outcomes"),
+            existing: Vec::new(),
+        })?;
         let mut probe = Probe {
             node: name,
             outcomes: Vec::new(),

@@ -228,6 +228,7 @@ impl DataPlane for LayoutPlane {
             let evaluation = node.evaluate(&state, bytes, ingress(packet.source), at, chooser);
             outcome(&evaluation.verdict, client, packet)
         });
+        let outcomes = outcomes.expect("a generated Service has few endpoints");
         let share = |ratio: netfilter::Ratio| {
             Share::new(ratio.numerator(), ratio.denominator()).expect("ratios are shares")
         };
@@ -316,6 +317,7 @@ fn outcome(verdict: &Verdict, client: SocketAddr, first: &FirstPacket) -> Outcom
         Verdict::Reject { .. } => Outcome::Reject,
         Verdict::Drop(DropReason::Rule(_)) => Outcome::Drop,
         Verdict::Drop(reason) => panic!("the network lost it: {reason}"),
+        Verdict::Unknown(doubt) => panic!("no dump was read: {}", doubt.question),
     }
 }
 

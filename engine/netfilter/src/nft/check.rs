@@ -133,7 +133,7 @@ impl Walk<'_> {
 fn targets<'c>(code: &'c NftCode, op: &Op) -> Box<dyn Iterator<Item = u32> + 'c> {
     let chain = |verdict: Code| match verdict {
         Code::Jump(chain) | Code::Goto(chain) => Some(chain),
-        Code::Accept | Code::Drop | Code::Continue | Code::Return => None,
+        Code::Accept | Code::Drop | Code::Continue | Code::Return | Code::Unknown(_) => None,
     };
     match op {
         Op::Verdict(verdict) => Box::new(chain(*verdict).into_iter()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ruleset::nft::{
-    BinaryOp, Comment, CtKey, CtState, CtStates, FibAddress, Field, Ident, MetaKey, NftChain,
-    NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
+    BinaryOp, Comment, CtKey, CtState, CtStates, FibAddress, Field, Ident, Ifname, MetaKey,
+    NftChain, NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
 };
 use ruleset::xt::NatTarget;
 
@@ -16,7 +16,7 @@ use super::register::Register;
 use super::set_index::{SetIndex, SetSource};
 use crate::hook::Idle;
 use crate::packed::Packed;
-use crate::{ChainRef, RuleRef};
+use crate::{ChainRef, InterfaceSide, Question, RuleRef};
 
 /// One table.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct NftCode {
     pub(crate) data: Vec<u8>,
     pub(crate) chain_numbers: Names,
     pub(crate) set_numbers: Names,
+    /// Why something is not known, by number.
+    pub(crate) questions: Vec<Question>,
 }
 
 /// Where the chain or set of a name is.
@@ -68,6 +70,8 @@ pub(crate) enum Code {
     Return,
     Jump(u32),
     Goto(u32),
+    /// Not known, for the reason of this number.
+    Unknown(u32),
 }
 
 /// A statement, or where a rule or a chain begins or ends; sets by number. Those without an effect on packets are left
@@ -106,6 +110,20 @@ pub(crate) enum Op {
     Reject(Reject),
     SetUpdate(Box<SetUpdate>),
     Notrack,
+    /// A test of an interface's name.
+    Interface(Box<InterfaceTest>),
+    /// A test whose outcome is not known, for the reason of this number.
+    UnknownMatch(u32),
+    /// Anything may happen to the packet, for the reason of this number.
+    Unknown(u32),
+}
+
+/// Whether a packet goes by an interface.
+#[derive(Clone, Debug)]
+pub(crate) struct InterfaceTest {
+    pub(crate) side: InterfaceSide,
+    pub(crate) name: Ifname,
+    pub(crate) negated: bool,
 }
 
 /// Whether some bits of a register are these.
@@ -229,6 +247,26 @@ pub(crate) struct Counter {
     pub(crate) rule: usize,
     /// Which of the rule's.
     pub(crate) ordinal: usize,
+}
+
+impl Load {
+    /// Whether a packet's interface is part of it, and which.
+    pub(crate) fn interface_side(&self) -> Option<InterfaceSide> {
+        match self {
+            Self::Meta(key) => side_of(*key),
+            Self::Concat(parts) => parts.iter().find_map(Self::interface_side),
+            _ => None,
+        }
+    }
+}
+
+/// Which interface's name it is.
+pub(crate) const fn side_of(key: MetaKey) -> Option<InterfaceSide> {
+    match key {
+        MetaKey::Iifname | MetaKey::Iif => Some(InterfaceSide::In),
+        MetaKey::Oifname | MetaKey::Oif => Some(InterfaceSide::Out),
+        MetaKey::L4proto | MetaKey::Mark | MetaKey::Nfproto | MetaKey::Pkttype => None,
+    }
 }
 
 impl NftCode {

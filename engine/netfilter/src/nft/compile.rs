@@ -5,25 +5,32 @@ use std::sync::Arc;
 use ruleset::Family;
 use ruleset::nft::{
     CtKey, DataType, Expr, Field, Ident, Key, MapRef, MatchOp, MetaKey, NatFlags, NatTo, NftChain,
-    NftMap, NftSet, NftTable, NumgenMode, Right, SetOrMap, SetRef, Statement, TableKey, Value,
-    Verdict,
+    NftMap, NftSet, NftTable, NumgenMode, Right, Scalar, SetOrMap, SetRef, Statement, TableKey,
+    Value, Verdict,
 };
 
 use super::code::{
-    ChainCode, Choice, Code, Compare, Counter, DataPlace, KeyPart, Load, Names, NftCode, Op,
-    SetLookup, SetTest, SetUpdate, Target, Test, ValueTest,
+    ChainCode, Choice, Code, Compare, Counter, DataPlace, InterfaceTest, KeyPart, Load, Names,
+    NftCode, Op, SetLookup, SetTest, SetUpdate, Target, Test, ValueTest, side_of,
 };
 use super::error::NftError;
 use super::pattern::{IFNAME, Pattern, pack};
 use super::register::Register;
 use super::set_index::{Data, Keys, SetIndex, SetSource, dynamic, pack_data, width};
+use crate::Question;
 use crate::elements::SetName;
 use crate::packed::Packed;
 use crate::tables::TablesError;
 
 impl NftCode {
     /// Resolves and indexes a table, and checks it as the kernel does when it loads one.
-    pub(crate) fn build(key: &TableKey, table: &NftTable) -> Result<Self, TablesError> {
+    ///
+    /// Of a dump's rules, those that cannot be resolved are questions to the packets that reach them.
+    pub(crate) fn build(
+        key: &TableKey,
+        table: &NftTable,
+        is_dump: bool,
+    ) -> Result<Self, TablesError> {
         let chains = table.chains.iter().map(|(name, _)| name.clone());
         let sets = table.sets.iter().map(|(name, _)| name.clone());
         let mut compiler = Compiler {
@@ -37,6 +44,8 @@ impl NftCode {
             place: (0, 0),
             counters: 0,
             ops: Vec::new(),
+            is_dump,
+            questions: Vec::new(),
         };
         for (name, set) in table.sets.iter() {
             let index = compiler
@@ -67,6 +76,7 @@ impl NftCode {
             data: compiler.data,
             chain_numbers: compiler.chains,
             set_numbers: compiler.names,
+            questions: compiler.questions,
         };
         code.check()?;
         Ok(code)
@@ -87,6 +97,8 @@ struct Compiler<'t> {
     place: (u32, usize),
     counters: usize,
     ops: Vec<Op>,
+    is_dump: bool,
+    questions: Vec<Question>,
 }
 
 impl Compiler<'_> {
@@ -109,11 +121,14 @@ impl Compiler<'_> {
         let values = map.elements.values().map(|one| &one.value);
         let data = match &map.data {
             None => {
-                let verdicts = values.map(|value| match value {
-                    Value::Verdict(verdict) => self.verdict(verdict),
-                    Value::Data(_) => Err(WANTS_VERDICTS),
-                });
-                Data::Verdicts(verdicts.collect::<Result<_, _>>()?)
+                let mut verdicts = Vec::with_capacity(map.elements.len());
+                for value in values {
+                    verdicts.push(match value {
+                        Value::Verdict(verdict) => self.mapped(verdict)?,
+                        Value::Data(_) => return Err(WANTS_VERDICTS),
+                    });
+                }
+                Data::Verdicts(verdicts.into())
             }
             Some(types) => {
                 let data_width = checked_width(types)?;
@@ -144,14 +159,15 @@ impl Compiler<'_> {
             let begin = self.ops.len();
             self.ops.push(Op::Rule { end: 0 });
             for statement in &rule.statements {
-                let op = self
-                    .statement(statement)
-                    .map_err(|error| TablesError::Nft {
+                let op = match self.statement(statement) {
+                    Err(error) if self.is_dump => self.unresolved(statement, error),
+                    op => op.map_err(|error| TablesError::Nft {
                         table: self.key.clone(),
                         chain: name.clone(),
                         index,
                         error,
-                    })?;
+                    })?,
+                };
                 self.ops.extend(op);
             }
             self.ops.push(Op::EndOfRule);
@@ -171,6 +187,32 @@ impl Compiler<'_> {
 
     fn next_op(&self) -> u32 {
         u32::try_from(self.ops.len()).expect("statements are counted in 32 bits")
+    }
+
+    fn question(&mut self, question: Question) -> u32 {
+        self.questions.push(question);
+        u32::try_from(self.questions.len() - 1).expect("questions are counted in 32 bits")
+    }
+
+    /// What stands for a statement of a dump that cannot be resolved. A set that is not known may be filled without
+    /// an effect on the packet.
+    fn unresolved(&mut self, statement: &Statement, error: NftError) -> Option<Op> {
+        let question = Question::Unresolved(error);
+        match statement {
+            Statement::SetUpdate { .. } => None,
+            Statement::Match { .. } => Some(Op::UnknownMatch(self.question(question))),
+            _ => Some(Op::Unknown(self.question(question))),
+        }
+    }
+
+    /// A verdict in a map.
+    fn mapped(&mut self, verdict: &Verdict) -> Result<Code, NftError> {
+        match self.verdict(verdict) {
+            Err(error) if self.is_dump => {
+                Ok(Code::Unknown(self.question(Question::Unresolved(error))))
+            }
+            code => code,
+        }
     }
 
     /// `None` for a statement without an effect on packets.
@@ -229,11 +271,27 @@ impl Compiler<'_> {
                 }))
             }
             Statement::Notrack => Op::Notrack,
-            Statement::Counter { .. } | Statement::Log { .. } => return Ok(None),
+            Statement::UnknownMatch(text) => {
+                Op::UnknownMatch(self.question(Question::Text(text.clone())))
+            }
+            Statement::Unknown(text) => Op::Unknown(self.question(Question::Text(text.clone()))),
+            Statement::Counter { .. } | Statement::Log { .. } | Statement::Inert(_) => {
+                return Ok(None);
+            }
         }))
     }
 
     fn test(&mut self, left: &Expr, op: MatchOp, right: &Right) -> Result<Op, NftError> {
+        if let (Expr::Meta(key), Right::Value(Scalar::Ifname(name))) = (left, right)
+            && let Some(side) = side_of(*key)
+            && matches!(op, MatchOp::Eq | MatchOp::Ne)
+        {
+            return Ok(Op::Interface(Box::new(InterfaceTest {
+                side,
+                name: name.clone(),
+                negated: op == MatchOp::Ne,
+            })));
+        }
         let (left, wanted) = self.load(left)?;
         let pattern = match right {
             Right::Value(value) => {
@@ -469,7 +527,7 @@ impl Compiler<'_> {
             }
             MapRef::Anonymous(entries) => {
                 let keys = Keys::of(entries.iter().map(|(key, _)| key), wanted)?;
-                let verdicts = entries.iter().map(|(_, verdict)| self.verdict(verdict));
+                let verdicts = entries.iter().map(|(_, verdict)| self.mapped(verdict));
                 let data = Data::Verdicts(verdicts.collect::<Result<_, _>>()?);
                 let stated = entries.iter().map(|(key, verdict)| {
                     let value = Value::Verdict(verdict.clone());

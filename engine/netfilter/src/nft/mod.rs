@@ -8,6 +8,7 @@
 mod check;
 mod code;
 mod compile;
+mod doubt;
 mod error;
 mod field;
 mod pattern;

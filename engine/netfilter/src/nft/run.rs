@@ -12,6 +12,7 @@ use super::code::{
     Choice, Code, Counter, Load, NftCode, Op, Place, SetLookup, SetUpdate, Target, Test,
 };
 use super::compile::{ct_width, meta_width};
+use super::doubt::decides_nothing;
 use super::field::{field_number, push_field};
 use super::pattern::{address_type_number, padded, socket, state_bit};
 use super::register::{Register, Registers};
@@ -24,7 +25,7 @@ use crate::state::{Change, CounterName};
 use crate::{Chooser, Routing, TableVerdict, Tracer};
 
 /// How evaluation goes on after a statement.
-enum Flow {
+pub(super) enum Flow {
     /// With the next statement.
     Next,
     /// With the next rule: this one does not match.
@@ -32,11 +33,13 @@ enum Flow {
     /// As a rule that matched says.
     Turn(Code),
     Decided(TableVerdict),
+    /// A doubt stays open.
+    Open,
 }
 
 impl Flow {
     /// After a test; `None` when the packet lacks what is tested.
-    const fn after(passes: Option<bool>) -> Self {
+    pub(super) const fn after(passes: Option<bool>) -> Self {
         match passes {
             Some(true) => Self::Next,
             Some(false) | None => Self::Break,
@@ -79,12 +82,14 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                     let number = self.registers.get(compare.register);
                     Flow::after(number.map(|number| compare.holds(number)))
                 }
-                Op::InSet(test) => {
-                    let found = self.look_up(table, &test.lookup);
-                    Flow::after(found.map(|found| found.is_some() != test.negated))
-                }
+                Op::InSet(test) => match self.look_up(table, &test.lookup) {
+                    Some(None) if self.assumes_part(&test.lookup) => {
+                        self.missed_interface(table, at, test)
+                    }
+                    found => Flow::after(found.map(|found| found.is_some() != test.negated)),
+                },
                 Op::Verdict(code) => Flow::Turn(*code),
-                Op::VerdictMap(lookup) => self.mapped_verdict(table, lookup),
+                Op::VerdictMap(lookup) => self.mapped_verdict(table, lookup, at),
                 Op::DnatAny(choice) => self.choose(table, *choice),
                 Op::EndOfRule => {
                     self.tell_rule(table, at, true);
@@ -99,7 +104,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                     self.tell_returned(table, at.chain);
                     Flow::Next
                 }
-                rare => self.run_rare(table, rare),
+                rare => self.run_rare(table, rare, at),
             };
             match flow {
                 Flow::Next | Flow::Turn(Code::Continue) => continue,
@@ -115,6 +120,12 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                     return self.decided(table, base, at, TableVerdict::Drop);
                 }
                 Flow::Decided(verdict) => return self.decided(table, base, at, verdict),
+                Flow::Turn(Code::Unknown(number)) => {
+                    let question = table.questions[number as usize].clone();
+                    self.leave_open(table.rule_ref(at), question);
+                    return self.left_open();
+                }
+                Flow::Open => return self.left_open(),
                 Flow::Turn(Code::Return | Code::Jump(_) | Code::Goto(_)) => {}
             }
             self.tell_rule(table, at, true);
@@ -150,6 +161,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         obey(verdict, table.rule_ref(at))
     }
 
+    /// Ends the walk at a doubt.
+    #[cold]
+    fn left_open(&mut self) -> Result<TableVerdict, Stop> {
+        let doubt = self.doubt.take();
+        Err(Stop::Unknown(doubt.expect("the rule at hand left it open")))
+    }
+
     fn tell_entered(&mut self, table: &NftCode, chain: u32) {
         if T::WATCHES {
             self.tracer.entered(table.chain_ref(chain));
@@ -168,9 +186,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
     }
 
-    fn mapped_verdict(&mut self, table: &'a NftCode, lookup: &'a SetLookup) -> Flow {
-        let Some(Some(Hit::Stated(element))) = self.look_up(table, lookup) else {
-            return Flow::Break;
+    fn mapped_verdict(&mut self, table: &'a NftCode, lookup: &'a SetLookup, at: Place) -> Flow {
+        let element = match self.look_up(table, lookup) {
+            Some(Some(Hit::Stated(element))) => element,
+            Some(None) if self.assumes_part(lookup) => {
+                return self.missed_verdict(table, at, lookup);
+            }
+            _ => return Flow::Break,
         };
         let map = &table.sets[lookup.set as usize];
         map.data.verdict(element).map_or(Flow::Break, Flow::Turn)
@@ -184,13 +206,25 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         to.map_or(Flow::Break, |to| Flow::Decided(TableVerdict::Dnat(to)))
     }
 
-    fn run_rare(&mut self, table: &'a NftCode, op: &'a Op) -> Flow {
-        self.try_rare(table, op).unwrap_or(Flow::Break)
+    fn run_rare(&mut self, table: &'a NftCode, op: &'a Op, at: Place) -> Flow {
+        self.try_rare(table, op, at).unwrap_or(Flow::Break)
     }
 
     /// `None` when the packet lacks what the statement asks for.
-    fn try_rare(&mut self, table: &'a NftCode, op: &'a Op) -> Option<Flow> {
+    fn try_rare(&mut self, table: &'a NftCode, op: &'a Op, at: Place) -> Option<Flow> {
         Some(match op {
+            Op::Interface(test) => self.interface(table, test, at),
+            Op::UnknownMatch(number) => {
+                if decides_nothing(table, at) {
+                    return None;
+                }
+                self.asked(table, at, table.questions[*number as usize].clone(), true)
+            }
+            Op::Unknown(number) => {
+                let question = table.questions[*number as usize].clone();
+                self.leave_open(table.rule_ref(at), question);
+                Flow::Open
+            }
             Op::Test(test) => {
                 let passes = self.passes(table, &test.left, &test.test)?;
                 Flow::after(Some(passes != test.negated))

@@ -48,6 +48,17 @@ pub(crate) enum SetSource {
     Anonymous(Box<[(Key, Option<Value>)]>),
 }
 
+impl SetSource {
+    /// All keys.
+    pub(crate) fn keys(&self) -> Vec<&Key> {
+        match self {
+            Self::Set(_, set) => set.elements.keys().collect(),
+            Self::Map(_, map) => map.elements.keys().collect(),
+            Self::Anonymous(elements) => elements.iter().map(|(key, _)| key).collect(),
+        }
+    }
+}
+
 /// What rules must know to change a set.
 #[derive(Clone, Debug)]
 pub(crate) struct Dynamic {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ruleset::Family;
 use ruleset::Protocol;
+use ruleset::nft::Ifname;
 use ruleset::xt::{
     AddressMatch, AddressSide, AddressType, InterfaceMatch, MultiportSide, PortRange, RecentAction,
     RecentMatch, RecentWindow, TcpFlags, XtMatch, XtRule,
@@ -16,29 +17,77 @@ use crate::connection::Tracking;
 use crate::eval::Flight;
 use crate::recent::{RecentChange, RecentUpdate, window_start};
 use crate::state::Change;
-use crate::{Chooser, Routing, Tracer};
+use crate::{Chooser, InterfaceSide, Question, Routing, RuleRef, Tracer};
 
 impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
     /// The header is compared first, then the extension matches in order: a random choice is made only when
-    /// everything before it matches.
-    pub(super) fn matches(&mut self, rule: &XtRule) -> bool {
+    /// everything before it matches. What is not known is asked last: any other test that fails saves the rule.
+    /// A rule that leaves it open matches, and leaves a doubt.
+    pub(super) fn matches(&mut self, rule: &XtRule, at: RuleRef<'_>) -> bool {
+        let mut is_sure = true;
         let headers = &self.datagram.headers;
         let header_matches = address_matches(rule.source, headers.source)
             && address_matches(rule.destination, headers.destination)
-            && interface_matches(rule.in_interface.as_ref(), self.in_interface)
-            && interface_matches(rule.out_interface.as_ref(), self.out_interface())
             && rule.protocol.is_none_or(|(negated, protocol)| {
                 // Protocol 0 stands for all.
                 protocol.0 == 0 || (protocol == headers.protocol) != negated
             });
+        let (way_in, way_out) = self.interfaces(rule);
         header_matches
+            && way_in.passes(self.routing, &mut is_sure)
+            && way_out.passes(self.routing, &mut is_sure)
             && rule
                 .matches
                 .iter()
-                .all(|extension| self.extension_matches(extension))
+                .all(|extension| self.extension_matches(extension, &mut is_sure))
+            && (is_sure || self.asks(rule, at))
     }
 
-    fn extension_matches(&mut self, extension: &XtMatch) -> bool {
+    /// Asks all that is not known of a rule, unless its target does not care.
+    #[cold]
+    fn asks(&mut self, rule: &XtRule, at: RuleRef<'_>) -> bool {
+        if rule.target.is_inert() {
+            return false;
+        }
+        let (way_in, way_out) = self.interfaces(rule);
+        let ways = [(InterfaceSide::In, way_in), (InterfaceSide::Out, way_out)];
+        let mut questions: Vec<(Question, bool)> = Vec::new();
+        for (side, way) in ways {
+            let wanted = way.wanted.filter(|_| way.is_in_doubt(self.routing));
+            questions.extend(wanted.map(|wanted| {
+                let name = ifname(wanted);
+                (Question::Interface { side, name }, !wanted.negated)
+            }));
+        }
+        questions.extend(rule.matches.iter().filter_map(|one| match one {
+            XtMatch::Unknown(text) => Some((Question::Text(text.clone()), true)),
+            _ => None,
+        }));
+        for (question, due) in questions {
+            match self.ask(at, question) {
+                Some(answer) if answer == due => {}
+                Some(_) => return false,
+                None => return true,
+            }
+        }
+        true
+    }
+
+    fn interfaces<'r>(&'r self, rule: &'r XtRule) -> (Way<'r>, Way<'r>) {
+        let way_in = Way {
+            wanted: rule.in_interface.as_ref(),
+            name: self.in_interface,
+            is_assumed: self.assumes_arrival,
+        };
+        let way_out = Way {
+            wanted: rule.out_interface.as_ref(),
+            name: self.out_interface(),
+            is_assumed: self.assumes_way,
+        };
+        (way_in, way_out)
+    }
+
+    fn extension_matches(&mut self, extension: &XtMatch, is_sure: &mut bool) -> bool {
         let headers = &self.datagram.headers;
         match extension {
             XtMatch::Comment(_) | XtMatch::NfAcct(_) => true,
@@ -93,6 +142,10 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
             },
             XtMatch::Random(probability) => self.chooser.random(*probability),
             XtMatch::Recent(recent) => self.recent_matches(recent),
+            XtMatch::Unknown(_) => {
+                *is_sure = false;
+                true
+            }
             XtMatch::AddrType {
                 source,
                 destination,
@@ -252,15 +305,48 @@ fn address_matches(wanted: Option<AddressMatch>, address: IpAddr) -> bool {
     wanted.is_none_or(|wanted| wanted.net.contains(&address) != wanted.negated)
 }
 
-/// A hook without an incoming (or outgoing) interface compares with an empty name.
-fn interface_matches(wanted: Option<&InterfaceMatch>, name: &str) -> bool {
-    wanted.is_none_or(|wanted| {
-        let matched = match wanted.name.strip_suffix('+') {
-            Some(start) => name.starts_with(start),
-            None => *wanted.name == *name,
-        };
-        matched != wanted.negated
-    })
+/// What a rule says about one end of a packet's way.
+#[derive(Clone, Copy)]
+struct Way<'r> {
+    wanted: Option<&'r InterfaceMatch>,
+    /// Empty at a hook without an incoming (or outgoing) interface.
+    name: &'r str,
+    is_assumed: bool,
+}
+
+impl Way<'_> {
+    /// Whether it matches, or may.
+    fn passes(self, routing: &impl Routing, is_sure: &mut bool) -> bool {
+        if self.is_assumed && self.is_in_doubt(routing) {
+            *is_sure = false;
+            return true;
+        }
+        let Self { wanted, name, .. } = self;
+        wanted.is_none_or(|wanted| names(wanted, name) != wanted.negated)
+    }
+
+    /// Whether the rule is about another interface than the assumed one.
+    fn is_in_doubt(self, routing: &impl Routing) -> bool {
+        self.wanted.is_some_and(|wanted| {
+            let is_placed = || ifname(wanted).is_some_and(|name| routing.places(&name));
+            self.is_assumed && !names(wanted, self.name) && !is_placed()
+        })
+    }
+}
+
+/// As nftables writes it.
+fn ifname(wanted: &InterfaceMatch) -> Option<Ifname> {
+    match wanted.name.strip_suffix('+') {
+        Some(start) => Ifname::new(&format!("{start}*")),
+        None => Ifname::new(&wanted.name),
+    }
+}
+
+fn names(wanted: &InterfaceMatch, name: &str) -> bool {
+    match wanted.name.strip_suffix('+') {
+        Some(start) => name.starts_with(start),
+        None => *wanted.name == *name,
+    }
 }
 
 fn port_matches(wanted: Option<PortRange>, port: Option<u16>) -> bool {
@@ -272,6 +358,18 @@ fn port_matches(wanted: Option<PortRange>, port: Option<u16>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Hop;
+
+    struct Nowhere;
+
+    impl Routing for Nowhere {
+        fn is_local(&self, _address: IpAddr) -> bool {
+            false
+        }
+        fn route(&self, _destination: IpAddr) -> Option<Hop> {
+            None
+        }
+    }
 
     #[test]
     fn interfaces_match_by_name_or_start() {
@@ -280,9 +378,17 @@ mod tests {
                 negated: false,
                 name: pattern.into(),
             };
-            assert_eq!(interface_matches(Some(&wanted), name), expected);
+            let passes = |wanted: &InterfaceMatch| {
+                let way = Way {
+                    wanted: Some(wanted),
+                    name,
+                    is_assumed: false,
+                };
+                way.passes(&Nowhere, &mut true)
+            };
+            assert_eq!(passes(&wanted), expected);
             wanted.negated = true;
-            assert_eq!(interface_matches(Some(&wanted), name), !expected);
+            assert_eq!(passes(&wanted), !expected);
         };
         check("eth0", "eth0", true);
         check("eth0", "eth01", false);

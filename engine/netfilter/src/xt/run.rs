@@ -7,7 +7,7 @@ use ruleset::xt::{ConnMarkAction, XtTarget};
 use super::Table;
 use crate::connection::Tracking;
 use crate::eval::{Flight, Stop, obey};
-use crate::{Chooser, Routing, RuleRef, TableVerdict, Tracer};
+use crate::{Chooser, Question, Routing, RuleRef, TableVerdict, Tracer};
 
 impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// Asks a table, from its chain of this number on.
@@ -19,7 +19,11 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         table: &'a Table,
         base: usize,
     ) -> Result<TableVerdict, Stop> {
-        match self.traverse(table, base) {
+        let found = self.traverse(table, base);
+        if let Some(doubt) = self.doubt.take() {
+            return Err(Stop::Unknown(doubt));
+        }
+        match found {
             Some((verdict, rule)) => {
                 self.tracer.verdict(table.chain_ref(base), verdict);
                 obey(verdict, rule)
@@ -28,7 +32,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
     }
 
-    /// The verdict and the rule that gives it; `None` when no rule does.
+    /// The verdict and the rule that gives it; `None` when no rule does, or when one leaves it open.
     fn traverse(&mut self, table: &'a Table, base: usize) -> Option<(TableVerdict, RuleRef<'a>)> {
         self.callers.clear();
         let (mut at, mut index) = (base, 0);
@@ -42,11 +46,14 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                     index,
                 };
                 self.rules_tested += 1;
-                let matched = self.matches(rule);
+                let matched = self.matches(rule, reference);
                 self.tracer.rule(reference, matched);
                 index += 1;
                 if !matched {
                     continue;
+                }
+                if self.doubt.is_some() {
+                    return None;
                 }
                 match &rule.target {
                     XtTarget::Jump(_) | XtTarget::Goto(_) => {
@@ -58,6 +65,10 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                         continue;
                     }
                     XtTarget::Return => {}
+                    XtTarget::Unknown(text) => {
+                        self.leave_open(reference, Question::Text(text.clone()));
+                        return None;
+                    }
                     target => match self.act(target) {
                         Some(verdict) => return Some((verdict, reference)),
                         None => continue,
@@ -88,6 +99,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         match target {
             XtTarget::None
             | XtTarget::Log { .. }
+            | XtTarget::Inert(_)
+            | XtTarget::Unknown(_)
             | XtTarget::Return
             | XtTarget::Jump(_)
             | XtTarget::Goto(_) => None,

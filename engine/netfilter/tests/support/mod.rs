@@ -299,7 +299,7 @@ impl Walk {
             Verdict::Deliver(packet)
             | Verdict::Forward { packet, .. }
             | Verdict::Reject { reply: packet, .. } => wire::assert_checksums(packet),
-            Verdict::Drop(_) => {}
+            Verdict::Drop(_) | Verdict::Unknown(_) => {}
         }
         evaluation
     }

@@ -239,6 +239,7 @@ impl Lab {
             let mut chooser = Observed { explorer, chosen };
             self.eval(&self.state, packet, door, &mut chooser)
         });
+        let outcomes = outcomes.expect("few rules of the tests are random");
         outcomes.into_iter().map(|(_, allowed)| allowed).collect()
     }
 
@@ -275,6 +276,7 @@ impl Lab {
                 (Fate::Refused(reply), emission)
             }
             Verdict::Drop(_) => (Fate::Dropped, None),
+            Verdict::Unknown(doubt) => panic!("no dump was read: {}", doubt.question),
             Verdict::Deliver(packet) => {
                 let answer = match door {
                     Ingress::Local => None,

@@ -10,6 +10,7 @@
 //! `pkg/proxy/nftables/proxier.go` (PROXY-47 to PROXY-56).
 
 mod chain;
+mod compat;
 mod expr;
 mod name;
 mod parse;
@@ -25,7 +26,7 @@ pub use expr::{
     BinaryOp, CtKey, Expr, Fib, FibAddress, Field, MapRef, MetaKey, Numgen, NumgenMode, SetRef,
 };
 pub use name::{Comment, Ident, IdentError};
-pub use parse::{ParseError, ParseErrorKind, parse};
+pub use parse::{NftDump, ParseError, ParseErrorKind, parse, parse_dump};
 pub use print::{list_text, script_text};
 pub use scalar::{CtStatus, DataType, Direction, Ifname, Key, PacketType, Scalar};
 pub use set::{Element, ElementAttrs, NftMap, NftSet, SetFlags, SetOptions, Value};

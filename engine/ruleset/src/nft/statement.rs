@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Comment, Expr, Ident, Key, MapRef, NatTarget, RejectWith, Scalar, SetRef};
-use crate::Family;
+use crate::{Family, Verbatim};
 
 /// One step of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,12 @@ pub enum Statement {
         /// What the line starts with.
         prefix: Option<Comment>,
     },
+    /// `meta nftrace set 1` and the like, from a dump: changes nothing that a rule can ask for.
+    Inert(Verbatim),
+    /// A test that is not understood, from a dump: whether it holds is not known.
+    UnknownMatch(Verbatim),
+    /// What is not understood up to the end of the rule, from a dump: anything may happen to the packet.
+    Unknown(Verbatim),
 }
 
 /// How two values are compared.
@@ -196,12 +202,15 @@ impl Reject {
                 Unreachable::Host => RejectWith::HostUnreachable,
                 Unreachable::Port => RejectWith::PortUnreachable,
                 Unreachable::AdminProhibited => RejectWith::AdminProhibited,
+                Unreachable::HostProhibited => RejectWith::HostProhibited,
+                Unreachable::NetProhibited => RejectWith::NetProhibited,
+                Unreachable::Protocol => RejectWith::ProtoUnreachable,
             },
         }
     }
 }
 
-/// Codes of "destination unreachable" that both families have.
+/// Codes of "destination unreachable".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
     /// `net-unreachable`, `no-route`
@@ -212,6 +221,12 @@ pub enum Unreachable {
     Port,
     /// `admin-prohibited`
     AdminProhibited,
+    /// `host-prohibited`; of IPv4 only, `admin-prohibited` in IPv6.
+    HostProhibited,
+    /// `net-prohibited`; likewise.
+    NetProhibited,
+    /// `prot-unreachable`; of IPv4 only, `port-unreachable` in IPv6.
+    Protocol,
 }
 
 /// What a packet does to a set's element.

@@ -329,7 +329,10 @@ fn canonical_statement(statement: &mut Statement) {
         | Statement::Masquerade(_)
         | Statement::Reject(_)
         | Statement::Notrack
-        | Statement::Log { .. } => {}
+        | Statement::Log { .. }
+        | Statement::Inert(_)
+        | Statement::UnknownMatch(_)
+        | Statement::Unknown(_) => {}
     }
 }
 

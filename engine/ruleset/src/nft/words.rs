@@ -128,7 +128,8 @@ pub(super) const CHAIN_KINDS: Words<ChainKind> = &[
     (ChainKind::Route, "route"),
 ];
 
-/// Priorities that have a name. `dstnat` is one in prerouting only, `srcnat` in postrouting only.
+/// Priorities that have a name. `dstnat` is one in prerouting and output only, `srcnat` in postrouting and input
+/// only; before 1.0.9 nft knows them in prerouting and postrouting only.
 pub(super) const PRIORITIES: Words<i32> = &[
     (-300, "raw"),
     (-150, "mangle"),
@@ -138,8 +139,17 @@ pub(super) const PRIORITIES: Words<i32> = &[
     (100, "srcnat"),
 ];
 
-/// Whether a hook knows a priority by name.
+/// Whether some nft takes a priority by name at a hook.
 pub(super) const fn priority_fits(priority: i32, hook: Hook) -> bool {
+    match priority {
+        -100 => matches!(hook, Hook::Prerouting | Hook::Output),
+        100 => matches!(hook, Hook::Postrouting | Hook::Input),
+        _ => true,
+    }
+}
+
+/// Whether every nft takes a priority by name at a hook.
+pub(super) const fn priority_has_name(priority: i32, hook: Hook) -> bool {
     match priority {
         -100 => matches!(hook, Hook::Prerouting),
         100 => matches!(hook, Hook::Postrouting),
@@ -152,6 +162,9 @@ pub(super) const ICMP_UNREACHABLE: Words<Unreachable> = &[
     (Unreachable::Host, "host-unreachable"),
     (Unreachable::Port, "port-unreachable"),
     (Unreachable::AdminProhibited, "admin-prohibited"),
+    (Unreachable::HostProhibited, "host-prohibited"),
+    (Unreachable::NetProhibited, "net-prohibited"),
+    (Unreachable::Protocol, "prot-unreachable"),
 ];
 
 pub(super) const ICMPV6_UNREACHABLE: Words<Unreachable> = &[
@@ -159,6 +172,9 @@ pub(super) const ICMPV6_UNREACHABLE: Words<Unreachable> = &[
     (Unreachable::Host, "addr-unreachable"),
     (Unreachable::Port, "port-unreachable"),
     (Unreachable::AdminProhibited, "admin-prohibited"),
+    (Unreachable::HostProhibited, "admin-prohibited"),
+    (Unreachable::NetProhibited, "admin-prohibited"),
+    (Unreachable::Protocol, "port-unreachable"),
 ];
 
 pub(super) const ICMPX_UNREACHABLE: Words<Unreachable> = &[
@@ -166,6 +182,9 @@ pub(super) const ICMPX_UNREACHABLE: Words<Unreachable> = &[
     (Unreachable::Host, "host-unreachable"),
     (Unreachable::Port, "port-unreachable"),
     (Unreachable::AdminProhibited, "admin-prohibited"),
+    (Unreachable::HostProhibited, "admin-prohibited"),
+    (Unreachable::NetProhibited, "admin-prohibited"),
+    (Unreachable::Protocol, "port-unreachable"),
 ];
 
 /// Protocols that [`Protocol`] prints as numbers and nft by the names of `/etc/protocols`.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{ChainName, Comment};
-use crate::{Family, OriginId, Protocol};
+use crate::{Family, OriginId, Protocol, Verbatim};
 
 /// A rule. Two rules are equal when they do the same: the origin does not count.
 #[derive(Clone, Debug)]
@@ -234,6 +234,8 @@ pub enum XtMatch {
     },
     /// `-m recent`: asks and changes a named list of addresses seen (PROXY-32). Boxed because it is rare and big.
     Recent(Box<RecentMatch>),
+    /// A test that is not understood, from a dump: whether it holds is not known.
+    Unknown(Verbatim),
 }
 
 /// `-m recent [!] --set|--rcheck|--update|--remove …` (iptables-extensions(8), `recent`).
@@ -455,6 +457,12 @@ pub enum RejectWith {
     NetUnreachable,
     /// `icmp-admin-prohibited` / `icmp6-adm-prohibited`
     AdminProhibited,
+    /// `icmp-host-prohibited`; IPv6 has no word for it but [`RejectWith::AdminProhibited`]'s.
+    HostProhibited,
+    /// `icmp-net-prohibited`; likewise.
+    NetProhibited,
+    /// `icmp-proto-unreachable`; IPv6 has no word for it but [`RejectWith::PortUnreachable`]'s.
+    ProtoUnreachable,
     /// `tcp-reset`
     TcpReset,
 }
@@ -517,6 +525,18 @@ pub enum XtTarget {
         /// `--log-level`, 0 to 7; the kernel's default is 4.
         level: u8,
     },
+    /// `TCPMSS`, `NFLOG` and the like, from a dump: changes nothing that a rule can ask for. The next rule follows.
+    Inert(Verbatim),
+    /// A target that is not understood, from a dump: anything may happen to the packet.
+    Unknown(Verbatim),
+}
+
+impl XtTarget {
+    /// Whether a packet goes on the same with this target as without it.
+    #[must_use]
+    pub const fn is_inert(&self) -> bool {
+        matches!(self, Self::None | Self::Log { .. } | Self::Inert(_))
+    }
 }
 
 /// What `CONNMARK` does (`net/netfilter/xt_connmark.c`). `nf` is the packet's mark, `ct` its connection's.

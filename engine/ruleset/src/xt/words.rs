@@ -79,6 +79,9 @@ pub(super) const fn reject_words(family: Family) -> Words<RejectWith> {
             (RejectWith::HostUnreachable, "icmp-host-unreachable"),
             (RejectWith::NetUnreachable, "icmp-net-unreachable"),
             (RejectWith::AdminProhibited, "icmp-admin-prohibited"),
+            (RejectWith::HostProhibited, "icmp-host-prohibited"),
+            (RejectWith::NetProhibited, "icmp-net-prohibited"),
+            (RejectWith::ProtoUnreachable, "icmp-proto-unreachable"),
             (RejectWith::TcpReset, "tcp-reset"),
         ],
         Family::V6 => &[
@@ -87,6 +90,13 @@ pub(super) const fn reject_words(family: Family) -> Words<RejectWith> {
             (RejectWith::NetUnreachable, "icmp6-no-route"),
             (RejectWith::AdminProhibited, "icmp6-adm-prohibited"),
             (RejectWith::TcpReset, "tcp-reset"),
+            (RejectWith::PortUnreachable, "port-unreach"),
+            (RejectWith::HostUnreachable, "addr-unreach"),
+            (RejectWith::NetUnreachable, "no-route"),
+            (RejectWith::AdminProhibited, "adm-prohibited"),
+            (RejectWith::HostProhibited, "icmp6-adm-prohibited"),
+            (RejectWith::NetProhibited, "icmp6-adm-prohibited"),
+            (RejectWith::ProtoUnreachable, "icmp6-port-unreachable"),
         ],
     }
 }

@@ -1,19 +1,78 @@
 //! Walks over the tokens of a text.
 
-use super::tokens::{Kind, Token};
+use super::tokens::{Kind, Token, tokenize};
 use super::{ParseError, ParseErrorKind};
 use crate::nft::{Comment, Ident};
+use crate::verbatim::Reading;
 
 /// A place between two tokens. The last token is the end of the text and is never passed.
 pub(super) struct Cursor<'a> {
+    text: &'a str,
+    reading: Reading,
     tokens: Vec<Token<'a>>,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// `tokens` end with one of kind [`Kind::End`].
-    pub(super) fn new(tokens: Vec<Token<'a>>) -> Self {
-        Self { tokens, at: 0 }
+    /// Before the first token of a text.
+    pub(super) fn new(text: &'a str, reading: Reading) -> Result<Self, ParseError> {
+        Ok(Self {
+            text,
+            reading,
+            tokens: tokenize(text, reading)?,
+            at: 0,
+        })
+    }
+
+    /// Whether what is not understood is kept or read over.
+    pub(super) fn reads_dump(&self) -> bool {
+        self.reading == Reading::Dump
+    }
+
+    /// How many tokens have been passed.
+    pub(super) const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on after so many tokens.
+    pub(super) const fn go_to(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    pub(super) fn token(&self, position: usize) -> Token<'a> {
+        self.tokens[position]
+    }
+
+    /// The text from a position to here.
+    pub(super) fn text(&self, from: usize) -> &'a str {
+        let last = self.at.max(from + 1) - 1;
+        &self.text[self.tokens[from].start..self.tokens[last].end]
+    }
+
+    /// Passes `{ … }`, whatever is in it.
+    pub(super) fn skip_block(&mut self) {
+        let mut depth = 0_usize;
+        loop {
+            let token = self.next();
+            if token.is("{") {
+                depth += 1;
+            } else if token.is("}") {
+                depth = depth.saturating_sub(1);
+            }
+            if depth == 0 || token.kind == Kind::End {
+                return;
+            }
+        }
+    }
+
+    /// Passes words up to the end of a line, or up to and with `{ … }`.
+    pub(super) fn skip_object(&mut self) {
+        while !self.is_at_end() {
+            if self.peek().is("{") {
+                return self.skip_block();
+            }
+            self.next();
+        }
     }
 
     pub(super) fn peek(&self) -> Token<'a> {

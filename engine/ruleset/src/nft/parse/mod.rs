@@ -1,9 +1,9 @@
 //! nft text back to typed tables.
 //!
 //! Takes what `nft list` prints, what `nft -f` takes in block form, and the commands that kube-proxy and CNIs
-//! write, applied one after the other to no tables at all. Whatever is not understood is an error with its place:
-//! nothing is skipped, because a rule that is left out changes what happens to packets. Handles stand in comments
-//! and are read over.
+//! write, applied one after the other to no tables at all. Whatever is not understood is an error with its place,
+//! or stays in its rule as text when a dump is read: nothing is skipped that a packet can meet, because a rule that is
+//! left out changes what happens to it. Handles stand in comments and are read over.
 //!
 //! Source: `src/parser_bison.y` and `src/scanner.l` of nftables 1.0.6.
 //!
@@ -13,6 +13,7 @@
 mod cursor;
 mod error;
 mod expr;
+mod keep;
 mod object;
 mod statement;
 mod tokens;
@@ -22,9 +23,15 @@ use std::sync::Arc;
 
 use cursor::Cursor;
 pub use error::{ParseError, ParseErrorKind};
-use tokens::{Kind, Token, tokenize};
+use tokens::{Kind, Token};
+
+use crate::dump::{Dump, RulePlaces};
+use crate::verbatim::Reading;
 
 use super::{Ident, NftChain, NftFamily, NftTable, NftTables, Ordered, SetOrMap, TableKey};
+
+/// Tables that `nft list ruleset` printed.
+pub type NftDump = Dump<NftTables, (TableKey, Ident)>;
 
 /// Reads tables, or a script that makes them.
 ///
@@ -34,14 +41,36 @@ use super::{Ident, NftChain, NftFamily, NftTable, NftTables, Ordered, SetOrMap, 
 /// # Errors
 /// The first thing that is not understood, with its line and column (both counted from 1).
 pub fn parse(text: &str) -> Result<NftTables, ParseError> {
+    read(text, Reading::Strict).map(|dump| dump.tables)
+}
+
+/// Reads what `nft list ruleset` printed on a node.
+///
+/// A statement that is not understood is kept as text ([`Statement::Unknown`](super::Statement::Unknown) and its
+/// like). What no IP packet meets is read over: tables of other families, chains of other hooks, the chains of a
+/// dormant table, objects that rules name. A set that is not understood is left out; whoever asks for it will miss
+/// it.
+///
+/// # Errors
+/// The first thing outside of rules and sets that is not understood.
+pub fn parse_dump(text: &str) -> Result<NftDump, ParseError> {
+    read(text.trim_start_matches('\u{feff}'), Reading::Dump)
+}
+
+fn read(text: &str, reading: Reading) -> Result<NftDump, ParseError> {
     let mut script = Script {
-        cursor: Cursor::new(tokenize(text)?),
+        cursor: Cursor::new(text, reading)?,
         tables: NftTables::new(),
+        places: RulePlaces::new(),
     };
     loop {
         script.cursor.skip_separators();
         if script.cursor.peek().kind == Kind::End {
-            return Ok(script.tables);
+            return Ok(Dump {
+                tables: script.tables,
+                places: script.places,
+                warnings: Vec::new(),
+            });
         }
         script.command()?;
         let token = script.cursor.peek();
@@ -54,7 +83,10 @@ pub fn parse(text: &str) -> Result<NftTables, ParseError> {
 struct Script<'a> {
     cursor: Cursor<'a>,
     tables: NftTables,
+    places: Places,
 }
+
+type Places = RulePlaces<(TableKey, Ident)>;
 
 /// What a command does to its object.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +101,28 @@ enum Verb {
     Destroy,
     Flush,
 }
+
+/// A table that a command is about, and all that is needed to change it.
+struct Present<'a, 's> {
+    key: TableKey,
+    table: &'s mut NftTable,
+    cursor: &'s mut Cursor<'a>,
+    places: &'s mut Places,
+}
+
+/// Families whose tables no IP packet meets at the five hooks.
+const FOREIGN: [&str; 3] = ["arp", "bridge", "netdev"];
+
+/// Objects of a table that rules name, and that decide nothing by themselves.
+const OBJECTS: [&str; 7] = [
+    "counter",
+    "quota",
+    "limit",
+    "ct",
+    "flowtable",
+    "secmark",
+    "synproxy",
+];
 
 impl<'a> Script<'a> {
     fn command(&mut self) -> Result<(), ParseError> {
@@ -87,6 +141,7 @@ impl<'a> Script<'a> {
         match (object.text, verb) {
             ("ruleset", Verb::Flush) => {
                 self.tables.tables.clear();
+                self.places.clear();
                 Ok(())
             }
             ("rule", Verb::Add | Verb::Insert) => self.rule(verb),
@@ -124,6 +179,10 @@ impl<'a> Script<'a> {
 
     fn table(&mut self, verb: Verb) -> Result<(), ParseError> {
         let token = self.cursor.peek();
+        if self.cursor.reads_dump() && FOREIGN.contains(&token.text) {
+            self.cursor.skip_object();
+            return Ok(());
+        }
         let key = self.table_key()?;
         let is_there = self.tables.tables.contains_key(&key);
         match verb {
@@ -137,9 +196,11 @@ impl<'a> Script<'a> {
             }
             Verb::Delete | Verb::Destroy => {
                 self.tables.tables.remove(&key);
+                self.places.retain(|(table, _), _| *table != key);
                 return Ok(());
             }
             Verb::Flush => {
+                self.places.retain(|(table, _), _| *table != key);
                 let table = self.tables.tables.get_mut(&key);
                 flush_rules(&mut table.expect("it is there").chains);
                 return Ok(());
@@ -148,13 +209,18 @@ impl<'a> Script<'a> {
         }
         let table = self.tables.tables.entry(key.clone()).or_default();
         match self.cursor.peek().is("{") {
-            true => table_block(&mut self.cursor, table, key.family),
+            true => table_block(&mut self.cursor, table, &key, &mut self.places),
             false => Ok(()),
         }
     }
 
     fn chain_command(&mut self, verb: Verb) -> Result<(), ParseError> {
-        let (key, table, cursor) = self.present_table()?;
+        let Present {
+            key,
+            table,
+            cursor,
+            places,
+        } = self.present_table()?;
         let token = cursor.peek();
         if token.is("handle") {
             return Err(token.unsupported("a handle"));
@@ -166,25 +232,34 @@ impl<'a> Script<'a> {
             Verb::Delete | Verb::Flush if !is_there => Err(no_such(token, "chain")),
             Verb::Delete | Verb::Destroy => {
                 table.chains.remove(&name);
+                places.remove(&(key, name));
                 Ok(())
             }
             Verb::Flush => {
                 let chain = table.chains.get_mut(&name).expect("it is there");
+                places.remove(&(key, name));
                 Arc::make_mut(chain).rules.clear();
                 Ok(())
             }
             Verb::Add | Verb::Create | Verb::Insert => {
                 let chain = chain_entry(&mut table.chains, &name);
-                match cursor.peek().is("{") {
-                    true => object::chain(cursor, chain, key.family),
-                    false => Ok(()),
+                if cursor.peek().is("{") {
+                    let family = key.family;
+                    let places = places.entry((key, name)).or_default();
+                    object::chain(cursor, chain, family, places)?;
                 }
+                Ok(())
             }
         }
     }
 
     fn rule(&mut self, verb: Verb) -> Result<(), ParseError> {
-        let (key, table, cursor) = self.present_table()?;
+        let Present {
+            key,
+            table,
+            cursor,
+            places,
+        } = self.present_table()?;
         let token = cursor.peek();
         let name = cursor.ident("the name of a chain")?;
         let chain = table.chains.get_mut(&name);
@@ -195,15 +270,20 @@ impl<'a> Script<'a> {
         }
         let rule = statement::rule(cursor, key.family)?;
         let rules = &mut Arc::make_mut(chain).rules;
-        match verb {
-            Verb::Insert => rules.insert(0, rule),
-            _ => rules.push(rule),
-        }
+        let at = match verb {
+            Verb::Insert => 0,
+            _ => rules.len(),
+        };
+        rules.insert(at, rule);
+        places
+            .entry((key, name))
+            .or_default()
+            .insert(at, place.place());
         Ok(())
     }
 
     fn set_command(&mut self, object: Token<'_>, verb: Verb) -> Result<(), ParseError> {
-        let (_, table, cursor) = self.present_table()?;
+        let Present { table, cursor, .. } = self.present_table()?;
         let token = cursor.peek();
         if token.is("handle") {
             return Err(token.unsupported("a handle"));
@@ -231,7 +311,7 @@ impl<'a> Script<'a> {
     }
 
     fn element(&mut self, verb: Verb) -> Result<(), ParseError> {
-        let (_, table, cursor) = self.present_table()?;
+        let Present { table, cursor, .. } = self.present_table()?;
         let token = cursor.peek();
         let name = cursor.ident("the name of a set or map")?;
         let change = match verb {
@@ -247,11 +327,16 @@ impl<'a> Script<'a> {
     }
 
     /// The table that a command names first, which has to be there.
-    fn present_table(&mut self) -> Result<(TableKey, &mut NftTable, &mut Cursor<'a>), ParseError> {
+    fn present_table(&mut self) -> Result<Present<'a, '_>, ParseError> {
         let token = self.cursor.peek();
         let key = self.table_key()?;
         match self.tables.tables.get_mut(&key) {
-            Some(table) => Ok((key, table, &mut self.cursor)),
+            Some(table) => Ok(Present {
+                key,
+                table,
+                cursor: &mut self.cursor,
+                places: &mut self.places,
+            }),
             None => Err(token.error(ParseErrorKind::NoTable { table: key })),
         }
     }
@@ -292,8 +377,10 @@ fn chain_entry<'a>(chains: &'a mut Ordered<Arc<NftChain>>, name: &Ident) -> &'a 
 fn table_block(
     cursor: &mut Cursor<'_>,
     table: &mut NftTable,
-    family: NftFamily,
+    key: &TableKey,
+    places: &mut Places,
 ) -> Result<(), ParseError> {
+    let mut is_dormant = false;
     cursor.expect("{")?;
     cursor.skip_separators();
     while cursor.take("}").is_none() {
@@ -302,18 +389,40 @@ fn table_block(
             "comment" => table.comment = Some(cursor.comment()?),
             "chain" => {
                 let name = cursor.ident("the name of a chain")?;
-                let chain = chain_entry(&mut table.chains, &name);
-                object::chain(cursor, chain, family)?;
+                if cursor.reads_dump() && object::is_of_another_hook(cursor) {
+                    cursor.skip_object();
+                } else {
+                    let chain = chain_entry(&mut table.chains, &name);
+                    let places = places.entry((key.clone(), name)).or_default();
+                    object::chain(cursor, chain, key.family, places)?;
+                }
             }
             "set" | "map" => {
                 let token = cursor.peek();
                 let name = cursor.ident("the name of a set or map")?;
-                set_block(cursor, table, object, token, name)?;
+                let start = cursor.position();
+                let read = set_block(cursor, table, object, token, name);
+                if cursor.reads_dump() && read.is_err() {
+                    cursor.go_to(start);
+                    cursor.skip_object();
+                } else {
+                    read?;
+                }
             }
+            "flags" if cursor.reads_dump() => {
+                while !cursor.is_at_end() {
+                    is_dormant |= cursor.next().is("dormant");
+                }
+            }
+            word if cursor.reads_dump() && OBJECTS.contains(&word) => cursor.skip_object(),
             _ => return Err(object.unsupported(format!("{:?} of a table", object.text))),
         }
         cursor.end()?;
         cursor.skip_separators();
+    }
+    if is_dormant {
+        table.chains = Ordered::default();
+        places.retain(|(of, _), _| of != key);
     }
     Ok(())
 }

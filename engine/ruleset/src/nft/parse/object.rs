@@ -1,11 +1,12 @@
 //! Sets, maps and chains: their declarations and elements.
 
 use super::cursor::{Cursor, number};
-use super::expr::braced;
+use super::expr::{braced, expr};
 use super::statement::{rule, verdict};
 use super::tokens::Token;
 use super::value::{self, ValueType, key};
 use super::{ParseError, ParseErrorKind};
+use crate::TextPlace;
 use crate::nft::words::{CHAIN_KINDS, DATA_TYPES, HOOKS, PRIORITIES, priority_fits, value_of};
 use crate::nft::{
     BaseChain, DataType, Element, ElementAttrs, Hook, NftChain, NftFamily, NftMap, NftSet, Policy,
@@ -118,6 +119,17 @@ fn option(cursor: &mut Cursor<'_>, draft: &mut SetDraft) -> Result<(), ParseErro
             }
             Ok(())
         }
+        "typeof" => {
+            Cursor::set(&mut draft.key, types_of(cursor)?, token)?;
+            if cursor.take(":").is_some() {
+                draft.data = Some(match cursor.take("verdict") {
+                    Some(_) => MapData::Verdict,
+                    None => MapData::Data(types_of(cursor)?),
+                });
+            }
+            Ok(())
+        }
+        "counter" if cursor.reads_dump() => Ok(()),
         "flags" => flags(cursor, &mut options.flags),
         "timeout" => {
             options.flags.timeout = true;
@@ -144,6 +156,19 @@ fn data_types(cursor: &mut Cursor<'_>) -> Result<Vec<DataType>, ParseError> {
             return Ok(types);
         }
     }
+}
+
+/// `ip daddr . tcp dport`: the types of what would be looked up.
+fn types_of(cursor: &mut Cursor<'_>) -> Result<Vec<DataType>, ParseError> {
+    let token = cursor.peek();
+    let types = value::types(&expr(cursor, None)?).into_iter();
+    let types = types.map(|one| match one {
+        ValueType::Data(data) => Ok(data),
+        ValueType::TcpFlags | ValueType::CtStatus | ValueType::Direction => {
+            Err(token.unsupported("a set of such values"))
+        }
+    });
+    types.collect()
 }
 
 fn flags(cursor: &mut Cursor<'_>, flags: &mut SetFlags) -> Result<(), ParseError> {
@@ -277,6 +302,13 @@ fn attrs(cursor: &mut Cursor<'_>) -> Result<ElementAttrs, ParseError> {
                 cursor.next();
                 Cursor::set(&mut attrs.comment, cursor.comment()?, token)?;
             }
+            "counter" if cursor.reads_dump() => {
+                cursor.next();
+                cursor.expect("packets")?;
+                cursor.number::<u64>("a counter")?;
+                cursor.expect("bytes")?;
+                cursor.number::<u64>("a counter")?;
+            }
             "counter" | "limit" | "quota" | "last" => {
                 return Err(token.unsupported(format!("{:?} of an element", token.text)));
             }
@@ -285,11 +317,25 @@ fn attrs(cursor: &mut Cursor<'_>) -> Result<ElementAttrs, ParseError> {
     }
 }
 
-/// `{ type … hook … priority …; policy …; comment …; rules }`, onto a chain that may be there.
+/// Whether the chain whose block begins here is called where no packet is on its way between hosts yet, or any more.
+pub(super) fn is_of_another_hook(cursor: &mut Cursor<'_>) -> bool {
+    let start = cursor.position();
+    cursor.next();
+    cursor.skip_separators();
+    let is_base = cursor.take("type").is_some();
+    cursor.next();
+    let hook = cursor.take("hook").map(|_| cursor.next().text);
+    cursor.go_to(start);
+    is_base && hook.is_some_and(|hook| ["ingress", "egress"].contains(&hook))
+}
+
+/// `{ type … hook … priority …; policy …; comment …; rules }`, onto a chain that may be there. The place of each
+/// rule goes to `places`.
 pub(super) fn chain(
     cursor: &mut Cursor<'_>,
     chain: &mut NftChain,
     family: NftFamily,
+    places: &mut Vec<TextPlace>,
 ) -> Result<(), ParseError> {
     cursor.expect("{")?;
     cursor.skip_separators();
@@ -309,7 +355,10 @@ pub(super) fn chain(
                 chain.comment = Some(cursor.comment()?);
             }
             "flags" => return Err(token.unsupported("flags of a chain")),
-            _ => chain.rules.push(rule(cursor, family)?),
+            _ => {
+                chain.rules.push(rule(cursor, family)?);
+                places.push(token.place());
+            }
         }
         cursor.end()?;
         cursor.skip_separators();

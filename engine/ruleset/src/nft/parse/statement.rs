@@ -3,6 +3,7 @@
 use super::ParseError;
 use super::cursor::Cursor;
 use super::expr::{expr, map_ref, set_ref};
+use super::keep;
 use super::tokens::{Kind, Token};
 use super::value::{self, ValueType, scalar, types};
 use crate::Family;
@@ -18,7 +19,7 @@ const FOREIGN: [&str; 16] = [
     "ether", "vlan", "arp", "rt", "socket",
 ];
 
-/// Reads statements up to the end of the line.
+/// Reads statements up to the end of the line. Those of a dump that are not understood are kept as text.
 pub(super) fn rule(cursor: &mut Cursor<'_>, family: NftFamily) -> Result<NftRule, ParseError> {
     let mut rule = NftRule::default();
     while !cursor.is_at_end() {
@@ -26,7 +27,15 @@ pub(super) fn rule(cursor: &mut Cursor<'_>, family: NftFamily) -> Result<NftRule
             rule.comment = Some(cursor.comment()?);
             break;
         }
-        rule.statements.push(statement(cursor, family)?);
+        let start = cursor.position();
+        let read = statement(cursor, family);
+        rule.statements.push(match read {
+            Err(_) if cursor.reads_dump() => {
+                cursor.go_to(start);
+                keep::statement(cursor)
+            }
+            read => read?,
+        });
     }
     cursor.end()?;
     if rule.statements.is_empty() {

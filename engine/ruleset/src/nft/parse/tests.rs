@@ -304,8 +304,8 @@ fn refuses_broken_structure() {
             "line 1, column 15: s has no type",
         ),
         (
-            "table t { set s { typeof ip saddr; } }",
-            "line 1, column 19: \"typeof\" of a set is not supported",
+            "table t { set s { typeof ct status; } }",
+            "line 1, column 26: a set of such values is not supported",
         ),
         (
             "table t { set s { type ether_addr; } }",
@@ -344,8 +344,8 @@ fn refuses_broken_structure() {
             "line 1, column 38: hook \"ingress\" is not supported",
         ),
         (
-            "table t { chain c { type filter hook output priority dstnat; } }",
-            "line 1, column 54: \"dstnat\" is not a priority of this hook",
+            "table t { chain c { type filter hook forward priority dstnat; } }",
+            "line 1, column 55: \"dstnat\" is not a priority of this hook",
         ),
         (
             "table t { map m { type mark : mark; elements = { 1 : 2, 1 : 3 }; } }",

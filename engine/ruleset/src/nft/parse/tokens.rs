@@ -1,6 +1,8 @@
 //! A text cut into words.
 
 use super::{ParseError, ParseErrorKind};
+use crate::TextPlace;
+use crate::verbatim::Reading;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(super) enum Kind {
     Symbol,
     /// A line break or `;`.
     Separator,
+    /// A part of a rule that nft hid behind a `#` because it could not print it.
+    Hidden,
     /// The end of the text.
     End,
 }
@@ -24,9 +28,19 @@ pub(super) struct Token<'a> {
     pub(super) text: &'a str,
     pub(super) line: usize,
     pub(super) column: usize,
+    /// Where it begins and ends in the text, in bytes, quotes included.
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl Token<'_> {
+    pub(super) const fn place(&self) -> TextPlace {
+        TextPlace {
+            line: self.line,
+            column: self.column,
+        }
+    }
+
     /// Whether it is this word, sign or symbol.
     pub(super) fn is(&self, text: &str) -> bool {
         matches!(self.kind, Kind::Word | Kind::Symbol) && self.text == text
@@ -51,7 +65,7 @@ impl Token<'_> {
         let found = match self.kind {
             Kind::End => "the end of the text".to_owned(),
             Kind::Separator => "the end of the line".to_owned(),
-            Kind::Word | Kind::Quoted | Kind::Symbol => format!("{:?}", self.text),
+            Kind::Word | Kind::Quoted | Kind::Symbol | Kind::Hidden => format!("{:?}", self.text),
         };
         self.error(ParseErrorKind::Unexpected { expected, found })
     }
@@ -62,9 +76,11 @@ impl Token<'_> {
 }
 
 /// Cuts a text. `#` starts a comment up to the end of the line, a backslash at the end of a line joins it to the
-/// next.
-pub(super) fn tokenize(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
+/// next. In a dump any character may occur, and a comment may be a part of a rule that nft could not print.
+pub(super) fn tokenize(text: &str, reading: Reading) -> Result<Vec<Token<'_>>, ParseError> {
     let mut lexer = Lexer {
+        reading,
+        whole: text.len(),
         rest: text,
         line: 1,
         column: 1,
@@ -80,6 +96,9 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
 }
 
 struct Lexer<'a> {
+    reading: Reading,
+    /// Bytes of the whole text.
+    whole: usize,
     rest: &'a str,
     line: usize,
     column: usize,
@@ -106,10 +125,16 @@ impl<'a> Lexer<'a> {
         if first == '"' {
             return self.quoted();
         }
+        if first == '#' {
+            return Ok(self.take(Kind::Hidden, self.line_length()));
+        }
         if let Some(symbol) = SYMBOLS.iter().find(|one| self.rest.starts_with(**one)) {
             return Ok(self.take(Kind::Symbol, symbol.len()));
         }
         let length = word_length(self.rest);
+        if length == 0 && self.reading == Reading::Dump {
+            return Ok(self.take(Kind::Symbol, first.len_utf8()));
+        }
         if length == 0 {
             let bad = ParseErrorKind::BadCharacter { character: first };
             return Err(self.take(Kind::Word, 0).error(bad));
@@ -122,7 +147,8 @@ impl<'a> Lexer<'a> {
             let is_joint = self.rest.starts_with("\\\n");
             match self.rest.chars().next() {
                 Some(' ' | '\t' | '\r') => self.skip(1),
-                Some('#') => self.skip(self.rest.find('\n').unwrap_or(self.rest.len())),
+                Some('#') if self.hides_rule() => return,
+                Some('#') => self.skip(self.line_length()),
                 Some('\\') if is_joint => {
                     self.skip(2);
                     self.line += 1;
@@ -133,6 +159,17 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    fn line_length(&self) -> usize {
+        self.rest.find('\n').unwrap_or(self.rest.len())
+    }
+
+    /// Whether the comment here is what nft makes of a match or target of iptables that it does not know.
+    fn hides_rule(&self) -> bool {
+        let comment = self.rest[1..self.line_length()].trim();
+        let is_rule = comment.starts_with("xt_") || comment.contains("counter packets ");
+        self.reading == Reading::Dump && is_rule
+    }
+
     fn skip(&mut self, bytes: usize) {
         let (skipped, rest) = self.rest.split_at(bytes);
         self.column += skipped.chars().count();
@@ -140,11 +177,14 @@ impl<'a> Lexer<'a> {
     }
 
     fn take(&mut self, kind: Kind, bytes: usize) -> Token<'a> {
+        let start = self.whole - self.rest.len();
         let token = Token {
             kind,
             text: &self.rest[..bytes],
             line: self.line,
             column: self.column,
+            start,
+            end: start + bytes,
         };
         self.skip(bytes);
         token
@@ -160,6 +200,7 @@ impl<'a> Lexer<'a> {
                     ..token
                 })
             }
+            _ if self.reading == Reading::Dump => Ok(self.take(Kind::Hidden, self.line_length())),
             _ => {
                 let token = self.take(Kind::Quoted, 1);
                 Err(token.error(ParseErrorKind::UnterminatedQuote))

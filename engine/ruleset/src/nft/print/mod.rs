@@ -16,7 +16,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::words::{CHAIN_KINDS, DATA_TYPES, HOOKS, PRIORITIES, priority_fits, word_of};
+use super::words::{CHAIN_KINDS, DATA_TYPES, HOOKS, PRIORITIES, priority_has_name, word_of};
 use super::{
     BaseChain, DataType, ElementAttrs, Ident, Key, NftChain, NftFamily, NftMap, NftRule, NftSet,
     NftTable, NftTables, Policy, Scalar, SetFlags, SetOptions, SetOrMap, TableKey, Value,
@@ -309,7 +309,7 @@ fn write_base(out: &mut String, base: BaseChain) -> fmt::Result {
     let hook = word_of(HOOKS, &base.hook);
     write!(out, "\t\ttype {kind} hook {hook} priority ")?;
     let near = PRIORITIES.iter().find(|(named, _)| {
-        priority_fits(*named, base.hook) && base.priority.abs_diff(*named) <= 10
+        priority_has_name(*named, base.hook) && base.priority.abs_diff(*named) <= 10
     });
     match near {
         None => write!(out, "{}", base.priority)?,

@@ -90,6 +90,9 @@ pub(super) fn write_statement(
         Statement::Log {
             prefix: Some(prefix),
         } => write!(out, "log prefix \"{}\"", prefix.as_str()),
+        Statement::Inert(text) | Statement::UnknownMatch(text) | Statement::Unknown(text) => {
+            write!(out, "{text}")
+        }
     }
 }
 

@@ -6,12 +6,23 @@ use super::recent::RecentDraft;
 use super::rule::Opt;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
+use crate::verbatim::Verbatim;
 use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, value_of};
 use crate::xt::{AddressType, Comment, MultiportSide, PortRange, Probability, TcpFlags, XtMatch};
 use crate::{Family, Protocol};
 
 /// The matches of a rule while their options are still coming.
-pub(super) struct Drafts(Vec<(usize, Draft)>, Family);
+pub(super) struct Drafts {
+    family: Family,
+    drafts: Vec<Begun>,
+}
+
+struct Begun {
+    /// How many words stand before it.
+    position: usize,
+    column: usize,
+    draft: Draft,
+}
 
 /// A match that may lack options.
 enum Draft {
@@ -32,6 +43,8 @@ enum Draft {
         destination: Option<(bool, AddressType)>,
     },
     Recent(RecentDraft),
+    /// Not understood, and complete.
+    Kept(Verbatim),
 }
 
 /// Matches that one option makes.
@@ -48,7 +61,35 @@ enum One {
 
 impl Drafts {
     pub(super) const fn new(family: Family) -> Self {
-        Self(Vec::new(), family)
+        Self {
+            family,
+            drafts: Vec::new(),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// Says where the last match began.
+    pub(super) fn begun_at(&mut self, position: usize) {
+        if let Some(last) = self.drafts.last_mut() {
+            last.position = position;
+        }
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.drafts.pop();
+    }
+
+    /// Appends a match that is not understood.
+    pub(super) fn push_kept(&mut self, position: usize, text: Verbatim) {
+        let column = text.place().column;
+        self.drafts.push(Begun {
+            position,
+            column,
+            draft: Draft::Kept(text),
+        });
     }
 
     /// Reads `-m` or an option of a match that is loaded, if it is one.
@@ -60,16 +101,25 @@ impl Drafts {
     ) -> Result<bool, ParseError> {
         if matches!(option.name(), "-m" | "--match") {
             let name = option.plain_value(cursor)?;
-            self.0.push((name.column, Draft::new(name, self.1)?));
+            let draft = Draft::new(name, self.family)?;
+            self.push(name.column, draft);
             return Ok(true);
         }
         // An option belongs to the match of its kind that was loaded last.
-        for (_, draft) in self.0.iter_mut().rev() {
-            if draft.option(option, cursor, self.1)? {
+        for begun in self.drafts.iter_mut().rev() {
+            if begun.draft.option(option, cursor, self.family)? {
                 return Ok(true);
             }
         }
         self.load_ports_for(option, cursor, protocol)
+    }
+
+    fn push(&mut self, column: usize, draft: Draft) {
+        self.drafts.push(Begun {
+            position: 0,
+            column,
+            draft,
+        });
     }
 
     /// `-p tcp --dport 80` loads the `tcp` match by itself.
@@ -82,25 +132,38 @@ impl Drafts {
         let Some((false, protocol)) = protocol.filter(|(_, protocol)| protocol.has_ports()) else {
             return Ok(false);
         };
-        let is_loaded = |draft: &Draft| matches!(draft, Draft::Ports { protocol: loaded, .. } if *loaded == protocol);
-        if self.0.iter().any(|(_, draft)| is_loaded(draft)) {
+        let is_loaded = |begun: &Begun| matches!(begun.draft, Draft::Ports { protocol: loaded, .. } if loaded == protocol);
+        if self.drafts.iter().any(is_loaded) {
             return Ok(false);
         }
         let mut draft = Draft::ports(protocol);
-        let is_taken = draft.option(option, cursor, self.1)?;
+        let is_taken = draft.option(option, cursor, self.family)?;
         if is_taken {
-            self.0.push((option.token.column, draft));
+            self.push(option.token.column, draft);
         }
         Ok(is_taken)
     }
 
-    /// The matches in order, all complete.
-    pub(super) fn finish(self) -> Result<SmallVec<[XtMatch; 2]>, ParseError> {
-        let family = self.1;
-        self.0
-            .into_iter()
-            .map(|(column, draft)| draft.finish(family).map_err(|kind| kind.at(column)))
-            .collect()
+    /// The matches in order, all complete. What `otherwise` makes of one that is not, by its position, stands in
+    /// for it; texts that follow each other become one.
+    pub(super) fn finish(
+        self,
+        otherwise: impl Fn(usize, ParseError) -> Result<Verbatim, ParseError>,
+    ) -> Result<SmallVec<[XtMatch; 2]>, ParseError> {
+        let mut matches: SmallVec<[XtMatch; 2]> = SmallVec::new();
+        for begun in self.drafts {
+            let one = match begun.draft.finish(self.family) {
+                Ok(one) => one,
+                Err(kind) => XtMatch::Unknown(otherwise(begun.position, kind.at(begun.column))?),
+            };
+            match (matches.last_mut(), one) {
+                (Some(XtMatch::Unknown(before)), XtMatch::Unknown(text)) => {
+                    *before = before.followed_by(&text);
+                }
+                (_, one) => matches.push(one),
+            }
+        }
+        Ok(matches)
     }
 }
 
@@ -245,6 +308,7 @@ impl Draft {
                 destination,
             },
             Self::Recent(draft) => XtMatch::Recent(Box::new(draft.finish(family)?)),
+            Self::Kept(text) => XtMatch::Unknown(text),
         })
     }
 }

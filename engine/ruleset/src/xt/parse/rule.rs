@@ -1,11 +1,12 @@
 //! One rule: its header, and the options of matches and targets handed on.
 
 use super::matches::Drafts;
-use super::target::TargetDraft;
+use super::target::{INERT, TargetDraft};
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
+use crate::verbatim::{Reading, Verbatim};
 use crate::xt::{AddressMatch, ChainName, InterfaceMatch, TableName, XtRule, XtTarget};
-use crate::{Family, Protocol};
+use crate::{Family, Protocol, TextPlace};
 
 /// An option as it stands in the text.
 #[derive(Clone, Copy)]
@@ -35,15 +36,16 @@ impl Opt<'_> {
         }
     }
 
-    /// Stores a value that may be given once only.
+    /// Stores a value that may be given once only; the first one stays.
     pub(super) fn set<T>(&self, slot: &mut Option<T>, value: T) -> Result<(), ParseError> {
-        match slot.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(ParseErrorKind::DuplicateOption {
+        if slot.is_some() {
+            return Err(ParseErrorKind::DuplicateOption {
                 option: self.name().to_owned(),
             }
-            .at(self.token.column)),
+            .at(self.token.column));
         }
+        *slot = Some(value);
+        Ok(())
     }
 
     /// The option's value, and whether it is negated: `! --opt value`, or the older `--opt ! value`.
@@ -66,23 +68,72 @@ impl Opt<'_> {
     }
 }
 
-/// Reads what follows `-A CHAIN`.
-pub(super) fn parse(
-    cursor: &mut Cursor<'_>,
-    table: TableName,
-    family: Family,
-    is_declared: &dyn Fn(ChainName) -> bool,
-) -> Result<XtRule, ParseError> {
-    let mut rule = XtRule::new(XtTarget::None);
-    let mut drafts = Drafts::new(family);
-    let mut target = None;
-    loop {
+/// Where a rule stands, and how it is read.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) table: TableName,
+    pub(super) family: Family,
+    pub(super) line: usize,
+    pub(super) reading: Reading,
+    pub(super) is_declared: &'a dyn Fn(ChainName) -> bool,
+}
+
+/// Reads what follows `-A CHAIN`: one rule, or one for each pair of addresses where options list several, as the
+/// tool makes of them.
+///
+/// In a dump, what is not understood is kept as text: from the option that loads it, or from itself when nothing
+/// does, up to the next option that is the rule's own.
+pub(super) fn parse(cursor: &mut Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRule>, ParseError> {
+    let mut draft = RuleDraft {
+        rule: XtRule::new(XtTarget::None),
+        sources: None,
+        destinations: None,
+        drafts: Drafts::new(site.family),
+        target: None,
+        last: None,
+    };
+    while cursor.peek().is_some() {
+        let start = cursor.position();
+        if let Err(error) = draft.option(cursor, site) {
+            if site.reading == Reading::Strict {
+                return Err(error);
+            }
+            cursor.go_to(start);
+            draft.keep(cursor, site);
+        }
+    }
+    draft.finish(cursor, site)
+}
+
+/// A rule while its options are still coming.
+struct RuleDraft {
+    rule: XtRule,
+    sources: Option<Vec<AddressMatch>>,
+    destinations: Option<Vec<AddressMatch>>,
+    drafts: Drafts,
+    target: Option<(usize, Target)>,
+    /// What was loaded last, and where that began; `None` after an option of the header.
+    last: Option<(usize, Loaded)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loaded {
+    Match,
+    Target,
+}
+
+enum Target {
+    Draft(TargetDraft),
+    Kept(XtTarget),
+}
+
+impl RuleDraft {
+    fn option(&mut self, cursor: &mut Cursor<'_>, site: Site<'_>) -> Result<(), ParseError> {
+        let start = cursor.position();
         let bang = cursor.take_bang();
         let Some(token) = cursor.next() else {
-            match bang {
-                Some(bang) => return Err(ParseErrorKind::MisplacedNegation.at(bang.column)),
-                None => break,
-            }
+            let column = bang.map_or(1, |bang| bang.column);
+            return Err(ParseErrorKind::MisplacedNegation.at(column));
         };
         let option = Opt {
             token,
@@ -91,78 +142,245 @@ pub(super) fn parse(
         if token.quoted {
             return Err(option.unknown());
         }
-        if header(&mut rule, option, cursor, family)?
-            || drafts.option(option, cursor, rule.protocol)?
-        {
-            continue;
+        if self.header(option, cursor, site.family)? {
+            self.last = None;
+            return Ok(());
+        }
+        let matches = self.drafts.len();
+        if self.drafts.option(option, cursor, self.rule.protocol)? {
+            if self.drafts.len() > matches {
+                self.drafts.begun_at(start);
+                self.last = Some((start, Loaded::Match));
+            }
+            return Ok(());
         }
         match token.text.as_str() {
             "-j" | "--jump" | "-g" | "--goto" => {
-                let draft = TargetDraft::new(option, cursor, table, is_declared)?;
-                option.set(&mut target, draft)?;
+                let draft = TargetDraft::new(option, cursor, site)?;
+                option.set(&mut self.target, (start, Target::Draft(draft)))?;
+                self.last = Some((start, Loaded::Target));
+                Ok(())
             }
-            _ => target
-                .as_mut()
-                .ok_or_else(|| option.unknown())?
-                .option(option, cursor, family)?,
+            _ => match &mut self.target {
+                Some((_, Target::Draft(draft))) => draft.option(option, cursor, site.family),
+                Some((_, Target::Kept(_))) | None => Err(option.unknown()),
+            },
         }
     }
-    rule.matches = drafts.finish()?;
-    if let Some(target) = target {
-        rule.target = target.finish()?;
-    }
-    Ok(rule)
-}
 
-/// Reads an option of the header, if it is one.
-fn header(
-    rule: &mut XtRule,
-    option: Opt<'_>,
-    cursor: &mut Cursor<'_>,
-    family: Family,
-) -> Result<bool, ParseError> {
-    match option.name() {
-        "-s" | "--source" | "--src" => {
-            let address = address(option, cursor, family)?;
-            option.set(&mut rule.source, address)?;
-        }
-        "-d" | "--destination" | "--dst" => {
-            let address = address(option, cursor, family)?;
-            option.set(&mut rule.destination, address)?;
-        }
-        "-i" | "--in-interface" => {
-            let interface = interface(option, cursor)?;
-            option.set(&mut rule.in_interface, interface)?;
-        }
-        "-o" | "--out-interface" => {
-            let interface = interface(option, cursor)?;
-            option.set(&mut rule.out_interface, interface)?;
-        }
-        "-p" | "--protocol" | "--proto" => protocol(rule, option, cursor)?,
-        "-c" | "--set-counters" => {
-            for _ in 0..2 {
-                let count = option.plain_value(cursor)?;
-                count
-                    .text
-                    .parse::<u64>()
-                    .map_err(|_| count.bad_value("a counter"))?;
+    /// Keeps what begins here as text, together with what it belongs to.
+    fn keep(&mut self, cursor: &mut Cursor<'_>, site: Site<'_>) {
+        let at = cursor.position();
+        let end = segment_end(cursor, at);
+        cursor.go_to(end);
+        let starts_anew = starts_segment(cursor, at);
+        let loads_target = loaded(cursor, at).is_some_and(|option| is_target(&option.text));
+        match self.last.filter(|_| !starts_anew) {
+            Some((start, Loaded::Match)) => {
+                self.drafts.pop();
+                self.drafts.push_kept(start, kept(cursor, start, end, site));
+            }
+            Some((start, Loaded::Target)) => {
+                let target = kept_target(cursor, start, end, site);
+                self.target = Some((start, Target::Kept(target)));
+            }
+            None if loads_target && self.target.is_none() => {
+                let target = kept_target(cursor, at, end, site);
+                self.target = Some((at, Target::Kept(target)));
+                self.last = Some((at, Loaded::Target));
+            }
+            None => {
+                self.drafts.push_kept(at, kept(cursor, at, end, site));
+                self.last = Some((at, Loaded::Match));
             }
         }
-        _ => return Ok(false),
     }
-    Ok(true)
+
+    /// Reads an option of the header, if it is one.
+    fn header(
+        &mut self,
+        option: Opt<'_>,
+        cursor: &mut Cursor<'_>,
+        family: Family,
+    ) -> Result<bool, ParseError> {
+        let rule = &mut self.rule;
+        match option.name() {
+            "-s" | "--source" | "--src" => {
+                let addresses = addresses(option, cursor, family)?;
+                option.set(&mut self.sources, addresses)?;
+            }
+            "-d" | "--destination" | "--dst" => {
+                let addresses = addresses(option, cursor, family)?;
+                option.set(&mut self.destinations, addresses)?;
+            }
+            "-i" | "--in-interface" => {
+                let interface = interface(option, cursor)?;
+                option.set(&mut rule.in_interface, interface)?;
+            }
+            "-o" | "--out-interface" => {
+                let interface = interface(option, cursor)?;
+                option.set(&mut rule.out_interface, interface)?;
+            }
+            "-p" | "--protocol" | "--proto" => protocol(rule, option, cursor)?,
+            "-c" | "--set-counters" => {
+                for _ in 0..2 {
+                    let count = option.plain_value(cursor)?;
+                    count
+                        .text
+                        .parse::<u64>()
+                        .map_err(|_| count.bad_value("a counter"))?;
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn finish(self, cursor: &Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRule>, ParseError> {
+        let mut rule = self.rule;
+        let is_dump = site.reading == Reading::Dump;
+        rule.matches = self.drafts.finish(|start, error| {
+            let end = segment_end(cursor, start);
+            match is_dump {
+                true => Ok(kept(cursor, start, end, site)),
+                false => Err(error),
+            }
+        })?;
+        rule.target = match self.target {
+            None => XtTarget::None,
+            Some((_, Target::Kept(target))) => target,
+            Some((start, Target::Draft(draft))) => match draft.finish() {
+                Err(_) if is_dump => {
+                    let end = segment_end(cursor, start);
+                    kept_target(cursor, start, end, site)
+                }
+                target => target?,
+            },
+        };
+        Ok(multiplied(&rule, self.sources, self.destinations))
+    }
 }
 
-fn address(
-    option: Opt<'_>,
-    cursor: &mut Cursor<'_>,
-    family: Family,
-) -> Result<AddressMatch, ParseError> {
-    let (negated, value) = option.negatable_value(cursor)?;
-    Ok(AddressMatch {
-        negated,
-        net: values::net(value, family)?,
+/// The rule for each pair of a source and a destination (`iptables-restore` does the same).
+fn multiplied(
+    rule: &XtRule,
+    sources: Option<Vec<AddressMatch>>,
+    destinations: Option<Vec<AddressMatch>>,
+) -> Vec<XtRule> {
+    let each = |addresses: Option<Vec<AddressMatch>>| -> Vec<Option<AddressMatch>> {
+        match addresses {
+            None => vec![None],
+            Some(addresses) => addresses.into_iter().map(Some).collect(),
+        }
+    };
+    let destinations = each(destinations);
+    let mut rules = Vec::new();
+    for source in each(sources) {
+        for destination in &destinations {
+            rules.push(XtRule {
+                source,
+                destination: *destination,
+                ..rule.clone()
+            });
+        }
+    }
+    rules
+}
+
+/// The option at a position, past its `!`.
+fn loaded<'c>(cursor: &Cursor<'c>, at: usize) -> Option<&'c Token> {
+    let mut words = cursor.words(at..cursor.len()).iter();
+    words.find(|word| word.text != "!" || word.quoted)
+}
+
+/// Whether an option of the header, or one that loads a match or a target, stands here.
+fn starts_segment(cursor: &Cursor<'_>, at: usize) -> bool {
+    loaded(cursor, at).is_some_and(|word| {
+        let is_own = HEADER.contains(&word.text.as_str()) || is_target(&word.text);
+        !word.quoted && (is_own || matches!(word.text.as_str(), "-m" | "--match"))
     })
+}
+
+fn is_target(option: &str) -> bool {
+    matches!(option, "-j" | "--jump" | "-g" | "--goto")
+}
+
+/// Where what begins here ends: before the next option that is not of a match or target.
+fn segment_end(cursor: &Cursor<'_>, start: usize) -> usize {
+    let len = cursor.len();
+    let first = cursor.words(start..len).iter();
+    let bangs = first.take_while(|word| word.text == "!").count();
+    let later = (start + bangs + 1).min(len)..len;
+    let mut later = later.filter(|at| starts_segment(cursor, *at));
+    later.next().unwrap_or(len)
+}
+
+fn kept(cursor: &Cursor<'_>, start: usize, end: usize, site: Site<'_>) -> Verbatim {
+    let words = cursor.words(start..end);
+    let named = words.iter().find(|word| {
+        !matches!(
+            word.text.as_str(),
+            "!" | "-m" | "--match" | "-j" | "--jump" | "-g" | "--goto"
+        )
+    });
+    let column = named.or(words.first()).map_or(1, |word| word.column);
+    let line = site.line;
+    Verbatim::new(cursor.text(start..end), TextPlace { line, column })
+}
+
+fn kept_target(cursor: &Cursor<'_>, start: usize, end: usize, site: Site<'_>) -> XtTarget {
+    let text = kept(cursor, start, end, site);
+    let words = cursor.words(start..end);
+    let name = words
+        .iter()
+        .map(|word| word.text.as_str())
+        .find(|word| !is_target(word));
+    let maps = words.iter().any(|word| word.text.starts_with("--map-"));
+    match name {
+        Some(name) if INERT.contains(&name) && !maps => XtTarget::Inert(text),
+        _ => XtTarget::Unknown(text),
+    }
+}
+
+/// Options of a rule's header, in every spelling; the last is not modelled.
+const HEADER: [&str; 19] = [
+    "-s",
+    "--source",
+    "--src",
+    "-d",
+    "--destination",
+    "--dst",
+    "-i",
+    "--in-interface",
+    "-o",
+    "--out-interface",
+    "-p",
+    "--protocol",
+    "--proto",
+    "-c",
+    "--set-counters",
+    "-4",
+    "-6",
+    "-f",
+    "--fragment",
+];
+
+/// `10.0.0.0/8,192.168.0.0/16`: any of these.
+fn addresses(
+    option: Opt<'_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+) -> Result<Vec<AddressMatch>, ParseError> {
+    let (negated, value) = option.negatable_value(cursor)?;
+    let one = |text| {
+        let net = values::net(text, value, family)?;
+        Ok(AddressMatch { negated, net })
+    };
+    let addresses: Vec<AddressMatch> = value.text.split(',').map(one).collect::<Result<_, _>>()?;
+    if negated && addresses.len() > 1 {
+        return Err(value.bad_value("one address, as `!` stands before it"));
+    }
+    Ok(addresses)
 }
 
 fn interface(option: Opt<'_>, cursor: &mut Cursor<'_>) -> Result<InterfaceMatch, ParseError> {

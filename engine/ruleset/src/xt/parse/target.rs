@@ -1,11 +1,12 @@
 //! Targets: `-j NAME` or `-g CHAIN`, then its options.
 
-use super::rule::Opt;
+use super::rule::{Opt, Site};
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
 use crate::Family;
+use crate::verbatim::Reading;
 use crate::xt::words::{LOG_LEVEL, reject_words, value_of};
-use crate::xt::{ChainName, Comment, ConnMarkAction, NatTarget, RejectWith, TableName, XtTarget};
+use crate::xt::{ChainName, Comment, ConnMarkAction, NatTarget, RejectWith, XtTarget};
 
 /// Targets of iptables-extensions(8) that are not supported. A chain that the text declares may bear such a
 /// name; otherwise `-j` means the extension.
@@ -39,6 +40,34 @@ const FOREIGN: [&str; 32] = [
     "TEE",
     "TOS",
     "TPROXY",
+    "TRACE",
+    "TTL",
+    "ULOG",
+];
+
+/// Targets that let the next rule follow and change nothing that a rule can ask for.
+///
+/// Deviation: what they change in a packet (its time to live, its class of service, the sizes of its segments) is
+/// not shown in its further way.
+pub(super) const INERT: [&str; 21] = [
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CONNSECMARK",
+    "DSCP",
+    "ECN",
+    "HL",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "NFLOG",
+    "RATEEST",
+    "SECMARK",
+    "SET",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
     "TRACE",
     "TTL",
     "ULOG",
@@ -78,12 +107,11 @@ impl TargetDraft {
     pub(super) fn new(
         option: Opt<'_>,
         cursor: &mut Cursor<'_>,
-        table: TableName,
-        is_declared: &dyn Fn(ChainName) -> bool,
+        site: Site<'_>,
     ) -> Result<Self, ParseError> {
         let name = option.plain_value(cursor)?;
         let kind = if matches!(option.name(), "-g" | "--goto") {
-            Kind::Plain(XtTarget::Goto(user_chain(name, table, is_declared)?))
+            Kind::Plain(XtTarget::Goto(user_chain(name, site)?))
         } else {
             match name.text.as_str() {
                 "ACCEPT" => Kind::Plain(XtTarget::Accept),
@@ -105,7 +133,7 @@ impl TargetDraft {
                     prefix: None,
                     level: None,
                 },
-                _ => Kind::Plain(XtTarget::Jump(user_chain(name, table, is_declared)?)),
+                _ => Kind::Plain(XtTarget::Jump(user_chain(name, site)?)),
             }
         };
         Ok(Self {
@@ -283,17 +311,14 @@ fn log_prefix(token: &Token) -> Result<Comment, ParseError> {
 }
 
 /// The name of a chain to go to. It need not be declared: a restore without flushing may go to a chain that
-/// is on the node already.
-fn user_chain(
-    name: &Token,
-    table: TableName,
-    is_declared: &dyn Fn(ChainName) -> bool,
-) -> Result<ChainName, ParseError> {
+/// is on the node already. A dump holds all chains that there are.
+fn user_chain(name: &Token, site: Site<'_>) -> Result<ChainName, ParseError> {
     let chain = values::chain_name(&name.text, name.column)?;
-    if table.built_in_chains().contains(&chain.as_str()) {
+    if site.table.built_in_chains().contains(&chain.as_str()) {
         return Err(name.bad_value("a user-defined chain"));
     }
-    if FOREIGN.contains(&chain.as_str()) && !is_declared(chain) {
+    let must_be_declared = site.reading == Reading::Dump || FOREIGN.contains(&chain.as_str());
+    if must_be_declared && !(site.is_declared)(chain) {
         return Err(ParseErrorKind::UnsupportedTarget {
             name: name.text.clone(),
         }

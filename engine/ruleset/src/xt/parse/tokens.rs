@@ -1,5 +1,7 @@
 //! A line cut into words.
 
+use std::ops::Range;
+
 use super::{ParseError, ParseErrorKind};
 
 /// One word of a line, quotes and escapes resolved.
@@ -10,6 +12,8 @@ pub(super) struct Token {
     pub(super) quoted: bool,
     /// Of its first character, counted from 1.
     pub(super) column: usize,
+    /// Where it stands in the line, in bytes, quotes included.
+    pub(super) bytes: Range<usize>,
 }
 
 impl Token {
@@ -28,20 +32,21 @@ pub(super) fn tokenize(line: &str) -> Result<Vec<Token>, ParseError> {
     let mut tokens = Vec::new();
     let mut word: Option<Token> = None;
     let mut open_quote = None;
-    let mut characters = line.chars().zip(1..);
-    while let Some((c, column)) = characters.next() {
+    let mut characters = line.char_indices().zip(1..);
+    while let Some(((start, c), column)) = characters.next() {
         let current = || Token {
             text: String::new(),
             quoted: false,
             column,
+            bytes: start..line.len(),
         };
         match (c, open_quote) {
             ('"', Some(_)) => {
                 open_quote = None;
-                tokens.extend(word.take());
+                tokens.extend(ended(&mut word, start + 1));
             }
             ('\\', Some(opened)) => {
-                let (escaped, _) = characters
+                let ((_, escaped), _) = characters
                     .next()
                     .ok_or_else(|| ParseErrorKind::UnterminatedQuote.at(opened))?;
                 word.get_or_insert_with(current).text.push(escaped);
@@ -50,7 +55,7 @@ pub(super) fn tokenize(line: &str) -> Result<Vec<Token>, ParseError> {
                 open_quote = Some(column);
                 word.get_or_insert_with(current).quoted = true;
             }
-            (' ' | '\t', None) => tokens.extend(word.take()),
+            (' ' | '\t', None) => tokens.extend(ended(&mut word, start)),
             _ => word.get_or_insert_with(current).text.push(c),
         }
     }
@@ -61,33 +66,71 @@ pub(super) fn tokenize(line: &str) -> Result<Vec<Token>, ParseError> {
     Ok(tokens)
 }
 
+/// Takes a word that ends before this byte.
+fn ended(word: &mut Option<Token>, end: usize) -> Option<Token> {
+    let mut token = word.take()?;
+    token.bytes.end = end;
+    Some(token)
+}
+
 /// Walks over the words of one line.
 pub(super) struct Cursor<'a> {
     tokens: &'a [Token],
-    end_column: usize,
+    at: usize,
+    line: &'a str,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(tokens: &'a [Token], line: &str) -> Self {
+    pub(super) const fn new(tokens: &'a [Token], line: &'a str) -> Self {
         Self {
             tokens,
-            end_column: line.chars().count() + 1,
+            at: 0,
+            line,
         }
     }
 
     pub(super) fn peek(&self) -> Option<&'a Token> {
-        self.tokens.first()
+        self.tokens.get(self.at)
     }
 
     pub(super) fn next(&mut self) -> Option<&'a Token> {
-        let (first, rest) = self.tokens.split_first()?;
-        self.tokens = rest;
-        Some(first)
+        let token = self.peek()?;
+        self.at += 1;
+        Some(token)
+    }
+
+    /// How many words have been taken.
+    pub(super) const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// How many words the line has.
+    pub(super) const fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Goes on after so many words.
+    pub(super) const fn go_to(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    /// The words between two positions.
+    pub(super) fn words(&self, positions: Range<usize>) -> &'a [Token] {
+        &self.tokens[positions]
+    }
+
+    /// The text between two positions, as it stands in the line.
+    pub(super) fn text(&self, positions: Range<usize>) -> &'a str {
+        match self.words(positions) {
+            [first, .., last] => &self.line[first.bytes.start..last.bytes.end],
+            [only] => &self.line[only.bytes.clone()],
+            [] => "",
+        }
     }
 
     /// The next word, which `option` needs.
     pub(super) fn value(&mut self, option: &str) -> Result<&'a Token, ParseError> {
-        let end_column = self.end_column;
+        let end_column = self.line.chars().count() + 1;
         self.next().ok_or_else(|| {
             ParseErrorKind::MissingValue {
                 option: option.to_owned(),

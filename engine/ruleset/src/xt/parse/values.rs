@@ -28,12 +28,13 @@ pub(super) fn counters(token: &Token) -> Result<(), ParseError> {
         .ok_or_else(|| token.bad_value("a pair of counters such as [0:0]"))
 }
 
-/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10.1.2.3` or an IPv6 form of these; host bits are cut off.
-pub(super) fn net(token: &Token, family: Family) -> Result<IpNet, ParseError> {
+/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10.1.2.3` or an IPv6 form of these; host bits are cut off. IPv4 addresses
+/// before a `/` may lack their last numbers, as in `0/0`. `text` is part of the token.
+pub(super) fn net(text: &str, token: &Token, family: Family) -> Result<IpNet, ParseError> {
     let read = || {
-        let (address, length) = match token.text.split_once('/') {
-            None => (token.text.parse().ok()?, family.address_bits()),
-            Some((address, mask)) => (address.parse().ok()?, prefix_length(mask)?),
+        let (address, length) = match text.split_once('/') {
+            None => (text.parse().ok()?, family.address_bits()),
+            Some((address, mask)) => (network_address(address, family)?, prefix_length(mask)?),
         };
         let net = IpNet::new(address, length).ok()?;
         (Family::of(address) == family).then(|| net.trunc())
@@ -44,6 +45,16 @@ pub(super) fn net(token: &Token, family: Family) -> Result<IpNet, ParseError> {
             Family::V6 => "an IPv6 address or network",
         })
     })
+}
+
+fn network_address(text: &str, family: Family) -> Option<IpAddr> {
+    let missing = 3_usize.checked_sub(text.matches('.').count());
+    match missing {
+        Some(missing) if family == Family::V4 => {
+            format!("{text}{}", ".0".repeat(missing)).parse().ok()
+        }
+        _ => text.parse().ok(),
+    }
 }
 
 fn prefix_length(text: &str) -> Option<u8> {

@@ -72,6 +72,7 @@ pub(super) fn extension(
             masked(f, *value, *mask)
         }
         XtMatch::Recent(recent) => recent_match(f, recent, spelling),
+        XtMatch::Unknown(text) => write!(f, " {text}"),
     }
 }
 

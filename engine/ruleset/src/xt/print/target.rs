@@ -59,6 +59,7 @@ pub(super) fn target(
             }
             Ok(())
         }
+        XtTarget::Inert(text) | XtTarget::Unknown(text) => write!(f, " {text}"),
     }
 }
 
