@@ -415,6 +415,11 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
     }
 
+    /// The node's own address on the packet's way out.
+    pub(crate) fn way_address(&self) -> Option<IpAddr> {
+        self.hop.as_ref().map(|hop| hop.source_address)
+    }
+
     /// What a masqueraded connection comes from.
     fn outgoing_address(&mut self) -> Result<IpAddr, Stop> {
         let family = self.datagram.headers.family();

@@ -59,6 +59,7 @@ mod nft;
 mod packed;
 mod packet;
 mod place;
+mod range;
 mod recent;
 mod reply;
 mod routing;

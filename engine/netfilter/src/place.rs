@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ruleset::nft::{Ident, NftChain, NftRule, Reject, Statement, TableKey, Verdict};
 use ruleset::xt::{ChainName, Policy, TableName, XtChain, XtRule, XtTarget};
-use ruleset::{Family, OriginId};
+use ruleset::{Family, NatKind, OriginId};
 
 /// The name of a chain and of its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +245,13 @@ impl TracedRule {
     }
 }
 
+const fn nat_action(kind: NatKind) -> RuleAction {
+    match kind {
+        NatKind::Dnat(_) | NatKind::Redirect => RuleAction::TranslateDestination,
+        NatKind::Snat(_) | NatKind::Masquerade => RuleAction::TranslateSource,
+    }
+}
+
 const fn xt_action(target: &XtTarget) -> RuleAction {
     match target {
         XtTarget::Accept => RuleAction::Accept,
@@ -252,6 +259,7 @@ const fn xt_action(target: &XtTarget) -> RuleAction {
         XtTarget::Reject(_) => RuleAction::Reject,
         XtTarget::Dnat { .. } | XtTarget::Redirect { .. } => RuleAction::TranslateDestination,
         XtTarget::Snat { .. } | XtTarget::Masquerade { .. } => RuleAction::TranslateSource,
+        XtTarget::NatRange(range) => nat_action(range.kind),
         XtTarget::None
         | XtTarget::Return
         | XtTarget::Jump(_)
@@ -274,6 +282,7 @@ const fn nft_action(statement: &Statement) -> RuleAction {
         ) => RuleAction::Reject,
         Statement::Dnat { .. } | Statement::Redirect { .. } => RuleAction::TranslateDestination,
         Statement::Snat { .. } | Statement::Masquerade(_) => RuleAction::TranslateSource,
+        Statement::NatRange(range) => nat_action(range.kind),
         _ => RuleAction::Other,
     }
 }

@@ -30,6 +30,7 @@
 
 mod dump;
 mod family;
+mod nat;
 pub mod nft;
 mod origin;
 mod verbatim;
@@ -37,5 +38,6 @@ pub mod xt;
 
 pub use dump::{Dump, TextPlace};
 pub use family::{Family, Protocol};
+pub use nat::{AddressSpan, NatKind, NatRange, NatTarget, PortSpan};
 pub use origin::OriginId;
 pub use verbatim::Verbatim;

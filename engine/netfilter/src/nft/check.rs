@@ -3,6 +3,7 @@
 //! **Source of the semantics.** `nft_chain_validate` and the `.validate` of each expression in
 //! `net/netfilter/nft_*.c`.
 
+use ruleset::NatKind;
 use ruleset::nft::{BaseChain, ChainKind, Hook};
 
 use super::code::{Code, NftCode, Op};
@@ -100,6 +101,18 @@ impl Walk<'_> {
                 is_nat && hook == Hook::Postrouting,
                 "masquerade",
                 "nat chains at postrouting",
+            ),
+            Op::NatRange(range) => (
+                is_nat
+                    && match range.kind {
+                        NatKind::Dnat(_) | NatKind::Redirect => {
+                            matches!(hook, Hook::Prerouting | Hook::Output)
+                        }
+                        NatKind::Snat(_) => matches!(hook, Hook::Postrouting | Hook::Input),
+                        NatKind::Masquerade => hook == Hook::Postrouting,
+                    },
+                "a translation",
+                "nat chains at its hooks",
             ),
             Op::Reject(_) => (
                 hook != Hook::Postrouting,

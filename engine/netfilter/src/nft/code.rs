@@ -9,7 +9,7 @@ use ruleset::nft::{
     BinaryOp, Comment, CtKey, CtState, CtStates, FibAddress, Field, Ident, Ifname, MetaKey,
     NftChain, NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
 };
-use ruleset::xt::NatTarget;
+use ruleset::{NatRange, NatTarget};
 
 use super::pattern::{Pattern, state_bit};
 use super::register::Register;
@@ -107,6 +107,7 @@ pub(crate) enum Op {
     Masquerade {
         random: bool,
     },
+    NatRange(Box<NatRange>),
     Reject(Reject),
     SetUpdate(Box<SetUpdate>),
     Notrack,

@@ -242,6 +242,13 @@ impl Compiler<'_> {
             Statement::Masquerade(flags) => Op::Masquerade {
                 random: is_random(*flags),
             },
+            Statement::NatRange(range) => {
+                let addresses = range.kind.addresses();
+                if addresses.is_some_and(|span| !self.key.family.sees(Family::of(span.ends().0))) {
+                    return Err(NftError::OtherFamily);
+                }
+                Op::NatRange(Box::new(*range))
+            }
             Statement::Reject(reject) => Op::Reject(*reject),
             Statement::SetUpdate {
                 op,

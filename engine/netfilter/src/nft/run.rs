@@ -248,6 +248,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             Op::Masquerade { random } => Flow::Decided(TableVerdict::Masquerade {
                 random_fully: *random,
             }),
+            Op::NatRange(range) => Flow::Decided(self.translation(range)),
             Op::Reject(reject) => {
                 self.concerns(*reject)?;
                 Flow::Decided(TableVerdict::Reject(reject.with()))

@@ -116,6 +116,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 self.exempt();
                 None
             }
+            XtTarget::NatRange(range) => Some(self.translation(range)),
             XtTarget::Accept => Some(TableVerdict::Accept),
             XtTarget::Drop => Some(TableVerdict::Drop),
             XtTarget::Reject(with) => Some(TableVerdict::Reject(*with)),

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ruleset::Family;
 use ruleset::xt::{
     ChainName, CtState, CtStates, Policy, TableName, XtChain, XtMatch, XtRule, XtTable, XtTables,
     XtTarget,
 };
+use ruleset::{Family, NatKind};
 
 use super::index::RunIndex;
 use crate::hook::Idle;
@@ -273,10 +273,24 @@ impl Site {
                     index,
                 })
             }
+            XtTarget::NatRange(range)
+                if range
+                    .kind
+                    .addresses()
+                    .is_some_and(|span| Family::of(span.ends().0) != family) =>
+            {
+                Err(TablesError::OtherFamily {
+                    family,
+                    table,
+                    chain,
+                    index,
+                })
+            }
             XtTarget::Dnat { .. }
             | XtTarget::Redirect { .. }
             | XtTarget::Snat { .. }
             | XtTarget::Masquerade { .. }
+            | XtTarget::NatRange(_)
                 if table != TableName::Nat =>
             {
                 Err(self.misplaced(target))
@@ -294,6 +308,13 @@ impl Site {
             }
             XtTarget::Snat { .. } => matches!(hook, Hook::Postrouting | Hook::Input),
             XtTarget::Masquerade { .. } => hook == Hook::Postrouting,
+            XtTarget::NatRange(range) => match range.kind {
+                NatKind::Dnat(_) | NatKind::Redirect => {
+                    matches!(hook, Hook::Prerouting | Hook::Output)
+                }
+                NatKind::Snat(_) => matches!(hook, Hook::Postrouting | Hook::Input),
+                NatKind::Masquerade => hook == Hook::Postrouting,
+            },
             _ => true,
         };
         if works {
@@ -309,6 +330,7 @@ impl Site {
             XtTarget::Redirect { .. } => ("REDIRECT", "nat/PREROUTING and nat/OUTPUT"),
             XtTarget::Snat { .. } => ("SNAT", "nat/POSTROUTING and nat/INPUT"),
             XtTarget::Masquerade { .. } => ("MASQUERADE", "nat/POSTROUTING"),
+            XtTarget::NatRange(_) => ("a translation", "nat"),
             XtTarget::Notrack => ("NOTRACK", "raw"),
             _ => ("REJECT", "filter"),
         };

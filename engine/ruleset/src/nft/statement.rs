@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Comment, Expr, Ident, Key, MapRef, NatTarget, RejectWith, Scalar, SetRef};
-use crate::{Family, Verbatim};
+use crate::{Family, NatRange, Verbatim};
 
 /// One step of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum Statement {
     },
     /// `masquerade`: the outgoing interface's address as source.
     Masquerade(NatFlags),
+    /// `dnat`, `snat`, `masquerade` or `redirect` onto a range, or to another port alone.
+    NatRange(NatRange),
     /// `reject [with …]`: drops the packet and tells its sender.
     Reject(Reject),
     /// `add|update|delete @set { key [timeout t] [: data] }`

@@ -327,6 +327,7 @@ fn canonical_statement(statement: &mut Statement) {
         Statement::Verdict(_)
         | Statement::Redirect { .. }
         | Statement::Masquerade(_)
+        | Statement::NatRange(_)
         | Statement::Reject(_)
         | Statement::Notrack
         | Statement::Log { .. }

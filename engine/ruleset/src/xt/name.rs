@@ -17,7 +17,7 @@ pub enum NameError {
         /// The name.
         name: String,
     },
-    /// Only letters, digits, `-`, `_`, `.`, `/` and `:` are taken, and a name may not start with `-`.
+    /// Only letters, digits and `-_./:@+%=,` are taken, and a name may not start with `-`.
     #[error("chain name {name:?} has a character that iptables does not take")]
     BadCharacter {
         /// The name.
@@ -47,7 +47,7 @@ impl ChainName {
                 name: name.to_owned(),
             });
         }
-        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_./:".contains(&c);
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_./:@+%=,".contains(&c);
         if !name.bytes().all(allowed) || name.starts_with('-') {
             return Err(NameError::BadCharacter {
                 name: name.to_owned(),

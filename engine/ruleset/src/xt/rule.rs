@@ -1,6 +1,6 @@
 //! One rule: header, extension matches, target.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{ChainName, Comment};
-use crate::{Family, OriginId, Protocol, Verbatim};
+use crate::{Family, NatRange, NatTarget, OriginId, Protocol, Verbatim};
 
 /// A rule. Two rules are equal when they do the same: the origin does not count.
 #[derive(Clone, Debug)]
@@ -514,6 +514,8 @@ pub enum XtTarget {
         /// `--to-ports`, one port; `None` keeps it.
         port: Option<u16>,
     },
+    /// `DNAT`, `SNAT`, `MASQUERADE` or `REDIRECT` with a range, or with options that the four above lack.
+    NatRange(Box<NatRange>),
     /// `CT --notrack`, also written `NOTRACK`: the packet belongs to no connection. The next rule follows.
     Notrack,
     /// `CONNMARK`: moves bits between the connection's mark and the packet's. The next rule follows.
@@ -563,22 +565,4 @@ pub enum ConnMarkAction {
         /// `--ctmask`
         ct_mask: u32,
     },
-}
-
-/// Where a translation leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NatTarget {
-    /// The new address.
-    pub address: IpAddr,
-    /// The new port; `None` keeps it.
-    pub port: Option<u16>,
-}
-
-impl From<SocketAddr> for NatTarget {
-    fn from(address: SocketAddr) -> Self {
-        Self {
-            address: address.ip(),
-            port: Some(address.port()),
-        }
-    }
 }

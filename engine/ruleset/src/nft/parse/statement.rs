@@ -6,12 +6,13 @@ use super::expr::{expr, map_ref, set_ref};
 use super::keep;
 use super::tokens::{Kind, Token};
 use super::value::{self, ValueType, scalar, types};
-use crate::Family;
+use crate::nat::Spans;
 use crate::nft::words::{ICMP_UNREACHABLE, ICMPV6_UNREACHABLE, ICMPX_UNREACHABLE, value_of};
 use crate::nft::{
     BinaryOp, CtKey, DataType, Expr, Key, MatchOp, MetaKey, NatFlags, NatTo, NftFamily, NftRule,
     Reject, Right, Scalar, SetOp, Statement, Unreachable, Verdict,
 };
+use crate::{AddressSpan, Family, NatKind, NatRange, PortSpan};
 
 /// Statements of nft(8) that are not supported, so that the error says what they are.
 const FOREIGN: [&str; 16] = [
@@ -82,10 +83,12 @@ fn statement(cursor: &mut Cursor<'_>, family: NftFamily) -> Result<Statement, Pa
         }
         "masquerade" => {
             cursor.next();
-            if let Some(to) = cursor.take("to") {
-                return Err(to.unsupported("masquerade to a range of ports"));
-            }
-            Ok(Statement::Masquerade(nat_flags(cursor)?))
+            let ports = ports_after_to(cursor)?;
+            let flags = nat_flags(cursor)?;
+            Ok(match ports {
+                None => Statement::Masquerade(flags),
+                ports => nat_range(NatKind::Masquerade, ports, flags),
+            })
         }
         "redirect" => redirect(cursor),
         "dnat" | "snat" => nat(cursor, family),
@@ -295,18 +298,40 @@ fn log(cursor: &mut Cursor<'_>) -> Result<Statement, ParseError> {
 
 fn redirect(cursor: &mut Cursor<'_>) -> Result<Statement, ParseError> {
     cursor.next();
-    let mut port = None;
-    if cursor.take("to").is_some() {
-        let mut token = cursor.word("a port")?;
-        if token.is(":") {
-            token = cursor.word("a port")?;
-        }
-        let digits = token.text.strip_prefix(':').unwrap_or(token.text);
-        let read = digits.parse().ok().filter(|port| *port != 0_u16);
-        port = Some(read.ok_or_else(|| token.bad_value("one port, in numbers"))?);
-    }
+    let ports = ports_after_to(cursor)?;
     let flags = nat_flags(cursor)?;
-    Ok(Statement::Redirect { port, flags })
+    Ok(match ports.map(PortSpan::single) {
+        None => Statement::Redirect { port: None, flags },
+        Some(Some(port)) => Statement::Redirect {
+            port: Some(port),
+            flags,
+        },
+        Some(None) => nat_range(NatKind::Redirect, ports, flags),
+    })
+}
+
+/// `to :80`, `to :80-90`; the colon may be left out.
+fn ports_after_to(cursor: &mut Cursor<'_>) -> Result<Option<PortSpan>, ParseError> {
+    if cursor.take("to").is_none() {
+        return Ok(None);
+    }
+    let mut token = cursor.word("a port")?;
+    if token.is(":") {
+        token = cursor.word("a port")?;
+    }
+    let read = PortSpan::parse(token.text.strip_prefix(':').unwrap_or(token.text));
+    read.map(Some)
+        .ok_or_else(|| token.bad_value("a port or a range of ports, in numbers"))
+}
+
+const fn nat_range(kind: NatKind, ports: Option<PortSpan>, flags: NatFlags) -> Statement {
+    Statement::NatRange(NatRange {
+        kind,
+        random: flags.random,
+        random_fully: flags.fully_random,
+        persistent: flags.persistent,
+        ports,
+    })
 }
 
 fn nat(cursor: &mut Cursor<'_>, family: NftFamily) -> Result<Statement, ParseError> {
@@ -333,9 +358,11 @@ fn nat(cursor: &mut Cursor<'_>, family: NftFamily) -> Result<Statement, ParseErr
     let is_address = token.kind == Kind::Word
         && token.text.contains(|c| ":[0123456789".contains(c))
         && !matches!(token.text, "ip6" | "icmpv6");
-    let to = if token.text.starts_with(':') {
-        return Err(token.unsupported("a translation of the port alone"));
-    } else if is_address {
+    let is_range = is_address && (token.text.contains('-') || token.text.starts_with(':'));
+    if is_range {
+        return ranges(cursor, word, of);
+    }
+    let to = if is_address {
         NatTo::Fixed(value::nat_target(cursor.next(), of)?)
     } else {
         let family = of.ok_or_else(|| word.unexpected("`ip` or `ip6` before `to`"))?;
@@ -347,6 +374,25 @@ fn nat(cursor: &mut Cursor<'_>, family: NftFamily) -> Result<Statement, ParseErr
     } else {
         Statement::Snat { to, flags }
     })
+}
+
+/// `10.0.0.1-10.0.0.9:80-90` or `:80`
+fn ranges(
+    cursor: &mut Cursor<'_>,
+    word: Token<'_>,
+    family: Option<Family>,
+) -> Result<Statement, ParseError> {
+    let token = cursor.next();
+    let is_of = |span: AddressSpan| family.is_none_or(|of| Family::of(span.ends().0) == of);
+    let read = Spans::parse(token.text).filter(|spans| spans.addresses.is_none_or(is_of));
+    let kind = |spans: &Spans| match (word.is("dnat"), spans.addresses) {
+        (true, addresses) => Some(NatKind::Dnat(addresses)),
+        (false, addresses) => addresses.map(NatKind::Snat),
+    };
+    let read = read.and_then(|spans| Some((kind(&spans)?, spans.ports)));
+    let (kind, ports) =
+        read.ok_or_else(|| token.bad_value("a range of addresses of this family, or of ports"))?;
+    Ok(nat_range(kind, ports, nat_flags(cursor)?))
 }
 
 fn nat_lookup(cursor: &mut Cursor<'_>, family: Family) -> Result<NatTo, ParseError> {

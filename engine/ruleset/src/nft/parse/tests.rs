@@ -215,12 +215,12 @@ fn refuses_rules_that_it_does_not_understand() {
             "16: a chain without a name is not supported",
         ),
         (
-            "dnat to :90",
-            "24: a translation of the port alone is not supported",
+            "snat to :90",
+            "24: \":90\" is not a range of addresses of this family, or of ports",
         ),
         (
-            "dnat to 1.1.1.1-1.1.1.9",
-            "24: \"1.1.1.1-1.1.1.9\" is not one address of this family, with or without a port",
+            "dnat to 1.1.1.9-1.1.1.1",
+            "24: \"1.1.1.9-1.1.1.1\" is not a range of addresses of this family, or of ports",
         ),
         (
             "dnat to fd00::1",
@@ -268,8 +268,8 @@ fn refuses_rules_that_it_does_not_understand() {
             "31: option \"level\" of log is not supported",
         ),
         (
-            "reject with icmp host-prohibited",
-            "33: \"host-prohibited\" is not a supported way to reject",
+            "reject with icmp nonsense",
+            "33: \"nonsense\" is not a supported way to reject",
         ),
         ("drop comment \"a", "29: quote is not closed"),
         ("ip saddr $x", "25: character '$' cannot stand here"),

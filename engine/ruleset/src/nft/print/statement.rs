@@ -4,12 +4,13 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use super::expr::{write_expr, write_flags, write_key, write_map_ref, write_scalar, write_set_ref};
 use super::{Place, Time, bracketed};
-use crate::Family;
+use crate::nat::write_spans;
 use crate::nft::words::{ICMP_UNREACHABLE, ICMPV6_UNREACHABLE, ICMPX_UNREACHABLE, word_of};
 use crate::nft::{
     BinaryOp, CtKey, CtStatus, Expr, Field, MapRef, MatchOp, NatFlags, NatTarget, NatTo, NftFamily,
     Reject, Right, Scalar, SetOp, Statement, TcpFlags, Verdict,
 };
+use crate::{AddressSpan, Family, NatKind, NatRange};
 
 impl Display for Verdict {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -58,6 +59,7 @@ pub(super) fn write_statement(
             out.write_str("masquerade")?;
             write_nat_flags(out, *flags)
         }
+        Statement::NatRange(range) => write_nat_range(out, range, place),
         Statement::Reject(reject) => write_reject(out, *reject),
         Statement::SetUpdate {
             op,
@@ -222,6 +224,31 @@ fn write_nat(
             write_map_ref(out, map, |out, data| write_key(out, data))?;
         }
     }
+    write_nat_flags(out, flags)
+}
+
+fn write_nat_range(out: &mut impl Write, range: &NatRange, place: Place<'_>) -> fmt::Result {
+    let addresses = range.kind.addresses();
+    out.write_str(match range.kind {
+        NatKind::Dnat(_) => "dnat",
+        NatKind::Snat(_) => "snat",
+        NatKind::Masquerade => "masquerade",
+        NatKind::Redirect => "redirect",
+    })?;
+    if let Some((first, _)) = addresses.map(AddressSpan::ends)
+        && place.family == NftFamily::Inet
+    {
+        write!(out, " {}", NftFamily::from(Family::of(first)))?;
+    }
+    if addresses.is_some() || range.ports.is_some() {
+        out.write_str(" to ")?;
+        write_spans(out, addresses, range.ports)?;
+    }
+    let flags = NatFlags {
+        random: range.random,
+        fully_random: range.random_fully,
+        persistent: range.persistent,
+    };
     write_nat_flags(out, flags)
 }
 

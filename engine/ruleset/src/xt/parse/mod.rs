@@ -10,6 +10,7 @@
 
 mod error;
 mod matches;
+mod nat;
 mod recent;
 mod rule;
 mod target;

@@ -1,12 +1,13 @@
 //! Targets: `-j NAME` or `-g CHAIN`, then its options.
 
+use super::nat::{NatDraft, NatName};
 use super::rule::{Opt, Site};
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
 use crate::Family;
 use crate::verbatim::Reading;
 use crate::xt::words::{LOG_LEVEL, reject_words, value_of};
-use crate::xt::{ChainName, Comment, ConnMarkAction, NatTarget, RejectWith, XtTarget};
+use crate::xt::{ChainName, Comment, ConnMarkAction, RejectWith, XtTarget};
 
 /// Targets of iptables-extensions(8) that are not supported. A chain that the text declares may bear such a
 /// name; otherwise `-j` means the extension.
@@ -84,15 +85,7 @@ enum Kind {
     Plain(XtTarget),
     Reject(Option<RejectWith>),
     Mark(Option<(u32, u32)>),
-    Dnat(Option<NatTarget>),
-    Masquerade {
-        random_fully: Option<()>,
-    },
-    Snat {
-        to: Option<NatTarget>,
-        random_fully: Option<()>,
-    },
-    Redirect(Option<u16>),
+    Nat(NatDraft),
     /// Of what `CT` does, only `--notrack` is supported.
     Ct(Option<()>),
     ConnMark(ConnMarkDraft),
@@ -119,13 +112,10 @@ impl TargetDraft {
                 "RETURN" => Kind::Plain(XtTarget::Return),
                 "REJECT" => Kind::Reject(None),
                 "MARK" => Kind::Mark(None),
-                "DNAT" => Kind::Dnat(None),
-                "MASQUERADE" => Kind::Masquerade { random_fully: None },
-                "SNAT" => Kind::Snat {
-                    to: None,
-                    random_fully: None,
-                },
-                "REDIRECT" => Kind::Redirect(None),
+                "DNAT" => Kind::Nat(NatDraft::new(NatName::Dnat)),
+                "MASQUERADE" => Kind::Nat(NatDraft::new(NatName::Masquerade)),
+                "SNAT" => Kind::Nat(NatDraft::new(NatName::Snat)),
+                "REDIRECT" => Kind::Nat(NatDraft::new(NatName::Redirect)),
                 "NOTRACK" => Kind::Plain(XtTarget::Notrack),
                 "CT" => Kind::Ct(None),
                 "CONNMARK" => Kind::ConnMark(ConnMarkDraft::default()),
@@ -163,26 +153,7 @@ impl TargetDraft {
                 let bits = mark_bits(option, cursor)?;
                 option.set(slot, bits)
             }
-            (Kind::Dnat(slot), "--to-destination") => {
-                let to = values::nat_target(option.plain_value(cursor)?, family)?;
-                option.set(slot, to)
-            }
-            (
-                Kind::Masquerade { random_fully } | Kind::Snat { random_fully, .. },
-                "--random-fully",
-            ) => {
-                option.plain()?;
-                option.set(random_fully, ())
-            }
-            (Kind::Snat { to, .. }, "--to-source") => {
-                let target = values::nat_target(option.plain_value(cursor)?, family)?;
-                option.set(to, target)
-            }
-            (Kind::Redirect(slot), "--to-ports") => {
-                let token = option.plain_value(cursor)?;
-                let port = token.text.parse().ok().filter(|port| *port != 0);
-                option.set(slot, port.ok_or_else(|| token.bad_value("one port"))?)
-            }
+            (Kind::Nat(draft), _) => draft.option(option, cursor, family),
             (Kind::Ct(slot), "--notrack") => {
                 option.plain()?;
                 option.set(slot, ())
@@ -214,17 +185,7 @@ impl TargetDraft {
                 let (value, mask) = bits.ok_or_else(|| lacks("target MARK", "--set-xmark"))?;
                 XtTarget::SetXmark { value, mask }
             }
-            Kind::Dnat(to) => XtTarget::Dnat {
-                to: to.ok_or_else(|| lacks("target DNAT", "--to-destination"))?,
-            },
-            Kind::Masquerade { random_fully } => XtTarget::Masquerade {
-                random_fully: random_fully.is_some(),
-            },
-            Kind::Snat { to, random_fully } => XtTarget::Snat {
-                to: to.ok_or_else(|| lacks("target SNAT", "--to-source"))?,
-                random_fully: random_fully.is_some(),
-            },
-            Kind::Redirect(port) => XtTarget::Redirect { port },
+            Kind::Nat(draft) => draft.finish().map_err(|kind| kind.at(self.column))?,
             Kind::Ct(notrack) => {
                 notrack.ok_or_else(|| lacks("target CT", "--notrack"))?;
                 XtTarget::Notrack

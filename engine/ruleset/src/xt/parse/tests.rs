@@ -96,6 +96,24 @@ fn matches_with_defaults_and_other_names() {
             "-j CONNMARK --set-xmark 0x5/0x7",
         ),
         ("-j LOG --log-level 4", "-j LOG"),
+        (
+            "-j MASQUERADE --to-ports 1024-65535 --random",
+            "-j MASQUERADE --to-ports 1024-65535 --random",
+        ),
+        (
+            "-j DNAT --persistent --to-destination 10.0.0.1-10.0.0.9:80-90",
+            "-j DNAT --to-destination 10.0.0.1-10.0.0.9:80-90 --persistent",
+        ),
+        ("-j DNAT --to-destination :90", "-j DNAT --to-destination :90"),
+        (
+            "-j SNAT --to-source 1.2.3.4-1.2.3.4:80",
+            "-j SNAT --to-source 1.2.3.4:80",
+        ),
+        ("-j REDIRECT --to-ports 80-90", "-j REDIRECT --to-ports 80-90"),
+        (
+            "-j REJECT --reject-with icmp-host-prohibited",
+            "-j REJECT --reject-with icmp-host-prohibited",
+        ),
     ] {
         check_v4(written, saved);
     }
@@ -296,8 +314,8 @@ fn refuses_what_it_does_not_understand() {
         ),
         ("-j CONNMARK", "14: target CONNMARK needs --set-xmark"),
         (
-            "-j REDIRECT --to-ports 80-90",
-            "34: \"80-90\" is not one port",
+            "-j REDIRECT --to-ports 90-80",
+            "34: \"90-80\" is not a port or a range of ports",
         ),
         (
             "-j LOG --log-prefix \"a text that is longer than 29.\"",

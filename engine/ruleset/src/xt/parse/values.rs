@@ -1,6 +1,6 @@
 //! Values of options.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
@@ -9,7 +9,7 @@ use super::tokens::Token;
 use super::{ParseError, ParseErrorKind};
 use crate::Family;
 use crate::xt::words::{CT_STATES, ICMP_TYPES, ICMPV6_TYPES, TCP_FLAGS, value_of};
-use crate::xt::{ChainName, CtStates, NatTarget, PortRange, Probability, TcpFlags};
+use crate::xt::{ChainName, CtStates, PortRange, Probability, TcpFlags};
 
 pub(super) fn chain_name(text: &str, column: usize) -> Result<ChainName, ParseError> {
     ChainName::new(text).map_err(|error| ParseErrorKind::from(error).at(column))
@@ -185,29 +185,6 @@ pub(super) fn probability(token: &Token) -> Result<Probability, ParseError> {
         Probability::from_raw(u32::try_from(raw).ok()?)
     };
     read().ok_or_else(|| token.bad_value("a probability from 0 to 1"))
-}
-
-/// `10.244.1.5:8080`, `10.244.1.5`, `[fd00::5]:8080`, `[fd00::5]` or `fd00::5`; no ranges.
-pub(super) fn nat_target(token: &Token, family: Family) -> Result<NatTarget, ParseError> {
-    let read = || {
-        if let Ok(address) = token.text.parse::<SocketAddr>() {
-            // A scope or a zero port is read by Rust but not by the tool.
-            let is_plain = address.port() != 0 && !token.text.contains('%');
-            return is_plain.then(|| NatTarget::from(address));
-        }
-        let bare = token
-            .text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(&token.text);
-        bare.parse().ok().map(|address| NatTarget {
-            address,
-            port: None,
-        })
-    };
-    read()
-        .filter(|to| Family::of(to.address) == family)
-        .ok_or_else(|| token.bad_value("one address of this family, with or without a port"))
 }
 
 /// An interface's name: at most 15 bytes, no blanks and no `/` (`xtables_parse_interface`).

@@ -15,8 +15,7 @@ mod target;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::{
-    AddressMatch, ChainName, InterfaceMatch, NatTarget, Policy, TableName, XtChain, XtRule,
-    XtTable, XtTables,
+    AddressMatch, ChainName, InterfaceMatch, Policy, TableName, XtChain, XtRule, XtTable, XtTables,
 };
 use crate::Family;
 
@@ -57,16 +56,6 @@ impl XtRule {
             chain,
             family,
             spelling: Spelling::Save,
-        }
-    }
-}
-
-/// `10.244.1.5:8080`, `[fd00::5]:8080`, or the address alone.
-impl Display for NatTarget {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{}", std::net::SocketAddr::new(self.address, port)),
-            None => write!(f, "{}", self.address),
         }
     }
 }

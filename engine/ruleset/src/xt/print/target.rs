@@ -3,9 +3,10 @@
 use std::fmt::{self, Formatter};
 
 use super::{Spelling, saved_string};
-use crate::Family;
+use crate::nat::write_spans;
 use crate::xt::words::{LOG_LEVEL, reject_words, word_of};
 use crate::xt::{ConnMarkAction, XtTarget};
+use crate::{Family, NatKind, NatRange};
 
 /// ` -j NAME …` or ` -g CHAIN`
 pub(super) fn target(
@@ -46,6 +47,7 @@ pub(super) fn target(
         }
         XtTarget::Redirect { port: None } => f.write_str(" -j REDIRECT"),
         XtTarget::Redirect { port: Some(port) } => write!(f, " -j REDIRECT --to-ports {port}"),
+        XtTarget::NatRange(range) => nat_range(f, range),
         XtTarget::Notrack => f.write_str(" -j CT --notrack"),
         XtTarget::ConnMark(action) => connmark(f, *action),
         XtTarget::Log { prefix, level } => {
@@ -61,6 +63,40 @@ pub(super) fn target(
         }
         XtTarget::Inert(text) | XtTarget::Unknown(text) => write!(f, " {text}"),
     }
+}
+
+fn nat_range(f: &mut Formatter<'_>, range: &NatRange) -> fmt::Result {
+    let NatRange {
+        kind,
+        random,
+        random_fully,
+        persistent,
+        ports,
+    } = *range;
+    match kind {
+        NatKind::Dnat(addresses) => {
+            f.write_str(" -j DNAT --to-destination ")?;
+            write_spans(f, addresses, ports)?;
+        }
+        NatKind::Snat(addresses) => {
+            f.write_str(" -j SNAT --to-source ")?;
+            write_spans(f, Some(addresses), ports)?;
+        }
+        NatKind::Masquerade => f.write_str(" -j MASQUERADE")?,
+        NatKind::Redirect => f.write_str(" -j REDIRECT")?,
+    }
+    if let (NatKind::Masquerade | NatKind::Redirect, Some(ports)) = (kind, ports) {
+        write!(f, " --to-ports {ports}")?;
+    }
+    let words = [
+        (random, " --random"),
+        (random_fully, " --random-fully"),
+        (persistent, " --persistent"),
+    ];
+    for (_, word) in words.into_iter().filter(|(is_set, _)| *is_set) {
+        f.write_str(word)?;
+    }
+    Ok(())
 }
 
 const fn fully(random_fully: bool) -> &'static str {
