@@ -1,15 +1,21 @@
-//! Any text as rules: an error, or tables that read back equal in both spellings.
+//! Any text as rules: an error, or tables that read back equal in both spellings. As a dump: what is printed once
+//! prints the same for ever, text that is not understood included.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use ruleset::Family;
-use ruleset::xt::{parse, restore_text, save_text};
+use ruleset::xt::{parse, parse_dump, restore_text, save_text};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
     for family in Family::ALL {
+        if let Ok(dump) = parse_dump(text, family) {
+            let saved = save_text(&dump.tables);
+            let again = parse_dump(&saved, family).map(|dump| save_text(&dump.tables));
+            assert_eq!(again.as_ref(), Ok(&saved));
+        }
         let Ok(tables) = parse(text, family) else {
             continue;
         };

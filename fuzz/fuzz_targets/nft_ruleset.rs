@@ -1,13 +1,19 @@
-//! Any text as an nftables ruleset: an error, or tables that read back equal from both of our spellings.
+//! Any text as an nftables ruleset: an error, or tables that read back equal from both of our spellings. As a dump:
+//! what is printed once prints the same for ever, text that is not understood included.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ruleset::nft::{list_text, parse, script_text};
+use ruleset::nft::{list_text, parse, parse_dump, script_text};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    if let Ok(dump) = parse_dump(text) {
+        let listed = list_text(&dump.tables);
+        let again = parse_dump(&listed).map(|dump| list_text(&dump.tables));
+        assert_eq!(again.as_ref(), Ok(&listed));
+    }
     let Ok(tables) = parse(text) else {
         return;
     };

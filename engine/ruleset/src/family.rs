@@ -68,15 +68,35 @@ impl Protocol {
         (Self::SCTP, "sctp"),
     ];
 
+    /// More names of `/etc/protocols`. They are read, and print as numbers.
+    const OTHER_NAMES: [(Self, &str); 19] = [
+        (Self(0), "ip"),
+        (Self(2), "igmp"),
+        (Self(4), "ipencap"),
+        (Self(4), "ipip"),
+        (Self(33), "dccp"),
+        (Self(41), "ipv6"),
+        (Self(47), "gre"),
+        (Self(50), "esp"),
+        (Self(50), "ipv6-crypt"),
+        (Self(51), "ah"),
+        (Self(58), "icmpv6"),
+        (Self(88), "eigrp"),
+        (Self(89), "ospf"),
+        (Self(103), "pim"),
+        (Self(108), "ipcomp"),
+        (Self(112), "vrrp"),
+        (Self(115), "l2tp"),
+        (Self(135), "mh"),
+        (Self(136), "udplite"),
+    ];
+
     /// Reads a name (in any case) or a number.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let named = Self::NAMES
-            .iter()
-            .find(|(_, name)| name.eq_ignore_ascii_case(text));
-        match named {
+        let mut names = Self::NAMES.iter().chain(&Self::OTHER_NAMES);
+        match names.find(|(_, name)| name.eq_ignore_ascii_case(text)) {
             Some((protocol, _)) => Some(*protocol),
-            None if text.eq_ignore_ascii_case("icmpv6") => Some(Self::ICMPV6),
             None => text.parse().ok().map(Self),
         }
     }

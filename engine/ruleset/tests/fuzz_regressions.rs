@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use switchboard_ruleset::Family;
-use switchboard_ruleset::xt::{parse, restore_text, save_text};
+use switchboard_ruleset::nft;
+use switchboard_ruleset::xt::{parse, parse_dump, restore_text, save_text};
 
 #[test]
 fn finds_stay_fixed() {
@@ -13,7 +14,17 @@ fn finds_stay_fixed() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        if let Ok(dump) = nft::parse_dump(&text) {
+            let listed = nft::list_text(&dump.tables);
+            let again = nft::parse_dump(&listed).map(|dump| nft::list_text(&dump.tables));
+            assert_eq!(again.as_ref(), Ok(&listed), "{}", path.display());
+        }
         for family in Family::ALL {
+            if let Ok(dump) = parse_dump(&text, family) {
+                let saved = save_text(&dump.tables);
+                let again = parse_dump(&saved, family).map(|dump| save_text(&dump.tables));
+                assert_eq!(again.as_ref(), Ok(&saved), "{}", path.display());
+            }
             if let Ok(tables) = parse(&text, family) {
                 for printed in [restore_text(&tables), save_text(&tables)] {
                     assert_eq!(

@@ -74,7 +74,7 @@ impl Files {
             None => {
                 theirs.iter().for_each(|key| dump.distrust(key));
                 self.notes.push(format!(
-                    "{}: {names} are iptables', which nft does not list faithfully; give what iptables-save prints \
+                    "{}: nft does not list iptables' tables faithfully ({names}); give what iptables-save prints \
                      with --iptables-save, too",
                     file.display()
                 ));

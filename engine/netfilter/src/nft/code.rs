@@ -9,6 +9,7 @@ use ruleset::nft::{
     BinaryOp, Comment, CtKey, CtState, CtStates, FibAddress, Field, Ident, Ifname, MetaKey,
     NftChain, NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
 };
+use ruleset::xt::Probability;
 use ruleset::{NatRange, NatTarget};
 
 use super::pattern::{Pattern, state_bit};
@@ -111,6 +112,8 @@ pub(crate) enum Op {
     Reject(Reject),
     SetUpdate(Box<SetUpdate>),
     Notrack,
+    /// A random choice.
+    Random(Probability),
     /// A test of an interface's name.
     Interface(Box<InterfaceTest>),
     /// A test whose outcome is not known, for the reason of this number.
@@ -266,7 +269,11 @@ pub(crate) const fn side_of(key: MetaKey) -> Option<InterfaceSide> {
     match key {
         MetaKey::Iifname | MetaKey::Iif => Some(InterfaceSide::In),
         MetaKey::Oifname | MetaKey::Oif => Some(InterfaceSide::Out),
-        MetaKey::L4proto | MetaKey::Mark | MetaKey::Nfproto | MetaKey::Pkttype => None,
+        MetaKey::L4proto
+        | MetaKey::Mark
+        | MetaKey::Nfproto
+        | MetaKey::Pkttype
+        | MetaKey::Random => None,
     }
 }
 

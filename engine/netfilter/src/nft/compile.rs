@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use ruleset::Family;
 use ruleset::nft::{
-    CtKey, DataType, Expr, Field, Ident, Key, MapRef, MatchOp, MetaKey, NatFlags, NatTo, NftChain,
-    NftMap, NftSet, NftTable, NumgenMode, Right, Scalar, SetOrMap, SetRef, Statement, TableKey,
-    Value, Verdict,
+    BinaryOp, CtKey, DataType, Expr, Field, Ident, Key, MapRef, MatchOp, MetaKey, NatFlags, NatTo,
+    NftChain, NftMap, NftSet, NftTable, NumgenMode, Right, Scalar, SetOrMap, SetRef, Statement,
+    TableKey, Value, Verdict,
 };
+use ruleset::xt::Probability;
 
 use super::code::{
     ChainCode, Choice, Code, Compare, Counter, DataPlace, InterfaceTest, KeyPart, Load, Names,
@@ -299,6 +300,9 @@ impl Compiler<'_> {
                 negated: op == MatchOp::Ne,
             })));
         }
+        if let Some(probability) = random(left, op, right) {
+            return Ok(Op::Random(probability));
+        }
         let (left, wanted) = self.load(left)?;
         let pattern = match right {
             Right::Value(value) => {
@@ -446,6 +450,7 @@ impl Compiler<'_> {
             Expr::Meta(MetaKey::L4proto) => register(Register::L4Protocol),
             Expr::Meta(MetaKey::Nfproto) => register(Register::Family),
             Expr::Meta(MetaKey::Mark) => register(Register::Mark),
+            Expr::Meta(MetaKey::Random) => return Err(NftError::Random),
             Expr::Meta(key) => (Load::Meta(*key), meta_width(*key)),
             Expr::Ct(CtKey::State) => register(Register::CtState),
             Expr::Ct(key) => (Load::Ct(*key), ct_width(*key)),
@@ -596,6 +601,26 @@ impl Compiler<'_> {
     }
 }
 
+/// What `-m statistic` of iptables is in nftables: `meta random & 0x7fffffff < N`.
+fn random(left: &Expr, op: MatchOp, right: &Right) -> Option<Probability> {
+    let Expr::Binary {
+        op: BinaryOp::And,
+        left,
+        right: mask,
+    } = left
+    else {
+        return None;
+    };
+    match (&**left, op, right) {
+        (Expr::Meta(MetaKey::Random), MatchOp::Lt, Right::Value(Scalar::Number(below)))
+            if *mask == Probability::ONE - 1 =>
+        {
+            Probability::from_raw(*below)
+        }
+        _ => None,
+    }
+}
+
 /// Where a number comes from, and how many bytes it has.
 const fn register(register: Register) -> (Load, usize) {
     (Load::Register(register), register.width())
@@ -673,7 +698,7 @@ pub(super) const fn field_width(field: Field) -> usize {
 pub(super) const fn meta_width(key: MetaKey) -> usize {
     match key {
         MetaKey::L4proto | MetaKey::Nfproto | MetaKey::Pkttype => 1,
-        MetaKey::Mark => 4,
+        MetaKey::Mark | MetaKey::Random => 4,
         MetaKey::Iifname | MetaKey::Oifname | MetaKey::Iif | MetaKey::Oif => IFNAME,
     }
 }

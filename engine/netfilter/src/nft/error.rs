@@ -48,6 +48,9 @@ pub enum NftError {
     /// A generator of numbers below zero.
     #[error("numgen modulo zero")]
     NoModulus,
+    /// Random bits in another form than the one that iptables uses.
+    #[error("meta random is understood only as `meta random & 0x7fffffff < N`")]
+    Random,
     /// An address of the family that the table does not see.
     #[error("translates to an address of another family")]
     OtherFamily,

@@ -102,7 +102,11 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
         match key {
             MetaKey::Iifname | MetaKey::Iif => Some(self.in_interface),
             MetaKey::Oifname | MetaKey::Oif => Some(self.out_interface()),
-            MetaKey::L4proto | MetaKey::Mark | MetaKey::Nfproto | MetaKey::Pkttype => None,
+            MetaKey::L4proto
+            | MetaKey::Mark
+            | MetaKey::Nfproto
+            | MetaKey::Pkttype
+            | MetaKey::Random => None,
         }
     }
 

@@ -213,6 +213,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// `None` when the packet lacks what the statement asks for.
     fn try_rare(&mut self, table: &'a NftCode, op: &'a Op, at: Place) -> Option<Flow> {
         Some(match op {
+            Op::Random(probability) => Flow::after(Some(self.chooser.random(*probability))),
             Op::Interface(test) => self.interface(table, test, at),
             Op::UnknownMatch(number) => {
                 if decides_nothing(table, at) {

@@ -98,6 +98,8 @@ pub enum MetaKey {
     Nfproto,
     /// `meta pkttype`
     Pkttype,
+    /// `meta random`: 32 random bits, anew for each rule.
+    Random,
 }
 
 /// What `ct` knows.

@@ -9,7 +9,7 @@ use super::{
     AddressType, ChainKind, CtKey, CtState, CtStatus, DataType, Direction, Field, Hook, MetaKey,
     PacketType, TcpFlags, Unreachable,
 };
-use crate::{Family, Protocol};
+use crate::Family;
 
 pub(super) const DATA_TYPES: Words<DataType> = &[
     (DataType::Ipv4Addr, "ipv4_addr"),
@@ -56,6 +56,7 @@ pub(super) const META_KEYS: Words<MetaKey> = &[
     (MetaKey::Oif, "oif"),
     (MetaKey::Nfproto, "meta nfproto"),
     (MetaKey::Pkttype, "meta pkttype"),
+    (MetaKey::Random, "meta random"),
 ];
 
 pub(super) const CT_KEYS: Words<CtKey> = &[
@@ -185,20 +186,6 @@ pub(super) const ICMPX_UNREACHABLE: Words<Unreachable> = &[
     (Unreachable::HostProhibited, "admin-prohibited"),
     (Unreachable::NetProhibited, "admin-prohibited"),
     (Unreachable::Protocol, "port-unreachable"),
-];
-
-/// Protocols that [`Protocol`] prints as numbers and nft by the names of `/etc/protocols`.
-pub(super) const MORE_PROTOCOLS: Words<Protocol> = &[
-    (Protocol(0), "ip"),
-    (Protocol(2), "igmp"),
-    (Protocol(4), "ipencap"),
-    (Protocol(17), "udp"),
-    (Protocol(33), "dccp"),
-    (Protocol(41), "ipv6"),
-    (Protocol(47), "gre"),
-    (Protocol(50), "esp"),
-    (Protocol(51), "ah"),
-    (Protocol(136), "udplite"),
 ];
 
 pub(super) const ICMP_TYPES: Words<u8> = &[

@@ -23,3 +23,4 @@ pub use rule::{
 };
 
 pub use crate::nat::NatTarget;
+pub(crate) use words::INERT_TARGETS;

@@ -101,6 +101,34 @@ pub(super) const fn reject_words(family: Family) -> Words<RejectWith> {
     }
 }
 
+/// Targets that let the next rule follow and change nothing that a rule can ask for.
+///
+/// Deviation: what they change in a packet (its time to live, its class of service, the sizes of its segments) is
+/// not shown in its further way.
+pub(crate) const INERT_TARGETS: [&str; 21] = [
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CONNSECMARK",
+    "DSCP",
+    "ECN",
+    "HL",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "NFLOG",
+    "RATEEST",
+    "SECMARK",
+    "SET",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TRACE",
+    "TTL",
+    "ULOG",
+];
+
 /// The word of a value.
 pub(crate) fn word_of<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
     words

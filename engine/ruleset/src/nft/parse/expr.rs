@@ -190,7 +190,9 @@ fn binary(cursor: &mut Cursor<'_>, mut left: Expr, min: u8) -> Result<Expr, Pars
         let token = cursor.next();
         let due = match types(&left)[..] {
             [
-                one @ (ValueType::Data(DataType::Mark) | ValueType::TcpFlags | ValueType::CtStatus),
+                one @ (ValueType::Data(DataType::Mark | DataType::Integer)
+                | ValueType::TcpFlags
+                | ValueType::CtStatus),
             ] => one,
             // A literal here is a mark: nothing else takes operations and a bare value.
             [] => ValueType::Data(DataType::Mark),

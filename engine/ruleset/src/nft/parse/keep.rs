@@ -6,6 +6,7 @@ use super::cursor::Cursor;
 use super::tokens::{Kind, Token};
 use crate::Verbatim;
 use crate::nft::Statement;
+use crate::xt::INERT_TARGETS;
 
 /// Statements that let the next one follow and change nothing that a rule can ask for, by their first words; one
 /// value comes after these.
@@ -74,12 +75,38 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Statement {
         return Statement::Inert(kept(cursor, start));
     }
     cursor.go_to(start);
+    if cursor.take("xt").is_some()
+        && let Some(statement) = extension(cursor, start)
+    {
+        return statement;
+    }
+    cursor.go_to(start);
     if is_test(cursor) {
         return Statement::UnknownMatch(kept(cursor, start));
     }
     cursor.go_to(start);
     skip(cursor, |_| false);
     Statement::Unknown(kept(cursor, start))
+}
+
+/// `xt match "socket"`, `xt target "TCPMSS"`: what nft can only name of a match or target of iptables.
+fn extension(cursor: &mut Cursor<'_>, start: usize) -> Option<Statement> {
+    let is_match = cursor.take("match").is_some();
+    let is_target = cursor.take("target").is_some();
+    let name = cursor.peek().text;
+    if !takes_value(cursor) {
+        return None;
+    }
+    let always_matches = ["comment", "nfacct"].contains(&name);
+    let text = kept(cursor, start);
+    match (is_match, is_target) {
+        (true, false) if always_matches => Some(Statement::Inert(text)),
+        (true, false) => Some(Statement::UnknownMatch(text)),
+        (false, true) if INERT_TARGETS.contains(&name) && name != "SET" => {
+            Some(Statement::Inert(text))
+        }
+        _ => None,
+    }
 }
 
 fn kept(cursor: &Cursor<'_>, start: usize) -> Verbatim {

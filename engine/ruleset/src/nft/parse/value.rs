@@ -9,8 +9,8 @@ use super::ParseError;
 use super::cursor::{Cursor, number};
 use super::tokens::{Kind, Token};
 use crate::nft::words::{
-    ADDRESS_TYPES, CT_STATES, CT_STATUSES, DIRECTIONS, ICMP_TYPES, ICMPV6_TYPES, MORE_PROTOCOLS,
-    NF_PROTOS, PACKET_TYPES, TCP_FLAGS, Words, value_of,
+    ADDRESS_TYPES, CT_STATES, CT_STATUSES, DIRECTIONS, ICMP_TYPES, ICMPV6_TYPES, NF_PROTOS,
+    PACKET_TYPES, TCP_FLAGS, Words, value_of,
 };
 use crate::nft::{
     CtKey, CtStates, CtStatus, DataType, Expr, Field, Ifname, Key, MetaKey, NatTarget, Scalar,
@@ -40,6 +40,7 @@ impl ValueType {
     pub(super) fn number(self, value: u32) -> Option<Scalar> {
         match self {
             Self::Data(DataType::Mark) => Some(Scalar::Mark(value)),
+            Self::Data(DataType::Integer) => Some(Scalar::Number(value)),
             Self::TcpFlags => u8::try_from(value)
                 .ok()
                 .map(|v| Scalar::TcpFlags(TcpFlags(v))),
@@ -81,6 +82,7 @@ pub(super) fn types(expr: &Expr) -> Vec<ValueType> {
             MetaKey::Iifname | MetaKey::Oifname | MetaKey::Iif | MetaKey::Oif => DataType::Ifname,
             MetaKey::Nfproto => DataType::NfProto,
             MetaKey::Pkttype => DataType::PktType,
+            MetaKey::Random => DataType::Integer,
         }),
         Expr::Ct(key) => match key {
             CtKey::State => data(DataType::CtState),
@@ -213,7 +215,6 @@ fn icmp_type(
 
 fn protocol(token: Token<'_>) -> Result<Scalar, ParseError> {
     Protocol::parse(token.text)
-        .or_else(|| value_of(MORE_PROTOCOLS, token.text))
         .map(Scalar::Proto)
         .ok_or_else(|| token.bad_value("an IP protocol"))
 }

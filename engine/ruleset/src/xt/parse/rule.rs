@@ -1,10 +1,11 @@
 //! One rule: its header, and the options of matches and targets handed on.
 
 use super::matches::Drafts;
-use super::target::{INERT, TargetDraft};
+use super::target::TargetDraft;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
 use crate::verbatim::{Reading, Verbatim};
+use crate::xt::words::INERT_TARGETS;
 use crate::xt::{AddressMatch, ChainName, InterfaceMatch, TableName, XtRule, XtTarget};
 use crate::{Family, Protocol, TextPlace};
 
@@ -95,10 +96,10 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRul
     while cursor.peek().is_some() {
         let start = cursor.position();
         if let Err(error) = draft.option(cursor, site) {
-            if site.reading == Reading::Strict {
+            cursor.go_to(start);
+            if site.reading == Reading::Strict || lacks_value(cursor, start) {
                 return Err(error);
             }
-            cursor.go_to(start);
             draft.keep(cursor, site);
         }
     }
@@ -180,20 +181,41 @@ impl RuleDraft {
                 self.drafts.pop();
                 self.drafts.push_kept(start, kept(cursor, start, end, site));
             }
-            Some((start, Loaded::Target)) => {
-                let target = kept_target(cursor, start, end, site);
-                self.target = Some((start, Target::Kept(target)));
-            }
-            None if loads_target && self.target.is_none() => {
-                let target = kept_target(cursor, at, end, site);
-                self.target = Some((at, Target::Kept(target)));
-                self.last = Some((at, Loaded::Target));
+            Some((start, Loaded::Target)) => self.keep_target(cursor, start, (at, end), site),
+            None if loads_target => {
+                let start = self.target.as_ref().map_or(at, |(start, _)| *start);
+                self.keep_target(cursor, start, (at, end), site);
+                self.last = Some((start, Loaded::Target));
             }
             None => {
                 self.drafts.push_kept(at, kept(cursor, at, end, site));
                 self.last = Some((at, Loaded::Match));
             }
         }
+    }
+
+    /// Keeps the target that begins at `start`, of which the words of `more` are part.
+    fn keep_target(
+        &mut self,
+        cursor: &Cursor<'_>,
+        start: usize,
+        more: (usize, usize),
+        site: Site<'_>,
+    ) {
+        let first_end = segment_end(cursor, start);
+        let first = kept(cursor, start, first_end, site);
+        let text = match self.target.take() {
+            Some((_, Target::Kept(XtTarget::Unknown(text) | XtTarget::Inert(text)))) => {
+                text.followed_by(&kept(cursor, more.0, more.1, site))
+            }
+            _ if more.0 >= first_end => first.followed_by(&kept(cursor, more.0, more.1, site)),
+            _ => first,
+        };
+        let target = match more.0 < first_end && is_inert(cursor.words(start..first_end)) {
+            true => XtTarget::Inert(text),
+            false => XtTarget::Unknown(text),
+        };
+        self.target = Some((start, Target::Kept(target)));
     }
 
     /// Reads an option of the header, if it is one.
@@ -252,7 +274,11 @@ impl RuleDraft {
             Some((start, Target::Draft(draft))) => match draft.finish() {
                 Err(_) if is_dump => {
                     let end = segment_end(cursor, start);
-                    kept_target(cursor, start, end, site)
+                    let text = kept(cursor, start, end, site);
+                    match is_inert(cursor.words(start..end)) {
+                        true => XtTarget::Inert(text),
+                        false => XtTarget::Unknown(text),
+                    }
                 }
                 target => target?,
             },
@@ -305,6 +331,16 @@ fn is_target(option: &str) -> bool {
     matches!(option, "-j" | "--jump" | "-g" | "--goto")
 }
 
+/// Whether an option of the rule's own stands here without the value that it needs: then this is no rule.
+fn lacks_value(cursor: &Cursor<'_>, start: usize) -> bool {
+    let words = cursor.words(start..segment_end(cursor, start));
+    let mut words = words.iter().skip_while(|word| word.text == "!");
+    let takes_none =
+        |word: &&Token| matches!(word.text.as_str(), "-f" | "--fragment" | "-4" | "-6");
+    let needs_one = words.next().is_some_and(|word| !takes_none(&word));
+    starts_segment(cursor, start) && needs_one && words.all(|word| word.text == "!")
+}
+
 /// Where what begins here ends: before the next option that is not of a match or target.
 fn segment_end(cursor: &Cursor<'_>, start: usize) -> usize {
     let len = cursor.len();
@@ -328,18 +364,12 @@ fn kept(cursor: &Cursor<'_>, start: usize, end: usize, site: Site<'_>) -> Verbat
     Verbatim::new(cursor.text(start..end), TextPlace { line, column })
 }
 
-fn kept_target(cursor: &Cursor<'_>, start: usize, end: usize, site: Site<'_>) -> XtTarget {
-    let text = kept(cursor, start, end, site);
-    let words = cursor.words(start..end);
-    let name = words
-        .iter()
-        .map(|word| word.text.as_str())
-        .find(|word| !is_target(word));
-    let maps = words.iter().any(|word| word.text.starts_with("--map-"));
-    match name {
-        Some(name) if INERT.contains(&name) && !maps => XtTarget::Inert(text),
-        _ => XtTarget::Unknown(text),
-    }
+/// Whether these words load a target that decides nothing.
+fn is_inert(words: &[Token]) -> bool {
+    let mut names = words.iter().map(|word| word.text.as_str());
+    let maps = names.clone().any(|word| word.starts_with("--map-"));
+    let name = names.find(|word| !is_target(word));
+    name.is_some_and(|name| INERT_TARGETS.contains(&name)) && !maps
 }
 
 /// Options of a rule's header, in every spelling; the last is not modelled.

@@ -46,34 +46,6 @@ const FOREIGN: [&str; 32] = [
     "ULOG",
 ];
 
-/// Targets that let the next rule follow and change nothing that a rule can ask for.
-///
-/// Deviation: what they change in a packet (its time to live, its class of service, the sizes of its segments) is
-/// not shown in its further way.
-pub(super) const INERT: [&str; 21] = [
-    "AUDIT",
-    "CHECKSUM",
-    "CLASSIFY",
-    "CONNSECMARK",
-    "DSCP",
-    "ECN",
-    "HL",
-    "IDLETIMER",
-    "LED",
-    "LOG",
-    "NFLOG",
-    "RATEEST",
-    "SECMARK",
-    "SET",
-    "TCPMSS",
-    "TCPOPTSTRIP",
-    "TEE",
-    "TOS",
-    "TRACE",
-    "TTL",
-    "ULOG",
-];
-
 /// A target that may lack options.
 pub(super) struct TargetDraft {
     column: usize,

@@ -104,12 +104,18 @@ fn matches_with_defaults_and_other_names() {
             "-j DNAT --persistent --to-destination 10.0.0.1-10.0.0.9:80-90",
             "-j DNAT --to-destination 10.0.0.1-10.0.0.9:80-90 --persistent",
         ),
-        ("-j DNAT --to-destination :90", "-j DNAT --to-destination :90"),
+        (
+            "-j DNAT --to-destination :90",
+            "-j DNAT --to-destination :90",
+        ),
         (
             "-j SNAT --to-source 1.2.3.4-1.2.3.4:80",
             "-j SNAT --to-source 1.2.3.4:80",
         ),
-        ("-j REDIRECT --to-ports 80-90", "-j REDIRECT --to-ports 80-90"),
+        (
+            "-j REDIRECT --to-ports 80-90",
+            "-j REDIRECT --to-ports 80-90",
+        ),
         (
             "-j REJECT --reject-with icmp-host-prohibited",
             "-j REJECT --reject-with icmp-host-prohibited",
