@@ -51,16 +51,19 @@ pub fn explore<T>(run: impl FnMut(&mut Explorer) -> T) -> Result<Vec<(Ratio, T)>
     walk(Explorer::new(false), run, |_, _| None)
 }
 
+/// An outcome, or why it is not known.
+pub type Known<T> = Result<T, Box<Doubt>>;
+
 /// The same for tables of a dump: every open question is answered either way. Where the outcomes are the same, as
 /// `same` judges, the question does not matter; where not, the share of all of them is in doubt.
 ///
 /// # Errors
 /// When there are more than [`BRANCHES_MAX`] of them.
 pub fn survey<T>(
-    run: impl FnMut(&mut Explorer) -> Result<T, Box<Doubt>>,
+    run: impl FnMut(&mut Explorer) -> Known<T>,
     same: impl Fn(&T, &T) -> bool,
-) -> Result<Vec<(Ratio, Result<T, Box<Doubt>>)>, TooManyBranches> {
-    let alike = |one: &Result<T, Box<Doubt>>, other: &Result<T, Box<Doubt>>| match (one, other) {
+) -> Result<Vec<(Ratio, Known<T>)>, TooManyBranches> {
+    let alike = |one: &Known<T>, other: &Known<T>| match (one, other) {
         (Ok(one), Ok(other)) => same(one, other),
         (Err(one), Err(other)) => one.place == other.place,
         _ => false,

@@ -76,7 +76,7 @@ pub use chooser::{Chooser, SeededChooser};
 pub use doubt::{Doubt, InterfaceSide, Question};
 pub use entry::{Direction, Entry, Listing};
 pub use eval::eval;
-pub use explore::{BRANCHES_MAX, Explorer, Ratio, TooManyBranches, explore, survey};
+pub use explore::{BRANCHES_MAX, Explorer, Known, Ratio, TooManyBranches, explore, survey};
 pub use filter::EntryFilter;
 pub use hook::Hook;
 pub use nft::{FoundElement, NftError};

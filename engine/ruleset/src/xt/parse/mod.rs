@@ -342,16 +342,14 @@ impl OpenTable {
         };
         let rules = rule::parse(cursor, site)?;
         let chain = self.chain(name);
-        let mut at = match (index, number) {
+        let at = match (index, number) {
             (None, _) => chain.places.len(),
             (Some(first), None) => first,
             (Some(_), Some(number)) => number.saturating_sub(1).min(chain.places.len()),
         };
-        for rule in rules {
-            chain.chain.rules.insert(at, rule);
-            chain.places.insert(at, place);
-            at += 1;
-        }
+        let places = std::iter::repeat_n(place, rules.len());
+        chain.places.splice(at..at, places);
+        chain.chain.rules.splice(at..at, rules);
         Ok(())
     }
 }
