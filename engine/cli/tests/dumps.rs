@@ -372,8 +372,25 @@ fn an_unknown_match_is_asked_last_and_only_if_it_decides() {
             "module-option",
             vec!["-m conntrack --ctstate NEW --ctzone 3 -j DROP"],
             Err(
-                "dump.save: line 3, column 13: filter/INPUT rule 1: `-m conntrack --ctstate NEW --ctzone 3` is not understood",
+                "dump.save: line 3, column 37: filter/INPUT rule 1: `--ctzone 3` is not understood",
             ),
+        ),
+        (
+            "narrowed",
+            vec![
+                "-m conntrack --ctstate RELATED --ctdir ORIGINAL -j DROP",
+                "-p tcp --dport ssh -j DROP",
+            ],
+            Ok("dropped: dropped by filter/INPUT rule 2"),
+        ),
+        (
+            "ranges-and-kinds",
+            vec![
+                "-m iprange --src-range 10.0.0.3-10.0.0.9 -j DROP",
+                "-m pkttype --pkt-type multicast -j DROP",
+                "-m iprange ! --dst-range 10.0.0.3-10.0.0.9 -m pkttype --pkt-type unicast -j DROP",
+            ],
+            Ok("dropped: dropped by filter/INPUT rule 3"),
         ),
         (
             "several-sources",

@@ -406,8 +406,11 @@ const fn gcd(mut a: u128, mut b: u128) -> u128 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use ruleset::xt::{ChainName, TableName};
+    use ruleset::{TextPlace, Verbatim};
 
     use super::*;
+    use crate::{ChainPlace, InterfaceSide, RulePlace};
 
     /// The outcomes of kube-proxy's chain for `n` endpoints.
     fn balanced(n: u32) -> Vec<(Ratio, u32)> {
@@ -437,6 +440,108 @@ mod tests {
         let never = Probability::from_raw(0).unwrap();
         let outcomes = explore(|chooser| (chooser.random(always), chooser.random(never))).unwrap();
         assert_eq!(outcomes, [(Ratio::ONE, (true, false))]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_given_up() {
+        let marks = explore(|chooser| (0..20).map(|_| chooser.numgen(2)).sum::<u32>());
+        assert_eq!(marks, Err(TooManyBranches));
+        assert_eq!(
+            explore(|chooser| chooser.numgen(u32::MAX)),
+            Err(TooManyBranches)
+        );
+        let most = u32::try_from(BRANCHES_MAX).unwrap();
+        assert_eq!(
+            explore(|chooser| chooser.numgen(most)).unwrap().len(),
+            BRANCHES_MAX
+        );
+    }
+
+    fn doubt(index: usize, question: Question) -> Box<Doubt> {
+        let (table, chain) = (TableName::Filter, ChainName::literal("INPUT"));
+        let chain = ChainPlace::Xt { table, chain };
+        let place = RulePlace { chain, index };
+        Box::new(Doubt { place, question })
+    }
+
+    fn text(index: usize) -> Box<Doubt> {
+        let place = TextPlace { line: 1, column: 1 };
+        doubt(index, Question::Text(Verbatim::new("-m x", place)))
+    }
+
+    /// Whether the packet arrives by an interface.
+    fn by(name: &str) -> Box<Doubt> {
+        let (side, name) = (InterfaceSide::In, Ifname::new(name));
+        doubt(0, Question::Interface { side, name })
+    }
+
+    #[test]
+    fn a_doubt_matters_only_where_outcomes_differ() {
+        let half = Ratio::new(1, 2).unwrap();
+        let found = survey(
+            |chooser| {
+                let first = chooser.numgen(2) == 0;
+                let answer = chooser.doubt(text(usize::from(first)))?;
+                Ok(if first {
+                    "same"
+                } else if answer {
+                    "yes"
+                } else {
+                    "no"
+                })
+            },
+            |one, other| one == other,
+        );
+        assert_eq!(found.unwrap(), [(half, Ok("same")), (half, Err(text(0)))]);
+    }
+
+    #[test]
+    fn doubts_nest() {
+        let found = survey(
+            |chooser| {
+                let outer = chooser.doubt(text(0))?;
+                let inner = chooser.doubt(text(1))?;
+                let drawn = chooser.numgen(2);
+                Ok(if outer || inner { drawn } else { drawn })
+            },
+            |one, other| one == other,
+        );
+        let half = Ratio::new(1, 2).unwrap();
+        assert_eq!(found.unwrap(), [(half, Ok(0)), (half, Ok(1))]);
+    }
+
+    #[test]
+    fn too_many_doubts_stay_open() {
+        let all = |chooser: &mut Explorer| {
+            (0..=DOUBTS_MAX).try_for_each(|index| chooser.doubt(text(index)).map(|_| ()))
+        };
+        let found = survey(all, |(), ()| true).unwrap();
+        assert_eq!(found, [(Ratio::ONE, Err(text(DOUBTS_MAX)))]);
+        let alone = explore(|chooser| chooser.doubt(text(0))).unwrap();
+        assert_eq!(alone, [(Ratio::ONE, Err(text(0)))]);
+    }
+
+    #[test]
+    fn a_packet_goes_by_one_interface() {
+        let mut seen = Vec::new();
+        survey(
+            |chooser| {
+                let answers =
+                    ["docker0", "docker*", "br-1", "docker0"].map(|name| chooser.doubt(by(name)));
+                seen.push(answers.map(Result::unwrap));
+                Ok(())
+            },
+            |(), ()| true,
+        )
+        .unwrap();
+        let expected = [
+            [true, true, false, true],
+            [false, true, true, false],
+            [false, true, false, false],
+            [false, false, true, false],
+            [false, false, false, false],
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]

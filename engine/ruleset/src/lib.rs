@@ -33,6 +33,7 @@ mod family;
 mod nat;
 pub mod nft;
 mod origin;
+mod service;
 mod verbatim;
 pub mod xt;
 

@@ -88,7 +88,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
     /// What kind of packet it is to the link (`meta pkttype`).
     ///
     /// Deviation: links are not modelled below IP, so it follows from the destination.
-    pub(super) fn packet_type(&self) -> u32 {
+    pub(crate) fn packet_type(&self) -> u32 {
         let kind = match self.datagram.headers.destination {
             address if address.is_multicast() => PacketType::Multicast,
             IpAddr::V4(address) if address.is_broadcast() => PacketType::Broadcast,

@@ -19,5 +19,6 @@ mod set_index;
 pub(crate) use check::DEPTH_MAX;
 pub(crate) use code::{NftCode, Place};
 pub use error::NftError;
+pub(crate) use pattern::packet_type_number;
 pub(crate) use register::Registers;
 pub use set_index::FoundElement;

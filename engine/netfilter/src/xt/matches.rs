@@ -5,16 +5,17 @@
 
 use std::net::IpAddr;
 
-use ruleset::Family;
 use ruleset::Protocol;
 use ruleset::nft::Ifname;
 use ruleset::xt::{
     AddressMatch, AddressSide, AddressType, InterfaceMatch, MultiportSide, PortRange, RecentAction,
     RecentMatch, RecentWindow, TcpFlags, XtMatch, XtRule,
 };
+use ruleset::{AddressSpan, Family};
 
 use crate::connection::Tracking;
 use crate::eval::Flight;
+use crate::nft::packet_type_number;
 use crate::recent::{RecentChange, RecentUpdate, window_start};
 use crate::state::Change;
 use crate::{Chooser, InterfaceSide, Question, Routing, RuleRef, Tracer};
@@ -142,6 +143,14 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
             },
             XtMatch::Random(probability) => self.chooser.random(*probability),
             XtMatch::Recent(recent) => self.recent_matches(recent),
+            XtMatch::IpRange {
+                source,
+                destination,
+            } => in_range(*source, headers.source) && in_range(*destination, headers.destination),
+            XtMatch::PacketType { negated, kind } => {
+                let wanted = u32::from(packet_type_number(*kind));
+                (self.packet_type() == wanted) != *negated
+            }
             XtMatch::Unknown(_) => {
                 *is_sure = false;
                 true
@@ -299,6 +308,13 @@ fn masked(address: IpAddr, mask: IpAddr) -> IpAddr {
         (IpAddr::V6(address), IpAddr::V6(mask)) => IpAddr::V6(address & mask),
         (address, _) => address,
     }
+}
+
+fn in_range(wanted: Option<(bool, AddressSpan)>, address: IpAddr) -> bool {
+    wanted.is_none_or(|(negated, span)| {
+        let (first, last) = span.ends();
+        (first..=last).contains(&address) != negated
+    })
 }
 
 fn address_matches(wanted: Option<AddressMatch>, address: IpAddr) -> bool {

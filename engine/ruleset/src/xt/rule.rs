@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{ChainName, Comment};
-use crate::{Family, NatRange, NatTarget, OriginId, Protocol, Verbatim};
+use crate::nft::PacketType;
+use crate::{AddressSpan, Family, NatRange, NatTarget, OriginId, Protocol, Verbatim};
 
 /// A rule. Two rules are equal when they do the same: the origin does not count.
 #[derive(Clone, Debug)]
@@ -234,6 +235,20 @@ pub enum XtMatch {
     },
     /// `-m recent`: asks and changes a named list of addresses seen (PROXY-32). Boxed because it is rare and big.
     Recent(Box<RecentMatch>),
+    /// `-m iprange --src-range|--dst-range`; the flags are set for `!`.
+    IpRange {
+        /// `--src-range`
+        source: Option<(bool, AddressSpan)>,
+        /// `--dst-range`
+        destination: Option<(bool, AddressSpan)>,
+    },
+    /// `-m pkttype [!] --pkt-type`
+    PacketType {
+        /// `!`
+        negated: bool,
+        /// To whom the link layer sent it.
+        kind: PacketType,
+    },
     /// A test that is not understood, from a dump: whether it holds is not known.
     Unknown(Verbatim),
 }

@@ -2,6 +2,7 @@
 
 use super::{AddressType, CtState, MultiportSide, RejectWith, TcpFlags};
 use crate::Family;
+use crate::nft::PacketType;
 
 /// A spelling table: each value with its word.
 pub(crate) type Words<T> = &'static [(T, &'static str)];
@@ -23,6 +24,15 @@ pub(super) const ADDRESS_TYPES: Words<AddressType> = &[
     (AddressType::Unicast, "UNICAST"),
     (AddressType::Broadcast, "BROADCAST"),
     (AddressType::Multicast, "MULTICAST"),
+];
+
+/// `--pkt-type`.
+pub(super) const PACKET_TYPES: Words<PacketType> = &[
+    (PacketType::Host, "unicast"),
+    (PacketType::Broadcast, "broadcast"),
+    (PacketType::Multicast, "multicast"),
+    (PacketType::Other, "otherhost"),
+    (PacketType::Host, "host"),
 ];
 
 /// `multiport`'s options.

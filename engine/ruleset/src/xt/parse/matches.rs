@@ -7,9 +7,9 @@ use super::rule::Opt;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
 use crate::verbatim::Verbatim;
-use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, value_of};
+use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, PACKET_TYPES, value_of};
 use crate::xt::{AddressType, Comment, MultiportSide, PortRange, Probability, TcpFlags, XtMatch};
-use crate::{Family, Protocol};
+use crate::{AddressSpan, Family, Protocol};
 
 /// The matches of a rule while their options are still coming.
 pub(super) struct Drafts {
@@ -42,6 +42,10 @@ enum Draft {
         source: Option<(bool, AddressType)>,
         destination: Option<(bool, AddressType)>,
     },
+    IpRange {
+        source: Option<(bool, AddressSpan)>,
+        destination: Option<(bool, AddressSpan)>,
+    },
     Recent(RecentDraft),
     /// Not understood, and complete.
     Kept(Verbatim),
@@ -57,6 +61,7 @@ enum One {
     Multiport,
     IcmpType,
     ConnMark,
+    PacketType,
 }
 
 impl Drafts {
@@ -76,6 +81,16 @@ impl Drafts {
         if let Some(last) = self.drafts.last_mut() {
             last.position = position;
         }
+    }
+
+    /// Whether the last match holds when all of its options do, each by itself, and has what it needs: whatever
+    /// other options it has then only narrow it.
+    pub(super) fn ends_with_conjunction(&self) -> bool {
+        let last = self.drafts.last().map(|begun| &begun.draft);
+        matches!(
+            last,
+            Some(Draft::Ports { .. } | Draft::One(One::CtState, Some(_)))
+        )
     }
 
     pub(super) fn pop(&mut self) {
@@ -191,6 +206,11 @@ impl Draft {
             "icmp" if family == Family::V4 => Self::One(One::IcmpType, None),
             "icmp6" if family == Family::V6 => Self::One(One::IcmpType, None),
             "connmark" => Self::One(One::ConnMark, None),
+            "iprange" => Self::IpRange {
+                source: None,
+                destination: None,
+            },
+            "pkttype" => Self::One(One::PacketType, None),
             "recent" => Self::Recent(RecentDraft::default()),
             _ => {
                 return Err(ParseErrorKind::UnsupportedMatch {
@@ -255,6 +275,12 @@ impl Draft {
             (Self::AddrType { destination, .. }, "--dst-type") => {
                 option.set(destination, address_type(option, cursor)?)?;
             }
+            (Self::IpRange { source, .. }, "--src-range") => {
+                option.set(source, address_range(option, cursor, family)?)?;
+            }
+            (Self::IpRange { destination, .. }, "--dst-range") => {
+                option.set(destination, address_range(option, cursor, family)?)?;
+            }
             (Self::Recent(draft), _) => return draft.option(option, cursor, family),
             _ => return Ok(false),
         }
@@ -307,6 +333,17 @@ impl Draft {
                 source,
                 destination,
             },
+            Self::IpRange {
+                source: None,
+                destination: None,
+            } => return Err(lacks("match iprange", "--src-range or --dst-range")),
+            Self::IpRange {
+                source,
+                destination,
+            } => XtMatch::IpRange {
+                source,
+                destination,
+            },
             Self::Recent(draft) => XtMatch::Recent(Box::new(draft.finish(family)?)),
             Self::Kept(text) => XtMatch::Unknown(text),
         })
@@ -343,6 +380,12 @@ impl One {
                     value,
                     mask,
                 }
+            }
+            (Self::PacketType, "--pkt-type") => {
+                let (negated, value) = option.negatable_value(cursor)?;
+                let kind = value_of(PACKET_TYPES, &value.text);
+                let kind = kind.ok_or_else(|| value.bad_value("a type of packet"))?;
+                XtMatch::PacketType { negated, kind }
             }
             (Self::NfAcct, "--nfacct-name") => {
                 XtMatch::NfAcct(accounting_name(option.plain_value(cursor)?)?)
@@ -381,9 +424,20 @@ impl One {
             Self::Multiport => ("match multiport", "--dports"),
             Self::IcmpType => ("match icmp", "--icmp-type"),
             Self::ConnMark => ("match connmark", "--mark"),
+            Self::PacketType => ("match pkttype", "--pkt-type"),
         };
         ParseErrorKind::Incomplete { what, option }
     }
+}
+
+/// `[!] --src-range first-last`
+fn address_range(
+    option: Opt<'_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+) -> Result<(bool, AddressSpan), ParseError> {
+    let (negated, value) = option.negatable_value(cursor)?;
+    Ok((negated, values::address_range(value, family)?))
 }
 
 /// `[!] --mark value[/mask]`

@@ -83,7 +83,7 @@ pub(super) struct Site<'a> {
 /// tool makes of them.
 ///
 /// In a dump, what is not understood is kept as text: from the option that loads it, or from itself when nothing
-/// does, up to the next option that is the rule's own.
+/// does or it can only narrow what that matches, up to the next option that is the rule's own.
 pub(super) fn parse(cursor: &mut Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRule>, ParseError> {
     let mut draft = RuleDraft {
         rule: XtRule::new(XtTarget::None),
@@ -177,6 +177,10 @@ impl RuleDraft {
         let starts_anew = starts_segment(cursor, at);
         let loads_target = loaded(cursor, at).is_some_and(|option| is_target(&option.text));
         match self.last.filter(|_| !starts_anew) {
+            Some((_, Loaded::Match)) if self.drafts.ends_with_conjunction() => {
+                self.drafts.push_kept(at, kept(cursor, at, end, site));
+                self.last = Some((at, Loaded::Match));
+            }
             Some((start, Loaded::Match)) => {
                 self.drafts.pop();
                 self.drafts.push_kept(start, kept(cursor, start, end, site));

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::tokens::Token;
 use super::{ParseError, ParseErrorKind};
-use crate::Family;
 use crate::xt::words::{CT_STATES, ICMP_TYPES, ICMPV6_TYPES, TCP_FLAGS, value_of};
 use crate::xt::{ChainName, CtStates, PortRange, Probability, TcpFlags};
+use crate::{AddressSpan, Family, service};
 
 pub(super) fn chain_name(text: &str, column: usize) -> Result<ChainName, ParseError> {
     ChainName::new(text).map_err(|error| ParseErrorKind::from(error).at(column))
@@ -64,24 +64,25 @@ fn prefix_length(text: &str) -> Option<u8> {
     }
 }
 
+/// `80` or `ssh`
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok().or_else(|| service::port(text))
+}
+
 /// `80`, `8000:8080`, `:80`, `8000:`
 pub(super) fn port_range(token: &Token, negated: bool) -> Result<PortRange, ParseError> {
     let read = || {
         let (first, last) = match token.text.split_once(':') {
             None => {
-                let port = token.text.parse().ok()?;
+                let port = port(&token.text)?;
                 (port, port)
             }
             Some((first, last)) => (
-                if first.is_empty() {
-                    0
-                } else {
-                    first.parse().ok()?
-                },
+                if first.is_empty() { 0 } else { port(first)? },
                 if last.is_empty() {
                     u16::MAX
                 } else {
-                    last.parse().ok()?
+                    port(last)?
                 },
             ),
         };
@@ -98,7 +99,7 @@ pub(super) fn port_range(token: &Token, negated: bool) -> Result<PortRange, Pars
 pub(super) fn multiport(token: &Token) -> Result<Box<[RangeInclusive<u16>]>, ParseError> {
     let read_one = |text: &str| {
         let (first, last) = text.split_once(':').unwrap_or((text, text));
-        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        let (first, last) = (port(first)?, port(last)?);
         (first <= last).then_some(first..=last)
     };
     let read: Option<Box<[_]>> = token.text.split(',').map(read_one).collect();
@@ -185,6 +186,20 @@ pub(super) fn probability(token: &Token) -> Result<Probability, ParseError> {
         Probability::from_raw(u32::try_from(raw).ok()?)
     };
     read().ok_or_else(|| token.bad_value("a probability from 0 to 1"))
+}
+
+/// `10.0.0.1-10.0.0.9`
+pub(super) fn address_range(token: &Token, family: Family) -> Result<AddressSpan, ParseError> {
+    let read = || {
+        let (first, last) = token
+            .text
+            .split_once('-')
+            .unwrap_or((&token.text, &token.text));
+        AddressSpan::new(first.parse().ok()?, last.parse().ok()?)
+    };
+    read()
+        .filter(|span| Family::of(span.ends().0) == family)
+        .ok_or_else(|| token.bad_value("a range of addresses of this family"))
 }
 
 /// An interface's name: at most 15 bytes, no blanks and no `/` (`xtables_parse_interface`).

@@ -4,12 +4,14 @@ use std::fmt::{self, Formatter, Write as _};
 use std::ops::RangeInclusive;
 
 use super::{Spelling, bang, quoted, saved_string};
-use crate::Family;
-use crate::xt::words::{ADDRESS_TYPES, CT_STATES, MULTIPORT_OPTIONS, TCP_FLAGS, word_of};
+use crate::xt::words::{
+    ADDRESS_TYPES, CT_STATES, MULTIPORT_OPTIONS, PACKET_TYPES, TCP_FLAGS, word_of,
+};
 use crate::xt::{
     AddressSide, AddressType, CtStates, PortRange, Probability, RecentAction, RecentMatch,
     RecentWindow, TcpFlags, XtMatch,
 };
+use crate::{AddressSpan, Family};
 
 /// ` -m NAME …`
 pub(super) fn extension(
@@ -72,6 +74,18 @@ pub(super) fn extension(
             masked(f, *value, *mask)
         }
         XtMatch::Recent(recent) => recent_match(f, recent, spelling),
+        XtMatch::IpRange {
+            source,
+            destination,
+        } => {
+            f.write_str(" -m iprange")?;
+            address_range(f, "--src-range", *source)?;
+            address_range(f, "--dst-range", *destination)
+        }
+        XtMatch::PacketType { negated, kind } => {
+            let word = word_of(PACKET_TYPES, kind);
+            write!(f, " -m pkttype{} --pkt-type {word}", bang(*negated))
+        }
         XtMatch::Unknown(text) => write!(f, " {text}"),
     }
 }
@@ -168,6 +182,18 @@ fn address_type(
         }
         None => Ok(()),
     }
+}
+
+fn address_range(
+    f: &mut Formatter<'_>,
+    option: &str,
+    range: Option<(bool, AddressSpan)>,
+) -> fmt::Result {
+    let Some((negated, span)) = range else {
+        return Ok(());
+    };
+    let (first, last) = span.ends();
+    write!(f, "{} {option} {first}-{last}", bang(negated))
 }
 
 /// `80` or `8000:8080`.
