@@ -516,6 +516,17 @@ fn files_that_cannot_be_read_at_all_name_the_line() {
         "dump.nft: line 3, column 20: hook \"nowhere\" is not supported",
     );
     fs::write(
+        folder.join("v4.save"),
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 10.0.0.0/8 -j ACCEPT\nCOMMIT\n",
+    )
+    .unwrap();
+    check_unknown_in(
+        &folder,
+        "--iptables-save v4.save",
+        "tcp:[fd00::1]:40000>[fd00::2]:22",
+        "v4.save: line 3, column 13: \"10.0.0.0/8\" is not an IPv6 address or network",
+    );
+    fs::write(
         folder.join("loop.save"),
         "*filter\n:INPUT ACCEPT [0:0]\n:A - [0:0]\n-A INPUT -j A\n-A A -j RETURN\n-A A -j REJECT\nCOMMIT\n*nat\n\
          :INPUT ACCEPT [0:0]\n-A INPUT -j MASQUERADE\nCOMMIT\n",

@@ -8,13 +8,14 @@ use ipnet::IpNet;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use switchboard_ruleset::nft::PacketType;
 use switchboard_ruleset::xt::{
     AddressMatch, AddressSide, AddressType, ChainName, Comment, ConnMarkAction, CtState, CtStates,
     InterfaceMatch, MultiportSide, NatTarget, Policy, PortRange, Probability, RecentAction,
     RecentMatch, RecentWindow, RejectWith, TableName, TcpFlags, XtChain, XtMatch, XtRule, XtTable,
     XtTables, XtTarget, parse, restore_text, save_text,
 };
-use switchboard_ruleset::{Family, Protocol};
+use switchboard_ruleset::{AddressSpan, Family, NatKind, NatRange, PortSpan, Protocol};
 
 fn address(family: Family) -> BoxedStrategy<IpAddr> {
     match family {
@@ -174,7 +175,57 @@ fn newer_extension(family: Family) -> impl Strategy<Value = XtMatch> {
             }
         }),
         recent(family).prop_map(|recent| XtMatch::Recent(Box::new(recent))),
+        (
+            option::of((any::<bool>(), addresses(family))),
+            any::<bool>(),
+            addresses(family)
+        )
+            .prop_map(|(source, negated, destination)| XtMatch::IpRange {
+                source,
+                destination: Some((negated, destination)),
+            }),
+        (any::<bool>(), packet_type())
+            .prop_map(|(negated, kind)| XtMatch::PacketType { negated, kind }),
     ]
+}
+
+fn packet_type() -> impl Strategy<Value = PacketType> {
+    use PacketType::{Broadcast, Host, Multicast, Other};
+    proptest::sample::select(vec![Host, Broadcast, Multicast, Other])
+}
+
+/// Neighbouring addresses.
+fn addresses(family: Family) -> impl Strategy<Value = AddressSpan> {
+    (address(family), 0..=255_u8).prop_map(|(first, more)| {
+        let last = match first {
+            IpAddr::V4(first) => IpAddr::V4(first.to_bits().saturating_add(more.into()).into()),
+            IpAddr::V6(first) => IpAddr::V6(first.to_bits().saturating_add(more.into()).into()),
+        };
+        AddressSpan::new(first, last).expect("they are in order")
+    })
+}
+
+/// What no plainer target says.
+fn nat_range(family: Family) -> impl Strategy<Value = NatRange> {
+    let kind = prop_oneof![
+        option::of(addresses(family)).prop_map(NatKind::Dnat),
+        addresses(family).prop_map(NatKind::Snat),
+        Just(NatKind::Masquerade),
+        Just(NatKind::Redirect),
+    ];
+    let ports = (1..u16::MAX, any::<u16>()).prop_map(|(first, more)| {
+        PortSpan::new(first, first.saturating_add(more.max(1))).expect("they are in order")
+    });
+    (kind, any::<[bool; 3]>(), ports).prop_map(|(kind, flags, ports)| {
+        let [random, random_fully, persistent] = flags;
+        NatRange {
+            kind,
+            random,
+            random_fully: random_fully && matches!(kind, NatKind::Snat(_) | NatKind::Masquerade),
+            persistent: persistent && matches!(kind, NatKind::Snat(_) | NatKind::Dnat(_)),
+            ports: Some(ports),
+        }
+    })
 }
 
 fn recent(family: Family) -> impl Strategy<Value = RecentMatch> {
@@ -253,6 +304,7 @@ fn newer_target(family: Family) -> impl Strategy<Value = XtTarget> {
             }
         }),
         port.prop_map(|port| XtTarget::Redirect { port }),
+        nat_range(family).prop_map(|range| XtTarget::NatRange(Box::new(range))),
         Just(XtTarget::Notrack),
         masks.prop_map(|(value, mask)| XtTarget::ConnMark(ConnMarkAction::Set { value, mask })),
         masks.prop_map(|(nf_mask, ct_mask)| {

@@ -33,10 +33,9 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 // Protocol 0 stands for all.
                 protocol.0 == 0 || (protocol == headers.protocol) != negated
             });
-        let (way_in, way_out) = self.interfaces(rule);
+        let names_none = rule.in_interface.is_none() && rule.out_interface.is_none();
         header_matches
-            && way_in.passes(self.routing, &mut is_sure)
-            && way_out.passes(self.routing, &mut is_sure)
+            && (names_none || self.interfaces_match(rule, &mut is_sure))
             && rule
                 .matches
                 .iter()
@@ -72,6 +71,11 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
             }
         }
         true
+    }
+
+    fn interfaces_match(&self, rule: &XtRule, is_sure: &mut bool) -> bool {
+        let (way_in, way_out) = self.interfaces(rule);
+        way_in.passes(self.routing, is_sure) && way_out.passes(self.routing, is_sure)
     }
 
     fn interfaces<'r>(&'r self, rule: &'r XtRule) -> (Way<'r>, Way<'r>) {

@@ -97,7 +97,8 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRul
         let start = cursor.position();
         if let Err(error) = draft.option(cursor, site) {
             cursor.go_to(start);
-            if site.reading == Reading::Strict || lacks_value(cursor, start) {
+            let is_no_rule = lacks_value(cursor, start) || is_of_other_family(cursor, start, site);
+            if site.reading == Reading::Strict || is_no_rule {
                 return Err(error);
             }
             draft.keep(cursor, site);
@@ -326,7 +327,8 @@ fn loaded<'c>(cursor: &Cursor<'c>, at: usize) -> Option<&'c Token> {
 /// Whether an option of the header, or one that loads a match or a target, stands here.
 fn starts_segment(cursor: &Cursor<'_>, at: usize) -> bool {
     loaded(cursor, at).is_some_and(|word| {
-        let is_own = HEADER.contains(&word.text.as_str()) || is_target(&word.text);
+        let name = word.text.as_str();
+        let is_own = ADDRESSES.contains(&name) || HEADER.contains(&name) || is_target(name);
         !word.quoted && (is_own || matches!(word.text.as_str(), "-m" | "--match"))
     })
 }
@@ -343,6 +345,19 @@ fn lacks_value(cursor: &Cursor<'_>, start: usize) -> bool {
         |word: &&Token| matches!(word.text.as_str(), "-f" | "--fragment" | "-4" | "-6");
     let needs_one = words.next().is_some_and(|word| !takes_none(&word));
     starts_segment(cursor, start) && needs_one && words.all(|word| word.text == "!")
+}
+
+/// Whether an address of the other family stands here: then all of the text is about that one.
+fn is_of_other_family(cursor: &Cursor<'_>, start: usize, site: Site<'_>) -> bool {
+    let other = match site.family {
+        Family::V4 => Family::V6,
+        Family::V6 => Family::V4,
+    };
+    let words = cursor.words(start..segment_end(cursor, start));
+    let is_header =
+        loaded(cursor, start).is_some_and(|word| ADDRESSES.contains(&word.text.as_str()));
+    let is_other = |word: &Token| values::net(&word.text, word, other).is_ok();
+    is_header && words.iter().any(is_other)
 }
 
 /// Where what begins here ends: before the next option that is not of a match or target.
@@ -376,14 +391,11 @@ fn is_inert(words: &[Token]) -> bool {
     name.is_some_and(|name| INERT_TARGETS.contains(&name)) && !maps
 }
 
-/// Options of a rule's header, in every spelling; the last is not modelled.
-const HEADER: [&str; 19] = [
-    "-s",
-    "--source",
-    "--src",
-    "-d",
-    "--destination",
-    "--dst",
+/// Options of a rule's header that take addresses, in every spelling.
+const ADDRESSES: [&str; 6] = ["-s", "--source", "--src", "-d", "--destination", "--dst"];
+
+/// The others; the last two are not modelled.
+const HEADER: [&str; 13] = [
     "-i",
     "--in-interface",
     "-o",
