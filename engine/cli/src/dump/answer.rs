@@ -1,9 +1,10 @@
 //! What becomes of a packet, as people and programs read it.
 
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
 
-use netfilter::{Doubt, Question, Ratio, TraceEvent, Verdict};
-use ruleset::{Family, TextPlace};
+use netfilter::{Doubt, Question, Ratio, Verdict};
+use ruleset::TextPlace;
 use serde_json::{Value, json};
 
 use super::files::Files;
@@ -18,7 +19,7 @@ pub(super) struct Branch {
 /// What becomes of it, and the rules that it meets.
 pub(super) struct Fate {
     pub(super) outcome: String,
-    pub(super) rules: Vec<String>,
+    pub(super) rules: Vec<Rc<str>>,
 }
 
 /// Why what becomes of it cannot be told.
@@ -79,16 +80,8 @@ impl Unknown {
     }
 }
 
-impl Fate {
-    pub(super) fn new(verdict: &Verdict, events: &[TraceEvent], asked: &Asked) -> Self {
-        Self {
-            outcome: describe(verdict, asked),
-            rules: rules(events, Family::of(asked.source.ip())),
-        }
-    }
-}
-
-fn describe(verdict: &Verdict, asked: &Asked) -> String {
+/// What a verdict means, without "unknown".
+pub(super) fn describe(verdict: &Verdict, asked: &Asked) -> String {
     let (packet, way) = match verdict {
         Verdict::Deliver(packet) => (packet, "handed to a process of the node".to_owned()),
         Verdict::Forward { packet, interface } => (packet, format!("sent out of {interface}")),
@@ -110,27 +103,6 @@ fn describe(verdict: &Verdict, asked: &Asked) -> String {
         text.push_str(", unchanged");
     }
     text
-}
-
-fn rules(events: &[TraceEvent], family: Family) -> Vec<String> {
-    let told = events.iter().filter_map(|event| match event {
-        TraceEvent::Hook(hook) => Some(format!("{hook}:")),
-        TraceEvent::Rule {
-            rule,
-            matched: true,
-        } => Some(format!("  {}: {}", rule.place().chain, rule.line(family))),
-        TraceEvent::Element(element) => {
-            let key: Vec<String> = element.key.iter().map(ToString::to_string).collect();
-            let value = element.value.as_ref().map(|value| format!(" : {value}"));
-            Some(format!(
-                "    element {}{}",
-                key.join(" . "),
-                value.unwrap_or_default()
-            ))
-        }
-        _ => None,
-    });
-    told.collect()
 }
 
 pub(super) fn human(asked: &Asked, branches: &[Branch]) -> String {
@@ -161,7 +133,10 @@ pub(super) fn json_text(asked: &Asked, branches: &[Branch], notes: &[String]) ->
         let share = branch.share;
         let p = format!("{}/{}", share.numerator(), share.denominator());
         match &branch.fate {
-            Ok(fate) => json!({"p": p, "outcome": fate.outcome, "rules": fate.rules}),
+            Ok(fate) => {
+                let rules: Vec<&str> = fate.rules.iter().map(AsRef::as_ref).collect();
+                json!({"p": p, "outcome": fate.outcome, "rules": rules})
+            }
             Err(unknown) => {
                 let at = unknown.at.as_ref();
                 json!({"p": p, "outcome": "unknown", "rules": [], "unknown": {

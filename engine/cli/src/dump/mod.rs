@@ -7,6 +7,7 @@
 
 mod answer;
 mod files;
+mod lines;
 mod node;
 mod packet;
 
@@ -15,8 +16,9 @@ use miette::Report;
 use netfilter::{NodeState, NodeTables, Recorder, TooManyBranches, Verdict, eval, survey};
 use ruleset::Family;
 
-use answer::{Branch, Fate, Unknown};
+use answer::{Branch, Fate, Unknown, describe};
 use files::Files;
+use lines::Lines;
 pub(crate) use node::Link;
 use node::Node;
 use packet::Asked;
@@ -76,6 +78,7 @@ fn branches(
     let state = NodeState::new();
     let arrives_by = node.arrives_by();
     let ingress = node.ingress(&arrives_by);
+    let mut lines = Lines::new(Family::of(asked.source.ip()));
     let run = |chooser: &mut netfilter::Explorer| {
         let mut recorder = Recorder::matched_only();
         let evaluation = eval(
@@ -90,7 +93,10 @@ fn branches(
         );
         match evaluation.verdict {
             Verdict::Unknown(doubt) => Err(doubt),
-            verdict => Ok(Fate::new(&verdict, recorder.events(), asked)),
+            verdict => Ok(Fate {
+                outcome: describe(&verdict, asked),
+                rules: lines.of(recorder.events()),
+            }),
         }
     };
     match survey(run, |one, other| one.outcome == other.outcome) {
