@@ -10,8 +10,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    // Control characters become blanks when a dump is kept, which may make sense of a text.
+    let text_of_dump = text.replace(|c: char| c.is_control() && c != '\n', " ");
     for family in Family::ALL {
-        if let Ok(dump) = parse_dump(text, family) {
+        if let Ok(dump) = parse_dump(&text_of_dump, family) {
             let saved = save_text(&dump.tables);
             let again = parse_dump(&saved, family).map(|dump| save_text(&dump.tables));
             assert_eq!(again.as_ref(), Ok(&saved));

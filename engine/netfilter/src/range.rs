@@ -5,26 +5,22 @@
 //! Deviation: the kernel takes an address by a hash of the packet's addresses, with a seed of its own; here it is
 //! drawn. Where the port that is drawn for a source is taken, no other is tried.
 
-use ruleset::{NatKind, NatRange, NatTarget};
+use std::net::IpAddr;
+
+use ruleset::{AddressSpan, NatKind, NatRange, NatTarget};
 
 use crate::eval::Flight;
 use crate::{Chooser, Routing, TableVerdict, Tracer};
 
 impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
-    /// What one of the range's ends comes to for the packet at hand.
+    /// What the range comes to for the packet at hand.
     pub(crate) fn translation(&mut self, range: &NatRange) -> TableVerdict {
         let flow = self.datagram.content.flow();
         let random_fully = range.random || range.random_fully;
         match range.kind {
             NatKind::Dnat(addresses) => {
                 let present = self.datagram.headers.destination;
-                let address = addresses.map_or(present, |span| {
-                    span.nth(if span.count() > 1 {
-                        self.chooser.numgen(span.count())
-                    } else {
-                        0
-                    })
-                });
+                let address = addresses.map_or(present, |span| self.one_of(span));
                 let port = self.port_in(range, flow.and_then(|flow| flow.destination_port()));
                 TableVerdict::Dnat(NatTarget { address, port })
             }
@@ -32,11 +28,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 port: self.port_in(range, flow.and_then(|flow| flow.destination_port())),
             },
             NatKind::Snat(span) => {
-                let address = span.nth(if span.count() > 1 {
-                    self.chooser.numgen(span.count())
-                } else {
-                    0
-                });
+                let address = self.one_of(span);
                 let port = self.source_port_in(range);
                 TableVerdict::Snat {
                     to: NatTarget { address, port },
@@ -50,6 +42,13 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 },
                 _ => TableVerdict::Masquerade { random_fully },
             },
+        }
+    }
+
+    fn one_of(&mut self, span: AddressSpan) -> IpAddr {
+        match span.count() {
+            1 => span.nth(0),
+            count => span.nth(self.chooser.numgen(count)),
         }
     }
 
