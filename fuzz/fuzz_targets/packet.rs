@@ -12,8 +12,8 @@ use std::time::Duration;
 use base::{Seed, SimTime};
 use libfuzzer_sys::fuzz_target;
 use netfilter::{
-    DropReason, Evaluation, Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Routing,
-    SeededChooser, Verdict, eval,
+    DropReason, Evaluation, Hop, Ingress, InterfaceName, NoTrace, NodeState, NodeTables, Packet,
+    Routing, SeededChooser, Verdict, eval,
 };
 use ruleset::Family;
 use ruleset::xt::parse;
@@ -31,7 +31,7 @@ impl Routing for Node {
 
     fn route(&self, destination: IpAddr) -> Option<Hop> {
         Some(Hop {
-            interface: Arc::from("eth0"),
+            interface: InterfaceName::literal("eth0"),
             source_address: match Family::of(destination) {
                 Family::V4 => IpAddr::from([192, 168, 1, 1]),
                 Family::V6 => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]),
