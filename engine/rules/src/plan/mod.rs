@@ -39,6 +39,9 @@ pub struct RulePlan {
     pub node_ports: NodePortPlan,
     /// The Service ranges of the family (PROXY-52).
     pub service_cidrs: Vec<IpNet>,
+    /// Whether the cluster counts as large: it has more than 1,000 endpoints of Services (PROXY-45). Rules for
+    /// endpoints then have no comments, in iptables.
+    pub large_cluster: bool,
     /// What happens to each service port that has a ClusterIP of the family.
     pub service_ports: BTreeMap<ServicePortId, Arc<ServicePortPlan>>,
 }
@@ -127,6 +130,12 @@ pub enum LocalOutcome {
     Drop(DropReason),
 }
 
+impl RulePlan {
+    /// The greatest number of endpoints, ready or not, over all service ports of a cluster that is not large:
+    /// kube-proxy's `largeClusterEndpointsThreshold` (PROXY-45).
+    pub const SMALL_CLUSTER_ENDPOINTS_MAX: usize = 1000;
+}
+
 impl ServicePortPlan {
     /// The set that a policy chooses from.
     #[must_use]
@@ -145,23 +154,6 @@ impl ServicePortPlan {
             .iter()
             .filter(|endpoint| !self.cluster.contains(endpoint));
         self.cluster.iter().chain(only_local)
-    }
-
-    /// Whether a frontend uses the local set, be it empty (PROXY-7). Nobody does when nothing anywhere is usable.
-    #[must_use]
-    pub const fn uses_local(&self) -> bool {
-        let by_internal = matches!(
-            self.cluster_ip.verdict,
-            FrontendVerdict::Balance(TrafficPolicy::Local) | FrontendVerdict::Drop(_)
-        );
-        let by_external = matches!(
-            self.external,
-            Some(ExternalPlan {
-                route: ExternalRoute::Local { .. },
-                ..
-            })
-        );
-        by_internal || by_external
     }
 
     /// The ClusterIP with its port.
