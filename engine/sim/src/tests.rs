@@ -431,6 +431,45 @@ fn proxy_32_affinity_keeps_a_client_at_its_endpoint() {
     }
 }
 
+/// A rule's memory goes with the rule: an endpoint that comes back does not know its clients any more.
+#[test]
+fn proxy_32_affinity_is_dropped_with_the_endpoint() {
+    let slice = |addresses: &[&str]| {
+        let endpoints = addresses.iter().map(|ip| format!("{{addresses: [{ip}]}}"));
+        format!(
+            "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: sticky-a, labels: {{kubernetes.io/service-name: sticky}}}}
+addressType: IPv4
+ports: [{{name: '', port: 8080, protocol: TCP}}]
+endpoints: [{}]
+",
+            endpoints.collect::<Vec<_>>().join(", ")
+        )
+    };
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        let service = SERVICE.replace("name: web", "name: sticky").replace(
+            "spec: {selector: {app: web}, ",
+            "spec: {sessionAffinity: ClientIP, ",
+        );
+        apply(&mut sim, &service);
+        let (first, second) = ("10.244.1.4", "10.244.2.3");
+        let mut reached = |addresses: &[&str], millis| {
+            apply(&mut sim, &slice(addresses));
+            run_to(&mut sim, millis);
+            let host = Host::Name("sticky".to_owned());
+            backends(&connect(&mut sim, client(), host, Protocol::TCP, 10))
+        };
+        let of_first = reached(&[first], 8000);
+        assert_eq!(of_first, ["pod/default/web-1".to_owned()].into(), "{mode}");
+        let of_second = reached(&[second], 12_000);
+        assert_eq!(of_second, ["pod/default/web-2".to_owned()].into(), "{mode}");
+        assert_eq!(reached(&[first, second], 16_000), of_second, "{mode}");
+    }
+}
+
 #[test]
 fn a_probe_is_of_a_new_connection_however_many_there_are() {
     let mut sim = cluster();

@@ -8,6 +8,7 @@ use ruleset::xt::{
 
 use super::fragment::{EndpointComments, Lowering, mark};
 use super::spell::{comment, host, ports, remarked};
+use crate::socket_text::SocketText;
 use crate::{Decision, EndpointPlan, FrontendVerdict, TrafficPolicy};
 
 /// An endpoint and its chain.
@@ -24,10 +25,13 @@ impl Lowering<'_> {
         let plan = self.plan;
         let choices: Vec<_> = plan
             .reachable()
-            .map(|endpoint| Choice {
-                endpoint,
-                chain: self.names.endpoint(endpoint.address),
-                remark: self.remark(|name| format!("{name} -> {}", endpoint.address)),
+            .map(|endpoint| {
+                let text = SocketText::of(endpoint.address);
+                Choice {
+                    endpoint,
+                    chain: self.names.endpoint(&text),
+                    remark: self.remark(|name| [name, " -> ", text.as_str()].concat()),
+                }
             })
             .collect();
         for policy in [TrafficPolicy::Cluster, TrafficPolicy::Local] {

@@ -47,7 +47,7 @@ pub struct RulePlan {
 }
 
 /// What happens to packets for one service port in one family.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortPlan {
     /// Which service port.
     pub id: ServicePortId,
@@ -69,7 +69,7 @@ pub struct ServicePortPlan {
 }
 
 /// Connections to a ClusterIP.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterIpPlan {
     /// The ClusterIP of the family.
     pub address: IpAddr,
@@ -80,7 +80,7 @@ pub struct ClusterIpPlan {
 }
 
 /// Connections to external IPs, load-balancer IPs and the node port: they share one route (PROXY-22, -31).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExternalPlan {
     /// `spec.externalIPs` of the family.
     pub external_ips: Vec<IpAddr>,
@@ -96,7 +96,7 @@ pub struct ExternalPlan {
 }
 
 /// A node port of a service port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodePortFrontend {
     /// Its number.
     pub port: u16,
@@ -105,7 +105,7 @@ pub struct NodePortFrontend {
 }
 
 /// What happens to a connection to an external frontend, by where it comes from (PROXY-22, -25, -40).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExternalRoute {
     /// Policy Cluster: it goes to the cluster set and its source is hidden, whoever it is.
     Cluster,
@@ -122,7 +122,7 @@ pub enum ExternalRoute {
 }
 
 /// What policy Local comes to on this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LocalOutcome {
     /// The node has endpoints: one of them is chosen.
     Balance,
@@ -164,7 +164,7 @@ impl ServicePortPlan {
 }
 
 /// What happens to a new connection to a frontend (PROXY-13).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrontendVerdict {
     /// It goes to an endpoint of the policy's set, each as likely as the others.
     Balance(TrafficPolicy),
@@ -175,7 +175,7 @@ pub enum FrontendVerdict {
 }
 
 /// Why connections are refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
     /// No endpoint on any node is usable (PROXY-14).
     NoEndpoints,
@@ -190,7 +190,7 @@ impl fmt::Display for RejectReason {
 }
 
 /// Why connections are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
     /// Policy Local, and usable endpoints are on other nodes only (PROXY-15).
     NoLocalEndpoints,
@@ -208,7 +208,7 @@ impl fmt::Display for DropReason {
 }
 
 /// Whose source address becomes the node's.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Masquerade {
     /// Nobody's.
     Never,
@@ -219,7 +219,7 @@ pub enum Masquerade {
 }
 
 /// A backend that may be chosen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointPlan {
     /// Where connections go.
     pub address: SocketAddr,
