@@ -56,7 +56,7 @@ fn check_dump(case: &str, file: &str, family: Family) {
 }
 
 /// Every case that was recorded.
-const CASES: [&str; 21] = [
+pub(crate) const CASES: [&str; 21] = [
     "00-empty",
     "01-clusterip",
     "02-multi-port",
@@ -159,7 +159,7 @@ fn dumps_print_as_they_were() {
 
 /// Reads the objects of a case as a proxy's watch would deliver them; `default/kubernetes`, which has no
 /// endpoints, is in every recording.
-fn view(case: &str) -> ClusterView {
+pub(crate) fn view(case: &str) -> ClusterView {
     let mut view = ClusterView::default();
     let kubernetes = ServiceView {
         cluster_ips: vec!["10.96.0.1".parse().unwrap()],
