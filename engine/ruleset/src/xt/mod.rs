@@ -10,6 +10,7 @@ mod name;
 mod parse;
 mod print;
 mod rule;
+mod transaction;
 pub(crate) mod words;
 
 pub use chain::{Policy, TableName, XtChain, XtTable, XtTables};
@@ -21,3 +22,4 @@ pub use rule::{
     MultiportSide, NatTarget, PortRange, Probability, RecentAction, RecentMatch, RecentWindow,
     RejectWith, TcpFlags, XtMatch, XtRule, XtTarget,
 };
+pub use transaction::{XtCommand, XtTransaction, XtUnit};
