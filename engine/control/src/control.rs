@@ -17,7 +17,7 @@ use controllers::{
     PodSignal, Scheduler,
 };
 use dns::ClusterZone;
-use proxy::{Agent, AgentSettings, ViewBuilder};
+use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 
 use crate::rule_book::{NodeRules, RuleBook};
@@ -38,6 +38,7 @@ pub struct Control {
     told: usize,
     happenings: Vec<Happening>,
     signals: Vec<(SimTime, PodSignal)>,
+    stale: Vec<(Arc<str>, StaleUdp)>,
 }
 
 /// A reader of the API's log.
@@ -115,6 +116,7 @@ impl Control {
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
+            stale: Vec::new(),
             config,
         };
         control.settle();
@@ -259,6 +261,11 @@ impl Control {
         self.reschedule(reader);
     }
 
+    /// Which connections of which nodes their proxies want deleted, since this was last asked (PROXY-73).
+    pub fn stale_connections(&mut self) -> Vec<(Arc<str>, StaleUdp)> {
+        std::mem::take(&mut self.stale)
+    }
+
     /// What Pods' containers are to do, since this was last asked.
     pub fn signals(&mut self) -> Vec<(SimTime, PodSignal)> {
         std::mem::take(&mut self.signals)
@@ -362,6 +369,11 @@ impl Control {
         let (cost, mode) = (self.config.timing.sync_cost, self.config.mode);
         let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
         if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
+            let node = &agent.reader.facts().name;
+            let stale = StaleUdp::between(&report.before, &report.after);
+            if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
+                self.stale.push((Arc::clone(node), stale));
+            }
             let who = format!("{}/proxy", agent.reader.facts().name);
             let what = narrate::sync(&report, agent.reader.facts(), now);
             self.happenings.push(Happening { at: now, who, what });

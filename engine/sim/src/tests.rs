@@ -522,6 +522,41 @@ fn an_sctp_service_is_probed() {
     }
 }
 
+/// PROXY-73: a UDP client that keeps its port does not send to a dead endpoint for ever.
+#[test]
+fn proxy_73_stale_udp_connections_are_deleted() {
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        let udp = SERVICE
+            .replace("name: web", "name: udp")
+            .replace("port: 80", "protocol: UDP, port: 80");
+        apply(&mut sim, &udp);
+        run_to(&mut sim, 8000);
+        let host = Host::Name("udp".to_owned());
+        connect(&mut sim, client(), host, Protocol::UDP, 30);
+        let answering = |sim: &Sim| -> BTreeSet<IpAddr> {
+            let node = sim.plane.node_state(sim.nodes["node-a"]);
+            let entries = node.entries(sim.control().now());
+            let to_service = entries.filter(|entry| {
+                entry.original().protocol() == Protocol::UDP
+                    && entry.original().destination_port() == Some(80)
+            });
+            to_service.map(|entry| entry.reply().source()).collect()
+        };
+        assert_eq!(answering(&sim).len(), 3, "{mode}");
+        let gone = ObjectKey::new(Kind::Pod, "default", "web-1");
+        sim.delete(&gone).unwrap();
+        let started = sim.control().now();
+        // Terminating, it still serves and keeps its clients; then it is gone, and UDP entries live for 30 seconds.
+        run_to(&mut sim, 14_000);
+        assert!(
+            sim.control().now().since(started) < Duration::from_secs(10),
+            "{mode}"
+        );
+        assert_eq!(answering(&sim).len(), 2, "{mode}: {:?}", answering(&sim));
+    }
+}
+
 /// PROXY-25: the node's own connections are masqueraded, whatever address that gives them.
 #[test]
 fn a_node_that_hides_itself_is_hidden() {
