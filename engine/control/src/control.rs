@@ -22,7 +22,10 @@ use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
-use crate::{ClusterConfig, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap, narrate};
+use crate::{
+    ClusterConfig, DetectLocal, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap,
+    narrate,
+};
 
 /// The control plane of one cluster.
 pub struct Control {
@@ -552,19 +555,29 @@ const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
 }
 
 fn facts_of(node: &NodeConfig, config: &ClusterConfig) -> NodeFacts {
-    let cluster_cidr = config
-        .proxy
-        .cluster_cidr
-        .as_ref()
-        .unwrap_or(&config.pod_cidrs);
+    let settings = config.proxy.of(config.mode);
     NodeFacts {
         name: node.name.as_str().into(),
         zone: node.zone.as_deref().map(Arc::from),
         addresses: node.addresses.clone(),
-        local_detection: LocalDetection::ClusterCidr(cluster_cidr.clone()),
-        masquerade_all: config.proxy.of(config.mode).masquerade_all,
+        local_detection: local_detection(node, config),
+        masquerade_all: settings.masquerade_all,
         node_port_addresses: config.proxy.node_ports_at(config.mode),
         localhost_node_ports: config.proxy.localhost_node_ports,
-        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+        masquerade_mark: 1 << settings.masquerade_bit,
+    }
+}
+
+fn local_detection(node: &NodeConfig, config: &ClusterConfig) -> LocalDetection {
+    match &config.proxy.detect_local {
+        DetectLocal::ClusterCidr(ranges) => {
+            let ranges = ranges.as_ref().unwrap_or(&config.pod_cidrs);
+            LocalDetection::ClusterCidr(ranges.clone())
+        }
+        DetectLocal::NodeCidr => LocalDetection::NodeCidr(node.pod_cidrs.clone()),
+        DetectLocal::BridgeInterface(name) => LocalDetection::BridgeInterface(name.as_str().into()),
+        DetectLocal::InterfaceNamePrefix(prefix) => {
+            LocalDetection::InterfaceNamePrefix(prefix.as_str().into())
+        }
     }
 }

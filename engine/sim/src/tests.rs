@@ -19,6 +19,9 @@ use ruleset::{Family, Protocol, nft, xt};
 
 use crate::Sim;
 
+mod memory;
+mod probes;
+
 const CLIENT: &str = "
 apiVersion: v1
 kind: Pod
@@ -429,153 +432,6 @@ fn proxy_32_affinity_keeps_a_client_at_its_endpoint() {
         let later = connect(&mut sim, client(), host, Protocol::TCP, 30);
         assert_eq!(outcomes(&later), [Outcome::Connected].into(), "{mode}");
         assert_eq!(backends(&later), backends(&first), "{mode}");
-    }
-}
-
-/// A rule's memory goes with the rule: an endpoint that comes back does not know its clients any more.
-#[test]
-fn proxy_32_affinity_is_dropped_with_the_endpoint() {
-    let slice = |addresses: &[&str]| {
-        let endpoints = addresses.iter().map(|ip| format!("{{addresses: [{ip}]}}"));
-        format!(
-            "
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: sticky-a, labels: {{kubernetes.io/service-name: sticky}}}}
-addressType: IPv4
-ports: [{{name: '', port: 8080, protocol: TCP}}]
-endpoints: [{}]
-",
-            endpoints.collect::<Vec<_>>().join(", ")
-        )
-    };
-    for mode in ProxyMode::ALL {
-        let mut sim = cluster_in(mode);
-        let service = SERVICE.replace("name: web", "name: sticky").replace(
-            "spec: {selector: {app: web}, ",
-            "spec: {sessionAffinity: ClientIP, ",
-        );
-        apply(&mut sim, &service);
-        let (first, second) = ("10.244.1.4", "10.244.2.3");
-        let mut reached = |addresses: &[&str], millis| {
-            apply(&mut sim, &slice(addresses));
-            run_to(&mut sim, millis);
-            let host = Host::Name("sticky".to_owned());
-            backends(&connect(&mut sim, client(), host, Protocol::TCP, 10))
-        };
-        let of_first = reached(&[first], 8000);
-        assert_eq!(of_first, ["pod/default/web-1".to_owned()].into(), "{mode}");
-        let of_second = reached(&[second], 12_000);
-        assert_eq!(of_second, ["pod/default/web-2".to_owned()].into(), "{mode}");
-        assert_eq!(reached(&[first, second], 16_000), of_second, "{mode}");
-    }
-}
-
-#[test]
-fn a_probe_is_of_a_new_connection_however_many_there_are() {
-    let mut sim = cluster();
-    by_name(&mut sim, 3000);
-    let request = ProbeRequest {
-        node: None,
-        from: ProbeSource::Source(client()),
-        to: SocketAddr::new(vip(&sim), 80),
-        protocol: Protocol::TCP,
-    };
-    assert_eq!(sim.probe(&request).unwrap().outcomes.len(), 3);
-    let gre = ProbeRequest {
-        protocol: Protocol(47),
-        ..request
-    };
-    let error = sim.probe(&gre).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "there is no first packet of protocol 47 at this instant; what exists: tcp, udp, sctp"
-    );
-}
-
-/// An association begins with a packet like any other, though no simulated host could answer it.
-#[test]
-fn an_sctp_service_is_probed() {
-    for mode in ProxyMode::ALL {
-        let mut sim = cluster_in(mode);
-        let service = SERVICE
-            .replace("name: web", "name: signal")
-            .replace("port: 80", "protocol: SCTP, port: 3868");
-        apply(&mut sim, &service);
-        run_to(&mut sim, 8000);
-        let signal = sim.control().api().service("default", "signal").unwrap();
-        let address = signal.addresses().next().unwrap();
-        let request = ProbeRequest {
-            node: None,
-            from: ProbeSource::Source(client()),
-            to: SocketAddr::new(address, 3868),
-            protocol: Protocol::SCTP,
-        };
-        let outcomes = sim.probe(&request).unwrap().outcomes;
-        assert_eq!(outcomes.len(), 3, "{mode}");
-        for (_, outcome) in outcomes {
-            let ProbeOutcome::Endpoint { to, snat } = outcome else {
-                panic!("{mode}: {outcome:?}");
-            };
-            assert_eq!((to.port(), snat), (8080, false), "{mode}");
-        }
-    }
-}
-
-/// PROXY-73: a UDP client that keeps its port does not send to a dead endpoint for ever.
-#[test]
-fn proxy_73_stale_udp_connections_are_deleted() {
-    for mode in ProxyMode::ALL {
-        let mut sim = cluster_in(mode);
-        let udp = SERVICE
-            .replace("name: web", "name: udp")
-            .replace("port: 80", "protocol: UDP, port: 80");
-        apply(&mut sim, &udp);
-        run_to(&mut sim, 8000);
-        let host = Host::Name("udp".to_owned());
-        connect(&mut sim, client(), host, Protocol::UDP, 30);
-        let answering = |sim: &Sim| -> BTreeSet<IpAddr> {
-            let node = sim.plane.node_state(sim.nodes["node-a"]);
-            let entries = node.entries(sim.control().now());
-            let to_service = entries.filter(|entry| {
-                entry.original().protocol() == Protocol::UDP
-                    && entry.original().destination_port() == Some(80)
-            });
-            to_service.map(|entry| entry.reply().source()).collect()
-        };
-        assert_eq!(answering(&sim).len(), 3, "{mode}");
-        let gone = ObjectKey::new(Kind::Pod, "default", "web-1");
-        sim.delete(&gone).unwrap();
-        let started = sim.control().now();
-        // Terminating, it still serves and keeps its clients; then it is gone, and UDP entries live for 30 seconds.
-        run_to(&mut sim, 14_000);
-        assert!(
-            sim.control().now().since(started) < Duration::from_secs(10),
-            "{mode}"
-        );
-        assert_eq!(answering(&sim).len(), 2, "{mode}: {:?}", answering(&sim));
-    }
-}
-
-/// PROXY-25: the node's own connections are masqueraded, whatever address that gives them.
-#[test]
-fn a_node_that_hides_itself_is_hidden() {
-    for mode in ProxyMode::ALL {
-        let mut sim = cluster_in(mode);
-        let node = IpAddr::from([192, 168, 1, 1]);
-        let request = ProbeRequest {
-            node: Some("node-a".to_owned()),
-            from: ProbeSource::Address(node),
-            to: SocketAddr::new(vip(&sim), 80),
-            protocol: Protocol::TCP,
-        };
-        let outcomes = sim.probe(&request).unwrap().outcomes;
-        let hidden =
-            |outcome: &ProbeOutcome| matches!(outcome, ProbeOutcome::Endpoint { snat: true, .. });
-        assert!(
-            outcomes.iter().all(|(_, outcome)| hidden(outcome)),
-            "{mode}: {outcomes:?}"
-        );
     }
 }
 
