@@ -105,8 +105,17 @@ pub(super) fn mode(at: &Cursor<'_>) -> Read<ProxyMode> {
     mode_named(at, at.text()?)
 }
 
+/// The mode called `name`, where it only says what would hold in it; `None` for a mode that this version does not run,
+/// so that nothing that is said of it can be wrong here.
+pub(super) fn mode_mentioned(at: &Cursor<'_>, name: &str) -> Read<Option<ProxyMode>> {
+    match LATER_MODES.contains(&name) {
+        true => Ok(None),
+        false => mode_named(at, name).map(Some),
+    }
+}
+
 /// The mode called `name`; complaints are about the value.
-pub(super) fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
+fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
     if let Some(mode) = ProxyMode::ALL
         .into_iter()
         .find(|mode| mode.as_str() == name)
