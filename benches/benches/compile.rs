@@ -1,10 +1,11 @@
-//! From views to rules in each layout, for the whole cluster and for one change.
+//! From objects to rules in each layout, for the whole cluster and for one change.
 //!
 //! The mix: Services of one TCP port with a ClusterIP only, five ready endpoints each, a fifth of them on the node.
 
 use std::cell::LazyCell;
 use std::hint::black_box;
 
+use api::WatchEvent;
 use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
@@ -18,7 +19,13 @@ const SERVICES: [usize; 3] = [1_000, 10_000, 30_000];
 /// Made when a measurement asks for it, because that takes longer than most of them.
 struct Cluster {
     services: usize,
-    view: LazyCell<ClusterView, Box<dyn FnOnce() -> ClusterView>>,
+    watched: LazyCell<Watched, Box<dyn FnOnce() -> Watched>>,
+}
+
+/// What a watch tells, and the view that a proxy has of it.
+struct Watched {
+    events: Vec<WatchEvent>,
+    view: ClusterView,
 }
 
 /// Compiles for one node and gives back what it made, so that it is dropped outside of the measurement.
@@ -27,7 +34,11 @@ type Compile<T> = fn(&mut Compiler, &ClusterView, &NodeFacts) -> T;
 fn compile(criterion: &mut Criterion) {
     let clusters = SERVICES.map(|services| Cluster {
         services,
-        view: LazyCell::new(Box::new(move || view(&events(services)))),
+        watched: LazyCell::new(Box::new(move || {
+            let events = events(services);
+            let view = view(&events);
+            Watched { events, view }
+        })),
     });
     let mut group = criterion.benchmark_group("compile/iptables");
     group.sample_size(10);
@@ -41,23 +52,32 @@ fn compile(criterion: &mut Criterion) {
 
 fn layout<T>(group: &mut BenchmarkGroup<'_, WallTime>, clusters: &[Cluster], compile: Compile<T>) {
     let node = node();
-    for Cluster { services, view } in clusters {
+    for Cluster { services, watched } in clusters {
         let elements = u64::try_from(*services).expect("a small number");
         group.throughput(Throughput::Elements(elements));
+        group.bench_function(BenchmarkId::new("from objects", services), |bencher| {
+            bencher.iter_with_large_drop(|| {
+                let view = view(black_box(&watched.events));
+                let mut compiler = Compiler::new(Capabilities::ALL);
+                let compiled = compile(&mut compiler, &view, &node);
+                (compiler, compiled, view)
+            });
+        });
         group.bench_function(BenchmarkId::new("from view", services), |bencher| {
             bencher.iter_with_large_drop(|| {
                 let mut compiler = Compiler::new(Capabilities::ALL);
-                let compiled = compile(&mut compiler, black_box(view), &node);
+                let compiled = compile(&mut compiler, black_box(&watched.view), &node);
                 (compiler, compiled)
             });
         });
         // Every iteration is one change: an endpoint goes, or comes back.
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("one change", services), |bencher| {
-            let after = without_an_endpoint(view, services / 2);
+            let before = &watched.view;
+            let after = without_an_endpoint(before, services / 2);
             let mut compiler = Compiler::new(Capabilities::ALL);
-            let _held = compile(&mut compiler, view, &node);
-            let mut views = [&after, &**view].into_iter().cycle();
+            let _held = compile(&mut compiler, before, &node);
+            let mut views = [&after, before].into_iter().cycle();
             bencher.iter_with_large_drop(|| {
                 let view = views.next().expect("a cycle does not end");
                 compile(&mut compiler, black_box(view), &node)

@@ -71,8 +71,8 @@ impl fmt::Display for ProxyMode {
 /// The part of a `KubeProxyConfiguration` that this version carries out.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
-    /// `clusterCIDR`: what counts as a Pod's address (PROXY-20, -21). Defaults to the cluster's `podCIDRs`.
-    pub cluster_cidr: Option<Vec<IpNet>>,
+    /// How Pods are told from everybody else (PROXY-20, -21).
+    pub detect_local: DetectLocal,
     /// `nodePortAddresses`; `None` for the mode's default (PROXY-26).
     pub node_port_addresses: Option<NodePortAddresses>,
     /// `iptables.localhostNodePorts` (PROXY-27).
@@ -83,10 +83,24 @@ pub struct ProxySettings {
     pub nftables: ModeSettings,
 }
 
+/// `detectLocalMode`, with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DetectLocal {
+    /// `clusterCIDR`: what counts as a Pod's address; `None` for the cluster's `podCIDRs`, and an empty list for
+    /// nothing.
+    ClusterCidr(Option<Vec<IpNet>>),
+    /// The node's own Pod ranges.
+    NodeCidr,
+    /// Whatever comes in through this bridge.
+    BridgeInterface(String),
+    /// Whatever comes in through an interface whose name starts so.
+    InterfaceNamePrefix(String),
+}
+
 impl Default for ProxySettings {
     fn default() -> Self {
         Self {
-            cluster_cidr: None,
+            detect_local: DetectLocal::ClusterCidr(None),
             node_port_addresses: None,
             localhost_node_ports: true,
             iptables: ModeSettings::default(),
@@ -121,6 +135,8 @@ impl ProxySettings {
 pub struct ModeSettings {
     /// `masqueradeAll`
     pub masquerade_all: bool,
+    /// `masqueradeBit`: which bit of a packet's mark asks for masquerade (PROXY-19), from 0 to 31.
+    pub masquerade_bit: u8,
     /// `minSyncPeriod`: the least time from one sync to the next (PROXY-65).
     pub min_sync_period: Duration,
 }
@@ -129,6 +145,7 @@ impl Default for ModeSettings {
     fn default() -> Self {
         Self {
             masquerade_all: false,
+            masquerade_bit: 14,
             min_sync_period: Duration::from_secs(1),
         }
     }

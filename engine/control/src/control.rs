@@ -17,12 +17,15 @@ use controllers::{
     PodSignal, Scheduler,
 };
 use dns::ClusterZone;
-use proxy::{Agent, AgentSettings, ViewBuilder};
+use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
-use crate::{ClusterConfig, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap, narrate};
+use crate::{
+    ClusterConfig, DetectLocal, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap,
+    narrate,
+};
 
 /// The control plane of one cluster.
 pub struct Control {
@@ -38,6 +41,7 @@ pub struct Control {
     told: usize,
     happenings: Vec<Happening>,
     signals: Vec<(SimTime, PodSignal)>,
+    stale: Vec<(Arc<str>, StaleUdp)>,
 }
 
 /// A reader of the API's log.
@@ -115,6 +119,7 @@ impl Control {
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
+            stale: Vec::new(),
             config,
         };
         control.settle();
@@ -259,6 +264,11 @@ impl Control {
         self.reschedule(reader);
     }
 
+    /// Which connections of which nodes their proxies want deleted, since this was last asked (PROXY-73).
+    pub fn stale_connections(&mut self) -> Vec<(Arc<str>, StaleUdp)> {
+        std::mem::take(&mut self.stale)
+    }
+
     /// What Pods' containers are to do, since this was last asked.
     pub fn signals(&mut self) -> Vec<(SimTime, PodSignal)> {
         std::mem::take(&mut self.signals)
@@ -362,6 +372,11 @@ impl Control {
         let (cost, mode) = (self.config.timing.sync_cost, self.config.mode);
         let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
         if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
+            let node = &agent.reader.facts().name;
+            let stale = StaleUdp::between(&report.before, &report.after);
+            if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
+                self.stale.push((Arc::clone(node), stale));
+            }
             let who = format!("{}/proxy", agent.reader.facts().name);
             let what = narrate::sync(&report, agent.reader.facts(), now);
             self.happenings.push(Happening { at: now, who, what });
@@ -540,19 +555,29 @@ const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
 }
 
 fn facts_of(node: &NodeConfig, config: &ClusterConfig) -> NodeFacts {
-    let cluster_cidr = config
-        .proxy
-        .cluster_cidr
-        .as_ref()
-        .unwrap_or(&config.pod_cidrs);
+    let settings = config.proxy.of(config.mode);
     NodeFacts {
         name: node.name.as_str().into(),
         zone: node.zone.as_deref().map(Arc::from),
         addresses: node.addresses.clone(),
-        local_detection: LocalDetection::ClusterCidr(cluster_cidr.clone()),
-        masquerade_all: config.proxy.of(config.mode).masquerade_all,
+        local_detection: local_detection(node, config),
+        masquerade_all: settings.masquerade_all,
         node_port_addresses: config.proxy.node_ports_at(config.mode),
         localhost_node_ports: config.proxy.localhost_node_ports,
-        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+        masquerade_mark: 1 << settings.masquerade_bit,
+    }
+}
+
+fn local_detection(node: &NodeConfig, config: &ClusterConfig) -> LocalDetection {
+    match &config.proxy.detect_local {
+        DetectLocal::ClusterCidr(ranges) => {
+            let ranges = ranges.as_ref().unwrap_or(&config.pod_cidrs);
+            LocalDetection::ClusterCidr(ranges.clone())
+        }
+        DetectLocal::NodeCidr => LocalDetection::NodeCidr(node.pod_cidrs.clone()),
+        DetectLocal::BridgeInterface(name) => LocalDetection::BridgeInterface(name.as_str().into()),
+        DetectLocal::InterfaceNamePrefix(prefix) => {
+            LocalDetection::InterfaceNamePrefix(prefix.as_str().into())
+        }
     }
 }

@@ -16,7 +16,7 @@ mod sync_cost;
 mod world;
 
 pub use config::{
-    ClusterConfig, ModeSettings, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
+    ClusterConfig, DetectLocal, ModeSettings, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
     ProxySettings, SyncCost, TimingConfig,
 };
 pub use control::Control;

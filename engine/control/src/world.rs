@@ -414,7 +414,8 @@ pub enum ProbeOutcome {
     Endpoint {
         /// Which one.
         to: SocketAddr,
-        /// Whether its source is translated too.
+        /// Whether its source is translated too: by a rule that hides it, be it behind the address that it has, as with
+        /// the node's own connections.
         snat: bool,
     },
     /// Refused by a rule.

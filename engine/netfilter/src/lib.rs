@@ -89,5 +89,6 @@ pub use tcp::TcpState;
 pub use trace::{
     NoTrace, Recorder, RouteDecision, TableVerdict, TraceEvent, TracedElement, Tracer,
 };
+pub use translate::fill_sctp_checksum;
 pub use tuple::Tuple;
 pub use verdict::{DropReason, Evaluation, RejectReason, Verdict};

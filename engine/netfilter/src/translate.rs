@@ -190,9 +190,9 @@ fn adjust<const N: usize>(bytes: &mut [u8], at: usize, old: [u8; N], new: [u8; N
     field.copy_from_slice(&checksum.to_be_bytes());
 }
 
-/// Writes the CRC-32C of a whole SCTP packet (RFC 9260, appendix A), if it is there: a quoted header may state
-/// a length that ends before it.
-fn fill_sctp_checksum(packet: &mut [u8]) {
+/// Writes the CRC-32C of a whole SCTP packet, given from its common header on (RFC 9260, appendix A). Does nothing to
+/// one that ends before its checksum: a quoted header may state such a length.
+pub fn fill_sctp_checksum(packet: &mut [u8]) {
     const FIELD: std::ops::Range<usize> = 8..12;
     let Some(field) = packet.get_mut(FIELD) else {
         return;

@@ -64,6 +64,6 @@ pub use event::{DecisionAction, LostReason, Place, PlaneEvent, SocketError};
 pub use host::{ListenError, SendError};
 pub use id::{HostId, NodeId, SocketId};
 pub use plane::{Plane, TableSource};
-pub use segment::{FamilyMismatch, tcp_syn, udp_datagram};
+pub use segment::{FamilyMismatch, sctp_init, tcp_syn, udp_datagram};
 pub use spec::{HostSpec, NodeSpec, OutsideSpec, PlaneConfig};
 pub use trace::{HopOutcome, PacketTrace, ProbeOutcome, TraceHop};

@@ -49,6 +49,8 @@ pub struct Plane {
 
 /// What a node has beside its tables and routes.
 pub(crate) struct Engine {
+    /// Those that the last packet met.
+    tables: Arc<NodeTables>,
     pub(crate) state: NodeState,
     pub(crate) chooser: SeededChooser,
     /// With more entries than this, expired ones are looked for.
@@ -62,9 +64,21 @@ impl Engine {
 
     fn new(chooser: SeededChooser) -> Self {
         Self {
+            tables: Arc::default(),
             state: NodeState::new(),
             chooser,
             sweep_above: Self::SWEEP_ABOVE_LEAST,
+        }
+    }
+
+    /// Tells of the tables that the next packet meets: what rules that are gone remembered is forgotten with them.
+    ///
+    /// Deviation: tables are looked at when a packet comes, so rules that went and came back between two packets
+    /// remember what a kernel would have forgotten.
+    pub(crate) fn meet(&mut self, tables: &Arc<NodeTables>) {
+        if !Arc::ptr_eq(&self.tables, tables) {
+            self.state.forget_rules_not_in(tables);
+            self.tables = Arc::clone(tables);
         }
     }
 

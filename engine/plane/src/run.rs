@@ -175,6 +175,7 @@ impl Plane {
     ) -> Verdict {
         let tables = tables.tables(node);
         let engine = &mut self.engines[node.index()];
+        engine.meet(&tables);
         let evaluation = eval(
             &tables,
             &engine.state,

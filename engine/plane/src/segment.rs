@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use netfilter::fill_sctp_checksum;
 use ruleset::Protocol;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -141,6 +142,27 @@ pub fn udp_datagram(
     Ok(packet)
 }
 
+/// The first packet of an SCTP association (RFC 9260, section 3.3.2), as bytes from the IP header on.
+///
+/// # Errors
+/// When the two ends are of different families.
+pub fn sctp_init(source: SocketAddr, destination: SocketAddr) -> Result<Vec<u8>, FamilyMismatch> {
+    const VERIFICATION_TAG_AND_CHECKSUM: [u8; 8] = [0; 8];
+    /// Type, flags and length; tag; window; streams each way; first sequence number.
+    const CHUNK: [u8; 20] = [1, 0, 0, 20, 0, 0, 0, 1, 0, 0, 16, 0, 0, 1, 0, 1, 0, 0, 0, 1];
+    let ports = [
+        source.port().to_be_bytes(),
+        destination.port().to_be_bytes(),
+    ];
+    let body = [&ports.concat()[..], &VERIFICATION_TAG_AND_CHECKSUM, &CHUNK].concat();
+    let sctp = IpProtocol::Unknown(Protocol::SCTP.0);
+    let (ip, mut packet) = ip_packet(source, destination, sctp, body.len())?;
+    let place = &mut packet[ip.header_len()..];
+    place.copy_from_slice(&body);
+    fill_sctp_checksum(place);
+    Ok(packet)
+}
+
 /// A segment without data.
 pub(crate) fn tcp_segment(
     source: SocketAddr,
@@ -218,6 +240,15 @@ mod tests {
     fn reads_what_it_writes() {
         check("10.0.0.1:1000", "10.0.0.2:80");
         check("[fd00::1]:1000", "[fd00::2]:80");
+    }
+
+    #[test]
+    fn an_sctp_init_is_a_flow() {
+        let [from, to]: [SocketAddr; 2] =
+            ["10.0.0.1:1000", "10.0.0.2:3868"].map(|end| end.parse().unwrap());
+        let packet = netfilter::Packet::new(sctp_init(from, to).unwrap());
+        let expected = netfilter::Tuple::new(Protocol::SCTP, from, to);
+        assert_eq!(packet.tuple(), Some(expected));
     }
 
     #[test]

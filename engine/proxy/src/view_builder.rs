@@ -169,11 +169,11 @@ fn view_of_service(service: &Service) -> Option<ServiceView> {
             .filter(|ingress| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP")
             .filter_map(|ingress| ingress.ip.parse().ok())
             .collect(),
-        load_balancer_source_ranges: service.source_ranges(),
+        load_balancer_source_ranges: service.source_ranges().collect(),
         affinity_seconds: affinity_seconds(service),
         health_check_node_port: u16::try_from(service.spec.health_check_node_port)
             .ok()
-            .filter(|port| *port > 0),
+            .filter(|port| *port > 0 && service.needs_health_check()),
     })
 }
 

@@ -7,6 +7,7 @@ use ruleset::nft::{Ident, Key, NftFamily, NftTables, TableKey};
 use ruleset::xt::XtTables;
 use ruleset::{Family, OriginId};
 
+use crate::iptables::EndpointComments;
 use crate::memo::Memo;
 use crate::origin::Origins;
 use crate::{ClusterView, NodeFacts, Origin, RulePlan, iptables, nftables, plan};
@@ -81,7 +82,8 @@ impl Eq for CompiledNftables {}
 pub struct Compiler {
     capabilities: Capabilities,
     origins: Origins,
-    iptables: Memo<iptables::Fragment>,
+    /// By whether endpoints have comments: a cluster is large or not, and seldom becomes the other.
+    iptables: BTreeMap<EndpointComments, Memo<iptables::Fragment>>,
     /// By mark: nft rules hold it themselves.
     nftables: BTreeMap<u32, Memo<nftables::Fragment>>,
 }
@@ -93,7 +95,7 @@ impl Compiler {
         Self {
             capabilities,
             origins: Origins::default(),
-            iptables: Memo::default(),
+            iptables: BTreeMap::new(),
             nftables: BTreeMap::new(),
         }
     }
@@ -104,7 +106,9 @@ impl Compiler {
             let tables = self.lower_iptables(&plan(view, facts, family));
             (family, Arc::new(tables))
         });
-        self.iptables.sweep(iptables::Fragment::is_held);
+        for memo in self.iptables.values_mut() {
+            memo.sweep(iptables::Fragment::is_held);
+        }
         CompiledIptables {
             tables: tables.into(),
         }
@@ -144,10 +148,15 @@ impl Compiler {
 
     fn lower_iptables(&mut self, plan: &RulePlan) -> XtTables {
         let capabilities = self.capabilities;
+        let comments = match plan.large_cluster {
+            true => EndpointComments::Omitted,
+            false => EndpointComments::Written,
+        };
         let mut frame = iptables::Frame::new(plan, capabilities, &mut self.origins);
+        let memo = self.iptables.entry(comments).or_default();
         for port_plan in plan.service_ports.values() {
-            let fragment = self.iptables.get(port_plan, |plan| {
-                iptables::Fragment::lower(plan, capabilities, &mut self.origins)
+            let fragment = memo.get(port_plan, |plan| {
+                iptables::Fragment::lower(plan, capabilities, comments, &mut self.origins)
             });
             frame.add(&fragment);
         }

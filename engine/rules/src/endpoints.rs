@@ -4,11 +4,11 @@
 //! (`CategorizeEndpoints`).
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use ruleset::Family;
 
+use crate::socket_text::SocketText;
 use crate::{EndpointPlan, EndpointView, NodeFacts, ServicePortView, SlicesByName};
 
 /// An endpoint of a service port, whatever its condition.
@@ -48,8 +48,13 @@ impl<'v> Candidates<'v> {
             .into_iter()
             .map(|(address, view)| Candidate { address, view })
             .collect();
-        candidates.sort_by_cached_key(|candidate| text_of(candidate.address));
+        candidates.sort_by_cached_key(|candidate| SocketText::of(candidate.address));
         Self(candidates)
+    }
+
+    /// Their number.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether any node has an endpoint that could be used (PROXY-11).
@@ -103,14 +108,6 @@ impl<'v> Candidates<'v> {
             .map(to_plan)
             .collect()
     }
-}
-
-/// The text `ip:port`, padded with zeros, which sort before all characters.
-fn text_of(address: SocketAddr) -> [u8; 56] {
-    let mut text = [0; 56];
-    write!(&mut text[..], "{address}")
-        .expect("the longest address has 47 characters, a port has 6");
-    text
 }
 
 /// Used only when nothing is ready (PROXY-12).

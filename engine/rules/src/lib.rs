@@ -54,6 +54,7 @@ mod node_facts;
 mod origin;
 mod plan;
 mod service_port;
+mod socket_text;
 mod view;
 
 pub use compiler::{Capabilities, CompiledIptables, CompiledNftables, Compiler};

@@ -1,7 +1,9 @@
 //! What a compiler remembers of its work.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::{ServicePortId, ServicePortPlan};
 
@@ -11,7 +13,8 @@ use crate::{ServicePortId, ServicePortPlan};
 /// once or twice: nodes of one class share a plan, and a service port has few others at a time.
 #[derive(Debug)]
 pub(crate) struct Memo<F> {
-    by_id: BTreeMap<ServicePortId, Known<F>>,
+    /// Never iterated but to throw away.
+    by_id: HashMap<ServicePortId, Known<F>, FixedState>,
     len: usize,
     /// The number of fragments at which unused ones are thrown away.
     sweep_at: usize,
@@ -33,7 +36,7 @@ impl<F> Clone for Memo<F> {
 impl<F> Default for Memo<F> {
     fn default() -> Self {
         Self {
-            by_id: BTreeMap::new(),
+            by_id: HashMap::default(),
             len: 0,
             sweep_at: Self::SWEEP_AT_LEAST,
         }

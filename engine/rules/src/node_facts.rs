@@ -77,7 +77,7 @@ impl LocalDetection {
 }
 
 /// Packets that come from Pods, as a rule can tell them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PodTraffic {
     /// Their source lies in a range.
     Source(IpNet),

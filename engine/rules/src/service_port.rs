@@ -8,7 +8,7 @@ use ruleset::Protocol;
 use crate::ServiceName;
 
 /// Names a port of a Service (PROXY-3). Prints as `ns/name:port`, or `ns/name` when the port has no name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortId {
     /// The Service.
     pub service: ServiceName,

@@ -103,7 +103,7 @@ pub struct SlicePortView {
 }
 
 /// Which endpoints may be chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TrafficPolicy {
     /// Any in the cluster.
     #[default]

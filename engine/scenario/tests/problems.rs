@@ -68,6 +68,12 @@ spec:
 fn good_ones_have_no_problem() {
     check(HEAD.trim_end_matches("  steps:\n"), &[]);
     check_step("wait: 1s", &[]);
+    // What is said of a mode that is not run yet cannot be wrong.
+    check_step(
+        "{rules: {node: node-a}, expect: {byMode: {flat: {contains: [a]}}}}",
+        &[],
+    );
+    check_step("{wait: 1s, only: {modes: [flat, ipvs]}}", &[]);
     check_cluster(
         "proxy: {clusterCIDR: \"10.244.0.0/16,fd00::/48\", iptables: {masqueradeAll: true, minSyncPeriod: 0s}}",
         &[],
@@ -76,6 +82,15 @@ fn good_ones_have_no_problem() {
         "nodeGroups: [{prefix: worker, count: 3, zones: [a, b]}]",
         &[],
     );
+    for proxy in [
+        "clusterCIDR: ''",
+        "detectLocalMode: ClusterCIDR, clusterCIDR: 10.244.0.0/16, nftables: {masqueradeBit: 0}",
+        "detectLocalMode: NodeCIDR",
+        "detectLocalMode: BridgeInterface, detectLocal: {bridgeInterface: cni0}",
+        "detectLocalMode: InterfaceNamePrefix, detectLocal: {interfaceNamePrefix: veth}",
+    ] {
+        check_cluster(&format!("proxy: {{{proxy}}}"), &[]);
+    }
 }
 
 #[test]
@@ -224,11 +239,11 @@ fn what_this_version_does_not_support() {
         ],
     );
     check_cluster(
-        "proxy: {mode: ipvs, nftables: {masqueradeBit: 13}, iptables: {syncPeriod: 1s}}",
+        "proxy: {mode: ipvs, nftables: {masqueradeBit: 32}, iptables: {syncPeriod: 1s}}",
         &[
             "7:13: `mode` is not supported by this version of switchboard (say `modes` in spec.cluster: the scenario runs once in each)",
-            "7:36: `masqueradeBit` is not supported by this version of switchboard (supported here: clusterCIDR, nodePortAddresses, and of iptables and nftables: masqueradeAll, minSyncPeriod, localhostNodePorts (iptables only))",
-            "7:67: `syncPeriod` is not supported by this version of switchboard (supported here: clusterCIDR, nodePortAddresses, and of iptables and nftables: masqueradeAll, minSyncPeriod, localhostNodePorts (iptables only))",
+            "7:51: expected a whole number from 0 to 31, found 32",
+            "7:67: `syncPeriod` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, localhostNodePorts (iptables only))",
         ],
     );
     check(
@@ -278,18 +293,6 @@ fn what_this_version_does_not_support() {
     check_step(
         "resolve: {from: pod/a, name: web, protocol: TCP}",
         &["13:49: lookups over TCP are not supported by this version of switchboard"],
-    );
-    check_step(
-        "{rules: {node: node-a}, expect: {byMode: {flat: {contains: [a]}}}}",
-        &[
-            "13:53: mode flat is not supported by this version of switchboard (supported: iptables, nftables)",
-        ],
-    );
-    check_step(
-        "{wait: 1s, only: {modes: [flat]}}",
-        &[
-            "13:31: mode flat is not supported by this version of switchboard (supported: iptables, nftables)",
-        ],
     );
 }
 

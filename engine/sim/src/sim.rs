@@ -272,6 +272,14 @@ impl Sim {
             }
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
+        for (node, stale) in self.control.stale_connections() {
+            let state = self.plane.node_state_mut(self.nodes[&*node]);
+            state.delete(|entry| {
+                let (original, reply) = (entry.original(), entry.reply());
+                original.protocol() == Protocol::UDP
+                    && stale.picks(original.destination_socket(), reply.source_socket())
+            });
+        }
     }
 
     fn dispatch(&mut self, event: PlaneEvent, clients: &mut Clients) {

@@ -19,6 +19,9 @@ use ruleset::{Family, Protocol, nft, xt};
 
 use crate::Sim;
 
+mod memory;
+mod probes;
+
 const CLIENT: &str = "
 apiVersion: v1
 kind: Pod
@@ -322,6 +325,7 @@ fn proxy_14_a_service_without_endpoints_refuses_in(mode: ProxyMode) {
     assert!(decision.meaning.contains("default/empty"), "{decision:?}");
 }
 
+/// And nobody tries another one for the client (PROXY-43).
 #[test]
 fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced() {
     ProxyMode::ALL
@@ -429,28 +433,6 @@ fn proxy_32_affinity_keeps_a_client_at_its_endpoint() {
         assert_eq!(outcomes(&later), [Outcome::Connected].into(), "{mode}");
         assert_eq!(backends(&later), backends(&first), "{mode}");
     }
-}
-
-#[test]
-fn a_probe_is_of_a_new_connection_however_many_there_are() {
-    let mut sim = cluster();
-    by_name(&mut sim, 3000);
-    let request = ProbeRequest {
-        node: None,
-        from: ProbeSource::Source(client()),
-        to: SocketAddr::new(vip(&sim), 80),
-        protocol: Protocol::TCP,
-    };
-    assert_eq!(sim.probe(&request).unwrap().outcomes.len(), 3);
-    let sctp = ProbeRequest {
-        protocol: Protocol::SCTP,
-        ..request
-    };
-    let error = sim.probe(&sctp).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "there is no first packet of protocol sctp at this instant; what exists: tcp, udp"
-    );
 }
 
 #[test]

@@ -13,8 +13,8 @@ use control::{
 };
 use dns::{Question, RecordData, RecordType};
 use netfilter::{
-    BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, TableVerdict, TooManyBranches,
-    TraceEvent, TracedElement, TracedRule, Tuple,
+    BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, RuleAction, TableVerdict,
+    TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
 };
 use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
 use ruleset::xt::Policy;
@@ -114,7 +114,7 @@ pub enum TraceError {
         destination: SocketAddr,
     },
     /// A protocol that no packet is made for.
-    #[error("a packet of protocol {protocol} cannot be made; supported: tcp, udp")]
+    #[error("a packet of protocol {protocol} cannot be made; supported: tcp, udp, sctp")]
     Protocol {
         /// Which.
         protocol: Protocol,
@@ -209,7 +209,7 @@ impl Sim {
         let packet =
             first_packet(request.protocol, source, request.to).map_err(|error| ReferenceError {
                 existing: match &error {
-                    TraceError::Protocol { .. } => vec!["tcp".to_owned(), "udp".to_owned()],
+                    TraceError::Protocol { .. } => ["tcp", "udp", "sctp"].map(str::to_owned).into(),
                     _ => vec![source_ip.to_string()],
                 },
                 wanted: error.wanted(),
@@ -522,6 +522,9 @@ fn first_packet(
         Protocol::UDP => plane::udp_datagram(source, destination, b"hello")
             .map(Packet::new)
             .map_err(family),
+        Protocol::SCTP => plane::sctp_init(source, destination)
+            .map(Packet::new)
+            .map_err(family),
         other => Err(TraceError::Protocol { protocol: other }),
     }
 }
@@ -532,7 +535,11 @@ fn outcome_of(outcome: &plane::ProbeOutcome, source: IpAddr) -> ProbeOutcome {
             to: *to,
             snat: outcome
                 .tuple
-                .is_some_and(|tuple| tuple.source_socket().ip() != source),
+                .is_some_and(|tuple| tuple.source_socket().ip() != source)
+                || outcome
+                    .rules
+                    .iter()
+                    .any(|rule| rule.action() == RuleAction::TranslateSource),
         },
         DecisionAction::Rejected(_) => ProbeOutcome::Reject,
         // A packet that no rule refused is untouched, even where the node knows no way for it.

@@ -174,24 +174,9 @@ pub struct LoadBalancerIngress {
     pub ports: Vec<Value>,
 }
 
-/// The older spelling of `loadBalancerSourceRanges`: CIDRs with commas between them.
+/// The older spelling of `loadBalancerSourceRanges`: CIDRs with commas between them (API-51).
 pub(crate) const ANNOTATION_SOURCE_RANGES: &str =
     "service.beta.kubernetes.io/load-balancer-source-ranges";
-
-/// The texts of the source ranges in force, without the spaces around them.
-fn source_range_texts(service: &Service) -> Vec<&str> {
-    let listed = &service.spec.load_balancer_source_ranges;
-    if !listed.is_empty() {
-        return listed.iter().map(|text| text.trim()).collect();
-    }
-    let annotation = service.metadata.annotations.get(ANNOTATION_SOURCE_RANGES);
-    let texts = annotation.map_or("", |texts| texts.trim());
-    texts
-        .split(',')
-        .map(str::trim)
-        .filter(|_| !texts.is_empty())
-        .collect()
-}
 
 /// Which endpoints a policy allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,12 +222,11 @@ impl Service {
         self.spec.service_type == "LoadBalancer" && self.external_policy() == TrafficPolicy::Local
     }
 
-    /// Who may use its load-balancer addresses; empty = everybody. The field wins over the annotation
-    /// (API-51).
-    #[must_use]
-    pub fn source_ranges(&self) -> Vec<ipnet::IpNet> {
-        let texts = source_range_texts(self);
-        texts.iter().filter_map(|text| text.parse().ok()).collect()
+    /// Who may use its load-balancer addresses; empty = everybody. The annotation of the same meaning is for cloud
+    /// providers only: kube-proxy does not read it (`newBaseServiceInfo`).
+    pub fn source_ranges(&self) -> impl Iterator<Item = ipnet::IpNet> {
+        let texts = self.spec.load_balancer_source_ranges.iter();
+        texts.filter_map(|text| text.trim().parse().ok())
     }
 
     /// Its addresses, primary first; none for a headless Service.

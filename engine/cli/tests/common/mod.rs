@@ -22,6 +22,7 @@ pub(crate) fn switchboard(folder: &Path, args: &[&str]) -> Output {
 }
 
 /// What a run printed for its user.
+#[allow(dead_code, reason = "not every test file reads what was printed")]
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("we print UTF-8")
 }

@@ -20,7 +20,7 @@ use netfilter::{
 use proxy::ViewBuilder;
 use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
 use ruleset::Family;
-use ruleset::xt::{ChainName, TableName, XtTables};
+use ruleset::xt::{ChainName, TableName, XtTables, XtTransaction};
 use switchboard_conformance::{
     Cluster, DataPlane, FirstPacket, LocalDetection, NodePortAddresses, Outcome, PacketKind,
     ProxyMode, RememberingPlane, Share, Source,
@@ -82,6 +82,45 @@ impl LayoutPlane {
         self.nodes
             .iter()
             .flat_map(|(name, node)| node.owned.iter().map(move |one| (name, one)))
+    }
+
+    /// The moments in which every node, on its way to the rules of another plane, has so many units of its transaction
+    /// behind it, for both families alike.
+    pub fn moments_before(&self, other: &Self) -> Vec<Self> {
+        let mut moments = Vec::new();
+        for units in 1.. {
+            let nodes: BTreeMap<String, Programmed> = other
+                .nodes
+                .iter()
+                .map(|(name, after)| {
+                    let before = &self.nodes[name].owned;
+                    let owned = before.iter().zip(&after.owned);
+                    let owned = owned.map(|(before, after)| some_units(before, after, units));
+                    let owned: Vec<_> = owned.collect();
+                    let tables = NodeTables::new(&owned).expect("every moment has whole tables");
+                    let programmed = Programmed {
+                        state: NodeState::new(),
+                        addresses: after.addresses.clone(),
+                        plain: tables.clone().plain_scan(),
+                        owned,
+                        tables,
+                    };
+                    (name.clone(), programmed)
+                })
+                .collect();
+            let arrived = |(name, node): (&String, &Programmed)| {
+                let wanted = other.nodes[name].owned.iter();
+                node.owned.iter().zip(wanted).all(|(a, b)| a == b)
+            };
+            if nodes.iter().all(arrived) {
+                break;
+            }
+            moments.push(Self {
+                nodes,
+                ..Self::new(self.mode)
+            });
+        }
+        moments
     }
 
     fn program(
@@ -167,6 +206,17 @@ impl LayoutPlane {
         });
         damaged.collect()
     }
+}
+
+/// Tables with the first units of what makes them others.
+fn some_units(before: &Arc<XtTables>, after: &Arc<XtTables>, units: usize) -> Arc<XtTables> {
+    let transaction = XtTransaction::between(before, after);
+    let first = transaction.units.iter().take(units);
+    let applied = first.fold((**before).clone(), |tables, unit| {
+        let applied = tables.apply(unit);
+        applied.expect("what is between two tables applies")
+    });
+    Arc::new(applied)
 }
 
 fn remove(tables: &mut XtTables, place: &Place) {

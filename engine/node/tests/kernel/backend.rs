@@ -134,6 +134,11 @@ fn load_iptables(variant: Variant, tables: &Arc<XtTables>) {
 
 fn load_nftables(tables: &NftTables) {
     run("nft", &["-f", "-"], &nft::script_text(tables));
+    check_nftables(tables);
+}
+
+/// Checks that the kernel has these tables and no others.
+pub(crate) fn check_nftables(tables: &NftTables) {
     let listed = Command::new("nft").args(["list", "ruleset"]).output();
     let listed = listed.expect("it has just loaded the rules").stdout;
     let listed = String::from_utf8(listed).expect("nft writes text");

@@ -160,7 +160,7 @@ fn send(lab: &mut Lab, packet: &FirstPacket) -> Fate {
     }
 }
 
-fn cluster_view(cluster: &Cluster) -> ClusterView {
+pub(crate) fn cluster_view(cluster: &Cluster) -> ClusterView {
     let mut builder = ViewBuilder::new(cluster.service_cidrs.clone().into());
     for (revision, object) in (1..).zip(cluster.all_objects()) {
         builder.observe(&WatchEvent {
@@ -173,7 +173,7 @@ fn cluster_view(cluster: &Cluster) -> ClusterView {
     builder.view().clone()
 }
 
-fn facts(node: &Node, cluster: &Cluster, backend: Backend) -> NodeFacts {
+pub(crate) fn facts(node: &Node, cluster: &Cluster, backend: Backend) -> NodeFacts {
     let proxy = &cluster.proxy;
     NodeFacts {
         name: node.metadata.name.as_str().into(),

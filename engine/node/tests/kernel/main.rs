@@ -13,6 +13,7 @@ mod netns;
 mod nft;
 mod packets;
 mod site;
+mod transactions;
 
 use std::sync::Arc;
 

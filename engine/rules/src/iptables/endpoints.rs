@@ -3,20 +3,20 @@
 use std::num::NonZeroU32;
 
 use ruleset::xt::{
-    ChainName, Comment, Probability, RecentAction, RecentMatch, RecentWindow, XtMatch, XtRule,
-    XtTarget,
+    ChainName, Probability, RecentAction, RecentMatch, RecentWindow, XtMatch, XtRule, XtTarget,
 };
 
-use super::fragment::{Lowering, mark};
-use super::spell::{host, ports};
+use super::fragment::{EndpointComments, Lowering, mark};
+use super::spell::{comment, host, ports, remarked};
+use crate::socket_text::SocketText;
 use crate::{Decision, EndpointPlan, FrontendVerdict, TrafficPolicy};
 
 /// An endpoint and its chain.
 struct Choice<'p> {
     endpoint: &'p EndpointPlan,
     chain: ChainName,
-    /// Names the two.
-    remark: Comment,
+    /// A comment that names the two, if there is to be one.
+    remark: Option<XtMatch>,
 }
 
 impl Lowering<'_> {
@@ -25,10 +25,13 @@ impl Lowering<'_> {
         let plan = self.plan;
         let choices: Vec<_> = plan
             .reachable()
-            .map(|endpoint| Choice {
-                endpoint,
-                chain: self.names.endpoint(endpoint.address),
-                remark: Comment::new(&format!("{} -> {}", self.name, endpoint.address)),
+            .map(|endpoint| {
+                let text = SocketText::of(endpoint.address);
+                Choice {
+                    endpoint,
+                    chain: self.names.endpoint(&text),
+                    remark: self.remark(|name| [name, " -> ", text.as_str()].concat()),
+                }
             })
             .collect();
         for policy in [TrafficPolicy::Cluster, TrafficPolicy::Local] {
@@ -46,10 +49,18 @@ impl Lowering<'_> {
                 self.chain(self.names.policy(policy), rules);
             }
         }
-        let remark = Comment::new(&self.name);
+        let remark = self.remark(str::to_owned);
         for choice in &choices {
-            let rules = self.endpoint(choice, &remark);
+            let rules = self.endpoint(choice, remark.as_ref());
             self.chain(choice.chain, rules);
+        }
+    }
+
+    /// A comment about an endpoint, made from what comments call the service port.
+    fn remark(&self, text: impl FnOnce(&str) -> String) -> Option<XtMatch> {
+        match self.endpoint_comments {
+            EndpointComments::Written => Some(comment(&text(&self.name))),
+            EndpointComments::Omitted => None,
         }
     }
 
@@ -81,10 +92,12 @@ impl Lowering<'_> {
         let origin = self
             .origins
             .of_endpoint(Decision::Stick { seconds }, choice.endpoint);
-        XtRule::new(XtTarget::Jump(choice.chain))
-            .with_match(XtMatch::Comment(choice.remark.clone()))
-            .with_match(self.recent(RecentAction::Rcheck(window), choice))
-            .with_origin(origin)
+        remarked(
+            XtRule::new(XtTarget::Jump(choice.chain)),
+            choice.remark.as_ref(),
+        )
+        .with_match(self.recent(RecentAction::Rcheck(window), choice))
+        .with_origin(origin)
     }
 
     fn recent(&self, action: RecentAction, choice: &Choice<'_>) -> XtMatch {
@@ -96,7 +109,7 @@ impl Lowering<'_> {
     /// (PROXY-42).
     fn pick(&mut self, choice: &Choice<'_>, count: u32, left: u32) -> XtRule {
         let target = XtTarget::Jump(choice.chain);
-        let mut rule = XtRule::new(target).with_match(XtMatch::Comment(choice.remark.clone()));
+        let mut rule = remarked(XtRule::new(target), choice.remark.as_ref());
         if left > 1 {
             rule = rule.with_match(XtMatch::Random(Probability::one_in(left)));
         }
@@ -107,17 +120,16 @@ impl Lowering<'_> {
     }
 
     /// `KUBE-SEP`: mark what the endpoint sends to itself, remember the client, translate (PROXY-44).
-    fn endpoint(&mut self, choice: &Choice<'_>, remark: &Comment) -> Vec<XtRule> {
+    fn endpoint(&mut self, choice: &Choice<'_>, remark: Option<&XtMatch>) -> Vec<XtRule> {
         let endpoint = choice.endpoint;
         let protocol = self.plan.id.protocol;
-        let hairpin = XtRule::new(mark())
-            .with_source(host(endpoint.address.ip()), false)
-            .with_match(XtMatch::Comment(remark.clone()));
-        let mut translate = XtRule::new(XtTarget::Dnat {
+        let hairpin = XtRule::new(mark()).with_source(host(endpoint.address.ip()), false);
+        let hairpin = remarked(hairpin, remark);
+        let translate = XtRule::new(XtTarget::Dnat {
             to: endpoint.address.into(),
         })
-        .with_protocol(protocol)
-        .with_match(XtMatch::Comment(remark.clone()));
+        .with_protocol(protocol);
+        let mut translate = remarked(translate, remark);
         if self.plan.affinity_seconds.is_some() {
             translate = translate.with_match(self.recent(RecentAction::Set, choice));
         }

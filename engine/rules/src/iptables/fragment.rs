@@ -42,17 +42,26 @@ pub(super) enum SharedChain {
     FilterFirewall,
 }
 
+/// Whether rules that name an endpoint have a comment: not in a large cluster (PROXY-45).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EndpointComments {
+    Written,
+    Omitted,
+}
+
 impl Fragment {
     /// Spells a plan.
     pub(crate) fn lower(
         plan: &ServicePortPlan,
         capabilities: Capabilities,
+        endpoint_comments: EndpointComments,
         origins: &mut Origins,
     ) -> Self {
         let mut lowering = Lowering {
             plan,
             family: Family::of(plan.cluster_ip.address),
             nfacct: capabilities.nfacct,
+            endpoint_comments,
             names: PortNames::of(&plan.id),
             name: plan.id.to_string(),
             origins: origins.port(plan),
@@ -82,6 +91,7 @@ pub(super) struct Lowering<'a> {
     pub(super) plan: &'a ServicePortPlan,
     pub(super) family: Family,
     nfacct: bool,
+    pub(super) endpoint_comments: EndpointComments,
     pub(super) names: PortNames,
     /// `ns/name:port`, as comments call it.
     pub(super) name: String,

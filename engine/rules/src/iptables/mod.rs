@@ -12,5 +12,5 @@ mod frame;
 mod names;
 mod spell;
 
-pub(crate) use fragment::Fragment;
+pub(crate) use fragment::{EndpointComments, Fragment};
 pub(crate) use frame::Frame;

@@ -1,12 +1,12 @@
 //! Names of chains (PROXY-37).
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
 
 use data_encoding::BASE32;
 use ruleset::xt::ChainName;
 use sha2::{Digest as _, Sha256};
 
+use crate::socket_text::SocketText;
 use crate::{ServicePortId, TrafficPolicy};
 
 /// The names of one service port's chains.
@@ -54,8 +54,9 @@ impl PortNames {
     }
 
     /// `KUBE-SEP-…`: the chain of one endpoint.
-    pub(super) fn endpoint(&self, endpoint: SocketAddr) -> ChainName {
-        let hasher = self.hasher.clone().with(format_args!("{endpoint}"));
+    pub(super) fn endpoint(&self, endpoint: &SocketText) -> ChainName {
+        let mut hasher = self.hasher.clone();
+        hasher.0.update(endpoint.as_str());
         hasher.name("KUBE-SEP-")
     }
 }
@@ -156,7 +157,8 @@ mod tests {
         }
         let web = PortNames::of(&id("default", "web", "http", Protocol::TCP));
         assert_eq!(
-            web.endpoint(([10, 244, 1, 5], 8080).into()).as_str(),
+            web.endpoint(&SocketText::of(([10, 244, 1, 5], 8080).into()))
+                .as_str(),
             "KUBE-SEP-AFGSLHOD2HFNCBX4"
         );
     }

@@ -12,6 +12,12 @@ pub(super) fn comment(text: &str) -> XtMatch {
     XtMatch::Comment(Comment::new(text))
 }
 
+/// The same rule with a comment, if there is one.
+pub(super) fn remarked(mut rule: XtRule, remark: Option<&XtMatch>) -> XtRule {
+    rule.matches.extend(remark.cloned());
+    rule
+}
+
 /// A network of one address.
 pub(super) fn host(address: IpAddr) -> IpNet {
     IpNet::from(address)

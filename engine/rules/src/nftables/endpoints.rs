@@ -26,8 +26,7 @@ const AFFINITY_SIZE: u32 = 65_535;
 type Names = BTreeMap<SocketAddr, EndpointNames>;
 
 impl Lowering<'_> {
-    /// Chains of the sets, and of the endpoints where those have to be remembered. A set that is used has its chain even
-    /// when it is empty.
+    /// Chains of the sets that have endpoints, and of the endpoints where those have to be remembered.
     pub(super) fn endpoints(&mut self) {
         let plan = self.plan;
         self.hairpin();
@@ -40,11 +39,8 @@ impl Lowering<'_> {
                 self.endpoint(endpoint, &names[&endpoint.address], *seconds);
             }
         }
-        for (policy, is_used) in [
-            (TrafficPolicy::Cluster, !plan.cluster.is_empty()),
-            (TrafficPolicy::Local, plan.uses_local()),
-        ] {
-            if is_used {
+        for policy in [TrafficPolicy::Cluster, TrafficPolicy::Local] {
+            if !plan.endpoints(policy).is_empty() {
                 let rules = match &affinity {
                     Some((seconds, names)) => self.balance_with_affinity(policy, *seconds, names),
                     None => self.balance(policy).into_iter().collect(),

@@ -105,16 +105,16 @@ impl Lowering<'_> {
 
     /// kube-proxy says whose an element is where its verdict does not say it.
     fn entry(&mut self, container: Container, key: Key, verdict: Verdict, decision: Decision) {
-        let says_whose = matches!(
+        let refuses = matches!(
             container,
-            Container::ServiceIps | Container::ServiceNodePorts
+            Container::NoEndpointServices | Container::NoEndpointNodePorts
         );
         let origin = self.origins.id(decision);
         self.fragment.elements.push(FragmentElement {
             container,
             key,
             verdict: Some(verdict),
-            comment: (!says_whose).then(|| self.name.clone()),
+            comment: refuses.then(|| self.name.clone()),
             origin,
         });
     }
@@ -281,12 +281,7 @@ impl Lowering<'_> {
             let decision = Decision::CheckSource(frontend);
             self.entry(Container::FirewallIps, self.key(*address), to, decision);
         }
-        // nft merges overlapping and adjoining networks of such a set by itself.
-        let others = within(
-            saddr(self.family),
-            MatchOp::Ne,
-            &IpNet::aggregate(&sources.to_vec()),
-        );
+        let others = within(saddr(self.family), MatchOp::Ne, sources);
         let drop = Statement::Verdict(Verdict::Drop);
         let rule = self.rule([others, drop], Decision::Drop(DropReason::SourceNotAllowed));
         self.chain(self.names.firewall(), vec![rule]);

@@ -287,7 +287,8 @@ impl Writer<'_> {
         self.rule([look], FrameDecision::Visit { chain, purpose })
     }
 
-    /// Loopback addresses never take node ports (PROXY-27).
+    /// Loopback addresses never take node ports (PROXY-27). What comes to the input hook is the node's own, so the
+    /// look there for node ports that cannot be served does not ask again.
     fn by_node_port(
         &mut self,
         map: Container,
@@ -304,7 +305,9 @@ impl Writer<'_> {
                 };
                 let loopback: IpNet = loopback.parse().expect("it is a network");
                 let other = within(daddr(self.family), MatchOp::Ne, &[loopback]);
-                self.rule([is_local(FibAddress::Daddr), other, look], decision)
+                let is_known_local = map == Container::NoEndpointNodePorts;
+                let own = (!is_known_local).then(|| is_local(FibAddress::Daddr));
+                self.rule(own.into_iter().chain([other, look]), decision)
             }
             NodePortDestinations::Addresses(_) => {
                 let own = in_set(daddr(self.family), Container::NodePortIps.ident());
@@ -386,8 +389,7 @@ impl Writer<'_> {
         let comment = Comment::new("Reject traffic to invalid ports of ClusterIPs");
         let mut rules = vec![rule.with_comment(comment)];
         if !self.plan.service_cidrs.is_empty() {
-            let ranges = IpNet::aggregate(&self.plan.service_cidrs);
-            let unallocated = within(daddr(self.family), MatchOp::Eq, &ranges);
+            let unallocated = within(daddr(self.family), MatchOp::Eq, &self.plan.service_cidrs);
             let drop = Statement::Verdict(Verdict::Drop);
             let rule = self.rule([unallocated, drop], FrameDecision::DropUnallocated);
             let comment = Comment::new("Drop traffic to unallocated ClusterIPs");

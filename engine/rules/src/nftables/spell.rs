@@ -1,5 +1,7 @@
 //! Expressions and statements as kube-proxy writes them.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use ipnet::IpNet;
 use ruleset::nft::{
     AddressType, BinaryOp, CtKey, CtState, CtStates, Expr, Fib, FibAddress, Field, Ident, Ifname,
@@ -46,16 +48,58 @@ pub(super) fn in_set(left: Expr, name: Ident) -> Statement {
     matches(left, MatchOp::Eq, Right::Set(SetRef::Named(name)))
 }
 
-/// `left op net`, or `left op { net, net }`: of one network nft makes no set.
+/// `left op net`, or `left op { net, net }`: of one network nft makes no set. In a set it merges what overlaps or adjoins,
+/// into a range where that is no network; a set it stays.
 pub(super) fn within(left: Expr, op: MatchOp, nets: &[IpNet]) -> Statement {
     let right = match nets {
         [net] => Right::Value(Scalar::net(*net)),
         nets => {
-            let keys = nets.iter().map(|net| key([Scalar::net(*net)]));
+            let keys = merged(nets).into_iter().map(|span| key([span]));
             Right::Set(SetRef::Anonymous(keys.collect()))
         }
     };
     matches(left, op, right)
+}
+
+/// The addresses of these networks, in order, in as few networks and ranges as there can be.
+fn merged(nets: &[IpNet]) -> Vec<Scalar> {
+    // All of a rule are of one family.
+    let mut spans: Vec<_> = nets.iter().map(|n| (n.network(), n.broadcast())).collect();
+    spans.sort_unstable();
+    let mut merged: Vec<(IpAddr, IpAddr)> = Vec::with_capacity(spans.len());
+    for (first, last) in spans {
+        match merged.last_mut() {
+            Some(before) if first <= before.1 || after(before.1) == Some(first) => {
+                before.1 = before.1.max(last);
+            }
+            _ => merged.push((first, last)),
+        }
+    }
+    merged.into_iter().map(span).collect()
+}
+
+/// The next address of the family; `None` after the last one.
+fn after(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => {
+            let next = address.to_bits().checked_add(1)?;
+            Some(Ipv4Addr::from_bits(next).into())
+        }
+        IpAddr::V6(address) => {
+            let next = address.to_bits().checked_add(1)?;
+            Some(Ipv6Addr::from_bits(next).into())
+        }
+    }
+}
+
+/// A network if it is one, else a range.
+fn span((first, last): (IpAddr, IpAddr)) -> Scalar {
+    let bits = Family::of(first).address_bits();
+    let mut nets = (0..=bits).filter_map(|length| IpNet::new(first, length).ok());
+    match nets.find(|net| (net.network(), net.broadcast()) == (first, last)) {
+        Some(net) => Scalar::net(net),
+        None => Scalar::AddressRange(Box::new((first, last))),
+    }
 }
 
 /// `fib saddr|daddr type local`
@@ -70,10 +114,8 @@ pub(super) fn is_new() -> Statement {
     matches(Expr::Ct(CtKey::State), MatchOp::AnyFlag, Right::Value(new))
 }
 
-/// Only Pods, or only others, go on; `None` when no packet can be told to be a Pod's.
-///
-/// Deviation: kube-proxy compares interfaces by number (`iif`), which needs the interface to be there when the rule is
-/// loaded and knows no prefixes; we compare by name.
+/// Only Pods, or only others, go on; `None` when no packet can be told to be a Pod's. Interfaces are compared by name
+/// (kube-proxy `localdetector.go`).
 pub(super) fn pods(family: Family, pods: &PodTraffic, op: MatchOp) -> Option<Statement> {
     let name = match pods {
         PodTraffic::Source(net) => return Some(within(saddr(family), op, &[*net])),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What a rule of the frame decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrameDecision {
     /// A built-in chain visits one of ours, or a chain looks into a map (written `@map`).
     Visit {

@@ -1,9 +1,10 @@
 //! One id for equal origins.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
 use ruleset::OriginId;
 
 use super::{Decision, FrameDecision, Origin, ServicePortOrigin};
@@ -11,23 +12,23 @@ use crate::{EndpointPlan, ServicePortPlan};
 
 /// Gives equal origins one id. Nothing is forgotten: tables of any age may be asked about.
 ///
-/// Ids are kept apart by service port, so that a lowering looks its service port up once and compares no names
-/// after that.
+/// Service ports are numbered first, so that a lowering looks its service port up once and compares no names after
+/// that. No table is ever iterated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
     by_id: Vec<Origin>,
-    frame: Ids,
-    ports: BTreeMap<Arc<ServicePortOrigin>, Ids>,
+    /// Ids, each with the hash of what it stands for.
+    ids: HashTable<(u64, u32)>,
+    ports: HashMap<Arc<ServicePortOrigin>, u32, FixedState>,
+    hasher: FixedState,
 }
-
-/// Of one service port: by endpoint, decision and Pod.
-type Ids = BTreeMap<(Option<SocketAddr>, Decision, Option<Arc<str>>), OriginId>;
 
 /// The origins of one service port, while it is lowered.
 pub(crate) struct PortOrigins<'o> {
+    origins: &'o mut Origins,
     port: Arc<ServicePortOrigin>,
-    ids: &'o mut Ids,
-    by_id: &'o mut Vec<Origin>,
+    /// The service port's number.
+    number: u32,
 }
 
 impl Origins {
@@ -37,11 +38,14 @@ impl Origins {
             id: plan.id.clone(),
             port: plan.port,
         });
-        let ids = self.ports.entry(Arc::clone(&port)).or_default();
+        let next = u32::try_from(self.ports.len()).expect("fewer service ports than 2^32");
+        let known = self.ports.entry(port);
+        let port = Arc::clone(known.key());
+        let number = *known.or_insert(next);
         PortOrigins {
+            origins: self,
             port,
-            ids,
-            by_id: &mut self.by_id,
+            number,
         }
     }
 
@@ -52,56 +56,55 @@ impl Origins {
 
     /// For a rule of the frame that decides what rules of service ports decide elsewhere.
     pub(crate) fn of_frame(&mut self, decision: Decision) -> OriginId {
-        intern(&mut self.frame, &mut self.by_id, None, decision, None)
+        self.intern(None, decision, None)
     }
 
     pub(crate) fn get(&self, id: OriginId) -> Option<&Origin> {
         let index = usize::try_from(id.0).ok()?;
         self.by_id.get(index)
     }
+
+    fn intern(
+        &mut self,
+        port: Option<(&Arc<ServicePortOrigin>, u32)>,
+        decision: Decision,
+        endpoint: Option<&EndpointPlan>,
+    ) -> OriginId {
+        let Self {
+            by_id, ids, hasher, ..
+        } = self;
+        let (service_port, number) = port.unzip();
+        let origin = Origin {
+            endpoint: endpoint.map(|endpoint| endpoint.address),
+            decision,
+            pod: endpoint.and_then(|endpoint| endpoint.pod.clone()),
+            service_port: service_port.cloned(),
+        };
+        let key = (number, origin.endpoint, &origin.decision);
+        let hash = hasher.hash_one(key);
+        let is_same = |(_, id): &(u64, u32)| by_id[*id as usize] == origin;
+        if let Some((_, id)) = ids.find(hash, is_same) {
+            return OriginId(*id);
+        }
+        let id = u32::try_from(by_id.len()).expect("fewer rules than 2^32");
+        by_id.push(origin);
+        ids.insert_unique(hash, (hash, id), |(hash, _)| *hash);
+        OriginId(id)
+    }
 }
 
 impl PortOrigins<'_> {
     /// For a rule about the service port as a whole.
     pub(crate) fn id(&mut self, decision: Decision) -> OriginId {
-        intern(self.ids, self.by_id, Some(&self.port), decision, None)
+        let port = Some((&self.port, self.number));
+        self.origins.intern(port, decision, None)
     }
 
     /// For a rule about one endpoint.
     pub(crate) fn of_endpoint(&mut self, decision: Decision, endpoint: &EndpointPlan) -> OriginId {
-        intern(
-            self.ids,
-            self.by_id,
-            Some(&self.port),
-            decision,
-            Some(endpoint),
-        )
+        let port = Some((&self.port, self.number));
+        self.origins.intern(port, decision, Some(endpoint))
     }
-}
-
-fn intern(
-    ids: &mut Ids,
-    by_id: &mut Vec<Origin>,
-    port: Option<&Arc<ServicePortOrigin>>,
-    decision: Decision,
-    endpoint: Option<&EndpointPlan>,
-) -> OriginId {
-    let pod = endpoint.and_then(|endpoint| endpoint.pod.clone());
-    let address = endpoint.map(|endpoint| endpoint.address);
-    let key = (address, decision, pod);
-    if let Some(id) = ids.get(&key) {
-        return *id;
-    }
-    let id = OriginId(u32::try_from(by_id.len()).expect("fewer rules than 2^32"));
-    let (endpoint, decision, pod) = key.clone();
-    by_id.push(Origin {
-        endpoint,
-        decision,
-        pod,
-        service_port: port.cloned(),
-    });
-    ids.insert(key, id);
-    id
 }
 
 #[cfg(test)]

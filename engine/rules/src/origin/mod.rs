@@ -21,7 +21,7 @@ use crate::{
 /// Why a rule, or an element of a set or map, is there. Prints as a sentence for people who do not read rules.
 ///
 /// The endpoint is the first field because origins are compared in this order, and addresses compare fast.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// The endpoint it is about, if it is about one.
     pub endpoint: Option<SocketAddr>,
@@ -54,7 +54,7 @@ impl Origin {
 }
 
 /// A service port with its number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortOrigin {
     /// Namespace, name, port name, protocol.
     pub id: ServicePortId,
@@ -63,7 +63,7 @@ pub struct ServicePortOrigin {
 }
 
 /// An address at which clients reach a service port. Prints as `10.96.0.40:80` or `node port 30080`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Frontend {
     /// An address of its own.
     Address {
@@ -77,7 +77,7 @@ pub enum Frontend {
 }
 
 /// What a rule decides.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decision {
     /// Connections to this ClusterIP are the service port's.
     Enter {

@@ -25,6 +25,7 @@ use crate::{
 pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
     let node = Node::of(facts, family);
     let no_slices = SlicesByName::new();
+    let mut endpoints = 0;
     let service_ports = view
         .services
         .iter()
@@ -32,7 +33,10 @@ pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
             let slices = || view.slices.get(name).map_or(&no_slices, |slices| slices);
             node.plan_service(name, service, slices)
         })
-        .map(|plan| (plan.id.clone(), Arc::new(plan)))
+        .map(|(plan, candidates)| {
+            endpoints += candidates;
+            (plan.id.clone(), Arc::new(plan))
+        })
         .collect();
     let service_cidrs = view.service_cidrs.iter().copied();
     RulePlan {
@@ -41,6 +45,7 @@ pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
         service_cidrs: service_cidrs.filter(|net| is_of(net, family)).collect(),
         cluster_ip_masquerade: node.cluster_ip_masquerade,
         node_ports: node.node_ports,
+        large_cluster: endpoints > RulePlan::SMALL_CLUSTER_ENDPOINTS_MAX,
         service_ports,
     }
 }
@@ -54,7 +59,8 @@ pub fn plan_service(
     facts: &NodeFacts,
     family: Family,
 ) -> Vec<ServicePortPlan> {
-    Node::of(facts, family).plan_service(name, service, || slices)
+    let plans = Node::of(facts, family).plan_service(name, service, || slices);
+    plans.into_iter().map(|(plan, _)| plan).collect()
 }
 
 /// What is decided for a node once, whatever its Services are.
@@ -75,17 +81,22 @@ impl<'f> Node<'f> {
         }
     }
 
+    /// Each plan comes with the number of its endpoints, in whatever condition they are.
     fn plan_service<'v>(
         &self,
         name: &ServiceName,
         service: &ServiceView,
         slices: impl FnOnce() -> &'v SlicesByName,
-    ) -> Vec<ServicePortPlan> {
+    ) -> Vec<(ServicePortPlan, usize)> {
         let Some(cluster_ip) = service.cluster_ip(self.family) else {
             return Vec::new();
         };
         let slices = slices();
-        let plan_port = |port| self.plan_port(name, cluster_ip, service, port, slices);
+        let plan_port = |port| {
+            let candidates = Candidates::of_port(slices, port, self.family);
+            let plan = self.plan_port(name, cluster_ip, service, port, &candidates);
+            (plan, candidates.len())
+        };
         service.ports.iter().map(plan_port).collect()
     }
 
@@ -95,9 +106,8 @@ impl<'f> Node<'f> {
         cluster_ip: IpAddr,
         service: &ServiceView,
         port: &ServicePortView,
-        slices: &SlicesByName,
+        candidates: &Candidates<'_>,
     ) -> ServicePortPlan {
-        let candidates = Candidates::of_port(slices, port, self.family);
         let frontends = self.external_frontends(service, port);
         let internal = service.internal_traffic_policy;
         let external = service.external_traffic_policy;

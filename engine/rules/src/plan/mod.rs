@@ -39,12 +39,15 @@ pub struct RulePlan {
     pub node_ports: NodePortPlan,
     /// The Service ranges of the family (PROXY-52).
     pub service_cidrs: Vec<IpNet>,
+    /// Whether the cluster counts as large: it has more than 1,000 endpoints of Services (PROXY-45). Rules for
+    /// endpoints then have no comments, in iptables.
+    pub large_cluster: bool,
     /// What happens to each service port that has a ClusterIP of the family.
     pub service_ports: BTreeMap<ServicePortId, Arc<ServicePortPlan>>,
 }
 
 /// What happens to packets for one service port in one family.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortPlan {
     /// Which service port.
     pub id: ServicePortId,
@@ -66,7 +69,7 @@ pub struct ServicePortPlan {
 }
 
 /// Connections to a ClusterIP.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterIpPlan {
     /// The ClusterIP of the family.
     pub address: IpAddr,
@@ -77,7 +80,7 @@ pub struct ClusterIpPlan {
 }
 
 /// Connections to external IPs, load-balancer IPs and the node port: they share one route (PROXY-22, -31).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExternalPlan {
     /// `spec.externalIPs` of the family.
     pub external_ips: Vec<IpAddr>,
@@ -93,7 +96,7 @@ pub struct ExternalPlan {
 }
 
 /// A node port of a service port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodePortFrontend {
     /// Its number.
     pub port: u16,
@@ -102,7 +105,7 @@ pub struct NodePortFrontend {
 }
 
 /// What happens to a connection to an external frontend, by where it comes from (PROXY-22, -25, -40).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExternalRoute {
     /// Policy Cluster: it goes to the cluster set and its source is hidden, whoever it is.
     Cluster,
@@ -119,12 +122,18 @@ pub enum ExternalRoute {
 }
 
 /// What policy Local comes to on this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LocalOutcome {
     /// The node has endpoints: one of them is chosen.
     Balance,
     /// It has none, while others have.
     Drop(DropReason),
+}
+
+impl RulePlan {
+    /// The greatest number of endpoints, ready or not, over all service ports of a cluster that is not large:
+    /// kube-proxy's `largeClusterEndpointsThreshold` (PROXY-45).
+    pub const SMALL_CLUSTER_ENDPOINTS_MAX: usize = 1000;
 }
 
 impl ServicePortPlan {
@@ -147,23 +156,6 @@ impl ServicePortPlan {
         self.cluster.iter().chain(only_local)
     }
 
-    /// Whether a frontend uses the local set, be it empty (PROXY-7). Nobody does when nothing anywhere is usable.
-    #[must_use]
-    pub const fn uses_local(&self) -> bool {
-        let by_internal = matches!(
-            self.cluster_ip.verdict,
-            FrontendVerdict::Balance(TrafficPolicy::Local) | FrontendVerdict::Drop(_)
-        );
-        let by_external = matches!(
-            self.external,
-            Some(ExternalPlan {
-                route: ExternalRoute::Local { .. },
-                ..
-            })
-        );
-        by_internal || by_external
-    }
-
     /// The ClusterIP with its port.
     #[must_use]
     pub const fn cluster_ip_socket(&self) -> SocketAddr {
@@ -172,7 +164,7 @@ impl ServicePortPlan {
 }
 
 /// What happens to a new connection to a frontend (PROXY-13).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrontendVerdict {
     /// It goes to an endpoint of the policy's set, each as likely as the others.
     Balance(TrafficPolicy),
@@ -183,7 +175,7 @@ pub enum FrontendVerdict {
 }
 
 /// Why connections are refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
     /// No endpoint on any node is usable (PROXY-14).
     NoEndpoints,
@@ -198,7 +190,7 @@ impl fmt::Display for RejectReason {
 }
 
 /// Why connections are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
     /// Policy Local, and usable endpoints are on other nodes only (PROXY-15).
     NoLocalEndpoints,
@@ -216,7 +208,7 @@ impl fmt::Display for DropReason {
 }
 
 /// Whose source address becomes the node's.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Masquerade {
     /// Nobody's.
     Never,
@@ -227,7 +219,7 @@ pub enum Masquerade {
 }
 
 /// A backend that may be chosen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointPlan {
     /// Where connections go.
     pub address: SocketAddr,

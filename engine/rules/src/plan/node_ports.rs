@@ -29,7 +29,8 @@ pub enum NodePortDestinations {
 
 impl NodePortPlan {
     /// Decides for a node. Ranges of the other family do not count, and a family that is left without a range
-    /// takes node ports at every address, as in kube-proxy (`NewNodePortAddresses`).
+    /// takes node ports at every address, as in kube-proxy (`NewNodePortAddresses`); the primary address counts as a
+    /// range.
     pub(super) fn of(facts: &NodeFacts, family: Family) -> Self {
         let own = |accepts: &dyn Fn(IpAddr) -> bool| {
             let mut chosen = Vec::new();
@@ -41,29 +42,30 @@ impl NodePortPlan {
             }
             NodePortDestinations::Addresses(chosen)
         };
-        let (destinations, has_loopback) = match &facts.node_port_addresses {
-            NodePortAddresses::All => (NodePortDestinations::AnyLocal, true),
+        let ranges: Vec<IpNet> = match &facts.node_port_addresses {
+            NodePortAddresses::All => Vec::new(),
             NodePortAddresses::Primary => {
                 let primary = facts.primary_address(family);
-                (own(&|address| Some(address) == primary), false)
+                let primary = primary.filter(|address| !address.is_loopback());
+                primary.map(IpNet::from).into_iter().collect()
             }
             NodePortAddresses::Within(ranges) => {
-                let ranges: Vec<IpNet> = ranges
-                    .iter()
-                    .copied()
+                let ranges = ranges.iter().copied();
+                ranges
                     .filter(|net| Family::of(net.addr()) == family)
-                    .collect();
-                let contains = |address: IpAddr| ranges.iter().any(|net| net.contains(&address));
-                if ranges.is_empty() || ranges.iter().any(|net| net.prefix_len() == 0) {
-                    (NodePortDestinations::AnyLocal, true)
-                } else {
-                    (own(&contains), contains(Ipv4Addr::LOCALHOST.into()))
-                }
+                    .collect()
             }
         };
+        let contains = |address: IpAddr| ranges.iter().any(|net| net.contains(&address));
+        let any_local = ranges.is_empty() || ranges.iter().any(|net| net.prefix_len() == 0);
         Self {
-            destinations,
-            localhost: family == Family::V4 && facts.localhost_node_ports && has_loopback,
+            destinations: match any_local {
+                true => NodePortDestinations::AnyLocal,
+                false => own(&contains),
+            },
+            localhost: family == Family::V4
+                && facts.localhost_node_ports
+                && (any_local || contains(Ipv4Addr::LOCALHOST.into())),
         }
     }
 }

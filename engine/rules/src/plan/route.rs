@@ -6,7 +6,7 @@ use super::{ExternalPlan, ExternalRoute, FrontendVerdict, LocalOutcome, ServiceP
 use crate::{Masquerade, TrafficPolicy};
 
 /// The sorts of frontend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrontendKind {
     /// `spec.clusterIPs`
     ClusterIp,
@@ -30,7 +30,7 @@ impl fmt::Display for FrontendKind {
 }
 
 /// Where a connection comes from, as far as it matters to a Service (PROXY-20, -25).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceClass {
     /// A Pod, by the node's detector of local traffic.
     Pod,

@@ -147,7 +147,6 @@ fn a_pure_cluster_ip_has_the_sets_it_uses() {
     cluster.external_traffic_policy = TrafficPolicy::Local;
     let plan = plan_of(cluster, &[here(), there()], &node_1());
     assert_eq!((plan.cluster.len(), plan.local.len()), (2, 0), "PROXY-7");
-    assert!(!plan.uses_local());
 }
 
 #[test]
@@ -245,6 +244,18 @@ fn node_port_addresses_of_proxy_26_and_27() {
     check(within(&["172.16.0.0/12"]), v6, None, false);
     check(within(&["127.0.0.0/8"]), v4, Some(&[]), true);
     check(within(&["10.0.0.0/8", "0.0.0.0/0"]), v4, None, true);
+}
+
+/// The primary address counts as a range, so a family without one is left without a range.
+#[test]
+fn primary_means_every_address_of_a_family_without_one() {
+    let facts = NodeFacts {
+        addresses: vec!["192.168.10.11".parse().unwrap()],
+        node_port_addresses: NodePortAddresses::Primary,
+        ..node_1()
+    };
+    let plan = plan(&ClusterView::default(), &facts, Family::V6).node_ports;
+    assert_eq!(plan.destinations, NodePortDestinations::AnyLocal);
 }
 
 #[test]

@@ -128,6 +128,109 @@ fn source_ranges_with_nftables() {
     insta::assert_snapshot!("list_source_ranges", text);
 }
 
+/// Node ports at every address: what reaches the input hook is the node's own already.
+#[test]
+fn node_ports_at_any_address_with_nftables() {
+    let mut compiler = Compiler::new(Capabilities::ALL);
+    let compiled = compiler.nftables(&balancer(), &node_1());
+    let text = nft::list_text(&compiled.tables);
+    for rule in [
+        "\t\tip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @no-endpoint-nodeports\n",
+        "\t\tfib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @service-nodeports\n",
+        "\t\tip6 daddr != ::1 meta l4proto . th dport vmap @no-endpoint-nodeports\n",
+    ] {
+        assert!(text.contains(rule), "{rule}{text}");
+    }
+    assert!(!text.contains("nodeport-ips"), "{text}");
+}
+
+/// As nft 1.0.6 lists what kube-proxy writes, `{ net, net }` from two networks on.
+#[test]
+fn nft_merges_networks_of_a_set() {
+    let check = |ranges: &[&str], listed: &str| {
+        let mut view = balancer();
+        let mut one = service(&["10.96.0.40"], TrafficPolicy::Cluster);
+        one.load_balancer_ips = vec![
+            "203.0.113.9".parse().unwrap(),
+            "203.0.113.10".parse().unwrap(),
+        ];
+        one.load_balancer_source_ranges = ranges.iter().map(|net| net.parse().unwrap()).collect();
+        add_service(&mut view, "web", one);
+        let mut compiler = Compiler::new(Capabilities::ALL);
+        let text = nft::list_text(&compiler.nftables(&view, &nftables_node_1()).tables);
+        let rule = format!("\t\tip saddr != {listed} drop\n");
+        assert!(text.contains(&rule), "{rule}{text}");
+    };
+    check(&["10.0.0.0/8"], "10.0.0.0/8");
+    check(&["10.0.0.0/8", "10.1.0.0/16"], "{ 10.0.0.0/8 }");
+    check(&["10.0.0.0/25", "10.0.0.128/25"], "{ 10.0.0.0/24 }");
+    check(&["10.0.1.0/25", "10.0.0.0/24"], "{ 10.0.0.0-10.0.1.127 }");
+    check(
+        &["192.168.10.0/24"],
+        "{ 192.168.10.0/24, 203.0.113.9-203.0.113.10 }",
+    );
+    check(
+        &["10.0.0.0/8", "255.255.255.255/32"],
+        "{ 10.0.0.0/8, 255.255.255.255 }",
+    );
+}
+
+/// PROXY-45: of more than 1,000 endpoints, ready or not, rules say nothing that costs room.
+#[test]
+fn endpoints_of_a_large_cluster_have_no_comments() {
+    let compiled = |count: u16| {
+        let endpoints: Vec<_> = (0..count)
+            .map(|n| EndpointView {
+                ready: n < 2,
+                ..endpoint(&format!("10.244.{}.{}", n / 250, n % 250 + 1), "node-1")
+            })
+            .collect();
+        let mut view = web(TrafficPolicy::Cluster, &endpoints);
+        let mut one = service(&["10.96.0.40"], TrafficPolicy::Cluster);
+        one.affinity_seconds = Some(600);
+        add_service(&mut view, "web", one);
+        save_text(
+            &Compiler::new(Capabilities::ALL)
+                .iptables(&view, &node_1())
+                .tables[&Family::V4],
+        )
+    };
+    let (small, large) = (compiled(1000), compiled(1001));
+    let is_bare = |text: &str, start: &str| {
+        let mut lines = text.lines().filter(|line| line.starts_with(start));
+        lines.all(|line| !line.contains("--comment"))
+    };
+    assert!(
+        !is_bare(&small, "-A KUBE-SEP-") && is_bare(&large, "-A KUBE-SEP-"),
+        "{large}"
+    );
+    assert!(
+        small.contains("-> 10.244.0.1:8080") && !large.contains("-> 10.244.0.1:8080"),
+        "{large}"
+    );
+    assert!(
+        large.contains("default/web:http cluster IP"),
+        "only endpoints lose theirs: {large}"
+    );
+    let words = |text: &str| text.replace(" -m comment --comment \"default/web:http\"", "");
+    let without = |text: &str| {
+        let lines = words(text)
+            .lines()
+            .map(
+                |line| match line.split_once(" -m comment --comment \"default/web:http -> ") {
+                    Some((before, after)) => format!(
+                        "{before}{}",
+                        after.split_once('"').map_or("", |(_, rest)| rest)
+                    ),
+                    None => line.to_owned(),
+                },
+            )
+            .collect::<Vec<_>>();
+        lines.join("\n")
+    };
+    assert_eq!(without(&small), without(&large));
+}
+
 /// One line per rule and element of an nftables table: where it stands and what it decides.
 #[test]
 fn nftables_in_plain_words() {

@@ -56,7 +56,7 @@ fn check_dump(case: &str, file: &str, family: Family) {
 }
 
 /// Every case that was recorded.
-const CASES: [&str; 21] = [
+pub(crate) const CASES: [&str; 21] = [
     "00-empty",
     "01-clusterip",
     "02-multi-port",
@@ -125,10 +125,16 @@ fn check_list(case: &str, file: &str, family: Family) {
 
 /// What a recording has left over from the case before it: a chain is flushed when nothing needs it any more, and
 /// deleted a second later (PROXY-55).
-const STALE: [(&str, &str); 1] = [(
-    "12-no-endpoints",
-    "\n\tchain service-SUSTUHLJ-default/web/tcp/http {\n\t}\n",
-)];
+const STALE: [(&str, &str); 2] = [
+    (
+        "11-itp-local-no-local-endpoint",
+        "\n\tchain local-SUSTUHLJ-default/web/tcp/http {\n\t}\n",
+    ),
+    (
+        "12-no-endpoints",
+        "\n\tchain service-SUSTUHLJ-default/web/tcp/http {\n\t}\n",
+    ),
+];
 
 #[test]
 fn nftables_as_recorded() {
@@ -153,7 +159,7 @@ fn dumps_print_as_they_were() {
 
 /// Reads the objects of a case as a proxy's watch would deliver them; `default/kubernetes`, which has no
 /// endpoints, is in every recording.
-fn view(case: &str) -> ClusterView {
+pub(crate) fn view(case: &str) -> ClusterView {
     let mut view = ClusterView::default();
     let kubernetes = ServiceView {
         cluster_ips: vec!["10.96.0.1".parse().unwrap()],

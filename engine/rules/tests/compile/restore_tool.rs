@@ -8,6 +8,7 @@ use ruleset::xt::restore_text;
 use ruleset::{Family, Protocol};
 use switchboard_rules::{Capabilities, ClusterView, Compiler, NodeFacts, TrafficPolicy};
 
+use crate::recorded::{self, CASES};
 use crate::support::{
     add_service, add_slice, endpoint, nftables_node_1, node_1, port, service, slice, slice_port,
 };
@@ -102,10 +103,17 @@ fn check(tool: &str, arguments: &[&str], text: &str) {
     assert!(output.status.success(), "{tool}: {stderr}\n{text}");
 }
 
+/// That cluster, and those that were recorded.
+fn views() -> impl Iterator<Item = ClusterView> {
+    std::iter::once(view()).chain(CASES.iter().map(|case| recorded::view(case)))
+}
+
 fn check_restore(tool: &str, family: Family) {
-    let compiled = Compiler::new(Capabilities::default()).iptables(&view(), &node_1());
-    let text = restore_text(&compiled.tables[&family]);
-    check(tool, &["--noflush", "--counters", "--test"], &text);
+    for view in views() {
+        let compiled = Compiler::new(Capabilities::default()).iptables(&view, &node_1());
+        let text = restore_text(&compiled.tables[&family]);
+        check(tool, &["--noflush", "--counters", "--test"], &text);
+    }
 }
 
 #[test]
@@ -125,8 +133,10 @@ fn nft_takes_it() {
         ..node_1()
     };
     for facts in [nftables_node_1(), any_address] {
-        let compiled = Compiler::new(Capabilities::ALL).nftables(&view(), &facts);
-        let text = script_text(&compiled.tables);
-        check("nft", &["--check", "--file", "-"], &text);
+        for view in views() {
+            let compiled = Compiler::new(Capabilities::ALL).nftables(&view, &facts);
+            let text = script_text(&compiled.tables);
+            check("nft", &["--check", "--file", "-"], &text);
+        }
     }
 }

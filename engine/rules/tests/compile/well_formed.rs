@@ -1,29 +1,49 @@
 //! No rule leads nowhere, and nothing is there that no packet can come to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use petgraph::algo::is_cyclic_directed;
+use petgraph::graphmap::DiGraphMap;
+use petgraph::visit::{Dfs, VisitMap as _};
 use proptest::prelude::*;
 use ruleset::nft::{
     Expr, Ident, MapRef, NatTo, NftRule, NftTable, Numgen, Right, Scalar, SetOrMap, SetRef,
     Statement, Value, Verdict,
 };
-use ruleset::xt::{TableName, XtTables, XtTarget};
+use ruleset::xt::{ChainName, TableName, XtTables, XtTarget};
 
-/// Names and the names that each of them leads to.
-type Edges = BTreeMap<String, BTreeSet<String>>;
+/// A part of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Part<'t> {
+    Chain(&'t str),
+    /// Or map.
+    Set(&'t str),
+}
 
-fn reachable<'e>(
-    edges: &'e Edges,
-    roots: impl Iterator<Item = &'e String>,
-) -> BTreeSet<&'e String> {
-    let mut open: Vec<_> = roots.collect();
-    let mut seen = BTreeSet::new();
-    while let Some(name) = open.pop() {
-        if seen.insert(name) {
-            open.extend(edges.get(name).into_iter().flatten());
-        }
+/// Parts, and which leads to which.
+type Jumps<'t> = DiGraphMap<Part<'t>, ()>;
+
+/// Every part has its place in the table, is reached from a root, and not from itself.
+fn check_jumps<'t>(
+    jumps: &Jumps<'t>,
+    exists: impl Fn(Part<'t>) -> bool,
+    is_root: impl Fn(Part<'t>) -> bool,
+) -> Result<(), TestCaseError> {
+    prop_assert!(!is_cyclic_directed(jumps), "a circle");
+    let mut walk = Dfs::empty(jumps);
+    for root in jumps.nodes().filter(|part| is_root(*part)) {
+        walk.move_to(root);
+        while walk.next(jumps).is_some() {}
     }
-    seen
+    for part in jumps.nodes() {
+        prop_assert!(exists(part), "{:?} is missing", part);
+        prop_assert!(
+            walk.discovered.is_visited(&part),
+            "{:?} is never entered",
+            part
+        );
+    }
+    Ok(())
 }
 
 /// Chains of Services have a hash in their names; those of the frame may be unused.
@@ -39,25 +59,26 @@ fn is_of_service(name: &str) -> bool {
 }
 
 pub(crate) fn check_iptables(tables: &XtTables) -> Result<(), TestCaseError> {
-    for (name, table) in &tables.tables {
-        let mut edges = Edges::new();
+    for table in tables.tables.values() {
+        let mut jumps = Jumps::new();
         for (from, chain) in &table.chains {
-            let to = edges.entry(from.to_string()).or_default();
+            let from = jumps.add_node(Part::Chain(from.as_str()));
             for rule in &chain.rules {
-                if let XtTarget::Jump(chain) | XtTarget::Goto(chain) = rule.target {
-                    let exists = table.chains.contains_key(&chain);
-                    prop_assert!(exists, "dangling: {:?}", rule);
-                    to.insert(chain.to_string());
+                if let XtTarget::Jump(to) | XtTarget::Goto(to) = &rule.target {
+                    jumps.add_edge(from, Part::Chain(to.as_str()), ());
                 }
             }
         }
-        let built_in = edges.keys().filter(|from| !from.starts_with("KUBE-"));
-        let seen = reachable(&edges, built_in);
-        for chain in edges.keys().filter(|chain| is_of_service(chain)) {
-            prop_assert!(seen.contains(chain), "{}: {} is never entered", name, chain);
-        }
+        let names: BTreeSet<&str> = table.chains.keys().map(ChainName::as_str).collect();
+        let exists = |part| matches!(part, Part::Chain(name) if names.contains(name));
+        check_jumps(&jumps, exists, is_root)?;
     }
     check_last_rule(tables)
+}
+
+/// What the kernel calls, and chains of the frame that may be unused.
+fn is_root(part: Part<'_>) -> bool {
+    matches!(part, Part::Chain(name) if !is_of_service(name))
 }
 
 /// PROXY-36.
@@ -78,56 +99,49 @@ fn check_last_rule(tables: &XtTables) -> Result<(), TestCaseError> {
 }
 
 pub(crate) fn check_nftables(table: &NftTable) -> Result<(), TestCaseError> {
-    let mut edges = Edges::new();
+    let mut jumps = Jumps::new();
     for (name, chain) in table.chains.iter() {
-        let to = edges.entry(name.to_string()).or_default();
+        let from = jumps.add_node(Part::Chain(name.as_str()));
         for rule in &chain.rules {
-            for statement in &rule.statements {
-                to.extend(names_in(statement));
+            for to in rule.statements.iter().flat_map(parts_in) {
+                jumps.add_edge(from, to, ());
             }
             check_draw(rule)?;
         }
     }
     for (name, container) in table.sets.iter() {
-        let to = edges.entry(format!("@{name}")).or_default();
+        let from = jumps.add_node(Part::Set(name.as_str()));
         if let SetOrMap::Map(map) = container {
-            let verdicts = map
-                .elements
-                .values()
-                .filter_map(|element| match &element.value {
-                    Value::Verdict(verdict) => chain_of(verdict),
-                    Value::Data(_) => None,
-                });
-            to.extend(verdicts);
+            for element in map.elements.values() {
+                if let Value::Verdict(verdict) = &element.value
+                    && let Some(to) = chain_of(verdict)
+                {
+                    jumps.add_edge(from, to, ());
+                }
+            }
         }
     }
-    for name in edges.values().flatten() {
-        prop_assert!(edges.contains_key(name), "{} is missing", name);
-    }
-    let is_root = |name: &&String| !is_of_service(name) && !name.starts_with('@');
-    let seen = reachable(&edges, edges.keys().filter(is_root));
-    for name in edges.keys() {
-        // A set that policy Local finds empty has its chain all the same.
-        let rules = table
-            .chains
-            .iter()
-            .find(|(chain, _)| chain.as_str() == name);
-        let is_empty = rules.is_some_and(|(_, chain)| chain.rules.is_empty());
-        prop_assert!(seen.contains(name) || is_empty, "{} is never entered", name);
-    }
-    Ok(())
+    let chains: BTreeSet<&str> = table.chains.iter().map(|(name, _)| name.as_str()).collect();
+    let sets: BTreeSet<&str> = table.sets.iter().map(|(name, _)| name.as_str()).collect();
+    let exists = |part| match part {
+        Part::Chain(name) => chains.contains(name),
+        Part::Set(name) => sets.contains(name),
+    };
+    check_jumps(&jumps, exists, is_root)
 }
 
-fn chain_of(verdict: &Verdict) -> Option<String> {
+fn chain_of(verdict: &Verdict) -> Option<Part<'_>> {
     match verdict {
-        Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain.to_string()),
+        Verdict::Jump(chain) | Verdict::Goto(chain) => Some(Part::Chain(chain.as_str())),
         Verdict::Accept | Verdict::Drop | Verdict::Continue | Verdict::Return => None,
     }
 }
 
-/// Chains, and sets and maps with an `@`, that a statement names.
-fn names_in(statement: &Statement) -> Vec<String> {
-    let named = |name: &Ident| vec![format!("@{name}")];
+/// What a statement names.
+fn parts_in(statement: &Statement) -> Vec<Part<'_>> {
+    fn named(name: &Ident) -> Vec<Part<'_>> {
+        vec![Part::Set(name.as_str())]
+    }
     match statement {
         Statement::Match {
             right: Right::Set(SetRef::Named(name)),
@@ -150,14 +164,14 @@ fn names_in(statement: &Statement) -> Vec<String> {
 /// PROXY-54: each number that can be drawn leads somewhere, and to different endpoints.
 fn check_draw(rule: &NftRule) -> Result<(), TestCaseError> {
     for statement in &rule.statements {
-        let (drawn, numbers, goals): (&Numgen, Vec<_>, BTreeSet<String>) = match statement {
+        let (drawn, numbers, goals): (&Numgen, Vec<_>, BTreeSet<_>) = match statement {
             Statement::VerdictMap {
                 key: Expr::Numgen(drawn),
                 map: MapRef::Anonymous(entries),
             } => (
                 drawn,
                 entries.iter().map(|(key, _)| key.clone()).collect(),
-                entries.iter().filter_map(|(_, to)| chain_of(to)).collect(),
+                entries.iter().map(|(_, to)| format!("{to:?}")).collect(),
             ),
             Statement::Dnat {
                 to:

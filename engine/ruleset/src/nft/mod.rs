@@ -19,6 +19,8 @@ mod scalar;
 mod set;
 mod statement;
 mod table;
+mod transaction;
+mod uses;
 mod words;
 
 pub use chain::{BaseChain, ChainKind, Hook, NftChain, NftRule};
@@ -34,5 +36,6 @@ pub use statement::{
     MatchOp, NatFlags, NatTo, Reject, Right, SetOp, Statement, Unreachable, Verdict,
 };
 pub use table::{NftFamily, NftTable, NftTables, Ordered, SetOrMap, TableKey};
+pub use transaction::{ApplyError, ApplyErrorKind, NftAction, NftOperation, NftTransaction};
 
 pub use crate::xt::{AddressType, CtState, CtStates, NatTarget, Policy, RejectWith, TcpFlags};

@@ -10,6 +10,7 @@ mod name;
 mod parse;
 mod print;
 mod rule;
+mod transaction;
 pub(crate) mod words;
 
 pub use chain::{Policy, TableName, XtChain, XtTable, XtTables};
@@ -21,6 +22,7 @@ pub use rule::{
     MultiportSide, PortRange, Probability, RecentAction, RecentMatch, RecentWindow, RejectWith,
     TcpFlags, XtMatch, XtRule, XtTarget,
 };
+pub use transaction::{XtCommand, XtTransaction, XtUnit};
 
 pub use crate::nat::NatTarget;
 pub(crate) use words::INERT_TARGETS;

@@ -34,6 +34,7 @@ pub struct XtRule {
 
 impl XtRule {
     /// A rule that matches every packet.
+    #[inline]
     #[must_use]
     pub fn new(target: XtTarget) -> Self {
         Self {
@@ -49,6 +50,7 @@ impl XtRule {
     }
 
     /// The same rule for sources in `net`, or outside it when negated.
+    #[inline]
     #[must_use]
     pub fn with_source(mut self, net: IpNet, negated: bool) -> Self {
         self.source = Some(AddressMatch {
@@ -59,6 +61,7 @@ impl XtRule {
     }
 
     /// The same rule for destinations in `net`, or outside it when negated.
+    #[inline]
     #[must_use]
     pub fn with_destination(mut self, net: IpNet, negated: bool) -> Self {
         self.destination = Some(AddressMatch {
@@ -69,6 +72,7 @@ impl XtRule {
     }
 
     /// The same rule for one protocol.
+    #[inline]
     #[must_use]
     pub fn with_protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = Some((false, protocol));
@@ -76,6 +80,7 @@ impl XtRule {
     }
 
     /// The same rule with one more extension match, after those it has.
+    #[inline]
     #[must_use]
     pub fn with_match(mut self, one: XtMatch) -> Self {
         self.matches.push(one);
@@ -83,6 +88,7 @@ impl XtRule {
     }
 
     /// The same rule, made for `origin`.
+    #[inline]
     #[must_use]
     pub const fn with_origin(mut self, origin: OriginId) -> Self {
         self.origin = Some(origin);

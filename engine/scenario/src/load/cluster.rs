@@ -5,42 +5,20 @@ use std::ops::RangeInclusive;
 
 use base::Seed;
 use control::{
-    ClusterConfig, ModeSettings, NetworkConfig, NodePortAddresses, OutsideConfig, ProxyMode,
-    ProxySettings, SyncCost, TimingConfig,
+    ClusterConfig, NetworkConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost, TimingConfig,
 };
 use ipnet::IpNet;
 
 use super::claims::{Claims, Purpose};
 use super::names;
 use super::nodes::{self, Draft};
-use crate::cursor::{Cursor, Fields, Read, all, did_you_mean};
+use super::proxy;
+use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
 const LIST_MAX: usize = 1_000;
 /// The contract's mode names that this version does not run.
 const LATER_MODES: [&str; 2] = ["flat", "ipvs"];
-/// What a proxy's configuration may hold upstream and not yet here.
-const LATER_PROXY_KEYS: [&str; 19] = [
-    "bindAddress",
-    "bindAddressHardFail",
-    "clientConnection",
-    "configFile",
-    "configSyncPeriod",
-    "conntrack",
-    "detectLocal",
-    "detectLocalMode",
-    "enableProfiling",
-    "featureGates",
-    "healthzBindAddress",
-    "hostnameOverride",
-    "ipvs",
-    "logging",
-    "metricsBindAddress",
-    "oomScoreAdj",
-    "showHiddenMetricsForVersion",
-    "windowsRunAsService",
-    "winkernel",
-];
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
 
@@ -85,7 +63,7 @@ pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> 
         "leave it out: Services of type LoadBalancer come later",
     );
     let modes = modes(&mut fields);
-    let proxy = fields.or("proxy", ProxySettings::default(), proxy);
+    let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
     let mut names = BTreeSet::new();
     let drafts = nodes::drafts(&mut fields, &mut names, &mut claims);
     let network = fields.or("network", NetworkConfig::default(), network);
@@ -127,8 +105,17 @@ pub(super) fn mode(at: &Cursor<'_>) -> Read<ProxyMode> {
     mode_named(at, at.text()?)
 }
 
+/// The mode called `name`, where it only says what would hold in it; `None` for a mode that this version does not run,
+/// so that nothing that is said of it can be wrong here.
+pub(super) fn mode_mentioned(at: &Cursor<'_>, name: &str) -> Read<Option<ProxyMode>> {
+    match LATER_MODES.contains(&name) {
+        true => Ok(None),
+        false => mode_named(at, name).map(Some),
+    }
+}
+
 /// The mode called `name`; complaints are about the value.
-pub(super) fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
+fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
     if let Some(mode) = ProxyMode::ALL
         .into_iter()
         .find(|mode| mode.as_str() == name)
@@ -151,7 +138,7 @@ pub(super) fn cidr(at: &Cursor<'_>) -> Read<IpNet> {
     cidr_of(at, text)
 }
 
-fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
+pub(super) fn cidr_of(at: &Cursor<'_>, text: &str) -> Read<IpNet> {
     let net: IpNet = text.parse().map_err(|_| {
         at.refuse(format!(
             "{text:?} is no CIDR: expected a range of addresses such as 10.96.0.0/12"
@@ -250,82 +237,6 @@ fn modes(fields: &mut Fields<'_>) -> Read<Vec<ProxyMode>> {
         }
         None => Ok(vec![ProxyMode::Nftables]),
     }
-}
-
-fn proxy(at: &Cursor<'_>) -> Read<ProxySettings> {
-    const SUPPORTED: &str = "supported here: clusterCIDR, nodePortAddresses, and of iptables and nftables: \
-                             masqueradeAll, minSyncPeriod, localhostNodePorts (iptables only)";
-    let defaults = ProxySettings::default();
-    let mut fields = at.fields()?;
-    let api_version = fields.may("apiVersion", |at| {
-        at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())])
-    });
-    let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
-    let cluster_cidr = fields.may("clusterCIDR", |at| {
-        let text = at.name()?;
-        text.split(',')
-            .map(|part| cidr_of(at, part.trim()))
-            .collect::<Read<Vec<IpNet>>>()
-    });
-    let mode = fields.unsupported(
-        "mode",
-        "say `modes` in spec.cluster: the scenario runs once in each",
-    );
-    let node_port_addresses = fields.may("nodePortAddresses", node_port_addresses);
-    let later = all(LATER_PROXY_KEYS
-        .into_iter()
-        .map(|key| fields.unsupported(key, SUPPORTED)));
-    let iptables = fields.may("iptables", |at| {
-        let mut fields = at.fields()?;
-        let localhost = fields.or("localhostNodePorts", true, Cursor::boolean);
-        let settings = mode_settings(&mut fields, SUPPORTED);
-        fields.finish()?;
-        Ok((settings?, localhost?))
-    });
-    let nftables = fields.may("nftables", |at| {
-        let mut fields = at.fields()?;
-        let settings = mode_settings(&mut fields, SUPPORTED);
-        fields.finish()?;
-        settings
-    });
-    fields.finish()?;
-    api_version?;
-    kind?;
-    mode?;
-    later?;
-    let (iptables, localhost_node_ports) =
-        iptables?.unwrap_or((defaults.iptables, defaults.localhost_node_ports));
-    Ok(ProxySettings {
-        cluster_cidr: cluster_cidr?,
-        node_port_addresses: node_port_addresses?,
-        localhost_node_ports,
-        iptables,
-        nftables: nftables?.unwrap_or(defaults.nftables),
-    })
-}
-
-fn mode_settings(fields: &mut Fields<'_>, supported: &str) -> Read<ModeSettings> {
-    let defaults = ModeSettings::default();
-    let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
-    let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
-    let later = ["masqueradeBit", "syncPeriod"];
-    all(later
-        .into_iter()
-        .map(|key| fields.unsupported(key, supported)))?;
-    Ok(ModeSettings {
-        masquerade_all: masquerade_all?,
-        min_sync_period: least?,
-    })
-}
-
-/// `[primary]`, or ranges (PROXY-26); an empty list is the mode's default.
-fn node_port_addresses(at: &Cursor<'_>) -> Read<NodePortAddresses> {
-    let words = at.list(64, |item| item.name().map(str::to_owned))?;
-    if words.len() == 1 && words[0] == "primary" {
-        return Ok(NodePortAddresses::Primary);
-    }
-    let ranges = at.list(64, |item| cidr_of(&item, item.name()?))?;
-    Ok(NodePortAddresses::Within(ranges))
 }
 
 fn outside<'a>(

@@ -12,6 +12,7 @@ mod cluster;
 pub(crate) mod manifests;
 mod names;
 mod nodes;
+mod proxy;
 mod steps;
 
 use std::fmt;

@@ -11,6 +11,7 @@
 
 mod expr;
 mod statement;
+mod transaction;
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::net::IpAddr;

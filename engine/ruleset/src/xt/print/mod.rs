@@ -15,7 +15,8 @@ mod target;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::{
-    AddressMatch, ChainName, InterfaceMatch, Policy, TableName, XtChain, XtRule, XtTable, XtTables,
+    AddressMatch, ChainName, InterfaceMatch, Policy, TableName, XtChain, XtCommand, XtRule,
+    XtTable, XtTables, XtUnit,
 };
 use crate::Family;
 
@@ -44,6 +45,43 @@ pub fn restore_text(tables: &XtTables) -> String {
 #[must_use]
 pub fn save_text(tables: &XtTables) -> String {
     tables_text(tables, Spelling::Save)
+}
+
+impl XtUnit {
+    /// Input for `iptables-restore --noflush` that does this, all at once.
+    #[must_use]
+    pub fn restore_text(&self, family: Family) -> String {
+        let mut text = format!("*{}\n", self.table);
+        for command in &self.commands {
+            let written = command_line(&mut text, command, family);
+            written.expect("a String takes everything");
+        }
+        text + "COMMIT\n"
+    }
+}
+
+fn command_line(text: &mut String, command: &XtCommand, family: Family) -> fmt::Result {
+    let (word, chain, rule) = match command {
+        XtCommand::Empty(chain) => return writeln!(text, ":{chain} - [0:0]"),
+        XtCommand::SetPolicy(chain, policy) => {
+            let policy = match policy {
+                Policy::Accept => "ACCEPT",
+                Policy::Drop => "DROP",
+            };
+            return writeln!(text, ":{chain} {policy} [0:0]");
+        }
+        XtCommand::Delete(chain) => return writeln!(text, "-X {chain}"),
+        XtCommand::Append(chain, rule) => ("-A", chain, rule),
+        XtCommand::Prepend(chain, rule) => ("-I", chain, rule),
+        XtCommand::Remove(chain, rule) => ("-D", chain, rule),
+    };
+    let line = RuleLine {
+        rule,
+        chain: *chain,
+        family,
+        spelling: Spelling::Restore,
+    };
+    writeln!(text, "{word} {chain}{}", line.body())
 }
 
 impl XtRule {
@@ -136,7 +174,17 @@ struct RuleLine<'a> {
 
 impl Display for RuleLine<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "-A {}", self.chain)?;
+        write!(f, "-A {}{}", self.chain, self.body())
+    }
+}
+
+impl RuleLine<'_> {
+    /// All of it but the chain.
+    fn body(&self) -> impl Display {
+        fmt::from_fn(|f| self.write_body(f))
+    }
+
+    fn write_body(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.address(f, "-s", self.rule.source)?;
         self.address(f, "-d", self.rule.destination)?;
         interface(f, "-i", self.rule.in_interface.as_ref())?;
@@ -149,9 +197,7 @@ impl Display for RuleLine<'_> {
         }
         target::target(f, &self.rule.target, self.family, self.spelling)
     }
-}
 
-impl RuleLine<'_> {
     /// kube-proxy writes a host without its prefix length, `iptables-save` with it.
     fn address(
         &self,

@@ -1,0 +1,152 @@
+//! `spec.cluster.proxy`: a `KubeProxyConfiguration`, as far as it decides about packets here.
+//!
+//! Source of the names: kube-proxy 1.36 `pkg/proxy/apis/config/types.go`.
+
+use control::{DetectLocal, ModeSettings, NodePortAddresses, ProxySettings};
+use ipnet::IpNet;
+
+use super::cluster::cidr_of;
+use crate::cursor::{Cursor, Fields, Read, all};
+
+/// What it may hold upstream and not yet here.
+const LATER_KEYS: [&str; 17] = [
+    "bindAddress",
+    "bindAddressHardFail",
+    "clientConnection",
+    "configFile",
+    "configSyncPeriod",
+    "conntrack",
+    "enableProfiling",
+    "featureGates",
+    "healthzBindAddress",
+    "hostnameOverride",
+    "ipvs",
+    "logging",
+    "metricsBindAddress",
+    "oomScoreAdj",
+    "showHiddenMetricsForVersion",
+    "windowsRunAsService",
+    "winkernel",
+];
+
+const SUPPORTED: &str = "supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables \
+                         and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, localhostNodePorts (iptables only)";
+
+/// The words of `detectLocalMode`.
+#[derive(Clone, Copy)]
+enum Mode {
+    ClusterCidr,
+    NodeCidr,
+    BridgeInterface,
+    InterfaceNamePrefix,
+}
+
+pub(super) fn settings(at: &Cursor<'_>) -> Read<ProxySettings> {
+    let defaults = ProxySettings::default();
+    let mut fields = at.fields()?;
+    let api_version = fields.may("apiVersion", |at| {
+        at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())])
+    });
+    let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
+    let detection = detection(&mut fields, at);
+    let mode = fields.unsupported(
+        "mode",
+        "say `modes` in spec.cluster: the scenario runs once in each",
+    );
+    let node_port_addresses = fields.may("nodePortAddresses", node_port_addresses);
+    let later = all(LATER_KEYS
+        .into_iter()
+        .map(|key| fields.unsupported(key, SUPPORTED)));
+    let iptables = fields.may("iptables", |at| {
+        let mut fields = at.fields()?;
+        let localhost = fields.or("localhostNodePorts", true, Cursor::boolean);
+        let settings = mode_settings(&mut fields);
+        fields.finish()?;
+        Ok((settings?, localhost?))
+    });
+    let nftables = fields.may("nftables", |at| {
+        let mut fields = at.fields()?;
+        let settings = mode_settings(&mut fields);
+        fields.finish()?;
+        settings
+    });
+    fields.finish()?;
+    api_version?;
+    kind?;
+    mode?;
+    later?;
+    let (iptables, localhost_node_ports) =
+        iptables?.unwrap_or((defaults.iptables, defaults.localhost_node_ports));
+    Ok(ProxySettings {
+        detect_local: detection?,
+        node_port_addresses: node_port_addresses?,
+        localhost_node_ports,
+        iptables,
+        nftables: nftables?.unwrap_or(defaults.nftables),
+    })
+}
+
+/// `detectLocalMode`, and what belongs to each of its words: `clusterCIDR`, `detectLocal` (PROXY-21).
+fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>) -> Read<DetectLocal> {
+    let ranges = fields.may("clusterCIDR", cluster_cidr);
+    let words = [
+        ("ClusterCIDR", Mode::ClusterCidr),
+        ("NodeCIDR", Mode::NodeCidr),
+        ("BridgeInterface", Mode::BridgeInterface),
+        ("InterfaceNamePrefix", Mode::InterfaceNamePrefix),
+    ];
+    let mode = fields.may("detectLocalMode", |at| at.word(&words));
+    let interfaces = fields.may("detectLocal", |at| {
+        let mut fields = at.fields()?;
+        let name = |at: &Cursor<'_>| at.name().map(str::to_owned);
+        let bridge = fields.may("bridgeInterface", name);
+        let prefix = fields.may("interfaceNamePrefix", name);
+        fields.finish()?;
+        Ok((bridge?, prefix?))
+    });
+    let (ranges, (bridge, prefix)) = (ranges?, interfaces?.unwrap_or_default());
+    let missing = |key| at.refuse(format!("`detectLocalMode` asks for `detectLocal.{key}`"));
+    match mode?.unwrap_or(Mode::ClusterCidr) {
+        Mode::ClusterCidr => Ok(DetectLocal::ClusterCidr(ranges)),
+        Mode::NodeCidr => Ok(DetectLocal::NodeCidr),
+        Mode::BridgeInterface => bridge
+            .map(DetectLocal::BridgeInterface)
+            .ok_or_else(|| missing("bridgeInterface")),
+        Mode::InterfaceNamePrefix => prefix
+            .map(DetectLocal::InterfaceNamePrefix)
+            .ok_or_else(|| missing("interfaceNamePrefix")),
+    }
+}
+
+/// Ranges with commas between them. An empty text is no range, as upstream: nobody counts as a Pod then.
+fn cluster_cidr(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
+    let text = at.text()?.trim();
+    let parts = text.split(',').filter(|_| !text.is_empty());
+    parts.map(|part| cidr_of(at, part.trim())).collect()
+}
+
+fn mode_settings(fields: &mut Fields<'_>) -> Read<ModeSettings> {
+    let defaults = ModeSettings::default();
+    let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
+    let bit = fields.or("masqueradeBit", defaults.masquerade_bit, |at| {
+        let bit = at.integer(0..=31)?;
+        Ok(u8::try_from(bit).expect("at most 31"))
+    });
+    let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
+    fields.unsupported("syncPeriod", SUPPORTED)?;
+    Ok(ModeSettings {
+        masquerade_all: masquerade_all?,
+        masquerade_bit: bit?,
+        min_sync_period: least?,
+    })
+}
+
+/// `[primary]`, or ranges (PROXY-26); an empty list is the mode's default.
+fn node_port_addresses(at: &Cursor<'_>) -> Read<NodePortAddresses> {
+    let words = at.list(64, |item| item.name().map(str::to_owned))?;
+    if words.len() == 1 && words[0] == "primary" {
+        return Ok(NodePortAddresses::Primary);
+    }
+    let ranges = at.list(64, |item| cidr_of(&item, item.name()?))?;
+    Ok(NodePortAddresses::Within(ranges))
+}
