@@ -393,6 +393,13 @@ fn an_unknown_match_is_asked_last_and_only_if_it_decides() {
             Ok("dropped: dropped by filter/INPUT rule 3"),
         ),
         (
+            "time-to-live",
+            vec!["-p tcp -j TTL --ttl-set 1"],
+            Err(
+                "dump.save: line 3, column 20: filter/INPUT rule 1: `-j TTL --ttl-set 1` is not understood",
+            ),
+        ),
+        (
             "several-sources",
             vec!["-s 10.0.0.3,10.0.0.2 -j DROP"],
             Ok("dropped: dropped by filter/INPUT rule 2"),
@@ -473,7 +480,7 @@ fn an_unknown_statement_is_asked_only_if_it_decides() {
 }
 
 #[test]
-fn what_no_ip_packet_meets_is_read_over() {
+fn what_stands_off_the_way_of_ip_is_read_over_with_a_note() {
     let folder = scratch("foreign-families");
     let text = "\u{feff}table bridge b { chain c { type filter hook input priority 0; policy drop; } }\n\
                 table arp a { chain c { type filter hook input priority 0; policy drop; } }\n\
@@ -487,6 +494,43 @@ fn what_no_ip_packet_meets_is_read_over() {
     let options = "--nft dump.nft --address 192.168.1.10";
     let output = trace(&folder, options, "tcp:10.0.0.2:40000>192.168.1.10:22");
     assert_eq!(outcomes(&output), [format!("100.0 %  {PROCESS}")]);
+    assert_eq!(
+        stderr(&output),
+        "note: dump.nft: line 1, column 7: a table of the family bridge is not followed\n\
+         note: dump.nft: line 2, column 7: a table of the family arp is not followed\n\
+         note: dump.nft: line 3, column 7: a table of the family netdev is not followed\n\
+         note: dump.nft: line 6, column 9: chain c at the hook ingress is not followed\n"
+    );
+}
+
+#[test]
+fn what_a_reader_may_have_forgotten_is_a_note() {
+    let folder = scratch("forgotten");
+    fs::write(folder.join("dump.save"), "").unwrap();
+    let output = trace(
+        &folder,
+        "--iptables-save dump.save",
+        "tcp:10.0.0.2:40000>192.168.1.10:22",
+    );
+    assert_eq!(
+        stderr(&output),
+        "note: no --address: a packet for the node itself counts as one for another host\n\
+         note: dump.save: no tables are in it; dump them as root if the node has some\n"
+    );
+}
+
+#[test]
+fn the_way_in_is_known_on_the_way_out() {
+    let folder = scratch("way-in");
+    let text = "table ip n {\n\tchain c {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n\
+                \t\tiifname \"eth1\" oifname \"eth0\" masquerade\n\t}\n}\n";
+    fs::write(folder.join("dump.nft"), text).unwrap();
+    let options = "--nft dump.nft --address 192.168.1.10 --link eth1=10.0.0.0/24";
+    let output = trace(&folder, options, "tcp:10.0.0.2:40000>1.2.3.4:22");
+    assert_eq!(
+        outcomes(&output),
+        ["100.0 %  sent out of eth0, as from 192.168.1.10"]
+    );
 }
 
 #[test]

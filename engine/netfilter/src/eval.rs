@@ -103,7 +103,7 @@ pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) tracking: Tracking,
     pub(crate) effects: Effects,
     pub(crate) mark: u32,
-    /// Empty at hooks that have none.
+    /// Empty while the node sends what it made.
     pub(crate) in_interface: &'a str,
     /// Whether that is no more than a guess.
     pub(crate) assumes_arrival: bool,
@@ -157,8 +157,6 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
         self.datagram.set_ttl(ttl - 1);
         self.hook(Hook::Forward)?;
-        self.in_interface = "";
-        self.assumes_arrival = false;
         self.hook(Hook::Postrouting)
     }
 

@@ -49,15 +49,26 @@ impl Files {
         Ok(Ok(files))
     }
 
-    fn take_xt(&mut self, file: &Path, dump: xt::XtDump) {
-        let warnings = dump.warnings.iter();
+    /// Notes what a reader of a file should know.
+    fn note(&mut self, file: &Path, warnings: &[String], is_empty: bool) {
+        let file = file.display();
         self.notes
-            .extend(warnings.map(|warning| format!("{}: {warning}", file.display())));
+            .extend(warnings.iter().map(|warning| format!("{file}: {warning}")));
+        if is_empty {
+            self.notes.push(format!(
+                "{file}: no tables are in it; dump them as root if the node has some"
+            ));
+        }
+    }
+
+    fn take_xt(&mut self, file: &Path, dump: xt::XtDump) {
+        self.note(file, &dump.warnings, dump.tables.tables.is_empty());
         self.xt = Some((file.to_owned(), dump));
     }
 
     /// The tables of `iptables-nft` stand in both files: `iptables-save` is the one that prints them faithfully.
     fn take_nft(&mut self, file: &Path, mut dump: nft::NftDump) {
+        self.note(file, &dump.warnings, dump.tables.tables.is_empty());
         let theirs = dump.iptables_tables();
         let names: Vec<String> = theirs.iter().map(ToString::to_string).collect();
         let names = names.join(", ");

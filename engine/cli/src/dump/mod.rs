@@ -43,10 +43,15 @@ pub(crate) fn run(args: &DumpArgs, format: Output) -> Result<Exit, Report> {
         arrival: args.in_interface,
     };
     let mut notes = Vec::new();
+    if args.address.is_empty() {
+        notes.push(
+            "no --address: a packet for the node itself counts as one for another host".to_owned(),
+        );
+    }
     let branches = match Files::read(args, Family::of(asked.destination.ip()))? {
         Err(unknown) => unknown.alone(),
         Ok(files) => {
-            notes.clone_from(&files.notes);
+            notes.extend_from_slice(&files.notes);
             match files.tables() {
                 Err(unknown) => unknown.alone(),
                 Ok(tables) => branches(&tables, &files, &node, &asked, &packet),

@@ -113,16 +113,15 @@ pub(super) const fn reject_words(family: Family) -> Words<RejectWith> {
 
 /// Targets that let the next rule follow and change nothing that a rule can ask for.
 ///
-/// Deviation: what they change in a packet (its time to live, its class of service, the sizes of its segments) is
+/// Deviation: what they change in a packet (its class of service, the sizes of its segments) is
 /// not shown in its further way.
-pub(crate) const INERT_TARGETS: [&str; 21] = [
+pub(crate) const INERT_TARGETS: [&str; 19] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
     "CONNSECMARK",
     "DSCP",
     "ECN",
-    "HL",
     "IDLETIMER",
     "LED",
     "LOG",
@@ -135,7 +134,6 @@ pub(crate) const INERT_TARGETS: [&str; 21] = [
     "TEE",
     "TOS",
     "TRACE",
-    "TTL",
     "ULOG",
 ];
 

@@ -11,6 +11,7 @@ pub(super) struct Cursor<'a> {
     reading: Reading,
     tokens: Vec<Token<'a>>,
     at: usize,
+    warnings: Vec<String>,
 }
 
 impl<'a> Cursor<'a> {
@@ -21,12 +22,26 @@ impl<'a> Cursor<'a> {
             reading,
             tokens: tokenize(text, reading)?,
             at: 0,
+            warnings: Vec::new(),
         })
     }
 
     /// Whether what is not understood is kept or read over.
     pub(super) fn reads_dump(&self) -> bool {
         self.reading == Reading::Dump
+    }
+
+    /// Passes an object that some packet meets, though no evaluation does, and remembers to say so.
+    pub(super) fn read_over(&mut self, what: &str) {
+        let place = self.peek().place();
+        self.warnings
+            .push(format!("{place}: {what} is not followed"));
+        self.skip_object();
+    }
+
+    /// What was read over, each in a sentence.
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings
     }
 
     /// How many tokens have been passed.

@@ -11,24 +11,21 @@ use crate::xt::INERT_TARGETS;
 /// Statements that let the next one follow and change nothing that a rule can ask for, by their first words; one
 /// value comes after these.
 ///
-/// Deviation: what they change in a packet (its time to live, its class of service, the sizes of its segments) is
+/// Deviation: what they change in a packet (its class of service, the sizes of its segments) is
 /// not shown in its further way.
-const INERT: [&[&str]; 16] = [
+const INERT: [&[&str]; 13] = [
     &["counter", "name"],
     &["meta", "nftrace", "set"],
     &["meta", "priority", "set"],
     &["meta", "secmark", "set"],
-    &["meta", "pkttype", "set"],
     &["tcp", "option", "maxseg", "size", "set"],
     &["ct", "helper", "set"],
     &["ct", "timeout", "set"],
     &["ct", "event", "set"],
     &["ip", "dscp", "set"],
     &["ip", "ecn", "set"],
-    &["ip", "ttl", "set"],
     &["ip6", "dscp", "set"],
     &["ip6", "ecn", "set"],
-    &["ip6", "hoplimit", "set"],
     &["flow", "add", "@"],
 ];
 

@@ -47,8 +47,8 @@ pub fn parse(text: &str) -> Result<NftTables, ParseError> {
 /// Reads what `nft list ruleset` printed on a node.
 ///
 /// A statement that is not understood is kept as text ([`Statement::Unknown`](super::Statement::Unknown) and its
-/// like). What no IP packet meets is read over: tables of other families, chains of other hooks, the chains of a
-/// dormant table, objects that rules name. A set that is not understood is left out; whoever asks for it will miss
+/// like). Tables of other families and chains of other hooks are read over, with a warning; so are, without one, the
+/// chains of a dormant table and objects that rules name. A set that is not understood is left out; whoever asks for it will miss
 /// it.
 ///
 /// # Errors
@@ -69,7 +69,7 @@ fn read(text: &str, reading: Reading) -> Result<NftDump, ParseError> {
             return Ok(Dump {
                 tables: script.tables,
                 places: script.places,
-                warnings: Vec::new(),
+                warnings: script.cursor.into_warnings(),
             });
         }
         script.command()?;
@@ -110,7 +110,7 @@ struct Present<'a, 's> {
     places: &'s mut Places,
 }
 
-/// Families whose tables no IP packet meets at the five hooks.
+/// Families whose tables no packet meets at the five hooks of IP.
 const FOREIGN: [&str; 3] = ["arp", "bridge", "netdev"];
 
 /// Objects of a table that rules name, and that decide nothing by themselves.
@@ -180,7 +180,8 @@ impl<'a> Script<'a> {
     fn table(&mut self, verb: Verb) -> Result<(), ParseError> {
         let token = self.cursor.peek();
         if self.cursor.reads_dump() && FOREIGN.contains(&token.text) {
-            self.cursor.skip_object();
+            let what = format!("a table of the family {}", token.text);
+            self.cursor.read_over(&what);
             return Ok(());
         }
         let key = self.table_key()?;
@@ -389,8 +390,10 @@ fn table_block(
             "comment" => table.comment = Some(cursor.comment()?),
             "chain" => {
                 let name = cursor.ident("the name of a chain")?;
-                if cursor.reads_dump() && object::is_of_another_hook(cursor) {
-                    cursor.skip_object();
+                if cursor.reads_dump()
+                    && let Some(hook) = object::other_hook(cursor)
+                {
+                    cursor.read_over(&format!("chain {name} at the hook {hook}"));
                 } else {
                     let chain = chain_entry(&mut table.chains, &name);
                     let places = places.entry((key.clone(), name)).or_default();

@@ -317,8 +317,8 @@ fn attrs(cursor: &mut Cursor<'_>) -> Result<ElementAttrs, ParseError> {
     }
 }
 
-/// Whether the chain whose block begins here is called where no packet is on its way between hosts yet, or any more.
-pub(super) fn is_of_another_hook(cursor: &mut Cursor<'_>) -> bool {
+/// The hook of the chain whose block begins here, if a packet meets it on a link and not on the way of IP.
+pub(super) fn other_hook<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
     let start = cursor.position();
     cursor.next();
     cursor.skip_separators();
@@ -326,7 +326,7 @@ pub(super) fn is_of_another_hook(cursor: &mut Cursor<'_>) -> bool {
     cursor.next();
     let hook = cursor.take("hook").map(|_| cursor.next().text);
     cursor.go_to(start);
-    is_base && hook.is_some_and(|hook| ["ingress", "egress"].contains(&hook))
+    hook.filter(|hook| is_base && ["ingress", "egress"].contains(hook))
 }
 
 /// `{ type … hook … priority …; policy …; comment …; rules }`, onto a chain that may be there. The place of each
