@@ -16,10 +16,14 @@ struct Kept {
 }
 
 impl Verbatim {
-    /// Takes any text: control characters, line breaks among them, become spaces, so that it stays part of one rule.
+    /// Takes any text. Control characters become spaces, but for line breaks: in nftables these stand within braces,
+    /// where they end a comment, or a quote that nothing else ends.
     #[must_use]
     pub fn new(text: &str, place: TextPlace) -> Self {
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let clean = |c: char| match c.is_control() && c != '\n' {
+            true => ' ',
+            false => c,
+        };
         let text: String = text.trim().chars().map(clean).collect();
         Self(Box::new(Kept {
             text: text.into(),
@@ -55,10 +59,18 @@ impl PartialEq for Verbatim {
 
 impl Eq for Verbatim {}
 
+/// On one line, for messages.
 impl fmt::Display for Verbatim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        write_on_one_line(f, self.text())
     }
+}
+
+/// Joins the lines of a text, blanks at their ends left out.
+pub(crate) fn write_on_one_line(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    let mut lines = text.lines().map(str::trim);
+    out.write_str(lines.next().unwrap_or_default())?;
+    lines.try_for_each(|line| write!(out, " {line}"))
 }
 
 /// What becomes of rule text that is not understood.

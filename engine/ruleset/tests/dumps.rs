@@ -180,7 +180,7 @@ fn a_test_ends_where_something_else_begins() {
         ),
         (
             "ether type { ip,\n arp } drop",
-            vec!["test ether type { ip,  arp }", "drop"],
+            vec!["test ether type { ip, arp }", "drop"],
         ),
         (
             "jump { accept; } drop",

@@ -22,6 +22,7 @@ use super::{
     BaseChain, DataType, ElementAttrs, Ident, Key, NftChain, NftFamily, NftMap, NftRule, NftSet,
     NftTable, NftTables, Policy, Scalar, SetFlags, SetOptions, SetOrMap, TableKey, Value,
 };
+use crate::verbatim::write_on_one_line;
 
 /// What `nft list ruleset` prints for these tables, one table after the other.
 #[must_use]
@@ -82,7 +83,9 @@ impl Display for RuleLine<'_> {
             family: self.family,
             table: None,
         };
-        write_rule(f, self.rule, place)
+        let mut text = String::new();
+        write_rule(&mut text, self.rule, place)?;
+        write_on_one_line(f, &text)
     }
 }
 

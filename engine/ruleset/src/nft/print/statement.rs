@@ -93,7 +93,7 @@ pub(super) fn write_statement(
             prefix: Some(prefix),
         } => write!(out, "log prefix \"{}\"", prefix.as_str()),
         Statement::Inert(text) | Statement::UnknownMatch(text) | Statement::Unknown(text) => {
-            write!(out, "{text}")
+            out.write_str(text.text())
         }
     }
 }
