@@ -117,7 +117,7 @@ pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) callers: Vec<(usize, usize)>,
     /// The same for nftables. Tables with more jumps, one in the other, are not loaded.
     pub(crate) nft_callers: [Place; DEPTH_MAX],
-    /// What the present base chain of nftables asks for most.
+    /// What base chains of nftables ask for most; none where the packet was changed since.
     pub(crate) registers: Registers,
     /// As a kernel counts them.
     pub(crate) rules_tested: u64,
@@ -466,6 +466,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
 
     /// Rewrites the packet, and tells the tracer what that did to its flow.
     fn rewriting(&mut self, rewrite: impl FnOnce(&mut Datagram)) {
+        self.registers = Registers::default();
         if !T::WATCHES {
             rewrite(&mut self.datagram);
             return;

@@ -42,7 +42,11 @@ impl SocketText {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).expect("it was written as text")
+        std::str::from_utf8(self.as_bytes()).expect("it was written as text")
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 
     fn push(&mut self, byte: u8) {
@@ -51,16 +55,22 @@ impl SocketText {
     }
 
     fn push_number(&mut self, number: u16) {
-        if number >= 10 {
-            self.push_number(number / 10);
+        for unit in [10_000, 1000, 100, 10] {
+            if number >= unit {
+                self.push_digit(number / unit % 10);
+            }
         }
-        self.push(b'0' + u8::try_from(number % 10).expect("a digit"));
+        self.push_digit(number % 10);
+    }
+
+    fn push_digit(&mut self, digit: u16) {
+        self.push(b'0' + u8::try_from(digit).expect("a digit"));
     }
 }
 
 impl PartialEq for SocketText {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -74,7 +84,7 @@ impl PartialOrd for SocketText {
 
 impl Ord for SocketText {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use switchboard_ruleset::nft::PacketType;
 use switchboard_ruleset::xt::{
     AddressMatch, AddressSide, AddressType, ChainName, Comment, ConnMarkAction, CtState, CtStates,
-    InterfaceMatch, MultiportSide, NatTarget, Policy, PortRange, Probability, RecentAction,
-    RecentMatch, RecentWindow, RejectWith, TableName, TcpFlags, XtChain, XtMatch, XtRule, XtTable,
-    XtTables, XtTarget, parse, restore_text, save_text,
+    InterfaceMatch, IpRangeMatch, MultiportSide, NatTarget, Policy, PortRange, Probability,
+    RecentAction, RecentMatch, RecentWindow, RejectWith, TableName, TcpFlags, XtChain, XtMatch,
+    XtRule, XtTable, XtTables, XtTarget, parse, restore_text, save_text,
 };
 use switchboard_ruleset::{AddressSpan, Family, NatKind, NatRange, PortSpan, Protocol};
 
@@ -180,9 +180,11 @@ fn newer_extension(family: Family) -> impl Strategy<Value = XtMatch> {
             any::<bool>(),
             addresses(family)
         )
-            .prop_map(|(source, negated, destination)| XtMatch::IpRange {
-                source,
-                destination: Some((negated, destination)),
+            .prop_map(|(source, negated, destination)| {
+                XtMatch::IpRange(Box::new(IpRangeMatch {
+                    source,
+                    destination: Some((negated, destination)),
+                }))
             }),
         (any::<bool>(), packet_type())
             .prop_map(|(negated, kind)| XtMatch::PacketType { negated, kind }),

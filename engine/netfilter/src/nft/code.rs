@@ -26,6 +26,8 @@ pub(crate) struct NftCode {
     pub(crate) comment: Option<Comment>,
     /// In order of creation.
     pub(crate) chains: Vec<ChainCode>,
+    /// Where the statements of each chain begin. (By themselves, they stay in a processor's cache.)
+    pub(crate) starts: Vec<u32>,
     /// Of all chains, one after the other.
     pub(crate) ops: Vec<Op>,
     /// Those with a name in order of creation, then those that stand in rules.
@@ -44,8 +46,6 @@ pub(crate) type Names = HashMap<Ident, u32, FixedState>;
 /// One chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainCode {
-    /// Where its statements begin.
-    pub(crate) start: u32,
     /// Where its [`Op::EndOfChain`] is.
     pub(crate) end: u32,
     pub(crate) name: Ident,
@@ -76,14 +76,15 @@ pub(crate) enum Code {
 }
 
 /// A statement, or where a rule or a chain begins or ends; sets by number. Those without an effect on packets are left
-/// out. It is kept small, with what is rare or stands in few rules in boxes: every Service's chain has some.
+/// out. It is kept small, with what is rare or stands in few rules in boxes: every Service's chain has some, and fits a
+/// line of a processor's cache.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     /// A rule begins; `end` is where what follows it begins.
     Rule {
         end: u32,
     },
-    /// All of a rule's statements have run.
+    /// All of a rule's statements have run. Left out where the last one never lets evaluation come here.
     EndOfRule,
     EndOfChain,
     /// The most common test: of some bits of a number that most packets have.
@@ -96,7 +97,14 @@ pub(crate) enum Op {
     SetCtMark(Box<Load>),
     /// `dnat to numgen random mod N map { 0 : …, 1 : …, … }`, when every number has its element: what kube-proxy's
     /// Services are made of.
-    DnatAny(Choice),
+    DnatAny {
+        map: u32,
+        /// How many elements there are.
+        count: u32,
+        /// Where the first one's data are; see [`DataPlace`].
+        start: u32,
+        width: u8,
+    },
     Dnat(Box<Target>),
     Snat {
         to: Box<Target>,
@@ -120,6 +128,19 @@ pub(crate) enum Op {
     UnknownMatch(u32),
     /// Anything may happen to the packet, for the reason of this number.
     Unknown(u32),
+}
+
+const _: () = assert!(size_of::<Op>() == 16);
+
+impl Op {
+    /// Whether evaluation never goes on with the rule's next statement.
+    pub(crate) const fn ends_rule(&self) -> bool {
+        match self {
+            Self::Verdict(code) => !matches!(code, Code::Continue),
+            Self::DnatAny { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// Whether a packet goes by an interface.
@@ -174,16 +195,6 @@ pub(crate) struct SetLookup {
 pub(crate) struct KeyPart {
     pub(crate) register: Register,
     pub(crate) bits: u8,
-}
-
-/// A random element of a map.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Choice {
-    pub(crate) map: u32,
-    /// How many elements there are.
-    pub(crate) count: u32,
-    /// Where the first one's data are.
-    pub(crate) data: DataPlace,
 }
 
 /// Where data of one width begin among all data of a table.
@@ -284,14 +295,14 @@ impl NftCode {
         Place {
             chain,
             rules: 0,
-            op: self.chains[chain as usize].start,
+            op: self.starts[chain as usize],
         }
     }
 
     /// The statements of a chain, and its [`Op::Rule`]s between them.
     pub(crate) fn ops_of(&self, chain: u32) -> &[Op] {
-        let chain = &self.chains[chain as usize];
-        &self.ops[chain.start as usize..chain.end as usize]
+        let (start, end) = (self.starts[chain as usize], self.chains[chain as usize].end);
+        &self.ops[start as usize..end as usize]
     }
 
     /// The data of an element of a map; `None` for one that leads to verdicts, and for a set.

@@ -11,8 +11,8 @@ use ruleset::nft::{
 use ruleset::xt::Probability;
 
 use super::code::{
-    ChainCode, Choice, Code, Compare, Counter, DataPlace, InterfaceTest, KeyPart, Load, Names,
-    NftCode, Op, SetLookup, SetTest, SetUpdate, Target, Test, ValueTest, side_of,
+    ChainCode, Code, Compare, Counter, DataPlace, InterfaceTest, KeyPart, Load, Names, NftCode, Op,
+    SetLookup, SetTest, SetUpdate, Target, Test, ValueTest, side_of,
 };
 use super::error::NftError;
 use super::pattern::{IFNAME, Pattern, pack};
@@ -45,6 +45,7 @@ impl NftCode {
             place: (0, 0),
             counters: 0,
             ops: Vec::new(),
+            starts: Vec::with_capacity(table.chains.len()),
             is_dump,
             questions: Vec::new(),
         };
@@ -73,6 +74,7 @@ impl NftCode {
             comment: table.comment.clone(),
             chains,
             ops: compiler.ops,
+            starts: compiler.starts,
             sets: compiler.sets,
             data: compiler.data,
             chain_numbers: compiler.chains,
@@ -98,6 +100,7 @@ struct Compiler<'t> {
     place: (u32, usize),
     counters: usize,
     ops: Vec<Op>,
+    starts: Vec<u32>,
     is_dump: bool,
     questions: Vec<Question>,
 }
@@ -153,7 +156,7 @@ impl Compiler<'_> {
     }
 
     fn chain(&mut self, name: &Ident, body: &Arc<NftChain>) -> Result<ChainCode, TablesError> {
-        let start = self.next_op();
+        self.starts.push(self.next_op());
         for (index, rule) in body.rules.iter().enumerate() {
             self.place.1 = index;
             self.counters = 0;
@@ -171,7 +174,9 @@ impl Compiler<'_> {
                 };
                 self.ops.extend(op);
             }
-            self.ops.push(Op::EndOfRule);
+            if !self.ops[begin..].last().is_some_and(Op::ends_rule) {
+                self.ops.push(Op::EndOfRule);
+            }
             self.ops[begin] = Op::Rule {
                 end: self.next_op(),
             };
@@ -179,7 +184,6 @@ impl Compiler<'_> {
         let end = self.next_op();
         self.ops.push(Op::EndOfChain);
         Ok(ChainCode {
-            start,
             end,
             name: name.clone(),
             body: Arc::clone(body),
@@ -231,7 +235,7 @@ impl Compiler<'_> {
             Statement::Dnat { to, .. } => {
                 let target = self.target(to)?;
                 match self.choice(&target) {
-                    Some(choice) => Op::DnatAny(choice),
+                    Some(choice) => choice,
                     None => Op::Dnat(Box::new(target)),
                 }
             }
@@ -404,7 +408,7 @@ impl Compiler<'_> {
     }
 
     /// What a lookup comes to that draws a number for which the map is sure to have an element.
-    fn choice(&self, target: &Target) -> Option<Choice> {
+    fn choice(&self, target: &Target) -> Option<Op> {
         let Target::Lookup(SetLookup {
             set,
             key: Load::Random { modulus, offset: 0 },
@@ -415,10 +419,12 @@ impl Compiler<'_> {
         };
         let map = &self.sets[*set as usize];
         let is_sure = map.dense_len().is_some_and(|len| *modulus <= len);
-        Some(Choice {
+        let DataPlace { start, width } = map.data.place().filter(|_| is_sure)?;
+        Some(Op::DnatAny {
             map: *set,
             count: *modulus,
-            data: map.data.place().filter(|_| is_sure)?,
+            start,
+            width,
         })
     }
 

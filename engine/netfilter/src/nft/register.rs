@@ -1,7 +1,7 @@
 //! The numbers of a packet that most rules ask about.
 //!
-//! **Why.** They are read once for each base chain, and a rule then takes them by number. Within a base chain none but
-//! the mark changes: translations happen behind it. **Source of the semantics.** Linux `nft_payload.c`,
+//! **Why.** They are read once, and again when the packet was translated; a rule then takes them by number. Within a base
+//! chain none but the mark changes: translations happen behind it. **Source of the semantics.** Linux `nft_payload.c`,
 //! `nft_meta.c`, `nft_ct.c`.
 
 use ruleset::nft::{CtState, Field};
@@ -59,8 +59,16 @@ pub(crate) struct Registers {
 }
 
 impl Registers {
-    pub(crate) fn of(datagram: &Datagram, mark: u32, state: CtState) -> Self {
-        let mut registers = Self::default();
+    /// Takes what the base chain asked next finds. The packet's own are read only where there are none.
+    pub(crate) fn prepare(&mut self, datagram: &Datagram, mark: u32, state: CtState) {
+        if self.present == 0 {
+            self.read(datagram);
+        }
+        self.set(Register::Mark, mark);
+        self.set(Register::CtState, state_bit(state));
+    }
+
+    fn read(&mut self, datagram: &Datagram) {
         for (register, field) in [
             (Register::Ipv4Source, Field::IpSaddr),
             (Register::Ipv4Destination, Field::IpDaddr),
@@ -68,15 +76,12 @@ impl Registers {
             (Register::DestinationPort, Field::ThDport),
         ] {
             if let Some(number) = field_number(datagram, field) {
-                registers.set(register, number);
+                self.set(register, number);
             }
         }
         let headers = &datagram.headers;
-        registers.set(Register::L4Protocol, headers.protocol.0.into());
-        registers.set(Register::Family, family_number(headers.family()).into());
-        registers.set(Register::Mark, mark);
-        registers.set(Register::CtState, state_bit(state));
-        registers
+        self.set(Register::L4Protocol, headers.protocol.0.into());
+        self.set(Register::Family, family_number(headers.family()).into());
     }
 
     /// `None` when the packet has no such number.

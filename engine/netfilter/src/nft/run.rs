@@ -9,13 +9,13 @@ use ruleset::nft::{BinaryOp, FibAddress, MetaKey, Reject, SetOp};
 use ruleset::xt::NatTarget;
 
 use super::code::{
-    Choice, Code, Counter, Load, NftCode, Op, Place, SetLookup, SetUpdate, Target, Test,
+    Code, Counter, DataPlace, Load, NftCode, Op, Place, SetLookup, SetUpdate, Target, Test,
 };
 use super::compile::{ct_width, meta_width};
 use super::doubt::decides_nothing;
 use super::field::{field_number, push_field};
 use super::pattern::{address_type_number, padded, socket, state_bit};
-use super::register::{Register, Registers};
+use super::register::Register;
 use super::set_index::{Dynamic, Found, FoundElement, KeyForm};
 use crate::connection::Tracking;
 use crate::elements::{DynamicElement, ElementChange, SetName};
@@ -63,7 +63,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         table: &'a NftCode,
         base: u32,
     ) -> Result<TableVerdict, Stop> {
-        self.registers = Registers::of(&self.datagram, self.mark, self.tracking.state());
+        let state = self.tracking.state();
+        self.registers.prepare(&self.datagram, self.mark, state);
         let mut depth = 0;
         let mut at = table.start_of(base);
         let mut next_rule = at.op;
@@ -76,24 +77,36 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                     next_rule = *end;
                     at.rules += 1;
                     self.rules_tested += 1;
-                    Flow::Next
+                    continue;
                 }
-                Op::Compare(compare) => {
-                    let number = self.registers.get(compare.register);
-                    Flow::after(number.map(|number| compare.holds(number)))
-                }
+                Op::Compare(compare) => match self.registers.get(compare.register) {
+                    Some(number) if compare.holds(number) => continue,
+                    _ => Flow::Break,
+                },
                 Op::InSet(test) => match self.look_up(table, &test.lookup) {
                     Some(None) if self.assumes_part(&test.lookup) => {
                         self.missed_interface(table, at, test)
                     }
-                    found => Flow::after(found.map(|found| found.is_some() != test.negated)),
+                    Some(found) if found.is_some() != test.negated => continue,
+                    _ => Flow::Break,
                 },
                 Op::Verdict(code) => Flow::Turn(*code),
                 Op::VerdictMap(lookup) => self.mapped_verdict(table, lookup, at),
-                Op::DnatAny(choice) => self.choose(table, *choice),
+                Op::DnatAny {
+                    map,
+                    count,
+                    start,
+                    width,
+                } => {
+                    let data = DataPlace {
+                        start: *start,
+                        width: *width,
+                    };
+                    self.choose(table, *map, *count, data)
+                }
                 Op::EndOfRule => {
                     self.tell_rule(table, at, true);
-                    Flow::Next
+                    continue;
                 }
                 Op::EndOfChain => {
                     if depth == 0 {
@@ -102,7 +115,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                     depth -= 1;
                     at = self.nft_callers[depth];
                     self.tell_returned(table, at.chain);
-                    Flow::Next
+                    continue;
                 }
                 rare => self.run_rare(table, rare, at),
             };
@@ -199,10 +212,10 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 
     /// Draws an element of a map that has one for every number.
-    fn choose(&mut self, table: &'a NftCode, choice: Choice) -> Flow {
-        let element = self.chooser.numgen(choice.count);
-        self.found(table, choice.map, element);
-        let to = table.value_at(choice.data, element).and_then(socket);
+    fn choose(&mut self, table: &'a NftCode, map: u32, count: u32, data: DataPlace) -> Flow {
+        let element = self.chooser.numgen(count);
+        self.found(table, map, element);
+        let to = table.value_at(data, element).and_then(socket);
         to.map_or(Flow::Break, |to| Flow::Decided(TableVerdict::Dnat(to)))
     }
 
@@ -271,7 +284,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             | Op::InSet(_)
             | Op::Verdict(_)
             | Op::VerdictMap(_)
-            | Op::DnatAny(_) => unreachable!("these are not rare"),
+            | Op::DnatAny { .. } => unreachable!("these are not rare"),
         })
     }
 

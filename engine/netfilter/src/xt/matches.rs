@@ -147,10 +147,10 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
             },
             XtMatch::Random(probability) => self.chooser.random(*probability),
             XtMatch::Recent(recent) => self.recent_matches(recent),
-            XtMatch::IpRange {
-                source,
-                destination,
-            } => in_range(*source, headers.source) && in_range(*destination, headers.destination),
+            XtMatch::IpRange(range) => {
+                in_range(range.source, headers.source)
+                    && in_range(range.destination, headers.destination)
+            }
             XtMatch::PacketType { negated, kind } => {
                 let wanted = u32::from(packet_type_number(*kind));
                 (self.packet_type() == wanted) != *negated

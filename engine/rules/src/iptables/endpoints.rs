@@ -6,7 +6,7 @@ use ruleset::xt::{
     ChainName, Probability, RecentAction, RecentMatch, RecentWindow, XtMatch, XtRule, XtTarget,
 };
 
-use super::fragment::{EndpointComments, Lowering, mark};
+use super::fragment::{EndpointComments, Lowering, MARK};
 use super::spell::{comment, host, ports, remarked};
 use crate::socket_text::SocketText;
 use crate::{Decision, EndpointPlan, FrontendVerdict, TrafficPolicy};
@@ -123,7 +123,7 @@ impl Lowering<'_> {
     fn endpoint(&mut self, choice: &Choice<'_>, remark: Option<&XtMatch>) -> Vec<XtRule> {
         let endpoint = choice.endpoint;
         let protocol = self.plan.id.protocol;
-        let hairpin = XtRule::new(mark()).with_source(host(endpoint.address.ip()), false);
+        let hairpin = XtRule::new(MARK).with_source(host(endpoint.address.ip()), false);
         let hairpin = remarked(hairpin, remark);
         let translate = XtRule::new(XtTarget::Dnat {
             to: endpoint.address.into(),

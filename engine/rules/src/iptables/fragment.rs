@@ -173,7 +173,7 @@ impl Lowering<'_> {
         let mut rules: Vec<(XtRule, Decision)> = Vec::new();
         let others = match route {
             ExternalRoute::Cluster => {
-                let mark = XtRule::new(mark()).with_match(remark("masquerade traffic"));
+                let mark = XtRule::new(MARK).with_match(remark("masquerade traffic"));
                 rules.push((mark, Decision::HideExternal));
                 Some(TrafficPolicy::Cluster)
             }
@@ -183,7 +183,7 @@ impl Lowering<'_> {
                     let rule = rule.with_match(remark("pod traffic"));
                     rules.push((rule, Decision::ShortCircuitPods(pods.clone())));
                 }
-                let mark = XtRule::new(mark()).with_match(remark("masquerade LOCAL traffic"));
+                let mark = XtRule::new(MARK).with_match(remark("masquerade LOCAL traffic"));
                 rules.push((mark.with_match(local_source()), Decision::HideNode));
                 let rule = XtRule::new(cluster).with_match(remark("route LOCAL traffic"));
                 rules.push((rule.with_match(local_source()), Decision::ShortCircuitNode));
@@ -330,12 +330,7 @@ impl Lowering<'_> {
     pub(super) fn hide_client(&mut self) -> Option<XtRule> {
         let masquerade = &self.plan.cluster_ip.masquerade;
         let remark = format!("{} cluster IP", self.name);
-        let rule = destination(
-            &self.plan.id,
-            self.plan.cluster_ip_socket(),
-            mark(),
-            &remark,
-        );
+        let rule = destination(&self.plan.id, self.plan.cluster_ip_socket(), MARK, &remark);
         let rule = match masquerade {
             Masquerade::Never => return None,
             Masquerade::Always => rule,
@@ -349,9 +344,7 @@ impl Lowering<'_> {
 const REFUSE: XtTarget = XtTarget::Reject(RejectWith::PortUnreachable);
 
 /// To the chain that asks for masquerade.
-pub(super) fn mark() -> XtTarget {
-    XtTarget::Jump(ChainName::literal("KUBE-MARK-MASQ"))
-}
+pub(super) const MARK: XtTarget = XtTarget::Jump(ChainName::literal("KUBE-MARK-MASQ"));
 
 fn address_of(
     kind: FrontendKind,

@@ -56,7 +56,7 @@ impl PortNames {
     /// `KUBE-SEP-…`: the chain of one endpoint.
     pub(super) fn endpoint(&self, endpoint: &SocketText) -> ChainName {
         let mut hasher = self.hasher.clone();
-        hasher.0.update(endpoint.as_str());
+        hasher.0.update(endpoint.as_bytes());
         hasher.name("KUBE-SEP-")
     }
 }

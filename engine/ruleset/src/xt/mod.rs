@@ -19,8 +19,8 @@ pub use parse::{ParseError, ParseErrorKind, XtDump, parse, parse_dump};
 pub use print::{restore_text, save_text};
 pub use rule::{
     AddressMatch, AddressSide, AddressType, ConnMarkAction, CtState, CtStates, InterfaceMatch,
-    MultiportSide, PortRange, Probability, RecentAction, RecentMatch, RecentWindow, RejectWith,
-    TcpFlags, XtMatch, XtRule, XtTarget,
+    IpRangeMatch, MultiportSide, PortRange, Probability, RecentAction, RecentMatch, RecentWindow,
+    RejectWith, TcpFlags, XtMatch, XtRule, XtTarget,
 };
 pub use transaction::{XtCommand, XtTransaction, XtUnit};
 

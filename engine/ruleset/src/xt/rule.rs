@@ -241,13 +241,8 @@ pub enum XtMatch {
     },
     /// `-m recent`: asks and changes a named list of addresses seen (PROXY-32). Boxed because it is rare and big.
     Recent(Box<RecentMatch>),
-    /// `-m iprange --src-range|--dst-range`; the flags are set for `!`.
-    IpRange {
-        /// `--src-range`
-        source: Option<(bool, AddressSpan)>,
-        /// `--dst-range`
-        destination: Option<(bool, AddressSpan)>,
-    },
+    /// `-m iprange`. Boxed because it is rare and big.
+    IpRange(Box<IpRangeMatch>),
     /// `-m pkttype [!] --pkt-type`
     PacketType {
         /// `!`
@@ -257,6 +252,18 @@ pub enum XtMatch {
     },
     /// A test that is not understood, from a dump: whether it holds is not known.
     Unknown(Verbatim),
+}
+
+/// Rules are many: what is big in a match is boxed.
+const _: () = assert!(size_of::<XtMatch>() == 24);
+
+/// `-m iprange --src-range|--dst-range`; the flags are set for `!`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpRangeMatch {
+    /// `--src-range`
+    pub source: Option<(bool, AddressSpan)>,
+    /// `--dst-range`
+    pub destination: Option<(bool, AddressSpan)>,
 }
 
 /// `-m recent [!] --set|--rcheck|--update|--remove …` (iptables-extensions(8), `recent`).

@@ -8,7 +8,9 @@ use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
 use crate::verbatim::Verbatim;
 use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, PACKET_TYPES, value_of};
-use crate::xt::{AddressType, Comment, MultiportSide, PortRange, Probability, TcpFlags, XtMatch};
+use crate::xt::{
+    AddressType, Comment, IpRangeMatch, MultiportSide, PortRange, Probability, TcpFlags, XtMatch,
+};
 use crate::{AddressSpan, Family, Protocol};
 
 /// The matches of a rule while their options are still coming.
@@ -340,10 +342,10 @@ impl Draft {
             Self::IpRange {
                 source,
                 destination,
-            } => XtMatch::IpRange {
+            } => XtMatch::IpRange(Box::new(IpRangeMatch {
                 source,
                 destination,
-            },
+            })),
             Self::Recent(draft) => XtMatch::Recent(Box::new(draft.finish(family)?)),
             Self::Kept(text) => XtMatch::Unknown(text),
         })

@@ -74,13 +74,10 @@ pub(super) fn extension(
             masked(f, *value, *mask)
         }
         XtMatch::Recent(recent) => recent_match(f, recent, spelling),
-        XtMatch::IpRange {
-            source,
-            destination,
-        } => {
+        XtMatch::IpRange(range) => {
             f.write_str(" -m iprange")?;
-            address_range(f, "--src-range", *source)?;
-            address_range(f, "--dst-range", *destination)
+            address_range(f, "--src-range", range.source)?;
+            address_range(f, "--dst-range", range.destination)
         }
         XtMatch::PacketType { negated, kind } => {
             let word = word_of(PACKET_TYPES, kind);
