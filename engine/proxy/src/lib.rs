@@ -8,6 +8,7 @@
 //! **Source of the semantics.** PROXY-1 … PROXY-6 (what is watched), PROXY-65 (timing).
 
 mod agent;
+mod names;
 mod stale_udp;
 mod view_builder;
 

@@ -4,16 +4,19 @@
 //! labelled for another proxy or as headless, are not seen (PROXY-2); a slice belongs to the
 //! Service its `kubernetes.io/service-name` label names (EP-40).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, WatchEvent};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use rules::{
     ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
     TrafficPolicy,
 };
 use ruleset::{Family, Protocol};
+
+use crate::names::Names;
 
 /// Objects with either of these labels are filtered out of the watch (PROXY-2): kube-proxy has one label selector
 /// for all its informers (cmd/kube-proxy/app/server.go), though the second label is meant for slices.
@@ -24,8 +27,11 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 #[derive(Clone, Debug, Default)]
 pub struct ViewBuilder {
     view: ClusterView,
-    /// The Service under which each slice is filed; slices are keyed like Services, by namespace and name.
-    owners: BTreeMap<ServiceName, ServiceName>,
+    /// The Service under which each slice is filed; slices are keyed like Services, by namespace and name. Never
+    /// iterated.
+    owners: HashMap<ServiceName, ServiceName, FixedState>,
+    /// Of namespaces, ports and nodes.
+    names: Names,
 }
 
 impl ViewBuilder {
@@ -37,7 +43,7 @@ impl ViewBuilder {
                 service_cidrs,
                 ..ClusterView::default()
             },
-            owners: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -59,12 +65,12 @@ impl ViewBuilder {
     }
 
     fn observe_service(&mut self, service: &Service, gone: bool) -> bool {
-        let name = service_name(&service.metadata.namespace, &service.metadata.name);
+        let name = self.service_name(&service.metadata.namespace, &service.metadata.name);
         let before = self.view.services.get(&name).cloned();
         let after = if gone {
             None
         } else {
-            view_of_service(service).map(Arc::new)
+            view_of_service(service, &mut self.names).map(Arc::new)
         };
         if before == after {
             return false;
@@ -78,11 +84,13 @@ impl ViewBuilder {
 
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
         let namespace = slice.metadata.namespace.as_str();
-        let key = service_name(namespace, &slice.metadata.name);
+        let key = self.service_name(namespace, &slice.metadata.name);
         let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
-        let owner = owner.map(|service| service_name(namespace, service));
-        let view = owner.as_ref().and_then(|_| view_of_slice(slice));
+        let owner = owner.map(|service| self.service_name(namespace, service));
+        let view = owner
+            .as_ref()
+            .and_then(|_| view_of_slice(slice, &mut self.names));
         let owner = owner.filter(|_| view.is_some());
         let moved = self
             .owners
@@ -98,6 +106,13 @@ impl ViewBuilder {
             self.owners.insert(key, owner);
         }
         changed
+    }
+
+    fn service_name(&mut self, namespace: &str, name: &str) -> ServiceName {
+        ServiceName {
+            namespace: self.names.of(namespace),
+            name: name.into(),
+        }
     }
 
     /// Files a slice under its Service, or takes it out. Returns whether that made a difference.
@@ -132,14 +147,7 @@ fn is_ignored(metadata: &ObjectMeta) -> bool {
         .any(|label| metadata.labels.contains_key(*label))
 }
 
-fn service_name(namespace: &str, name: &str) -> ServiceName {
-    ServiceName {
-        namespace: namespace.into(),
-        name: name.into(),
-    }
-}
-
-fn view_of_service(service: &Service) -> Option<ServiceView> {
+fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> {
     let alias = service.spec.service_type == "ExternalName";
     let cluster_ips: Vec<IpAddr> = service.addresses().collect();
     if is_ignored(&service.metadata) || alias || service.is_headless() || cluster_ips.is_empty() {
@@ -147,7 +155,7 @@ fn view_of_service(service: &Service) -> Option<ServiceView> {
     }
     let ports = service.spec.ports.iter().filter_map(|port| {
         Some(ServicePortView {
-            name: port.name.as_str().into(),
+            name: names.of(&port.name),
             protocol: protocol(port.transport()),
             port: u16::try_from(port.port).ok()?,
             node_port: u16::try_from(port.node_port)
@@ -202,7 +210,7 @@ fn affinity_seconds(service: &Service) -> Option<u32> {
     )
 }
 
-fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
+fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> {
     let family = match slice.address_type.as_str() {
         "IPv4" => Family::V4,
         "IPv6" => Family::V6,
@@ -210,26 +218,27 @@ fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
     };
     let ports = slice.ports.iter().filter_map(|port| {
         Some(SlicePortView {
-            name: port.name.as_deref()?.into(),
+            name: names.of(port.name.as_deref()?),
             protocol: protocol(port.transport()),
             port: u16::try_from(port.port?)
                 .ok()
                 .filter(|number| *number > 0)?,
         })
     });
+    let ports = ports.collect();
     let endpoints = slice.endpoints.iter().filter_map(|endpoint| {
         let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
         let hints = endpoint.hints.as_ref();
-        let names = |named: &[api::Named]| named.iter().map(|n| n.name.as_str().into()).collect();
+        let hinted = |named: &[api::Named]| named.iter().map(|n| n.name.as_str().into()).collect();
         let target = endpoint.target_ref.as_ref();
         Some(EndpointView {
             address,
-            node: endpoint.node_name.as_deref().map(Arc::from),
+            node: endpoint.node_name.as_deref().map(|name| names.of(name)),
             ready: endpoint.conditions.is_ready(),
             serving: endpoint.conditions.is_serving(),
             terminating: endpoint.conditions.is_terminating(),
-            zone_hints: hints.map(|h| names(&h.for_zones)).unwrap_or_default(),
-            node_hints: hints.map(|h| names(&h.for_nodes)).unwrap_or_default(),
+            zone_hints: hints.map(|h| hinted(&h.for_zones)).unwrap_or_default(),
+            node_hints: hints.map(|h| hinted(&h.for_nodes)).unwrap_or_default(),
             pod: target
                 .filter(|t| t.kind == "Pod")
                 .map(|t| t.name.as_str().into()),
@@ -237,7 +246,7 @@ fn view_of_slice(slice: &EndpointSlice) -> Option<SliceView> {
     });
     Some(SliceView {
         family,
-        ports: ports.collect(),
+        ports,
         endpoints: endpoints.collect(),
     })
 }

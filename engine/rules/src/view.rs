@@ -4,6 +4,7 @@
 //! share it. Values are already filtered as the proxy's watch is (PROXY-2): no headless or ExternalName Service,
 //! no foreign `service-proxy-name`.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,12 +14,31 @@ use ipnet::IpNet;
 use ruleset::{Family, Protocol};
 
 /// `namespace/name` of a Service.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServiceName {
     /// Its namespace.
     pub namespace: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
+}
+
+/// By namespace, then by name. (Namespaces are few: most that are equal are one.)
+impl Ord for ServiceName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if !Arc::ptr_eq(&self.namespace, &other.namespace) {
+            match self.namespace.cmp(&other.namespace) {
+                Ordering::Equal => {}
+                unequal => return unequal,
+            }
+        }
+        self.name.cmp(&other.name)
+    }
+}
+
+impl PartialOrd for ServiceName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for ServiceName {
