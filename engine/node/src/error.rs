@@ -6,6 +6,7 @@
 
 use std::io;
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 /// Why a kernel tool did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,32 @@ pub enum ToolError {
         /// What it said.
         message: String,
     },
+}
+
+/// Why a kernel does not have the rules it should have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// A tool did not do what it was asked.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// What a tool says is there cannot be understood.
+    #[error("{tool} printed what is not understood: {error}")]
+    Unreadable {
+        /// The program.
+        tool: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// Why what a proxy has committed is not in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rules of node {node} not loaded")]
+pub struct CommitError {
+    /// The node.
+    pub node: Arc<str>,
+    /// What went wrong.
+    pub source: LoadError,
 }
 
 const NOT_ALLOWED: &[&str] = &[

@@ -1,9 +1,11 @@
 //! The real-node backend: programs compiled tables into a Linux kernel, and reads them back.
 //!
-//! **What.** [`IptablesTools`] runs `iptables-restore` and its family; [`IptablesSink`] is the proxy's
-//! [`RuleSink`](proxy::RuleSink) in front of them. **Why.** This is the only library that starts programs, so
-//! what they say is understood in one place, as [`ToolError`], and everything before it stays a pure function.
-//! **Source of the semantics.** iptables-restore(8), iptables-save(8), ip-netns(8), iptables 1.8.9; PROXY-46.
+//! **What.** [`IptablesTools`] runs `iptables-restore` and its family, [`NftTools`] runs `nft`; [`IptablesSink`] and
+//! [`NftablesSink`] are the proxy's [`RuleSink`](proxy::RuleSink) in front of them: they read what is there and write
+//! what differs. **Why.** This is the only library that starts programs, so what they say is understood in one place,
+//! as [`ToolError`], and everything before it stays a pure function.
+//! **Source of the semantics.** iptables-restore(8), iptables-save(8), ip-netns(8), iptables 1.8.9; nft(8), nftables
+//! 1.0.6; PROXY-46.
 //!
 //! ```no_run
 //! use ruleset::{Family, xt};
@@ -17,10 +19,15 @@
 //! ```
 
 mod error;
-mod input;
-mod sink;
-mod tools;
+mod iptables_sink;
+mod iptables_tools;
+mod machine;
+mod nft_tools;
+mod nftables_sink;
+mod present;
 
-pub use error::ToolError;
-pub use sink::{CommitError, IptablesSink};
-pub use tools::{IptablesTools, Variant};
+pub use error::{CommitError, LoadError, ToolError};
+pub use iptables_sink::IptablesSink;
+pub use iptables_tools::{IptablesTools, Variant};
+pub use nft_tools::NftTools;
+pub use nftables_sink::NftablesSink;

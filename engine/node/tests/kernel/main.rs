@@ -12,6 +12,8 @@ mod matches;
 mod netns;
 mod nft;
 mod packets;
+
+mod sinks;
 mod site;
 mod transactions;
 

@@ -12,6 +12,7 @@ use ruleset::xt::{
 };
 
 use super::fragment::{Fragment, SharedChain};
+use super::names::is_of_service_port;
 use super::spell::{comment, host, local_destination};
 use crate::origin::Origins;
 use crate::{Capabilities, FrameDecision, NodePortDestinations, NodePortPlan, RulePlan};
@@ -142,6 +143,16 @@ const CHAINS: [(TableName, &[&str]); 3] = [
         ],
     ),
 ];
+
+/// Whether a proxy in iptables mode makes a chain of this name in this table: one that is always there, or one of a
+/// service port. Whoever finds such a chain on a node may take it for a proxy's.
+#[must_use]
+pub fn is_proxy_chain(table: TableName, chain: ChainName) -> bool {
+    let of_table = CHAINS.iter().filter(|(of, _)| *of == table);
+    let mut fixed = of_table.flat_map(|(_, names)| *names);
+    let is_fixed = fixed.any(|name| *name == chain.as_str());
+    is_fixed || table == TableName::Nat && is_of_service_port(chain)
+}
 
 /// The tables of one node and family while fragments are added.
 pub(crate) struct Frame {

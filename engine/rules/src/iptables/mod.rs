@@ -14,3 +14,4 @@ mod spell;
 
 pub(crate) use fragment::{EndpointComments, Fragment};
 pub(crate) use frame::Frame;
+pub use frame::is_proxy_chain;

@@ -61,6 +61,19 @@ impl PortNames {
     }
 }
 
+/// Whether a chain is called like one of a service port or endpoint.
+pub(super) fn is_of_service_port(chain: ChainName) -> bool {
+    const PREFIXES: [&str; 5] = [
+        "KUBE-SVC-",
+        "KUBE-SVL-",
+        "KUBE-EXT-",
+        "KUBE-FW-",
+        "KUBE-SEP-",
+    ];
+    let name = chain.as_str();
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Takes text in piece by piece: a cluster has hundreds of thousands of names.
 #[derive(Clone, Default)]
 struct Hasher(Sha256);

@@ -1,15 +1,10 @@
 //! Running `iptables-restore`, `iptables-save` and their IPv6 twins.
-//!
-//! The text goes in by standard input and what comes out is read whole. Arguments are fixed words; nothing
-//! passes through a shell.
-
-use std::io::{self, Write as _};
-use std::process::{Command, Output, Stdio};
 
 use ruleset::Family;
 use ruleset::xt::TableName;
 
 use crate::ToolError;
+use crate::machine::Machine;
 
 /// The arguments of kube-proxy's restore (PROXY-46). The wait is for the legacy variant's lock.
 const RESTORE: &[&str] = &["--noflush", "--counters", "--wait=5"];
@@ -39,16 +34,16 @@ impl Variant {
 #[derive(Clone, Debug)]
 pub struct IptablesTools {
     variant: Variant,
-    netns: Option<String>,
+    machine: Machine,
 }
 
 impl IptablesTools {
     /// The programs, found through `PATH`.
     #[must_use]
-    pub const fn new(variant: Variant) -> Self {
+    pub fn new(variant: Variant) -> Self {
         Self {
             variant,
-            netns: None,
+            machine: Machine::default(),
         }
     }
 
@@ -56,7 +51,7 @@ impl IptablesTools {
     #[must_use]
     pub fn in_netns(self, name: &str) -> Self {
         Self {
-            netns: Some(name.to_owned()),
+            machine: Machine::netns(name),
             ..self
         }
     }
@@ -70,7 +65,8 @@ impl IptablesTools {
     /// When the tool does not take the text, or cannot be run.
     pub fn check(&self, family: Family, text: &str) -> Result<(), ToolError> {
         let arguments = [RESTORE, &["--test"]].concat();
-        self.run(&self.program(family, "restore"), &arguments, text)
+        self.machine
+            .run(&self.program(family, "restore"), &arguments, text)
             .map(drop)
     }
 
@@ -80,7 +76,8 @@ impl IptablesTools {
     /// # Errors
     /// When the tool or the kernel does not take it. Tables before the refused one stay restored.
     pub fn restore(&self, family: Family, text: &str) -> Result<(), ToolError> {
-        self.run(&self.program(family, "restore"), RESTORE, text)
+        self.machine
+            .run(&self.program(family, "restore"), RESTORE, text)
             .map(drop)
     }
 
@@ -89,60 +86,30 @@ impl IptablesTools {
     /// # Errors
     /// When the tool cannot be run, or the kernel does not have the table.
     pub fn save(&self, family: Family, table: TableName) -> Result<String, ToolError> {
-        self.run(&self.program(family, "save"), &["-t", table.as_str()], "")
+        self.machine
+            .run(&self.program(family, "save"), &["-t", table.as_str()], "")
     }
 
-    fn program(&self, family: Family, what: &str) -> String {
+    /// Whether these programs can write `MASQUERADE --random-fully`.
+    ///
+    /// # Errors
+    /// When they cannot be run, or may not be.
+    pub fn has_random_fully(&self) -> Result<bool, ToolError> {
+        const PROBE: &str = "*nat\n:PROBE - [0:0]\n-A PROBE -j MASQUERADE --random-fully\nCOMMIT\n";
+        match self.check(Family::V4, PROBE) {
+            Ok(()) => Ok(true),
+            Err(ToolError::Unsupported { .. } | ToolError::Other { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn program(&self, family: Family, what: &str) -> String {
         let base = match family {
             Family::V4 => "iptables",
             Family::V6 => "ip6tables",
         };
         format!("{base}{}-{what}", self.variant.infix())
     }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = match &self.netns {
-            None => Command::new(program),
-            Some(netns) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", netns, program]);
-                command
-            }
-        };
-        // Failures are told by their words, so these must not be translated.
-        command.args(arguments).env("LC_ALL", "C");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
-        let output = feed(self.command(program, arguments), input)
-            .map_err(|error| ToolError::from_io(program, &error))?;
-        if !output.status.success() {
-            return Err(ToolError::from_exit(program, output.status, &output.stderr));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-}
-
-/// The tools print nothing before they have read all, or have given up: writing first cannot block for ever.
-fn feed(mut command: Command, input: &str) -> io::Result<Output> {
-    let mut child = command.spawn()?;
-    let mut stdin = child
-        .stdin
-        .take()
-        .expect("standard input was asked to be a pipe");
-    let written = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output()?;
-    // A tool that gave up early says why itself.
-    if output.status.success() {
-        written?;
-    }
-    Ok(output)
 }
 
 #[cfg(test)]
@@ -161,25 +128,5 @@ mod tests {
                 expected
             );
         }
-    }
-
-    #[test]
-    fn a_program_that_is_missing_is_named() {
-        let tools = IptablesTools::new(Variant::Default);
-        let error = tools.run("switchboard-no-such-tool", &[], "").unwrap_err();
-        assert_eq!(
-            error,
-            ToolError::NotFound {
-                tool: "switchboard-no-such-tool".to_owned()
-            }
-        );
-    }
-
-    #[test]
-    fn input_that_nobody_reads_is_no_failure() {
-        let tools = IptablesTools::new(Variant::Default);
-        let unread = "x".repeat(1 << 20);
-        let error = tools.run("false", &[], &unread).unwrap_err();
-        assert_eq!(error.to_string(), "false failed: exit status: 1");
     }
 }

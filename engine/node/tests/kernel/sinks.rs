@@ -1,0 +1,205 @@
+//! Sinks take over what is there: what is right stays, what is not is changed, and nobody else's rules are touched.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use rules::{Capabilities, ClusterView, Compiler};
+use ruleset::Family;
+use ruleset::nft::{NftTables, parse};
+use ruleset::xt::{TableName, XtTables};
+use switchboard_node::{IptablesSink, IptablesTools, NftTools, NftablesSink};
+
+use crate::backend::{read_back, telling};
+use crate::netns::{Netns, skip};
+use crate::{OURS, compile, node, view, with_tools};
+
+/// Rules of others, among which a proxy's stand.
+const OTHERS: &str = "*nat\n:CNI - [0:0]\n-A PREROUTING -p tcp -m multiport --dports 1,2 -j CNI\n-A CNI -j RETURN\n\
+                      COMMIT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
+
+fn sink(tools: &IptablesTools) -> IptablesSink {
+    IptablesSink::new(tools.clone(), Capabilities::default())
+}
+
+fn all_of(tools: &IptablesTools) -> String {
+    OURS.map(|table| tools.save(Family::V4, table).unwrap())
+        .concat()
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(" [").next().unwrap().to_owned() + "\n")
+        .collect()
+}
+
+#[test]
+fn iptables_changes_only_what_differs() {
+    with_tools("differ", |tools| {
+        let sink = sink(tools);
+        let (three, one) = (compile(&view(3), Family::V4), compile(&view(1), Family::V4));
+        assert!(!sink.load(&three).unwrap().is_empty());
+        assert!(sink.load(&three).unwrap().is_empty(), "all was there");
+        let change = sink.load(&one).unwrap();
+        let text: String = change
+            .units
+            .iter()
+            .map(|unit| unit.restore_text(Family::V4))
+            .collect();
+        assert_eq!(text.matches("\n-X KUBE-SEP-").count(), 2, "{text}");
+        assert!(!text.contains("KUBE-POSTROUTING"), "{text}");
+        let there = read_back(tools, Family::V4, OURS);
+        assert_eq!(telling(&there), telling(&one));
+    });
+}
+
+#[test]
+fn iptables_repairs_what_others_broke() {
+    with_tools("repair", |tools| {
+        let sink = sink(tools);
+        let wanted = compile(&view(2), Family::V4);
+        sink.load(&wanted).unwrap();
+        let damage = "*nat\n-F KUBE-SERVICES\n-D PREROUTING 1\n-A KUBE-NODEPORTS -p tcp -m multiport --ports 5 -j RETURN\n\
+                      :KUBE-SEP-AAAAAAAAAAAAAAAA - [0:0]\nCOMMIT\n";
+        tools.restore(Family::V4, damage).unwrap();
+        sink.load(&wanted).unwrap();
+        let there = read_back(tools, Family::V4, OURS);
+        assert_eq!(telling(&there), telling(&wanted));
+    });
+}
+
+#[test]
+fn iptables_cleans_up_and_leaves_others_alone() {
+    with_tools("clean", |tools| {
+        tools.restore(Family::V4, OTHERS).unwrap();
+        let before = all_of(tools);
+        let sink = sink(tools);
+        sink.load(&compile(&view(2), Family::V4)).unwrap();
+        sink.load(&XtTables::new(Family::V4)).unwrap();
+        assert_eq!(all_of(tools), before);
+    });
+}
+
+#[test]
+fn a_chain_that_others_need_stays_empty() {
+    with_tools("held", |tools| {
+        let sink = sink(tools);
+        sink.load(&compile(&view(1), Family::V4)).unwrap();
+        let needs = "*nat\n:CNI - [0:0]\n-A CNI -j KUBE-MARK-MASQ\nCOMMIT\n";
+        tools.restore(Family::V4, needs).unwrap();
+        sink.load(&XtTables::new(Family::V4)).unwrap();
+        let saved = tools.save(Family::V4, TableName::Nat).unwrap();
+        let kube = saved.lines().filter(|line| line.contains("KUBE-"));
+        let kube: Vec<_> = kube.map(|line| line.split(" [").next().unwrap()).collect();
+        assert_eq!(kube, [":KUBE-MARK-MASQ -", "-A CNI -j KUBE-MARK-MASQ"]);
+    });
+}
+
+struct Nft {
+    netns: Netns,
+    sink: NftablesSink,
+}
+
+impl Nft {
+    fn in_netns(label: &str) -> Option<Self> {
+        let netns = Netns::create(label)?;
+        let tools = NftTools::in_netns(netns.name());
+        if let Err(error) = tools.check("") {
+            skip(&error.to_string());
+            return None;
+        }
+        let sink = NftablesSink::new(tools, Capabilities::default());
+        Some(Self { netns, sink })
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", self.netns.name(), "nft"]);
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn there(&self) -> NftTables {
+        parse(&self.run(&["list", "ruleset"])).unwrap()
+    }
+}
+
+fn tables(view: &ClusterView) -> Arc<NftTables> {
+    let compiled = Compiler::new(Capabilities::default()).nftables(view, &node());
+    compiled.tables
+}
+
+#[test]
+fn nftables_changes_only_what_differs() {
+    let Some(nft) = Nft::in_netns("nft-differ") else {
+        return;
+    };
+    let (three, two) = (tables(&view(3)), tables(&view(2)));
+    nft.sink.load(&three).unwrap();
+    assert!(nft.sink.load(&three).unwrap().is_empty(), "all was there");
+    let change = nft.sink.load(&two).unwrap().script();
+    assert!(change.lines().count() < 20, "{change}");
+    assert!(!change.contains("add table"), "{change}");
+    assert!(nft.there().canonical() == two.canonical(), "{change}");
+}
+
+#[test]
+fn nftables_repairs_what_others_broke() {
+    let Some(nft) = Nft::in_netns("nft-repair") else {
+        return;
+    };
+    let wanted = tables(&view(2));
+    for damage in [
+        "flush chain ip kube-proxy services",
+        "delete element ip kube-proxy cluster-ips { 10.96.0.40 }",
+        "delete table ip6 kube-proxy",
+        "add rule ip kube-proxy services meta length 5 drop",
+        "add chain ip kube-proxy somebody-else",
+    ] {
+        nft.sink.load(&wanted).unwrap();
+        nft.run(&[damage]);
+        assert!(!nft.sink.load(&wanted).unwrap().is_empty(), "{damage}");
+        assert!(nft.there().canonical() == wanted.canonical(), "{damage}");
+    }
+}
+
+#[test]
+fn nftables_cleans_up_and_leaves_others_alone() {
+    let Some(nft) = Nft::in_netns("nft-clean") else {
+        return;
+    };
+    nft.run(&["add table ip cni; add chain ip cni hide; add rule ip cni hide meta length 5 accept"]);
+    let before = nft.run(&["list", "ruleset"]);
+    nft.sink.load(&tables(&view(2))).unwrap();
+    nft.sink.load(&NftTables::new()).unwrap();
+    assert_eq!(nft.run(&["list", "ruleset"]), before);
+}
+
+/// A client that stays with an endpoint stays with it while the proxy starts again.
+#[test]
+fn what_packets_made_survives() {
+    let Some(nft) = Nft::in_netns("nft-made") else {
+        return;
+    };
+    let mut sticky = view(2);
+    for service in ["web", "empty"] {
+        let name = rules::ServiceName {
+            namespace: "default".into(),
+            name: service.into(),
+        };
+        let mut changed = rules::ServiceView::clone(&sticky.services[&name]);
+        changed.affinity_seconds = Some(600);
+        sticky.services.insert(name, Arc::new(changed));
+    }
+    let wanted = tables(&sticky);
+    nft.sink.load(&wanted).unwrap();
+    let listed = nft.run(&["list", "sets", "ip"]);
+    let set = listed
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("set affinity-")?.split(' ').next())
+        .expect("there is a set of clients per endpoint");
+    nft.run(&[&format!(
+        "add element ip kube-proxy affinity-{set} {{ 10.244.1.5 }}"
+    )]);
+    assert!(nft.sink.load(&wanted).unwrap().is_empty());
+    assert!(nft.run(&["list", "sets", "ip"]).contains("10.244.1.5"));
+}
