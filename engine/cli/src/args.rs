@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use control::ProxyMode;
+use ipnet::IpNet;
 use netfilter::InterfaceName;
+use node::Variant;
 use scenario::At;
 
 use crate::dump::Link;
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Say what is wrong with a Service, why, and how to fix it
     Explain(ExplainArgs),
+    /// Program the kernel of this machine, in this network namespace, with a node's rules
+    Node(NodeArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -131,6 +135,88 @@ pub(crate) struct ExplainArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Services, EndpointSlices and Nodes: a file, or a folder of files
+    #[arg(long, value_name = "PATH", required_unless_present = "cleanup", requires_all = ["node_name", "mode"])]
+    pub(crate) manifests: Option<PathBuf>,
+    /// Which node this is
+    #[arg(long, value_name = "NAME", requires = "manifests")]
+    pub(crate) node_name: Option<String>,
+    /// In which proxy mode
+    #[arg(long, value_parser = parse_mode, requires = "manifests")]
+    pub(crate) mode: Option<ProxyMode>,
+    /// An address of the node; may be given several times [default: those of its Node object]
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Vec<IpAddr>,
+    /// A range of ClusterIPs, of each family one at most [default: 10.96.0.0/12]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) service_cidr: Vec<IpNet>,
+    /// The range of Pods' addresses, of each family one at most: others than Pods are masqueraded
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) cluster_cidr: Vec<IpNet>,
+    /// Which of the programs called iptables
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) iptables: VariantArg,
+}
+
+/// One of them.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TaskArgs {
+    /// Print what --once would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Make the kernel's rules those of the manifests, and end
+    #[arg(long)]
+    once: bool,
+    /// Take away what a proxy has written, in any mode
+    #[arg(long, conflicts_with = "manifests")]
+    cleanup: bool,
+}
+
+/// What `switchboard node` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    DryRun,
+    Once,
+    Cleanup,
+}
+
+impl TaskArgs {
+    pub(crate) const fn get(&self) -> Task {
+        match (self.once, self.cleanup) {
+            (true, _) => Task::Once,
+            (_, true) => Task::Cleanup,
+            _ => Task::DryRun,
+        }
+    }
+}
+
+/// One of the two programs that call themselves iptables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VariantArg {
+    /// The one that the system has chosen
+    #[default]
+    Default,
+    /// On top of nf_tables
+    Nft,
+    /// On top of ip_tables
+    Legacy,
+}
+
+impl From<VariantArg> for Variant {
+    fn from(variant: VariantArg) -> Self {
+        match variant {
+            VariantArg::Default => Self::Default,
+            VariantArg::Nft => Self::Nft,
+            VariantArg::Legacy => Self::Legacy,
+        }
+    }
 }
 
 /// A scenario and an instant of it.

@@ -48,10 +48,14 @@ pub(crate) fn error(message: impl Into<String>, help: Option<&str>) -> Report {
     .into()
 }
 
+/// A file's text.
+pub(crate) fn text_of(file: &Path) -> Result<String, Report> {
+    read(file).map_err(|why| error(format!("cannot read {}: {why}", file.display()), None))
+}
+
 /// Reads and checks every scenario of a file.
 pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
-    let text =
-        read(file).map_err(|why| error(format!("cannot read {}: {why}", file.display()), None))?;
+    let text = text_of(file)?;
     let source = Source::new(file.display().to_string(), text);
     let folder = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut read_beside = |path: &str| read(&folder.join(path));
@@ -80,7 +84,7 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
 }
 
 /// A problem with the line it is about; `text` is that of its file.
-fn report(problem: &Problem, text: Option<&str>) -> Report {
+pub(crate) fn report(problem: &Problem, text: Option<&str>) -> Report {
     let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
     let path = match problem.path.as_str() {
         "" => String::new(),

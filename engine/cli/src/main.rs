@@ -9,6 +9,7 @@ mod args;
 mod dump;
 mod explain;
 mod input;
+mod node;
 mod output;
 mod rules;
 mod run;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Rules(rules) => rules::run(rules),
         Command::Trace(trace) => trace::run(trace),
         Command::Explain(explain) => explain::run(explain),
+        Command::Node(args) => node::run(args),
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,

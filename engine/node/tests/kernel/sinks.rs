@@ -167,7 +167,9 @@ fn nftables_cleans_up_and_leaves_others_alone() {
     let Some(nft) = Nft::in_netns("nft-clean") else {
         return;
     };
-    nft.run(&["add table ip cni; add chain ip cni hide; add rule ip cni hide meta length 5 accept"]);
+    nft.run(&[
+        "add table ip cni; add chain ip cni hide; add rule ip cni hide meta length 5 accept",
+    ]);
     let before = nft.run(&["list", "ruleset"]);
     nft.sink.load(&tables(&view(2))).unwrap();
     nft.sink.load(&NftTables::new()).unwrap();

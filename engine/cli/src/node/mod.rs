@@ -1,0 +1,281 @@
+//! `switchboard node`: programs a real kernel with what the compiler makes of manifests.
+//!
+//! Deviation: no kernel setting is changed. So node ports do not answer at 127.0.0.1, for which kube-proxy sets
+//! `route_localnet` (PROXY-27), and forwarding must be on already. Connections that were there before are left alone
+//! (PROXY-73).
+
+mod manifests;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use control::{ProxyMode, ProxySettings};
+use ipnet::IpNet;
+use miette::Report;
+use node::{IptablesSink, IptablesTools, LoadError, NftTools, NftablesSink};
+use rules::{Capabilities, Compiler, LocalDetection, NodeFacts};
+use ruleset::Family;
+use ruleset::nft::{NftTables, NftTransaction};
+use ruleset::xt::{XtTables, XtTransaction};
+
+use crate::args::{NodeArgs, Task};
+use crate::{Exit, input, output};
+
+use manifests::Cluster;
+
+/// The range that clusters made by kubeadm have.
+const SERVICE_CIDR: &str = "10.96.0.0/12";
+
+/// Does one task on this machine.
+pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
+    let kernel = Kernel::of(args);
+    let text = match (args.task.get(), &args.manifests, &args.node_name, args.mode) {
+        (Task::Cleanup, ..) => kernel.clean_up()?,
+        (task, Some(manifests), Some(name), Some(mode)) => {
+            let cluster = Cluster::read(manifests, service_cidrs(args))?;
+            let facts = facts(args, name, mode, &cluster)?;
+            warn(&cluster, &facts);
+            match task {
+                Task::Once => kernel.load(mode, &cluster, &facts)?,
+                Task::DryRun | Task::Cleanup => kernel.show(mode, &cluster, &facts)?,
+            }
+        }
+        _ => unreachable!("clap asks for all three"),
+    };
+    output::print(&text)?;
+    Ok(Exit::Passed)
+}
+
+fn service_cidrs(args: &NodeArgs) -> Vec<IpNet> {
+    match args.service_cidr.as_slice() {
+        [] => vec![SERVICE_CIDR.parse().expect("it is a range")],
+        given => given.to_vec(),
+    }
+}
+
+/// What the node knows about itself: by its Node object, or by what the arguments say.
+fn facts(
+    args: &NodeArgs,
+    name: &str,
+    mode: ProxyMode,
+    cluster: &Cluster,
+) -> Result<NodeFacts, Report> {
+    let node = cluster.node(name);
+    let stated = node.into_iter().flat_map(|node| &node.status.addresses);
+    let stated = stated.filter(|address| address.address_type == "InternalIP");
+    let stated = stated.filter_map(|address| address.address.parse().ok());
+    let addresses: Vec<IpAddr> = match args.address.as_slice() {
+        [] => stated.collect(),
+        given => given.to_vec(),
+    };
+    if addresses.is_empty() {
+        let message = format!("the addresses of node {name} are not known");
+        let help = format!(
+            "give them with --address, or add a Node named {name} with status.addresses of type InternalIP"
+        );
+        return Err(input::error(message, Some(&help)));
+    }
+    let settings = ProxySettings::default();
+    Ok(NodeFacts {
+        name: name.into(),
+        zone: node.and_then(|node| node.zone()).map(Into::into),
+        addresses,
+        local_detection: match args.cluster_cidr.as_slice() {
+            [] => LocalDetection::None,
+            ranges => LocalDetection::ClusterCidr(ranges.to_vec()),
+        },
+        masquerade_all: settings.of(mode).masquerade_all,
+        node_port_addresses: settings.node_ports_at(mode),
+        localhost_node_ports: false,
+        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+    })
+}
+
+/// Says what is probably not meant.
+fn warn(cluster: &Cluster, facts: &NodeFacts) {
+    for warning in &cluster.warnings {
+        output::complain(&format!("Warning: {warning}"));
+    }
+    for service in cluster.without_slices() {
+        output::complain(&format!(
+            "Warning: Service {service} has no EndpointSlice among the manifests: connections to it are refused"
+        ));
+    }
+    if facts.local_detection == LocalDetection::None {
+        output::complain(
+            "Warning: without --cluster-cidr nobody outside of the cluster is told from Pods, so answers to them may get lost",
+        );
+    }
+}
+
+/// The kernel of this machine, by all the tools that programs it.
+struct Kernel {
+    iptables: IptablesTools,
+    nft: NftTools,
+}
+
+impl Kernel {
+    fn of(args: &NodeArgs) -> Self {
+        Self {
+            iptables: IptablesTools::new(args.iptables.into()),
+            nft: NftTools::new(),
+        }
+    }
+
+    fn capabilities(&self, mode: ProxyMode) -> Result<Capabilities, Report> {
+        let random_fully = match mode {
+            ProxyMode::Iptables => {
+                let has = self.iptables.has_random_fully();
+                has.map_err(|error| refused(&error.into()))?
+            }
+            ProxyMode::Nftables => true,
+        };
+        Ok(Capabilities {
+            nfacct: false,
+            random_fully,
+        })
+    }
+
+    /// Programs the kernel; says what that took. What a proxy in the other mode has left goes when the new rules stand.
+    fn load(
+        &self,
+        mode: ProxyMode,
+        cluster: &Cluster,
+        facts: &NodeFacts,
+    ) -> Result<String, Report> {
+        let capabilities = self.capabilities(mode)?;
+        let mut compiler = Compiler::new(capabilities);
+        let mut text = summary(mode, cluster, facts);
+        match mode {
+            ProxyMode::Iptables => {
+                let compiled = compiler.iptables(&cluster.view, facts);
+                let sink = IptablesSink::new(self.iptables.clone(), capabilities);
+                for (family, tables) in &compiled.tables {
+                    let done = sink.load(tables).map_err(|error| refused(&error))?;
+                    tell_iptables(&mut text, *family, &done);
+                }
+                text += &self.leave_nftables()?;
+            }
+            ProxyMode::Nftables => {
+                let compiled = compiler.nftables(&cluster.view, facts);
+                let sink = NftablesSink::new(self.nft.clone(), capabilities);
+                let done = sink.load(&compiled.tables);
+                tell_nftables(&mut text, &done.map_err(|error| refused(&error))?);
+                text += &self.leave_iptables()?;
+            }
+        }
+        Ok(text)
+    }
+
+    /// What [`Self::load`] would have the tools do, as text that they take.
+    fn show(
+        &self,
+        mode: ProxyMode,
+        cluster: &Cluster,
+        facts: &NodeFacts,
+    ) -> Result<String, Report> {
+        let capabilities = self.capabilities(mode)?;
+        let mut compiler = Compiler::new(capabilities);
+        let mut text = format!("# {}", summary(mode, cluster, facts));
+        match mode {
+            ProxyMode::Iptables => {
+                let compiled = compiler.iptables(&cluster.view, facts);
+                let sink = IptablesSink::new(self.iptables.clone(), capabilities);
+                for (family, tables) in &compiled.tables {
+                    let change = sink.plan(tables).map_err(|error| refused(&error))?;
+                    let tool = match family {
+                        Family::V4 => "iptables-restore",
+                        Family::V6 => "ip6tables-restore",
+                    };
+                    for unit in &change.units {
+                        text += &format!("# for {tool} --noflush\n");
+                        text += &unit.restore_text(*family);
+                    }
+                }
+            }
+            ProxyMode::Nftables => {
+                let compiled = compiler.nftables(&cluster.view, facts);
+                let sink = NftablesSink::new(self.nft.clone(), capabilities);
+                let change = sink.plan(&compiled.tables);
+                text += "# for nft -f -\n";
+                text += &change.map_err(|error| refused(&error))?.script();
+            }
+        }
+        Ok(text)
+    }
+
+    /// Takes the rules of all modes away.
+    fn clean_up(&self) -> Result<String, Report> {
+        let text = self.leave_nftables()? + &self.leave_iptables()?;
+        Ok(match text.is_empty() {
+            true => "there was nothing of a proxy\n".to_owned(),
+            false => text,
+        })
+    }
+
+    /// A tool that is not there has left nothing.
+    fn leave_iptables(&self) -> Result<String, Report> {
+        let sink = IptablesSink::new(self.iptables.clone(), Capabilities::default());
+        let mut text = String::new();
+        for family in Family::ALL {
+            match sink.load(&XtTables::new(family)) {
+                Ok(done) if done.is_empty() => {}
+                Ok(_) => writeln!(text, "{family} iptables: what a proxy had there is gone")
+                    .expect("a String takes everything"),
+                Err(LoadError::Tool(node::ToolError::NotFound { .. })) => {}
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+        Ok(text)
+    }
+
+    fn leave_nftables(&self) -> Result<String, Report> {
+        let sink = NftablesSink::new(self.nft.clone(), Capabilities::default());
+        match sink.load(&NftTables::new()) {
+            Ok(done) if done.is_empty() => Ok(String::new()),
+            Ok(_) => Ok("nftables: what a proxy had there is gone\n".to_owned()),
+            Err(LoadError::Tool(node::ToolError::NotFound { .. })) => Ok(String::new()),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+}
+
+fn summary(mode: ProxyMode, cluster: &Cluster, facts: &NodeFacts) -> String {
+    let services = cluster.view.services.len();
+    let word = if services == 1 { "Service" } else { "Services" };
+    format!("node {}, mode {mode}: {services} {word}\n", facts.name)
+}
+
+fn tell_iptables(text: &mut String, family: Family, done: &XtTransaction) {
+    let commands: usize = done.units.iter().map(|unit| unit.commands.len()).sum();
+    let told = match commands {
+        0 => writeln!(text, "{family}: nothing to change"),
+        some => writeln!(
+            text,
+            "{family}: {some} changes in {} steps",
+            done.units.len()
+        ),
+    };
+    told.expect("a String takes everything");
+}
+
+fn tell_nftables(text: &mut String, done: &NftTransaction) {
+    let told = match done.operations().len() {
+        0 => writeln!(text, "nothing to change"),
+        some => writeln!(text, "{some} changes in one step"),
+    };
+    told.expect("a String takes everything");
+}
+
+fn refused(error: &LoadError) -> Report {
+    let help = match error {
+        LoadError::Tool(node::ToolError::Permission { .. }) => {
+            Some("run it as root, in the network namespace that it is for")
+        }
+        LoadError::Tool(node::ToolError::NotFound { .. }) => {
+            Some("install iptables or nftables, or choose the other --mode")
+        }
+        _ => None,
+    };
+    input::error(error.to_string(), help)
+}

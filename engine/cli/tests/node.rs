@@ -1,0 +1,258 @@
+//! `switchboard node` on a real kernel: a client in one network namespace reaches an endpoint in another by the
+//! ClusterIP, through a node in a third. Needs root and `ip`, and the tool of the mode.
+
+mod common;
+
+use std::env;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use common::{root, scratch, stderr, stdout, switchboard};
+
+/// Who serves, or who connects: for this test's own process in a namespace.
+const SERVE: &str = "SWITCHBOARD_TEST_SERVE";
+const CONNECT: &str = "SWITCHBOARD_TEST_CONNECT";
+
+const ENDPOINT: &str = "10.244.2.5:8080";
+const CLUSTER_IP: &str = "10.96.0.40:80";
+
+const NODE: [&str; 6] = [
+    "--manifests",
+    "scenarios/manifests/real-node",
+    "--node-name",
+    "node-a",
+    "--cluster-cidr",
+    "10.244.0.0/16",
+];
+
+/// Three hosts in namespaces that go with it.
+struct Site {
+    prefix: String,
+    server: Option<Child>,
+}
+
+impl Site {
+    /// `None`, with the reason printed, where this process may not make one. In CI it must.
+    fn create(label: &str) -> Option<Self> {
+        let prefix = format!("sb-cli-{}-{label}", std::process::id());
+        let site = Self {
+            prefix,
+            server: None,
+        };
+        for host in ["client", "node", "endpoint"] {
+            let added = Command::new("ip")
+                .args(["netns", "add", &site.name(host)])
+                .output();
+            if !added.as_ref().is_ok_and(|output| output.status.success()) {
+                assert!(env::var_os("CI").is_none(), "must run in CI: {added:?}");
+                eprintln!("skipped: no network namespace: {added:?}");
+                return None;
+            }
+            site.ip(host, "link set lo up");
+        }
+        site.join("client", "10.244.1.5", "10.244.1.1", "veth0");
+        site.join("endpoint", "10.244.2.5", "10.244.2.1", "veth1");
+        let mut forward = site.within("node", "sh");
+        let setting = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+        let forwards = forward.args(["-c", setting]).status();
+        assert!(forwards.is_ok_and(|status| status.success()));
+        Some(site)
+    }
+
+    fn name(&self, host: &str) -> String {
+        format!("{}-{host}", self.prefix)
+    }
+
+    fn ip(&self, host: &str, arguments: &str) {
+        let mut ip = Command::new("ip");
+        ip.args(["-n", &self.name(host)]).args(arguments.split(' '));
+        let output = ip.output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+    }
+
+    fn join(&self, host: &str, its: &str, ours: &str, link: &str) {
+        let peer = self.name(host);
+        self.ip(
+            "node",
+            &format!("link add {link} type veth peer name eth0 netns {peer}"),
+        );
+        self.ip("node", &format!("address add {ours}/24 dev {link}"));
+        self.ip("node", &format!("link set {link} up"));
+        self.ip(host, &format!("address add {its}/24 dev eth0"));
+        self.ip(host, "link set eth0 up");
+        self.ip(host, &format!("route add default via {ours}"));
+    }
+
+    fn within(&self, host: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name(host), program]);
+        // The usual lock file is the whole machine's.
+        command.env("XTABLES_LOCKFILE", format!("/run/{}.lock", self.prefix));
+        command
+    }
+
+    /// This test's process again, in a namespace.
+    fn again(&self, host: &str, role: &str, address: &str) -> Command {
+        let me = env::current_exe().unwrap();
+        let mut command = self.within(host, me.to_str().unwrap());
+        command.args(["--exact", "a_host", "--nocapture"]);
+        command.env(role, address);
+        command
+    }
+
+    fn serve(&mut self) {
+        let mut server = self.again("endpoint", SERVE, ENDPOINT);
+        let mut child = server.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = Vec::new();
+        let mut out = child.stdout.take().unwrap();
+        while !said.ends_with(b"listening\n") {
+            let mut byte = [0];
+            assert_eq!(out.read(&mut byte).unwrap(), 1, "it ended early");
+            said.extend(byte);
+        }
+        self.server = Some(child);
+    }
+
+    fn client_hears(&self) -> Option<String> {
+        let output = self.again("client", CONNECT, CLUSTER_IP).output().unwrap();
+        let said = stdout(&output);
+        let heard = said.lines().find_map(|line| line.strip_prefix("heard "));
+        heard.map(str::to_owned)
+    }
+
+    fn node(&self, arguments: &[&str]) -> Output {
+        let mut command = self.within("node", env!("CARGO_BIN_EXE_switchboard"));
+        command.arg("node").args(arguments).current_dir(root());
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn node_does(&self, arguments: &[&str]) -> String {
+        let output = self.node(arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            drop(server.kill());
+            drop(server.wait());
+        }
+        for host in ["client", "node", "endpoint"] {
+            let mut delete = Command::new("ip");
+            drop(delete.args(["netns", "delete", &self.name(host)]).output());
+        }
+        drop(std::fs::remove_file(format!("/run/{}.lock", self.prefix)));
+    }
+}
+
+/// Does nothing by itself: it is what other tests run in namespaces.
+#[test]
+fn a_host() {
+    if let Ok(address) = env::var(SERVE) {
+        let listener = TcpListener::bind(address).unwrap();
+        println!("listening");
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let from = stream.peer_addr().unwrap().ip().to_string();
+            stream.write_all(from.as_bytes()).unwrap();
+        }
+    }
+    if let Ok(address) = env::var(CONNECT) {
+        let address: SocketAddr = address.parse().unwrap();
+        if let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).unwrap();
+            println!("heard {heard}");
+        }
+    }
+}
+
+fn a_cluster_ip_is_reached(label: &str, mode: &[&str]) {
+    let Some(mut site) = Site::create(label) else {
+        return;
+    };
+    site.serve();
+    assert_eq!(site.client_hears(), None, "nothing is programmed yet");
+    let arguments = |task| [&[task], mode, &NODE[..]].concat();
+    let shown = site.node_does(&arguments("--dry-run"));
+    assert!(shown.contains("10.96.0.40"), "{shown}");
+    assert_eq!(site.client_hears(), None, "a dry run changes nothing");
+    site.node_does(&arguments("--once"));
+    assert_eq!(site.client_hears().as_deref(), Some("10.244.1.5"));
+    let again = site.node_does(&arguments("--once"));
+    assert!(again.contains("nothing to change"), "{again}");
+    site.node_does(&["--cleanup"]);
+    assert_eq!(site.client_hears(), None, "all is gone");
+    let nothing = site.node_does(&["--cleanup"]);
+    assert_eq!(nothing, "there was nothing of a proxy\n");
+}
+
+#[test]
+fn a_cluster_ip_is_reached_by_nftables() {
+    a_cluster_ip_is_reached("nft", &["--mode", "nftables"]);
+}
+
+#[test]
+fn a_cluster_ip_is_reached_by_iptables_on_nf_tables() {
+    let mode = ["--mode", "iptables", "--iptables", "nft"];
+    a_cluster_ip_is_reached("xt-nft", &mode);
+}
+
+/// What the mode before has left goes when the new one stands.
+#[test]
+fn a_mode_follows_another() {
+    let Some(mut site) = Site::create("modes") else {
+        return;
+    };
+    site.serve();
+    for (mode, other) in [
+        ("iptables", None),
+        ("nftables", Some("iptables")),
+        ("iptables", Some("nftables")),
+    ] {
+        let said = site.node_does(&[&["--once", "--mode", mode], &NODE[..]].concat());
+        let left = said.contains("what a proxy had there is gone");
+        assert_eq!(left, other.is_some(), "{said}");
+        assert_eq!(site.client_hears().as_deref(), Some("10.244.1.5"), "{mode}");
+    }
+}
+
+#[test]
+fn bad_input_is_named() {
+    let folder = scratch("node-bad-input");
+    std::fs::write(
+        folder.join("web.yaml"),
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}\n",
+    )
+    .unwrap();
+    let empty = scratch("node-empty");
+    let tell = |arguments: &[&str]| {
+        let output = switchboard(&folder, &[&["node"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        stderr(&output)
+    };
+    let once = [
+        "--once",
+        "--node-name",
+        "a",
+        "--mode",
+        "nftables",
+        "--manifests",
+    ];
+    for (manifests, expected) in [
+        ("web.yaml", "web.yaml:1:1"),
+        ("web.yaml", "spec.clusterIPs"),
+        ("none.yaml", "cannot read none.yaml"),
+        (empty.to_str().unwrap(), "there are no manifests in"),
+    ] {
+        let said = tell(&[&once[..], &[manifests]].concat());
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = tell(&["--once"]);
+    assert!(said.contains("--manifests"), "{said}");
+}
