@@ -23,7 +23,7 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
         .unwrap_or_default();
     let what = match instant.mode {
         ProxyMode::Iptables => format!("{family} rules, for {}", restorer(family)),
-        ProxyMode::Nftables => "rules of both families, for nft -f".to_owned(),
+        ProxyMode::Nftables | ProxyMode::Flat => "rules of both families, for nft -f".to_owned(),
     };
     let header = format!(
         "# {what}: node {} in mode {}, scenario {}, seed {}, at {}\n",

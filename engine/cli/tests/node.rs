@@ -20,7 +20,7 @@ const CLUSTER_IP: &str = "10.96.0.40:80";
 
 const NODE: [&str; 6] = [
     "--manifests",
-    "scenarios/manifests/real-node",
+    "scenarios/real-node/manifests",
     "--node-name",
     "node-a",
     "--cluster-cidr",

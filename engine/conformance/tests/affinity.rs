@@ -229,13 +229,13 @@ fn proxy_32_compiled_rules_keep_it() {
     visits.extend((0..20).map(|nth| visit(300 + nth * 61, 9)));
     visits.extend([after(3_000, &only_there), after(3_001, &both)]);
     visits.extend((0..10).map(|nth| visit(3_002 + nth, 9)));
-    for mode in LAYOUTS {
+    for layout in LAYOUTS {
         let outcomes =
-            run(&mut LayoutPlane::new(mode), &visits).unwrap_or_else(|broken| panic!("{broken}"));
+            run(&mut LayoutPlane::new(layout), &visits).unwrap_or_else(|broken| panic!("{broken}"));
         // Twenty strangers to two endpoints: all at one of them would be one chance in half a million.
         let strangers = &outcomes[40..60];
         let first = &strangers[0];
-        assert!(strangers.iter().any(|one| one != first), "{mode}");
+        assert!(strangers.iter().any(|one| one != first), "{layout:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 use ruleset::Family;
 use ruleset::xt::{ChainName, TableName, XtRule, XtTarget};
 use support::objects::{cluster, slice, web};
-use support::{LAYOUTS, LayoutPlane, Place};
+use support::{LAYOUTS, Layout, LayoutPlane, Place};
 use switchboard_conformance::{
     Cluster, DataPlane, FirstPacket, NoRules, Outcome, PacketKind, ProxyMode, RememberingPlane,
     Share, Source, check, clusters, packets,
@@ -25,9 +25,9 @@ fn runner() -> TestRunner {
 
 #[test]
 fn compiled_rules_do_what_kubernetes_promises() {
-    for mode in LAYOUTS {
+    for layout in LAYOUTS {
         let agrees = |cluster: Cluster| {
-            check(&mut LayoutPlane::new(mode), &cluster, &packets(&cluster))
+            check(&mut LayoutPlane::new(layout), &cluster, &packets(&cluster))
                 .map_err(|disagreement| TestCaseError::fail(disagreement.to_string()))
         };
         runner()
@@ -74,8 +74,8 @@ fn a_mode_is_not_the_other() {
     }
 
     let cluster = varied();
-    for mode in LAYOUTS {
-        let mut disguised = Disguised(LayoutPlane::new(mode));
+    for layout in LAYOUTS {
+        let mut disguised = Disguised(LayoutPlane::new(layout));
         assert!(check(&mut disguised, &cluster, &packets(&cluster)).is_err());
     }
 }
@@ -219,7 +219,7 @@ fn places(
 #[test]
 fn every_rule_that_matters_is_missed() {
     let cluster = varied();
-    let mut whole = LayoutPlane::new(ProxyMode::Iptables);
+    let mut whole = LayoutPlane::new(Layout::Iptables);
     check(&mut whole, &cluster, &packets(&cluster)).unwrap();
     let places = places(&whole, matters);
     for kind in [
@@ -251,7 +251,7 @@ fn every_rule_that_matters_is_missed() {
 #[test]
 fn a_disagreement_is_told_in_words() {
     let cluster = varied();
-    let mut whole = LayoutPlane::new(ProxyMode::Iptables);
+    let mut whole = LayoutPlane::new(Layout::Iptables);
     whole.apply(&cluster);
     whole.settle();
     let refusing = places(&whole, |_, _, chain, rule| {
@@ -284,7 +284,7 @@ fn slices_of_another_proxy_are_not_seen() {
     );
     let cluster = cluster(&format!("{}{labelled}", web("")));
     check(
-        &mut LayoutPlane::new(ProxyMode::Iptables),
+        &mut LayoutPlane::new(Layout::Iptables),
         &cluster,
         &packets(&cluster),
     )
@@ -309,13 +309,16 @@ fn what_goes_on_may_go_on() {
         destination: "203.0.113.9:80".parse().unwrap(),
         kind: PacketKind::Open(Protocol::Udp),
     };
-    for mode in LAYOUTS {
-        let mut plane = LayoutPlane::new(mode);
+    for layout in LAYOUTS {
+        let mut plane = LayoutPlane::new(layout);
         plane.change(&cluster(open));
         let first = plane.exchange(&packet, 40_000);
-        assert!(matches!(first, Outcome::Endpoint { .. }), "{mode}: {first}");
+        assert!(
+            matches!(first, Outcome::Endpoint { .. }),
+            "{layout:?}: {first}"
+        );
         plane.change(&cluster(closed));
-        assert_eq!(plane.exchange(&packet, 40_000), first, "{mode}");
-        assert_eq!(plane.exchange(&packet, 40_001), Outcome::Drop, "{mode}");
+        assert_eq!(plane.exchange(&packet, 40_000), first, "{layout:?}");
+        assert_eq!(plane.exchange(&packet, 40_001), Outcome::Drop, "{layout:?}");
     }
 }

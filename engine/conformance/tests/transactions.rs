@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
-use support::LayoutPlane;
+use support::{Layout, LayoutPlane};
 use switchboard_conformance::{
-    Cluster, DataPlane, FirstPacket, Outcome, ProxyMode, clusters, packets,
+    Cluster, DataPlane, FirstPacket, Outcome, clusters, packets,
 };
 
 #[test]
@@ -58,7 +58,7 @@ fn every_moment_is_one_that_packets_may_meet() {
 }
 
 fn settled(cluster: &Cluster) -> LayoutPlane {
-    let mut plane = LayoutPlane::new(ProxyMode::Iptables);
+    let mut plane = LayoutPlane::new(Layout::Iptables);
     plane.apply(cluster);
     plane.settle();
     plane

@@ -46,11 +46,13 @@ pub enum ProxyMode {
     Iptables,
     /// kube-proxy's nftables layout.
     Nftables,
+    /// nftables in a layout of our own, which answers as kube-proxy's does.
+    Flat,
 }
 
 impl ProxyMode {
     /// Every mode this version can run.
-    pub const ALL: [Self; 2] = [Self::Iptables, Self::Nftables];
+    pub const ALL: [Self; 3] = [Self::Iptables, Self::Nftables, Self::Flat];
 
     /// As scenarios spell it.
     #[must_use]
@@ -58,6 +60,7 @@ impl ProxyMode {
         match self {
             Self::Iptables => "iptables",
             Self::Nftables => "nftables",
+            Self::Flat => "flat",
         }
     }
 }
@@ -115,7 +118,7 @@ impl ProxySettings {
     pub const fn of(&self, mode: ProxyMode) -> &ModeSettings {
         match mode {
             ProxyMode::Iptables => &self.iptables,
-            ProxyMode::Nftables => &self.nftables,
+            ProxyMode::Nftables | ProxyMode::Flat => &self.nftables,
         }
     }
 
@@ -124,7 +127,7 @@ impl ProxySettings {
     pub fn node_ports_at(&self, mode: ProxyMode) -> NodePortAddresses {
         let default = match mode {
             ProxyMode::Iptables => NodePortAddresses::All,
-            ProxyMode::Nftables => NodePortAddresses::Primary,
+            ProxyMode::Nftables | ProxyMode::Flat => NodePortAddresses::Primary,
         };
         self.node_port_addresses.clone().unwrap_or(default)
     }

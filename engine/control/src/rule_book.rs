@@ -17,7 +17,7 @@ use crate::ProxyMode;
 pub enum NodeRules {
     /// Mode iptables.
     Iptables(CompiledIptables),
-    /// Mode nftables.
+    /// Modes nftables and flat.
     Nftables(CompiledNftables),
 }
 
@@ -85,6 +85,7 @@ impl RuleBook {
             ProxyMode::Nftables => {
                 NodeRules::Nftables(self.compiler.nftables(&page.view, &page.facts))
             }
+            ProxyMode::Flat => NodeRules::Nftables(self.compiler.flat(&page.view, &page.facts)),
         });
         Some((page.commit, compiled))
     }

@@ -9,6 +9,7 @@ use ruleset::{Family, OriginId};
 
 use crate::iptables::EndpointComments;
 use crate::memo::Memo;
+use crate::nftables::Layout;
 use crate::origin::Origins;
 use crate::{ClusterView, NodeFacts, Origin, RulePlan, iptables, nftables, plan};
 
@@ -84,8 +85,8 @@ pub struct Compiler {
     origins: Origins,
     /// By whether endpoints have comments: a cluster is large or not, and seldom becomes the other.
     iptables: BTreeMap<EndpointComments, Memo<iptables::Fragment>>,
-    /// By mark: nft rules hold it themselves.
-    nftables: BTreeMap<u32, Memo<nftables::Fragment>>,
+    /// By layout, and by mark: nft rules hold it themselves.
+    nftables: BTreeMap<(Layout, u32), Memo<nftables::Fragment>>,
 }
 
 impl Compiler {
@@ -116,10 +117,24 @@ impl Compiler {
 
     /// The nftables rules of one node, in kube-proxy's layout (PROXY-47 … PROXY-56).
     pub fn nftables(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledNftables {
+        self.nftables_in(Layout::KubeProxy, view, facts)
+    }
+
+    /// The nftables rules of one node, in a layout of our own: the same answers, and chains only where they must be.
+    pub fn flat(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledNftables {
+        self.nftables_in(Layout::Flat, view, facts)
+    }
+
+    fn nftables_in(
+        &mut self,
+        layout: Layout,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> CompiledNftables {
         let mut tables = NftTables::new();
         let mut elements = BTreeMap::new();
         for family in Family::ALL {
-            let (table, origins) = self.lower_nftables(&plan(view, facts, family));
+            let (table, origins) = self.lower_nftables(&plan(view, facts, family), layout);
             let family = NftFamily::from(family);
             let name = CompiledNftables::table_name();
             tables.tables.insert(TableKey { family, name }, table);
@@ -166,13 +181,14 @@ impl Compiler {
     fn lower_nftables(
         &mut self,
         plan: &RulePlan,
+        layout: Layout,
     ) -> (ruleset::nft::NftTable, nftables::ElementOrigins) {
         let mark = plan.masquerade_mark;
-        let mut frame = nftables::Frame::new(plan, self.capabilities, &mut self.origins);
-        let memo = self.nftables.entry(mark).or_default();
+        let mut frame = nftables::Frame::new(plan, layout, self.capabilities, &mut self.origins);
+        let memo = self.nftables.entry((layout, mark)).or_default();
         for port_plan in plan.service_ports.values() {
             let fragment = memo.get(port_plan, |plan| {
-                nftables::Fragment::lower(plan, mark, &mut self.origins)
+                nftables::Fragment::lower(plan, layout, mark, &mut self.origins)
             });
             frame.add(&fragment);
         }

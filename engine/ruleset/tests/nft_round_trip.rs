@@ -41,8 +41,8 @@ fn milliseconds() -> impl Strategy<Value = Duration> {
 
 fn data_type() -> impl Strategy<Value = DataType> {
     use DataType::{
-        CtState, FibAddrType, IcmpType, Icmpv6Type, Ifname, InetProto, InetService, Ipv4Addr,
-        Ipv6Addr, Mark, NfProto, PktType,
+        CtState, FibAddrType, IcmpType, Icmpv6Type, Ifname, InetProto, InetService, Integer,
+        Ipv4Addr, Ipv6Addr, Mark, NfProto, PktType,
     };
     select(vec![
         Ipv4Addr,
@@ -57,6 +57,7 @@ fn data_type() -> impl Strategy<Value = DataType> {
         CtState,
         FibAddrType,
         PktType,
+        Integer,
     ])
 }
 

@@ -70,10 +70,10 @@ fn good_ones_have_no_problem() {
     check_step("wait: 1s", &[]);
     // What is said of a mode that is not run yet cannot be wrong.
     check_step(
-        "{rules: {node: node-a}, expect: {byMode: {flat: {contains: [a]}}}}",
+        "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
         &[],
     );
-    check_step("{wait: 1s, only: {modes: [flat, ipvs]}}", &[]);
+    check_step("{wait: 1s, only: {modes: [nftables, ipvs]}}", &[]);
     check_cluster(
         "proxy: {clusterCIDR: \"10.244.0.0/16,fd00::/48\", iptables: {masqueradeAll: true, minSyncPeriod: 0s}}",
         &[],
@@ -247,9 +247,9 @@ fn what_this_version_does_not_support() {
         ],
     );
     check(
-        &HEAD.replace("[iptables]", "[nftables, flat]"),
+        &HEAD.replace("[iptables]", "[nftables, ipvs]"),
         &[
-            "6:23: mode flat is not supported by this version of switchboard (supported: iptables, nftables)",
+            "6:23: mode ipvs is not supported by this version of switchboard (supported: iptables, nftables, flat)",
         ],
     );
     check(

@@ -138,7 +138,10 @@ impl Met<'_> {
             .find(|traced| decides(traced.action(), self.action));
         let meaning = match self.action {
             // That an endpoint was picked, and with what chance, says more than that it was then translated to.
-            DecisionAction::Translated { to } => self.picked(*to, control),
+            // Where no rule of the Service's own did it, an element did.
+            DecisionAction::Translated { to } => self
+                .picked(*to, control)
+                .or_else(|| self.element(&place, control)),
             // The rule that refuses serves all Services: the element that led there names the one.
             DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => {
                 self.element(&place, control)

@@ -13,7 +13,7 @@ use control::{ProxyMode, ProxySettings};
 use ipnet::IpNet;
 use miette::Report;
 use node::{IptablesSink, IptablesTools, LoadError, NftTools, NftablesSink};
-use rules::{Capabilities, Compiler, LocalDetection, NodeFacts};
+use rules::{Capabilities, CompiledNftables, Compiler, LocalDetection, NodeFacts};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -128,7 +128,7 @@ impl Kernel {
                 let has = self.iptables.has_random_fully();
                 has.map_err(|error| refused(&error.into()))?
             }
-            ProxyMode::Nftables => true,
+            ProxyMode::Nftables | ProxyMode::Flat => true,
         };
         Ok(Capabilities {
             nfacct: false,
@@ -156,8 +156,8 @@ impl Kernel {
                 }
                 text += &self.leave_nftables()?;
             }
-            ProxyMode::Nftables => {
-                let compiled = compiler.nftables(&cluster.view, facts);
+            ProxyMode::Nftables | ProxyMode::Flat => {
+                let compiled = nftables(mode, &mut compiler, cluster, facts);
                 let sink = NftablesSink::new(self.nft.clone(), capabilities);
                 let done = sink.load(&compiled.tables);
                 tell_nftables(&mut text, &done.map_err(|error| refused(&error))?);
@@ -193,8 +193,8 @@ impl Kernel {
                     }
                 }
             }
-            ProxyMode::Nftables => {
-                let compiled = compiler.nftables(&cluster.view, facts);
+            ProxyMode::Nftables | ProxyMode::Flat => {
+                let compiled = nftables(mode, &mut compiler, cluster, facts);
                 let sink = NftablesSink::new(self.nft.clone(), capabilities);
                 let change = sink.plan(&compiled.tables);
                 text += "# for nft -f -\n";
@@ -237,6 +237,18 @@ impl Kernel {
             Err(LoadError::Tool(node::ToolError::NotFound { .. })) => Ok(String::new()),
             Err(error) => Err(refused(&error)),
         }
+    }
+}
+
+fn nftables(
+    mode: ProxyMode,
+    compiler: &mut Compiler,
+    cluster: &Cluster,
+    facts: &NodeFacts,
+) -> CompiledNftables {
+    match mode {
+        ProxyMode::Flat => compiler.flat(&cluster.view, facts),
+        ProxyMode::Iptables | ProxyMode::Nftables => compiler.nftables(&cluster.view, facts),
     }
 }
 

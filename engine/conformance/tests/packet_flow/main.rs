@@ -80,12 +80,12 @@ fn the_oracle_agrees_with_every_row() {
 
 #[test]
 fn compiled_rules_agree_with_every_row() {
-    for mode in LAYOUTS {
+    for layout in LAYOUTS {
         let mut plane: Option<(String, LayoutPlane)> = None;
-        check_rows(mode, |fixture, row, expected| {
+        check_rows(layout.mode(), |fixture, row, expected| {
             let is_other = |(about, _): &(String, LayoutPlane)| *about != fixture.about;
             if plane.as_ref().is_none_or(is_other) {
-                let mut programmed = LayoutPlane::new(mode);
+                let mut programmed = LayoutPlane::new(layout);
                 programmed.apply(&fixture.cluster);
                 programmed.settle();
                 plane = Some((fixture.about.clone(), programmed));

@@ -36,12 +36,33 @@ pub struct Place {
     pub index: usize,
 }
 
-/// The layouts that are compiled and evaluated, each by the mode that it is for.
-pub const LAYOUTS: [ProxyMode; 2] = [ProxyMode::Iptables, ProxyMode::Nftables];
+/// How rules are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// kube-proxy's, of iptables.
+    Iptables,
+    /// kube-proxy's, of nftables.
+    Nftables,
+    /// Our own, of nftables.
+    Flat,
+}
+
+impl Layout {
+    /// The mode whose answers it gives.
+    pub const fn mode(self) -> ProxyMode {
+        match self {
+            Self::Iptables => ProxyMode::Iptables,
+            Self::Nftables | Self::Flat => ProxyMode::Nftables,
+        }
+    }
+}
+
+/// The layouts that are compiled and evaluated.
+pub const LAYOUTS: [Layout; 3] = [Layout::Iptables, Layout::Nftables, Layout::Flat];
 
 /// The compiled rules of every node in one layout, evaluated by `netfilter`. One rule may be missing.
 pub struct LayoutPlane {
-    mode: ProxyMode,
+    layout: Layout,
     missing: Option<Place>,
     wanted: Option<(ClusterView, Vec<NodeFacts>)>,
     nodes: BTreeMap<String, Programmed>,
@@ -58,10 +79,10 @@ struct Programmed {
 }
 
 impl LayoutPlane {
-    /// A plane whose rules are of this mode's layout.
-    pub fn new(mode: ProxyMode) -> Self {
+    /// A plane whose rules are of this layout.
+    pub fn new(layout: Layout) -> Self {
         Self {
-            mode,
+            layout,
             missing: None,
             wanted: None,
             nodes: BTreeMap::new(),
@@ -73,7 +94,7 @@ impl LayoutPlane {
     pub fn without(place: Place) -> Self {
         Self {
             missing: Some(place),
-            ..Self::new(ProxyMode::Iptables)
+            ..Self::new(Layout::Iptables)
         }
     }
 
@@ -117,7 +138,7 @@ impl LayoutPlane {
             }
             moments.push(Self {
                 nodes,
-                ..Self::new(self.mode)
+                ..Self::new(self.layout)
             });
         }
         moments
@@ -129,17 +150,20 @@ impl LayoutPlane {
         view: &ClusterView,
         facts: &NodeFacts,
     ) -> Programmed {
-        let (owned, tables) = match self.mode {
-            ProxyMode::Iptables => {
+        let (owned, tables) = match self.layout {
+            Layout::Iptables => {
                 let owned = self.iptables(compiler, view, facts);
                 let tables = NodeTables::new(&owned);
                 (owned, tables)
             }
-            ProxyMode::Nftables => {
+            Layout::Nftables => {
                 let tables = NodeTables::new([compiler.nftables(view, facts).tables]);
                 (Vec::new(), tables)
             }
-            other => panic!("no layout for {other}"),
+            Layout::Flat => {
+                let tables = NodeTables::new([compiler.flat(view, facts).tables]);
+                (Vec::new(), tables)
+            }
         };
         let tables = tables.expect("the compiler leaves no dangling jump");
         Programmed {
@@ -233,7 +257,7 @@ fn remove(tables: &mut XtTables, place: &Place) {
 
 impl DataPlane for LayoutPlane {
     fn mode(&self) -> ProxyMode {
-        self.mode
+        self.layout.mode()
     }
 
     fn apply(&mut self, cluster: &Cluster) {
@@ -249,7 +273,7 @@ impl DataPlane for LayoutPlane {
         let facts = cluster
             .nodes
             .iter()
-            .map(|node| facts(node, cluster, self.mode))
+            .map(|node| facts(node, cluster, self.mode()))
             .collect();
         self.wanted = Some((builder.view().clone(), facts));
     }

@@ -82,7 +82,7 @@ impl Walk<'_> {
         let BaseChain { kind, hook, .. } = self.base;
         let is_nat = kind == ChainKind::Nat;
         let (works, statement, allowed) = match op {
-            Op::Dnat(_) | Op::DnatAny { .. } => (
+            Op::Dnat(_) | Op::DnatAny { .. } | Op::DnatPick(_) => (
                 is_nat && matches!(hook, Hook::Prerouting | Hook::Output),
                 "dnat",
                 "nat chains at prerouting and output",

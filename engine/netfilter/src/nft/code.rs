@@ -106,6 +106,8 @@ pub(crate) enum Op {
         width: u8,
     },
     Dnat(Box<Target>),
+    /// `dnat to … . numgen random mod N map @name`, when the map has an element for every number, or for none.
+    DnatPick(Box<Pick>),
     Snat {
         to: Box<Target>,
         random: bool,
@@ -195,6 +197,15 @@ pub(crate) struct SetLookup {
 pub(crate) struct KeyPart {
     pub(crate) register: Register,
     pub(crate) bits: u8,
+}
+
+/// A random element among those that a packet has in a map.
+#[derive(Clone, Debug)]
+pub(crate) struct Pick {
+    /// What comes before the number.
+    pub(crate) prefix: Load,
+    pub(crate) target: Target,
+    pub(crate) set: u32,
 }
 
 /// Where data of one width begin among all data of a table.

@@ -12,7 +12,7 @@ use ruleset::xt::Probability;
 
 use super::code::{
     ChainCode, Code, Compare, Counter, DataPlace, InterfaceTest, KeyPart, Load, Names, NftCode, Op,
-    SetLookup, SetTest, SetUpdate, Target, Test, ValueTest, side_of,
+    Pick, SetLookup, SetTest, SetUpdate, Target, Test, ValueTest, side_of,
 };
 use super::error::NftError;
 use super::pattern::{IFNAME, Pattern, pack};
@@ -409,23 +409,36 @@ impl Compiler<'_> {
 
     /// What a lookup comes to that draws a number for which the map is sure to have an element.
     fn choice(&self, target: &Target) -> Option<Op> {
-        let Target::Lookup(SetLookup {
-            set,
-            key: Load::Random { modulus, offset: 0 },
-            ..
-        }) = target
-        else {
+        let Target::Lookup(SetLookup { set, key, .. }) = target else {
             return None;
         };
         let map = &self.sets[*set as usize];
-        let is_sure = map.dense_len().is_some_and(|len| *modulus <= len);
-        let DataPlace { start, width } = map.data.place().filter(|_| is_sure)?;
-        Some(Op::DnatAny {
-            map: *set,
-            count: *modulus,
-            start,
-            width,
-        })
+        match key {
+            Load::Random { modulus, offset: 0 } => {
+                let is_sure = map.dense_len().is_some_and(|len| *modulus <= len);
+                let DataPlace { start, width } = map.data.place().filter(|_| is_sure)?;
+                Some(Op::DnatAny {
+                    map: *set,
+                    count: *modulus,
+                    start,
+                    width,
+                })
+            }
+            Load::Concat(parts) => {
+                let (last, before) = parts.split_last()?;
+                let Load::Random { modulus, offset: 0 } = last else {
+                    return None;
+                };
+                map.has_all_numbers(*modulus).then(|| {
+                    Op::DnatPick(Box::new(Pick {
+                        prefix: Load::Concat(before.into()),
+                        target: target.clone(),
+                        set: *set,
+                    }))
+                })
+            }
+            _ => None,
+        }
     }
 
     /// Data of a map, of `width` bytes each, among those of the whole table.

@@ -9,7 +9,7 @@ use ruleset::nft::{BinaryOp, FibAddress, MetaKey, Reject, SetOp};
 use ruleset::xt::NatTarget;
 
 use super::code::{
-    Code, Counter, DataPlace, Load, NftCode, Op, Place, SetLookup, SetUpdate, Target, Test,
+    Code, Counter, DataPlace, Load, NftCode, Op, Pick, Place, SetLookup, SetUpdate, Target, Test,
 };
 use super::compile::{ct_width, meta_width};
 use super::doubt::decides_nothing;
@@ -219,6 +219,18 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         to.map_or(Flow::Break, |to| Flow::Decided(TableVerdict::Dnat(to)))
     }
 
+    /// A number is drawn only for packets that have elements: for others it makes no difference, and whoever explores
+    /// every draw is spared those.
+    fn pick(&mut self, table: &'a NftCode, pick: &'a Pick) -> Option<NatTarget> {
+        let set = &table.sets[pick.set as usize];
+        if set.dynamic.is_none() {
+            let mut first = self.value(table, &pick.prefix)?;
+            first.push_number(0, 4)?;
+            set.find(&first)?;
+        }
+        self.target(table, &pick.target)
+    }
+
     fn run_rare(&mut self, table: &'a NftCode, op: &'a Op, at: Place) -> Flow {
         self.try_rare(table, op, at).unwrap_or(Flow::Break)
     }
@@ -254,6 +266,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 Flow::Next
             }
             Op::Dnat(to) => Flow::Decided(TableVerdict::Dnat(self.target(table, to)?)),
+            Op::DnatPick(pick) => Flow::Decided(TableVerdict::Dnat(self.pick(table, pick)?)),
             Op::Snat { to, random } => Flow::Decided(TableVerdict::Snat {
                 to: self.target(table, to)?,
                 random_fully: *random,

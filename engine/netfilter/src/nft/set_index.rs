@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use ruleset::Protocol;
 use ruleset::nft::{DataType, Ident, Ifname, Key, NftMap, NftSet, Scalar, SetOptions, Value};
 
@@ -280,6 +280,20 @@ impl SetIndex {
             Lookup::Dense(count) => Some(*count),
             Lookup::Single(_) | Lookup::Ranges(_) => None,
         }
+    }
+
+    /// Whether keys that differ in their last part only have every number below `count` there, and no other.
+    pub(crate) fn has_all_numbers(&self, count: u32) -> bool {
+        let mut found: HashMap<&[Scalar], u32, FixedState> = HashMap::default();
+        for key in self.origin.source.keys() {
+            match key.split_last() {
+                Some((Scalar::Number(number), before)) if *number < count => {
+                    *found.entry(before).or_default() += 1;
+                }
+                _ => return false,
+            }
+        }
+        found.values().all(|numbers| *numbers == count)
     }
 
     /// Whether nothing is in it, and no rule puts anything there.

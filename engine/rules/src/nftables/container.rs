@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ruleset::nft::{
     Comment, DataType, Element, ElementAttrs, Ident, Key, NftMap, NftSet, SetOptions, SetOrMap,
-    Value, Verdict,
+    Value,
 };
 use ruleset::{Family, OriginId};
 
@@ -15,7 +15,7 @@ pub(super) struct FragmentElement {
     pub(super) container: Container,
     pub(super) key: Key,
     /// In a map.
-    pub(super) verdict: Option<Verdict>,
+    pub(super) value: Option<Value>,
     pub(super) comment: Option<Comment>,
     pub(super) origin: OriginId,
 }
@@ -39,13 +39,33 @@ pub(crate) enum Container {
     ServiceIps,
     /// Map: node ports that can be served.
     ServiceNodePorts,
+    /// Set: frontends without a chain. This one and all that follow are of the layout of our own.
+    FlatServices,
+    /// Set: node ports without a chain.
+    FlatNodePorts,
+    /// Set: frontends whose clients are hidden.
+    MasqueradeServices,
+    /// Set: node ports whose clients are hidden.
+    MasqueradeNodePorts,
+    /// Set: frontends that are refused.
+    RejectedServices,
+    /// Set: node ports that are refused.
+    RejectedNodePorts,
+    /// Set: frontends that are dropped.
+    DroppedServices,
+    /// Set: node ports that are dropped.
+    DroppedNodePorts,
+    /// Map: the endpoints of frontends that have so many.
+    Endpoints(u32),
+    /// Map: the endpoints of node ports that have so many.
+    NodePortEndpoints(u32),
 }
 
 /// Whom the elements of each container serve.
 pub(crate) type ElementOrigins = BTreeMap<Container, BTreeMap<Key, OriginId>>;
 
 impl Container {
-    /// In the order of creation.
+    /// Those of kube-proxy, in the order of creation.
     pub(super) const ALL: [Self; 8] = [
         Self::HairpinConnections,
         Self::ClusterIps,
@@ -55,6 +75,24 @@ impl Container {
         Self::FirewallIps,
         Self::ServiceIps,
         Self::ServiceNodePorts,
+    ];
+
+    /// Those of our own layout, and two for each number of endpoints.
+    pub(super) const FLAT: [Self; 14] = [
+        Self::HairpinConnections,
+        Self::ClusterIps,
+        Self::NodePortIps,
+        Self::FirewallIps,
+        Self::ServiceIps,
+        Self::ServiceNodePorts,
+        Self::FlatServices,
+        Self::FlatNodePorts,
+        Self::MasqueradeServices,
+        Self::MasqueradeNodePorts,
+        Self::RejectedServices,
+        Self::RejectedNodePorts,
+        Self::DroppedServices,
+        Self::DroppedNodePorts,
     ];
 
     const fn name(self) -> &'static str {
@@ -67,12 +105,28 @@ impl Container {
             Self::FirewallIps => "firewall-ips",
             Self::ServiceIps => "service-ips",
             Self::ServiceNodePorts => "service-nodeports",
+            Self::FlatServices => "flat-services",
+            Self::FlatNodePorts => "flat-nodeports",
+            Self::MasqueradeServices => "masquerade-services",
+            Self::MasqueradeNodePorts => "masquerade-nodeports",
+            Self::RejectedServices => "rejected-services",
+            Self::RejectedNodePorts => "rejected-nodeports",
+            Self::DroppedServices => "dropped-services",
+            Self::DroppedNodePorts => "dropped-nodeports",
+            Self::Endpoints(_) => "endpoints",
+            Self::NodePortEndpoints(_) => "nodeport-endpoints",
         }
     }
 
     /// Its name as one word of a rule.
     pub(crate) fn ident(self) -> Ident {
-        Ident::literal(self.name())
+        match self {
+            Self::Endpoints(count) | Self::NodePortEndpoints(count) => {
+                let name = format!("{}-{count}", self.name());
+                Ident::new(&name).expect("a word and a number are a name")
+            }
+            _ => Ident::literal(self.name()),
+        }
     }
 
     const fn comment(self) -> &'static str {
@@ -89,30 +143,59 @@ impl Container {
             Self::FirewallIps => "destinations that are subject to LoadBalancerSourceRanges",
             Self::ServiceIps => "ClusterIP, ExternalIP and LoadBalancer IP traffic",
             Self::ServiceNodePorts => "NodePort traffic",
+            Self::FlatServices | Self::FlatNodePorts => "guard: dropped if not translated",
+            Self::MasqueradeServices | Self::MasqueradeNodePorts => "clients are hidden",
+            Self::RejectedServices | Self::RejectedNodePorts => "no endpoints: rejected",
+            Self::DroppedServices | Self::DroppedNodePorts => "no endpoints here: dropped",
+            Self::Endpoints(_) | Self::NodePortEndpoints(_) => "endpoints by number",
         }
     }
 
     fn key(self, family: Family) -> Vec<DataType> {
-        use DataType::{InetProto, InetService};
-        let address = match family {
-            Family::V4 => DataType::Ipv4Addr,
-            Family::V6 => DataType::Ipv6Addr,
-        };
+        use DataType::{InetProto, InetService, Integer};
+        let address = address_type(family);
         match self {
             Self::HairpinConnections => vec![address, address, InetProto, InetService],
             Self::ClusterIps | Self::NodePortIps => vec![address],
-            Self::NoEndpointServices | Self::FirewallIps | Self::ServiceIps => {
-                vec![address, InetProto, InetService]
-            }
-            Self::NoEndpointNodePorts | Self::ServiceNodePorts => vec![InetProto, InetService],
+            Self::NoEndpointServices
+            | Self::FirewallIps
+            | Self::ServiceIps
+            | Self::FlatServices
+            | Self::MasqueradeServices
+            | Self::RejectedServices
+            | Self::DroppedServices => vec![address, InetProto, InetService],
+            Self::NoEndpointNodePorts
+            | Self::ServiceNodePorts
+            | Self::FlatNodePorts
+            | Self::MasqueradeNodePorts
+            | Self::RejectedNodePorts
+            | Self::DroppedNodePorts => vec![InetProto, InetService],
+            Self::Endpoints(_) => vec![address, InetProto, InetService, Integer],
+            Self::NodePortEndpoints(_) => vec![InetProto, InetService, Integer],
         }
     }
 
     const fn is_map(self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Self::HairpinConnections | Self::ClusterIps | Self::NodePortIps
+            Self::NoEndpointServices
+                | Self::NoEndpointNodePorts
+                | Self::FirewallIps
+                | Self::ServiceIps
+                | Self::ServiceNodePorts
+                | Self::Endpoints(_)
+                | Self::NodePortEndpoints(_)
         )
+    }
+
+    /// What a map leads to that does not lead to verdicts.
+    fn data(self, family: Family) -> Option<Vec<DataType>> {
+        match self {
+            Self::Endpoints(_) | Self::NodePortEndpoints(_) => {
+                Some(vec![address_type(family), DataType::InetService])
+            }
+            _ => None,
+        }
     }
 
     /// The set or map with these elements. Of two with one key, the first is kept.
@@ -128,7 +211,7 @@ impl Container {
                 comment: element.comment,
                 ..ElementAttrs::default()
             };
-            (element.key, element.verdict, attrs)
+            (element.key, element.value, attrs)
         });
         if !self.is_map() {
             return SetOrMap::Set(Arc::new(NftSet {
@@ -137,15 +220,22 @@ impl Container {
                 elements: elements.map(|(key, _, attrs)| (key, attrs)).collect(),
             }));
         }
-        let elements = elements.filter_map(|(key, verdict, attrs)| {
-            let value = Value::Verdict(verdict?);
+        let elements = elements.filter_map(|(key, value, attrs)| {
+            let value = value?;
             Some((key, Element { value, attrs }))
         });
         SetOrMap::Map(Arc::new(NftMap {
             key,
-            data: None,
+            data: self.data(family),
             options,
             elements: elements.collect(),
         }))
+    }
+}
+
+const fn address_type(family: Family) -> DataType {
+    match family {
+        Family::V4 => DataType::Ipv4Addr,
+        Family::V6 => DataType::Ipv6Addr,
     }
 }

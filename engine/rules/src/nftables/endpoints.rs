@@ -40,7 +40,7 @@ impl Lowering<'_> {
             }
         }
         for policy in [TrafficPolicy::Cluster, TrafficPolicy::Local] {
-            if !plan.endpoints(policy).is_empty() {
+            if !plan.endpoints(policy).is_empty() && self.has_chain(policy) {
                 let rules = match &affinity {
                     Some((seconds, names)) => self.balance_with_affinity(policy, *seconds, names),
                     None => self.balance(policy).into_iter().collect(),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use ruleset::nft::{
-    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Verdict,
+    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Value,
+    Verdict,
 };
 use ruleset::{Family, OriginId};
 
 use super::container::{Container, FragmentElement};
+use super::flat::{Layout, count, needs_chain};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
 use crate::compiler::any_held;
@@ -28,6 +30,23 @@ pub(crate) struct Fragment {
     pub(super) chains: Vec<(Ident, Arc<NftChain>)>,
     /// Its elements in containers of the frame.
     pub(super) elements: Vec<FragmentElement>,
+    /// Its frontends without a chain.
+    pub(super) frontends: Vec<FlatFrontend>,
+}
+
+/// A frontend without a chain.
+#[derive(Debug)]
+pub(super) struct FlatFrontend {
+    /// Where a frontend with a chain would be.
+    pub(super) place: Container,
+    /// The frontend, as it is looked up there.
+    pub(super) key: Key,
+    /// Whose it is.
+    pub(super) origin: OriginId,
+    /// For one whose clients are hidden: why.
+    pub(super) hides: Option<OriginId>,
+    /// The endpoints' addresses and ports, in the order of their numbers.
+    pub(super) endpoints: Vec<(Key, OriginId)>,
 }
 
 /// The name of the chain that refuses.
@@ -35,9 +54,15 @@ pub(super) const REJECT_CHAIN: &str = "reject-chain";
 
 impl Fragment {
     /// Spells a plan. `mark` is the bit that asks for masquerade.
-    pub(crate) fn lower(plan: &ServicePortPlan, mark: u32, origins: &mut Origins) -> Self {
+    pub(crate) fn lower(
+        plan: &ServicePortPlan,
+        layout: Layout,
+        mark: u32,
+        origins: &mut Origins,
+    ) -> Self {
         let mut lowering = Lowering {
             plan,
+            layout,
             family: Family::of(plan.cluster_ip.address),
             mark,
             names: PortNames::of(&plan.id),
@@ -47,6 +72,7 @@ impl Fragment {
                 sets: Vec::new(),
                 chains: Vec::new(),
                 elements: Vec::new(),
+                frontends: Vec::new(),
             },
         };
         lowering.endpoints();
@@ -66,6 +92,7 @@ impl Fragment {
 /// Spells one plan.
 pub(super) struct Lowering<'a> {
     pub(super) plan: &'a ServicePortPlan,
+    layout: Layout,
     pub(super) family: Family,
     mark: u32,
     pub(super) names: PortNames,
@@ -97,14 +124,62 @@ impl Lowering<'_> {
         self.fragment.elements.push(FragmentElement {
             container,
             key,
-            verdict: None,
+            value: None,
             comment: None,
             origin,
         });
     }
 
+    /// Whether the chain of a set is there.
+    pub(super) fn has_chain(&self, policy: TrafficPolicy) -> bool {
+        self.layout == Layout::KubeProxy || needs_chain(self.plan, policy)
+    }
+
+    /// Adds a frontend without a chain, if it can be one; `None` when not.
+    fn flat(
+        &mut self,
+        place: Container,
+        key: &Key,
+        policy: TrafficPolicy,
+        decision: &Decision,
+        hides: Option<Decision>,
+    ) -> Option<()> {
+        if self.layout == Layout::KubeProxy {
+            return None;
+        }
+        let probability = (1, count(self.plan, policy)?);
+        let plan = self.plan;
+        let endpoints = plan.endpoints(policy).iter().map(|endpoint| {
+            let to = [
+                Scalar::address(endpoint.address.ip()),
+                Scalar::Port(endpoint.address.port()),
+            ];
+            let pick = Decision::Pick { probability };
+            (
+                to.into_iter().collect(),
+                self.origins.of_endpoint(pick, endpoint),
+            )
+        });
+        let endpoints = endpoints.collect();
+        let frontend = FlatFrontend {
+            place,
+            key: key.clone(),
+            origin: self.origins.id(decision.clone()),
+            hides: hides.map(|decision| self.origins.id(decision)),
+            endpoints,
+        };
+        self.fragment.frontends.push(frontend);
+        Some(())
+    }
+
     /// kube-proxy says whose an element is where its verdict does not say it.
     fn entry(&mut self, container: Container, key: Key, verdict: Verdict, decision: Decision) {
+        if self.layout == Layout::Flat
+            && let Some(set) = refusals(container, &verdict)
+        {
+            let origin = self.origins.id(decision);
+            return self.element(set, key, origin);
+        }
         let refuses = matches!(
             container,
             Container::NoEndpointServices | Container::NoEndpointNodePorts
@@ -113,7 +188,7 @@ impl Lowering<'_> {
         self.fragment.elements.push(FragmentElement {
             container,
             key,
-            verdict: Some(verdict),
+            value: Some(Value::Verdict(verdict)),
             comment: refuses.then(|| self.name.clone()),
             origin,
         });
@@ -142,7 +217,11 @@ impl Lowering<'_> {
                 let verdict = Verdict::Goto(self.names.policy(policy));
                 let frontend = self.plan.cluster_ip_socket();
                 let decision = Decision::Enter { frontend, policy };
-                self.entry(Container::ServiceIps, frontend_key, verdict, decision);
+                let place = Container::ServiceIps;
+                let flat = self.flat(place, &frontend_key, policy, &decision, None);
+                if flat.is_none() {
+                    self.entry(place, frontend_key, verdict, decision);
+                }
             }
             FrontendVerdict::Reject(reason) => {
                 let decision = Decision::Refuse(reason);
@@ -176,7 +255,12 @@ impl Lowering<'_> {
         };
         // Policy Local without endpoints has both: the short circuits, and a refusal for the rest.
         if !matches!(external.route, ExternalRoute::Reject(_)) {
-            self.external_chain(&external.route);
+            let is_flat = self.layout == Layout::Flat
+                && external.route == ExternalRoute::Cluster
+                && count(self.plan, TrafficPolicy::Cluster).is_some();
+            if !is_flat {
+                self.external_chain(&external.route);
+            }
             let to = Verdict::Goto(self.names.external());
             self.enter(external, &to);
         }
@@ -235,18 +319,34 @@ impl Lowering<'_> {
             for address in addresses {
                 let frontend = self.frontend(kind, *address);
                 let decision = Decision::EnterExternal(frontend);
-                self.entry(
-                    Container::ServiceIps,
-                    self.key(*address),
-                    to.clone(),
-                    decision,
-                );
+                let key = self.key(*address);
+                self.enter_at(external, Container::ServiceIps, key, to, decision);
             }
         }
         if let Some(node_port) = external.node_port {
             let key = node_port_key(self.plan.id.protocol, node_port.port);
             let decision = Decision::EnterExternal(Frontend::NodePort(node_port.port));
-            self.entry(Container::ServiceNodePorts, key, to.clone(), decision);
+            self.enter_at(external, Container::ServiceNodePorts, key, to, decision);
+        }
+    }
+
+    fn enter_at(
+        &mut self,
+        external: &ExternalPlan,
+        place: Container,
+        key: Key,
+        to: &Verdict,
+        decision: Decision,
+    ) {
+        let flat = match external.route {
+            ExternalRoute::Cluster => {
+                let hides = Some(Decision::HideExternal);
+                self.flat(place, &key, TrafficPolicy::Cluster, &decision, hides)
+            }
+            ExternalRoute::Local { .. } | ExternalRoute::Reject(_) => None,
+        };
+        if flat.is_none() {
+            self.entry(place, key, to.clone(), decision);
         }
     }
 
@@ -290,6 +390,17 @@ impl Lowering<'_> {
     fn frontend(&self, kind: FrontendKind, address: IpAddr) -> Frontend {
         let address = (address, self.plan.port).into();
         Frontend::Address { kind, address }
+    }
+}
+
+/// In the layout of our own, the set that stands for an element of a map of refusals.
+const fn refusals(map: Container, verdict: &Verdict) -> Option<Container> {
+    match (map, verdict) {
+        (Container::NoEndpointServices, Verdict::Drop) => Some(Container::DroppedServices),
+        (Container::NoEndpointServices, _) => Some(Container::RejectedServices),
+        (Container::NoEndpointNodePorts, Verdict::Drop) => Some(Container::DroppedNodePorts),
+        (Container::NoEndpointNodePorts, _) => Some(Container::RejectedNodePorts),
+        _ => None,
     }
 }
 

@@ -1,18 +1,19 @@
 //! What a node's table has whatever its Services are: base chains, dispatch, masquerade (PROXY-48 … -52).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use ruleset::Family;
 use ruleset::nft::{
-    BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtStatus, Expr, FibAddress, Hook, Ident,
-    MatchOp, NatFlags, NftChain, NftRule, NftSet, NftTable, Policy, Reject, Right, Scalar,
-    SetOrMap, SetRef, Statement, Verdict,
+    BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtStatus, Expr, FibAddress, Hook, Ident, Key,
+    MapRef, MatchOp, NatFlags, NatTo, NftChain, NftRule, NftSet, NftTable, Numgen, Policy, Reject,
+    Right, Scalar, SetOrMap, SetRef, Statement, Value, Verdict,
 };
+use ruleset::{Family, OriginId};
 
 use super::container::{Container, ElementOrigins, FragmentElement};
-use super::fragment::{Fragment, REJECT_CHAIN};
+use super::flat::{Counts, Layout};
+use super::fragment::{FlatFrontend, Fragment, REJECT_CHAIN};
 use super::spell::{
     change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
     saddr, set_mark, vmap, within,
@@ -115,6 +116,11 @@ pub(crate) struct Frame {
     family: Family,
     /// Whether node ports have a set of addresses.
     has_node_port_ips: bool,
+    layout: Layout,
+    /// In the layout of our own.
+    counts: Counts,
+    /// What has been added by which of several containers that are looked into one after the other.
+    claimed: BTreeSet<(Container, Key)>,
     elements: BTreeMap<Container, Vec<FragmentElement>>,
     sets: Vec<(Ident, Arc<NftSet>)>,
     chains: Vec<(Ident, Arc<NftChain>)>,
@@ -122,7 +128,16 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// The frame without any Service.
-    pub(crate) fn new(plan: &RulePlan, capabilities: Capabilities, origins: &mut Origins) -> Self {
+    pub(crate) fn new(
+        plan: &RulePlan,
+        layout: Layout,
+        capabilities: Capabilities,
+        origins: &mut Origins,
+    ) -> Self {
+        let counts = match layout {
+            Layout::KubeProxy => Counts::default(),
+            Layout::Flat => Counts::of(plan),
+        };
         let mut writer = Writer {
             plan,
             family: plan.family,
@@ -137,12 +152,25 @@ impl Frame {
         for base in &BASE_CHAINS {
             writer.base_chain(base);
         }
-        writer.checks();
-        writer.services();
+        match layout {
+            Layout::KubeProxy => {
+                writer.checks();
+                writer.services();
+            }
+            Layout::Flat => {
+                writer.flat_checks();
+                writer.flat_services(&counts);
+            }
+        }
         writer.masquerading();
         writer.cluster_ips_check();
-        writer.reject();
+        if layout == Layout::KubeProxy {
+            writer.reject();
+        }
         Self {
+            layout,
+            counts,
+            claimed: BTreeSet::new(),
             family: plan.family,
             has_node_port_ips: node_port_ips.is_some(),
             chains: writer.chains,
@@ -155,10 +183,76 @@ impl Frame {
     pub(crate) fn add(&mut self, fragment: &Fragment) {
         self.chains.extend(fragment.chains.iter().cloned());
         self.sets.extend(fragment.sets.iter().cloned());
-        for element in &fragment.elements {
-            let elements = self.elements.entry(element.container).or_default();
-            elements.push(element.clone());
+        for frontend in &fragment.frontends {
+            self.add_flat(frontend);
         }
+        for element in &fragment.elements {
+            if self.layout == Layout::KubeProxy || self.claims(element.container, &element.key) {
+                let elements = self.elements.entry(element.container).or_default();
+                elements.push(element.clone());
+            }
+        }
+    }
+
+    /// Whether nobody has added a frontend of this key to one of the containers that are asked in its place: of two, the
+    /// first is kept.
+    fn claims(&mut self, container: Container, key: &Key) -> bool {
+        let group = match container {
+            Container::DroppedServices => Container::RejectedServices,
+            Container::DroppedNodePorts => Container::RejectedNodePorts,
+            other => other,
+        };
+        self.claimed.insert((group, key.clone()))
+    }
+
+    fn add_flat(&mut self, frontend: &FlatFrontend) {
+        if !self.claims(frontend.place, &frontend.key) {
+            return;
+        }
+        let count = u32::try_from(frontend.endpoints.len()).expect("there are few");
+        let (guard, hiding, endpoints) = match frontend.place {
+            Container::ServiceNodePorts => (
+                Container::FlatNodePorts,
+                Container::MasqueradeNodePorts,
+                Container::NodePortEndpoints(count),
+            ),
+            _ => (
+                Container::FlatServices,
+                Container::MasqueradeServices,
+                Container::Endpoints(count),
+            ),
+        };
+        let mut put = |container: Container, key: Key, value: Option<Value>, origin: OriginId| {
+            let element = FragmentElement {
+                container,
+                key,
+                value,
+                comment: None,
+                origin,
+            };
+            self.elements.entry(container).or_default().push(element);
+        };
+        put(guard, frontend.key.clone(), None, frontend.origin);
+        if let Some(origin) = frontend.hides {
+            put(hiding, frontend.key.clone(), None, origin);
+        }
+        for (number, (to, origin)) in (0..).zip(&frontend.endpoints) {
+            let mut key = frontend.key.clone();
+            key.push(Scalar::Number(number));
+            put(endpoints, key, Some(Value::Data(to.clone())), *origin);
+        }
+    }
+
+    fn containers(&self) -> Vec<Container> {
+        if self.layout == Layout::KubeProxy {
+            return Container::ALL.to_vec();
+        }
+        let services = self.counts.services.iter().copied();
+        let node_ports = self.counts.node_ports.iter().copied();
+        let by_count = services
+            .map(Container::Endpoints)
+            .chain(node_ports.map(Container::NodePortEndpoints));
+        Container::FLAT.into_iter().chain(by_count).collect()
     }
 
     /// The whole. Of two elements with one key, the first is kept.
@@ -166,8 +260,9 @@ impl Frame {
     /// Deviation: kube-proxy keeps either, by chance.
     pub(crate) fn finish(mut self) -> (NftTable, ElementOrigins) {
         let mut origins = ElementOrigins::new();
-        let mut sets = Vec::with_capacity(Container::ALL.len() + self.sets.len());
-        for container in Container::ALL {
+        let containers = self.containers();
+        let mut sets = Vec::with_capacity(containers.len() + self.sets.len());
+        for container in containers {
             if container == Container::NodePortIps && !self.has_node_port_ips {
                 continue;
             }
@@ -225,7 +320,7 @@ impl Writer<'_> {
         let element = |address: &std::net::IpAddr| FragmentElement {
             container: Container::NodePortIps,
             key: key([Scalar::address(*address)]),
-            verdict: None,
+            value: None,
             comment: None,
             origin: self.origins.of_frame(Decision::NodePortAddress(*address)),
         };
@@ -297,6 +392,13 @@ impl Writer<'_> {
     ) -> NftRule {
         let look = vmap([l4proto(), dport()], map.ident());
         let decision = FrameDecision::Visit { chain, purpose };
+        let is_known_local = map == Container::NoEndpointNodePorts;
+        let own = self.own_addresses(is_known_local);
+        self.rule(own.into_iter().chain([look]), decision)
+    }
+
+    /// The tests that the destination is an address of the node that takes node ports.
+    fn own_addresses(&self, is_known_local: bool) -> Vec<Statement> {
         match self.plan.node_ports.destinations {
             NodePortDestinations::AnyLocal => {
                 let loopback = match self.family {
@@ -305,37 +407,37 @@ impl Writer<'_> {
                 };
                 let loopback: IpNet = loopback.parse().expect("it is a network");
                 let other = within(daddr(self.family), MatchOp::Ne, &[loopback]);
-                let is_known_local = map == Container::NoEndpointNodePorts;
                 let own = (!is_known_local).then(|| is_local(FibAddress::Daddr));
-                self.rule(own.into_iter().chain([other, look]), decision)
+                own.into_iter().chain([other]).collect()
             }
             NodePortDestinations::Addresses(_) => {
-                let own = in_set(daddr(self.family), Container::NodePortIps.ident());
-                self.rule([own, look], decision)
+                vec![in_set(daddr(self.family), Container::NodePortIps.ident())]
             }
         }
     }
 
-    /// PROXY-51.
-    fn services(&mut self) {
-        let mut rules = Vec::new();
+    /// Masquerade of packets to ClusterIPs (PROXY-20), if there is any.
+    fn hide_clients(&mut self) -> Option<NftRule> {
         let to_cluster_ip = in_set(daddr(self.family), Container::ClusterIps.ident());
         let mark = set_mark(self.plan.masquerade_mark);
         let masquerade = &self.plan.cluster_ip_masquerade;
-        let hiding = match masquerade {
-            Masquerade::Never => None,
-            Masquerade::Always => Some((None, "masquerade all clusterIP traffic")),
-            Masquerade::UnlessFrom(traffic) => Some((
+        let (from_others, comment) = match masquerade {
+            Masquerade::Never => return None,
+            Masquerade::Always => (None, "masquerade all clusterIP traffic"),
+            Masquerade::UnlessFrom(traffic) => (
                 pods(self.family, traffic, MatchOp::Ne),
                 "masquerade clusterIP traffic from outside cluster",
-            )),
+            ),
         };
-        if let Some((from_others, comment)) = hiding {
-            let statements = [to_cluster_ip].into_iter().chain(from_others).chain([mark]);
-            let decision = Decision::HideClient(masquerade.clone());
-            let rule = NftRule::new(statements).with_comment(Comment::new(comment));
-            rules.push(rule.with_origin(self.origins.of_frame(decision)));
-        }
+        let statements = [to_cluster_ip].into_iter().chain(from_others).chain([mark]);
+        let decision = Decision::HideClient(masquerade.clone());
+        let rule = NftRule::new(statements).with_comment(Comment::new(comment));
+        Some(rule.with_origin(self.origins.of_frame(decision)))
+    }
+
+    /// PROXY-51.
+    fn services(&mut self) {
+        let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
         rules.push(self.by_address(
             Container::ServiceIps,
             "@service-ips",
@@ -347,6 +449,123 @@ impl Writer<'_> {
             "is it for a node port?",
         ));
         self.plain_chain("services", rules);
+    }
+
+    /// [`Self::checks`] in the layout of our own: sets instead of maps to verdicts.
+    fn flat_checks(&mut self) {
+        let refusals =
+            |writer: &mut Self, before: &[Statement], key: &Expr, sets: [Container; 2]| {
+                let [rejected, dropped] = sets.map(|set| in_set(key.clone(), set.ident()));
+                let refuse = Statement::Reject(Reject::Default);
+                let drop = Statement::Verdict(Verdict::Drop);
+                let with = |last: [Statement; 2]| before.iter().cloned().chain(last);
+                vec![
+                    writer.rule(with([rejected, refuse]), FrameDecision::Refuse),
+                    writer.rule(with([dropped, drop]), FrameDecision::DropHere),
+                ]
+            };
+        let (by_address, by_port) = (self.frontend(), node_port());
+        let own = self.own_addresses(true);
+        let sets = [Container::RejectedNodePorts, Container::DroppedNodePorts];
+        let rules = refusals(self, &own, &by_port, sets);
+        self.plain_chain("nodeport-endpoints-check", rules);
+        let sets = [Container::RejectedServices, Container::DroppedServices];
+        let rules = refusals(self, &[], &by_address, sets);
+        self.plain_chain("service-endpoints-check", rules);
+        let rule = self.by_address(
+            Container::FirewallIps,
+            "@firewall-ips",
+            "is it for a load-balancer IP with source ranges?",
+        );
+        self.plain_chain("firewall-check", vec![rule]);
+    }
+
+    /// [`Self::services`] in the layout of our own.
+    fn flat_services(&mut self, counts: &Counts) {
+        const NODE_PORTS: &str = "nodeports";
+        let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
+        let key = self.frontend();
+        let endpoints: Vec<_> = counts.services.iter().copied().collect();
+        rules.extend(
+            self.flat_rules(
+                &key,
+                [Container::MasqueradeServices, Container::FlatServices],
+                endpoints
+                    .into_iter()
+                    .map(|count| (count, Container::Endpoints(count))),
+            ),
+        );
+        rules.push(self.by_address(
+            Container::ServiceIps,
+            "@service-ips",
+            "is it for an address of a Service that has a chain?",
+        ));
+        let own = self.own_addresses(false);
+        let jump = Statement::Verdict(Verdict::Jump(Ident::literal(NODE_PORTS)));
+        let decision = FrameDecision::Visit {
+            chain: NODE_PORTS,
+            purpose: "is it for a node port?",
+        };
+        rules.push(self.rule(own.into_iter().chain([jump]), decision));
+        let key = node_port();
+        let endpoints: Vec<_> = counts.node_ports.iter().copied().collect();
+        let mut of_node: Vec<_> = self.flat_rules(
+            &key,
+            [Container::MasqueradeNodePorts, Container::FlatNodePorts],
+            endpoints
+                .into_iter()
+                .map(|count| (count, Container::NodePortEndpoints(count))),
+        );
+        let look = vmap([l4proto(), dport()], Container::ServiceNodePorts.ident());
+        let decision = FrameDecision::Visit {
+            chain: "@service-nodeports",
+            purpose: "is it for a node port that has a chain?",
+        };
+        of_node.push(self.rule([look], decision));
+        self.plain_chain(NODE_PORTS, of_node);
+        self.plain_chain("services", rules);
+    }
+
+    /// Hide whose clients are to be hidden, choose for each number of endpoints, and drop who should have been chosen for.
+    fn flat_rules(
+        &mut self,
+        key: &Expr,
+        [hiding, guard]: [Container; 2],
+        by_count: impl Iterator<Item = (u32, Container)>,
+    ) -> Vec<NftRule> {
+        let hidden = in_set(key.clone(), hiding.ident());
+        let mark = set_mark(self.plan.masquerade_mark);
+        let decision = self.origins.of_frame(Decision::HideExternal);
+        let mut rules = vec![NftRule::new([hidden, mark]).with_origin(decision)];
+        for (count, map) in by_count {
+            let mut parts = match key {
+                Expr::Concat(parts) => parts.clone(),
+                other => vec![other.clone()],
+            };
+            parts.push(Expr::Numgen(Numgen::random(count)));
+            let dnat = Statement::Dnat {
+                to: NatTo::Lookup {
+                    family: self.family,
+                    key: Expr::Concat(parts),
+                    map: MapRef::Named(map.ident()),
+                },
+                flags: NatFlags::NONE,
+            };
+            let decision = FrameDecision::Visit {
+                chain: "the endpoints",
+                purpose: "has it so many? Then one of them is drawn",
+            };
+            rules.push(self.rule([dnat], decision));
+        }
+        let missed = in_set(key.clone(), guard.ident());
+        let drop = Statement::Verdict(Verdict::Drop);
+        rules.push(self.rule([missed, drop], FrameDecision::DropMissed));
+        rules
+    }
+
+    /// `ip daddr . meta l4proto . th dport`
+    fn frontend(&self) -> Expr {
+        Expr::Concat(vec![daddr(self.family), l4proto(), dport()])
     }
 
     /// PROXY-35 in one rule, and PROXY-23.
@@ -409,4 +628,9 @@ impl Writer<'_> {
         };
         self.chain(REJECT_CHAIN, chain);
     }
+}
+
+/// `meta l4proto . th dport`
+fn node_port() -> Expr {
+    Expr::Concat(vec![l4proto(), dport()])
 }

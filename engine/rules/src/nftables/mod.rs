@@ -1,4 +1,5 @@
-//! Lowering a plan to the nftables dialect, in kube-proxy 1.36's layout: names, order and comments included.
+//! Lowering a plan to the nftables dialect: in kube-proxy 1.36's layout, names, order and comments included, and in a
+//! layout of our own ([`flat`]).
 //!
 //! A packet is looked up once in a map by address, protocol and port (`service-ips`) or by protocol and node port
 //! (`service-nodeports`), and goes to a chain of its service port. Who cannot be served is in `no-endpoint-services`
@@ -10,11 +11,13 @@
 
 mod container;
 mod endpoints;
+mod flat;
 mod fragment;
 mod frame;
 mod names;
 mod spell;
 
 pub(crate) use container::ElementOrigins;
+pub(crate) use flat::Layout;
 pub(crate) use fragment::Fragment;
 pub(crate) use frame::Frame;

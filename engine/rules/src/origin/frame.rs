@@ -34,6 +34,10 @@ pub enum FrameDecision {
     NodePorts,
     /// A connection to a Service without endpoints is refused (PROXY-14).
     Refuse,
+    /// A connection to a Service without endpoints on this node is dropped (PROXY-14).
+    DropHere,
+    /// A packet that came by while a Service's endpoints were being changed is dropped.
+    DropMissed,
     /// A ClusterIP is asked for a port that its Service does not have (PROXY-16).
     RefuseOtherPorts,
     /// An address of the Service range is no Service's (PROXY-16).
@@ -67,6 +71,12 @@ impl fmt::Display for FrameDecision {
                 f.write_str("packets for the node itself are compared with the node ports")
             }
             Self::Refuse => f.write_str("connections to a Service without endpoints are refused"),
+            Self::DropHere => {
+                f.write_str("connections to a Service without endpoints on this node are dropped")
+            }
+            Self::DropMissed => f.write_str(
+                "packets that come by while a Service's endpoints are being changed are dropped",
+            ),
             Self::RefuseOtherPorts => f.write_str(
                 "connections to a ClusterIP at a port that it does not have are refused",
             ),

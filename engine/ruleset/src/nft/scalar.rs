@@ -39,7 +39,7 @@ pub enum DataType {
     FibAddrType,
     /// `pkt_type`
     PktType,
-    /// What `numgen` makes. Not the type of a named set, which would need `typeof`.
+    /// What `numgen` makes. It has no name: a set of such keys is declared with `typeof`.
     Integer,
 }
 

@@ -27,6 +27,24 @@ pub(super) const DATA_TYPES: Words<DataType> = &[
     (DataType::Integer, "integer"),
 ];
 
+/// Expressions of each type, for `typeof`. A number that is drawn has no other name for its type; how many there are
+/// is of no consequence there.
+pub(super) const TYPE_SAMPLES: Words<DataType> = &[
+    (DataType::Ipv4Addr, "ip daddr"),
+    (DataType::Ipv6Addr, "ip6 daddr"),
+    (DataType::InetProto, "meta l4proto"),
+    (DataType::InetService, "th dport"),
+    (DataType::Mark, "meta mark"),
+    (DataType::Ifname, "meta iifname"),
+    (DataType::NfProto, "meta nfproto"),
+    (DataType::IcmpType, "icmp type"),
+    (DataType::Icmpv6Type, "icmpv6 type"),
+    (DataType::CtState, "ct state"),
+    (DataType::FibAddrType, "fib daddr type"),
+    (DataType::PktType, "meta pkttype"),
+    (DataType::Integer, "numgen random mod 65536"),
+];
+
 pub(super) const FIELDS: Words<Field> = &[
     (Field::IpSaddr, "ip saddr"),
     (Field::IpDaddr, "ip daddr"),

@@ -18,7 +18,7 @@ use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 /// Hosts outside, their routes, and CIDRs in a list.
 const LIST_MAX: usize = 1_000;
 /// The contract's mode names that this version does not run.
-const LATER_MODES: [&str; 2] = ["flat", "ipvs"];
+const LATER_MODES: [&str; 1] = ["ipvs"];
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
 

@@ -17,7 +17,9 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::words::{CHAIN_KINDS, DATA_TYPES, HOOKS, PRIORITIES, priority_has_name, word_of};
+use super::words::{
+    CHAIN_KINDS, DATA_TYPES, HOOKS, PRIORITIES, TYPE_SAMPLES, priority_has_name, word_of,
+};
 use super::{
     BaseChain, DataType, ElementAttrs, Ident, Key, NftChain, NftFamily, NftMap, NftRule, NftSet,
     NftTable, NftTables, Policy, Scalar, SetFlags, SetOptions, SetOrMap, TableKey, Value,
@@ -134,9 +136,8 @@ fn write_table(out: &mut String, key: &TableKey, table: &NftTable) -> fmt::Resul
 }
 
 fn write_set(out: &mut String, name: &Ident, set: &NftSet) -> fmt::Result {
-    write!(out, "\tset {name} {{\n\t\ttype ")?;
-    write_types(out, &set.key)?;
-    out.push('\n');
+    writeln!(out, "\tset {name} {{")?;
+    write_types(out, &set.key, None)?;
     write_options(out, &set.options)?;
     let mut elements: Vec<_> = set.elements.iter().collect();
     sort_for_listing(&mut elements, &set.options);
@@ -148,14 +149,12 @@ fn write_set(out: &mut String, name: &Ident, set: &NftSet) -> fmt::Result {
 }
 
 fn write_map(out: &mut String, name: &Ident, map: &NftMap) -> fmt::Result {
-    write!(out, "\tmap {name} {{\n\t\ttype ")?;
-    write_types(out, &map.key)?;
-    out.push_str(" : ");
-    match &map.data {
-        None => out.push_str("verdict"),
-        Some(data) => write_types(out, data)?,
-    }
-    out.push('\n');
+    writeln!(out, "\tmap {name} {{")?;
+    let value = match &map.data {
+        None => MapValue::Verdict,
+        Some(data) => MapValue::Data(data),
+    };
+    write_types(out, &map.key, Some(value))?;
     write_options(out, &map.options)?;
     let mut elements: Vec<_> = map.elements.iter().collect();
     sort_for_listing(&mut elements, &map.options);
@@ -167,10 +166,31 @@ fn write_map(out: &mut String, name: &Ident, map: &NftMap) -> fmt::Result {
     Ok(())
 }
 
-fn write_types(out: &mut String, types: &[DataType]) -> fmt::Result {
-    for (index, one) in types.iter().enumerate() {
-        let separator = if index > 0 { " . " } else { "" };
-        write!(out, "{separator}{}", word_of(DATA_TYPES, one))?;
+/// What a map leads to.
+enum MapValue<'a> {
+    Verdict,
+    Data(&'a [DataType]),
+}
+
+/// A type that has no name makes all of the declaration one by example.
+fn write_types(out: &mut String, key: &[DataType], value: Option<MapValue<'_>>) -> fmt::Result {
+    let data = match value {
+        Some(MapValue::Data(data)) => data,
+        Some(MapValue::Verdict) | None => &[],
+    };
+    let (word, words) = match key.iter().chain(data).any(|one| *one == DataType::Integer) {
+        true => ("typeof", TYPE_SAMPLES),
+        false => ("type", DATA_TYPES),
+    };
+    let parts = |types: &[DataType]| -> String {
+        let words: Vec<_> = types.iter().map(|one| word_of(words, one)).collect();
+        words.join(" . ")
+    };
+    write!(out, "\t\t{word} {}", parts(key))?;
+    match value {
+        None => out.push('\n'),
+        Some(MapValue::Verdict) => out.push_str(" : verdict\n"),
+        Some(MapValue::Data(data)) => writeln!(out, " : {}", parts(data))?,
     }
     Ok(())
 }
