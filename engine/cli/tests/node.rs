@@ -198,6 +198,11 @@ fn a_cluster_ip_is_reached_by_nftables() {
 }
 
 #[test]
+fn a_cluster_ip_is_reached_by_flat_rules() {
+    a_cluster_ip_is_reached("flat", &["--mode", "flat"]);
+}
+
+#[test]
 fn a_cluster_ip_is_reached_by_iptables_on_nf_tables() {
     let mode = ["--mode", "iptables", "--iptables", "nft"];
     a_cluster_ip_is_reached("xt-nft", &mode);
@@ -213,7 +218,8 @@ fn a_mode_follows_another() {
     for (mode, other) in [
         ("iptables", None),
         ("nftables", Some("iptables")),
-        ("iptables", Some("nftables")),
+        ("flat", None),
+        ("iptables", Some("flat")),
     ] {
         let said = site.node_does(&[&["--once", "--mode", mode], &NODE[..]].concat());
         let left = said.contains("what a proxy had there is gone");

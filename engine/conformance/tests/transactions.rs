@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 use support::{Layout, LayoutPlane};
-use switchboard_conformance::{
-    Cluster, DataPlane, FirstPacket, Outcome, clusters, packets,
-};
+use switchboard_conformance::{Cluster, DataPlane, FirstPacket, Outcome, clusters, packets};
 
 #[test]
 fn every_moment_is_one_that_packets_may_meet() {

@@ -26,13 +26,16 @@ const TABLES: [TableName; 4] = [
 pub(crate) enum Backend {
     Iptables(Variant),
     Nftables,
+    /// Nftables in the layout of our own.
+    Flat,
 }
 
 impl Backend {
-    pub(crate) const ALL: [Self; 3] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::Iptables(Variant::Nft),
         Self::Iptables(Variant::Legacy),
         Self::Nftables,
+        Self::Flat,
     ];
 
     /// Those that take the iptables dialect.
@@ -46,6 +49,7 @@ impl Backend {
         match self {
             Self::Iptables(variant) => format!("iptables-{variant:?}").to_lowercase(),
             Self::Nftables => "nftables".to_owned(),
+            Self::Flat => "flat".to_owned(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Backend {
                 compiled.into_values().map(Into::into).collect()
             }
             Self::Nftables => vec![compiler.nftables(view, facts).tables.into()],
+            Self::Flat => vec![compiler.flat(view, facts).tables.into()],
         }
     }
 
@@ -78,7 +83,7 @@ impl Backend {
                     _ => Ok(()),
                 }
             }
-            Self::Nftables => {
+            Self::Nftables | Self::Flat => {
                 let mut nft = Command::new("ip");
                 nft.args(["netns", "exec", netns, "nft", "list", "ruleset"]);
                 match nft.output() {
@@ -96,7 +101,7 @@ impl Backend {
         for one in owned {
             match (self, one) {
                 (Self::Iptables(variant), Ruleset::Xt(tables)) => load_iptables(variant, tables),
-                (Self::Nftables, Ruleset::Nft(tables)) => load_nftables(tables),
+                (Self::Nftables | Self::Flat, Ruleset::Nft(tables)) => load_nftables(tables),
                 _ => panic!("{self:?} does not take {}", text(one)),
             }
         }

@@ -279,7 +279,9 @@ fn by_hand() {
         for (from, to, expected) in ROWS {
             // PROXY-16
             let expected = match (lab.backend, to) {
-                (Backend::Nftables, "10.96.0.40:81") => &["icmp 3/3 from 192.168.10.1"],
+                (Backend::Nftables | Backend::Flat, "10.96.0.40:81") => {
+                    &["icmp 3/3 from 192.168.10.1"]
+                }
                 _ => expected,
             };
             let to = to.parse().unwrap();

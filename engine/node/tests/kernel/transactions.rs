@@ -59,7 +59,7 @@ impl Present {
                 let tables = Family::ALL.map(nothing).into();
                 Self::Iptables(lab.backend, IptablesTools::new(variant), tables)
             }
-            Backend::Nftables => Self::Nftables(lab.backend, Arc::default()),
+            Backend::Nftables | Backend::Flat => Self::Nftables(lab.backend, Arc::default()),
         }
     }
 

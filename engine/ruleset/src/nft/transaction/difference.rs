@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::super::uses::{Used, used_by, used_by_verdict};
 use super::super::{
-    BaseChain, Element, ElementAttrs, Ident, Key, NftChain, NftTable, NftTables, SetOrMap,
-    TableKey, Value,
+    BaseChain, DataType, Element, ElementAttrs, Ident, Key, NftChain, NftTable, NftTables,
+    SetOrMap, TableKey, Value,
 };
 use super::{NftAction, NftOperation, NftTransaction};
 
@@ -73,17 +73,49 @@ impl<'t> Difference<'t> {
             dead_chains: dead_chains.map(|(name, _)| name).collect(),
             rewritten: BTreeSet::new(),
         };
-        let nothing_died = difference.dead_sets.is_empty() && difference.dead_chains.is_empty();
-        let rewritten = old.chains.iter().filter(|(name, chain)| {
-            let kept = new.chains.get(name);
+        difference.rewritten = difference.chains_to_write();
+        difference.make_anew_what_cannot_be_named();
+        difference
+    }
+
+    fn chains_to_write(&self) -> BTreeSet<&'t Ident> {
+        let nothing_died = self.dead_sets.is_empty() && self.dead_chains.is_empty();
+        let rewritten = self.old.chains.iter().filter(|(name, chain)| {
+            let kept = self.new.chains.get(name);
             kept.is_some_and(|kept| {
                 let differs = !Arc::ptr_eq(chain, kept) && chain.rules != kept.rules;
-                let is_dead = difference.dead_chains.contains(name);
-                !is_dead && (differs || !nothing_died && difference.names_a_dead_one(chain))
+                let is_dead = self.dead_chains.contains(name);
+                !is_dead && (differs || !nothing_died && self.names_a_dead_one(chain))
             })
         });
-        difference.rewritten = rewritten.map(|(name, _)| name).collect();
-        difference
+        rewritten.map(|(name, _)| name).collect()
+    }
+
+    /// nft 1.0.6 refuses a rule that looks into a map which is there already and was declared by `typeof` to lead to a
+    /// port ("conflicting protocols specified: ip6 vs. th"), but not into one that comes with it. So maps that new rules
+    /// name are made anew.
+    fn make_anew_what_cannot_be_named(&mut self) {
+        loop {
+            let written = self.new.chains.iter();
+            let written = written
+                .filter(|(name, _)| self.is_new_chain(name) || self.rewritten.contains(name));
+            let statements = written
+                .flat_map(|(_, chain)| &chain.rules)
+                .flat_map(|rule| &rule.statements);
+            let named = statements.flat_map(used_by).filter_map(|used| match used {
+                Used::Set(name) => self.old.sets.iter().find(|(kept, _)| *kept == name),
+                Used::Chain(_) => None,
+            });
+            let named = named.filter(|(name, one)| {
+                is_declared_by_example(one) && !self.dead_sets.contains(*name)
+            });
+            let named: Vec<&Ident> = named.map(|(name, _)| name).collect();
+            if named.is_empty() {
+                return;
+            }
+            self.dead_sets.extend(named);
+            self.rewritten = self.chains_to_write();
+        }
     }
 
     fn names_a_dead_one(&self, chain: &NftChain) -> bool {
@@ -236,6 +268,15 @@ impl<'t> Difference<'t> {
         };
         new == Some(old) && !leads_to_a_dead_one
     }
+}
+
+/// Whether only `typeof` can declare it.
+fn is_declared_by_example(one: &SetOrMap) -> bool {
+    let key = match one {
+        SetOrMap::Set(set) => &set.key,
+        SetOrMap::Map(map) => &map.key,
+    };
+    key.contains(&DataType::Integer)
 }
 
 fn stays_in_set(old: &ElementAttrs, new: Option<&ElementAttrs>) -> bool {
