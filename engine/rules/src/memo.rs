@@ -21,7 +21,25 @@ pub(crate) struct Memo<F> {
 }
 
 /// The plans of one service port that were lowered.
-type Known<F> = Vec<(Arc<ServicePortPlan>, Arc<F>)>;
+type Known<F> = Vec<Entry<F>>;
+
+#[derive(Debug)]
+struct Entry<F> {
+    plan: Arc<ServicePortPlan>,
+    fragment: Arc<F>,
+    /// Whether somebody asked for it since the last sweep.
+    is_asked_for: bool,
+}
+
+impl<F> Clone for Entry<F> {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            fragment: Arc::clone(&self.fragment),
+            is_asked_for: self.is_asked_for,
+        }
+    }
+}
 
 // Deriving would ask that fragments can be cloned; they are shared.
 impl<F> Clone for Memo<F> {
@@ -56,24 +74,33 @@ impl<F> Memo<F> {
             Some(known) => known,
             None => self.by_id.entry(plan.id.clone()).or_default(),
         };
-        let mut plans = known.iter();
-        if let Some((_, fragment)) = plans.find(|(one, _)| Arc::ptr_eq(one, plan) || one == plan) {
-            return Arc::clone(fragment);
+        let mut entries = known.iter_mut();
+        let is_same = |one: &&mut Entry<F>| Arc::ptr_eq(&one.plan, plan) || one.plan == *plan;
+        if let Some(entry) = entries.find(is_same) {
+            entry.is_asked_for = true;
+            return Arc::clone(&entry.fragment);
         }
         let fragment = Arc::new(make(plan));
-        known.push((Arc::clone(plan), Arc::clone(&fragment)));
+        known.push(Entry {
+            plan: Arc::clone(plan),
+            fragment: Arc::clone(&fragment),
+            is_asked_for: true,
+        });
         self.len += 1;
         fragment
     }
 
-    /// Throws fragments away that nobody's tables hold any more. Waiting until their number has doubled keeps
-    /// the cost per compile constant on average.
+    /// Throws fragments away that nobody's tables hold any more and that nobody has asked for since the last time. Waiting
+    /// until their number has doubled keeps the cost per compile constant on average.
     pub(crate) fn sweep(&mut self, is_held: impl Fn(&F) -> bool) {
         if self.len < self.sweep_at {
             return;
         }
         self.by_id.retain(|_, known| {
-            known.retain(|(_, fragment)| is_held(fragment));
+            known.retain_mut(|entry| {
+                let was_asked_for = std::mem::take(&mut entry.is_asked_for);
+                was_asked_for || is_held(&entry.fragment)
+            });
             !known.is_empty()
         });
         self.len = self.by_id.values().map(Vec::len).sum();

@@ -128,6 +128,29 @@ fn source_ranges_with_nftables() {
     insta::assert_snapshot!("list_source_ranges", text);
 }
 
+#[test]
+fn the_layout_of_our_own() {
+    let endpoints = ["10.244.2.1", "10.244.2.2"].map(|address| endpoint(address, "node-2"));
+    let mut view = web(TrafficPolicy::Cluster, &endpoints);
+    let mut public = service(&["10.96.0.41"], TrafficPolicy::Cluster);
+    public.ports[0].node_port = Some(30080);
+    public.external_ips = vec!["203.0.113.9".parse().unwrap()];
+    add_service(&mut view, "public", public);
+    let slice_of = |address| slice(Family::V4, &[endpoint(address, "node-1")]);
+    add_slice(&mut view, "public", "a", slice_of("10.244.1.7"));
+    let mut sticky = service(&["10.96.0.42"], TrafficPolicy::Cluster);
+    sticky.affinity_seconds = Some(600);
+    add_service(&mut view, "sticky", sticky);
+    add_slice(&mut view, "sticky", "a", slice_of("10.244.1.8"));
+    let empty = service(&["10.96.0.43"], TrafficPolicy::Cluster);
+    add_service(&mut view, "empty", empty);
+    let mut compiler = Compiler::new(Capabilities::ALL);
+    let compiled = compiler.flat(&view, &nftables_node_1());
+    let text = nft::list_text(&compiled.tables);
+    let (text, _) = text.split_once("table ip6").expect("both families");
+    insta::assert_snapshot!("list_flat", text);
+}
+
 /// Node ports at every address: what reaches the input hook is the node's own already.
 #[test]
 fn node_ports_at_any_address_with_nftables() {

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use ruleset::nft::NftTables;
+use ruleset::nft::{NftAction, NftTables, NftTransaction};
 use ruleset::xt::{
     ChainName, Probability, TableName, XtMatch, XtRule, XtTables, parse, restore_text, save_text,
 };
 use ruleset::{Family, OriginId, nft};
 use switchboard_rules::{
-    Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, TrafficPolicy,
+    Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts,
+    TrafficPolicy,
 };
 
-use crate::generate::{change, nodes};
-use crate::support::{add_service, endpoint, node_1, web};
+use crate::generate::{Change, change, nodes};
+use crate::support::{add_service, add_slice, endpoint, node_1, slice, web};
 use crate::well_formed::{check_iptables, check_nftables};
 
 fn probability_of(rule: &XtRule) -> f64 {
@@ -150,24 +151,12 @@ proptest! {
 
     #[test]
     fn any_history_compiles_like_from_scratch_with_nftables(changes in vec(change(), 1..12)) {
-        let mut view = ClusterView::default();
-        let mut compiler = Compiler::new(Capabilities::ALL);
-        for change in &changes {
-            change.apply(&mut view);
-            for facts in nodes() {
-                let compiled = compiler.nftables(&view, &facts);
-                let mut fresh_compiler = Compiler::new(Capabilities::ALL);
-                let fresh = fresh_compiler.nftables(&view, &facts);
-                prop_assert_eq!(&compiled, &fresh);
-                prop_assert_eq!(
-                    explained_nft(&compiler, &compiled),
-                    explained_nft(&fresh_compiler, &fresh)
-                );
-                for table in compiled.tables.tables.values() {
-                    check_nftables(table)?;
-                }
-            }
-        }
+        check_history(&changes, Compiler::nftables)?;
+    }
+
+    #[test]
+    fn any_history_compiles_like_from_scratch_with_flat(changes in vec(change(), 1..12)) {
+        check_history(&changes, Compiler::flat)?;
     }
 
     #[test]
@@ -187,6 +176,8 @@ proptest! {
             prop_assert_eq!(&node, &**tables);
         }
         let compiled = compiler.nftables(&view, &node_1());
+        prop_assert_eq!(&reread(&compiled.tables), &*compiled.tables);
+        let compiled = compiler.flat(&view, &node_1());
         prop_assert_eq!(&reread(&compiled.tables), &*compiled.tables);
     }
 
@@ -210,6 +201,84 @@ proptest! {
         let compiled = compiler.nftables(&view, &node_1());
         prop_assert_eq!(&reread(&compiled.tables), &*compiled.tables);
     }
+}
+
+fn check_history(
+    changes: &[Change],
+    compile: fn(&mut Compiler, &ClusterView, &NodeFacts) -> CompiledNftables,
+) -> Result<(), TestCaseError> {
+    let mut view = ClusterView::default();
+    let mut compiler = Compiler::new(Capabilities::ALL);
+    for change in changes {
+        change.apply(&mut view);
+        for facts in nodes() {
+            let compiled = compile(&mut compiler, &view, &facts);
+            let mut fresh_compiler = Compiler::new(Capabilities::ALL);
+            let fresh = compile(&mut fresh_compiler, &view, &facts);
+            prop_assert_eq!(&compiled, &fresh);
+            prop_assert_eq!(
+                explained_nft(&compiler, &compiled),
+                explained_nft(&fresh_compiler, &fresh)
+            );
+            for table in compiled.tables.tables.values() {
+                check_nftables(table)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// In the layout of our own, chains and rules grow with the distinct numbers of endpoints, and a change of one Service
+/// is one of its elements.
+#[test]
+fn flat_rules_do_not_grow_with_services() {
+    let view_of = |services: u8| {
+        let mut view = ClusterView::default();
+        for n in 0..services {
+            let name = format!("svc-{n}");
+            let service =
+                crate::support::service(&[&format!("10.96.1.{n}")], TrafficPolicy::Cluster);
+            add_service(&mut view, &name, service);
+            let endpoints: Vec<_> = (0..=n % 3)
+                .map(|e| endpoint(&format!("10.244.{n}.{}", e + 1), "node-2"))
+                .collect();
+            add_slice(&mut view, &name, "a", slice(Family::V4, &endpoints));
+        }
+        view
+    };
+    let rules_of = |view: &ClusterView| {
+        let compiled = Compiler::new(Capabilities::ALL).flat(view, &node_1());
+        let table = compiled.tables.tables.values().next().unwrap().clone();
+        let rules: usize = table
+            .chains
+            .iter()
+            .map(|(_, chain)| chain.rules.len())
+            .sum();
+        (table.chains.iter().len(), rules, table.sets.iter().len())
+    };
+    assert_eq!(rules_of(&view_of(3)), rules_of(&view_of(200)));
+    let compile = |view| {
+        Compiler::new(Capabilities::ALL)
+            .flat(view, &node_1())
+            .tables
+    };
+    let before = view_of(200);
+    let mut after = before.clone();
+    let moved = [endpoint("10.244.9.9", "node-2")];
+    add_slice(&mut after, "svc-0", "a", slice(Family::V4, &moved));
+    let change = NftTransaction::between(&compile(&before), &compile(&after));
+    let actions: Vec<_> = change.operations().iter().map(|one| &one.action).collect();
+    assert!(
+        matches!(
+            actions.as_slice(),
+            [
+                NftAction::DeleteElement(..),
+                NftAction::AddMapElement { .. }
+            ]
+        ),
+        "{}",
+        change.script()
+    );
 }
 
 fn reread(tables: &NftTables) -> NftTables {

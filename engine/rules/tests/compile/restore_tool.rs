@@ -134,9 +134,11 @@ fn nft_takes_it() {
     };
     for facts in [nftables_node_1(), any_address] {
         for view in views() {
-            let compiled = Compiler::new(Capabilities::ALL).nftables(&view, &facts);
-            let text = script_text(&compiled.tables);
-            check("nft", &["--check", "--file", "-"], &text);
+            for compile in [Compiler::nftables, Compiler::flat] {
+                let compiled = compile(&mut Compiler::new(Capabilities::ALL), &view, &facts);
+                let text = script_text(&compiled.tables);
+                check("nft", &["--check", "--file", "-"], &text);
+            }
         }
     }
 }

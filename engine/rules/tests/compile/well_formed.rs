@@ -151,6 +151,14 @@ fn parts_in(statement: &Statement) -> Vec<Part<'_>> {
             map: MapRef::Named(name),
             ..
         }
+        | Statement::Dnat {
+            to:
+                NatTo::Lookup {
+                    map: MapRef::Named(name),
+                    ..
+                },
+            ..
+        }
         | Statement::SetUpdate { set: name, .. } => named(name),
         Statement::VerdictMap {
             map: MapRef::Anonymous(entries),
