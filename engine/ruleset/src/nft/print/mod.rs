@@ -167,6 +167,7 @@ fn write_map(out: &mut String, name: &Ident, map: &NftMap) -> fmt::Result {
 }
 
 /// What a map leads to.
+#[derive(Clone, Copy)]
 enum MapValue<'a> {
     Verdict,
     Data(&'a [DataType]),
