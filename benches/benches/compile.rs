@@ -1,4 +1,4 @@
-//! From objects to rules in each layout, for the whole cluster and for one change.
+//! From objects to rules in each layout, for the whole cluster and for one change; and from rules to text.
 //!
 //! The mix: Services of one TCP port with a ClusterIP only, five ready endpoints each, a fifth of them on the node.
 
@@ -11,6 +11,7 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
 use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
+use ruleset::xt::restore_text;
 use switchboard_benches::cluster::{events, node, view, without_an_endpoint};
 
 /// The bar stands at the middle one: 0.25 s for both families (design, section 8).
@@ -44,9 +45,17 @@ fn compile(criterion: &mut Criterion) {
     group.sample_size(10);
     layout(&mut group, &clusters, Compiler::iptables);
     group.finish();
+    let mut group = criterion.benchmark_group("print/iptables");
+    group.sample_size(10);
+    print_iptables(&mut group, &clusters[1]);
+    group.finish();
     let mut group = criterion.benchmark_group("compile/nftables");
     group.sample_size(10);
     layout(&mut group, &clusters, Compiler::nftables);
+    group.finish();
+    let mut group = criterion.benchmark_group("compile/flat");
+    group.sample_size(10);
+    layout(&mut group, &clusters, Compiler::flat);
     group.finish();
 }
 
@@ -84,6 +93,20 @@ fn layout<T>(group: &mut BenchmarkGroup<'_, WallTime>, clusters: &[Cluster], com
             });
         });
     }
+}
+
+/// The text of both families, as `iptables-restore` and `ip6tables-restore` take it.
+fn print_iptables(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    Cluster { services, watched }: &Cluster,
+) {
+    group.bench_function(BenchmarkId::new("restore", services), |bencher| {
+        let compiled = Compiler::new(Capabilities::ALL).iptables(&watched.view, &node());
+        let tables = black_box(&compiled.tables);
+        bencher.iter_with_large_drop(|| -> Vec<String> {
+            tables.values().map(|tables| restore_text(tables)).collect()
+        });
+    });
 }
 
 criterion_group!(benches, compile);

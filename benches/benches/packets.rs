@@ -1,4 +1,4 @@
-//! Packets through one node's rules, in both layouts of kube-proxy.
+//! Packets through one node's rules, in both layouts of kube-proxy and in our own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -138,6 +138,8 @@ fn packets(criterion: &mut Criterion) {
     let firsts = first_packets(&view);
     let nftables = Compiler::new(Capabilities::ALL).nftables(&view, &node());
     measure(criterion, "nftables", vec![nftables.tables.into()], &firsts);
+    let flat = Compiler::new(Capabilities::ALL).flat(&view, &node());
+    measure(criterion, "flat", vec![flat.tables.into()], &firsts);
     let iptables = Compiler::new(Capabilities::ALL).iptables(&view, &node());
     let owners = iptables.tables.values().map(Arc::clone).map(Into::into);
     measure(criterion, "iptables", owners.collect(), &firsts);
