@@ -174,7 +174,7 @@ pub(crate) struct TaskArgs {
     /// Make the kernel's rules those of the manifests, and end
     #[arg(long)]
     once: bool,
-    /// Take away what a proxy has written, in any mode
+    /// Take away what a proxy has written by nftables, and by the programs that --iptables names
     #[arg(long, conflicts_with = "manifests")]
     cleanup: bool,
 }

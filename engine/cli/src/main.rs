@@ -2,8 +2,8 @@
 //!
 //! **What.** Reads files, builds a simulated cluster, replays a scenario, and prints what came of it. **Why.** All
 //! I/O of the simulator is in this crate; everything below it is pure. **Source of the semantics.** The command
-//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input or output that
-//! cannot be written, 3 where `explain` cannot tell, 70 for a defect of ours.
+//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input, output that
+//! cannot be written, or a kernel that cannot be programmed, 3 where `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
 mod dump;

@@ -10,7 +10,7 @@ use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
 use ruleset::Family;
 use ruleset::xt::{TableName, XtTables, XtTransaction, parse_dump};
 
-use crate::present::{held_by_others, own_part};
+use crate::present::{held_by_others, leave_shared, own_part};
 use crate::{CommitError, IptablesTools, LoadError};
 
 /// The tables that a proxy writes to.
@@ -44,7 +44,8 @@ impl IptablesSink {
     }
 
     /// What has to happen to the kernel so that a proxy's rules of one family are these. Chains of others stay as they
-    /// are, and so does what others put into built-in chains.
+    /// are, and so does what others put into built-in chains; `KUBE-FIREWALL`, which is the kubelet's as well, is made
+    /// where it is missing and is left alone where it is not.
     ///
     /// # Errors
     /// When the present rules cannot be read.
@@ -58,7 +59,14 @@ impl IptablesSink {
             tool: self.tools.program(family, "save"),
             error: error.to_string(),
         })?;
+        if let Some(warning) = node.warnings.first() {
+            return Err(LoadError::Unreadable {
+                tool: self.tools.program(family, "save"),
+                error: warning.clone(),
+            });
+        }
         let mut wanted = tables.clone();
+        leave_shared(&mut wanted, &node.tables);
         for (table, chain) in held_by_others(&node.tables) {
             let chains = &mut wanted.tables.entry(table).or_default().chains;
             chains.entry(chain).or_default();
@@ -69,7 +77,8 @@ impl IptablesSink {
     /// Makes a proxy's rules of one family these, and says what that took. Doing it twice is doing it once.
     ///
     /// # Errors
-    /// When a tool fails. Each table is then the old or the new one as a whole.
+    /// When a tool fails. Each table is then the old or the new one as a whole; `filter`, which is written first and last,
+    /// may have the rules of both.
     pub fn load(&self, tables: &XtTables) -> Result<XtTransaction, LoadError> {
         let transaction = self.plan(tables)?;
         for unit in &transaction.units {

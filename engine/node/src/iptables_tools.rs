@@ -98,9 +98,15 @@ impl IptablesTools {
         const PROBE: &str = "*nat\n:PROBE - [0:0]\n-A PROBE -j MASQUERADE --random-fully\nCOMMIT\n";
         match self.check(Family::V4, PROBE) {
             Ok(()) => Ok(true),
-            Err(ToolError::Unsupported { .. } | ToolError::Other { .. }) => Ok(false),
+            Err(ToolError::Unsupported { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the program is called that restores a family's rules.
+    #[must_use]
+    pub fn restorer(&self, family: Family) -> String {
+        self.program(family, "restore")
     }
 
     pub(crate) fn program(&self, family: Family, what: &str) -> String {

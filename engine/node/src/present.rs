@@ -2,12 +2,13 @@
 //!
 //! **What.** [`own_part`] takes a proxy's chains, and of built-in chains the rules that lead to them. **Why.** What is
 //! right stays, what is not is changed, and nobody else's rules are touched: chains carry their owner in their names.
-//! **Source of the semantics.** PROXY-33, PROXY-37; kube-proxy's `CleanupLeftovers` goes by the same names.
+//! **Source of the semantics.** PROXY-33, PROXY-37. Like kube-proxy's `CleanupLeftovers`, it leaves `KUBE-FIREWALL` alone,
+//! which is the kubelet's as well.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rules::is_proxy_chain;
+use rules::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
 use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTable, XtTables, XtTarget};
 
 /// The part of a node's tables that a proxy wrote: an earlier run of ours, or kube-proxy.
@@ -26,7 +27,10 @@ fn own_chains(name: TableName, table: &XtTable) -> XtTable {
         if is_proxy_chain(name, *chain) {
             own.chains.insert(*chain, Arc::clone(body));
         } else if is_built_in(name, *chain) {
-            let jumps = body.rules.iter().filter(|rule| leads_to_proxy(name, rule));
+            let is_own = |rule: &&XtRule| {
+                goal(rule).is_some_and(|target| is_proxy_jump(name, *chain, target))
+            };
+            let jumps = body.rules.iter().filter(is_own);
             let jumps: Vec<XtRule> = jumps.cloned().collect();
             if !jumps.is_empty() {
                 let body = XtChain {
@@ -40,7 +44,26 @@ fn own_chains(name: TableName, table: &XtTable) -> XtTable {
     own
 }
 
-/// A proxy's chains that somebody else's chains lead to: these cannot go.
+/// Takes the chain out that the kubelet shares, where it is there already.
+pub(crate) fn leave_shared(wanted: &mut XtTables, node: &XtTables) {
+    let shared = ChainName::literal(SHARED_CHAIN);
+    let filter = TableName::Filter;
+    if node.chain(filter, shared).is_none() {
+        return;
+    }
+    let Some(table) = wanted.tables.get_mut(&filter) else {
+        return;
+    };
+    table.chains.remove(&shared);
+    for chain in table.chains.values_mut() {
+        if chain.rules.iter().any(|rule| goal(rule) == Some(shared)) {
+            let rules = &mut Arc::make_mut(chain).rules;
+            rules.retain(|rule| goal(rule) != Some(shared));
+        }
+    }
+}
+
+/// A proxy's chains that somebody else's rules lead to: these cannot go.
 pub(crate) fn held_by_others(node: &XtTables) -> BTreeSet<(TableName, ChainName)> {
     let chains = node.tables.iter().flat_map(|(name, table)| {
         table
@@ -48,18 +71,14 @@ pub(crate) fn held_by_others(node: &XtTables) -> BTreeSet<(TableName, ChainName)
             .iter()
             .map(move |(chain, body)| (*name, *chain, body))
     });
-    let others = chains
-        .filter(|(name, chain, _)| !is_proxy_chain(*name, *chain) && !is_built_in(*name, *chain));
-    let held = others.flat_map(|(name, _, body)| {
+    let others = chains.filter(|(name, chain, _)| !is_proxy_chain(*name, *chain));
+    let held = others.flat_map(|(name, chain, body)| {
         let targets = body.rules.iter().filter_map(goal);
-        targets.map(move |target| (name, target))
+        let others = targets.filter(move |target| !is_proxy_jump(name, chain, *target));
+        others.map(move |target| (name, target))
     });
     held.filter(|(name, target)| is_proxy_chain(*name, *target))
         .collect()
-}
-
-fn leads_to_proxy(name: TableName, rule: &XtRule) -> bool {
-    goal(rule).is_some_and(|target| is_proxy_chain(name, target))
 }
 
 const fn goal(rule: &XtRule) -> Option<ChainName> {

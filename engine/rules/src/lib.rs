@@ -58,7 +58,7 @@ mod socket_text;
 mod view;
 
 pub use compiler::{Capabilities, CompiledIptables, CompiledNftables, Compiler};
-pub use iptables::is_proxy_chain;
+pub use iptables::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
 pub use node_facts::{LocalDetection, NodeFacts, NodePortAddresses, PodTraffic};
 pub use origin::{Decision, FrameDecision, Frontend, Origin, ServicePortOrigin};
 pub use plan::{

@@ -141,7 +141,7 @@ impl Met<'_> {
             // Where no rule of the Service's own did it, an element did.
             DecisionAction::Translated { to } => self
                 .picked(*to, control)
-                .or_else(|| self.element(&place, control)),
+                .or_else(|| self.picked_by_element(*to, &place, control)),
             // The rule that refuses serves all Services: the element that led there names the one.
             DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => {
                 self.element(&place, control)
@@ -173,14 +173,33 @@ impl Met<'_> {
             .find_map(|origin| picked(origin, to))
     }
 
+    fn picked_by_element(&self, to: SocketAddr, node: &str, control: &Control) -> Option<String> {
+        let mut origins = self.element_origins(node, control)?;
+        let is_choice = |origin: &&Origin| {
+            let picks = matches!(origin.decision, rules::Decision::Pick { .. });
+            picks && origin.endpoint == Some(to)
+        };
+        origins.find(is_choice).map(ToString::to_string)
+    }
+
     fn element(&self, node: &str, control: &Control) -> Option<String> {
+        let mut origins = self.element_origins(node, control)?;
+        origins.next().map(ToString::to_string)
+    }
+
+    /// Whom the elements serve that were found, the last one first.
+    fn element_origins<'c>(
+        &self,
+        node: &str,
+        control: &'c Control,
+    ) -> Option<impl Iterator<Item = &'c Origin>> {
         let NodeRules::Nftables(compiled) = control.compiled_rules(node)? else {
             return None;
         };
-        let found = self.elements.iter().rev().find_map(|element| {
+        let found = self.elements.iter().rev().filter_map(move |element| {
             compiled.element_origin(self.family.into(), element.set.as_ref()?, &element.key)
         });
-        found.map(|id| control.compiler().origin(id).to_string())
+        Some(found.map(|id| control.compiler().origin(id)))
     }
 }
 

@@ -37,7 +37,8 @@ impl Cluster {
     pub(super) fn read(path: &Path, service_cidrs: Vec<IpNet>) -> Result<Self, Report> {
         let config = ApiConfig {
             service_cidrs: service_cidrs.clone(),
-            node_port_range: 30_000..=32_767,
+            // Which ports a cluster gives out is its own affair.
+            node_port_range: 1..=u16::MAX,
             dns_domain: "cluster.local".to_owned(),
             seed: Seed::new(0),
         };

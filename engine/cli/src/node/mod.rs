@@ -13,7 +13,9 @@ use control::{ProxyMode, ProxySettings};
 use ipnet::IpNet;
 use miette::Report;
 use node::{IptablesSink, IptablesTools, LoadError, NftTools, NftablesSink};
-use rules::{Capabilities, CompiledNftables, Compiler, LocalDetection, NodeFacts};
+use rules::{
+    Capabilities, CompiledIptables, CompiledNftables, Compiler, LocalDetection, NodeFacts,
+};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -28,6 +30,8 @@ const SERVICE_CIDR: &str = "10.96.0.0/12";
 
 /// Does one task on this machine.
 pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
+    one_of_each_family("--service-cidr", &args.service_cidr)?;
+    one_of_each_family("--cluster-cidr", &args.cluster_cidr)?;
     let kernel = Kernel::of(args);
     let text = match (args.task.get(), &args.manifests, &args.node_name, args.mode) {
         (Task::Cleanup, ..) => kernel.clean_up()?,
@@ -44,6 +48,19 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
     };
     output::print(&text)?;
     Ok(Exit::Passed)
+}
+
+/// Of several ranges of a family a proxy would take the first.
+fn one_of_each_family(argument: &str, ranges: &[IpNet]) -> Result<(), Report> {
+    for family in Family::ALL {
+        let of_family = ranges.iter().filter(|net| Family::of(net.addr()) == family);
+        if of_family.count() > 1 {
+            let message = format!("{argument}: several {family} ranges are given");
+            let help = "one of each address family is supported";
+            return Err(input::error(message, Some(help)));
+        }
+    }
+    Ok(())
 }
 
 fn service_cidrs(args: &NodeArgs) -> Vec<IpNet> {
@@ -108,7 +125,7 @@ fn warn(cluster: &Cluster, facts: &NodeFacts) {
     }
 }
 
-/// The kernel of this machine, by all the tools that programs it.
+/// The kernel of this machine, by all the tools that program it.
 struct Kernel {
     iptables: IptablesTools,
     nft: NftTools,
@@ -150,10 +167,7 @@ impl Kernel {
             ProxyMode::Iptables => {
                 let compiled = compiler.iptables(&cluster.view, facts);
                 let sink = IptablesSink::new(self.iptables.clone(), capabilities);
-                for (family, tables) in &compiled.tables {
-                    let done = sink.load(tables).map_err(|error| refused(&error))?;
-                    tell_iptables(&mut text, *family, &done);
-                }
+                self.load_iptables(&sink, &compiled, facts, &mut text)?;
                 text += &self.leave_nftables()?;
             }
             ProxyMode::Nftables | ProxyMode::Flat => {
@@ -167,6 +181,31 @@ impl Kernel {
         Ok(text)
     }
 
+    /// One family does not wait for the other. One that the kernel lacks is left out if the node has no address of it.
+    fn load_iptables(
+        &self,
+        sink: &IptablesSink,
+        compiled: &CompiledIptables,
+        facts: &NodeFacts,
+        text: &mut String,
+    ) -> Result<(), Report> {
+        let mut failed = None;
+        for (family, tables) in &compiled.tables {
+            match sink.load(tables) {
+                Ok(done) => tell_iptables(text, *family, &done),
+                Err(error) if is_missing(&error) && facts.primary_address(*family).is_none() => {
+                    *text += &format!("{family}: left out, for it is not there ({error})\n");
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let Some(error) = failed else {
+            return Ok(());
+        };
+        output::print(text)?;
+        Err(refused(&error))
+    }
+
     /// What [`Self::load`] would have the tools do, as text that they take.
     fn show(
         &self,
@@ -177,31 +216,50 @@ impl Kernel {
         let capabilities = self.capabilities(mode)?;
         let mut compiler = Compiler::new(capabilities);
         let mut text = format!("# {}", summary(mode, cluster, facts));
+        let nothing = Family::ALL.map(XtTables::new);
         match mode {
             ProxyMode::Iptables => {
                 let compiled = compiler.iptables(&cluster.view, facts);
-                let sink = IptablesSink::new(self.iptables.clone(), capabilities);
-                for (family, tables) in &compiled.tables {
-                    let change = sink.plan(tables).map_err(|error| refused(&error))?;
-                    let tool = match family {
-                        Family::V4 => "iptables-restore",
-                        Family::V6 => "ip6tables-restore",
-                    };
-                    for unit in &change.units {
-                        text += &format!("# for {tool} --noflush\n");
-                        text += &unit.restore_text(*family);
-                    }
+                for tables in compiled.tables.values() {
+                    text += &self.show_iptables(tables)?;
                 }
+                text += &self.show_nftables(&NftTables::new())?;
             }
             ProxyMode::Nftables | ProxyMode::Flat => {
                 let compiled = nftables(mode, &mut compiler, cluster, facts);
-                let sink = NftablesSink::new(self.nft.clone(), capabilities);
-                let change = sink.plan(&compiled.tables);
-                text += "# for nft -f -\n";
-                text += &change.map_err(|error| refused(&error))?.script();
+                text += &self.show_nftables(&compiled.tables)?;
+                for tables in &nothing {
+                    text += &self.show_iptables(tables)?;
+                }
             }
         }
         Ok(text)
+    }
+
+    fn show_iptables(&self, tables: &XtTables) -> Result<String, Report> {
+        let sink = IptablesSink::new(self.iptables.clone(), Capabilities::default());
+        let change = match sink.plan(tables) {
+            Err(error) if is_missing(&error) => return Ok(format!("# {error}\n")),
+            change => change.map_err(|error| refused(&error))?,
+        };
+        let tool = self.iptables.restorer(tables.family);
+        let texts = change.units.iter().map(|unit| {
+            let text = unit.restore_text(tables.family);
+            format!("# for {tool} --noflush\n{text}")
+        });
+        Ok(texts.collect())
+    }
+
+    fn show_nftables(&self, tables: &NftTables) -> Result<String, Report> {
+        let sink = NftablesSink::new(self.nft.clone(), Capabilities::default());
+        let change = match sink.plan(tables) {
+            Err(error) if is_missing(&error) => return Ok(format!("# {error}\n")),
+            change => change.map_err(|error| refused(&error))?,
+        };
+        Ok(match change.is_empty() {
+            true => String::new(),
+            false => format!("# for nft -f -\n{}", change.script()),
+        })
     }
 
     /// Takes the rules of all modes away.
@@ -213,16 +271,17 @@ impl Kernel {
         })
     }
 
-    /// A tool that is not there has left nothing.
+    /// A tool or a kernel's part that is not there has left nothing.
     fn leave_iptables(&self) -> Result<String, Report> {
         let sink = IptablesSink::new(self.iptables.clone(), Capabilities::default());
         let mut text = String::new();
         for family in Family::ALL {
             match sink.load(&XtTables::new(family)) {
                 Ok(done) if done.is_empty() => {}
-                Ok(_) => writeln!(text, "{family} iptables: what a proxy had there is gone")
-                    .expect("a String takes everything"),
-                Err(LoadError::Tool(node::ToolError::NotFound { .. })) => {}
+                Ok(_) => {
+                    text += &format!("{family} iptables: what a proxy had there is gone\n");
+                }
+                Err(error) if is_missing(&error) => {}
                 Err(error) => return Err(refused(&error)),
             }
         }
@@ -234,10 +293,17 @@ impl Kernel {
         match sink.load(&NftTables::new()) {
             Ok(done) if done.is_empty() => Ok(String::new()),
             Ok(_) => Ok("nftables: what a proxy had there is gone\n".to_owned()),
-            Err(LoadError::Tool(node::ToolError::NotFound { .. })) => Ok(String::new()),
+            Err(error) if is_missing(&error) => Ok(String::new()),
             Err(error) => Err(refused(&error)),
         }
     }
+}
+
+const fn is_missing(error: &LoadError) -> bool {
+    matches!(
+        error,
+        LoadError::Tool(node::ToolError::NotFound { .. } | node::ToolError::Unsupported { .. })
+    )
 }
 
 fn nftables(

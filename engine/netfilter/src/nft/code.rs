@@ -84,7 +84,7 @@ pub(crate) enum Op {
     Rule {
         end: u32,
     },
-    /// All of a rule's statements have run. Left out where the last one never lets evaluation come here.
+    /// All of a rule's statements have run. Left out after a verdict, and after [`Self::DnatAny`].
     EndOfRule,
     EndOfChain,
     /// The most common test: of some bits of a number that most packets have.

@@ -1,7 +1,7 @@
 //! The numbers of a packet that most rules ask about.
 //!
 //! **Why.** They are read once, and again when the packet was translated; a rule then takes them by number. Within a base
-//! chain none but the mark changes: translations happen behind it. **Source of the semantics.** Linux `nft_payload.c`,
+//! chain none but mark and state change: translations happen behind it. **Source of the semantics.** Linux `nft_payload.c`,
 //! `nft_meta.c`, `nft_ct.c`.
 
 use ruleset::nft::{CtState, Field};

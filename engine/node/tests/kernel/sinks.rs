@@ -25,7 +25,8 @@ fn all_of(tools: &IptablesTools) -> String {
     OURS.map(|table| tools.save(Family::V4, table).unwrap())
         .concat()
         .lines()
-        .filter(|line| !line.starts_with('#'))
+        // A proxy leaves what the kubelet has, too.
+        .filter(|line| !line.starts_with('#') && !line.contains("KUBE-FIREWALL"))
         .map(|line| line.split(" [").next().unwrap().to_owned() + "\n")
         .collect()
 }
@@ -74,6 +75,37 @@ fn iptables_cleans_up_and_leaves_others_alone() {
         sink.load(&compile(&view(2), Family::V4)).unwrap();
         sink.load(&XtTables::new(Family::V4)).unwrap();
         assert_eq!(all_of(tools), before);
+    });
+}
+
+/// The kubelet's rules are not touched, and nor are rules of built-in chains that only look like a proxy's.
+#[test]
+fn what_the_kubelet_and_others_have_stays() {
+    const KUBELET: &str = "*filter\n:KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n\
+        -A KUBE-FIREWALL -s 10.0.0.9/32 -j DROP\nCOMMIT\n";
+    with_tools("kubelet", |tools| {
+        tools.restore(Family::V4, KUBELET).unwrap();
+        let sink = sink(tools);
+        sink.load(&compile(&view(1), Family::V4)).unwrap();
+        let marks = "*nat\n-A PREROUTING -i tun0 -j KUBE-MARK-MASQ\nCOMMIT\n";
+        tools.restore(Family::V4, marks).unwrap();
+        sink.load(&compile(&view(2), Family::V4)).unwrap();
+        let saved = tools.save(Family::V4, TableName::Nat).unwrap();
+        assert!(
+            saved.contains("-A PREROUTING -i tun0 -j KUBE-MARK-MASQ"),
+            "{saved}"
+        );
+        sink.load(&XtTables::new(Family::V4)).unwrap();
+        let saved = tools.save(Family::V4, TableName::Filter).unwrap();
+        let rules: Vec<_> = saved
+            .lines()
+            .filter(|line| line.starts_with("-A"))
+            .collect();
+        let expected = [
+            "-A INPUT -j KUBE-FIREWALL",
+            "-A KUBE-FIREWALL -s 10.0.0.9/32 -j DROP",
+        ];
+        assert_eq!(rules, expected);
     });
 }
 

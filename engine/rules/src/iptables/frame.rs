@@ -144,14 +144,27 @@ const CHAINS: [(TableName, &[&str]); 3] = [
     ),
 ];
 
-/// Whether a proxy in iptables mode makes a chain of this name in this table: one that is always there, or one of a
-/// service port. Whoever finds such a chain on a node may take it for a proxy's.
+/// The chain of table `filter` that kube-proxy shares with the kubelet: both make it, and neither takes it away.
+pub const SHARED_CHAIN: &str = "KUBE-FIREWALL";
+
+/// Whether a proxy in iptables mode makes a chain of this name in this table, and nobody else does: one that is always
+/// there, or one of a service port. Whoever finds such a chain on a node may take it for a proxy's.
 #[must_use]
 pub fn is_proxy_chain(table: TableName, chain: ChainName) -> bool {
     let of_table = CHAINS.iter().filter(|(of, _)| *of == table);
     let mut fixed = of_table.flat_map(|(_, names)| *names);
     let is_fixed = fixed.any(|name| *name == chain.as_str());
-    is_fixed || table == TableName::Nat && is_of_service_port(chain)
+    let is_own = is_fixed && chain.as_str() != SHARED_CHAIN;
+    is_own || table == TableName::Nat && is_of_service_port(chain)
+}
+
+/// Whether a proxy puts a rule into this built-in chain that leads to this chain.
+#[must_use]
+pub fn is_proxy_jump(table: TableName, from: ChainName, to: ChainName) -> bool {
+    JUMPS.iter().any(|jump| {
+        (jump.table, jump.from, jump.to) == (table, from.as_str(), to.as_str())
+            && jump.to != SHARED_CHAIN
+    })
 }
 
 /// The tables of one node and family while fragments are added.

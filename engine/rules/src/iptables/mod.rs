@@ -14,4 +14,4 @@ mod spell;
 
 pub(crate) use fragment::{EndpointComments, Fragment};
 pub(crate) use frame::Frame;
-pub use frame::is_proxy_chain;
+pub use frame::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};

@@ -11,8 +11,8 @@
 //! | address . protocol . port | map `service-ips` | chains, as in kube-proxy's layout |
 //! | protocol . port | map `service-nodeports` | chains, as in kube-proxy's layout |
 //!
-//! A rule for each N draws a number and looks it up together with the packet's destination; a packet that is not there
-//! falls through to the next rule. So chains and rules grow with the distinct N and not with Services, no rule has a map of
+//! A chain for each N, of one rule, draws a number and looks it up together with the packet's destination; a packet that is
+//! not there goes on to the next. So chains and rules grow with the distinct N and not with Services, no rule has a map of
 //! its own, and of a Service whose endpoints change only elements do.
 //!
 //! By the kind of a frontend:
@@ -31,6 +31,7 @@
 //! **Guard.** A Service that goes from four endpoints to three moves from one map to another. Both happens in one
 //! transaction, but a packet may look into the first before and into the second after it, and miss both. So every
 //! frontend is in `flat-…` as well, and a packet that is there but was not translated is dropped: its client sends again.
+//! (A process of the node itself that sends UDP is told so, by `EPERM`.)
 //!
 //! Deviation: these frontends have chains as in kube-proxy's layout, because where they lead depends on more than the
 //! packet's destination: those of Services with session affinity (a map cannot give a timeout, and `update` does not
@@ -73,7 +74,9 @@ impl Counts {
             if let ExternalRoute::Cluster = external.route
                 && let Some(count) = count(port, TrafficPolicy::Cluster)
             {
-                counts.services.insert(count);
+                if !external.external_ips.is_empty() || !external.load_balancer_ips.is_empty() {
+                    counts.services.insert(count);
+                }
                 if external.node_port.is_some() {
                     counts.node_ports.insert(count);
                 }

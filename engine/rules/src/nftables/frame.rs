@@ -296,6 +296,14 @@ impl Writer<'_> {
         self.chains.push((Ident::literal(name), Arc::new(chain)));
     }
 
+    fn rule_alone(&mut self, name: Ident, rule: NftRule) {
+        let chain = NftChain {
+            rules: vec![rule],
+            ..NftChain::default()
+        };
+        self.chains.push((name, Arc::new(chain)));
+    }
+
     fn plain_chain(&mut self, name: &'static str, rules: Vec<NftRule>) {
         let chain = NftChain {
             rules,
@@ -555,7 +563,11 @@ impl Writer<'_> {
                 chain: "the endpoints",
                 purpose: "has it so many? Then one of them is drawn",
             };
-            rules.push(self.rule([dnat], decision));
+            let draw = self.rule([dnat], decision);
+            let chain = draws(map);
+            let jump = Statement::Verdict(Verdict::Jump(chain.clone()));
+            rules.push(self.rule([jump], decision));
+            self.rule_alone(chain, draw);
         }
         let missed = in_set(key.clone(), guard.ident());
         let drop = Statement::Verdict(Verdict::Drop);
@@ -628,6 +640,13 @@ impl Writer<'_> {
         };
         self.chain(REJECT_CHAIN, chain);
     }
+}
+
+/// The chain that draws from a map. It is one of its own so that no other number of endpoints has it written anew: nft
+/// cannot name a map in a new rule without making it anew, too.
+fn draws(map: Container) -> Ident {
+    let name = format!("draw-{}", map.ident());
+    Ident::new(&name).expect("two names are a name")
 }
 
 /// `meta l4proto . th dport`

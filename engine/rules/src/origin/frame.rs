@@ -34,7 +34,7 @@ pub enum FrameDecision {
     NodePorts,
     /// A connection to a Service without endpoints is refused (PROXY-14).
     Refuse,
-    /// A connection to a Service without endpoints on this node is dropped (PROXY-14).
+    /// A connection to a Service without endpoints on this node is dropped (PROXY-15).
     DropHere,
     /// A packet that came by while a Service's endpoints were being changed is dropped.
     DropMissed,

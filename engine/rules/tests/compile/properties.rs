@@ -257,6 +257,19 @@ fn flat_rules_do_not_grow_with_services() {
         (table.chains.iter().len(), rules, table.sets.iter().len())
     };
     assert_eq!(rules_of(&view_of(3)), rules_of(&view_of(200)));
+    let scripts = |before: &ClusterView, after: &ClusterView| {
+        let compile = |view| {
+            let compiled = Compiler::new(Capabilities::ALL).flat(view, &node_1());
+            compiled.tables
+        };
+        NftTransaction::between(&compile(before), &compile(after)).script()
+    };
+    let four = [1, 2, 3, 4].map(|e| endpoint(&format!("10.244.9.{e}"), "node-2"));
+    let mut new_number = view_of(200);
+    add_slice(&mut new_number, "svc-0", "a", slice(Family::V4, &four));
+    let script = scripts(&view_of(200), &new_number);
+    assert!(script.lines().count() < 60, "{script}");
+    assert!(!script.contains("delete map"), "{script}");
     let compile = |view| {
         Compiler::new(Capabilities::ALL)
             .flat(view, &node_1())

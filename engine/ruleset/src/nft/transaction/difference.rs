@@ -103,13 +103,14 @@ impl<'t> Difference<'t> {
                 .flat_map(|(_, chain)| &chain.rules)
                 .flat_map(|rule| &rule.statements);
             let named = statements.flat_map(used_by).filter_map(|used| match used {
-                Used::Set(name) => self.old.sets.iter().find(|(kept, _)| *kept == name),
+                Used::Set(name) => Some(name),
                 Used::Chain(_) => None,
             });
-            let named = named.filter(|(name, one)| {
-                is_declared_by_example(one) && !self.dead_sets.contains(*name)
+            let named = named.filter(|name| {
+                let kept = self.old.sets.get(name);
+                kept.is_some_and(is_declared_by_example) && !self.dead_sets.contains(name)
             });
-            let named: Vec<&Ident> = named.map(|(name, _)| name).collect();
+            let named: Vec<&Ident> = named.collect();
             if named.is_empty() {
                 return;
             }
