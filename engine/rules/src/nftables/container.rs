@@ -21,7 +21,7 @@ pub(super) struct FragmentElement {
 }
 
 /// The containers of the frame (PROXY-50), in kube-proxy's order of creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Container {
     /// Set: connections of endpoints to themselves.
     HairpinConnections,

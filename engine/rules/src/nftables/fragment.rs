@@ -28,10 +28,15 @@ pub(crate) struct Fragment {
     pub(super) sets: Vec<(Ident, Arc<NftSet>)>,
     /// Its own chains.
     pub(super) chains: Vec<(Ident, Arc<NftChain>)>,
-    /// Its elements in containers of the frame.
-    pub(super) elements: Vec<FragmentElement>,
-    /// Its frontends without a chain.
-    pub(super) frontends: Vec<FlatFrontend>,
+    /// What it has in containers of the frame, in the order in which it counts.
+    pub(super) parts: Vec<Part>,
+}
+
+/// What a service port has in containers of the frame.
+#[derive(Debug)]
+pub(super) enum Part {
+    Element(FragmentElement),
+    Frontend(FlatFrontend),
 }
 
 /// A frontend without a chain.
@@ -71,8 +76,7 @@ impl Fragment {
             fragment: Self {
                 sets: Vec::new(),
                 chains: Vec::new(),
-                elements: Vec::new(),
-                frontends: Vec::new(),
+                parts: Vec::new(),
             },
         };
         lowering.endpoints();
@@ -121,13 +125,13 @@ impl Lowering<'_> {
     }
 
     pub(super) fn element(&mut self, container: Container, key: Key, origin: OriginId) {
-        self.fragment.elements.push(FragmentElement {
+        self.fragment.parts.push(Part::Element(FragmentElement {
             container,
             key,
             value: None,
             comment: None,
             origin,
-        });
+        }));
     }
 
     /// Whether the chain of a set is there.
@@ -168,7 +172,7 @@ impl Lowering<'_> {
             hides: hides.map(|decision| self.origins.id(decision)),
             endpoints,
         };
-        self.fragment.frontends.push(frontend);
+        self.fragment.parts.push(Part::Frontend(frontend));
         Some(())
     }
 
@@ -185,13 +189,13 @@ impl Lowering<'_> {
             Container::NoEndpointServices | Container::NoEndpointNodePorts
         );
         let origin = self.origins.id(decision);
-        self.fragment.elements.push(FragmentElement {
+        self.fragment.parts.push(Part::Element(FragmentElement {
             container,
             key,
             value: Some(Value::Verdict(verdict)),
             comment: refuses.then(|| self.name.clone()),
             origin,
-        });
+        }));
     }
 
     /// `address . protocol . port`

@@ -1,8 +1,10 @@
 //! What a node's table has whatever its Services are: base chains, dispatch, masquerade (PROXY-48 … -52).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use ipnet::IpNet;
 use ruleset::nft::{
     BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtStatus, Expr, FibAddress, Hook, Ident, Key,
@@ -13,7 +15,7 @@ use ruleset::{Family, OriginId};
 
 use super::container::{Container, ElementOrigins, FragmentElement};
 use super::flat::{Counts, Layout};
-use super::fragment::{FlatFrontend, Fragment, REJECT_CHAIN};
+use super::fragment::{FlatFrontend, Fragment, Part, REJECT_CHAIN};
 use super::spell::{
     change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
     saddr, set_mark, vmap, within,
@@ -119,8 +121,8 @@ pub(crate) struct Frame {
     layout: Layout,
     /// In the layout of our own.
     counts: Counts,
-    /// What has been added by which of several containers that are looked into one after the other.
-    claimed: BTreeSet<(Container, Key)>,
+    /// What has been added by which of several containers that are looked into one after the other. Never iterated.
+    claimed: HashSet<(Container, Key), FixedState>,
     elements: BTreeMap<Container, Vec<FragmentElement>>,
     sets: Vec<(Ident, Arc<NftSet>)>,
     chains: Vec<(Ident, Arc<NftChain>)>,
@@ -170,7 +172,7 @@ impl Frame {
         Self {
             layout,
             counts,
-            claimed: BTreeSet::new(),
+            claimed: HashSet::default(),
             family: plan.family,
             has_node_port_ips: node_port_ips.is_some(),
             chains: writer.chains,
@@ -183,14 +185,18 @@ impl Frame {
     pub(crate) fn add(&mut self, fragment: &Fragment) {
         self.chains.extend(fragment.chains.iter().cloned());
         self.sets.extend(fragment.sets.iter().cloned());
-        for frontend in &fragment.frontends {
-            self.add_flat(frontend);
-        }
-        for element in &fragment.elements {
-            if self.layout == Layout::KubeProxy || self.claims(element.container, &element.key) {
-                let elements = self.elements.entry(element.container).or_default();
-                elements.push(element.clone());
+        for part in &fragment.parts {
+            match part {
+                Part::Element(element) => self.add_element(element),
+                Part::Frontend(frontend) => self.add_flat(frontend),
             }
+        }
+    }
+
+    fn add_element(&mut self, element: &FragmentElement) {
+        if self.layout == Layout::KubeProxy || self.claims(element.container, &element.key) {
+            let elements = self.elements.entry(element.container).or_default();
+            elements.push(element.clone());
         }
     }
 
