@@ -15,7 +15,7 @@ use ruleset::nft::{
 use super::container::Container;
 use super::fragment::Lowering;
 use super::names::EndpointNames;
-use super::spell::{equals, goto, in_set, key, l4proto, saddr};
+use super::spell::{equals, goto, in_set, key, l4proto, saddr, socket_key};
 use crate::{Decision, EndpointPlan, TrafficPolicy};
 
 /// The greatest number of clients that are remembered of an endpoint: the kernel's choice for a set that rules
@@ -70,13 +70,10 @@ impl Lowering<'_> {
     /// One rule draws a number and looks up the endpoint.
     fn balance(&mut self, policy: TrafficPolicy) -> Option<NftRule> {
         let endpoints = self.plan.endpoints(policy);
-        let entries = endpoints.iter().zip(0..).map(|(endpoint, index)| {
-            let to = key([
-                Scalar::address(endpoint.address.ip()),
-                Scalar::Port(endpoint.address.port()),
-            ]);
-            (key([Scalar::Number(index)]), to)
-        });
+        let entries = endpoints
+            .iter()
+            .zip(0..)
+            .map(|(endpoint, index)| (key([Scalar::Number(index)]), socket_key(endpoint.address)));
         let dnat = Statement::Dnat {
             to: NatTo::Lookup {
                 family: self.family,

@@ -40,7 +40,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{ExternalRoute, FrontendVerdict, RulePlan, ServicePortPlan, TrafficPolicy};
+use crate::{
+    ExternalPlan, ExternalRoute, FrontendVerdict, RulePlan, ServicePortPlan, TrafficPolicy,
+};
 
 /// The most endpoints of a frontend that has no chain.
 pub(super) const COUNT_MAX: usize = 128;
@@ -71,9 +73,7 @@ impl Counts {
             let Some(external) = &port.external else {
                 continue;
             };
-            if let ExternalRoute::Cluster = external.route
-                && let Some(count) = count(port, TrafficPolicy::Cluster)
-            {
+            if let Some(count) = external_count(port, external) {
                 if !external.external_ips.is_empty() || !external.load_balancer_ips.is_empty() {
                     counts.services.insert(count);
                 }
@@ -91,6 +91,12 @@ pub(super) fn count(plan: &ServicePortPlan, policy: TrafficPolicy) -> Option<u32
     let endpoints = plan.endpoints(policy).len();
     let is_flat = plan.affinity_seconds.is_none() && (1..=COUNT_MAX).contains(&endpoints);
     is_flat.then(|| u32::try_from(endpoints).expect("there are few"))
+}
+
+/// The same for external traffic: all of it chooses alike only with policy Cluster.
+pub(super) fn external_count(plan: &ServicePortPlan, external: &ExternalPlan) -> Option<u32> {
+    let chooses_alike = external.route == ExternalRoute::Cluster;
+    count(plan, TrafficPolicy::Cluster).filter(|_| chooses_alike)
 }
 
 /// Whether rules lead to the chain of a set.

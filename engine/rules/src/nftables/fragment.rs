@@ -11,9 +11,9 @@ use ruleset::nft::{
 use ruleset::{Family, OriginId};
 
 use super::container::{Container, FragmentElement};
-use super::flat::{Layout, count, needs_chain};
+use super::flat::{Layout, count, external_count, needs_chain};
 use super::names::PortNames;
-use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
+use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, socket_key, within};
 use crate::compiler::any_held;
 use crate::origin::{Origins, PortOrigins};
 use crate::{
@@ -154,15 +154,9 @@ impl Lowering<'_> {
         let probability = (1, count(self.plan, policy)?);
         let plan = self.plan;
         let endpoints = plan.endpoints(policy).iter().map(|endpoint| {
-            let to = [
-                Scalar::address(endpoint.address.ip()),
-                Scalar::Port(endpoint.address.port()),
-            ];
             let pick = Decision::Pick { probability };
-            (
-                to.into_iter().collect(),
-                self.origins.of_endpoint(pick, endpoint),
-            )
+            let origin = self.origins.of_endpoint(pick, endpoint);
+            (socket_key(endpoint.address), origin)
         });
         let endpoints = endpoints.collect();
         let frontend = FlatFrontend {
@@ -259,10 +253,8 @@ impl Lowering<'_> {
         };
         // Policy Local without endpoints has both: the short circuits, and a refusal for the rest.
         if !matches!(external.route, ExternalRoute::Reject(_)) {
-            let is_flat = self.layout == Layout::Flat
-                && external.route == ExternalRoute::Cluster
-                && count(self.plan, TrafficPolicy::Cluster).is_some();
-            if !is_flat {
+            let is_flat = external_count(self.plan, external).is_some();
+            if self.layout == Layout::KubeProxy || !is_flat {
                 self.external_chain(&external.route);
             }
             let to = Verdict::Goto(self.names.external());
@@ -342,13 +334,10 @@ impl Lowering<'_> {
         to: &Verdict,
         decision: Decision,
     ) {
-        let flat = match external.route {
-            ExternalRoute::Cluster => {
-                let hides = Some(Decision::HideExternal);
-                self.flat(place, &key, TrafficPolicy::Cluster, &decision, hides)
-            }
-            ExternalRoute::Local { .. } | ExternalRoute::Reject(_) => None,
-        };
+        let flat = external_count(self.plan, external).and_then(|_| {
+            let hides = Some(Decision::HideExternal);
+            self.flat(place, &key, TrafficPolicy::Cluster, &decision, hides)
+        });
         if flat.is_none() {
             self.entry(place, key, to.clone(), decision);
         }

@@ -298,19 +298,11 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn chain(&mut self, name: &'static str, chain: NftChain) {
-        self.chains.push((Ident::literal(name), Arc::new(chain)));
-    }
-
-    fn rule_alone(&mut self, name: Ident, rule: NftRule) {
-        let chain = NftChain {
-            rules: vec![rule],
-            ..NftChain::default()
-        };
+    fn chain(&mut self, name: Ident, chain: NftChain) {
         self.chains.push((name, Arc::new(chain)));
     }
 
-    fn plain_chain(&mut self, name: &'static str, rules: Vec<NftRule>) {
+    fn plain_chain(&mut self, name: Ident, rules: Vec<NftRule>) {
         let chain = NftChain {
             rules,
             ..NftChain::default()
@@ -361,7 +353,7 @@ impl Writer<'_> {
             comment: None,
             rules,
         };
-        self.chain(base.name, chain);
+        self.chain(Ident::literal(base.name), chain);
     }
 
     /// The chains that look for what cannot be served or is closed to its source.
@@ -371,19 +363,23 @@ impl Writer<'_> {
             "@no-endpoint-nodeports",
             "is it for a node port that cannot be served?",
         );
-        self.plain_chain("nodeport-endpoints-check", vec![rule]);
+        self.plain_chain(Ident::literal("nodeport-endpoints-check"), vec![rule]);
         let rule = self.by_address(
             Container::NoEndpointServices,
             "@no-endpoint-services",
             "is it for a Service that cannot be served?",
         );
-        self.plain_chain("service-endpoints-check", vec![rule]);
+        self.plain_chain(Ident::literal("service-endpoints-check"), vec![rule]);
+        self.firewall_check();
+    }
+
+    fn firewall_check(&mut self) {
         let rule = self.by_address(
             Container::FirewallIps,
             "@firewall-ips",
             "is it for a load-balancer IP with source ranges?",
         );
-        self.plain_chain("firewall-check", vec![rule]);
+        self.plain_chain(Ident::literal("firewall-check"), vec![rule]);
     }
 
     fn by_address(
@@ -392,7 +388,7 @@ impl Writer<'_> {
         chain: &'static str,
         purpose: &'static str,
     ) -> NftRule {
-        let look = vmap([daddr(self.family), l4proto(), dport()], map.ident());
+        let look = vmap(self.frontend(), map.ident());
         self.rule([look], FrameDecision::Visit { chain, purpose })
     }
 
@@ -404,7 +400,7 @@ impl Writer<'_> {
         chain: &'static str,
         purpose: &'static str,
     ) -> NftRule {
-        let look = vmap([l4proto(), dport()], map.ident());
+        let look = vmap(node_port(), map.ident());
         let decision = FrameDecision::Visit { chain, purpose };
         let is_known_local = map == Container::NoEndpointNodePorts;
         let own = self.own_addresses(is_known_local);
@@ -462,53 +458,47 @@ impl Writer<'_> {
             "@service-nodeports",
             "is it for a node port?",
         ));
-        self.plain_chain("services", rules);
+        self.plain_chain(Ident::literal("services"), rules);
     }
 
     /// [`Self::checks`] in the layout of our own: sets instead of maps to verdicts.
     fn flat_checks(&mut self) {
-        let refusals =
-            |writer: &mut Self, before: &[Statement], key: &Expr, sets: [Container; 2]| {
-                let [rejected, dropped] = sets.map(|set| in_set(key.clone(), set.ident()));
-                let refuse = Statement::Reject(Reject::Default);
-                let drop = Statement::Verdict(Verdict::Drop);
-                let with = |last: [Statement; 2]| before.iter().cloned().chain(last);
-                vec![
-                    writer.rule(with([rejected, refuse]), FrameDecision::Refuse),
-                    writer.rule(with([dropped, drop]), FrameDecision::DropHere),
-                ]
-            };
-        let (by_address, by_port) = (self.frontend(), node_port());
         let own = self.own_addresses(true);
         let sets = [Container::RejectedNodePorts, Container::DroppedNodePorts];
-        let rules = refusals(self, &own, &by_port, sets);
-        self.plain_chain("nodeport-endpoints-check", rules);
+        let rules = self.refusals(&own, &node_port(), sets);
+        self.plain_chain(Ident::literal("nodeport-endpoints-check"), rules);
+        let frontend = self.frontend();
         let sets = [Container::RejectedServices, Container::DroppedServices];
-        let rules = refusals(self, &[], &by_address, sets);
-        self.plain_chain("service-endpoints-check", rules);
-        let rule = self.by_address(
-            Container::FirewallIps,
-            "@firewall-ips",
-            "is it for a load-balancer IP with source ranges?",
-        );
-        self.plain_chain("firewall-check", vec![rule]);
+        let rules = self.refusals(&[], &frontend, sets);
+        self.plain_chain(Ident::literal("service-endpoints-check"), rules);
+        self.firewall_check();
+    }
+
+    fn refusals(
+        &mut self,
+        before: &[Statement],
+        key: &[Expr],
+        [rejected, dropped]: [Container; 2],
+    ) -> Vec<NftRule> {
+        let found = |set: Container| in_set(Expr::Concat(key.to_vec()), set.ident());
+        let refuse = [found(rejected), Statement::Reject(Reject::Default)];
+        let drop = [found(dropped), Statement::Verdict(Verdict::Drop)];
+        let with = |last: [Statement; 2]| before.iter().cloned().chain(last);
+        vec![
+            self.rule(with(refuse), FrameDecision::Refuse),
+            self.rule(with(drop), FrameDecision::DropHere),
+        ]
     }
 
     /// [`Self::services`] in the layout of our own.
     fn flat_services(&mut self, counts: &Counts) {
         const NODE_PORTS: &str = "nodeports";
         let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
-        let key = self.frontend();
-        let endpoints: Vec<_> = counts.services.iter().copied().collect();
-        rules.extend(
-            self.flat_rules(
-                &key,
-                [Container::MasqueradeServices, Container::FlatServices],
-                endpoints
-                    .into_iter()
-                    .map(|count| (count, Container::Endpoints(count))),
-            ),
-        );
+        let frontend = self.frontend();
+        let sets = [Container::MasqueradeServices, Container::FlatServices];
+        let by_count = counts.services.iter();
+        let by_count = by_count.map(|count| (*count, Container::Endpoints(*count)));
+        rules.extend(self.flat_rules(&frontend, sets, by_count));
         rules.push(self.by_address(
             Container::ServiceIps,
             "@service-ips",
@@ -521,46 +511,39 @@ impl Writer<'_> {
             purpose: "is it for a node port?",
         };
         rules.push(self.rule(own.into_iter().chain([jump]), decision));
-        let key = node_port();
-        let endpoints: Vec<_> = counts.node_ports.iter().copied().collect();
-        let mut of_node: Vec<_> = self.flat_rules(
-            &key,
-            [Container::MasqueradeNodePorts, Container::FlatNodePorts],
-            endpoints
-                .into_iter()
-                .map(|count| (count, Container::NodePortEndpoints(count))),
-        );
-        let look = vmap([l4proto(), dport()], Container::ServiceNodePorts.ident());
+        let sets = [Container::MasqueradeNodePorts, Container::FlatNodePorts];
+        let by_count = counts.node_ports.iter();
+        let by_count = by_count.map(|count| (*count, Container::NodePortEndpoints(*count)));
+        let mut of_node = self.flat_rules(&node_port(), sets, by_count);
+        let look = vmap(node_port(), Container::ServiceNodePorts.ident());
         let decision = FrameDecision::Visit {
             chain: "@service-nodeports",
             purpose: "is it for a node port that has a chain?",
         };
         of_node.push(self.rule([look], decision));
-        self.plain_chain(NODE_PORTS, of_node);
-        self.plain_chain("services", rules);
+        self.plain_chain(Ident::literal(NODE_PORTS), of_node);
+        self.plain_chain(Ident::literal("services"), rules);
     }
 
     /// Hide whose clients are to be hidden, choose for each number of endpoints, and drop who should have been chosen for.
     fn flat_rules(
         &mut self,
-        key: &Expr,
+        key: &[Expr],
         [hiding, guard]: [Container; 2],
         by_count: impl Iterator<Item = (u32, Container)>,
     ) -> Vec<NftRule> {
-        let hidden = in_set(key.clone(), hiding.ident());
+        let found = |set: Container| in_set(Expr::Concat(key.to_vec()), set.ident());
+        let hidden = found(hiding);
         let mark = set_mark(self.plan.masquerade_mark);
         let decision = self.origins.of_frame(Decision::HideExternal);
         let mut rules = vec![NftRule::new([hidden, mark]).with_origin(decision)];
         for (count, map) in by_count {
-            let mut parts = match key {
-                Expr::Concat(parts) => parts.clone(),
-                other => vec![other.clone()],
-            };
-            parts.push(Expr::Numgen(Numgen::random(count)));
+            let number = Expr::Numgen(Numgen::random(count));
+            let parts = key.iter().cloned().chain([number]);
             let dnat = Statement::Dnat {
                 to: NatTo::Lookup {
                     family: self.family,
-                    key: Expr::Concat(parts),
+                    key: Expr::Concat(parts.collect()),
                     map: MapRef::Named(map.ident()),
                 },
                 flags: NatFlags::NONE,
@@ -573,17 +556,17 @@ impl Writer<'_> {
             let chain = draws(map);
             let jump = Statement::Verdict(Verdict::Jump(chain.clone()));
             rules.push(self.rule([jump], decision));
-            self.rule_alone(chain, draw);
+            self.plain_chain(chain, vec![draw]);
         }
-        let missed = in_set(key.clone(), guard.ident());
+        let missed = found(guard);
         let drop = Statement::Verdict(Verdict::Drop);
         rules.push(self.rule([missed, drop], FrameDecision::DropMissed));
         rules
     }
 
     /// `ip daddr . meta l4proto . th dport`
-    fn frontend(&self) -> Expr {
-        Expr::Concat(vec![daddr(self.family), l4proto(), dport()])
+    const fn frontend(&self) -> [Expr; 3] {
+        [daddr(self.family), l4proto(), dport()]
     }
 
     /// PROXY-35 in one rule, and PROXY-23.
@@ -615,7 +598,7 @@ impl Writer<'_> {
             [is_translated, is_hairpin, masquerade],
             FrameDecision::MasqueradeHairpin,
         );
-        self.plain_chain("masquerading", vec![marked, hairpin]);
+        self.plain_chain(Ident::literal("masquerading"), vec![marked, hairpin]);
     }
 
     /// PROXY-52: what comes here was not translated.
@@ -632,7 +615,7 @@ impl Writer<'_> {
             let comment = Comment::new("Drop traffic to unallocated ClusterIPs");
             rules.push(rule.with_comment(comment));
         }
-        self.plain_chain("cluster-ips-check", rules);
+        self.plain_chain(Ident::literal("cluster-ips-check"), rules);
     }
 
     fn reject(&mut self) {
@@ -644,7 +627,7 @@ impl Writer<'_> {
             )),
             rules: vec![self.rule([refuse], FrameDecision::Refuse)],
         };
-        self.chain(REJECT_CHAIN, chain);
+        self.chain(Ident::literal(REJECT_CHAIN), chain);
     }
 }
 
@@ -656,6 +639,6 @@ fn draws(map: Container) -> Ident {
 }
 
 /// `meta l4proto . th dport`
-fn node_port() -> Expr {
-    Expr::Concat(vec![l4proto(), dport()])
+const fn node_port() -> [Expr; 2] {
+    [l4proto(), dport()]
 }

@@ -1,6 +1,6 @@
 //! Expressions and statements as kube-proxy writes them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use ruleset::nft::{
@@ -159,6 +159,11 @@ pub(super) fn vmap(key: impl IntoIterator<Item = Expr>, name: Ident) -> Statemen
 /// A key of these parts.
 pub(super) fn key<const N: usize>(parts: [Scalar; N]) -> Key {
     parts.into_iter().collect()
+}
+
+/// `10.244.1.5 . 8080`
+pub(super) fn socket_key(socket: SocketAddr) -> Key {
+    key([Scalar::address(socket.ip()), Scalar::Port(socket.port())])
 }
 
 /// `tcp . 30080`
