@@ -204,8 +204,7 @@ pub(crate) struct KeyPart {
 pub(crate) struct Pick {
     /// What comes before the number.
     pub(crate) prefix: Load,
-    pub(crate) target: Target,
-    pub(crate) set: u32,
+    pub(crate) lookup: SetLookup,
 }
 
 /// Where data of one width begin among all data of a table.

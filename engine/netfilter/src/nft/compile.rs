@@ -409,9 +409,10 @@ impl Compiler<'_> {
 
     /// What a lookup comes to that draws a number for which the map is sure to have an element.
     fn choice(&self, target: &Target) -> Option<Op> {
-        let Target::Lookup(SetLookup { set, key, .. }) = target else {
+        let Target::Lookup(lookup) = target else {
             return None;
         };
+        let SetLookup { set, key, .. } = lookup;
         let map = &self.sets[*set as usize];
         match key {
             Load::Random { modulus, offset: 0 } => {
@@ -432,8 +433,7 @@ impl Compiler<'_> {
                 map.has_all_numbers(*modulus).then(|| {
                     Op::DnatPick(Box::new(Pick {
                         prefix: Load::Concat(before.into()),
-                        target: target.clone(),
-                        set: *set,
+                        lookup: lookup.clone(),
                     }))
                 })
             }

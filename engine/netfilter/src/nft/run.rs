@@ -222,13 +222,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// A number is drawn only for packets that have elements: for others it makes no difference, and whoever explores
     /// every draw is spared those.
     fn pick(&mut self, table: &'a NftCode, pick: &'a Pick) -> Option<NatTarget> {
-        let set = &table.sets[pick.set as usize];
+        let set = &table.sets[pick.lookup.set as usize];
         if set.dynamic.is_none() {
             let mut first = self.value(table, &pick.prefix)?;
             first.push_number(0, 4)?;
             set.find(&first)?;
         }
-        self.target(table, &pick.target)
+        self.looked_up(table, &pick.lookup)
     }
 
     fn run_rare(&mut self, table: &'a NftCode, op: &'a Op, at: Place) -> Flow {
@@ -378,10 +378,14 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     fn target(&mut self, table: &'a NftCode, target: &'a Target) -> Option<NatTarget> {
         match target {
             Target::Fixed(to) => Some(*to),
-            Target::Lookup(lookup) => match self.look_up(table, lookup)?? {
-                Hit::Stated(element) => socket(table.value(lookup.set, element)?),
-                Hit::Made(data) => socket(data?.bytes()),
-            },
+            Target::Lookup(lookup) => self.looked_up(table, lookup),
+        }
+    }
+
+    fn looked_up(&mut self, table: &'a NftCode, lookup: &'a SetLookup) -> Option<NatTarget> {
+        match self.look_up(table, lookup)?? {
+            Hit::Stated(element) => socket(table.value(lookup.set, element)?),
+            Hit::Made(data) => socket(data?.bytes()),
         }
     }
 
