@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rules::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
-use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTable, XtTables, XtTarget};
+use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTable, XtTables};
 
 /// The part of a node's tables that a proxy wrote: an earlier run of ours, or kube-proxy.
 pub(crate) fn own_part(node: &XtTables) -> XtTables {
@@ -28,7 +28,8 @@ fn own_chains(name: TableName, table: &XtTable) -> XtTable {
             own.chains.insert(*chain, Arc::clone(body));
         } else if is_built_in(name, *chain) {
             let is_own = |rule: &&XtRule| {
-                goal(rule).is_some_and(|target| is_proxy_jump(name, *chain, target))
+                rule.leads_to()
+                    .is_some_and(|target| is_proxy_jump(name, *chain, target))
             };
             let jumps = body.rules.iter().filter(is_own);
             let jumps: Vec<XtRule> = jumps.cloned().collect();
@@ -56,9 +57,13 @@ pub(crate) fn leave_shared(wanted: &mut XtTables, node: &XtTables) {
     };
     table.chains.remove(&shared);
     for chain in table.chains.values_mut() {
-        if chain.rules.iter().any(|rule| goal(rule) == Some(shared)) {
+        if chain
+            .rules
+            .iter()
+            .any(|rule| rule.leads_to() == Some(shared))
+        {
             let rules = &mut Arc::make_mut(chain).rules;
-            rules.retain(|rule| goal(rule) != Some(shared));
+            rules.retain(|rule| rule.leads_to() != Some(shared));
         }
     }
 }
@@ -73,19 +78,12 @@ pub(crate) fn held_by_others(node: &XtTables) -> BTreeSet<(TableName, ChainName)
     });
     let others = chains.filter(|(name, chain, _)| !is_proxy_chain(*name, *chain));
     let held = others.flat_map(|(name, chain, body)| {
-        let targets = body.rules.iter().filter_map(goal);
+        let targets = body.rules.iter().filter_map(XtRule::leads_to);
         let others = targets.filter(move |target| !is_proxy_jump(name, chain, *target));
         others.map(move |target| (name, target))
     });
     held.filter(|(name, target)| is_proxy_chain(*name, *target))
         .collect()
-}
-
-const fn goal(rule: &XtRule) -> Option<ChainName> {
-    match rule.target {
-        XtTarget::Jump(chain) | XtTarget::Goto(chain) => Some(chain),
-        _ => None,
-    }
 }
 
 fn is_built_in(table: TableName, chain: ChainName) -> bool {

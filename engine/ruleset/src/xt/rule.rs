@@ -87,6 +87,15 @@ impl XtRule {
         self
     }
 
+    /// The chain that it jumps or goes to.
+    #[must_use]
+    pub const fn leads_to(&self) -> Option<ChainName> {
+        match self.target {
+            XtTarget::Jump(chain) | XtTarget::Goto(chain) => Some(chain),
+            _ => None,
+        }
+    }
+
     /// The same rule, made for `origin`.
     #[inline]
     #[must_use]

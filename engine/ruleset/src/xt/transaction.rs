@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{ChainName, Policy, TableName, XtChain, XtRule, XtTable, XtTables, XtTarget};
+use super::{ChainName, Policy, TableName, XtChain, XtRule, XtTable, XtTables};
 use crate::Family;
 
 /// What happens to the tables of one family, unit by unit.
@@ -130,7 +130,7 @@ impl XtTable {
             XtCommand::Delete(name) => {
                 let gone = self.chains.remove(name)?;
                 let mut rules = self.chains.values().flat_map(|chain| &chain.rules);
-                let is_used = rules.any(|rule| goal(rule) == Some(*name));
+                let is_used = rules.any(|rule| rule.leads_to() == Some(*name));
                 (gone.rules.is_empty() && !is_used).then_some(())?;
             }
         }
@@ -139,14 +139,6 @@ impl XtTable {
 
     fn chain_mut(&mut self, name: ChainName) -> Option<&mut XtChain> {
         self.chains.get_mut(&name).map(Arc::make_mut)
-    }
-}
-
-/// The chain that a rule leads to.
-const fn goal(rule: &XtRule) -> Option<ChainName> {
-    match rule.target {
-        XtTarget::Jump(chain) | XtTarget::Goto(chain) => Some(chain),
-        _ => None,
     }
 }
 
