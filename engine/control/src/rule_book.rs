@@ -22,6 +22,21 @@ pub enum NodeRules {
 }
 
 impl NodeRules {
+    /// The rules of a node whose proxy is in this mode.
+    #[must_use]
+    pub fn compile(
+        mode: ProxyMode,
+        compiler: &mut Compiler,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> Self {
+        match mode {
+            ProxyMode::Iptables => Self::Iptables(compiler.iptables(view, facts)),
+            ProxyMode::Nftables => Self::Nftables(compiler.nftables(view, facts)),
+            ProxyMode::Flat => Self::Nftables(compiler.flat(view, facts)),
+        }
+    }
+
     /// What the node's tools print of them: `iptables-save` and `ip6tables-save`, or `nft list ruleset`.
     #[must_use]
     pub fn listing(&self) -> String {
@@ -78,14 +93,8 @@ impl RuleBook {
     /// The rules of a node with the number of the commit that they stem from; `None` before its first.
     pub(crate) fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
         let page = self.nodes.get_mut(node)?;
-        let compiled = page.compiled.get_or_insert_with(|| match self.mode {
-            ProxyMode::Iptables => {
-                NodeRules::Iptables(self.compiler.iptables(&page.view, &page.facts))
-            }
-            ProxyMode::Nftables => {
-                NodeRules::Nftables(self.compiler.nftables(&page.view, &page.facts))
-            }
-            ProxyMode::Flat => NodeRules::Nftables(self.compiler.flat(&page.view, &page.facts)),
+        let compiled = page.compiled.get_or_insert_with(|| {
+            NodeRules::compile(self.mode, &mut self.compiler, &page.view, &page.facts)
         });
         Some((page.commit, compiled))
     }

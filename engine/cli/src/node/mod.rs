@@ -9,13 +9,11 @@ mod manifests;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use control::{ProxyMode, ProxySettings};
+use control::{NodeRules, ProxyMode, ProxySettings};
 use ipnet::IpNet;
 use miette::Report;
 use node::{IptablesSink, IptablesTools, LoadError, NftTools, NftablesSink};
-use rules::{
-    Capabilities, CompiledIptables, CompiledNftables, Compiler, LocalDetection, NodeFacts,
-};
+use rules::{Capabilities, CompiledIptables, Compiler, LocalDetection, NodeFacts};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -127,30 +125,42 @@ fn warn(cluster: &Cluster, facts: &NodeFacts) {
 
 /// The kernel of this machine, by all the tools that program it.
 struct Kernel {
-    iptables: IptablesTools,
-    nft: NftTools,
+    tools: IptablesTools,
+    iptables: IptablesSink,
+    nftables: NftablesSink,
 }
 
 impl Kernel {
     fn of(args: &NodeArgs) -> Self {
+        let tools = IptablesTools::new(args.iptables.into());
+        let capabilities = Capabilities::default();
         Self {
-            iptables: IptablesTools::new(args.iptables.into()),
-            nft: NftTools::new(),
+            iptables: IptablesSink::new(tools.clone(), capabilities),
+            nftables: NftablesSink::new(NftTools::new(), capabilities),
+            tools,
         }
     }
 
-    fn capabilities(&self, mode: ProxyMode) -> Result<Capabilities, Report> {
+    /// The rules that the kernel is to have.
+    fn compile(
+        &self,
+        mode: ProxyMode,
+        cluster: &Cluster,
+        facts: &NodeFacts,
+    ) -> Result<NodeRules, Report> {
         let random_fully = match mode {
             ProxyMode::Iptables => {
-                let has = self.iptables.has_random_fully();
+                let has = self.tools.has_random_fully();
                 has.map_err(|error| refused(&error.into()))?
             }
             ProxyMode::Nftables | ProxyMode::Flat => true,
         };
-        Ok(Capabilities {
+        let mut compiler = Compiler::new(Capabilities {
             nfacct: false,
             random_fully,
-        })
+        });
+        let view = &cluster.view;
+        Ok(NodeRules::compile(mode, &mut compiler, view, facts))
     }
 
     /// Programs the kernel; says what that took. What a proxy in the other mode has left goes when the new rules stand.
@@ -160,20 +170,14 @@ impl Kernel {
         cluster: &Cluster,
         facts: &NodeFacts,
     ) -> Result<String, Report> {
-        let capabilities = self.capabilities(mode)?;
-        let mut compiler = Compiler::new(capabilities);
         let mut text = summary(mode, cluster, facts);
-        match mode {
-            ProxyMode::Iptables => {
-                let compiled = compiler.iptables(&cluster.view, facts);
-                let sink = IptablesSink::new(self.iptables.clone(), capabilities);
-                self.load_iptables(&sink, &compiled, facts, &mut text)?;
+        match self.compile(mode, cluster, facts)? {
+            NodeRules::Iptables(compiled) => {
+                self.load_iptables(&compiled, facts, &mut text)?;
                 text += &self.leave_nftables()?;
             }
-            ProxyMode::Nftables | ProxyMode::Flat => {
-                let compiled = nftables(mode, &mut compiler, cluster, facts);
-                let sink = NftablesSink::new(self.nft.clone(), capabilities);
-                let done = sink.load(&compiled.tables);
+            NodeRules::Nftables(compiled) => {
+                let done = self.nftables.load(&compiled.tables);
                 tell_nftables(&mut text, &done.map_err(|error| refused(&error))?);
                 text += &self.leave_iptables()?;
             }
@@ -184,14 +188,13 @@ impl Kernel {
     /// One family does not wait for the other. One that the kernel lacks is left out if the node has no address of it.
     fn load_iptables(
         &self,
-        sink: &IptablesSink,
         compiled: &CompiledIptables,
         facts: &NodeFacts,
         text: &mut String,
     ) -> Result<(), Report> {
         let mut failed = None;
         for (family, tables) in &compiled.tables {
-            match sink.load(tables) {
+            match self.iptables.load(tables) {
                 Ok(done) => tell_iptables(text, *family, &done),
                 Err(error) if is_missing(&error) && facts.primary_address(*family).is_none() => {
                     *text += &format!("{family}: left out, for it is not there ({error})\n");
@@ -213,23 +216,18 @@ impl Kernel {
         cluster: &Cluster,
         facts: &NodeFacts,
     ) -> Result<String, Report> {
-        let capabilities = self.capabilities(mode)?;
-        let mut compiler = Compiler::new(capabilities);
         let mut text = format!("# {}", summary(mode, cluster, facts));
-        let nothing = Family::ALL.map(XtTables::new);
-        match mode {
-            ProxyMode::Iptables => {
-                let compiled = compiler.iptables(&cluster.view, facts);
+        match self.compile(mode, cluster, facts)? {
+            NodeRules::Iptables(compiled) => {
                 for tables in compiled.tables.values() {
                     text += &self.show_iptables(tables)?;
                 }
                 text += &self.show_nftables(&NftTables::new())?;
             }
-            ProxyMode::Nftables | ProxyMode::Flat => {
-                let compiled = nftables(mode, &mut compiler, cluster, facts);
+            NodeRules::Nftables(compiled) => {
                 text += &self.show_nftables(&compiled.tables)?;
-                for tables in &nothing {
-                    text += &self.show_iptables(tables)?;
+                for family in Family::ALL {
+                    text += &self.show_iptables(&XtTables::new(family))?;
                 }
             }
         }
@@ -237,12 +235,11 @@ impl Kernel {
     }
 
     fn show_iptables(&self, tables: &XtTables) -> Result<String, Report> {
-        let sink = IptablesSink::new(self.iptables.clone(), Capabilities::default());
-        let change = match sink.plan(tables) {
+        let change = match self.iptables.plan(tables) {
             Err(error) if is_missing(&error) => return Ok(format!("# {error}\n")),
             change => change.map_err(|error| refused(&error))?,
         };
-        let tool = self.iptables.restorer(tables.family);
+        let tool = self.tools.restorer(tables.family);
         let texts = change.units.iter().map(|unit| {
             let text = unit.restore_text(tables.family);
             format!("# for {tool} --noflush\n{text}")
@@ -251,8 +248,7 @@ impl Kernel {
     }
 
     fn show_nftables(&self, tables: &NftTables) -> Result<String, Report> {
-        let sink = NftablesSink::new(self.nft.clone(), Capabilities::default());
-        let change = match sink.plan(tables) {
+        let change = match self.nftables.plan(tables) {
             Err(error) if is_missing(&error) => return Ok(format!("# {error}\n")),
             change => change.map_err(|error| refused(&error))?,
         };
@@ -273,10 +269,9 @@ impl Kernel {
 
     /// A tool or a kernel's part that is not there has left nothing.
     fn leave_iptables(&self) -> Result<String, Report> {
-        let sink = IptablesSink::new(self.iptables.clone(), Capabilities::default());
         let mut text = String::new();
         for family in Family::ALL {
-            match sink.load(&XtTables::new(family)) {
+            match self.iptables.load(&XtTables::new(family)) {
                 Ok(done) if done.is_empty() => {}
                 Ok(_) => {
                     text += &format!("{family} iptables: what a proxy had there is gone\n");
@@ -289,8 +284,7 @@ impl Kernel {
     }
 
     fn leave_nftables(&self) -> Result<String, Report> {
-        let sink = NftablesSink::new(self.nft.clone(), Capabilities::default());
-        match sink.load(&NftTables::new()) {
+        match self.nftables.load(&NftTables::new()) {
             Ok(done) if done.is_empty() => Ok(String::new()),
             Ok(_) => Ok("nftables: what a proxy had there is gone\n".to_owned()),
             Err(error) if is_missing(&error) => Ok(String::new()),
@@ -304,18 +298,6 @@ const fn is_missing(error: &LoadError) -> bool {
         error,
         LoadError::Tool(node::ToolError::NotFound { .. } | node::ToolError::Unsupported { .. })
     )
-}
-
-fn nftables(
-    mode: ProxyMode,
-    compiler: &mut Compiler,
-    cluster: &Cluster,
-    facts: &NodeFacts,
-) -> CompiledNftables {
-    match mode {
-        ProxyMode::Flat => compiler.flat(&cluster.view, facts),
-        ProxyMode::Iptables | ProxyMode::Nftables => compiler.nftables(&cluster.view, facts),
-    }
 }
 
 fn summary(mode: ProxyMode, cluster: &Cluster, facts: &NodeFacts) -> String {
