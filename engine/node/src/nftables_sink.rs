@@ -102,16 +102,14 @@ fn own_tables() -> [TableKey; 2] {
 
 fn forget_what_packets_made(tables: &mut NftTables) {
     for table in tables.tables.values_mut() {
-        for one in table.sets.values_mut() {
-            match one {
-                SetOrMap::Set(set) if set.options.flags.dynamic => {
-                    Arc::make_mut(set).elements.clear();
-                }
-                SetOrMap::Map(map) if map.options.flags.dynamic => {
-                    Arc::make_mut(map).elements.clear();
-                }
-                SetOrMap::Set(_) | SetOrMap::Map(_) => {}
+        table.sets.for_each_mut(|one| match one {
+            SetOrMap::Set(set) if set.options.flags.dynamic => {
+                Arc::make_mut(set).elements.clear();
             }
-        }
+            SetOrMap::Map(map) if map.options.flags.dynamic => {
+                Arc::make_mut(map).elements.clear();
+            }
+            SetOrMap::Set(_) | SetOrMap::Map(_) => {}
+        });
     }
 }
