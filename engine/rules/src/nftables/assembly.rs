@@ -12,7 +12,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use ruleset::nft::{
-    Comment, Element, ElementAttrs, Ident, Key, NftTable, Place, Scalar, SetOrMap, Value,
+    Comment, Element, ElementAttrs, Ident, Key, NftChain, NftTable, Place, Scalar, SetOrMap, Value,
 };
 use ruleset::{Family, OriginId};
 use smallvec::SmallVec;
@@ -109,7 +109,9 @@ impl Assembly {
                 comment: None,
             });
         }
-        assembly.write_frame(plan, with);
+        let origins = &mut *with.origins;
+        let chains = frame::chains(plan, layout, &[], with.capabilities, origins);
+        assembly.write(chains);
         assembly.settle();
         assembly
     }
@@ -129,7 +131,6 @@ impl Assembly {
         plan: &RulePlan,
         with: &mut Lowerer<'_>,
     ) {
-        let counts = self.counts.len();
         let counted: Vec<Container> = self.counts.keys().copied().collect();
         for item in before.diff(&plan.service_ports) {
             let (old, new) = match item {
@@ -150,11 +151,18 @@ impl Assembly {
                 self.fragments.insert(new.id.clone(), fragment);
             }
         }
-        if counts != self.counts.len() || !self.counts.keys().eq(&counted) {
+        let counts: Vec<Container> = self.counts.keys().copied().collect();
+        if counts != counted {
             for gone in counted.iter().filter(|one| !self.counts.contains_key(one)) {
                 self.table.chains.remove(&frame::draws(*gone));
             }
-            self.write_frame(plan, with);
+            let origins = &mut *with.origins;
+            self.write(frame::chains_by_count(
+                plan,
+                &counts,
+                with.capabilities,
+                origins,
+            ));
         }
         self.settle();
     }
@@ -320,12 +328,11 @@ impl Assembly {
         }
     }
 
-    fn write_frame(&mut self, plan: &RulePlan, with: &mut Lowerer<'_>) {
-        let counts: Vec<Container> = self.counts.keys().copied().collect();
-        let origins = &mut *with.origins;
-        let chains = frame::chains(plan, self.layout, &counts, with.capabilities, origins);
+    fn write(&mut self, chains: Vec<(Place, Ident, Arc<NftChain>)>) {
         for (place, name, chain) in chains {
-            self.table.chains.insert_at(place, name, chain);
+            if self.table.chains.get(&name) != Some(&chain) {
+                self.table.chains.insert_at(place, name, chain);
+            }
         }
     }
 

@@ -120,17 +120,7 @@ pub(super) fn chains(
     capabilities: Capabilities,
     origins: &mut Origins,
 ) -> Vec<(Place, Ident, Arc<NftChain>)> {
-    let mut writer = Writer {
-        plan,
-        family: plan.family,
-        nat_flags: match capabilities.random_fully {
-            true => NatFlags::FULLY_RANDOM,
-            false => NatFlags::NONE,
-        },
-        origins,
-        next: 0,
-        chains: Vec::new(),
-    };
+    let mut writer = Writer::new(plan, capabilities, origins);
     for base in &BASE_CHAINS {
         writer.base_chain(base);
     }
@@ -149,6 +139,18 @@ pub(super) fn chains(
     if layout == Layout::KubeProxy {
         writer.reject();
     }
+    writer.chains
+}
+
+/// Those of them that depend on which maps of so many endpoints there are, in the layout of our own.
+pub(super) fn chains_by_count(
+    plan: &RulePlan,
+    counts: &[Container],
+    capabilities: Capabilities,
+    origins: &mut Origins,
+) -> Vec<(Place, Ident, Arc<NftChain>)> {
+    let mut writer = Writer::new(plan, capabilities, origins);
+    writer.flat_services(counts);
     writer.chains
 }
 
@@ -178,7 +180,21 @@ struct Writer<'a> {
     chains: Vec<(Place, Ident, Arc<NftChain>)>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(plan: &'a RulePlan, capabilities: Capabilities, origins: &'a mut Origins) -> Self {
+        Self {
+            plan,
+            family: plan.family,
+            nat_flags: match capabilities.random_fully {
+                true => NatFlags::FULLY_RANDOM,
+                false => NatFlags::NONE,
+            },
+            origins,
+            next: 0,
+            chains: Vec::new(),
+        }
+    }
+
     fn chain(&mut self, name: Ident, chain: NftChain) {
         let place = Place::at(self.next);
         self.next += 1;
