@@ -7,6 +7,9 @@ use base::SimTime;
 /// The reference for what is simulated is Kubernetes 1.36, of 2026.
 const EPOCH_DAYS: u64 = 20_454;
 
+/// Seconds from 1970-01-01 to [`SimTime::ZERO`], as [`timestamp`] writes it.
+pub const EPOCH_UNIX_SECONDS: u64 = EPOCH_DAYS * 86_400;
+
 /// An instant to the second: `2026-01-01T00:00:05Z` (metav1.Time).
 #[must_use]
 pub fn timestamp(at: SimTime) -> String {

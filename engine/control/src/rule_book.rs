@@ -4,9 +4,10 @@
 //! comes. So a thousand nodes cost a thousand view positions.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use proxy::RuleSink;
+use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts};
 use ruleset::{Family, nft, xt};
 
@@ -111,7 +112,14 @@ impl RuleBook {
 }
 
 impl RuleSink for RuleBook {
-    fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
+    type Error = Infallible;
+
+    fn commit(
+        &mut self,
+        _: SyncKind,
+        node: &Arc<NodeFacts>,
+        view: &ClusterView,
+    ) -> Result<(), Infallible> {
         self.commits += 1;
         let page = Page {
             facts: Arc::clone(node),
@@ -120,5 +128,6 @@ impl RuleSink for RuleBook {
             compiled: None,
         };
         self.nodes.insert(Arc::clone(&node.name), page);
+        Ok(())
     }
 }
