@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use api::yaml::{Source, split};
 use api::decode;
+use api::yaml::{Source, split};
 use base::{Seed, SimTime};
 use switchboard_control::{
     ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
@@ -46,7 +46,10 @@ fn run(control: &mut Control, seconds: u64) -> Vec<String> {
     }
     control.advance_clock(until);
     let happenings = control.happenings();
-    happenings.into_iter().map(|happening| happening.what).collect()
+    happenings
+        .into_iter()
+        .map(|happening| happening.what)
+        .collect()
 }
 
 fn publish(control: &mut Control) {
@@ -76,9 +79,15 @@ fn the_first_change_after_an_hour_is_synced_in_full() {
     run(&mut control, 3000);
     publish(&mut control);
     let soon = run(&mut control, 1000);
-    assert!(soon.iter().any(|what| what.starts_with("sync done")), "{soon:?}");
+    assert!(
+        soon.iter().any(|what| what.starts_with("sync done")),
+        "{soon:?}"
+    );
     let name = api::ObjectKey::new(api::Kind::Service, "default", "web");
     control.delete(&name).unwrap();
     let late = run(&mut control, 10);
-    assert!(late.iter().any(|what| what.starts_with("full sync done")), "{late:?}");
+    assert!(
+        late.iter().any(|what| what.starts_with("full sync done")),
+        "{late:?}"
+    );
 }

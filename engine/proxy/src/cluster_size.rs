@@ -13,7 +13,8 @@ pub(crate) fn is_large(view: &ClusterView) -> bool {
 
 fn endpoints(view: &ClusterView, family: Family) -> usize {
     let services = view.services.iter();
-    let with_slices = services.filter_map(|(name, service)| Some((service, view.slices.get(name)?)));
+    let with_slices =
+        services.filter_map(|(name, service)| Some((service, view.slices.get(name)?)));
     let of_ports = with_slices.flat_map(|(service, slices)| {
         let ports = service.ports.iter();
         ports.map(|port| of_port(slices, port, family))

@@ -210,7 +210,11 @@ mod tests {
         let health = health(Some(1), None);
         let answer = health.healthz(false, FAMILIES, at(2));
         assert_eq!(answer.status, 503);
-        assert!(answer.body.contains(r#""nodeEligible":false,"healthy":true"#));
+        assert!(
+            answer
+                .body
+                .contains(r#""nodeEligible":false,"healthy":true"#)
+        );
         assert_eq!(health.livez(FAMILIES, at(2)).status, 200);
     }
 

@@ -197,7 +197,9 @@ fn proxy_67_damage_is_repaired_soon() {
 
 #[test]
 fn proxy_45_large_clusters_are_spared() {
-    use rules::{EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView};
+    use rules::{
+        EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
+    };
     let name = ServiceName {
         namespace: "default".into(),
         name: "web".into(),
@@ -233,7 +235,8 @@ fn proxy_45_large_clusters_are_spared() {
             endpoints: vec![endpoint.clone(); endpoints],
         };
         let mut view = view(1);
-        view.services.insert(name.clone(), Arc::new(service.clone()));
+        view.services
+            .insert(name.clone(), Arc::new(service.clone()));
         let slices = [(Arc::from("web-1"), Arc::new(slice))];
         view.slices
             .insert(name.clone(), Arc::new(slices.into_iter().collect()));

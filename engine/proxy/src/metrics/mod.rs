@@ -199,7 +199,11 @@ impl Metrics {
                 &self.partial_syncs,
             ),
         ] {
-            text.histogram(&format!("{name}_proxy_rules_duration_seconds"), help, latency);
+            text.histogram(
+                &format!("{name}_proxy_rules_duration_seconds"),
+                help,
+                latency,
+            );
         }
         for (name, help, at) in [
             (

@@ -137,7 +137,9 @@ fn mode_settings(fields: &mut Fields<'_>) -> Read<ModeSettings> {
         let retry = at.duration()?;
         let too_short = retry.is_zero() || least.as_ref().is_ok_and(|least| retry < *least);
         match too_short {
-            true => Err(at.refuse("`syncPeriod` must be above zero, and not below `minSyncPeriod`")),
+            true => {
+                Err(at.refuse("`syncPeriod` must be above zero, and not below `minSyncPeriod`"))
+            }
             false => Ok(retry),
         }
     });
