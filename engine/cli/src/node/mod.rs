@@ -13,8 +13,8 @@ use control::{NodeRules, ProxyMode, ProxySettings};
 use ipnet::IpNet;
 use miette::Report;
 use node::{
-    ConntrackTools, IptablesSink, IptablesTools, KernelSink, LoadError, NftTools, NftablesSink,
-    NodeProxy, NodeProxyConfig, Notice, ToolError,
+    ConntrackTools, IptablesSink, IptablesTools, KernelSink, LoadError, LockError, NamespaceLock,
+    NftTools, NftablesSink, NodeProxy, NodeProxyConfig, Notice, ToolError,
 };
 use proxy::{AgentSettings, StaleUdp};
 use rules::{Capabilities, ClusterView, CompiledIptables, Compiler, LocalDetection, NodeFacts};
@@ -35,6 +35,10 @@ const SERVICE_CIDR: &str = "10.96.0.0/12";
 pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
     one_of_each_family("--service-cidr", &args.service_cidr)?;
     one_of_each_family("--cluster-cidr", &args.cluster_cidr)?;
+    let _lock = match args.task.get() {
+        Task::DryRun => None,
+        Task::Run | Task::Once | Task::Cleanup => Some(lock()?),
+    };
     let kernel = Kernel::of(args);
     let text = match (args.task.get(), &args.manifests, &args.node_name, args.mode) {
         (Task::Cleanup, ..) => kernel.clean_up()?,
@@ -58,6 +62,16 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
     };
     output::print(&text)?;
     Ok(Exit::Passed)
+}
+
+fn lock() -> Result<NamespaceLock, Report> {
+    NamespaceLock::take().map_err(|error| {
+        let help = match error {
+            LockError::Held => Some("end it, or do this in another network namespace"),
+            LockError::Io(_) => None,
+        };
+        input::error(error.to_string(), help)
+    })
 }
 
 /// Goes on until it is told to end.

@@ -106,6 +106,14 @@ impl Lab {
         stdout(&output)
     }
 
+    /// Why the kernel is not programmed.
+    #[track_caller]
+    pub(crate) fn refused(&self, mode: &str) -> String {
+        let output = self.node(&["--once", "--mode", mode]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        stderr(&output)
+    }
+
     /// Starts a proxy that looks at its manifests all the time.
     pub(crate) fn start(&self, mode: &str, arguments: &[&str]) -> Proxy {
         let log = self.folder.join("log");

@@ -269,6 +269,22 @@ fn proxy_69_71_76_it_answers() {
     proxy.end();
 }
 
+#[test]
+fn there_is_one_proxy_at_a_time() {
+    let Some(lab) = node_with("alone", &service("TCP", 0, 40, 1)) else {
+        return;
+    };
+    let proxy = lab.start("nftables", &[]);
+    until("it is healthy", || lab.status(HEALTHZ) == Some(200));
+    let refused = lab.refused("iptables");
+    assert!(
+        refused.contains("another switchboard programs"),
+        "{refused}"
+    );
+    proxy.end();
+    lab.once("iptables");
+}
+
 /// How often the proxy is killed, and how many Services change meanwhile.
 const KILLS: u64 = 8;
 const SERVICES: usize = 60;
@@ -297,8 +313,8 @@ fn killed(label: &str, mode: &str, check: impl Fn(&Tables, &[Tables; 2])) {
             std::thread::sleep(Duration::from_millis(40 + rng.below(160)));
         }
         proxy.kill();
-        // A tool that it has started goes on to its end.
-        std::thread::sleep(Duration::from_millis(150));
+        // A tool that it has started goes on to its end; the next proxy waits for it.
+        std::thread::sleep(Duration::from_millis(rng.below(150)));
         check(&lab.tables(), &states);
     }
     let proxy = lab.start(mode, &["--full-sync-period", "1s"]);
