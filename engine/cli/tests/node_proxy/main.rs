@@ -185,7 +185,7 @@ fn proxy_73_stale_udp_connections_go() {
 }
 
 #[test]
-fn a_mode_follows_another_that_has_been_running() {
+fn proxy_64_a_mode_follows_another_that_has_been_running() {
     let Some(lab) = node_with("modes", &service("TCP", 0, 40, 2)) else {
         return;
     };
@@ -216,10 +216,27 @@ fn same_rules(one: &Tables, other: &Tables) -> bool {
     one.nft == other.nft && own(one) == own(other)
 }
 
+/// With a health check at port 32000.
+const LOAD_BALANCER: &str = "{apiVersion: v1, kind: Service, metadata: {name: lb}, spec: {type: LoadBalancer, clusterIP: 10.96.0.9, \
+              externalTrafficPolicy: Local, healthCheckNodePort: 32000, ports: [{port: 80, nodePort: 31000}]}}\n";
+
+#[test]
+fn proxy_70_a_health_check_that_cannot_listen_is_told() {
+    let Some(lab) = node_with("no-check", LOAD_BALANCER) else {
+        return;
+    };
+    let wanted = lab.fresh("nftables");
+    let proxy = lab.start("nftables", &["--healthz-bind-address", "10.244.1.1:32000"]);
+    until("it complains", || {
+        let port = "FailedToStartServiceHealthcheck: service default/lb, port 32000";
+        proxy.said().contains(port)
+    });
+    assert!(lab.tables() == wanted, "the rules stand");
+    proxy.end();
+}
+
 #[test]
 fn proxy_69_71_76_it_answers() {
-    let lb = "{apiVersion: v1, kind: Service, metadata: {name: lb}, spec: {type: LoadBalancer, clusterIP: 10.96.0.9, \
-              externalTrafficPolicy: Local, healthCheckNodePort: 32000, ports: [{port: 80, nodePort: 31000}]}}\n";
     let slice = |node: &str| {
         format!(
             "---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: lb-1, labels: \
@@ -227,7 +244,7 @@ fn proxy_69_71_76_it_answers() {
              [{{addresses: [10.244.1.9], nodeName: {node}}}]}}\n"
         )
     };
-    let Some(lab) = node_with("answers", &(lb.to_owned() + &slice("node-a"))) else {
+    let Some(lab) = node_with("answers", &(LOAD_BALANCER.to_owned() + &slice("node-a"))) else {
         return;
     };
     let proxy = lab.start("nftables", &[]);
@@ -251,7 +268,7 @@ fn proxy_69_71_76_it_answers() {
         assert!(metrics.lines().any(|one| one == line), "{line}\n{metrics}");
     }
     assert_eq!(lab.status("127.0.0.1:10249/nothing"), Some(404));
-    lab.write("web.yaml", &(lb.to_owned() + &slice("node-b")));
+    lab.write("web.yaml", &(LOAD_BALANCER.to_owned() + &slice("node-b")));
     until("its endpoint is elsewhere", || {
         lab.status(check) == Some(503)
     });
