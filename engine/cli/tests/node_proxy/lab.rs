@@ -1,6 +1,7 @@
 //! A node in a network namespace of its own, and a proxy on it.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,6 +26,8 @@ pub(crate) struct Lab {
     label: String,
     name: String,
     pub(crate) folder: PathBuf,
+    /// Where programs are looked for that are not in the folder's `bin`.
+    path: OsString,
 }
 
 /// What a kernel has, as it prints it, understood.
@@ -53,6 +56,7 @@ impl Lab {
             label,
             name,
             folder,
+            path: env::var_os("PATH").unwrap_or_default(),
         };
         lab.does("ip", "link set lo up");
         lab.does("ip", "address add 10.244.1.1/24 dev lo");
@@ -64,10 +68,9 @@ impl Lab {
         command.args(["netns", "exec", &self.name, program]);
         // The usual lock file is the whole machine's.
         command.env("XTABLES_LOCKFILE", format!("/run/{}.lock", self.name));
-        let path = env::var_os("PATH").unwrap_or_default();
         let own = self.folder.join("bin").into_os_string();
-        let both = [own, path];
-        command.env("PATH", both.join(std::ffi::OsStr::new(":")));
+        let both = [own.as_os_str(), self.path.as_os_str()];
+        command.env("PATH", both.join(OsStr::new(":")));
         command
     }
 
@@ -79,6 +82,17 @@ impl Lab {
         let said = stderr(&output);
         assert!(output.status.success(), "{program} {arguments}: {said}");
         stdout(&output)
+    }
+
+    /// From now on the machine has these programs only.
+    pub(crate) fn install_only(&mut self, programs: &[&str]) {
+        for program in programs {
+            let mut folders = env::split_paths(&self.path);
+            let found = folders.find_map(|folder| fs::canonicalize(folder.join(program)).ok());
+            let place = self.folder.join("bin").join(program);
+            std::os::unix::fs::symlink(found.expect("it is installed"), place).unwrap();
+        }
+        self.path.clear();
     }
 
     /// Writes or replaces a manifest, as a whole.

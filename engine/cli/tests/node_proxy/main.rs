@@ -185,6 +185,30 @@ fn proxy_73_stale_udp_connections_go() {
 }
 
 #[test]
+fn a_missing_conntrack_is_told_once() {
+    let Some(mut lab) = node_with("no-conntrack", &service("UDP", 0, 53, 3)) else {
+        return;
+    };
+    lab.install_only(&["ip", "nft"]);
+    let proxy = lab.start("nftables", &[]);
+    for endpoints in [2, 1] {
+        until("it is healthy", || lab.status(HEALTHZ) == Some(200));
+        lab.write("web.yaml", &service("UDP", 0, 53, endpoints));
+        until("it has synced", || {
+            let syncs = 1 + proxy.said().matches("partial sync").count();
+            syncs == 4 - endpoints
+        });
+    }
+    let said = proxy.said();
+    assert_eq!(
+        said.matches("conntrack is not installed").count(),
+        1,
+        "{said}"
+    );
+    proxy.end();
+}
+
+#[test]
 fn proxy_64_a_mode_follows_another_that_has_been_running() {
     let Some(lab) = node_with("modes", &service("TCP", 0, 40, 2)) else {
         return;
