@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use proxy::RuleSink;
+use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterView, CompiledNftables, Compiler, NodeFacts};
 use ruleset::nft::{
     NftAction, NftFamily, NftOperation, NftTables, NftTransaction, SetOrMap, TableKey, parse,
@@ -13,31 +13,47 @@ use ruleset::nft::{
 
 use crate::{CommitError, LoadError, NftTools};
 
+/// How Services are laid out in nftables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NftLayout {
+    /// As kube-proxy does.
+    #[default]
+    KubeProxy,
+    /// In a layout of our own, which answers the same.
+    Flat,
+}
+
 /// Programs a kernel with what a proxy commits.
 ///
-/// [`RuleSink::commit`] has no result, so failures are kept here until they are taken.
+/// A full commit reads what is there and writes what differs; a partial one writes what differs from the commit before.
 #[derive(Clone, Debug)]
 pub struct NftablesSink {
     tools: NftTools,
+    layout: NftLayout,
     compiler: Compiler,
-    failures: Vec<CommitError>,
+    /// What the last commit was to leave: the next is compiled from it.
+    compiled: Option<CompiledNftables>,
+    /// What the last commit has left, unless it failed.
+    committed: Option<Arc<NftTables>>,
 }
 
 impl NftablesSink {
-    /// A sink that runs `tools` and compiles for kernels with these capabilities.
+    /// A sink that runs `tools` and compiles, in kube-proxy's layout, for kernels with these capabilities.
     #[must_use]
     pub fn new(tools: NftTools, capabilities: Capabilities) -> Self {
         Self {
             tools,
+            layout: NftLayout::default(),
             compiler: Compiler::new(capabilities),
-            failures: Vec::new(),
+            compiled: None,
+            committed: None,
         }
     }
 
-    /// The failures since they were taken last, oldest first.
+    /// The same in another layout.
     #[must_use]
-    pub fn take_failures(&mut self) -> Vec<CommitError> {
-        std::mem::take(&mut self.failures)
+    pub fn in_layout(self, layout: NftLayout) -> Self {
+        Self { layout, ..self }
     }
 
     /// What has to happen to the kernel so that a proxy's tables are these. Elements that packets have put into sets,
@@ -75,20 +91,62 @@ impl NftablesSink {
     /// When the tool fails: nothing has changed then.
     pub fn load(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
         let transaction = self.plan(tables)?;
+        self.write(&transaction)?;
+        Ok(transaction)
+    }
+
+    /// Takes away what a proxy has written, and says whether there was something. A tool or a part of the kernel that is
+    /// missing has left nothing.
+    ///
+    /// # Errors
+    /// When the tool fails otherwise.
+    pub fn leave(&self) -> Result<bool, LoadError> {
+        match self.load(&NftTables::new()) {
+            Ok(done) => Ok(!done.is_empty()),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&self, transaction: &NftTransaction) -> Result<(), LoadError> {
         if !transaction.is_empty() {
             self.tools.load(&transaction.script())?;
         }
-        Ok(transaction)
+        Ok(())
+    }
+
+    fn commit_tables(&mut self, kind: SyncKind, tables: &Arc<NftTables>) -> Result<(), LoadError> {
+        let before = self.committed.take();
+        match before.filter(|_| kind == SyncKind::Partial) {
+            None => self.load(tables).map(drop)?,
+            Some(before) => self.write(&NftTransaction::between(&before, tables))?,
+        }
+        self.committed = Some(Arc::clone(tables));
+        Ok(())
     }
 }
 
 impl RuleSink for NftablesSink {
-    fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
-        let compiled = self.compiler.nftables(view, node);
-        if let Err(source) = self.load(&compiled.tables) {
-            let node = Arc::clone(&node.name);
-            self.failures.push(CommitError { node, source });
-        }
+    type Error = CommitError;
+
+    fn commit(
+        &mut self,
+        kind: SyncKind,
+        node: &Arc<NodeFacts>,
+        view: &ClusterView,
+    ) -> Result<(), CommitError> {
+        let earlier = self.compiled.as_ref();
+        let compiled = match self.layout {
+            NftLayout::KubeProxy => self.compiler.nftables_after(earlier, view, node),
+            NftLayout::Flat => self.compiler.flat_after(earlier, view, node),
+        };
+        let tables = Arc::clone(&compiled.tables);
+        self.compiled = Some(compiled);
+        let done = self.commit_tables(kind, &tables);
+        done.map_err(|source| CommitError {
+            node: Arc::clone(&node.name),
+            source,
+        })
     }
 }
 
