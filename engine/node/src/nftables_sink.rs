@@ -1,7 +1,8 @@
 //! The kernel as a proxy's sink, by nftables.
 //!
 //! What is there is read first, and only what differs is written, in one transaction. Tables of others are not looked
-//! at.
+//! at. A kernel whose tables nobody has changed since is not read again: it numbers every change, and does what it is sent
+//! only if the number is still the one that the sender has seen last.
 
 use std::sync::Arc;
 
@@ -11,27 +12,78 @@ use ruleset::nft::{
     NftAction, NftFamily, NftOperation, NftTables, NftTransaction, SetOrMap, TableKey, parse,
 };
 
+use crate::netlink::{Generation, NetlinkError, Socket, encode};
 use crate::{CommitError, LoadError, NftTools};
+
+/// How rules are laid out in a node's tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NftLayout {
+    /// As kube-proxy 1.36 does it.
+    #[default]
+    KubeProxy,
+    /// Services are elements of maps, and chains only where they must be.
+    Flat,
+}
+
+/// How what is to be written gets to the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// As text, by `nft -f`.
+    Text,
+    /// As the messages that `nft` would make of it; as text where this library cannot make them.
+    #[default]
+    Netlink,
+}
 
 /// Programs a kernel with what a proxy commits.
 ///
 /// [`RuleSink::commit`] has no result, so failures are kept here until they are taken.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct NftablesSink {
     tools: NftTools,
+    layout: NftLayout,
+    transport: Transport,
     compiler: Compiler,
+    known: Option<Known>,
     failures: Vec<CommitError>,
 }
 
+/// What the kernel has, as long as nobody changes it.
+#[derive(Debug)]
+struct Known {
+    socket: Socket,
+    tables: Arc<NftTables>,
+    generation: Generation,
+}
+
+/// How often tables are read again because somebody else changed some meanwhile. Then `nft` tries, which does the same.
+const RACES_MAX: u32 = 4;
+
 impl NftablesSink {
-    /// A sink that runs `tools` and compiles for kernels with these capabilities.
+    /// A sink that runs `tools`, compiles for kernels with these capabilities in kube-proxy's layout, and writes by
+    /// netlink.
     #[must_use]
     pub fn new(tools: NftTools, capabilities: Capabilities) -> Self {
         Self {
             tools,
+            layout: NftLayout::default(),
+            transport: Transport::default(),
             compiler: Compiler::new(capabilities),
+            known: None,
             failures: Vec::new(),
         }
+    }
+
+    /// The same in another layout.
+    #[must_use]
+    pub fn with_layout(self, layout: NftLayout) -> Self {
+        Self { layout, ..self }
+    }
+
+    /// The same by another way.
+    #[must_use]
+    pub fn with_transport(self, transport: Transport) -> Self {
+        Self { transport, ..self }
     }
 
     /// The failures since they were taken last, oldest first.
@@ -47,6 +99,88 @@ impl NftablesSink {
     /// # Errors
     /// When the present tables cannot be listed.
     pub fn plan(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
+        self.compare(tables).map(|(_, transaction)| transaction)
+    }
+
+    /// Makes a proxy's tables these, all at once, and says what that took. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// When the kernel or the tool does not do it: nothing has changed then.
+    pub fn load(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
+        match self.transport {
+            Transport::Text => self.load_text(tables),
+            Transport::Netlink => {
+                let socket = Socket::open(self.tools.netns())?;
+                self.read_and_write(&socket, tables).map(|(done, _)| done)
+            }
+        }
+    }
+
+    /// Does the same, and by netlink reads nothing if nobody has changed the kernel's tables since the last time.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn update(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
+        if self.transport == Transport::Text {
+            return self.load_text(tables);
+        }
+        // What fails is not known any more.
+        let known = self.known.take();
+        let socket = match known {
+            None => Socket::open(self.tools.netns())?,
+            Some(known) => match known.follow(tables)? {
+                Followed::Done(known, transaction) => {
+                    self.known = Some(known);
+                    return Ok(transaction);
+                }
+                Followed::MustRead(socket) => socket,
+            },
+        };
+        let (transaction, generation) = self.read_and_write(&socket, tables)?;
+        self.known = generation.map(|generation| Known {
+            socket,
+            tables: Arc::clone(tables),
+            generation,
+        });
+        Ok(transaction)
+    }
+
+    fn load_text(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
+        let transaction = self.plan(tables)?;
+        if !transaction.is_empty() {
+            self.tools.load(&transaction.script())?;
+        }
+        Ok(transaction)
+    }
+
+    /// Says also of which generation the tables are that are now these; `None` if others may have changed them.
+    fn read_and_write(
+        &self,
+        socket: &Socket,
+        tables: &NftTables,
+    ) -> Result<(NftTransaction, Option<Generation>), LoadError> {
+        for _ in 0..RACES_MAX {
+            let before = socket.generation()?;
+            let (present, transaction) = self.compare(tables)?;
+            if transaction.is_empty() {
+                return Ok((transaction, Some(before)));
+            }
+            let Ok(batch) = encode(&transaction, &present, before) else {
+                self.tools.load(&transaction.script())?;
+                let after = socket.generation()?;
+                return Ok((transaction, Some(after).filter(|after| *after == before.next())));
+            };
+            match socket.commit(&batch, &transaction) {
+                Ok(()) => return Ok((transaction, Some(before.next()))),
+                Err(NetlinkError::LostRace) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.load_text(tables).map(|transaction| (transaction, None))
+    }
+
+    /// What is there of a proxy's tables, and what makes it these.
+    fn compare(&self, tables: &NftTables) -> Result<(NftTables, NftTransaction), LoadError> {
         let mut operations = Vec::new();
         let mut present = NftTables::new();
         for key in own_tables() {
@@ -66,26 +200,55 @@ impl NftablesSink {
         let all = operations
             .into_iter()
             .chain(rest.operations().iter().cloned());
-        Ok(all.collect())
+        Ok((present, all.collect()))
     }
+}
 
-    /// Makes a proxy's tables these, all at once, and says what that took. Doing it twice is doing it once.
-    ///
-    /// # Errors
-    /// When the tool fails: nothing has changed then.
-    pub fn load(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
-        let transaction = self.plan(tables)?;
-        if !transaction.is_empty() {
-            self.tools.load(&transaction.script())?;
+/// What came of an attempt without reading.
+enum Followed {
+    Done(Known, NftTransaction),
+    MustRead(Socket),
+}
+
+impl Known {
+    /// Makes the kernel's tables these if they are still what is known.
+    fn follow(self, tables: &Arc<NftTables>) -> Result<Followed, LoadError> {
+        let Self {
+            socket,
+            tables: present,
+            mut generation,
+        } = self;
+        let transaction = NftTransaction::between(&present, tables);
+        if transaction.is_empty() {
+            if socket.generation()? != generation {
+                return Ok(Followed::MustRead(socket));
+            }
+        } else {
+            let Ok(batch) = encode(&transaction, &present, generation) else {
+                return Ok(Followed::MustRead(socket));
+            };
+            match socket.commit(&batch, &transaction) {
+                Ok(()) => generation = generation.next(),
+                Err(NetlinkError::LostRace) => return Ok(Followed::MustRead(socket)),
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(transaction)
+        let known = Self {
+            socket,
+            tables: Arc::clone(tables),
+            generation,
+        };
+        Ok(Followed::Done(known, transaction))
     }
 }
 
 impl RuleSink for NftablesSink {
     fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
-        let compiled = self.compiler.nftables(view, node);
-        if let Err(source) = self.load(&compiled.tables) {
+        let compiled = match self.layout {
+            NftLayout::KubeProxy => self.compiler.nftables(view, node),
+            NftLayout::Flat => self.compiler.flat(view, node),
+        };
+        if let Err(source) = self.update(&compiled.tables) {
             let node = Arc::clone(&node.name);
             self.failures.push(CommitError { node, source });
         }
