@@ -13,7 +13,7 @@ use ruleset::nft::{
 };
 
 use crate::netlink::{Generation, NetlinkError, Socket, encode};
-use crate::{CommitError, LoadError, NftTools};
+use crate::{CommitError, LoadError, NftTools, Unencodable};
 
 /// How rules are laid out in a node's tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub struct NftablesSink {
     transport: Transport,
     compiler: Compiler,
     known: Option<Known>,
+    unencodable: Option<Unencodable>,
     failures: Vec<CommitError>,
 }
 
@@ -70,6 +71,7 @@ impl NftablesSink {
             transport: Transport::default(),
             compiler: Compiler::new(capabilities),
             known: None,
+            unencodable: None,
             failures: Vec::new(),
         }
     }
@@ -92,6 +94,13 @@ impl NftablesSink {
         std::mem::take(&mut self.failures)
     }
 
+    /// What [`Self::update`] had `nft` do at last because netlink has no form for it here, if there was such a thing since
+    /// this was asked last.
+    #[must_use]
+    pub const fn take_unencodable(&mut self) -> Option<Unencodable> {
+        self.unencodable.take()
+    }
+
     /// What has to happen to the kernel so that a proxy's tables are these. Elements that packets have put into sets,
     /// such as the clients that stay with an endpoint, are left alone. A table that has something in it that no proxy
     /// writes is replaced as a whole.
@@ -111,7 +120,8 @@ impl NftablesSink {
             Transport::Text => self.load_text(tables),
             Transport::Netlink => {
                 let socket = Socket::open(self.tools.netns())?;
-                self.read_and_write(&socket, tables).map(|(done, _)| done)
+                let written = self.read_and_write(&socket, tables)?;
+                Ok(written.transaction)
             }
         }
     }
@@ -136,13 +146,14 @@ impl NftablesSink {
                 Followed::MustRead(socket) => socket,
             },
         };
-        let (transaction, generation) = self.read_and_write(&socket, tables)?;
-        self.known = generation.map(|generation| Known {
+        let written = self.read_and_write(&socket, tables)?;
+        self.known = written.generation.map(|generation| Known {
             socket,
             tables: Arc::clone(tables),
             generation,
         });
-        Ok(transaction)
+        self.unencodable = written.unencodable.or(self.unencodable.take());
+        Ok(written.transaction)
     }
 
     fn load_text(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
@@ -153,30 +164,36 @@ impl NftablesSink {
         Ok(transaction)
     }
 
-    /// Says also of which generation the tables are that are now these; `None` if others may have changed them.
-    fn read_and_write(
-        &self,
-        socket: &Socket,
-        tables: &NftTables,
-    ) -> Result<(NftTransaction, Option<Generation>), LoadError> {
+    fn read_and_write(&self, socket: &Socket, tables: &NftTables) -> Result<Written, LoadError> {
         for _ in 0..RACES_MAX {
             let before = socket.generation()?;
             let (present, transaction) = self.compare(tables)?;
             if transaction.is_empty() {
-                return Ok((transaction, Some(before)));
+                return Ok(Written::of(transaction, before));
             }
-            let Ok(batch) = encode(&transaction, &present, before) else {
-                self.tools.load(&transaction.script())?;
-                let after = socket.generation()?;
-                return Ok((transaction, Some(after).filter(|after| *after == before.next())));
+            let batch = match encode(&transaction, &present, before) {
+                Ok(batch) => batch,
+                Err(unencodable) => {
+                    self.tools.load(&transaction.script())?;
+                    let after = socket.generation()?;
+                    return Ok(Written {
+                        transaction,
+                        generation: (after == before.next()).then_some(after),
+                        unencodable: Some(unencodable),
+                    });
+                }
             };
             match socket.commit(&batch, &transaction) {
-                Ok(()) => return Ok((transaction, Some(before.next()))),
+                Ok(()) => return Ok(Written::of(transaction, before.next())),
                 Err(NetlinkError::LostRace) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        self.load_text(tables).map(|transaction| (transaction, None))
+        Ok(Written {
+            transaction: self.load_text(tables)?,
+            generation: None,
+            unencodable: None,
+        })
     }
 
     /// What is there of a proxy's tables, and what makes it these.
@@ -201,6 +218,24 @@ impl NftablesSink {
             .into_iter()
             .chain(rest.operations().iter().cloned());
         Ok((present, all.collect()))
+    }
+}
+
+/// What was done after reading.
+struct Written {
+    transaction: NftTransaction,
+    /// That of the tables that are there now; `None` if others may have changed them meanwhile.
+    generation: Option<Generation>,
+    unencodable: Option<Unencodable>,
+}
+
+impl Written {
+    const fn of(transaction: NftTransaction, generation: Generation) -> Self {
+        Self {
+            transaction,
+            generation: Some(generation),
+            unencodable: None,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod lab;
 mod local;
 mod matches;
 mod netns;
+mod netlink;
 mod nft;
 mod packets;
 
