@@ -11,7 +11,7 @@ use super::element::{self, Content, Elements, Owner};
 use super::set::Sets;
 use super::uapi::{
     BATCH_BEGIN, BATCH_END, BATCH_GENERATION, CREATE, SUBSYSTEM, chain, family, message, rule, set,
-    table, user_data, verdict,
+    table, verdict,
 };
 use super::user_data::comment;
 use super::writer::{Head, Writer};
@@ -169,15 +169,10 @@ impl<'t> Encoder<'_, 't> {
                 super::rule::put(self.out, head, self.sets, (self.table, chain), rule)
             }
             NftAction::AddSetElement { set, key, attrs } => {
-                let attrs = Some(attrs);
-                self.element(element::ADD, set, key, Content { attrs, value: None })
+                self.element(element::ADD, set, key, Content::of_set(attrs))
             }
             NftAction::AddMapElement { map, key, element } => {
-                let content = Content {
-                    attrs: Some(&element.attrs),
-                    value: Some(&element.value),
-                };
-                self.element(element::ADD, map, key, content)
+                self.element(element::ADD, map, key, Content::of_map(element))
             }
             NftAction::DeleteElement(set, key) => {
                 self.element(element::DELETE, set, key, Content::default())
@@ -213,7 +208,7 @@ impl<'t> Encoder<'_, 't> {
         self.out.text(table::NAME, self.table.name.as_str());
         self.out.u32(table::FLAGS, 0);
         if let Some(text) = text {
-            comment(user_data::COMMENT, text).write(self.out, table::USER_DATA)?;
+            comment(text).write(self.out, table::USER_DATA)?;
         }
         self.out.end(message);
         Ok(())
@@ -240,7 +235,7 @@ impl<'t> Encoder<'_, 't> {
             });
         }
         if let Some(text) = text {
-            comment(user_data::COMMENT, text).write(self.out, chain::USER_DATA)?;
+            comment(text).write(self.out, chain::USER_DATA)?;
         }
         self.out.end(message);
         Ok(())

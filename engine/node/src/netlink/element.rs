@@ -3,10 +3,10 @@
 //! A key of several parts has each of them padded to a register. An interval set is a tree of where intervals begin and,
 //! as elements of their own, where they end; one of concatenations holds both ends in one element.
 
-use ruleset::nft::{ElementAttrs, Ident, Key, Scalar, Value};
+use ruleset::nft::{Element, ElementAttrs, Ident, Key, Scalar, Value};
 
-use super::uapi::{element, elements, message, user_data};
-use super::user_data::comment;
+use super::uapi::{element, elements, message};
+use super::user_data;
 use super::value::{self, ends, is_ordered, is_range, milliseconds};
 use super::writer::{Head, Open, Writer};
 use super::{Encoded, Unknown};
@@ -37,6 +37,25 @@ impl Shape {
 pub(super) struct Content<'a> {
     pub(super) attrs: Option<&'a ElementAttrs>,
     pub(super) value: Option<&'a Value>,
+    /// Whether it is an interval up to the greatest value, so that nothing follows that says where it ends.
+    pub(super) is_open: bool,
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn of_set(attrs: &'a ElementAttrs) -> Self {
+        Self {
+            attrs: Some(attrs),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_map(element: &'a Element) -> Self {
+        Self {
+            attrs: Some(&element.attrs),
+            value: Some(&element.value),
+            ..Self::default()
+        }
+    }
 }
 
 /// Whose elements they are.
@@ -98,9 +117,11 @@ impl<'a> Elements<'a> {
             }
             Shape::Intervals => {
                 let (first, last) = bounds(key)?;
-                self.put_bound(&first, 0, content)?;
+                let end = after(&last);
+                let is_open = end.is_none();
+                self.put_bound(&first, 0, Content { is_open, ..content })?;
                 let next = next.map(bounds).transpose()?;
-                match after(&last) {
+                match end {
                     Some(end) if next.is_none_or(|(next, _)| next != end) => {
                         self.put_bound(&end, element::INTERVAL_END, Content::default())
                     }
@@ -161,10 +182,11 @@ impl<'a> Elements<'a> {
             }
             None => {}
         }
-        if let Some(text) = content.attrs.and_then(|attrs| attrs.comment.as_ref()) {
-            comment(user_data::COMMENT, text).write(self.out, element::USER_DATA)?;
+        let comment = content.attrs.and_then(|attrs| attrs.comment.as_ref());
+        match user_data::of_element(comment, content.is_open) {
+            Some(data) => data.write(self.out, element::USER_DATA),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A place in a list that has room.
@@ -319,6 +341,7 @@ mod tests {
         );
     }
 
+    #[cfg(target_endian = "little")]
     #[test]
     fn intervals_end_in_elements_of_their_own() {
         let nets = [key([net("10.0.0.0/8")]), key([net("255.0.0.0/8")])];
@@ -340,11 +363,20 @@ mod tests {
             ]
             .concat(),
         };
+        let open = [
+            [28, 0, 1, 0x80],
+            [12, 0, 1, 0x80],
+            [8, 0, 1, 0],
+            [255, 0, 0, 0],
+            [10, 0, 6, 0],
+            [1, 4, 1, 0],
+            [0, 0, 0, 0],
+        ];
         let expected = [
-            vec![60, 0, 3, 0x80],
+            vec![72, 0, 3, 0x80],
             bound(false, [10, 0, 0, 0]),
             bound(true, [11, 0, 0, 0]),
-            bound(false, [255, 0, 0, 0]),
+            open.concat(),
         ];
         assert_eq!(list(Shape::Intervals, &nets), expected.concat());
     }

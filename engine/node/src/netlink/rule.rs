@@ -16,7 +16,7 @@ use ruleset::nft::{
 use super::expression::{Expressions, Found, IsIp, SetName, Slot};
 use super::set::{SET_NAME, Sets, map_name};
 use super::uapi::{
-    LOG_PREFIX, compare, counter, dynset, message, nat, nat_flag, reject, rule, user_data,
+    LOG_PREFIX, compare, counter, dynset, message, nat, nat_flag, reject, rule,
 };
 use super::user_data::comment;
 use super::value::{self, ends, is_ordered, is_range, milliseconds};
@@ -61,7 +61,7 @@ pub(super) fn put(
     out.content().extend_from_slice(expressions.as_slice());
     out.close(list);
     if let Some(text) = &rule.comment {
-        comment(user_data::COMMENT, text).write(out, rule::USER_DATA)?;
+        comment(text).write(out, rule::USER_DATA)?;
     }
     out.end(message);
     Ok(())

@@ -107,18 +107,12 @@ impl<'a> Sets<'a> {
         match one {
             SetOrMap::Set(set) => {
                 let elements_of = set.elements.iter();
-                let contents = elements_of.map(|(key, attrs)| {
-                    let attrs = Some(attrs);
-                    (key, Content { attrs, value: None })
-                });
+                let contents = elements_of.map(|(key, attrs)| (key, Content::of_set(attrs)));
                 fill(elements, contents, Ends::Always)
             }
             SetOrMap::Map(map) => {
                 let elements_of = map.elements.iter();
-                let contents = elements_of.map(|(key, one)| {
-                    let (attrs, value) = (Some(&one.attrs), Some(&one.value));
-                    (key, Content { attrs, value })
-                });
+                let contents = elements_of.map(|(key, one)| (key, Content::of_map(one)));
                 fill(elements, contents, Ends::Always)
             }
         }
@@ -207,8 +201,11 @@ impl<'a> Sets<'a> {
             elements.sort_by_cached_key(|(key, _)| start(key));
         }
         let contents = elements.iter().map(|(key, value)| {
-            let value = value.as_ref();
-            (*key, Content { attrs: None, value })
+            let content = Content {
+                value: value.as_ref(),
+                ..Content::default()
+            };
+            (*key, content)
         });
         let elements = Elements::new(out, add(head), owner);
         fill(elements, contents, Ends::UnlessAdjoined)?;

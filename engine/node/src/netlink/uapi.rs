@@ -326,6 +326,10 @@ pub(super) mod user_data {
     pub(in super::super) const LENGTH_MAX: usize = 256;
     /// Of a table, chain, rule or element.
     pub(in super::super) const COMMENT: u8 = 0;
+    /// Of an element.
+    pub(in super::super) const ELEMENT_FLAGS: u8 = 1;
+    /// `NFTNL_SET_ELEM_F_INTERVAL_OPEN`
+    pub(in super::super) const IS_OPEN: u32 = 1;
     pub(in super::super) const KEY_BYTE_ORDER: u8 = 0;
     pub(in super::super) const DATA_BYTE_ORDER: u8 = 1;
     pub(in super::super) const MERGE_ELEMENTS: u8 = 2;

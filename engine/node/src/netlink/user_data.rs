@@ -51,11 +51,26 @@ impl UserData {
     }
 }
 
-/// A comment alone.
-pub(super) fn comment(kind: u8, text: &Comment) -> UserData {
+/// Of a table, chain or rule: its comment.
+pub(super) fn comment(text: &Comment) -> UserData {
     let mut data = UserData::default();
-    data.put_text(kind, text);
+    data.put_text(user_data::COMMENT, text);
     data
+}
+
+/// Of an element; `None` when there is nothing to say.
+pub(super) fn of_element(text: Option<&Comment>, is_open: bool) -> Option<UserData> {
+    if text.is_none() && !is_open {
+        return None;
+    }
+    let mut data = UserData::default();
+    if let Some(text) = text {
+        data.put_text(user_data::COMMENT, text);
+    }
+    if is_open {
+        data.put_number(user_data::ELEMENT_FLAGS, user_data::IS_OPEN);
+    }
+    Some(data)
 }
 
 /// Of an anonymous set or map.

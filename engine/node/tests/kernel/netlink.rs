@@ -180,7 +180,7 @@ table ip kube-proxy {
     set clients { type ipv4_addr; flags dynamic,timeout; timeout 3h; size 65535; }
     set nets { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 11.0.0.1, 12.0.0.1-12.0.0.9, 224.0.0.0/3 }; }
     set both { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80-90, 11.0.0.1 . 5 }; }
-    set marks { type ifname . mark; gc-interval 7s; elements = { "eth0" . 0x00000005 }; }
+    set marks { type ifname . mark; flags timeout; gc-interval 7s; elements = { "eth0" . 0x00000005 }; }
     set others { type icmp_type . nf_proto . pkt_type . ct_state . fib_addrtype; }
     set numbers { typeof numgen random mod 65536; elements = { 5 }; }
     set six { typeof ip6 daddr . meta mark . meta iifname . numgen random mod 65536; }
@@ -190,7 +190,7 @@ table ip kube-proxy {
         elements = { 10.0.0.1 . tcp . 80 . 1 : 10.1.1.1 . 8080 }
     }
     map to-mark { type ipv4_addr : mark; elements = { 10.0.0.1 : 0x00000007 }; }
-    map sticky { type ipv4_addr : ipv4_addr; flags dynamic; }
+    map sticky { type ipv4_addr : ipv4_addr; flags dynamic; size 65535; }
     chain d { comment "a chain"; }
     chain pre {
         comment "a base chain"
@@ -221,7 +221,7 @@ table ip kube-proxy {
         fib saddr type local goto d
         fib daddr type local ip daddr != 127.0.0.0/8 goto d
         ip daddr 10.96.0.0/12 drop
-        ip saddr != { 10.0.0.0/8, 11.0.0.0-12.1.0.0, 240.0.0.0/4 } drop
+        ip saddr != { 10.0.0.0/8, 12.0.0.0-12.1.0.0, 240.0.0.0/4 } drop
         ip saddr 10.0.0.1-10.0.0.5 drop
         ip saddr != 10.0.0.1-10.0.0.5 drop
         ip saddr . th dport { 10.0.0.1 . 80, 10.0.0.3 . 90-95 } drop
@@ -262,7 +262,7 @@ table ip6 kube-proxy {
         dnat ip6 to ip6 daddr . meta l4proto . th dport . numgen random mod 5 map @endpoints
         meta l4proto udp dnat to [fd00::1]:80
         dnat to fd00::1
-        ip6 saddr != { fd00::/8, fe00::/16 } drop
+        ip6 saddr != { fd00::/8, fe80::/10, ff00::/8 } drop
         ip6 daddr ::1 drop
         ip6 daddr != fd00::/13 drop
     }
