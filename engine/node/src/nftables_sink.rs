@@ -131,21 +131,55 @@ impl NftablesSink {
     /// # Errors
     /// As [`Self::load`].
     pub fn update(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
+        if let Some(known) = self.known.take() {
+            let transaction = NftTransaction::between(&known.tables, tables);
+            if self.follow(known, &transaction, tables)? {
+                return Ok(transaction);
+            }
+        }
+        self.reread(tables)
+    }
+
+    /// Does the same for who knows what makes the tables of the last time these: that is not looked for again, so it costs
+    /// what changes, however much there is. What was not the last time is [`Self::update`].
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn change(
+        &mut self,
+        before: &Arc<NftTables>,
+        transaction: &NftTransaction,
+        tables: &Arc<NftTables>,
+    ) -> Result<(), LoadError> {
+        match self.known.take() {
+            Some(known) if Arc::ptr_eq(&known.tables, before) => {
+                if self.follow(known, transaction, tables)? {
+                    return Ok(());
+                }
+            }
+            other => self.known = other,
+        }
+        self.update(tables).map(drop)
+    }
+
+    /// Does a transaction if the kernel's tables are still what is known; whether they were. What fails is not known any
+    /// more.
+    fn follow(
+        &mut self,
+        mut known: Known,
+        transaction: &NftTransaction,
+        tables: &Arc<NftTables>,
+    ) -> Result<bool, LoadError> {
+        let is_done = known.follow(transaction, tables)?;
+        self.known = is_done.then_some(known);
+        Ok(is_done)
+    }
+
+    fn reread(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
         if self.transport == Transport::Text {
             return self.load_text(tables);
         }
-        // What fails is not known any more.
-        let known = self.known.take();
-        let socket = match known {
-            None => Socket::open(self.tools.netns())?,
-            Some(known) => match known.follow(tables)? {
-                Followed::Done(known, transaction) => {
-                    self.known = Some(known);
-                    return Ok(transaction);
-                }
-                Followed::MustRead(socket) => socket,
-            },
-        };
+        let socket = Socket::open(self.tools.netns())?;
         let written = self.read_and_write(&socket, tables)?;
         self.known = written.generation.map(|generation| Known {
             socket,
@@ -239,41 +273,27 @@ impl Written {
     }
 }
 
-/// What came of an attempt without reading.
-enum Followed {
-    Done(Known, NftTransaction),
-    MustRead(Socket),
-}
-
 impl Known {
-    /// Makes the kernel's tables these if they are still what is known.
-    fn follow(self, tables: &Arc<NftTables>) -> Result<Followed, LoadError> {
-        let Self {
-            socket,
-            tables: present,
-            mut generation,
-        } = self;
-        let transaction = NftTransaction::between(&present, tables);
+    /// Does a transaction, which makes the tables these, if they are still what is known; whether they were.
+    fn follow(
+        &mut self,
+        transaction: &NftTransaction,
+        tables: &Arc<NftTables>,
+    ) -> Result<bool, NetlinkError> {
         if transaction.is_empty() {
-            if socket.generation()? != generation {
-                return Ok(Followed::MustRead(socket));
-            }
-        } else {
-            let Ok(batch) = encode(&transaction, &present, generation) else {
-                return Ok(Followed::MustRead(socket));
-            };
-            match socket.commit(&batch, &transaction) {
-                Ok(()) => generation = generation.next(),
-                Err(NetlinkError::LostRace) => return Ok(Followed::MustRead(socket)),
-                Err(error) => return Err(error.into()),
-            }
+            return Ok(self.socket.generation()? == self.generation);
         }
-        let known = Self {
-            socket,
-            tables: Arc::clone(tables),
-            generation,
+        let Ok(batch) = encode(transaction, &self.tables, self.generation) else {
+            return Ok(false);
         };
-        Ok(Followed::Done(known, transaction))
+        match self.socket.commit(&batch, transaction) {
+            Ok(()) => {}
+            Err(NetlinkError::LostRace) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.generation = self.generation.next();
+        self.tables = Arc::clone(tables);
+        Ok(true)
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rules::{Capabilities, ClusterView, Compiler};
 use ruleset::nft::{
-    Ident, NftChain, NftFamily, NftRule, NftTables, Statement, TableKey, Verdict, list_text, parse,
+    Ident, NftChain, NftFamily, NftRule, NftTables, NftTransaction, Statement, TableKey, Verdict, list_text, parse,
 };
 use switchboard_node::{
     LoadError, NetlinkError, NftLayout, NftTools, NftablesSink, Transport, Unencodable,
@@ -385,6 +385,24 @@ fn what_is_known_is_not_read_again() {
         let wanted = tables(&view(endpoints), layout);
         let done = sink.update(&wanted);
         done.unwrap_or_else(|error| panic!("{endpoints}: {error}"));
+    }
+}
+
+/// Who knows the difference says it; when it is one from other tables, it is not believed.
+#[test]
+fn a_change_that_is_known_is_not_looked_for() {
+    let Some(mut kernel) = Kernel::create("nl-change", Transport::Netlink) else {
+        return;
+    };
+    let [one, two, three] = [1, 2, 3].map(|count| tables(&view(count), NftLayout::Flat));
+    let growth = NftTransaction::between(&one, &two);
+    for damage in ["list tables", "flush chain ip kube-proxy services"] {
+        for before in [&one, &three] {
+            kernel.sink.update(before).unwrap();
+            kernel.nft(&[damage]);
+            kernel.sink.change(&one, &growth, &two).unwrap();
+            kernel.has(&two);
+        }
     }
 }
 

@@ -1,0 +1,70 @@
+//! Programs the kernel of this network namespace by netlink with the rules of a cluster of so many Services, five endpoints
+//! each, in the layout `flat`, and changes one endpoint of one Service again and again: `kernel SERVICES`. Prints what the
+//! load and a change cost from the finished tables on: milliseconds of CPU, the kernel's included, and of the clock.
+
+use std::time::Instant;
+
+use node::{NftLayout, NftTools, NftablesSink};
+use rules::{Capabilities, Compiler};
+use ruleset::nft::NftTransaction;
+use rustix::time::{ClockId, clock_gettime};
+use switchboard_benches::cluster::{events, node as facts, view, without_an_endpoint};
+
+/// So often an endpoint goes and comes back; the median is printed.
+const CHANGES: usize = 50;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let services: usize = arguments.next().ok_or("usage: kernel SERVICES")?.parse()?;
+    let before = view(&events(services));
+    let after = without_an_endpoint(&before, services / 2);
+    let capabilities = Capabilities {
+        nfacct: false,
+        ..Capabilities::ALL
+    };
+    let facts = facts();
+    let mut compiler = Compiler::new(capabilities);
+    let [less, all] = [&after, &before].map(|view| compiler.flat(view, &facts).tables);
+    let mut sink = NftablesSink::new(NftTools::new(), capabilities).with_layout(NftLayout::Flat);
+    println!("{services} Services of five endpoints, milliseconds");
+    report("load", spend(|| sink.update(&all).map(drop))?);
+    let away = NftTransaction::between(&all, &less);
+    let back = NftTransaction::between(&less, &all);
+    let mut spent = Vec::with_capacity(2 * CHANGES);
+    for _ in 0..CHANGES {
+        spent.push(spend(|| sink.change(&all, &away, &less))?);
+        spent.push(spend(|| sink.change(&less, &back, &all))?);
+    }
+    report("change", median(spent));
+    if let Some(unencodable) = sink.take_unencodable() {
+        return Err(unencodable.into());
+    }
+    Ok(())
+}
+
+/// Milliseconds of this thread's processor, and of the clock.
+type Spent = (f64, f64);
+
+fn spend<E>(work: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
+    let (processor, clock) = (processor_ms(), Instant::now());
+    work()?;
+    let wall = clock.elapsed().as_secs_f64() * 1e3;
+    Ok((processor_ms() - processor, wall))
+}
+
+fn processor_ms() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+}
+
+fn median(spent: Vec<Spent>) -> Spent {
+    let (mut processor, mut wall): (Vec<f64>, Vec<f64>) = spent.into_iter().unzip();
+    let middle = processor.len() / 2;
+    processor.sort_by(f64::total_cmp);
+    wall.sort_by(f64::total_cmp);
+    (processor[middle], wall[middle])
+}
+
+fn report(what: &str, (processor, wall): Spent) {
+    println!("{what:<8} {processor:>10.3} of CPU {wall:>10.3}");
+}
