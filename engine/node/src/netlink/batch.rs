@@ -3,8 +3,8 @@
 use std::fmt;
 
 use ruleset::nft::{
-    BaseChain, ChainKind, Comment, Hook, Ident, Key, NftAction, NftFamily,
-    NftOperation, NftTables, NftTransaction, Policy, TableKey,
+    BaseChain, ChainKind, Comment, Hook, Ident, Key, NftAction, NftFamily, NftOperation, NftTables,
+    NftTransaction, Policy, TableKey,
 };
 
 use super::element::{self, Content, Elements, Owner};
@@ -214,25 +214,34 @@ impl<'t> Encoder<'_, 't> {
         Ok(())
     }
 
-    fn add_chain(&mut self, name: &Ident, base: Option<BaseChain>, text: Option<&Comment>) -> Encoded {
+    fn add_chain(
+        &mut self,
+        name: &Ident,
+        base: Option<BaseChain>,
+        text: Option<&Comment>,
+    ) -> Encoded {
         let message = self.out.begin(self.head(message::NEW_CHAIN, CREATE));
         self.out.text(chain::TABLE, self.table.name.as_str());
         self.out.text(chain::NAME, name.as_str());
         if let Some(base) = base {
             let nest = self.out.open_nest(chain::HOOK);
             self.out.u32(chain::HOOK_NUMBER, hook(base.hook));
-            self.out.bytes(chain::HOOK_PRIORITY, &base.priority.to_be_bytes());
+            self.out
+                .bytes(chain::HOOK_PRIORITY, &base.priority.to_be_bytes());
             self.out.close(nest);
             let policy = match base.policy {
                 Policy::Accept => verdict::ACCEPT,
                 Policy::Drop => verdict::DROP,
             };
             self.out.bytes(chain::POLICY, &policy.to_be_bytes());
-            self.out.text(chain::TYPE, match base.kind {
-                ChainKind::Filter => "filter",
-                ChainKind::Nat => "nat",
-                ChainKind::Route => "route",
-            });
+            self.out.text(
+                chain::TYPE,
+                match base.kind {
+                    ChainKind::Filter => "filter",
+                    ChainKind::Nat => "nat",
+                    ChainKind::Route => "route",
+                },
+            );
         }
         if let Some(text) = text {
             comment(text).write(self.out, chain::USER_DATA)?;

@@ -191,7 +191,10 @@ impl<'a> Elements<'a> {
 
     /// A place in a list that has room.
     fn item(&mut self) -> Open {
-        if self.open.is_some_and(|(_, list)| self.out.length(list) > LIST_MAX) {
+        if self
+            .open
+            .is_some_and(|(_, list)| self.out.length(list) > LIST_MAX)
+        {
             self.close();
         }
         if self.open.is_none() {
@@ -346,13 +349,7 @@ mod tests {
     fn intervals_end_in_elements_of_their_own() {
         let nets = [key([net("10.0.0.0/8")]), key([net("255.0.0.0/8")])];
         let bound = |flags: bool, value: [u8; 4]| match flags {
-            false => [
-                [16, 0, 1, 0x80],
-                [12, 0, 1, 0x80],
-                [8, 0, 1, 0],
-                value,
-            ]
-            .concat(),
+            false => [[16, 0, 1, 0x80], [12, 0, 1, 0x80], [8, 0, 1, 0], value].concat(),
             true => [
                 [24, 0, 1, 0x80],
                 [8, 0, 3, 0],
@@ -411,7 +408,10 @@ mod tests {
         let lists = read.iter().map(|message| message.body.len());
         assert!(lists.clone().all(|length| length < 0x1_0000));
         let headers = 20 * read.len();
-        assert_eq!(lists.sum::<usize>(), 16 * keys.len() + headers + 4 * read.len());
+        assert_eq!(
+            lists.sum::<usize>(),
+            16 * keys.len() + headers + 4 * read.len()
+        );
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //!
 //! Source: `src/netlink_linearize.c` of nftables 1.0.6, `libnftnl/src/expr/*.c`.
 
-use ruleset::nft::{BinaryOp, CtKey, Expr, Fib, FibAddress, Field, MetaKey, Numgen, NumgenMode, Verdict};
+use ruleset::nft::{
+    BinaryOp, CtKey, Expr, Fib, FibAddress, Field, MetaKey, Numgen, NumgenMode, Verdict,
+};
 
+use super::uapi::LIST_ITEM;
 use super::uapi::{
     bitwise, compare, ct, expression, fib, immediate, lookup, meta, meta_key, numgen, payload,
 };
-use super::uapi::LIST_ITEM;
 use super::value::{self, NAME_LENGTH};
 use super::writer::{Open, Writer};
 use super::{Encoded, Unknown};
@@ -232,7 +234,13 @@ impl<'a> Expressions<'a> {
     }
 
     /// Loads the first bytes of a header's field.
-    pub(super) fn load_start(&mut self, field: Field, is_ip: IsIp, length: usize, to: Slot) -> Encoded {
+    pub(super) fn load_start(
+        &mut self,
+        field: Field,
+        is_ip: IsIp,
+        length: usize,
+        to: Slot,
+    ) -> Encoded {
         let (base, offset, _) = place_of(field, is_ip)?;
         self.payload(base, offset, length, to);
         Ok(())

@@ -9,15 +9,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ruleset::Family;
 use ruleset::nft::{
-    Expr, Key, MapRef, MatchOp, NatFlags, NatTarget, NatTo, NftFamily, NftRule, Reject, Right, Scalar,
-    SetOp, SetRef, Statement, TableKey, Unreachable,
+    Expr, Key, MapRef, MatchOp, NatFlags, NatTarget, NatTo, NftFamily, NftRule, Reject, Right,
+    Scalar, SetOp, SetRef, Statement, TableKey, Unreachable,
 };
 
 use super::expression::{Expressions, Found, IsIp, SetName, Slot};
 use super::set::{SET_NAME, Sets, map_name};
-use super::uapi::{
-    LOG_PREFIX, compare, counter, dynset, message, nat, nat_flag, reject, rule,
-};
+use super::uapi::{LOG_PREFIX, compare, counter, dynset, message, nat, nat_flag, reject, rule};
 use super::user_data::comment;
 use super::value::{self, ends, is_ordered, is_range, milliseconds};
 use super::writer::{Head, Writer};
@@ -97,7 +95,10 @@ impl Lines<'_, '_> {
                     MapRef::Anonymous(entries) => {
                         let head = self.set_head();
                         let name = &self.table.name;
-                        Some(self.sets.anonymous_verdicts(self.out, head, name, entries)?)
+                        Some(
+                            self.sets
+                                .anonymous_verdicts(self.out, head, name, entries)?,
+                        )
                     }
                 };
                 let name = map_name(map);
@@ -217,7 +218,9 @@ impl Lines<'_, '_> {
                     return Err(Unknown("any interface's name"));
                 }
                 self.load(left, FIRST)?;
-                return self.expressions.compare(FIRST, equality(op)?, stem.as_bytes());
+                return self
+                    .expressions
+                    .compare(FIRST, equality(op)?, stem.as_bytes());
             }
             range if is_range(range) => return self.match_range(left, op, range),
             _ => {}
@@ -231,7 +234,9 @@ impl Lines<'_, '_> {
             let nothing = vec![0; bytes.len()];
             self.load(left, FIRST)?;
             self.expressions.bitwise(FIRST, &bytes, &nothing)?;
-            return self.expressions.compare(FIRST, compare::NOT_EQUAL, &nothing);
+            return self
+                .expressions
+                .compare(FIRST, compare::NOT_EQUAL, &nothing);
         }
         let operation = match op {
             MatchOp::Lt if is_ordered(right) => compare::LESS,
@@ -263,11 +268,15 @@ impl Lines<'_, '_> {
         };
         if length.is_multiple_of(8) {
             let length = length / 8;
-            self.expressions.load_start(*field, self.is_ip, length, FIRST)?;
-            return self.expressions.compare(FIRST, operation, &network[..length]);
+            self.expressions
+                .load_start(*field, self.is_ip, length, FIRST)?;
+            return self
+                .expressions
+                .compare(FIRST, operation, &network[..length]);
         }
         self.load(left, FIRST)?;
-        self.expressions.bitwise(FIRST, &mask, &vec![0; mask.len()])?;
+        self.expressions
+            .bitwise(FIRST, &mask, &vec![0; mask.len()])?;
         self.expressions.compare(FIRST, operation, &network)
     }
 
@@ -281,8 +290,10 @@ impl Lines<'_, '_> {
         self.load(left, FIRST)?;
         match equality(op)? {
             compare::EQUAL => {
-                self.expressions.compare(FIRST, compare::GREATER_OR_EQUAL, &first)?;
-                self.expressions.compare(FIRST, compare::LESS_OR_EQUAL, &last)
+                self.expressions
+                    .compare(FIRST, compare::GREATER_OR_EQUAL, &first)?;
+                self.expressions
+                    .compare(FIRST, compare::LESS_OR_EQUAL, &last)
             }
             _ => self.expressions.outside(FIRST, &first, &last),
         }

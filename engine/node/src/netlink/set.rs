@@ -139,7 +139,9 @@ impl<'a> Sets<'a> {
         entries: &[(Key, Verdict)],
     ) -> Encoded<u32> {
         let value = |verdict: &Verdict| Value::Verdict(verdict.clone());
-        let elements = entries.iter().map(|(key, verdict)| (key, Some(value(verdict))));
+        let elements = entries
+            .iter()
+            .map(|(key, verdict)| (key, Some(value(verdict))));
         let elements = elements.collect();
         self.anonymous(out, head, (table, MAP_NAME), elements, Some(&[]))
     }
@@ -270,7 +272,10 @@ fn flags_of(options: &SetOptions) -> u32 {
     let bits = [
         (flags.constant, set_flag::CONSTANT),
         (flags.interval, set_flag::INTERVAL),
-        (flags.timeout || options.timeout.is_some(), set_flag::TIMEOUT),
+        (
+            flags.timeout || options.timeout.is_some(),
+            set_flag::TIMEOUT,
+        ),
         (flags.dynamic, set_flag::EVAL),
     ];
     let set = bits.iter().filter(|(is_set, _)| *is_set);
@@ -289,7 +294,13 @@ struct Declaration<'a> {
 }
 
 impl Declaration<'_> {
-    fn write(&self, out: &mut Writer, head: Head, id: u32, options: Option<&SetOptions>) -> Encoded {
+    fn write(
+        &self,
+        out: &mut Writer,
+        head: Head,
+        id: u32,
+        options: Option<&SetOptions>,
+    ) -> Encoded {
         let is_concatenation = self.flags & set_flag::INTERVAL != 0 && self.key.len() > 1;
         let mut flags = self.flags;
         if self.data.is_some() {
@@ -389,6 +400,9 @@ const fn width(of: DataType) -> u32 {
 fn length(types: &[DataType]) -> u32 {
     match types {
         [one] => width(*one),
-        parts => parts.iter().map(|part| width(*part).next_multiple_of(4)).sum(),
+        parts => parts
+            .iter()
+            .map(|part| width(*part).next_multiple_of(4))
+            .sum(),
     }
 }

@@ -7,9 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ruleset::Family;
-use ruleset::nft::{
-    AddressType, CtState, DataType, Direction, Ident, PacketType, Scalar, Verdict,
-};
+use ruleset::nft::{AddressType, CtState, DataType, Direction, Ident, PacketType, Scalar, Verdict};
 
 use super::uapi::{self, data, verdict};
 use super::writer::Writer;
@@ -156,7 +154,11 @@ pub(super) const fn family(family: Family) -> u8 {
 }
 
 /// `struct nft_data` of a value that is written by `put`.
-pub(super) fn value(out: &mut Writer, kind: u16, put: impl FnOnce(&mut Vec<u8>) -> Encoded) -> Encoded {
+pub(super) fn value(
+    out: &mut Writer,
+    kind: u16,
+    put: impl FnOnce(&mut Vec<u8>) -> Encoded,
+) -> Encoded {
     let nest = out.open_nest(kind);
     let value = out.open(data::VALUE);
     put(out.content())?;

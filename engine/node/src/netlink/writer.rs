@@ -152,7 +152,12 @@ pub(super) fn messages(mut bytes: &[u8]) -> Vec<Message<'_>> {
     let mut found = Vec::new();
     while let Some((header, _)) = bytes.split_first_chunk::<16>() {
         let number = |place: usize| {
-            let bytes = [header[place], header[place + 1], header[place + 2], header[place + 3]];
+            let bytes = [
+                header[place],
+                header[place + 1],
+                header[place + 2],
+                header[place + 3],
+            ];
             u32::from_ne_bytes(bytes)
         };
         let length = usize::try_from(number(0)).unwrap_or(usize::MAX);

@@ -9,8 +9,8 @@ mod clusters;
 mod lab;
 mod local;
 mod matches;
-mod netns;
 mod netlink;
+mod netns;
 mod nft;
 mod packets;
 

@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rules::{Capabilities, ClusterView, Compiler};
 use ruleset::nft::{
-    Ident, NftChain, NftFamily, NftRule, NftTables, NftTransaction, Statement, TableKey, Verdict, list_text, parse,
+    Ident, NftChain, NftFamily, NftRule, NftTables, NftTransaction, Statement, TableKey, Verdict,
+    list_text, parse,
 };
 use switchboard_node::{
     LoadError, NetlinkError, NftLayout, NftTools, NftablesSink, Transport, Unencodable,
@@ -318,7 +319,12 @@ fn intervals_may_adjoin() {
     let Some(mut pair) = Pair::create("nl-adjoin") else {
         return;
     };
-    for elements in ["10.0.0.0/8", "10.0.0.0/8, 11.0.0.0/8", "11.0.0.0/8", "10.0.0.0/8, 11.0.0.0/8"] {
+    for elements in [
+        "10.0.0.0/8",
+        "10.0.0.0/8, 11.0.0.0/8",
+        "11.0.0.0/8",
+        "10.0.0.0/8, 11.0.0.0/8",
+    ] {
         let text = format!(
             "table ip kube-proxy {{ set nets {{ type ipv4_addr; flags interval; elements = {{ {elements} }}; }} }}"
         );
@@ -422,11 +428,17 @@ fn a_refusal_names_the_operation() {
     };
     table.put_chain(Ident::literal("lost"), Arc::new(chain));
     let error = kernel.sink.update(&Arc::new(bad)).unwrap_err();
-    let LoadError::Netlink(NetlinkError::Refused { index, operation, .. }) = &error else {
+    let LoadError::Netlink(NetlinkError::Refused {
+        index, operation, ..
+    }) = &error
+    else {
         panic!("{error}");
     };
     assert_eq!(*index, 1, "{error}");
-    assert_eq!(operation, "table ip kube-proxy: add to chain lost: jump nowhere");
+    assert_eq!(
+        operation,
+        "table ip kube-proxy: add to chain lost: jump nowhere"
+    );
     kernel.has(&good);
     let wanted = tables(&view(1), NftLayout::Flat);
     kernel.sink.update(&wanted).unwrap();
