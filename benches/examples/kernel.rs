@@ -1,8 +1,6 @@
 //! Programs the kernel of this network namespace by netlink with the rules of a cluster of so many Services, five endpoints
 //! each, in the layout `flat`, and changes one endpoint of one Service again and again: `kernel SERVICES`. Prints what the
-//! load and a change cost from the finished tables on: milliseconds of CPU, the kernel's included, and of the clock.
-
-use std::time::Instant;
+//! load and a change cost from the finished tables on: seconds of CPU, the kernel's included, and of the clock.
 
 use node::{NftLayout, NftTools, NftablesSink};
 use rules::{Capabilities, Compiler};
@@ -26,7 +24,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut compiler = Compiler::new(capabilities);
     let [less, all] = [&after, &before].map(|view| compiler.flat(view, &facts).tables);
     let mut sink = NftablesSink::new(NftTools::new(), capabilities).with_layout(NftLayout::Flat);
-    println!("{services} Services of five endpoints, milliseconds");
     report("load", spend(|| sink.update(&all).map(drop))?);
     let away = NftTransaction::between(&all, &less);
     let back = NftTransaction::between(&less, &all);
@@ -42,19 +39,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Milliseconds of this thread's processor, and of the clock.
+/// Seconds of this thread's processor, and of the clock.
 type Spent = (f64, f64);
 
 fn spend<E>(work: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
-    let (processor, clock) = (processor_ms(), Instant::now());
+    let clocks = [ClockId::ThreadCPUTime, ClockId::Monotonic];
+    let before = clocks.map(seconds);
     work()?;
-    let wall = clock.elapsed().as_secs_f64() * 1e3;
-    Ok((processor_ms() - processor, wall))
+    let after = clocks.map(seconds);
+    Ok((after[0] - before[0], after[1] - before[1]))
 }
 
-fn processor_ms() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+fn seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn median(spent: Vec<Spent>) -> Spent {
@@ -66,5 +64,8 @@ fn median(spent: Vec<Spent>) -> Spent {
 }
 
 fn report(what: &str, (processor, wall): Spent) {
-    println!("{what:<8} {processor:>10.3} of CPU {wall:>10.3}");
+    println!(
+        "{:<18} {what:<7} {processor:8.6} s of CPU {wall:8.6} s",
+        "flat by netlink"
+    );
 }

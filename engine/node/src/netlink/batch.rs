@@ -283,3 +283,131 @@ const fn hook(hook: Hook) -> u32 {
         Hook::Postrouting => 4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ruleset::nft::parse;
+
+    use super::super::uapi::{ACK, APPEND, REQUEST};
+    use super::super::writer::{attribute, messages};
+    use super::*;
+
+    const GENERATION: Generation = Generation(7);
+
+    fn tables(content: &str) -> NftTables {
+        let text = format!("table ip t {{\n{content}\n}}\n");
+        parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn load(content: &str) -> NftTransaction {
+        NftTransaction::between(&NftTables::new(), &tables(content))
+    }
+
+    /// Type, flags and sequence number of each message.
+    fn heads(batch: &Batch) -> Vec<(u16, u16, u32)> {
+        let flags =
+            |place: &usize| u16::from_ne_bytes([batch.bytes[place + 6], batch.bytes[place + 7]]);
+        let mut place = 0;
+        let mut heads = Vec::new();
+        for message in messages(&batch.bytes) {
+            heads.push((message.kind, flags(&place) & !REQUEST, message.sequence));
+            place += 16 + message.body.len();
+        }
+        heads
+    }
+
+    #[test]
+    fn a_batch_has_the_generation_and_asks_for_one_answer() {
+        let transaction =
+            load("set s { type inet_service; elements = { 1 }; }\nchain c { th dport @s drop; }");
+        let batch = encode(&transaction, &NftTables::new(), GENERATION).unwrap();
+        assert_eq!(
+            heads(&batch),
+            [
+                (BATCH_BEGIN, 0, 0),
+                (kind(message::NEW_TABLE), CREATE, 1),
+                (kind(message::NEW_CHAIN), CREATE, 2),
+                (kind(message::NEW_SET), CREATE, 3),
+                (kind(message::NEW_ELEMENTS), CREATE, 3),
+                (kind(message::NEW_RULE), CREATE | APPEND | ACK, 4),
+                (BATCH_END, 0, 5),
+            ]
+        );
+        assert_eq!(batch.last, 4);
+        let begin = &messages(&batch.bytes)[0];
+        assert_eq!(
+            attribute(begin, BATCH_GENERATION),
+            Some([0, 0, 0, 7].as_slice())
+        );
+    }
+
+    #[test]
+    fn a_change_is_a_message_for_each_element() {
+        let map = |elements: &str| {
+            tables(&format!(
+                "map m {{ type inet_service : verdict; elements = {{ {elements} }}; }}"
+            ))
+        };
+        let (before, after) = (map("1 : drop, 2 : drop"), map("2 : accept, 3 : drop"));
+        let transaction = NftTransaction::between(&before, &after);
+        let batch = encode(&transaction, &before, GENERATION).unwrap();
+        let kinds: Vec<u16> = heads(&batch).iter().map(|(kind, ..)| *kind).collect();
+        let [delete, add] = [message::DELETE_ELEMENTS, message::NEW_ELEMENTS].map(kind);
+        assert_eq!(kinds, [BATCH_BEGIN, delete, delete, add, add, BATCH_END]);
+        assert!(batch.bytes.len() < 512);
+    }
+
+    #[test]
+    fn what_has_no_form_is_named() {
+        for (content, operation, what) in [
+            ("chain c { counter notrack; }", 3, "notrack"),
+            (
+                "chain c { tcp dport 80 drop; }",
+                3,
+                "a field that implies a test for its protocol",
+            ),
+            (
+                "chain c { meta mark > 5 drop; }",
+                3,
+                "a comparison of what has no order",
+            ),
+            (
+                "set s { type ipv4_addr; flags interval; auto-merge; elements = { 10.0.0.0/8 }; }",
+                2,
+                "elements of a set with auto-merge",
+            ),
+        ] {
+            let error = encode(&load(content), &NftTables::new(), GENERATION).unwrap_err();
+            let said = format!("operation {operation} has no netlink form: {what}");
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[test]
+    fn elements_of_a_set_that_nobody_knows() {
+        let before = tables("set s { type inet_service; elements = { 1 }; }");
+        let after = tables("set s { type inet_service; }");
+        let transaction = NftTransaction::between(&before, &after);
+        encode(&transaction, &before, GENERATION).unwrap();
+        encode(&transaction, &NftTables::new(), GENERATION).unwrap_err();
+    }
+
+    #[test]
+    fn operations_are_told() {
+        let transaction =
+            load("set s { type inet_service; elements = { 1 }; }\nchain c { th dport @s drop; }");
+        let told = transaction
+            .operations()
+            .iter()
+            .map(|one| describe(one).to_string());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                "table ip t: add it",
+                "table ip t: add chain c",
+                "table ip t: add s",
+                "table ip t: add to chain c: th dport @s drop",
+            ]
+        );
+    }
+}

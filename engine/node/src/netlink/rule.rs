@@ -433,19 +433,24 @@ fn put_flags(out: &mut Writer, kind: u16, flags: u32) {
 
 /// `ICMP_…_UNREACH`, `ICMPV6_…`
 const fn code(family: Family, with: Unreachable) -> Encoded<u8> {
-    Ok(match (family, with) {
-        (_, Unreachable::Net) => 0,
-        (Family::V4, Unreachable::Host) => 1,
-        (Family::V4, Unreachable::Protocol) => 2,
-        (Family::V4, Unreachable::Port) => 3,
-        (Family::V4, Unreachable::NetProhibited) => 9,
-        (Family::V4, Unreachable::HostProhibited) => 10,
-        (Family::V4, Unreachable::AdminProhibited) => 13,
-        (Family::V6, Unreachable::AdminProhibited) => 1,
-        (Family::V6, Unreachable::Host) => 3,
-        (Family::V6, Unreachable::Port) => 4,
-        (Family::V6, _) => return Err(Unknown("a code of ICMP in ICMPv6")),
-    })
+    match family {
+        Family::V4 => Ok(match with {
+            Unreachable::Net => 0,
+            Unreachable::Host => 1,
+            Unreachable::Protocol => 2,
+            Unreachable::Port => 3,
+            Unreachable::NetProhibited => 9,
+            Unreachable::HostProhibited => 10,
+            Unreachable::AdminProhibited => 13,
+        }),
+        Family::V6 => Ok(match with {
+            Unreachable::Net => 0,
+            Unreachable::AdminProhibited => 1,
+            Unreachable::Host => 3,
+            Unreachable::Port => 4,
+            _ => return Err(Unknown("a code of ICMP in ICMPv6")),
+        }),
+    }
 }
 
 /// `NFT_REJECT_ICMPX_…`

@@ -221,6 +221,10 @@ fn connected() -> Result<OwnedFd, Errno> {
 }
 
 /// A socket stays in the namespace that it was opened in; the thread that has gone there does not come back.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a namespace is a thread's, and this process's other threads stay where they are"
+)]
 fn in_netns(name: &str) -> Result<OwnedFd, Errno> {
     let netns = File::open(Path::new("/run/netns").join(name)).map_err(|error| errno(&error))?;
     let opened = std::thread::spawn(move || {
