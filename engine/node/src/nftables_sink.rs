@@ -30,7 +30,7 @@ pub enum NftLayout {
 pub enum Transport {
     /// As text, by `nft -f`.
     Text,
-    /// As the messages that `nft` would make of it; as text where this library cannot make them.
+    /// As the messages that `nft` would make of it; as text where this library cannot make them, or may not send any.
     #[default]
     Netlink,
 }
@@ -116,13 +116,9 @@ impl NftablesSink {
     /// # Errors
     /// When the kernel or the tool does not do it: nothing has changed then.
     pub fn load(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
-        match self.transport {
-            Transport::Text => self.load_text(tables),
-            Transport::Netlink => {
-                let socket = Socket::open(self.tools.netns())?;
-                let written = self.read_and_write(&socket, tables)?;
-                Ok(written.transaction)
-            }
+        match self.socket() {
+            Some(socket) => Ok(self.read_and_write(&socket, tables)?.transaction),
+            None => self.load_text(tables),
         }
     }
 
@@ -176,10 +172,9 @@ impl NftablesSink {
     }
 
     fn reread(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
-        if self.transport == Transport::Text {
+        let Some(socket) = self.socket() else {
             return self.load_text(tables);
-        }
-        let socket = Socket::open(self.tools.netns())?;
+        };
         let written = self.read_and_write(&socket, tables)?;
         self.known = written.generation.map(|generation| Known {
             socket,
@@ -188,6 +183,14 @@ impl NftablesSink {
         });
         self.unencodable = written.unencodable.or(self.unencodable.take());
         Ok(written.transaction)
+    }
+
+    /// The way by netlink, where it is wanted and there is one. Where there is none, a tool says why.
+    fn socket(&self) -> Option<Socket> {
+        match self.transport {
+            Transport::Text => None,
+            Transport::Netlink => Socket::open(self.tools.netns()).ok(),
+        }
     }
 
     fn load_text(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
@@ -200,7 +203,9 @@ impl NftablesSink {
 
     fn read_and_write(&self, socket: &Socket, tables: &NftTables) -> Result<Written, LoadError> {
         for _ in 0..RACES_MAX {
-            let before = socket.generation()?;
+            let Ok(before) = socket.generation() else {
+                break;
+            };
             let (present, transaction) = self.compare(tables)?;
             if transaction.is_empty() {
                 return Ok(Written::of(transaction, before));
@@ -209,10 +214,10 @@ impl NftablesSink {
                 Ok(batch) => batch,
                 Err(unencodable) => {
                     self.tools.load(&transaction.script())?;
-                    let after = socket.generation()?;
+                    let after = socket.generation().ok();
                     return Ok(Written {
                         transaction,
-                        generation: (after == before.next()).then_some(after),
+                        generation: after.filter(|after| *after == before.next()),
                         unencodable: Some(unencodable),
                     });
                 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use ruleset::nft::NftTransaction;
 use rustix::io::Errno;
 use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
-use rustix::net::sockopt::set_socket_send_buffer_size_force;
+use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
 };
@@ -161,7 +161,10 @@ impl Socket {
     fn send(&self, bytes: &[u8]) -> Result<(), NetlinkError> {
         const OVERHEAD: usize = 4096;
         let failed = |what| move |errno| NetlinkError::Socket { what, errno };
-        set_socket_send_buffer_size_force(&self.fd, bytes.len() + OVERHEAD)
+        let room = bytes.len() + OVERHEAD;
+        // Past the system's limit only with rights over the whole machine.
+        set_socket_send_buffer_size_force(&self.fd, room)
+            .or_else(|_| set_socket_send_buffer_size(&self.fd, room))
             .map_err(failed("no room for a batch"))?;
         send(&self.fd, bytes, SendFlags::empty()).map_err(failed("a batch was not sent"))?;
         Ok(())
