@@ -2,8 +2,9 @@
 //!
 //! **What.** [`IptablesTools`] runs `iptables-restore` and its family, [`NftTools`] runs `nft`; [`IptablesSink`] and
 //! [`NftablesSink`] are the proxy's [`RuleSink`](proxy::RuleSink) in front of them: they read what is there and write
-//! what differs. **Why.** This is the only library that starts programs, so what they say is understood in one place,
-//! as [`ToolError`], and everything before it stays a pure function.
+//! what differs. [`NftablesSink`] writes by netlink, without a tool, what it can. **Why.** This is the only library that
+//! starts programs and talks to a kernel, so what they say is understood in one place, as [`ToolError`] and
+//! [`NetlinkError`], and everything before it stays a pure function.
 //! **Source of the semantics.** iptables-restore(8), iptables-save(8), ip-netns(8), iptables 1.8.9; nft(8), nftables
 //! 1.0.6; PROXY-46.
 //!

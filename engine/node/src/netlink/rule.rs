@@ -5,12 +5,13 @@
 //! implies, is refused here.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use ruleset::Family;
 use ruleset::nft::{
-    Expr, Key, MapRef, MatchOp, NatFlags, NatTarget, NatTo, NftFamily, NftRule, Reject, Right,
-    Scalar, SetOp, SetRef, Statement, TableKey, Unreachable,
+    Expr, Ident, Key, MapRef, MatchOp, NatFlags, NatTarget, NatTo, NftFamily, NftRule, Reject,
+    Right, Scalar, SetOp, SetRef, Statement, TableKey, Unreachable,
 };
 
 use super::expression::{Expressions, Found, IsIp, SetName, Slot};
@@ -26,7 +27,7 @@ pub(super) fn put(
     out: &mut Writer,
     head: Head,
     sets: &mut Sets<'_>,
-    (table, chain): (&TableKey, &ruleset::nft::Ident),
+    (table, chain): (&TableKey, &Ident),
     rule: &NftRule,
 ) -> Encoded {
     let mut expressions = Writer::default();
@@ -125,7 +126,13 @@ impl Lines<'_, '_> {
                 Ok(())
             }),
             Statement::Reject(how) => self.reject(*how),
-            Statement::SetUpdate { .. } => self.update(statement),
+            Statement::SetUpdate {
+                op,
+                set,
+                key,
+                timeout,
+                data,
+            } => self.update((*op, set), key, *timeout, data.as_ref()),
             Statement::Counter { packets, bytes } => self.expressions.put("counter", |out| {
                 out.u64(counter::BYTES, *bytes);
                 out.u64(counter::PACKETS, *packets);
@@ -368,17 +375,13 @@ impl Lines<'_, '_> {
         })
     }
 
-    fn update(&mut self, statement: &Statement) -> Encoded {
-        let Statement::SetUpdate {
-            op,
-            set,
-            key,
-            timeout,
-            data,
-        } = statement
-        else {
-            return Err(Unknown("what is no update of a set"));
-        };
+    fn update(
+        &mut self,
+        (op, set): (SetOp, &Ident),
+        key: &Expr,
+        timeout: Option<Duration>,
+        data: Option<&Expr>,
+    ) -> Encoded {
         let length = self.load(key, FIRST)?;
         let behind = match key {
             Expr::Concat(_) => FIRST.behind(length),
@@ -399,7 +402,7 @@ impl Lines<'_, '_> {
             }
             out.u32(dynset::OPERATION, operation);
             if let Some(timeout) = timeout {
-                out.u64(dynset::TIMEOUT, milliseconds(*timeout));
+                out.u64(dynset::TIMEOUT, milliseconds(timeout));
             }
             out.text(dynset::SET, set.as_str());
             Ok(())

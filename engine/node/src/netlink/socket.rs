@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::thread;
 
 use ruleset::nft::NftTransaction;
 use rustix::io::Errno;
@@ -224,16 +225,13 @@ fn connected() -> Result<OwnedFd, Errno> {
 }
 
 /// A socket stays in the namespace that it was opened in; the thread that has gone there does not come back.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a namespace is a thread's, and this process's other threads stay where they are"
-)]
 fn in_netns(name: &str) -> Result<OwnedFd, Errno> {
     let netns = File::open(Path::new("/run/netns").join(name)).map_err(|error| errno(&error))?;
-    let opened = std::thread::spawn(move || {
+    let opened = thread::Builder::new().spawn(move || {
         move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
         connected()
     });
+    let opened = opened.map_err(|error| errno(&error))?;
     opened.join().expect("nothing in the thread panics")
 }
 
