@@ -10,8 +10,9 @@ use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
-use ruleset::xt::restore_text;
+use rules::{Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts};
+use ruleset::nft::NftTransaction;
+use ruleset::xt::{XtTransaction, restore_text};
 use switchboard_benches::cluster::{events, node, view, without_an_endpoint};
 
 /// The bar stands at the middle one: 0.25 s for both families (design, section 8).
@@ -29,8 +30,32 @@ struct Watched {
     view: ClusterView,
 }
 
-/// Compiles for one node and gives back what it made, so that it is dropped outside of the measurement.
-type Compile<T> = fn(&mut Compiler, &ClusterView, &NodeFacts) -> T;
+/// How rules of one layout are made for a node, from earlier ones if there are any, and what it takes from some to others.
+#[derive(Clone, Copy)]
+struct Layout<R, T> {
+    compile: fn(&mut Compiler, Option<&R>, &ClusterView, &NodeFacts) -> R,
+    between: fn(&R, &R) -> T,
+}
+
+const IPTABLES: Layout<CompiledIptables, Vec<XtTransaction>> = Layout {
+    compile: Compiler::iptables_after,
+    between: |before, after| {
+        let families = before.tables.values().zip(after.tables.values());
+        families
+            .map(|(before, after)| XtTransaction::between(before, after))
+            .collect()
+    },
+};
+
+const NFTABLES: Layout<CompiledNftables, NftTransaction> = Layout {
+    compile: Compiler::nftables_after,
+    between: |before, after| NftTransaction::between(&before.tables, &after.tables),
+};
+
+const FLAT: Layout<CompiledNftables, NftTransaction> = Layout {
+    compile: Compiler::flat_after,
+    ..NFTABLES
+};
 
 fn compile(criterion: &mut Criterion) {
     let clusters = SERVICES.map(|services| Cluster {
@@ -43,7 +68,7 @@ fn compile(criterion: &mut Criterion) {
     });
     let mut group = criterion.benchmark_group("compile/iptables");
     group.sample_size(10);
-    layout(&mut group, &clusters, Compiler::iptables);
+    layout(&mut group, &clusters, IPTABLES);
     group.finish();
     let mut group = criterion.benchmark_group("print/iptables");
     group.sample_size(10);
@@ -51,15 +76,19 @@ fn compile(criterion: &mut Criterion) {
     group.finish();
     let mut group = criterion.benchmark_group("compile/nftables");
     group.sample_size(10);
-    layout(&mut group, &clusters, Compiler::nftables);
+    layout(&mut group, &clusters, NFTABLES);
     group.finish();
     let mut group = criterion.benchmark_group("compile/flat");
     group.sample_size(10);
-    layout(&mut group, &clusters, Compiler::flat);
+    layout(&mut group, &clusters, FLAT);
     group.finish();
 }
 
-fn layout<T>(group: &mut BenchmarkGroup<'_, WallTime>, clusters: &[Cluster], compile: Compile<T>) {
+fn layout<R, T>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    clusters: &[Cluster],
+    Layout { compile, between }: Layout<R, T>,
+) {
     let node = node();
     for Cluster { services, watched } in clusters {
         let elements = u64::try_from(*services).expect("a small number");
@@ -68,14 +97,14 @@ fn layout<T>(group: &mut BenchmarkGroup<'_, WallTime>, clusters: &[Cluster], com
             bencher.iter_with_large_drop(|| {
                 let view = view(black_box(&watched.events));
                 let mut compiler = Compiler::new(Capabilities::ALL);
-                let compiled = compile(&mut compiler, &view, &node);
+                let compiled = compile(&mut compiler, None, &view, &node);
                 (compiler, compiled, view)
             });
         });
         group.bench_function(BenchmarkId::new("from view", services), |bencher| {
             bencher.iter_with_large_drop(|| {
                 let mut compiler = Compiler::new(Capabilities::ALL);
-                let compiled = compile(&mut compiler, black_box(&watched.view), &node);
+                let compiled = compile(&mut compiler, None, black_box(&watched.view), &node);
                 (compiler, compiled)
             });
         });
@@ -85,11 +114,14 @@ fn layout<T>(group: &mut BenchmarkGroup<'_, WallTime>, clusters: &[Cluster], com
             let before = &watched.view;
             let after = without_an_endpoint(before, services / 2);
             let mut compiler = Compiler::new(Capabilities::ALL);
-            let _held = compile(&mut compiler, before, &node);
+            let mut present = compile(&mut compiler, None, before, &node);
             let mut views = [&after, before].into_iter().cycle();
-            bencher.iter_with_large_drop(|| {
+            bencher.iter(|| {
                 let view = views.next().expect("a cycle does not end");
-                compile(&mut compiler, black_box(view), &node)
+                let next = compile(&mut compiler, Some(&present), black_box(view), &node);
+                let transaction = between(&present, &next);
+                present = next;
+                transaction
             });
         });
     }

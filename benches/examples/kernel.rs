@@ -4,7 +4,6 @@
 
 use node::{NftLayout, NftTools, NftablesSink};
 use rules::{Capabilities, Compiler};
-use ruleset::nft::NftTransaction;
 use rustix::time::{ClockId, clock_gettime};
 use switchboard_benches::cluster::{events, node as facts, view, without_an_endpoint};
 
@@ -22,15 +21,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let facts = facts();
     let mut compiler = Compiler::new(capabilities);
-    let [less, all] = [&after, &before].map(|view| compiler.flat(view, &facts).tables);
+    let all = compiler.flat(&before, &facts);
+    let less = compiler.flat_after(Some(&all), &after, &facts).tables;
+    let all = all.tables;
     let mut sink = NftablesSink::new(NftTools::new(), capabilities).with_layout(NftLayout::Flat);
     report("load", spend(|| sink.update(&all).map(drop))?);
-    let away = NftTransaction::between(&all, &less);
-    let back = NftTransaction::between(&less, &all);
     let mut spent = Vec::with_capacity(2 * CHANGES);
     for _ in 0..CHANGES {
-        spent.push(spend(|| sink.change(&all, &away, &less))?);
-        spent.push(spend(|| sink.change(&less, &back, &all))?);
+        spent.push(spend(|| sink.update(&less).map(drop))?);
+        spent.push(spend(|| sink.update(&all).map(drop))?);
     }
     report("change", median(spent));
     if let Some(unencodable) = sink.take_unencodable() {

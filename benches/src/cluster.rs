@@ -1,13 +1,17 @@
 //! Clusters: Services of one TCP port, five endpoints each, spread over five nodes.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, WatchEvent, decode};
 use base::{Seed, SimTime};
 use proxy::ViewBuilder;
-use rules::{ClusterView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName};
+use rules::{
+    ClusterView, EndpointView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName, SliceView,
+};
+use ruleset::Protocol;
 
 /// Endpoints of a Service.
 pub const ENDPOINTS: usize = 5;
@@ -52,18 +56,88 @@ pub fn view(events: &[WatchEvent]) -> ClusterView {
 /// When there is no Service of that number.
 #[must_use]
 pub fn without_an_endpoint(view: &ClusterView, index: usize) -> ClusterView {
-    let name = ServiceName {
-        namespace: "default".into(),
-        name: format!("svc-{index}").into(),
-    };
+    with_slice(view, index, |slice| {
+        slice.endpoints.pop();
+    })
+}
+
+/// The same view with so many endpoints of one Service, at most 250.
+///
+/// # Panics
+/// When there is no Service of that number.
+#[must_use]
+pub fn with_endpoints(view: &ClusterView, index: usize, count: usize) -> ClusterView {
+    with_slice(view, index, |slice| {
+        let endpoint = slice.endpoints[0].clone();
+        let numbered = |number| {
+            let address = format!("10.200.{}.{number}", index % 250);
+            EndpointView {
+                address: address.parse().expect("it is an address"),
+                ..endpoint.clone()
+            }
+        };
+        slice.endpoints = (1..=count).map(numbered).collect();
+    })
+}
+
+/// The same view with another slice of one Service.
+fn with_slice(
+    view: &ClusterView,
+    index: usize,
+    change: impl FnOnce(&mut SliceView),
+) -> ClusterView {
+    let name = service_name(index);
     let mut slices = (*view.slices[&name]).clone();
     let (slice_name, slice) = slices.get_min().expect("every Service has a slice").clone();
     let mut slice = (*slice).clone();
-    slice.endpoints.pop();
+    change(&mut slice);
     slices.insert(slice_name, Arc::new(slice));
     let mut view = view.clone();
     view.slices.insert(name, Arc::new(slices));
     view
+}
+
+/// The same Services, of UDP.
+#[must_use]
+pub fn over_udp(view: &ClusterView) -> ClusterView {
+    let mut udp = view.clone();
+    for (name, service) in &view.services {
+        let mut service = (**service).clone();
+        for port in &mut service.ports {
+            port.protocol = Protocol::UDP;
+        }
+        udp.services.insert(name.clone(), Arc::new(service));
+    }
+    for (name, slices) in &view.slices {
+        let slices = slices.iter().map(|(name, slice)| {
+            let mut slice = (**slice).clone();
+            for port in &mut slice.ports {
+                port.protocol = Protocol::UDP;
+            }
+            (name.clone(), Arc::new(slice))
+        });
+        udp.slices.insert(name.clone(), Arc::new(slices.collect()));
+    }
+    udp
+}
+
+/// Where a Service is reached.
+///
+/// # Panics
+/// When there is no Service of that number.
+#[must_use]
+pub fn frontend(view: &ClusterView, index: usize) -> SocketAddr {
+    let service = &view.services[&service_name(index)];
+    (service.cluster_ips[0], service.ports[0].port).into()
+}
+
+/// What a Service is called.
+#[must_use]
+pub fn service_name(index: usize) -> ServiceName {
+    ServiceName {
+        namespace: "default".into(),
+        name: format!("svc-{index}").into(),
+    }
 }
 
 /// The node that rules are made for: one of the five.

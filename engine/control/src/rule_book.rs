@@ -22,18 +22,28 @@ pub enum NodeRules {
 }
 
 impl NodeRules {
-    /// The rules of a node whose proxy is in this mode.
+    /// The rules of a node whose proxy is in this mode; what does not differ from earlier ones of the same compiler is
+    /// shared with them.
     #[must_use]
     pub fn compile(
         mode: ProxyMode,
         compiler: &mut Compiler,
+        earlier: Option<&Self>,
         view: &ClusterView,
         facts: &NodeFacts,
     ) -> Self {
+        let nft = match earlier {
+            Some(Self::Nftables(earlier)) => Some(earlier),
+            Some(Self::Iptables(_)) | None => None,
+        };
+        let xt = match earlier {
+            Some(Self::Iptables(earlier)) => Some(earlier),
+            Some(Self::Nftables(_)) | None => None,
+        };
         match mode {
-            ProxyMode::Iptables => Self::Iptables(compiler.iptables(view, facts)),
-            ProxyMode::Nftables => Self::Nftables(compiler.nftables(view, facts)),
-            ProxyMode::Flat => Self::Nftables(compiler.flat(view, facts)),
+            ProxyMode::Iptables => Self::Iptables(compiler.iptables_after(xt, view, facts)),
+            ProxyMode::Nftables => Self::Nftables(compiler.nftables_after(nft, view, facts)),
+            ProxyMode::Flat => Self::Nftables(compiler.flat_after(nft, view, facts)),
         }
     }
 
@@ -66,6 +76,8 @@ pub(crate) struct RuleBook {
     mode: ProxyMode,
     compiler: Compiler,
     nodes: BTreeMap<Arc<str>, Page>,
+    /// The rules compiled last, of whichever node.
+    latest: Option<NodeRules>,
     commits: u64,
 }
 
@@ -74,6 +86,8 @@ struct Page {
     view: ClusterView,
     commit: u64,
     compiled: Option<NodeRules>,
+    /// Those that it had when somebody looked last.
+    earlier: Option<NodeRules>,
 }
 
 impl RuleBook {
@@ -82,6 +96,7 @@ impl RuleBook {
             mode,
             compiler: Compiler::new(capabilities),
             nodes: BTreeMap::new(),
+            latest: None,
             commits: 0,
         }
     }
@@ -94,7 +109,12 @@ impl RuleBook {
     pub(crate) fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
         let page = self.nodes.get_mut(node)?;
         let compiled = page.compiled.get_or_insert_with(|| {
-            NodeRules::compile(self.mode, &mut self.compiler, &page.view, &page.facts)
+            let earlier = page.earlier.take();
+            let earlier = earlier.as_ref().or(self.latest.as_ref());
+            let (view, facts) = (&page.view, &page.facts);
+            let compiled = NodeRules::compile(self.mode, &mut self.compiler, earlier, view, facts);
+            self.latest = Some(compiled.clone());
+            compiled
         });
         Some((page.commit, compiled))
     }
@@ -113,11 +133,14 @@ impl RuleBook {
 impl RuleSink for RuleBook {
     fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
         self.commits += 1;
+        let before = self.nodes.remove(&node.name);
+        let earlier = before.and_then(|page| page.compiled.or(page.earlier));
         let page = Page {
             facts: Arc::clone(node),
             view: view.clone(),
             commit: self.commits,
             compiled: None,
+            earlier,
         };
         self.nodes.insert(Arc::clone(&node.name), page);
     }

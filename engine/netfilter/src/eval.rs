@@ -270,13 +270,10 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.tracer.hook(hook);
         for step in self.tables.steps(hook) {
             match step {
-                Step::Call { called, idle } => {
-                    if !T::WATCHES && idle.is_for(self.tracking.state()) {
-                        self.rules_tested += u64::from(idle.rules);
-                    } else {
-                        self.call(*called)?;
-                    }
-                }
+                Step::Call { called, idle } => match idle.rules(self.tracking.state()) {
+                    Some(rules) if !T::WATCHES => self.rules_tested += u64::from(rules),
+                    _ => drop(self.call(*called)?),
+                },
                 Step::Conntrack => self.find_connection()?,
                 Step::Nat(side) => self.translate(hook, *side)?,
                 Step::Confirm => self.confirm(),

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use ruleset::xt::{CtState, CtStates, TableName};
+use ruleset::xt::{CtState, TableName};
 
 use crate::tuple::Side;
 
@@ -40,19 +40,30 @@ pub(crate) enum Step {
     Confirm,
 }
 
-/// For which packets a call decides and changes nothing, which is known beforehand: no rule of the chain can match,
-/// and its policy is to accept.
+/// For which packets a call decides and changes nothing, which is known beforehand; by what conntrack makes of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Idle {
-    /// By what conntrack makes of them.
-    pub(crate) states: CtStates,
-    /// How many rules a kernel compares all the same.
-    pub(crate) rules: u32,
+    /// How many rules a kernel compares all the same, by state.
+    rules: [Option<u32>; CtState::OF_PACKETS.len()],
 }
 
 impl Idle {
-    pub(crate) const fn is_for(self, state: CtState) -> bool {
-        self.states.contains(state)
+    /// Asks about each state: the number of rules that a kernel compares if the call is of no use, or else `None`.
+    pub(crate) fn of(ask: impl FnMut(CtState) -> Option<u32>) -> Self {
+        Self {
+            rules: CtState::OF_PACKETS.map(ask),
+        }
+    }
+
+    /// The rules that are compared in vain; `None` when the chain must be called.
+    pub(crate) const fn rules(&self, state: CtState) -> Option<u32> {
+        // States are single bits, in this order.
+        let place = (state as u8).trailing_zeros() as usize;
+        if place < self.rules.len() {
+            self.rules[place]
+        } else {
+            None
+        }
     }
 }
 

@@ -296,6 +296,9 @@ impl NodeTables {
     pub fn plain_scan(mut self) -> Self {
         for family in [&mut self.v4, &mut self.v6] {
             family.xt.iter_mut().for_each(Table::drop_indexes);
+            for code in &mut family.nft {
+                Arc::make_mut(code).drop_shortcuts();
+            }
             for step in family.steps.iter_mut().flatten() {
                 if let Step::Call { idle, .. } = step {
                     *idle = Idle::default();

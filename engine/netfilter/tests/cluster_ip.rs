@@ -461,7 +461,8 @@ fn policies_decide_last() {
         .rule(TableName::Filter, "FORWARD", XtRule::new(XtTarget::Accept))
         .into_inner();
     let chains = &mut tables.tables.get_mut(&TableName::Filter).unwrap().chains;
-    let forward = chains.values_mut().next().unwrap();
+    let name = *chains.keys().next().unwrap();
+    let forward = chains.get_mut(&name).unwrap();
     std::sync::Arc::make_mut(forward).policy = Some(ruleset::xt::Policy::Drop);
     let mut node = Walk::new(NodeTables::new([Arc::new(tables)]).unwrap());
     let verdict = node.arrives(syn("10.244.1.5:40000", "10.244.2.11:80"));

@@ -44,6 +44,8 @@ pub struct NftablesSink {
     layout: NftLayout,
     transport: Transport,
     compiler: Compiler,
+    /// What was committed last: the next is made from it.
+    compiled: Option<CompiledNftables>,
     known: Option<Known>,
     unencodable: Option<Unencodable>,
     failures: Vec<CommitError>,
@@ -70,6 +72,7 @@ impl NftablesSink {
             layout: NftLayout::default(),
             transport: Transport::default(),
             compiler: Compiler::new(capabilities),
+            compiled: None,
             known: None,
             unencodable: None,
             failures: Vec::new(),
@@ -79,7 +82,12 @@ impl NftablesSink {
     /// The same in another layout.
     #[must_use]
     pub fn with_layout(self, layout: NftLayout) -> Self {
-        Self { layout, ..self }
+        let compiled = None;
+        Self {
+            layout,
+            compiled,
+            ..self
+        }
     }
 
     /// The same by another way.
@@ -127,48 +135,15 @@ impl NftablesSink {
     /// # Errors
     /// As [`Self::load`].
     pub fn update(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
-        if let Some(known) = self.known.take() {
+        // What fails is not known any more.
+        if let Some(mut known) = self.known.take() {
             let transaction = NftTransaction::between(&known.tables, tables);
-            if self.follow(known, &transaction, tables)? {
+            if known.follow(&transaction, tables)? {
+                self.known = Some(known);
                 return Ok(transaction);
             }
         }
         self.reread(tables)
-    }
-
-    /// Does the same for who knows what makes the tables of the last time these: that is not looked for again, so it costs
-    /// what changes, however much there is. What was not the last time is [`Self::update`].
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn change(
-        &mut self,
-        before: &Arc<NftTables>,
-        transaction: &NftTransaction,
-        tables: &Arc<NftTables>,
-    ) -> Result<(), LoadError> {
-        match self.known.take() {
-            Some(known) if Arc::ptr_eq(&known.tables, before) => {
-                if self.follow(known, transaction, tables)? {
-                    return Ok(());
-                }
-            }
-            other => self.known = other,
-        }
-        self.update(tables).map(drop)
-    }
-
-    /// Does a transaction if the kernel's tables are still what is known; whether they were. What fails is not known any
-    /// more.
-    fn follow(
-        &mut self,
-        mut known: Known,
-        transaction: &NftTransaction,
-        tables: &Arc<NftTables>,
-    ) -> Result<bool, LoadError> {
-        let is_done = known.follow(transaction, tables)?;
-        self.known = is_done.then_some(known);
-        Ok(is_done)
     }
 
     fn reread(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
@@ -304,14 +279,16 @@ impl Known {
 
 impl RuleSink for NftablesSink {
     fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
+        let earlier = self.compiled.as_ref();
         let compiled = match self.layout {
-            NftLayout::KubeProxy => self.compiler.nftables(view, node),
-            NftLayout::Flat => self.compiler.flat(view, node),
+            NftLayout::KubeProxy => self.compiler.nftables_after(earlier, view, node),
+            NftLayout::Flat => self.compiler.flat_after(earlier, view, node),
         };
         if let Err(source) = self.update(&compiled.tables) {
             let node = Arc::clone(&node.name);
             self.failures.push(CommitError { node, source });
         }
+        self.compiled = Some(compiled);
     }
 }
 
@@ -325,16 +302,14 @@ fn own_tables() -> [TableKey; 2] {
 
 fn forget_what_packets_made(tables: &mut NftTables) {
     for table in tables.tables.values_mut() {
-        for one in table.sets.values_mut() {
-            match one {
-                SetOrMap::Set(set) if set.options.flags.dynamic => {
-                    Arc::make_mut(set).elements.clear();
-                }
-                SetOrMap::Map(map) if map.options.flags.dynamic => {
-                    Arc::make_mut(map).elements.clear();
-                }
-                SetOrMap::Set(_) | SetOrMap::Map(_) => {}
+        table.sets.for_each_mut(|one| match one {
+            SetOrMap::Set(set) if set.options.flags.dynamic => {
+                Arc::make_mut(set).elements.clear();
             }
-        }
+            SetOrMap::Map(map) if map.options.flags.dynamic => {
+                Arc::make_mut(map).elements.clear();
+            }
+            SetOrMap::Set(_) | SetOrMap::Map(_) => {}
+        });
     }
 }

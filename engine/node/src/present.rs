@@ -56,14 +56,14 @@ pub(crate) fn leave_shared(wanted: &mut XtTables, node: &XtTables) {
         return;
     };
     table.chains.remove(&shared);
-    for chain in table.chains.values_mut() {
-        if chain
-            .rules
-            .iter()
-            .any(|rule| rule.leads_to() == Some(shared))
-        {
+    let leads_there = |rule: &XtRule| rule.leads_to() == Some(shared);
+    let leading = table.chains.iter();
+    let leading = leading.filter(|(_, chain)| chain.rules.iter().any(leads_there));
+    let leading: Vec<ChainName> = leading.map(|(name, _)| *name).collect();
+    for name in leading {
+        if let Some(chain) = table.chains.get_mut(&name) {
             let rules = &mut Arc::make_mut(chain).rules;
-            rules.retain(|rule| rule.leads_to() != Some(shared));
+            rules.retain(|rule| !leads_there(rule));
         }
     }
 }

@@ -11,7 +11,10 @@ use crate::iptables::EndpointComments;
 use crate::memo::Memo;
 use crate::nftables::Layout;
 use crate::origin::Origins;
-use crate::{ClusterView, NodeFacts, Origin, RulePlan, iptables, nftables, plan};
+use crate::{
+    ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, nftables, plan,
+    plan_after,
+};
 
 /// What a kernel may lack; rules that use what is missing are refused as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,19 +33,28 @@ impl Capabilities {
     };
 }
 
-/// The tables of both families for one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The tables of both families for one node. Two are equal when their tables are.
+#[derive(Clone, Debug)]
 pub struct CompiledIptables {
     /// `iptables` and `ip6tables`; both families are always there.
     pub tables: BTreeMap<Family, Arc<XtTables>>,
+    basis: Arc<Basis<iptables::Assembly>>,
 }
+
+impl PartialEq for CompiledIptables {
+    fn eq(&self, other: &Self) -> bool {
+        self.tables == other.tables
+    }
+}
+
+impl Eq for CompiledIptables {}
 
 /// The tables of one node in nftables mode. Two are equal when their tables are: origins do not count.
 #[derive(Clone, Debug)]
 pub struct CompiledNftables {
     /// `ip kube-proxy` and `ip6 kube-proxy` (PROXY-47); both are always there.
     pub tables: Arc<NftTables>,
-    elements: Arc<BTreeMap<(NftFamily, Ident), BTreeMap<Key, OriginId>>>,
+    basis: Arc<Basis<nftables::Assembly>>,
 }
 
 impl CompiledNftables {
@@ -61,8 +73,11 @@ impl CompiledNftables {
         container: &Ident,
         key: &Key,
     ) -> Option<OriginId> {
-        let elements = self.elements.get(&(family, container.clone()))?;
-        elements.get(key).copied()
+        let family = Family::ALL
+            .into_iter()
+            .find(|one| NftFamily::from(*one) == family)?;
+        let assembly = &self.basis.families[family as usize].assembly;
+        assembly.element_origin(container, key)
     }
 }
 
@@ -73,6 +88,43 @@ impl PartialEq for CompiledNftables {
 }
 
 impl Eq for CompiledNftables {}
+
+/// What compiled rules were made from, so that others can be made from them.
+#[derive(Clone, Debug)]
+struct Basis<A> {
+    view: ClusterView,
+    facts: NodeFacts,
+    /// By [`Family`].
+    families: [Half<A>; 2],
+}
+
+/// A family's part.
+#[derive(Clone, Debug)]
+struct Half<A> {
+    plan: RulePlan,
+    assembly: A,
+}
+
+impl<A> Basis<A> {
+    fn half(&self, family: Family) -> &Half<A> {
+        &self.families[family as usize]
+    }
+
+    /// The plan for a view and a node. What was decided for the same node is gone on from.
+    fn plan(
+        earlier: Option<&Self>,
+        view: &ClusterView,
+        facts: &NodeFacts,
+        family: Family,
+    ) -> RulePlan {
+        match earlier {
+            Some(earlier) if earlier.facts == *facts => {
+                plan_after(&earlier.half(family).plan, &earlier.view, view, facts)
+            }
+            _ => plan(view, facts, family),
+        }
+    }
+}
 
 /// Turns views into rules for any number of nodes.
 ///
@@ -103,50 +155,92 @@ impl Compiler {
 
     /// The iptables rules of one node, in kube-proxy's layout (PROXY-33 … PROXY-46).
     pub fn iptables(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledIptables {
-        let tables = Family::ALL.map(|family| {
-            let tables = self.lower_iptables(&plan(view, facts, family));
-            (family, Arc::new(tables))
+        self.iptables_after(None, view, facts)
+    }
+
+    /// The same, made from earlier ones of this compiler: what does not differ is shared with them. After a later view of
+    /// the same node it costs what has changed; after another node's, what differs is found by comparing their plans.
+    pub fn iptables_after(
+        &mut self,
+        earlier: Option<&CompiledIptables>,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> CompiledIptables {
+        let earlier = earlier.map(|earlier| &*earlier.basis);
+        let families = Family::ALL.map(|family| {
+            let plan = Basis::plan(earlier, view, facts, family);
+            let earlier = earlier.map(|earlier| earlier.half(family));
+            let assembly = self.assemble_iptables(earlier, &plan);
+            Half { plan, assembly }
         });
-        for memo in self.iptables.values_mut() {
-            memo.sweep(iptables::Fragment::is_held);
-        }
+        self.iptables.values_mut().for_each(Memo::sweep);
+        let tables = Family::ALL.map(|family| {
+            let assembly = &families[family as usize].assembly;
+            (family, Arc::new(assembly.tables().clone()))
+        });
         CompiledIptables {
             tables: tables.into(),
+            basis: basis(view, facts, families),
         }
     }
 
     /// The nftables rules of one node, in kube-proxy's layout (PROXY-47 … PROXY-56).
     pub fn nftables(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledNftables {
-        self.nftables_in(Layout::KubeProxy, view, facts)
+        self.nftables_in(Layout::KubeProxy, None, view, facts)
+    }
+
+    /// The same, made from earlier ones of this compiler in the same layout; see [`Self::iptables_after`].
+    pub fn nftables_after(
+        &mut self,
+        earlier: Option<&CompiledNftables>,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> CompiledNftables {
+        self.nftables_in(Layout::KubeProxy, earlier, view, facts)
     }
 
     /// The nftables rules of one node, in a layout of our own: the same answers, and chains only where they must be.
     pub fn flat(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledNftables {
-        self.nftables_in(Layout::Flat, view, facts)
+        self.nftables_in(Layout::Flat, None, view, facts)
+    }
+
+    /// The same, made from earlier ones of this compiler in the same layout; see [`Self::iptables_after`].
+    pub fn flat_after(
+        &mut self,
+        earlier: Option<&CompiledNftables>,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> CompiledNftables {
+        self.nftables_in(Layout::Flat, earlier, view, facts)
     }
 
     fn nftables_in(
         &mut self,
         layout: Layout,
+        earlier: Option<&CompiledNftables>,
         view: &ClusterView,
         facts: &NodeFacts,
     ) -> CompiledNftables {
-        let mut tables = NftTables::new();
-        let mut elements = BTreeMap::new();
-        for family in Family::ALL {
-            let (table, origins) = self.lower_nftables(&plan(view, facts, family), layout);
-            let family = NftFamily::from(family);
-            let name = CompiledNftables::table_name();
-            tables.tables.insert(TableKey { family, name }, table);
-            let origins = origins.into_iter();
-            elements.extend(origins.map(|(container, of)| ((family, container.ident()), of)));
-        }
-        for memo in self.nftables.values_mut() {
-            memo.sweep(nftables::Fragment::is_held);
-        }
+        let earlier = earlier.map(|earlier| &*earlier.basis);
+        let families = Family::ALL.map(|family| {
+            let plan = Basis::plan(earlier, view, facts, family);
+            let earlier = earlier.map(|earlier| earlier.half(family));
+            let assembly = self.assemble_nftables(layout, earlier, &plan);
+            Half { plan, assembly }
+        });
+        self.nftables.values_mut().for_each(Memo::sweep);
+        let tables = Family::ALL.map(|family| {
+            let key = TableKey {
+                family: family.into(),
+                name: CompiledNftables::table_name(),
+            };
+            (key, families[family as usize].assembly.table().clone())
+        });
         CompiledNftables {
-            tables: Arc::new(tables),
-            elements: Arc::new(elements),
+            tables: Arc::new(NftTables {
+                tables: tables.into(),
+            }),
+            basis: basis(view, facts, families),
         }
     }
 
@@ -161,43 +255,67 @@ impl Compiler {
             .expect("origin ids are resolved by the compiler that gave them")
     }
 
-    fn lower_iptables(&mut self, plan: &RulePlan) -> XtTables {
-        let capabilities = self.capabilities;
-        let comments = match plan.large_cluster {
+    fn assemble_iptables(
+        &mut self,
+        earlier: Option<&Half<iptables::Assembly>>,
+        plan: &RulePlan,
+    ) -> iptables::Assembly {
+        let comments = match plan.is_large_cluster() {
             true => EndpointComments::Omitted,
             false => EndpointComments::Written,
         };
-        let mut frame = iptables::Frame::new(plan, capabilities, &mut self.origins);
-        let memo = self.iptables.entry(comments).or_default();
-        for port_plan in plan.service_ports.values() {
-            let fragment = memo.get(port_plan, |plan| {
-                iptables::Fragment::lower(plan, capabilities, comments, &mut self.origins)
-            });
-            frame.add(&fragment);
-        }
-        frame.finish()
+        let mut lowerer = iptables::Lowerer {
+            memo: self.iptables.entry(comments).or_default(),
+            origins: &mut self.origins,
+            capabilities: self.capabilities,
+        };
+        let earlier = earlier.filter(|earlier| {
+            earlier.plan.has_frame_of(plan) && earlier.assembly.comments() == comments
+        });
+        let no_ports = ServicePortPlans::new();
+        let (mut assembly, before) = match earlier {
+            Some(earlier) => (earlier.assembly.clone(), &earlier.plan.service_ports),
+            None => (
+                iptables::Assembly::new(plan, comments, &mut lowerer),
+                &no_ports,
+            ),
+        };
+        assembly.update(before, plan, &mut lowerer);
+        assembly
     }
 
-    fn lower_nftables(
+    fn assemble_nftables(
         &mut self,
-        plan: &RulePlan,
         layout: Layout,
-    ) -> (ruleset::nft::NftTable, nftables::ElementOrigins) {
-        let mark = plan.masquerade_mark;
-        let mut frame = nftables::Frame::new(plan, layout, self.capabilities, &mut self.origins);
-        let memo = self.nftables.entry((layout, mark)).or_default();
-        for port_plan in plan.service_ports.values() {
-            let fragment = memo.get(port_plan, |plan| {
-                nftables::Fragment::lower(plan, layout, mark, &mut self.origins)
-            });
-            frame.add(&fragment);
-        }
-        frame.finish()
+        earlier: Option<&Half<nftables::Assembly>>,
+        plan: &RulePlan,
+    ) -> nftables::Assembly {
+        let memo = self.nftables.entry((layout, plan.masquerade_mark));
+        let mut lowerer = nftables::Lowerer {
+            memo: memo.or_default(),
+            origins: &mut self.origins,
+            capabilities: self.capabilities,
+        };
+        let earlier = earlier.filter(|earlier| {
+            earlier.plan.has_frame_of(plan) && earlier.assembly.layout() == layout
+        });
+        let no_ports = ServicePortPlans::new();
+        let (mut assembly, before) = match earlier {
+            Some(earlier) => (earlier.assembly.clone(), &earlier.plan.service_ports),
+            None => (
+                nftables::Assembly::new(plan, layout, &mut lowerer),
+                &no_ports,
+            ),
+        };
+        assembly.update(before, plan, &mut lowerer);
+        assembly
     }
 }
 
-/// Whether tables somewhere still hold one of a fragment's chains. A fragment without chains is never held: it
-/// costs next to nothing to make again.
-pub(crate) fn any_held<N, C>(chains: &[(N, Arc<C>)]) -> bool {
-    chains.iter().any(|(_, chain)| Arc::strong_count(chain) > 1)
+fn basis<A>(view: &ClusterView, facts: &NodeFacts, families: [Half<A>; 2]) -> Arc<Basis<A>> {
+    Arc::new(Basis {
+        view: view.clone(),
+        facts: facts.clone(),
+        families,
+    })
 }

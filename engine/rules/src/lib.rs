@@ -64,7 +64,8 @@ pub use origin::{Decision, FrameDecision, Frontend, Origin, ServicePortOrigin};
 pub use plan::{
     ClusterIpPlan, DropReason, EndpointPlan, ExternalPlan, ExternalRoute, FrontendKind,
     FrontendVerdict, LocalOutcome, Masquerade, NodePortDestinations, NodePortFrontend,
-    NodePortPlan, RejectReason, Route, RulePlan, ServicePortPlan, SourceClass, plan, plan_service,
+    NodePortPlan, RejectReason, Route, RulePlan, ServicePortPlan, ServicePortPlans, SourceClass,
+    plan, plan_after, plan_service,
 };
 pub use service_port::ServicePortId;
 pub use view::{

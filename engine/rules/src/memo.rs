@@ -90,16 +90,16 @@ impl<F> Memo<F> {
         fragment
     }
 
-    /// Throws fragments away that nobody's tables hold any more and that nobody has asked for since the last time. Waiting
+    /// Throws fragments away that nobody holds any more and that nobody has asked for since the last time. Waiting
     /// until their number has doubled keeps the cost per compile constant on average.
-    pub(crate) fn sweep(&mut self, is_held: impl Fn(&F) -> bool) {
+    pub(crate) fn sweep(&mut self) {
         if self.len < self.sweep_at {
             return;
         }
         self.by_id.retain(|_, known| {
             known.retain_mut(|entry| {
                 let was_asked_for = std::mem::take(&mut entry.is_asked_for);
-                was_asked_for || is_held(&entry.fragment)
+                was_asked_for || Arc::strong_count(&entry.fragment) > 1
             });
             !known.is_empty()
         });

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use switchboard_ruleset::Family;
 use switchboard_ruleset::nft::{self, NftTables};
-use switchboard_ruleset::xt::{self, XtMatch, XtTables};
+use switchboard_ruleset::xt::{self, XtChain, XtMatch, XtTables};
 
 /// Runs a shell command in a network namespace of its own, with a text as input.
 fn in_namespace(command: &str, input: &str) -> Result<String, String> {
@@ -101,13 +101,16 @@ fn nft_scripts_are_taken_twice_and_come_back_as_they_were() {
 
 /// Takes `nfacct` matches out: they need objects that another tool makes, and a kernel that has them.
 fn drop_accounting(tables: &mut XtTables) {
-    let chains = tables
-        .tables
-        .values_mut()
-        .flat_map(|table| table.chains.values_mut());
-    for rule in chains.flat_map(|chain| &mut Arc::make_mut(chain).rules) {
-        rule.matches
-            .retain(|one| !matches!(one, XtMatch::NfAcct(_)));
+    for table in tables.tables.values_mut() {
+        let chains = table.chains.iter().map(|(name, chain)| {
+            let mut chain = XtChain::clone(chain);
+            for rule in &mut chain.rules {
+                rule.matches
+                    .retain(|one| !matches!(one, XtMatch::NfAcct(_)));
+            }
+            (*name, Arc::new(chain))
+        });
+        table.chains = chains.collect();
     }
 }
 

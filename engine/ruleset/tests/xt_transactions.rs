@@ -1,5 +1,7 @@
 //! Transactions of iptables: unit by unit, one owner's tables become others, and foreign rules stay where they are.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -16,10 +18,13 @@ fn tables(text: &str) -> XtTables {
 fn telling(tables: &XtTables) -> String {
     let mut tables = tables.clone();
     for (name, table) in &mut tables.tables {
-        table.chains.retain(|chain, body| {
+        let telling = table.chains.iter().filter(|(chain, body)| {
             let is_built_in = name.built_in_chains().contains(&chain.as_str());
             !is_built_in || !body.rules.is_empty() || body.policy == Some(Policy::Drop)
         });
+        table.chains = telling
+            .map(|(chain, body)| (*chain, Arc::clone(body)))
+            .collect();
     }
     tables.tables.retain(|_, table| !table.chains.is_empty());
     save_text(&tables)

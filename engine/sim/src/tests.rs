@@ -529,9 +529,9 @@ fn remove_rules(sim: &mut Sim, node: &str, pick: fn(&str, &XtTarget) -> bool) ->
     let broken = Family::ALL.map(|family| {
         let mut tables = interpreted.tables(family);
         let nat = tables.tables.get_mut(&TableName::Nat).unwrap();
-        for (name, chain) in &mut nat.chains {
-            let name: &ChainName = name;
-            let chain = Arc::make_mut(chain);
+        let names: Vec<ChainName> = nat.chains.keys().copied().collect();
+        for name in names {
+            let chain = Arc::make_mut(nat.chains.get_mut(&name).unwrap());
             let before = chain.rules.len();
             chain
                 .rules

@@ -160,7 +160,7 @@ impl Kernel {
             random_fully,
         });
         let view = &cluster.view;
-        Ok(NodeRules::compile(mode, &mut compiler, view, facts))
+        Ok(NodeRules::compile(mode, &mut compiler, None, view, facts))
     }
 
     /// Programs the kernel; says what that took. What a proxy in the other mode has left goes when the new rules stand.

@@ -151,7 +151,9 @@ fn targets<'c>(code: &'c NftCode, op: &Op) -> Box<dyn Iterator<Item = u32> + 'c>
     match op {
         Op::Verdict(verdict) => Box::new(chain(*verdict).into_iter()),
         Op::VerdictMap(lookup) => match &code.sets[lookup.set as usize].data {
-            Data::Verdicts(verdicts) => Box::new(verdicts.iter().copied().filter_map(chain)),
+            Data::Verdicts(verdicts) => {
+                Box::new(verdicts.iter().filter_map(move |lead| chain(lead.code)))
+            }
             Data::None | Data::Values(..) => Box::new(std::iter::empty()),
         },
         _ => Box::new(std::iter::empty()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ruleset::nft::{
-    BinaryOp, Comment, CtKey, CtState, CtStates, FibAddress, Field, Ident, Ifname, MetaKey,
-    NftChain, NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
+    BinaryOp, Comment, CtKey, CtState, FibAddress, Field, Ident, Ifname, MetaKey, NftChain,
+    NftTable, Policy, Reject, SetOp, SetOrMap, TableKey,
 };
 use ruleset::xt::Probability;
 use ruleset::{NatRange, NatTarget};
@@ -135,6 +135,12 @@ pub(crate) enum Op {
 const _: () = assert!(size_of::<Op>() == 16);
 
 impl Op {
+    /// Whether it does nothing but end the rule for packets that are not meant: in which order such are asked makes no
+    /// difference.
+    pub(crate) const fn is_test(&self) -> bool {
+        matches!(self, Self::Compare(_) | Self::InSet(_))
+    }
+
     /// Whether evaluation never goes on with the rule's next statement.
     pub(crate) const fn ends_rule(&self) -> bool {
         match self {
@@ -274,6 +280,10 @@ pub(crate) struct Counter {
     pub(crate) ordinal: usize,
 }
 
+/// How many jumps and rules are looked at, to find out whether calling a base chain is of use.
+const JUMPS_FOLLOWED: u32 = 1;
+const RULES_FOLLOWED: u32 = 64;
+
 impl Load {
     /// Whether a packet's interface is part of it, and which.
     pub(crate) fn interface_side(&self) -> Option<InterfaceSide> {
@@ -328,35 +338,46 @@ impl NftCode {
         self.data.get(start..start + width)
     }
 
-    /// For which packets calling a base chain is of no use.
-    ///
-    /// Only the beginnings of rules are looked at: a test of the packet's state, and a look into a map that is empty.
+    /// For which packets calling a base chain is of no use: its policy is to accept, and its rules end at a test of the
+    /// packet's state or at a look into a set that is empty, or jump to chains whose rules do.
     pub(crate) fn idle(&self, chain: u32) -> Idle {
-        let body = &self.chains[chain as usize].body;
-        let accepts = body.base.is_some_and(|base| base.policy == Policy::Accept);
-        // What follows the beginning of each rule.
-        let pairs = self.ops_of(chain).windows(2);
-        let firsts =
-            pairs.filter_map(|pair| matches!(pair[0], Op::Rule { .. }).then_some(&pair[1]));
-        let is_idle = |state: &CtState| {
-            let mut firsts = firsts.clone();
-            accepts && firsts.all(|first| self.never_passes(first, *state))
-        };
-        let states: Vec<CtState> = CtState::OF_PACKETS.into_iter().filter(is_idle).collect();
-        Idle {
-            states: CtStates::of(&states),
-            rules: u32::try_from(body.rules.len()).expect("rules are counted in 32 bits"),
-        }
+        let base = self.chains[chain as usize].body.base;
+        let accepts = base.is_some_and(|base| base.policy == Policy::Accept);
+        Idle::of(|state| {
+            let rules = accepts.then(|| self.rules_in_vain(chain, state, JUMPS_FOLLOWED))?;
+            rules.filter(|rules| *rules <= RULES_FOLLOWED)
+        })
     }
 
-    fn never_passes(&self, op: &Op, state: CtState) -> bool {
-        match op {
-            Op::Compare(compare) if compare.register == Register::CtState => {
-                !compare.holds(state_bit(state))
+    /// How many rules are compared, if none of a chain does anything to packets of a state.
+    fn rules_in_vain(&self, chain: u32, state: CtState, jumps: u32) -> Option<u32> {
+        let rules = self.ops_of(chain).split(|op| matches!(op, Op::Rule { .. }));
+        // Before the first rule there is nothing.
+        rules.skip(1).try_fold(0, |before, rule| {
+            let within = self.rule_in_vain(rule, state, jumps)?;
+            Some(before + 1 + within).filter(|rules| *rules <= RULES_FOLLOWED)
+        })
+    }
+
+    /// The same for one rule: how many others are compared because of it.
+    fn rule_in_vain(&self, rule: &[Op], state: CtState, jumps: u32) -> Option<u32> {
+        for op in rule {
+            match op {
+                Op::Compare(compare) if compare.register == Register::CtState => {
+                    if !compare.holds(state_bit(state)) {
+                        return Some(0);
+                    }
+                }
+                Op::VerdictMap(lookup) if self.sets[lookup.set as usize].stays_empty() => {
+                    return Some(0);
+                }
+                Op::Verdict(Code::Jump(target)) => {
+                    return self.rules_in_vain(*target, state, jumps.checked_sub(1)?);
+                }
+                _ => return None,
             }
-            Op::VerdictMap(lookup) => self.sets[lookup.set as usize].stays_empty(),
-            _ => false,
         }
+        Some(0)
     }
 
     /// The rule that has begun last.

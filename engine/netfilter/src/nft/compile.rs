@@ -18,6 +18,7 @@ use super::error::NftError;
 use super::pattern::{IFNAME, Pattern, pack};
 use super::register::Register;
 use super::set_index::{Data, Keys, SetIndex, SetSource, dynamic, pack_data, width};
+use super::shortcut::Lead;
 use crate::Question;
 use crate::elements::SetName;
 use crate::packed::Packed;
@@ -69,7 +70,7 @@ impl NftCode {
                 set.dynamic = None;
             }
         }
-        let code = Self {
+        let mut code = Self {
             key: key.clone(),
             comment: table.comment.clone(),
             chains,
@@ -82,6 +83,7 @@ impl NftCode {
             questions: compiler.questions,
         };
         code.check()?;
+        code.take_shortcuts();
         Ok(code)
     }
 }
@@ -132,7 +134,7 @@ impl Compiler<'_> {
                         Value::Data(_) => return Err(WANTS_VERDICTS),
                     });
                 }
-                Data::Verdicts(verdicts.into())
+                Data::Verdicts(verdicts.into_iter().map(Lead::from).collect())
             }
             Some(types) => {
                 let data_width = checked_width(types)?;
@@ -174,6 +176,9 @@ impl Compiler<'_> {
                 };
                 self.ops.extend(op);
             }
+            self.ops[begin + 1..]
+                .chunk_by_mut(|one, next| one.is_test() && next.is_test())
+                .for_each(|tests| tests.sort_by_key(|test| matches!(test, Op::InSet(_))));
             if !self.ops[begin..].last().is_some_and(Op::ends_rule) {
                 self.ops.push(Op::EndOfRule);
             }
@@ -558,7 +563,9 @@ impl Compiler<'_> {
             }
             MapRef::Anonymous(entries) => {
                 let keys = Keys::of(entries.iter().map(|(key, _)| key), wanted)?;
-                let verdicts = entries.iter().map(|(_, verdict)| self.mapped(verdict));
+                let verdicts = entries
+                    .iter()
+                    .map(|(_, verdict)| self.mapped(verdict).map(Lead::from));
                 let data = Data::Verdicts(verdicts.collect::<Result<_, _>>()?);
                 let stated = entries.iter().map(|(key, verdict)| {
                     let value = Value::Verdict(verdict.clone());

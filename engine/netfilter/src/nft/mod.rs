@@ -15,6 +15,7 @@ mod pattern;
 mod register;
 mod run;
 mod set_index;
+mod shortcut;
 
 pub(crate) use check::DEPTH_MAX;
 pub(crate) use code::{NftCode, Place};

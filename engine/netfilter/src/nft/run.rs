@@ -207,14 +207,31 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             }
             _ => return Flow::Break,
         };
-        let map = &table.sets[lookup.set as usize];
-        map.data.verdict(element).map_or(Flow::Break, Flow::Turn)
+        let Some(lead) = table.sets[lookup.set as usize].data.lead(element) else {
+            return Flow::Break;
+        };
+        match &lead.shortcut {
+            Some(shortcut) if !T::WATCHES && self.has_protocol(shortcut.protocol) => {
+                self.rules_tested += 1;
+                let element = self.chooser.numgen(shortcut.count.get());
+                self.translated_to(table, shortcut.data, element)
+            }
+            _ => Flow::Turn(lead.code),
+        }
+    }
+
+    fn has_protocol(&self, protocol: u8) -> bool {
+        self.registers.get(Register::L4Protocol) == Some(protocol.into())
     }
 
     /// Draws an element of a map that has one for every number.
     fn choose(&mut self, table: &'a NftCode, map: u32, count: u32, data: DataPlace) -> Flow {
         let element = self.chooser.numgen(count);
         self.found(table, map, element);
+        self.translated_to(table, data, element)
+    }
+
+    fn translated_to(&self, table: &'a NftCode, data: DataPlace, element: u32) -> Flow {
         let to = table.value_at(data, element).and_then(socket);
         to.map_or(Flow::Break, |to| Flow::Decided(TableVerdict::Dnat(to)))
     }

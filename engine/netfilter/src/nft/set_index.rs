@@ -14,9 +14,10 @@ use hashbrown::{HashMap, HashTable};
 use ruleset::Protocol;
 use ruleset::nft::{DataType, Ident, Ifname, Key, NftMap, NftSet, Scalar, SetOptions, Value};
 
-use super::code::{Code, DataPlace};
+use super::code::DataPlace;
 use super::error::NftError;
 use super::pattern::{Pattern, pack};
+use super::shortcut::Lead;
 use crate::TracedElement;
 use crate::elements::SetName;
 use crate::packed::Packed;
@@ -72,16 +73,23 @@ pub(crate) struct Dynamic {
 pub(crate) enum Data {
     /// It is a set.
     None,
-    Verdicts(Box<[Code]>),
+    Verdicts(Box<[Lead]>),
     /// Those of its table, from here on.
     Values(DataPlace),
 }
 
 impl Data {
-    pub(crate) fn verdict(&self, element: u32) -> Option<Code> {
+    pub(crate) fn lead(&self, element: u32) -> Option<&Lead> {
         match self {
-            Self::Verdicts(verdicts) => verdicts.get(element as usize).copied(),
+            Self::Verdicts(leads) => leads.get(element as usize),
             Self::None | Self::Values(_) => None,
+        }
+    }
+
+    pub(super) fn leads_mut(&mut self) -> &mut [Lead] {
+        match self {
+            Self::Verdicts(leads) => leads,
+            Self::None | Self::Values(_) => &mut [],
         }
     }
 

@@ -86,15 +86,12 @@ impl Table {
     pub(crate) fn idle(&self, chain: usize) -> Idle {
         let body = &self.chains[chain].body;
         let accepts = body.policy.unwrap_or(Policy::Accept) == Policy::Accept;
-        let is_idle = |state: &CtState| {
+        let count = u32::try_from(body.rules.len()).expect("rules are counted in 32 bits");
+        Idle::of(|state| {
             let mut rules = body.rules.iter();
-            accepts && rules.all(|rule| never_matches(rule, *state))
-        };
-        let states: Vec<CtState> = CtState::OF_PACKETS.into_iter().filter(is_idle).collect();
-        Idle {
-            states: CtStates::of(&states),
-            rules: u32::try_from(body.rules.len()).expect("rules are counted in 32 bits"),
-        }
+            let is_idle = accepts && rules.all(|rule| never_matches(rule, state));
+            is_idle.then_some(count)
+        })
     }
 
     pub(crate) fn chain_ref(&self, chain: usize) -> ChainRef<'_> {

@@ -6,6 +6,7 @@
 
 mod backend;
 mod clusters;
+mod flood;
 mod lab;
 mod local;
 mod matches;

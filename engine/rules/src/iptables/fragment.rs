@@ -1,15 +1,15 @@
 //! What one service port contributes to the tables (PROXY-33, -36, -39).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ruleset::xt::{ChainName, RejectWith, XtChain, XtMatch, XtRule, XtTarget};
+use ruleset::xt::{ChainName, RejectWith, TableName, XtChain, XtMatch, XtRule, XtTarget};
 use ruleset::{Family, OriginId};
 
 use super::names::{PortNames, Role};
 use super::spell::{
     comment, destination, from_pods, local_destination, local_source, not_from, ports,
 };
-use crate::compiler::any_held;
 use crate::origin::{Origins, PortOrigins};
 use crate::{
     Capabilities, Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
@@ -22,7 +22,7 @@ pub(crate) struct Fragment {
     /// Its own chains, all in table `nat`.
     pub(super) chains: Vec<(ChainName, Arc<XtChain>)>,
     /// Its rules in chains of the frame, in order.
-    pub(super) shared: Vec<(SharedChain, XtRule)>,
+    pub(super) shared: BTreeMap<SharedChain, Vec<XtRule>>,
 }
 
 /// The chains of the frame that service ports add rules to.
@@ -40,6 +40,28 @@ pub(super) enum SharedChain {
     FilterNodePorts,
     /// `filter/KUBE-PROXY-FIREWALL`: load-balancer IPs, for those who were not let in (PROXY-33).
     FilterFirewall,
+}
+
+impl SharedChain {
+    pub(super) const ALL: [Self; 6] = [
+        Self::NatServices,
+        Self::NatNodePorts,
+        Self::FilterServices,
+        Self::FilterExternalServices,
+        Self::FilterNodePorts,
+        Self::FilterFirewall,
+    ];
+
+    pub(super) const fn place(self) -> (TableName, &'static str) {
+        match self {
+            Self::NatServices => (TableName::Nat, "KUBE-SERVICES"),
+            Self::NatNodePorts => (TableName::Nat, "KUBE-NODEPORTS"),
+            Self::FilterServices => (TableName::Filter, "KUBE-SERVICES"),
+            Self::FilterExternalServices => (TableName::Filter, "KUBE-EXTERNAL-SERVICES"),
+            Self::FilterNodePorts => (TableName::Filter, "KUBE-NODEPORTS"),
+            Self::FilterFirewall => (TableName::Filter, "KUBE-PROXY-FIREWALL"),
+        }
+    }
 }
 
 /// Whether rules that name an endpoint have a comment: not in a large cluster (PROXY-45).
@@ -66,7 +88,7 @@ impl Fragment {
             name: plan.id.to_string(),
             origins: origins.port(plan),
             chains: Vec::new(),
-            shared: Vec::new(),
+            shared: BTreeMap::new(),
         };
         lowering.cluster_ip();
         if let Some(external) = &plan.external {
@@ -78,11 +100,6 @@ impl Fragment {
             chains: lowering.chains,
             shared: lowering.shared,
         }
-    }
-
-    /// Whether tables somewhere still hold a chain of it.
-    pub(crate) fn is_held(&self) -> bool {
-        any_held(&self.chains)
     }
 }
 
@@ -97,7 +114,7 @@ pub(super) struct Lowering<'a> {
     pub(super) name: String,
     pub(super) origins: PortOrigins<'a>,
     chains: Vec<(ChainName, Arc<XtChain>)>,
-    shared: Vec<(SharedChain, XtRule)>,
+    shared: BTreeMap<SharedChain, Vec<XtRule>>,
 }
 
 impl Lowering<'_> {
@@ -111,7 +128,7 @@ impl Lowering<'_> {
 
     fn add(&mut self, chain: SharedChain, rule: XtRule, decision: Decision) {
         let rule = rule.with_origin(self.origins.id(decision));
-        self.shared.push((chain, rule));
+        self.shared.entry(chain).or_default().push(rule);
     }
 
     fn cluster_ip(&mut self) {

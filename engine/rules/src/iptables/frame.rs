@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use ruleset::Family;
 use ruleset::xt::{
-    ChainName, CtState, CtStates, Policy, TableName, XtChain, XtMatch, XtRule, XtTable, XtTables,
-    XtTarget,
+    ChainName, CtState, CtStates, Policy, TableName, XtChain, XtMatch, XtRule, XtTarget,
 };
 
-use super::fragment::{Fragment, SharedChain};
 use super::names::is_of_service_port;
 use super::spell::{comment, host, local_destination};
 use crate::origin::Origins;
@@ -167,23 +164,17 @@ pub fn is_proxy_jump(table: TableName, from: ChainName, to: ChainName) -> bool {
     })
 }
 
-/// The tables of one node and family while fragments are added.
-pub(crate) struct Frame {
+/// The frame's chains, without what service ports add to them.
+pub(super) struct Frame {
     family: Family,
-    own: BTreeMap<TableName, BTreeMap<ChainName, XtChain>>,
-    /// What fragments add to chains of the frame: it goes before what the frame has there.
-    shared: BTreeMap<SharedChain, Vec<XtRule>>,
-    fragments: Vec<(ChainName, Arc<XtChain>)>,
+    pub(super) chains: BTreeMap<TableName, BTreeMap<ChainName, XtChain>>,
 }
 
 impl Frame {
-    /// The frame without any Service.
-    pub(crate) fn new(plan: &RulePlan, capabilities: Capabilities, origins: &mut Origins) -> Self {
+    pub(super) fn new(plan: &RulePlan, capabilities: Capabilities, origins: &mut Origins) -> Self {
         let mut frame = Self {
             family: plan.family,
-            own: empty_chains(),
-            shared: BTreeMap::new(),
-            fragments: Vec::new(),
+            chains: empty_chains(),
         };
         let mut writer = Writer {
             frame: &mut frame,
@@ -198,60 +189,11 @@ impl Frame {
         frame
     }
 
-    /// Adds a service port's rules after those added before.
-    pub(crate) fn add(&mut self, fragment: &Fragment) {
-        let chains = fragment.chains.iter();
-        self.fragments
-            .extend(chains.map(|(name, chain)| (*name, Arc::clone(chain))));
-        for (chain, rule) in &fragment.shared {
-            self.shared.entry(*chain).or_default().push(rule.clone());
-        }
-    }
-
-    /// The whole. The frame's own rule in `nat/KUBE-SERVICES` is the last one there (PROXY-36).
-    pub(crate) fn finish(mut self) -> XtTables {
-        for (chain, rules) in std::mem::take(&mut self.shared) {
-            let (table, name) = chain.place();
-            self.prepend(table, name, rules);
-        }
-        let mut tables = XtTables::new(self.family);
-        let mut fragments = self.fragments;
-        for (name, chains) in self.own {
-            let own = chains
-                .into_iter()
-                .map(|(name, chain)| (name, Arc::new(chain)));
-            let of_fragments = match name {
-                TableName::Nat => std::mem::take(&mut fragments),
-                _ => Vec::new(),
-            };
-            let chains = of_fragments.into_iter().chain(own).collect();
-            tables.tables.insert(name, XtTable { chains });
-        }
-        tables
-    }
-
-    fn prepend(&mut self, table: TableName, chain: &'static str, rules: Vec<XtRule>) {
-        self.chain(table, chain).rules.splice(0..0, rules);
-    }
-
     fn chain(&mut self, table: TableName, chain: &'static str) -> &mut XtChain {
-        self.own
+        self.chains
             .get_mut(&table)
             .and_then(|chains| chains.get_mut(&ChainName::literal(chain)))
             .expect("the frame writes to chains that it lists")
-    }
-}
-
-impl SharedChain {
-    const fn place(self) -> (TableName, &'static str) {
-        match self {
-            Self::NatServices => (TableName::Nat, "KUBE-SERVICES"),
-            Self::NatNodePorts => (TableName::Nat, "KUBE-NODEPORTS"),
-            Self::FilterServices => (TableName::Filter, "KUBE-SERVICES"),
-            Self::FilterExternalServices => (TableName::Filter, "KUBE-EXTERNAL-SERVICES"),
-            Self::FilterNodePorts => (TableName::Filter, "KUBE-NODEPORTS"),
-            Self::FilterFirewall => (TableName::Filter, "KUBE-PROXY-FIREWALL"),
-        }
     }
 }
 

@@ -1,17 +1,18 @@
 //! Lowering a plan to the iptables dialect, in kube-proxy 1.36's layout: names, order and comments included.
 //!
-//! The rules are a [`Frame`], which is the same for all Services, and a [`Fragment`] per service port. A fragment
-//! has chains of its own and adds rules to chains of the frame.
+//! The rules are a [`frame`], which is the same for all Services, and a [`Fragment`] per service port. A fragment
+//! has chains of its own and adds rules to chains of the frame; an [`Assembly`] is the tables of both.
 //!
 //! Source of the semantics: PROXY-33 … PROXY-46; kube-proxy 1.36 `pkg/proxy/iptables/proxier.go`; the recorded
 //! dumps in `tests/recorded`.
 
+mod assembly;
 mod endpoints;
 mod fragment;
 mod frame;
 mod names;
 mod spell;
 
+pub(crate) use assembly::{Assembly, Lowerer};
 pub(crate) use fragment::{EndpointComments, Fragment};
-pub(crate) use frame::Frame;
 pub use frame::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};

@@ -1,13 +1,14 @@
 //! The sets and maps of the frame (PROXY-50), which service ports fill.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use ruleset::nft::{
-    Comment, DataType, Element, ElementAttrs, Ident, Key, NftMap, NftSet, SetOptions, SetOrMap,
-    Value,
+    Comment, DataType, Ident, Key, NftMap, NftSet, Place, SetOptions, SetOrMap, Value,
 };
 use ruleset::{Family, OriginId};
+
+use super::flat::Layout;
 
 /// An element of a set or a map of the frame.
 #[derive(Clone, Debug)]
@@ -61,12 +62,9 @@ pub(crate) enum Container {
     NodePortEndpoints(u32),
 }
 
-/// Whom the elements of each container serve.
-pub(crate) type ElementOrigins = BTreeMap<Container, BTreeMap<Key, OriginId>>;
-
 impl Container {
     /// Those of kube-proxy, in the order of creation.
-    pub(super) const ALL: [Self; 8] = [
+    const KUBE_PROXY: [Self; 8] = [
         Self::HairpinConnections,
         Self::ClusterIps,
         Self::NodePortIps,
@@ -77,8 +75,8 @@ impl Container {
         Self::ServiceNodePorts,
     ];
 
-    /// Those of our own layout, and two for each number of endpoints.
-    pub(super) const FLAT: [Self; 14] = [
+    /// Those of our own layout, but for two for each number of endpoints.
+    const FLAT: [Self; 14] = [
         Self::HairpinConnections,
         Self::ClusterIps,
         Self::NodePortIps,
@@ -94,6 +92,63 @@ impl Container {
         Self::DroppedServices,
         Self::DroppedNodePorts,
     ];
+
+    /// Those that a layout has whatever its Services are.
+    pub(super) fn of_layout(layout: Layout) -> impl Iterator<Item = Self> {
+        let all: &[Self] = match layout {
+            Layout::KubeProxy => &Self::KUBE_PROXY,
+            Layout::Flat => &Self::FLAT,
+        };
+        all.iter().copied()
+    }
+
+    /// Where it stands in a table.
+    pub(super) fn place(self) -> Place {
+        // Behind those that are always there.
+        const BY_COUNT: u64 = 100;
+        let of = |number, within| Place {
+            within,
+            ..Place::at(number)
+        };
+        match self {
+            Self::Endpoints(count) => of(BY_COUNT, count),
+            Self::NodePortEndpoints(count) => of(BY_COUNT + 1, count),
+            fixed => {
+                let mut all = (0..).zip(Self::KUBE_PROXY.iter().chain(&Self::FLAT));
+                let place = all.find_map(|(place, one)| (*one == fixed).then_some(place));
+                Place::at(place.expect("each is in a layout"))
+            }
+        }
+    }
+
+    /// The container in whose name elements of this one are claimed: of several that are asked one after the other, a
+    /// frontend is in one.
+    pub(super) const fn asked_with(self) -> Self {
+        match self {
+            Self::DroppedServices => Self::RejectedServices,
+            Self::DroppedNodePorts => Self::RejectedNodePorts,
+            other => other,
+        }
+    }
+
+    /// The map in which those frontends would be that have no chain and are in this container.
+    pub(super) const fn frontends(self) -> Self {
+        match self {
+            Self::NodePortEndpoints(_) | Self::FlatNodePorts | Self::MasqueradeNodePorts => {
+                Self::ServiceNodePorts
+            }
+            _ => Self::ServiceIps,
+        }
+    }
+
+    /// For frontends without a chain that would be in this map: the set that guards them, and the one of those whose
+    /// clients are hidden.
+    pub(super) const fn guards(self) -> [Self; 2] {
+        match self {
+            Self::ServiceNodePorts => [Self::FlatNodePorts, Self::MasqueradeNodePorts],
+            _ => [Self::FlatServices, Self::MasqueradeServices],
+        }
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -198,37 +253,25 @@ impl Container {
         }
     }
 
-    /// The set or map with these elements. Of two with one key, the first is kept.
-    pub(super) fn filled(self, family: Family, elements: Vec<FragmentElement>) -> SetOrMap {
+    /// The set or map without elements.
+    pub(super) fn empty(self, family: Family) -> SetOrMap {
         let key = self.key(family);
         let options = SetOptions {
             comment: Some(Comment::new(self.comment())),
             ..SetOptions::default()
         };
-        // Collecting keeps the last of equal keys.
-        let elements = elements.into_iter().rev().map(|element| {
-            let attrs = ElementAttrs {
-                comment: element.comment,
-                ..ElementAttrs::default()
-            };
-            (element.key, element.value, attrs)
-        });
         if !self.is_map() {
             return SetOrMap::Set(Arc::new(NftSet {
                 key,
                 options,
-                elements: elements.map(|(key, _, attrs)| (key, attrs)).collect(),
+                elements: OrdMap::new(),
             }));
         }
-        let elements = elements.filter_map(|(key, value, attrs)| {
-            let value = value?;
-            Some((key, Element { value, attrs }))
-        });
         SetOrMap::Map(Arc::new(NftMap {
             key,
             data: self.data(family),
             options,
-            elements: elements.collect(),
+            elements: OrdMap::new(),
         }))
     }
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
 use ruleset::Family;
 use ruleset::nft::{
     DataType, Expr, MapRef, NatFlags, NatTo, NftRule, NftSet, Numgen, Scalar, SetFlags, SetOp,
@@ -140,7 +141,7 @@ impl Lowering<'_> {
                 size: Some(AFFINITY_SIZE),
                 ..SetOptions::default()
             },
-            elements: BTreeMap::new(),
+            elements: OrdMap::new(),
         };
         self.fragment
             .sets

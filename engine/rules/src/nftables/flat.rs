@@ -38,11 +38,7 @@
 //! replace data), those with external policy Local (the node and Pods short-circuit it, PROXY-25), and those with more
 //! than [`COUNT_MAX`] endpoints (a rule for each such number would cost every packet more than a chain does).
 
-use std::collections::BTreeSet;
-
-use crate::{
-    ExternalPlan, ExternalRoute, FrontendVerdict, RulePlan, ServicePortPlan, TrafficPolicy,
-};
+use crate::{ExternalPlan, ExternalRoute, ServicePortPlan, TrafficPolicy};
 
 /// The most endpoints of a frontend that has no chain.
 pub(super) const COUNT_MAX: usize = 128;
@@ -54,36 +50,6 @@ pub(crate) enum Layout {
     KubeProxy,
     /// As this module does it.
     Flat,
-}
-
-/// The numbers of endpoints that occur.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) services: BTreeSet<u32>,
-    pub(super) node_ports: BTreeSet<u32>,
-}
-
-impl Counts {
-    pub(super) fn of(plan: &RulePlan) -> Self {
-        let mut counts = Self::default();
-        for port in plan.service_ports.values() {
-            if let FrontendVerdict::Balance(policy) = port.cluster_ip.verdict {
-                counts.services.extend(count(port, policy));
-            }
-            let Some(external) = &port.external else {
-                continue;
-            };
-            if let Some(count) = external_count(port, external) {
-                if !external.external_ips.is_empty() || !external.load_balancer_ips.is_empty() {
-                    counts.services.insert(count);
-                }
-                if external.node_port.is_some() {
-                    counts.node_ports.insert(count);
-                }
-            }
-        }
-        counts
-    }
 }
 
 /// The number of endpoints that a packet without a chain chooses from; `None` when it takes a chain.

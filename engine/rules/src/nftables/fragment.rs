@@ -14,16 +14,19 @@ use super::container::{Container, FragmentElement};
 use super::flat::{Layout, count, external_count, needs_chain};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, socket_key, within};
-use crate::compiler::any_held;
 use crate::origin::{Origins, PortOrigins};
 use crate::{
     Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind, FrontendVerdict,
-    LocalOutcome, ServicePortPlan, TrafficPolicy,
+    LocalOutcome, ServiceName, ServicePortId, ServicePortPlan, TrafficPolicy,
 };
 
 /// What one service port contributes.
 #[derive(Debug)]
 pub(crate) struct Fragment {
+    /// Whose it is.
+    pub(super) id: ServicePortId,
+    /// The same as a text that sorts alike.
+    pub(super) owner: Arc<str>,
     /// Sets of clients that stay with an endpoint.
     pub(super) sets: Vec<(Ident, Arc<NftSet>)>,
     /// Its own chains.
@@ -74,6 +77,8 @@ impl Fragment {
             name: Comment::new(&plan.id.to_string()),
             origins: origins.port(plan),
             fragment: Self {
+                id: plan.id.clone(),
+                owner: owner(&plan.id),
                 sets: Vec::new(),
                 chains: Vec::new(),
                 parts: Vec::new(),
@@ -86,11 +91,42 @@ impl Fragment {
         }
         lowering.fragment
     }
+}
 
-    /// Whether tables somewhere still hold a chain of it.
-    pub(crate) fn is_held(&self) -> bool {
-        any_held(&self.chains)
+impl Part {
+    /// What only one service port can have: an element, or all that is found with a frontend.
+    pub(super) fn claimed(&self) -> (Container, Key) {
+        match self {
+            Self::Element(element) => (element.container.asked_with(), element.key.clone()),
+            Self::Frontend(frontend) => (frontend.place, frontend.key.clone()),
+        }
     }
+
+    /// The container that is there as long as somebody has so many endpoints.
+    pub(super) fn counted(&self) -> Option<Container> {
+        match self {
+            Self::Element(_) => None,
+            Self::Frontend(frontend) => Some(frontend.container()),
+        }
+    }
+}
+
+impl FlatFrontend {
+    /// The map that its endpoints are in.
+    pub(super) fn container(&self) -> Container {
+        let count = u32::try_from(self.endpoints.len()).expect("there are few");
+        match self.place {
+            Container::ServiceNodePorts => Container::NodePortEndpoints(count),
+            _ => Container::Endpoints(count),
+        }
+    }
+}
+
+/// Names have no NUL, so that the shorter of two sorts first.
+fn owner(id: &ServicePortId) -> Arc<str> {
+    let ServiceName { namespace, name } = &id.service;
+    let protocol = id.protocol.0;
+    format!("{namespace}\0{name}\0{}\0{protocol:03}", id.port_name).into()
 }
 
 /// Spells one plan.

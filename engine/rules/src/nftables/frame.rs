@@ -1,21 +1,20 @@
 //! What a node's table has whatever its Services are: base chains, dispatch, masquerade (PROXY-48 … -52).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashSet;
 use ipnet::IpNet;
 use ruleset::nft::{
     BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtStatus, Expr, FibAddress, Hook, Ident, Key,
-    MapRef, MatchOp, NatFlags, NatTo, NftChain, NftRule, NftSet, NftTable, Numgen, Policy, Reject,
-    Right, Scalar, SetOrMap, SetRef, Statement, Value, Verdict,
+    MapRef, MatchOp, NatFlags, NatTo, NftChain, NftRule, Numgen, Place, Policy, Reject, Right,
+    Scalar, SetRef, Statement, Verdict,
 };
 use ruleset::{Family, OriginId};
 
-use super::container::{Container, ElementOrigins, FragmentElement};
-use super::flat::{Counts, Layout};
-use super::fragment::{FlatFrontend, Fragment, Part, REJECT_CHAIN};
+use super::container::Container;
+use super::flat::Layout;
+use super::fragment::REJECT_CHAIN;
 use super::spell::{
     change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
     saddr, set_mark, vmap, within,
@@ -113,179 +112,61 @@ const BASE_CHAINS: [Base; 8] = {
     ]
 };
 
-/// The table of one node and family while fragments are added.
-pub(crate) struct Frame {
-    family: Family,
-    /// Whether node ports have a set of addresses.
-    has_node_port_ips: bool,
+/// The frame's chains and where they stand in a table; in the layout of our own, for maps of so many endpoints.
+pub(super) fn chains(
+    plan: &RulePlan,
     layout: Layout,
-    /// In the layout of our own.
-    counts: Counts,
-    /// What has been added by which of several containers that are looked into one after the other. Never iterated.
-    claimed: HashSet<(Container, Key), FixedState>,
-    elements: BTreeMap<Container, Vec<FragmentElement>>,
-    sets: Vec<(Ident, Arc<NftSet>)>,
-    chains: Vec<(Ident, Arc<NftChain>)>,
+    counts: &[Container],
+    capabilities: Capabilities,
+    origins: &mut Origins,
+) -> Vec<(Place, Ident, Arc<NftChain>)> {
+    let mut writer = Writer::new(plan, capabilities, origins);
+    for base in &BASE_CHAINS {
+        writer.base_chain(base);
+    }
+    match layout {
+        Layout::KubeProxy => {
+            writer.checks();
+            writer.services();
+        }
+        Layout::Flat => {
+            writer.flat_checks();
+            writer.flat_services(counts);
+        }
+    }
+    writer.masquerading();
+    writer.cluster_ips_check();
+    if layout == Layout::KubeProxy {
+        writer.reject();
+    }
+    writer.chains
 }
 
-impl Frame {
-    /// The frame without any Service.
-    pub(crate) fn new(
-        plan: &RulePlan,
-        layout: Layout,
-        capabilities: Capabilities,
-        origins: &mut Origins,
-    ) -> Self {
-        let counts = match layout {
-            Layout::KubeProxy => Counts::default(),
-            Layout::Flat => Counts::of(plan),
-        };
-        let mut writer = Writer {
-            plan,
-            family: plan.family,
-            nat_flags: match capabilities.random_fully {
-                true => NatFlags::FULLY_RANDOM,
-                false => NatFlags::NONE,
-            },
-            origins,
-            chains: Vec::new(),
-        };
-        let node_port_ips = writer.node_port_ips();
-        for base in &BASE_CHAINS {
-            writer.base_chain(base);
-        }
-        match layout {
-            Layout::KubeProxy => {
-                writer.checks();
-                writer.services();
-            }
-            Layout::Flat => {
-                writer.flat_checks();
-                writer.flat_services(&counts);
-            }
-        }
-        writer.masquerading();
-        writer.cluster_ips_check();
-        if layout == Layout::KubeProxy {
-            writer.reject();
-        }
-        Self {
-            layout,
-            counts,
-            claimed: HashSet::default(),
-            family: plan.family,
-            has_node_port_ips: node_port_ips.is_some(),
-            chains: writer.chains,
-            sets: Vec::new(),
-            elements: [(Container::NodePortIps, node_port_ips.unwrap_or_default())].into(),
-        }
-    }
+/// Those of them that depend on which maps of so many endpoints there are, in the layout of our own.
+pub(super) fn chains_by_count(
+    plan: &RulePlan,
+    counts: &[Container],
+    capabilities: Capabilities,
+    origins: &mut Origins,
+) -> Vec<(Place, Ident, Arc<NftChain>)> {
+    let mut writer = Writer::new(plan, capabilities, origins);
+    writer.flat_services(counts);
+    writer.chains
+}
 
-    /// Adds a service port's chains, sets and elements after those added before.
-    pub(crate) fn add(&mut self, fragment: &Fragment) {
-        self.chains.extend(fragment.chains.iter().cloned());
-        self.sets.extend(fragment.sets.iter().cloned());
-        for part in &fragment.parts {
-            match part {
-                Part::Element(element) => self.add_element(element),
-                Part::Frontend(frontend) => self.add_flat(frontend),
-            }
-        }
-    }
-
-    fn add_element(&mut self, element: &FragmentElement) {
-        if self.layout == Layout::KubeProxy || self.claims(element.container, &element.key) {
-            let elements = self.elements.entry(element.container).or_default();
-            elements.push(element.clone());
-        }
-    }
-
-    /// Whether nobody has added a frontend of this key to one of the containers that are asked in its place: of two, the
-    /// first is kept.
-    fn claims(&mut self, container: Container, key: &Key) -> bool {
-        let group = match container {
-            Container::DroppedServices => Container::RejectedServices,
-            Container::DroppedNodePorts => Container::RejectedNodePorts,
-            other => other,
-        };
-        self.claimed.insert((group, key.clone()))
-    }
-
-    fn add_flat(&mut self, frontend: &FlatFrontend) {
-        if !self.claims(frontend.place, &frontend.key) {
-            return;
-        }
-        let count = u32::try_from(frontend.endpoints.len()).expect("there are few");
-        let (guard, hiding, endpoints) = match frontend.place {
-            Container::ServiceNodePorts => (
-                Container::FlatNodePorts,
-                Container::MasqueradeNodePorts,
-                Container::NodePortEndpoints(count),
-            ),
-            _ => (
-                Container::FlatServices,
-                Container::MasqueradeServices,
-                Container::Endpoints(count),
-            ),
-        };
-        let mut put = |container: Container, key: Key, value: Option<Value>, origin: OriginId| {
-            let element = FragmentElement {
-                container,
-                key,
-                value,
-                comment: None,
-                origin,
-            };
-            self.elements.entry(container).or_default().push(element);
-        };
-        put(guard, frontend.key.clone(), None, frontend.origin);
-        if let Some(origin) = frontend.hides {
-            put(hiding, frontend.key.clone(), None, origin);
-        }
-        for (number, (to, origin)) in (0..).zip(&frontend.endpoints) {
-            let mut key = frontend.key.clone();
-            key.push(Scalar::Number(number));
-            put(endpoints, key, Some(Value::Data(to.clone())), *origin);
-        }
-    }
-
-    fn containers(&self) -> Vec<Container> {
-        if self.layout == Layout::KubeProxy {
-            return Container::ALL.to_vec();
-        }
-        let services = self.counts.services.iter().copied();
-        let node_ports = self.counts.node_ports.iter().copied();
-        let by_count = services
-            .map(Container::Endpoints)
-            .chain(node_ports.map(Container::NodePortEndpoints));
-        Container::FLAT.into_iter().chain(by_count).collect()
-    }
-
-    /// The whole. Of two elements with one key, the first is kept.
-    ///
-    /// Deviation: kube-proxy keeps either, by chance.
-    pub(crate) fn finish(mut self) -> (NftTable, ElementOrigins) {
-        let mut origins = ElementOrigins::new();
-        let containers = self.containers();
-        let mut sets = Vec::with_capacity(containers.len() + self.sets.len());
-        for container in containers {
-            if container == Container::NodePortIps && !self.has_node_port_ips {
-                continue;
-            }
-            let elements = self.elements.remove(&container).unwrap_or_default();
-            let of = |element: &FragmentElement| (element.key.clone(), element.origin);
-            origins.insert(container, elements.iter().rev().map(of).collect());
-            sets.push((container.ident(), container.filled(self.family, elements)));
-        }
-        let affinity = self.sets.into_iter();
-        sets.extend(affinity.map(|(name, set)| (name, SetOrMap::Set(set))));
-        let table = NftTable {
-            comment: Some(Comment::new("rules for kube-proxy")),
-            sets: sets.into_iter().collect(),
-            chains: self.chains.into_iter().collect(),
-        };
-        (table, origins)
-    }
+/// The addresses that take node ports; `None` when any address of the node does (PROXY-50).
+pub(super) fn node_port_ips(
+    plan: &RulePlan,
+    origins: &mut Origins,
+) -> Option<BTreeMap<Key, OriginId>> {
+    let NodePortDestinations::Addresses(addresses) = &plan.node_ports.destinations else {
+        return None;
+    };
+    let element = |address: &IpAddr| {
+        let origin = origins.of_frame(Decision::NodePortAddress(*address));
+        (key([Scalar::address(*address)]), origin)
+    };
+    Some(addresses.iter().map(element).collect())
 }
 
 /// Writes the frame's chains.
@@ -294,12 +175,30 @@ struct Writer<'a> {
     family: Family,
     nat_flags: NatFlags,
     origins: &'a mut Origins,
-    chains: Vec<(Ident, Arc<NftChain>)>,
+    /// Where the next chain stands.
+    next: u64,
+    chains: Vec<(Place, Ident, Arc<NftChain>)>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(plan: &'a RulePlan, capabilities: Capabilities, origins: &'a mut Origins) -> Self {
+        Self {
+            plan,
+            family: plan.family,
+            nat_flags: match capabilities.random_fully {
+                true => NatFlags::FULLY_RANDOM,
+                false => NatFlags::NONE,
+            },
+            origins,
+            next: 0,
+            chains: Vec::new(),
+        }
+    }
+
     fn chain(&mut self, name: Ident, chain: NftChain) {
-        self.chains.push((name, Arc::new(chain)));
+        let place = Place::at(self.next);
+        self.next += 1;
+        self.chains.push((place, name, Arc::new(chain)));
     }
 
     fn plain_chain(&mut self, name: Ident, rules: Vec<NftRule>) {
@@ -316,21 +215,6 @@ impl Writer<'_> {
         decision: FrameDecision,
     ) -> NftRule {
         NftRule::new(statements).with_origin(self.origins.frame(decision))
-    }
-
-    /// `None` when any address of the node takes node ports (PROXY-50).
-    fn node_port_ips(&mut self) -> Option<Vec<FragmentElement>> {
-        let NodePortDestinations::Addresses(addresses) = &self.plan.node_ports.destinations else {
-            return None;
-        };
-        let element = |address: &std::net::IpAddr| FragmentElement {
-            container: Container::NodePortIps,
-            key: key([Scalar::address(*address)]),
-            value: None,
-            comment: None,
-            origin: self.origins.of_frame(Decision::NodePortAddress(*address)),
-        };
-        Some(addresses.iter().map(element).collect())
     }
 
     fn base_chain(&mut self, base: &Base) {
@@ -491,14 +375,14 @@ impl Writer<'_> {
     }
 
     /// [`Self::services`] in the layout of our own.
-    fn flat_services(&mut self, counts: &Counts) {
+    fn flat_services(&mut self, counts: &[Container]) {
         const NODE_PORTS: &str = "nodeports";
         let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
         let frontend = self.frontend();
         let sets = [Container::MasqueradeServices, Container::FlatServices];
-        let by_count = counts.services.iter();
-        let by_count = by_count.map(|count| (*count, Container::Endpoints(*count)));
-        rules.extend(self.flat_rules(&frontend, sets, by_count));
+        let is_of_services = |map: &Container| matches!(map, Container::Endpoints(_));
+        let (of_services, of_node_ports) = counts.split_at(counts.partition_point(is_of_services));
+        rules.extend(self.flat_rules(&frontend, sets, of_services));
         rules.push(self.by_address(
             Container::ServiceIps,
             "@service-ips",
@@ -512,9 +396,7 @@ impl Writer<'_> {
         };
         rules.push(self.rule(own.into_iter().chain([jump]), decision));
         let sets = [Container::MasqueradeNodePorts, Container::FlatNodePorts];
-        let by_count = counts.node_ports.iter();
-        let by_count = by_count.map(|count| (*count, Container::NodePortEndpoints(*count)));
-        let mut of_node = self.flat_rules(&node_port(), sets, by_count);
+        let mut of_node = self.flat_rules(&node_port(), sets, of_node_ports);
         let look = vmap(node_port(), Container::ServiceNodePorts.ident());
         let decision = FrameDecision::Visit {
             chain: "@service-nodeports",
@@ -530,14 +412,17 @@ impl Writer<'_> {
         &mut self,
         key: &[Expr],
         [hiding, guard]: [Container; 2],
-        by_count: impl Iterator<Item = (u32, Container)>,
+        by_count: &[Container],
     ) -> Vec<NftRule> {
         let found = |set: Container| in_set(Expr::Concat(key.to_vec()), set.ident());
         let hidden = found(hiding);
         let mark = set_mark(self.plan.masquerade_mark);
         let decision = self.origins.of_frame(Decision::HideExternal);
         let mut rules = vec![NftRule::new([hidden, mark]).with_origin(decision)];
-        for (count, map) in by_count {
+        for map in by_count {
+            let (Container::Endpoints(count) | Container::NodePortEndpoints(count)) = *map else {
+                continue;
+            };
             let number = Expr::Numgen(Numgen::random(count));
             let parts = key.iter().cloned().chain([number]);
             let dnat = Statement::Dnat {
@@ -553,10 +438,15 @@ impl Writer<'_> {
                 purpose: "has it so many? Then one of them is drawn",
             };
             let draw = self.rule([dnat], decision);
-            let chain = draws(map);
+            let chain = draws(*map);
             let jump = Statement::Verdict(Verdict::Jump(chain.clone()));
             rules.push(self.rule([jump], decision));
-            self.plain_chain(chain, vec![draw]);
+            let body = NftChain {
+                rules: vec![draw],
+                ..NftChain::default()
+            };
+            // As its map stands behind the frame's others.
+            self.chains.push((map.place(), chain, Arc::new(body)));
         }
         let missed = found(guard);
         let drop = Statement::Verdict(Verdict::Drop);
@@ -633,7 +523,7 @@ impl Writer<'_> {
 
 /// The chain that draws from a map. It is one of its own so that no other number of endpoints has it written anew: nft
 /// cannot name a map in a new rule without making it anew, too.
-fn draws(map: Container) -> Ident {
+pub(super) fn draws(map: Container) -> Ident {
     let name = format!("draw-{}", map.ident());
     Ident::new(&name).expect("two names are a name")
 }

@@ -3,16 +3,19 @@
 //! Source of the semantics: PROXY-2 … PROXY-15, PROXY-20, -22, -25, -30, -31; kube-proxy 1.36
 //! `pkg/proxy/{topology,serviceport}.go` and the first part of `syncProxyRules`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
 use ruleset::Family;
 
 use super::{
     ClusterIpPlan, DropReason, ExternalPlan, ExternalRoute, FrontendVerdict, LocalOutcome,
     Masquerade, NodePortFrontend, NodePortPlan, RejectReason, RulePlan, ServicePortPlan,
+    ServicePortPlans,
 };
 use crate::endpoints::Candidates;
 use crate::{
@@ -24,30 +27,71 @@ use crate::{
 #[must_use]
 pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
     let node = Node::of(facts, family);
-    let no_slices = SlicesByName::new();
-    let mut endpoints = 0;
-    let service_ports = view
-        .services
-        .iter()
-        .flat_map(|(name, service)| {
-            let slices = || view.slices.get(name).map_or(&no_slices, |slices| slices);
-            node.plan_service(name, service, slices)
-        })
-        .map(|(plan, candidates)| {
-            endpoints += candidates;
-            (plan.id.clone(), Arc::new(plan))
-        })
-        .collect();
-    let service_cidrs = view.service_cidrs.iter().copied();
-    RulePlan {
+    let mut plan = RulePlan {
         family,
         masquerade_mark: facts.masquerade_mark,
-        service_cidrs: service_cidrs.filter(|net| is_of(net, family)).collect(),
-        cluster_ip_masquerade: node.cluster_ip_masquerade,
-        node_ports: node.node_ports,
-        large_cluster: endpoints > RulePlan::SMALL_CLUSTER_ENDPOINTS_MAX,
-        service_ports,
+        service_cidrs: service_cidrs(view, family),
+        cluster_ip_masquerade: node.cluster_ip_masquerade.clone(),
+        node_ports: node.node_ports.clone(),
+        endpoints: 0,
+        service_ports: ServicePortPlans::new(),
+    };
+    for name in view.services.keys() {
+        node.add(name, view, &mut plan);
     }
+    plan
+}
+
+/// Decides for the same node and family as an earlier plan. It costs what differs between the two views, if the later
+/// one has come from the earlier one; the rest is shared.
+#[must_use]
+pub fn plan_after(
+    earlier: &RulePlan,
+    before: &ClusterView,
+    view: &ClusterView,
+    facts: &NodeFacts,
+) -> RulePlan {
+    let node = Node::of(facts, earlier.family);
+    let mut plan = earlier.clone();
+    plan.service_cidrs = service_cidrs(view, earlier.family);
+    for name in changed_services(before, view) {
+        let gone = node.remove(name, before, &mut plan);
+        node.add(name, view, &mut plan);
+        // What has not changed after all is shared on.
+        for was in gone {
+            if let Some(is) = plan.service_ports.get_mut(&was.id)
+                && *is == was
+            {
+                *is = was;
+            }
+        }
+    }
+    plan
+}
+
+/// The Services that differ, in themselves or in their endpoints.
+fn changed_services<'v>(
+    before: &'v ClusterView,
+    after: &'v ClusterView,
+) -> BTreeSet<&'v ServiceName> {
+    let services = before.services.diff(&after.services);
+    let services = services.map(|item| key_of(&item));
+    let slices = before.slices.diff(&after.slices);
+    let slices = slices.map(|item| key_of(&item));
+    services.chain(slices).collect()
+}
+
+const fn key_of<'v, V>(item: &DiffItem<'v, 'v, ServiceName, V>) -> &'v ServiceName {
+    match item {
+        DiffItem::Add(name, _)
+        | DiffItem::Remove(name, _)
+        | DiffItem::Update { new: (name, _), .. } => name,
+    }
+}
+
+fn service_cidrs(view: &ClusterView, family: Family) -> Vec<IpNet> {
+    let all = view.service_cidrs.iter().copied();
+    all.filter(|net| is_of(net, family)).collect()
 }
 
 /// Decides for one Service: a plan per port, none when it has no ClusterIP of the family (PROXY-2).
@@ -79,6 +123,45 @@ impl<'f> Node<'f> {
             cluster_ip_masquerade: cluster_ip_masquerade(facts, family),
             node_ports: NodePortPlan::of(facts, family),
         }
+    }
+
+    /// Decides for a Service of a view.
+    fn add(&self, name: &ServiceName, view: &ClusterView, plan: &mut RulePlan) {
+        for (port, endpoints) in self.plan_of(name, view) {
+            plan.endpoints += endpoints;
+            plan.service_ports.insert(port.id.clone(), Arc::new(port));
+        }
+    }
+
+    /// Takes out what was decided for a Service of a view.
+    fn remove(
+        &self,
+        name: &ServiceName,
+        view: &ClusterView,
+        plan: &mut RulePlan,
+    ) -> Vec<Arc<ServicePortPlan>> {
+        let Some(service) = view.services.get(name) else {
+            return Vec::new();
+        };
+        if service.cluster_ip(self.family).is_none() {
+            return Vec::new();
+        }
+        let no_slices = SlicesByName::new();
+        let slices = view.slices.get(name).map_or(&no_slices, |slices| slices);
+        let ports = service.ports.iter().filter_map(|port| {
+            plan.endpoints -= Candidates::of_port(slices, port, self.family).len();
+            plan.service_ports.remove(&port_id(name, port))
+        });
+        ports.collect()
+    }
+
+    fn plan_of(&self, name: &ServiceName, view: &ClusterView) -> Vec<(ServicePortPlan, usize)> {
+        let Some(service) = view.services.get(name) else {
+            return Vec::new();
+        };
+        let no_slices = SlicesByName::new();
+        let slices = || view.slices.get(name).map_or(&no_slices, |slices| slices);
+        self.plan_service(name, service, slices)
     }
 
     /// Each plan comes with the number of its endpoints, in whatever condition they are.
@@ -132,11 +215,7 @@ impl<'f> Node<'f> {
         };
         let route = self.external_route(verdict(external));
         ServicePortPlan {
-            id: ServicePortId {
-                service: name.clone(),
-                port_name: Arc::clone(&port.name),
-                protocol: port.protocol,
-            },
+            id: port_id(name, port),
             port: port.port,
             affinity_seconds: service.affinity_seconds.and_then(NonZeroU32::new),
             cluster_ip: ClusterIpPlan {
@@ -230,6 +309,14 @@ impl ExternalFrontends<'_> {
             sources.extend(self.load_balancer_ips.iter().copied().map(IpNet::from));
         }
         Some(sources)
+    }
+}
+
+fn port_id(service: &ServiceName, port: &ServicePortView) -> ServicePortId {
+    ServicePortId {
+        service: service.clone(),
+        port_name: Arc::clone(&port.name),
+        protocol: port.protocol,
     }
 }
 

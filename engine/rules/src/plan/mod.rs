@@ -11,16 +11,16 @@ mod decide;
 mod node_ports;
 mod route;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use ipnet::IpNet;
 use ruleset::Family;
 
-pub use decide::{plan, plan_service};
+pub use decide::{plan, plan_after, plan_service};
 pub use node_ports::{NodePortDestinations, NodePortPlan};
 pub use route::{FrontendKind, Route, SourceClass};
 
@@ -39,12 +39,14 @@ pub struct RulePlan {
     pub node_ports: NodePortPlan,
     /// The Service ranges of the family (PROXY-52).
     pub service_cidrs: Vec<IpNet>,
-    /// Whether the cluster counts as large: it has more than 1,000 endpoints of Services (PROXY-45). Rules for
-    /// endpoints then have no comments, in iptables.
-    pub large_cluster: bool,
+    /// The number of endpoints of Services, in whatever condition they are.
+    pub endpoints: usize,
     /// What happens to each service port that has a ClusterIP of the family.
-    pub service_ports: BTreeMap<ServicePortId, Arc<ServicePortPlan>>,
+    pub service_ports: ServicePortPlans,
 }
+
+/// Plans of service ports; copies share what is equal.
+pub type ServicePortPlans = OrdMap<ServicePortId, Arc<ServicePortPlan>>;
 
 /// What happens to packets for one service port in one family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +136,27 @@ impl RulePlan {
     /// The greatest number of endpoints, ready or not, over all service ports of a cluster that is not large:
     /// kube-proxy's `largeClusterEndpointsThreshold` (PROXY-45).
     pub const SMALL_CLUSTER_ENDPOINTS_MAX: usize = 1000;
+
+    /// Whether the cluster counts as large: it has more than 1,000 endpoints of Services (PROXY-45). Rules for
+    /// endpoints then have no comments, in iptables.
+    #[must_use]
+    pub const fn is_large_cluster(&self) -> bool {
+        self.endpoints > Self::SMALL_CLUSTER_ENDPOINTS_MAX
+    }
+
+    /// Whether another plan says the same of everything but its service ports.
+    pub(crate) fn has_frame_of(&self, other: &Self) -> bool {
+        let frame = |plan: &Self| Self {
+            family: plan.family,
+            masquerade_mark: plan.masquerade_mark,
+            cluster_ip_masquerade: plan.cluster_ip_masquerade.clone(),
+            node_ports: plan.node_ports.clone(),
+            service_cidrs: plan.service_cidrs.clone(),
+            endpoints: 0,
+            service_ports: ServicePortPlans::new(),
+        };
+        frame(self) == frame(other)
+    }
 }
 
 impl ServicePortPlan {

@@ -30,7 +30,7 @@ fn plan_of(service: ServiceView, endpoints: &[EndpointView], facts: &NodeFacts) 
     add_service(&mut view, "web", service);
     add_slice(&mut view, "web", "web-1", slice(Family::V4, endpoints));
     let plan = plan(&view, facts, Family::V4);
-    let only = plan.service_ports.into_values().next();
+    let only = plan.service_ports.values().next().cloned();
     Arc::unwrap_or_clone(only.expect("one service port"))
 }
 

@@ -1,12 +1,14 @@
 //! What holds for every view.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use ruleset::nft::{NftAction, NftTables, NftTransaction};
 use ruleset::xt::{
-    ChainName, Probability, TableName, XtMatch, XtRule, XtTables, parse, restore_text, save_text,
+    ChainName, Probability, TableName, XtMatch, XtRule, XtTables, XtTransaction, parse,
+    restore_text, save_text,
 };
 use ruleset::{Family, OriginId, nft};
 use switchboard_rules::{
@@ -134,29 +136,42 @@ proptest! {
     fn any_history_compiles_like_from_scratch(changes in vec(change(), 1..12)) {
         let mut view = ClusterView::default();
         let mut compiler = Compiler::new(Capabilities::ALL);
+        let mut earlier = Earlier::default();
         for change in &changes {
             change.apply(&mut view);
             for facts in nodes() {
-                let compiled = compiler.iptables(&view, &facts);
                 let mut fresh_compiler = Compiler::new(Capabilities::ALL);
                 let fresh = fresh_compiler.iptables(&view, &facts);
-                prop_assert_eq!(&compiled, &fresh);
-                prop_assert_eq!(explained(&compiler, &compiled), explained(&fresh_compiler, &fresh));
-                for tables in compiled.tables.values() {
+                for earlier in earlier.of(&facts) {
+                    let compiled = compiler.iptables_after(earlier.as_ref(), &view, &facts);
+                    prop_assert_eq!(&compiled, &fresh);
+                    prop_assert_eq!(explained(&compiler, &compiled), explained(&fresh_compiler, &fresh));
+                    for (family, before) in earlier.iter().flat_map(|earlier| &earlier.tables) {
+                        let transaction = XtTransaction::between(before, &compiled.tables[family]);
+                        let mut tables = XtTables::clone(before);
+                        for unit in &transaction.units {
+                            tables = tables.apply(unit).expect("a kernel takes it");
+                        }
+                        prop_assert_eq!(&tables, &*compiled.tables[family]);
+                    }
+                }
+                for tables in fresh.tables.values() {
                     check_iptables(tables)?;
                 }
+                let latest = compiler.iptables_after(earlier.latest.as_ref(), &view, &facts);
+                earlier.note(&facts, latest);
             }
         }
     }
 
     #[test]
     fn any_history_compiles_like_from_scratch_with_nftables(changes in vec(change(), 1..12)) {
-        check_history(&changes, Compiler::nftables)?;
+        check_history(&changes, Compiler::nftables_after)?;
     }
 
     #[test]
     fn any_history_compiles_like_from_scratch_with_flat(changes in vec(change(), 1..12)) {
-        check_history(&changes, Compiler::flat)?;
+        check_history(&changes, Compiler::flat_after)?;
     }
 
     #[test]
@@ -203,26 +218,63 @@ proptest! {
     }
 }
 
-fn check_history(
-    changes: &[Change],
-    compile: fn(&mut Compiler, &ClusterView, &NodeFacts) -> CompiledNftables,
-) -> Result<(), TestCaseError> {
+/// What rules may be made from: nothing, those of the same node before, those of another node.
+struct Earlier<R> {
+    latest: Option<R>,
+    by_node: BTreeMap<Arc<str>, R>,
+}
+
+impl<R> Default for Earlier<R> {
+    fn default() -> Self {
+        Self {
+            latest: None,
+            by_node: BTreeMap::new(),
+        }
+    }
+}
+
+impl<R: Clone> Earlier<R> {
+    fn of(&self, facts: &NodeFacts) -> [Option<R>; 3] {
+        let own = self.by_node.get(&facts.name).cloned();
+        [None, own, self.latest.clone()]
+    }
+
+    fn note(&mut self, facts: &NodeFacts, rules: R) {
+        self.by_node.insert(Arc::clone(&facts.name), rules.clone());
+        self.latest = Some(rules);
+    }
+}
+
+type CompileNft =
+    fn(&mut Compiler, Option<&CompiledNftables>, &ClusterView, &NodeFacts) -> CompiledNftables;
+
+fn check_history(changes: &[Change], compile: CompileNft) -> Result<(), TestCaseError> {
     let mut view = ClusterView::default();
     let mut compiler = Compiler::new(Capabilities::ALL);
+    let mut earlier = Earlier::default();
     for change in changes {
         change.apply(&mut view);
         for facts in nodes() {
-            let compiled = compile(&mut compiler, &view, &facts);
             let mut fresh_compiler = Compiler::new(Capabilities::ALL);
-            let fresh = compile(&mut fresh_compiler, &view, &facts);
-            prop_assert_eq!(&compiled, &fresh);
-            prop_assert_eq!(
-                explained_nft(&compiler, &compiled),
-                explained_nft(&fresh_compiler, &fresh)
-            );
-            for table in compiled.tables.tables.values() {
+            let fresh = compile(&mut fresh_compiler, None, &view, &facts);
+            for earlier in earlier.of(&facts) {
+                let compiled = compile(&mut compiler, earlier.as_ref(), &view, &facts);
+                prop_assert_eq!(&compiled, &fresh);
+                prop_assert_eq!(
+                    explained_nft(&compiler, &compiled),
+                    explained_nft(&fresh_compiler, &fresh)
+                );
+                if let Some(earlier) = earlier {
+                    let change = NftTransaction::between(&earlier.tables, &compiled.tables);
+                    let tables = earlier.tables.apply(&change).expect("a kernel takes it");
+                    prop_assert_eq!(tables.canonical(), compiled.tables.canonical());
+                }
+            }
+            for table in fresh.tables.tables.values() {
                 check_nftables(table)?;
             }
+            let latest = compile(&mut compiler, earlier.latest.as_ref(), &view, &facts);
+            earlier.note(&facts, latest);
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ mod chain;
 mod compat;
 mod expr;
 mod name;
+mod ordered;
 mod parse;
 mod print;
 mod scalar;
@@ -28,6 +29,7 @@ pub use expr::{
     BinaryOp, CtKey, Expr, Fib, FibAddress, Field, MapRef, MetaKey, Numgen, NumgenMode, SetRef,
 };
 pub use name::{Comment, Ident, IdentError};
+pub use ordered::{Ordered, Place};
 pub use parse::{NftDump, ParseError, ParseErrorKind, parse, parse_dump};
 pub use print::{list_text, script_text};
 pub use scalar::{CtStatus, DataType, Direction, Ifname, Key, PacketType, Scalar};
@@ -35,7 +37,7 @@ pub use set::{Element, ElementAttrs, NftMap, NftSet, SetFlags, SetOptions, Value
 pub use statement::{
     MatchOp, NatFlags, NatTo, Reject, Right, SetOp, Statement, Unreachable, Verdict,
 };
-pub use table::{NftFamily, NftTable, NftTables, Ordered, SetOrMap, TableKey};
+pub use table::{NftFamily, NftTable, NftTables, SetOrMap, TableKey};
 pub use transaction::{ApplyError, ApplyErrorKind, NftAction, NftOperation, NftTransaction};
 
 pub use crate::xt::{AddressType, CtState, CtStates, NatTarget, Policy, RejectWith, TcpFlags};

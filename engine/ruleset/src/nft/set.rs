@@ -1,7 +1,8 @@
 //! Sets and maps.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
+
+use imbl::OrdMap;
 
 use super::{Comment, DataType, Key, Verdict};
 
@@ -13,7 +14,7 @@ pub struct NftSet {
     /// Everything but type and elements.
     pub options: SetOptions,
     /// Sorted, whatever order a kernel's hash table gives them.
-    pub elements: BTreeMap<Key, ElementAttrs>,
+    pub elements: OrdMap<Key, ElementAttrs>,
 }
 
 /// A map: each key leads to a value of one type.
@@ -26,7 +27,7 @@ pub struct NftMap {
     /// Everything but types and elements.
     pub options: SetOptions,
     /// Sorted, whatever order a kernel's hash table gives them.
-    pub elements: BTreeMap<Key, Element>,
+    pub elements: OrdMap<Key, Element>,
 }
 
 /// What a map's key leads to.

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::{
-    Comment, Expr, Ident, MapRef, NatTo, NftChain, NftMap, NftSet, Right, SetRef, Statement,
+    Comment, Expr, Ident, Key, MapRef, NatTo, NftChain, NftMap, NftSet, Ordered, Right, SetRef,
+    Statement,
 };
 use crate::Family;
 
@@ -140,90 +143,6 @@ impl NftTable {
     }
 }
 
-/// Things by name that keep the order in which they were put in. Equal when order and all are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ordered<T> {
-    entries: Vec<(Ident, T)>,
-    places: BTreeMap<Ident, usize>,
-}
-
-impl<T> Ordered<T> {
-    /// Looks one up.
-    #[must_use]
-    pub fn get(&self, name: &Ident) -> Option<&T> {
-        self.places.get(name).map(|place| &self.entries[*place].1)
-    }
-
-    /// Looks one up, to change it.
-    pub fn get_mut(&mut self, name: &Ident) -> Option<&mut T> {
-        self.places
-            .get(name)
-            .map(|place| &mut self.entries[*place].1)
-    }
-
-    /// Puts one in, in place of one of that name (which is returned) or last.
-    pub fn insert(&mut self, name: Ident, value: T) -> Option<T> {
-        match self.places.get(&name) {
-            Some(place) => Some(std::mem::replace(&mut self.entries[*place].1, value)),
-            None => {
-                self.places.insert(name.clone(), self.entries.len());
-                self.entries.push((name, value));
-                None
-            }
-        }
-    }
-
-    /// Takes one out; the others keep their order.
-    pub fn remove(&mut self, name: &Ident) -> Option<T> {
-        let place = self.places.remove(name)?;
-        for later in self.places.values_mut().filter(|later| **later > place) {
-            *later -= 1;
-        }
-        Some(self.entries.remove(place).1)
-    }
-
-    /// All of them in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Ident, &T)> + DoubleEndedIterator {
-        self.entries.iter().map(|(name, value)| (name, value))
-    }
-
-    /// All of them in order, to change them.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries.iter_mut().map(|(_, value)| value)
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-impl<T> Default for Ordered<T> {
-    fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-            places: BTreeMap::new(),
-        }
-    }
-}
-
-impl<T> FromIterator<(Ident, T)> for Ordered<T> {
-    fn from_iter<I: IntoIterator<Item = (Ident, T)>>(entries: I) -> Self {
-        let mut ordered = Self::default();
-        for (name, value) in entries {
-            ordered.insert(name, value);
-        }
-        ordered
-    }
-}
-
 impl NftTables {
     /// No tables at all.
     #[must_use]
@@ -260,36 +179,39 @@ impl NftTables {
     }
 }
 
-fn sorted<T>(ordered: &Ordered<T>, canonical: impl Fn(&T) -> T) -> Ordered<T> {
-    let by_name = ordered.places.iter();
+fn sorted<T: Clone>(ordered: &Ordered<T>, canonical: impl Fn(&T) -> T) -> Ordered<T> {
+    let by_name = ordered.by_name();
     by_name
-        .map(|(name, place)| (name.clone(), canonical(&ordered.entries[*place].1)))
+        .map(|(name, value)| (name.clone(), canonical(value)))
         .collect()
 }
 
 fn canonical_set(one: &SetOrMap) -> SetOrMap {
-    match one {
+    let mut one = one.clone();
+    match &mut one {
         SetOrMap::Set(set) => {
-            let mut set = Arc::clone(set);
             if set.elements.values().any(|attrs| attrs.expires.is_some()) {
-                let set = Arc::make_mut(&mut set);
-                set.elements
-                    .values_mut()
-                    .for_each(|attrs| attrs.expires = None);
+                let elements = &mut Arc::make_mut(set).elements;
+                *elements = changed(elements, |attrs| attrs.expires = None);
             }
-            SetOrMap::Set(set)
         }
         SetOrMap::Map(map) => {
-            let mut map = Arc::clone(map);
             if map.elements.values().any(|one| one.attrs.expires.is_some()) {
-                let map = Arc::make_mut(&mut map);
-                map.elements
-                    .values_mut()
-                    .for_each(|one| one.attrs.expires = None);
+                let elements = &mut Arc::make_mut(map).elements;
+                *elements = changed(elements, |one| one.attrs.expires = None);
             }
-            SetOrMap::Map(map)
         }
     }
+    one
+}
+
+fn changed<V: Clone>(elements: &OrdMap<Key, V>, change: impl Fn(&mut V)) -> OrdMap<Key, V> {
+    let elements = elements.iter().map(|(key, value)| {
+        let mut value = value.clone();
+        change(&mut value);
+        (key.clone(), value)
+    });
+    elements.collect()
 }
 
 fn canonical_chain(chain: &Arc<NftChain>) -> Arc<NftChain> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::{ChainName, XtRule};
 use crate::Family;
 
@@ -84,7 +86,7 @@ pub struct XtChain {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct XtTable {
     /// Every chain that exists, by name.
-    pub chains: BTreeMap<ChainName, Arc<XtChain>>,
+    pub chains: OrdMap<ChainName, Arc<XtChain>>,
 }
 
 /// All tables of one family that one owner wrote, or that were read back from a node.

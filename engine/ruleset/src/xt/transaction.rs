@@ -13,6 +13,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
+
 use super::{ChainName, Policy, TableName, XtChain, XtRule, XtTable, XtTables};
 use crate::Family;
 
@@ -145,12 +147,16 @@ impl XtTable {
 /// A table with the chains of both, and in each the rules of the new one before those that only the old one has.
 fn union(old: &XtTable, new: &XtTable, family: Family) -> XtTable {
     let mut chains = new.chains.clone();
-    for (name, old) in &old.chains {
-        let Some(new) = chains.get_mut(name) else {
-            chains.insert(*name, Arc::clone(old));
-            continue;
+    for item in old.chains.diff(&new.chains) {
+        let (name, old, new) = match item {
+            DiffItem::Add(..) => continue,
+            DiffItem::Remove(name, old) => {
+                chains.insert(*name, Arc::clone(old));
+                continue;
+            }
+            DiffItem::Update { old, new } => (old.0, old.1, new.1),
         };
-        if Arc::ptr_eq(old, new) || old.rules == new.rules {
+        if old.rules == new.rules {
             continue;
         }
         // Equal rules print equal lines, and lines can be sorted: there may be thousands.
@@ -159,7 +165,9 @@ fn union(old: &XtTable, new: &XtTable, family: Family) -> XtTable {
         let only_old = old.rules.iter().filter(|rule| !known.contains(&line(rule)));
         let only_old: Vec<_> = only_old.cloned().collect();
         if !only_old.is_empty() {
-            Arc::make_mut(new).rules.extend(only_old);
+            let mut both = XtChain::clone(new);
+            both.rules.extend(only_old);
+            chains.insert(*name, Arc::new(both));
         }
     }
     XtTable { chains }
@@ -168,45 +176,65 @@ fn union(old: &XtTable, new: &XtTable, family: Family) -> XtTable {
 /// What makes one table the other. Chains come first, as rules lead to them, and go last.
 fn unit(name: TableName, old: &XtTable, new: &XtTable) -> XtUnit {
     let is_built_in = |chain: &ChainName| name.built_in_chains().contains(&chain.as_str());
-    let gone = || {
-        let chains = old.chains.keys().copied();
-        chains.filter(|chain| !new.chains.contains_key(chain) && !is_built_in(chain))
-    };
-    let mut commands: Vec<XtCommand> = gone().map(XtCommand::Empty).collect();
+    let mut gone = Vec::new();
+    let mut commands = Vec::new();
     let mut rules = Vec::new();
-    for (chain, wanted) in &new.chains {
-        let present = old.chains.get(chain);
-        if present.is_some_and(|present| Arc::ptr_eq(present, wanted) || present == wanted) {
-            continue;
-        }
-        if is_built_in(chain) {
-            let before = present.and_then(|present| present.policy);
-            let policy = wanted.policy.unwrap_or(Policy::Accept);
-            if policy != before.unwrap_or(Policy::Accept) {
-                commands.push(XtCommand::SetPolicy(*chain, policy));
+    for item in old.chains.diff(&new.chains) {
+        match item {
+            DiffItem::Remove(chain, present) if is_built_in(chain) => {
+                if present.policy == Some(Policy::Drop) {
+                    commands.push(XtCommand::SetPolicy(*chain, Policy::Accept));
+                }
+                rules.extend(built_in(*chain, &present.rules, &[]));
             }
-            let present = present.map_or(&[][..], |present| &present.rules);
-            rules.extend(built_in(*chain, present, &wanted.rules));
-        } else {
-            commands.push(XtCommand::Empty(*chain));
-            let appended = wanted.rules.iter().cloned();
-            rules.extend(appended.map(|rule| XtCommand::Append(*chain, rule)));
+            DiffItem::Remove(chain, _) => gone.push(*chain),
+            DiffItem::Add(chain, wanted) if is_built_in(chain) => {
+                become_built_in(
+                    *chain,
+                    &XtChain::default(),
+                    wanted,
+                    &mut commands,
+                    &mut rules,
+                );
+            }
+            DiffItem::Update { old, new } if is_built_in(new.0) => {
+                become_built_in(*new.0, old.1, new.1, &mut commands, &mut rules);
+            }
+            DiffItem::Add(chain, wanted)
+            | DiffItem::Update {
+                new: (chain, wanted),
+                ..
+            } => {
+                commands.push(XtCommand::Empty(*chain));
+                let appended = wanted.rules.iter().cloned();
+                rules.extend(appended.map(|rule| XtCommand::Append(*chain, rule)));
+            }
         }
     }
-    for (chain, present) in old.chains.iter().filter(|(chain, _)| is_built_in(chain)) {
-        if !new.chains.contains_key(chain) {
-            if present.policy == Some(Policy::Drop) {
-                commands.push(XtCommand::SetPolicy(*chain, Policy::Accept));
-            }
-            rules.extend(built_in(*chain, &present.rules, &[]));
-        }
-    }
-    commands.extend(rules);
-    commands.extend(gone().map(XtCommand::Delete));
+    let emptied = gone.iter().copied().map(XtCommand::Empty);
+    let deleted = gone.iter().copied().map(XtCommand::Delete);
     XtUnit {
         table: name,
-        commands,
+        commands: emptied
+            .chain(commands)
+            .chain(rules)
+            .chain(deleted)
+            .collect(),
     }
+}
+
+fn become_built_in(
+    chain: ChainName,
+    present: &XtChain,
+    wanted: &XtChain,
+    commands: &mut Vec<XtCommand>,
+    rules: &mut Vec<XtCommand>,
+) {
+    let policy = wanted.policy.unwrap_or(Policy::Accept);
+    if policy != present.policy.unwrap_or(Policy::Accept) {
+        commands.push(XtCommand::SetPolicy(chain, policy));
+    }
+    rules.extend(built_in(chain, &present.rules, &wanted.rules));
 }
 
 /// Rules of a built-in chain, where others have theirs too: so they are named by what they say, never by their number.

@@ -357,9 +357,7 @@ fn no_such(token: Token<'_>, kind: &'static str) -> ParseError {
 }
 
 fn flush_rules(chains: &mut Ordered<Arc<NftChain>>) {
-    for chain in chains.values_mut() {
-        Arc::make_mut(chain).rules.clear();
-    }
+    chains.for_each_mut(|chain| Arc::make_mut(chain).rules.clear());
 }
 
 /// A chain to add to; chains are not shared while they are read.

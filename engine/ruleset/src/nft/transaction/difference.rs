@@ -3,13 +3,16 @@
 //! Of a table that stays, only what differs is touched. A kernel cannot change what a set or a chain *is*: its type,
 //! its timeout, its hook. Such a one goes and comes back, and whatever names it is written anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 
 use super::super::uses::{Used, used_by, used_by_verdict};
 use super::super::{
-    BaseChain, DataType, Element, ElementAttrs, Ident, Key, NftChain, NftTable, NftTables,
-    SetOrMap, TableKey, Value,
+    BaseChain, DataType, Element, Ident, Key, NftChain, NftTable, NftTables, SetOrMap, TableKey,
+    Value,
 };
 use super::{NftAction, NftOperation, NftTransaction};
 
@@ -45,10 +48,13 @@ pub(super) fn between(before: &NftTables, after: &NftTables) -> NftTransaction {
     NftTransaction { operations }
 }
 
-/// Two states of one table.
+/// Two states of one table. What both share is looked at only where something of it may have to be written anew.
 struct Difference<'t> {
     old: &'t NftTable,
     new: &'t NftTable,
+    /// Those that differ, in order.
+    sets: Vec<&'t Ident>,
+    chains: Vec<&'t Ident>,
     /// Those that cannot stay: they are gone, or are something else under their name.
     dead_sets: BTreeSet<&'t Ident>,
     dead_chains: BTreeSet<&'t Ident>,
@@ -58,19 +64,25 @@ struct Difference<'t> {
 
 impl<'t> Difference<'t> {
     fn of(old: &'t NftTable, new: &'t NftTable) -> Self {
-        let dead_sets = old.sets.iter().filter(|(name, set)| {
+        let sets = old.sets.differing(&new.sets);
+        let chains = old.chains.differing(&new.chains);
+        let dead_sets = sets.iter().copied().filter(|name| {
             let kept = new.sets.get(name);
-            !kept.is_some_and(|kept| is_same_kind(set, kept))
+            let before = old.sets.get(name);
+            before.is_some_and(|before| !kept.is_some_and(|kept| is_same_kind(before, kept)))
         });
-        let dead_chains = old.chains.iter().filter(|(name, chain)| {
+        let dead_chains = chains.iter().copied().filter(|name| {
             let kept = new.chains.get(name);
-            !kept.is_some_and(|kept| can_become(chain, kept))
+            let before = old.chains.get(name);
+            before.is_some_and(|before| !kept.is_some_and(|kept| can_become(before, kept)))
         });
         let mut difference = Self {
             old,
             new,
-            dead_sets: dead_sets.map(|(name, _)| name).collect(),
-            dead_chains: dead_chains.map(|(name, _)| name).collect(),
+            dead_sets: dead_sets.collect(),
+            dead_chains: dead_chains.collect(),
+            sets,
+            chains,
             rewritten: BTreeSet::new(),
         };
         difference.rewritten = difference.chains_to_write();
@@ -78,17 +90,34 @@ impl<'t> Difference<'t> {
         difference
     }
 
+    /// Whether something goes and comes back: what both tables share may name it. (Nothing of the new table names what
+    /// does not come back.)
+    fn any_returns(&self) -> bool {
+        let set_returns = |name: &&Ident| self.new.sets.get(name).is_some();
+        self.dead_sets.iter().any(set_returns) || self.any_chain_returns()
+    }
+
+    fn any_chain_returns(&self) -> bool {
+        let mut dead = self.dead_chains.iter();
+        dead.any(|name| self.new.chains.get(name).is_some())
+    }
+
     fn chains_to_write(&self) -> BTreeSet<&'t Ident> {
-        let nothing_died = self.dead_sets.is_empty() && self.dead_chains.is_empty();
-        let rewritten = self.old.chains.iter().filter(|(name, chain)| {
-            let kept = self.new.chains.get(name);
-            kept.is_some_and(|kept| {
-                let differs = !Arc::ptr_eq(chain, kept) && chain.rules != kept.rules;
-                let is_dead = self.dead_chains.contains(name);
-                !is_dead && (differs || !nothing_died && self.names_a_dead_one(chain))
-            })
-        });
-        rewritten.map(|(name, _)| name).collect()
+        let differs = |name: &Ident| {
+            let (old, new) = (self.old.chains.get(name), self.new.chains.get(name));
+            old.zip(new)
+                .is_some_and(|(old, new)| old.rules != new.rules)
+        };
+        let changed = self.chains.iter().copied().filter(|name| differs(name));
+        let mut rewritten: BTreeSet<_> = changed.collect();
+        if self.any_returns() {
+            let kept = self.old.chains.iter();
+            let kept = kept.filter(|(name, _)| self.new.chains.get(name).is_some());
+            let named = kept.filter(|(_, chain)| self.names_a_dead_one(chain));
+            rewritten.extend(named.map(|(name, _)| name));
+        }
+        rewritten.retain(|name| !self.dead_chains.contains(name));
+        rewritten
     }
 
     /// nft 1.0.6 refuses a rule that looks into a map which is there already and was declared by `typeof` to lead to a
@@ -96,9 +125,7 @@ impl<'t> Difference<'t> {
     /// name are made anew.
     fn make_anew_what_cannot_be_named(&mut self) {
         loop {
-            let written = self.new.chains.iter();
-            let written = written
-                .filter(|(name, _)| self.is_new_chain(name) || self.rewritten.contains(name));
+            let written = self.written_chains();
             let statements = written
                 .flat_map(|(_, chain)| &chain.rules)
                 .flat_map(|rule| &rule.statements);
@@ -117,6 +144,47 @@ impl<'t> Difference<'t> {
             self.dead_sets.extend(named);
             self.rewritten = self.chains_to_write();
         }
+    }
+
+    /// Of the new table, those whose rules are written, in order.
+    fn written_chains(&self) -> impl Iterator<Item = (&'t Ident, &'t Arc<NftChain>)> + use<'t> {
+        let fresh = self.chains.iter().copied();
+        let fresh = fresh.filter(|name| self.is_new_chain(name));
+        let mut names: Vec<&'t Ident> = fresh.chain(self.rewritten.iter().copied()).collect();
+        let chains = &self.new.chains;
+        names.sort_by_key(|name| chains.place(name));
+        names
+            .into_iter()
+            .filter_map(|name| Some((name, chains.get(name)?)))
+    }
+
+    /// Of both tables, those that stay and whose elements may have to change, in order.
+    fn kept_sets(&self) -> Vec<(&'t Ident, &'t SetOrMap, &'t SetOrMap)> {
+        let names: Vec<&'t Ident> = match self.any_chain_returns() {
+            true => self.new.sets.iter().map(|(name, _)| name).collect(),
+            false => self.sets.clone(),
+        };
+        let kept = names
+            .into_iter()
+            .filter(|name| !self.dead_sets.contains(name));
+        kept.filter_map(|name| {
+            let (old, new) = (self.old.sets.get(name)?, self.new.sets.get(name)?);
+            Some((name, old, new))
+        })
+        .collect()
+    }
+
+    /// Of the new table, those that come, in order.
+    fn new_sets(&self) -> Vec<(&'t Ident, &'t SetOrMap)> {
+        let differing = self.sets.iter().copied();
+        let names: BTreeSet<&'t Ident> = differing.chain(self.dead_sets.iter().copied()).collect();
+        let mut names: Vec<&'t Ident> = names.into_iter().collect();
+        names.retain(|name| self.is_new_set(name));
+        let sets = &self.new.sets;
+        names.sort_by_key(|name| sets.place(name));
+        let new = names.into_iter();
+        new.filter_map(|name| Some((name, sets.get(name)?)))
+            .collect()
     }
 
     fn names_a_dead_one(&self, chain: &NftChain) -> bool {
@@ -141,41 +209,36 @@ impl<'t> Difference<'t> {
         let emptied = self.dead_chains.iter().chain(&self.rewritten);
         let emptied = emptied.filter(|name| had_rules(name));
         actions.extend(emptied.map(|name| NftAction::FlushChain((*name).clone())));
-        let kept = self.old.sets.iter();
-        let kept = kept.filter(|(name, _)| !self.dead_sets.contains(name));
-        let changed: Vec<_> = kept
-            .filter_map(|(name, old)| Some((name, old, self.new.sets.get(name)?)))
-            .collect();
-        for (name, old, new) in &changed {
+        let kept = self.kept_sets();
+        for (name, old, new) in &kept {
             self.delete_elements(name, old, new, &mut actions);
         }
-        let dead_sets = self.old.sets.iter();
-        let dead_sets = dead_sets.filter(|(name, _)| self.dead_sets.contains(name));
+        let dead_sets = self.dead_sets.iter();
+        let dead_sets = dead_sets.filter_map(|name| Some((*name, self.old.sets.get(name)?)));
         actions.extend(dead_sets.map(|(name, one)| match one {
             SetOrMap::Set(_) => NftAction::DeleteSet(name.clone()),
             SetOrMap::Map(_) => NftAction::DeleteMap(name.clone()),
         }));
         let dead_chains = self.dead_chains.iter();
         actions.extend(dead_chains.map(|name| NftAction::DeleteChain((*name).clone())));
-        for (name, chain) in self.new.chains.iter() {
+        for name in &self.chains {
+            let Some(chain) = self.new.chains.get(name) else {
+                continue;
+            };
             if self.is_new_chain(name) || self.has_new_policy(name, chain.base) {
                 actions.push(NftAction::AddChain {
-                    chain: name.clone(),
+                    chain: (*name).clone(),
                     base: chain.base,
                     comment: chain.comment.clone(),
                 });
             }
         }
-        let new_sets = self.new.sets.iter();
-        let new_sets = new_sets.filter(|(name, _)| self.is_new_set(name));
+        let new_sets = self.new_sets().into_iter();
         actions.extend(new_sets.map(|(name, set)| NftAction::AddSet(name.clone(), set.clone())));
-        for (name, old, new) in changed {
+        for (name, old, new) in kept {
             self.add_elements(name, old, new, &mut actions);
         }
-        let written = self.new.chains.iter();
-        let written =
-            written.filter(|(name, _)| self.is_new_chain(name) || self.rewritten.contains(name));
-        actions.extend(written.flat_map(|(name, chain)| {
+        actions.extend(self.written_chains().flat_map(|(name, chain)| {
             let rules = chain.rules.iter().cloned();
             rules.map(|rule| NftAction::AddRule(name.clone(), rule))
         }));
@@ -202,27 +265,18 @@ impl<'t> Difference<'t> {
         new: &SetOrMap,
         actions: &mut Vec<NftAction>,
     ) {
-        let mut delete = |key: &Key| {
-            let action = NftAction::DeleteElement(name.clone(), key.clone());
-            actions.push(action);
+        let gone: Vec<&Key> = match (old, new) {
+            (SetOrMap::Set(old), SetOrMap::Set(new)) => changed(&old.elements, &new.elements)
+                .filter_map(|(key, before, _)| before.map(|_| key))
+                .collect(),
+            (SetOrMap::Map(old), SetOrMap::Map(new)) => self
+                .changed_elements(&old.elements, &new.elements)
+                .filter_map(|(key, before, _)| before.map(|_| key))
+                .collect(),
+            _ => Vec::new(),
         };
-        match (old, new) {
-            (SetOrMap::Set(old), SetOrMap::Set(new)) if !Arc::ptr_eq(old, new) => {
-                let gone = old.elements.iter();
-                gone.filter(|(key, attrs)| !stays_in_set(attrs, new.elements.get(*key)))
-                    .for_each(|(key, _)| delete(key));
-            }
-            (SetOrMap::Map(old), SetOrMap::Map(new)) => {
-                // A map that both share may lead to a chain that comes back.
-                if Arc::ptr_eq(old, new) && self.dead_chains.is_empty() {
-                    return;
-                }
-                let gone = old.elements.iter();
-                gone.filter(|(key, one)| !self.stays_in_map(one, new.elements.get(*key)))
-                    .for_each(|(key, _)| delete(key));
-            }
-            _ => {}
-        }
+        let delete = |key: &Key| NftAction::DeleteElement(name.clone(), key.clone());
+        actions.extend(gone.into_iter().map(delete));
     }
 
     fn add_elements(
@@ -233,42 +287,68 @@ impl<'t> Difference<'t> {
         actions: &mut Vec<NftAction>,
     ) {
         match (old, new) {
-            (SetOrMap::Set(old), SetOrMap::Set(new)) if !Arc::ptr_eq(old, new) => {
-                let added = new.elements.iter().filter(|(key, attrs)| {
-                    let before = old.elements.get(*key);
-                    before.is_none_or(|before| !stays_in_set(before, Some(attrs)))
-                });
-                actions.extend(added.map(|(key, attrs)| NftAction::AddSetElement {
-                    set: name.clone(),
-                    key: key.clone(),
-                    attrs: attrs.clone(),
+            (SetOrMap::Set(old), SetOrMap::Set(new)) => {
+                let added = changed(&old.elements, &new.elements);
+                actions.extend(added.filter_map(|(key, _, attrs)| {
+                    Some(NftAction::AddSetElement {
+                        set: name.clone(),
+                        key: key.clone(),
+                        attrs: attrs?.clone(),
+                    })
                 }));
             }
             (SetOrMap::Map(old), SetOrMap::Map(new)) => {
-                if Arc::ptr_eq(old, new) && self.dead_chains.is_empty() {
-                    return;
-                }
-                let added = new.elements.iter().filter(|(key, one)| {
-                    let before = old.elements.get(*key);
-                    before.is_none_or(|before| !self.stays_in_map(before, Some(one)))
-                });
-                actions.extend(added.map(|(key, element)| NftAction::AddMapElement {
-                    map: name.clone(),
-                    key: key.clone(),
-                    element: element.clone(),
+                let added = self.changed_elements(&old.elements, &new.elements);
+                actions.extend(added.filter_map(|(key, _, element)| {
+                    Some(NftAction::AddMapElement {
+                        map: name.clone(),
+                        key: key.clone(),
+                        element: element?.clone(),
+                    })
                 }));
             }
             _ => {}
         }
     }
 
-    fn stays_in_map(&self, old: &Element, new: Option<&Element>) -> bool {
-        let leads_to_a_dead_one = match &old.value {
-            Value::Verdict(verdict) => used_by_verdict(verdict).is_some_and(|to| self.is_dead(to)),
-            Value::Data(_) => false,
-        };
-        new == Some(old) && !leads_to_a_dead_one
+    /// Elements of a map that differ, and those that lead to a chain that goes and comes back.
+    fn changed_elements<'e>(
+        &self,
+        old: &'e OrdMap<Key, Element>,
+        new: &'e OrdMap<Key, Element>,
+    ) -> Box<dyn Iterator<Item = Changed<'e, Element>> + 'e> {
+        if !self.any_chain_returns() {
+            return Box::new(changed(old, new));
+        }
+        let mut all: BTreeMap<&Key, Changed<'e, Element>> = BTreeMap::new();
+        for (key, element) in new {
+            let leads_to_a_dead_one = match &element.value {
+                Value::Verdict(verdict) => {
+                    used_by_verdict(verdict).is_some_and(|to| self.is_dead(to))
+                }
+                Value::Data(_) => false,
+            };
+            if leads_to_a_dead_one {
+                all.insert(key, (key, old.get(key), Some(element)));
+            }
+        }
+        all.extend(changed(old, new).map(|one| (one.0, one)));
+        Box::new(all.into_values())
     }
+}
+
+/// An element's key, what it was, and what it is to be.
+type Changed<'e, V> = (&'e Key, Option<&'e V>, Option<&'e V>);
+
+fn changed<'e, V: PartialEq>(
+    old: &'e OrdMap<Key, V>,
+    new: &'e OrdMap<Key, V>,
+) -> impl Iterator<Item = Changed<'e, V>> {
+    old.diff(new).map(|item| match item {
+        DiffItem::Add(key, value) => (key, None, Some(value)),
+        DiffItem::Update { old, new } => (new.0, Some(old.1), Some(new.1)),
+        DiffItem::Remove(key, value) => (key, Some(value), None),
+    })
 }
 
 /// Whether only `typeof` can declare it.
@@ -278,10 +358,6 @@ fn is_declared_by_example(one: &SetOrMap) -> bool {
         SetOrMap::Map(map) => &map.key,
     };
     key.contains(&DataType::Integer)
-}
-
-fn stays_in_set(old: &ElementAttrs, new: Option<&ElementAttrs>) -> bool {
-    new == Some(old)
 }
 
 /// Whether a set differs from another in its elements at most.

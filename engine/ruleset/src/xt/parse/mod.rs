@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use error::{ParseError, ParseErrorKind};
+use imbl::OrdMap;
 use tokens::{Cursor, Token, tokenize};
 
 use super::{ChainName, Policy, TableName, XtChain, XtTable, XtTables};
@@ -153,7 +154,7 @@ impl TextParser {
         let token = cursor.value("COMMIT")?;
         let open = self.open.take().expect("called inside a table");
         let table = open.name;
-        let mut chains = BTreeMap::new();
+        let mut chains = OrdMap::new();
         let mut places = RulePlaces::new();
         for (name, one) in open.chains {
             chains.insert(name, Arc::new(one.chain));

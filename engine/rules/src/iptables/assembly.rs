@@ -1,0 +1,139 @@
+//! A node's tables of one family, put together from the frame and from what service ports contribute, and kept up to date.
+//!
+//! **Why.** A service port whose plan changes takes its old chains out and puts its new ones in; copies share the rest. A
+//! chain that service ports share, such as `KUBE-SERVICES`, is put together anew when somebody's rules in it change: a
+//! restore writes it as a whole, too. An endpoint that comes or goes does not change it, unless it is the first or the last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTable, XtTables};
+
+use super::fragment::{EndpointComments, Fragment, SharedChain};
+use super::frame::Frame;
+use crate::memo::Memo;
+use crate::origin::Origins;
+use crate::{Capabilities, RulePlan, ServicePortId, ServicePortPlans};
+
+/// The tables so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Assembly {
+    comments: EndpointComments,
+    tables: XtTables,
+    fragments: OrdMap<ServicePortId, Arc<Fragment>>,
+    /// What the frame has in shared chains: it comes behind what service ports have there, so that its own rule in
+    /// `nat/KUBE-SERVICES` is the last one (PROXY-36).
+    shared: BTreeMap<SharedChain, XtChain>,
+}
+
+/// What spells fragments.
+pub(crate) struct Lowerer<'c> {
+    pub(crate) memo: &'c mut Memo<Fragment>,
+    pub(crate) origins: &'c mut Origins,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Assembly {
+    /// The frame without any Service.
+    pub(crate) fn new(plan: &RulePlan, comments: EndpointComments, with: &mut Lowerer<'_>) -> Self {
+        let frame = Frame::new(plan, with.capabilities, with.origins);
+        let of_frame = |chain: SharedChain| {
+            let (table, name) = chain.place();
+            let chains = frame.chains.get(&table)?;
+            Some((chain, chains.get(&ChainName::literal(name))?.clone()))
+        };
+        let shared = SharedChain::ALL.into_iter().filter_map(of_frame).collect();
+        let table = |(name, chains): (TableName, BTreeMap<ChainName, XtChain>)| {
+            let chains = chains.into_iter();
+            let chains = chains.map(|(name, chain)| (name, Arc::new(chain)));
+            let chains = chains.collect();
+            (name, XtTable { chains })
+        };
+        Self {
+            comments,
+            tables: XtTables {
+                family: plan.family,
+                tables: frame.chains.into_iter().map(table).collect(),
+            },
+            fragments: OrdMap::new(),
+            shared,
+        }
+    }
+
+    pub(crate) const fn tables(&self) -> &XtTables {
+        &self.tables
+    }
+
+    pub(crate) const fn comments(&self) -> EndpointComments {
+        self.comments
+    }
+
+    /// Goes on to a plan that differs in service ports only; it costs what differs, but for the chains that they share.
+    pub(crate) fn update(
+        &mut self,
+        before: &ServicePortPlans,
+        plan: &RulePlan,
+        with: &mut Lowerer<'_>,
+    ) {
+        let mut touched = BTreeSet::new();
+        for item in before.diff(&plan.service_ports) {
+            let (old, new) = match item {
+                DiffItem::Add(_, new) => (None, Some(new)),
+                DiffItem::Remove(id, _) => (Some(id), None),
+                DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
+            };
+            let old = old.and_then(|id| self.fragments.remove(id));
+            let new = new.map(|new| {
+                let (capabilities, comments) = (with.capabilities, self.comments);
+                let origins = &mut *with.origins;
+                let fragment = with.memo.get(new, |plan| {
+                    Fragment::lower(plan, capabilities, comments, origins)
+                });
+                self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
+                fragment
+            });
+            self.replace(old.as_deref(), new.as_deref(), &mut touched);
+        }
+        touched.into_iter().for_each(|chain| self.join(chain));
+    }
+
+    fn replace<'f>(
+        &mut self,
+        old: Option<&'f Fragment>,
+        new: Option<&'f Fragment>,
+        touched: &mut BTreeSet<SharedChain>,
+    ) {
+        let nat = self.tables.tables.entry(TableName::Nat).or_default();
+        for (name, _) in old.into_iter().flat_map(|old| &old.chains) {
+            nat.chains.remove(name);
+        }
+        for (name, chain) in new.into_iter().flat_map(|new| &new.chains) {
+            nat.chains.insert(*name, Arc::clone(chain));
+        }
+        let differs = |chain: &SharedChain| {
+            let rules = |of: Option<&'f Fragment>| of.and_then(|one| one.shared.get(chain));
+            rules(old) != rules(new)
+        };
+        touched.extend(SharedChain::ALL.into_iter().filter(differs));
+    }
+
+    /// Puts a shared chain together.
+    fn join(&mut self, shared: SharedChain) {
+        let fragments = self.fragments.values();
+        let rules = fragments.filter_map(|fragment| fragment.shared.get(&shared));
+        let mut rules: Vec<XtRule> = rules.flatten().cloned().collect();
+        let own = &self.shared[&shared];
+        rules.extend_from_slice(&own.rules);
+        let chain = XtChain {
+            policy: own.policy,
+            rules,
+        };
+        let (table, name) = shared.place();
+        let table = self.tables.tables.entry(table).or_default();
+        table
+            .chains
+            .insert(ChainName::literal(name), Arc::new(chain));
+    }
+}

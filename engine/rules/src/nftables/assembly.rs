@@ -1,0 +1,385 @@
+//! A node's table of one family, put together from the frame and from what service ports contribute, and kept up to date.
+//!
+//! **Why.** A service port whose plan changes takes its old contribution out and puts its new one in; the rest of the table
+//! is not looked at, and copies share it. Several service ports may want the same element: all their claims are kept, and
+//! the first in the order of service ports has it, whenever the others came.
+//!
+//! Deviation: kube-proxy gives such an element to any of them, by chance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use ruleset::nft::{
+    Comment, Element, ElementAttrs, Ident, Key, NftChain, NftTable, Place, Scalar, SetOrMap, Value,
+};
+use ruleset::{Family, OriginId};
+use smallvec::SmallVec;
+
+use super::container::Container;
+use super::flat::Layout;
+use super::fragment::{Fragment, Part};
+use super::frame;
+use crate::memo::Memo;
+use crate::origin::Origins;
+use crate::{Capabilities, RulePlan, ServicePortId, ServicePortPlans};
+
+/// The table so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Assembly {
+    layout: Layout,
+    family: Family,
+    table: NftTable,
+    fragments: OrdMap<ServicePortId, Arc<Fragment>>,
+    /// The frame's sets and maps; those that differ from the table's are noted.
+    containers: BTreeMap<Container, SetOrMap>,
+    touched: BTreeSet<Container>,
+    /// Who wants an element, by container and key.
+    claims: OrdMap<(Container, Key), Claims>,
+    /// How many frontends have so many endpoints.
+    counts: BTreeMap<Container, usize>,
+    /// Of the frame's own elements.
+    node_port_ips: BTreeMap<Key, OriginId>,
+}
+
+/// In the order of service ports, and in that of each one's parts. Never empty.
+type Claims = SmallVec<[Claim; 1]>;
+
+/// A part of what a service port contributes.
+#[derive(Clone, Debug)]
+struct Claim {
+    fragment: Arc<Fragment>,
+    number: usize,
+}
+
+impl Claim {
+    fn part(&self) -> &Part {
+        &self.fragment.parts[self.number]
+    }
+
+    fn rank(&self) -> (&ServicePortId, usize) {
+        (&self.fragment.id, self.number)
+    }
+}
+
+/// An element as it is in its container.
+struct Put {
+    container: Container,
+    key: Key,
+    value: Option<Value>,
+    comment: Option<Comment>,
+}
+
+/// What spells fragments.
+pub(crate) struct Lowerer<'c> {
+    pub(crate) memo: &'c mut Memo<Fragment>,
+    pub(crate) origins: &'c mut Origins,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Assembly {
+    /// The frame without any Service.
+    pub(crate) fn new(plan: &RulePlan, layout: Layout, with: &mut Lowerer<'_>) -> Self {
+        let node_port_ips = frame::node_port_ips(plan, with.origins);
+        let containers = Container::of_layout(layout)
+            .filter(|one| *one != Container::NodePortIps || node_port_ips.is_some());
+        let containers = containers.map(|one| (one, one.empty(plan.family)));
+        let containers: BTreeMap<Container, SetOrMap> = containers.collect();
+        let mut assembly = Self {
+            layout,
+            family: plan.family,
+            table: NftTable {
+                comment: Some(Comment::new("rules for kube-proxy")),
+                ..NftTable::default()
+            },
+            fragments: OrdMap::new(),
+            touched: containers.keys().copied().collect(),
+            containers,
+            claims: OrdMap::new(),
+            counts: BTreeMap::new(),
+            node_port_ips: node_port_ips.unwrap_or_default(),
+        };
+        let addresses: Vec<Key> = assembly.node_port_ips.keys().cloned().collect();
+        for key in addresses {
+            assembly.put(Put {
+                container: Container::NodePortIps,
+                key,
+                value: None,
+                comment: None,
+            });
+        }
+        let origins = &mut *with.origins;
+        let chains = frame::chains(plan, layout, &[], with.capabilities, origins);
+        assembly.write(chains);
+        assembly.settle();
+        assembly
+    }
+
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) const fn table(&self) -> &NftTable {
+        &self.table
+    }
+
+    /// Goes on to a plan that differs in service ports only; it costs what differs.
+    pub(crate) fn update(
+        &mut self,
+        before: &ServicePortPlans,
+        plan: &RulePlan,
+        with: &mut Lowerer<'_>,
+    ) {
+        let counted: Vec<Container> = self.counts.keys().copied().collect();
+        for item in before.diff(&plan.service_ports) {
+            let (old, new) = match item {
+                DiffItem::Add(_, new) => (None, Some(new)),
+                DiffItem::Remove(id, _) => (Some(id), None),
+                DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
+            };
+            if let Some(fragment) = old.and_then(|id| self.fragments.remove(id)) {
+                self.take_out(&fragment);
+            }
+            if let Some(new) = new {
+                let (layout, mark) = (self.layout, plan.masquerade_mark);
+                let origins = &mut *with.origins;
+                let fragment = with
+                    .memo
+                    .get(new, |plan| Fragment::lower(plan, layout, mark, origins));
+                self.put_in(&fragment);
+                self.fragments.insert(new.id.clone(), fragment);
+            }
+        }
+        let counts: Vec<Container> = self.counts.keys().copied().collect();
+        if counts != counted {
+            for gone in counted.iter().filter(|one| !self.counts.contains_key(one)) {
+                self.table.chains.remove(&frame::draws(*gone));
+            }
+            let origins = &mut *with.origins;
+            self.write(frame::chains_by_count(
+                plan,
+                &counts,
+                with.capabilities,
+                origins,
+            ));
+        }
+        self.settle();
+    }
+
+    /// What an element of a container was made for; `None` for an element of somebody else.
+    pub(crate) fn element_origin(&self, container: &Ident, key: &Key) -> Option<OriginId> {
+        let mut containers = self.containers.keys().copied();
+        let container = containers.find(|one| one.ident() == *container)?;
+        let frontend = |place: Container, key: &Key| {
+            let claims = self.claims.get(&(place, key.clone()))?;
+            match claims.first()?.part() {
+                Part::Frontend(frontend) => Some(frontend),
+                Part::Element(_) => None,
+            }
+        };
+        match container {
+            Container::NodePortIps => self.node_port_ips.get(key).copied(),
+            Container::Endpoints(_) | Container::NodePortEndpoints(_) => {
+                let (Scalar::Number(number), prefix) = key.split_last()? else {
+                    return None;
+                };
+                let frontend = frontend(container.frontends(), &prefix.into())?;
+                let (_, origin) = frontend.endpoints.get(*number as usize)?;
+                Some(*origin)
+            }
+            Container::FlatServices | Container::FlatNodePorts => {
+                Some(frontend(container.frontends(), key)?.origin)
+            }
+            Container::MasqueradeServices | Container::MasqueradeNodePorts => {
+                frontend(container.frontends(), key)?.hides
+            }
+            _ => {
+                let claims = self.claims.get(&(container.asked_with(), key.clone()))?;
+                match claims.first()?.part() {
+                    Part::Element(element) => Some(element.origin),
+                    Part::Frontend(_) => None,
+                }
+            }
+        }
+    }
+
+    fn put_in(&mut self, fragment: &Arc<Fragment>) {
+        let places = (0..).map(|within| Place {
+            number: OF_SERVICE_PORTS,
+            owner: Some(Arc::clone(&fragment.owner)),
+            within,
+        });
+        for ((name, chain), place) in fragment.chains.iter().zip(places.clone()) {
+            let chain = Arc::clone(chain);
+            self.table.chains.insert_at(place, name.clone(), chain);
+        }
+        for ((name, set), place) in fragment.sets.iter().zip(places) {
+            let set = SetOrMap::Set(Arc::clone(set));
+            self.table.sets.insert_at(place, name.clone(), set);
+        }
+        for number in 0..fragment.parts.len() {
+            let fragment = Arc::clone(fragment);
+            self.claim(&Claim { fragment, number });
+        }
+    }
+
+    fn take_out(&mut self, fragment: &Arc<Fragment>) {
+        for (name, _) in &fragment.chains {
+            self.table.chains.remove(name);
+        }
+        for (name, _) in &fragment.sets {
+            self.table.sets.remove(name);
+        }
+        for number in 0..fragment.parts.len() {
+            let fragment = Arc::clone(fragment);
+            self.give_up(&Claim { fragment, number });
+        }
+    }
+
+    fn claim(&mut self, claim: &Claim) {
+        if let Some(container) = claim.part().counted() {
+            *self.counts.entry(container).or_insert_with(|| {
+                let empty = container.empty(self.family);
+                self.containers.insert(container, empty);
+                self.touched.insert(container);
+                0
+            }) += 1;
+        }
+        let claims = self.claims.entry(claim.part().claimed()).or_default();
+        let place = claims.partition_point(|other| other.rank() < claim.rank());
+        let loser = claims.first().filter(|_| place == 0).cloned();
+        claims.insert(place, claim.clone());
+        if place == 0 {
+            if let Some(loser) = loser {
+                self.take_all(loser.part());
+            }
+            self.put_all(claim.part());
+        }
+    }
+
+    fn give_up(&mut self, claim: &Claim) {
+        let key = claim.part().claimed();
+        if let Some(claims) = self.claims.get_mut(&key)
+            && let Some(place) = claims.iter().position(|one| one.rank() == claim.rank())
+        {
+            claims.remove(place);
+            let heir = claims.first().filter(|_| place == 0).cloned();
+            if claims.is_empty() {
+                self.claims.remove(&key);
+            }
+            if place == 0 {
+                self.take_all(claim.part());
+            }
+            if let Some(heir) = heir {
+                self.put_all(heir.part());
+            }
+        }
+        if let Some(container) = claim.part().counted()
+            && let Some(count) = self.counts.get_mut(&container)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&container);
+                self.containers.remove(&container);
+                self.touched.insert(container);
+            }
+        }
+    }
+
+    fn put_all(&mut self, part: &Part) {
+        elements(part).into_iter().for_each(|one| self.put(one));
+    }
+
+    fn take_all(&mut self, part: &Part) {
+        elements(part).iter().for_each(|one| self.take(one));
+    }
+
+    fn put(&mut self, put: Put) {
+        let attrs = ElementAttrs {
+            comment: put.comment,
+            ..ElementAttrs::default()
+        };
+        self.touched.insert(put.container);
+        match (self.containers.get_mut(&put.container), put.value) {
+            (Some(SetOrMap::Set(set)), _) => {
+                Arc::make_mut(set).elements.insert(put.key, attrs);
+            }
+            (Some(SetOrMap::Map(map)), Some(value)) => {
+                let element = Element { value, attrs };
+                Arc::make_mut(map).elements.insert(put.key, element);
+            }
+            (Some(SetOrMap::Map(_)), None) | (None, _) => {
+                unreachable!("parts fit their containers, which are there")
+            }
+        }
+    }
+
+    fn take(&mut self, put: &Put) {
+        self.touched.insert(put.container);
+        match self.containers.get_mut(&put.container) {
+            Some(SetOrMap::Set(set)) => {
+                Arc::make_mut(set).elements.remove(&put.key);
+            }
+            Some(SetOrMap::Map(map)) => {
+                Arc::make_mut(map).elements.remove(&put.key);
+            }
+            None => unreachable!("a container with elements is there"),
+        }
+    }
+
+    fn write(&mut self, chains: Vec<(Place, Ident, Arc<NftChain>)>) {
+        for (place, name, chain) in chains {
+            if self.table.chains.get(&name) != Some(&chain) {
+                self.table.chains.insert_at(place, name, chain);
+            }
+        }
+    }
+
+    /// Has the table's sets and maps be those put together.
+    fn settle(&mut self) {
+        for container in std::mem::take(&mut self.touched) {
+            let (name, place) = (container.ident(), container.place());
+            match self.containers.get(&container) {
+                Some(one) => self.table.sets.insert_at(place, name, one.clone()),
+                None => self.table.sets.remove(&name),
+            };
+        }
+    }
+}
+
+/// All elements that a part stands for.
+fn elements(part: &Part) -> Vec<Put> {
+    let frontend = match part {
+        Part::Element(element) => {
+            return vec![Put {
+                container: element.container,
+                key: element.key.clone(),
+                value: element.value.clone(),
+                comment: element.comment.clone(),
+            }];
+        }
+        Part::Frontend(frontend) => frontend,
+    };
+    let element = |container: Container, key: Key, value: Option<Value>| Put {
+        container,
+        key,
+        value,
+        comment: None,
+    };
+    let [guard, hiding] = frontend.place.guards();
+    let mut elements = vec![element(guard, frontend.key.clone(), None)];
+    if frontend.hides.is_some() {
+        elements.push(element(hiding, frontend.key.clone(), None));
+    }
+    let endpoints = frontend.container();
+    elements.extend((0..).zip(&frontend.endpoints).map(|(number, (to, _))| {
+        let mut key = frontend.key.clone();
+        key.push(Scalar::Number(number));
+        element(endpoints, key, Some(Value::Data(to.clone())))
+    }));
+    elements
+}
+
+/// Chains and sets of service ports come after those of the frame.
+const OF_SERVICE_PORTS: u64 = 1 << 32;
