@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let all = compiler.flat(&before, &facts);
     let less = compiler.flat_after(Some(&all), &after, &facts).tables;
     let all = all.tables;
-    let mut sink = NftablesSink::new(NftTools::new(), capabilities).with_layout(NftLayout::Flat);
+    let mut sink = NftablesSink::new(NftTools::new(), capabilities).in_layout(NftLayout::Flat);
     report("load", spend(|| sink.update(&all).map(drop))?);
     let mut spent = Vec::with_capacity(2 * CHANGES);
     for _ in 0..CHANGES {

@@ -7,6 +7,9 @@ use base::SimTime;
 /// The reference for what is simulated is Kubernetes 1.36, of 2026.
 const EPOCH_DAYS: u64 = 20_454;
 
+/// Seconds from 1970-01-01 to [`SimTime::ZERO`], as [`timestamp`] writes it.
+pub const EPOCH_UNIX_SECONDS: u64 = EPOCH_DAYS * 86_400;
+
 /// An instant to the second: `2026-01-01T00:00:05Z` (metav1.Time).
 #[must_use]
 pub fn timestamp(at: SimTime) -> String {
@@ -30,6 +33,34 @@ pub fn timestamp_nanos(at: SimTime) -> String {
     text
 }
 
+/// Reads what [`timestamp`] and [`timestamp_nanos`] write; `None` for what is before [`SimTime::ZERO`], in another zone, or
+/// no time at all.
+#[must_use]
+pub fn parse_timestamp(text: &str) -> Option<SimTime> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let [year, month, day] = numbers(date, '-')?;
+    let [hour, minute, second] = numbers(time, ':')?;
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    let is_fraction = fraction.len() <= 9 && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_time || !is_fraction || !(2026..=9999).contains(&year) {
+        return None;
+    }
+    let days = days(year, month, day)?;
+    let seconds = (days - EPOCH_DAYS) * 86_400 + hour * 3600 + minute * 60 + second;
+    let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
+    let all = seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?;
+    Some(SimTime::from_nanos(all))
+}
+
+fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
+    let parts: Option<Vec<u64>> = text
+        .split(separator)
+        .map(|part| part.parse().ok())
+        .collect();
+    parts?.try_into().ok()
+}
+
 /// Year, month and day of a count of days since 1970-01-01 (the proleptic Gregorian calendar, in eras of 400
 /// years that begin on 1 March).
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -46,6 +77,19 @@ fn civil(days: u64) -> (u64, u64, u64) {
         month_from_march - 9
     };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// The count of days that [`civil`] takes apart; `None` where the calendar has no such day.
+fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year_from_march = year - u64::from(month <= 2);
+    let (era, year_of_era) = (year_from_march / 400, year_from_march % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = 365 * year_of_era + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    (civil(days) == (year, month, day)).then_some(days)
 }
 
 #[cfg(test)]
@@ -78,5 +122,30 @@ mod tests {
             timestamp_nanos(SimTime::from_nanos(7)),
             "2026-01-01T00:00:00.000000007Z"
         );
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        for nanos in [0, 7, 5_250_000_000, 68_172_909_000_000_000, 1 << 62] {
+            let at = SimTime::from_nanos(nanos);
+            assert_eq!(parse_timestamp(&timestamp_nanos(at)), Some(at), "{nanos}");
+        }
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00+01:00",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00.1234567890Z",
+            "2026-01-01T00:00:00.+1Z",
+            "2025-12-31T23:59:59Z",
+            "9999-12-31T23:59:59Z",
+            "2026-01-01T00:00Z",
+        ] {
+            assert_eq!(parse_timestamp(text), None, "{text}");
+        }
     }
 }

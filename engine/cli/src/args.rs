@@ -1,7 +1,8 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -31,7 +32,7 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Say what is wrong with a Service, why, and how to fix it
     Explain(ExplainArgs),
-    /// Program the kernel of this machine, in this network namespace, with a node's rules
+    /// Be a node's proxy: program the kernel of this machine, in this network namespace, as manifests say
     Node(NodeArgs),
 }
 
@@ -162,11 +163,63 @@ pub(crate) struct NodeArgs {
     /// Which of the programs called iptables
     #[arg(long, value_enum, default_value_t)]
     pub(crate) iptables: VariantArg,
+    #[command(flatten)]
+    pub(crate) proxy: ProxyArgs,
 }
 
-/// One of them.
+/// How a proxy runs that goes on.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+pub(crate) struct ProxyArgs {
+    /// How often to look whether the manifests have changed
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_period)]
+    pub(crate) poll: Duration,
+    /// The least time from one sync to the next
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) min_sync_period: Duration,
+    /// How long after a failed sync to try again. Changes that wait for twice as long make the proxy unhealthy
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
+    pub(crate) sync_period: Duration,
+    /// How long after a full sync to compare everything with the kernel again, and repair it
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_period)]
+    pub(crate) full_sync_period: Duration,
+    /// Where /healthz and /livez are answered; '' for nowhere
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:10256", value_parser = BindAddress::parse)]
+    pub(crate) healthz_bind_address: BindAddress,
+    /// Where /metrics and /proxyMode are answered; '' for nowhere
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:10249", value_parser = BindAddress::parse)]
+    pub(crate) metrics_bind_address: BindAddress,
+}
+
+/// An address to listen at, if any.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BindAddress(pub(crate) Option<SocketAddr>);
+
+impl BindAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Ok(Self(None)),
+            text => match text.parse() {
+                Ok(address) => Ok(Self(Some(address))),
+                Err(_) => {
+                    Err("expected an IP address and a port, such as 0.0.0.0:10256".to_owned())
+                }
+            },
+        }
+    }
+}
+
+/// A duration above zero.
+fn parse_period(text: &str) -> Result<Duration, String> {
+    let period = parse_duration(text).map_err(|error| error.to_string())?;
+    match period.is_zero() {
+        true => Err("must be above zero".to_owned()),
+        false => Ok(period),
+    }
+}
+
+/// One of them at most: without any, a proxy goes on until it gets SIGTERM or SIGINT, and leaves the rules in place.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
 pub(crate) struct TaskArgs {
     /// Print what --once would change, and change nothing
     #[arg(long)]
@@ -182,6 +235,7 @@ pub(crate) struct TaskArgs {
 /// What `switchboard node` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
+    Run,
     DryRun,
     Once,
     Cleanup,
@@ -189,10 +243,11 @@ pub(crate) enum Task {
 
 impl TaskArgs {
     pub(crate) const fn get(&self) -> Task {
-        match (self.once, self.cleanup) {
-            (true, _) => Task::Once,
-            (_, true) => Task::Cleanup,
-            _ => Task::DryRun,
+        match (self.dry_run, self.once, self.cleanup) {
+            (true, ..) => Task::DryRun,
+            (_, true, _) => Task::Once,
+            (.., true) => Task::Cleanup,
+            _ => Task::Run,
         }
     }
 }

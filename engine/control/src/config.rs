@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::Seed;
 use ipnet::IpNet;
+use proxy::AgentSettings;
 use rules::NodePortAddresses;
 
 /// A cluster to build.
@@ -142,6 +143,8 @@ pub struct ModeSettings {
     pub masquerade_bit: u8,
     /// `minSyncPeriod`: the least time from one sync to the next (PROXY-65).
     pub min_sync_period: Duration,
+    /// `syncPeriod`: how long after a failed sync it is tried again (PROXY-65). A simulated sync does not fail.
+    pub sync_period: Duration,
 }
 
 impl Default for ModeSettings {
@@ -149,7 +152,8 @@ impl Default for ModeSettings {
         Self {
             masquerade_all: false,
             masquerade_bit: 14,
-            min_sync_period: Duration::from_secs(1),
+            min_sync_period: AgentSettings::MIN_SYNC_PERIOD,
+            sync_period: AgentSettings::SYNC_PERIOD,
         }
     }
 }

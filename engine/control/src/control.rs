@@ -23,8 +23,8 @@ use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
 use crate::{
-    ClusterConfig, DetectLocal, Happening, NodeConfig, ReferenceError, WriteVerb, bootstrap,
-    narrate,
+    ClusterConfig, DetectLocal, Happening, NodeConfig, ProxyMode, ReferenceError, WriteVerb,
+    bootstrap, narrate,
 };
 
 /// The control plane of one cluster.
@@ -36,7 +36,10 @@ pub struct Control {
     zone: Informed<ClusterZone>,
     views: Views,
     agents: Vec<Informed<Agent>>,
+    /// What is pending.
     schedule: Schedule,
+    /// What is done from time to time, though nothing is pending: the proxies' full syncs.
+    periodic: Schedule,
     book: RuleBook,
     told: usize,
     happenings: Vec<Happening>,
@@ -109,6 +112,7 @@ impl Control {
             },
             agents: agents.collect(),
             schedule: Schedule::default(),
+            periodic: Schedule::default(),
             book: RuleBook::new(
                 config.mode,
                 Capabilities {
@@ -235,10 +239,21 @@ impl Control {
         self.api.list(kind, namespace).cloned().collect()
     }
 
-    /// When something is due next.
+    /// When something is due next; `None` only if there are no nodes and the cluster is at rest.
     #[must_use]
     pub fn next_event_at(&self) -> Option<SimTime> {
+        self.next_due().map(|(at, _)| at)
+    }
+
+    /// When something is due next that is not merely periodic; `None` when the cluster is at rest.
+    #[must_use]
+    pub fn next_pending_at(&self) -> Option<SimTime> {
         self.schedule.first().map(|(at, _)| at)
+    }
+
+    fn next_due(&self) -> Option<(SimTime, usize)> {
+        let first = [self.schedule.first(), self.periodic.first()];
+        first.into_iter().flatten().min()
     }
 
     /// Moves the clock. Nothing may be due before `at`.
@@ -252,7 +267,7 @@ impl Control {
 
     /// Runs whoever is due first.
     pub fn step(&mut self) {
-        let Some((at, reader)) = self.schedule.first() else {
+        let Some((at, reader)) = self.next_due() else {
             return;
         };
         self.now = self.now.max(at);
@@ -304,9 +319,8 @@ impl Control {
         self.zone.position = log.len();
         self.views.catch_up(log);
         for agent in &mut self.agents {
-            agent
-                .reader
-                .adopt(self.views.builder.view().clone(), &mut self.book);
+            let view = self.views.builder.view().clone();
+            let Ok(()) = agent.reader.adopt(view, self.now, &mut self.book);
             agent.position = self.views.end();
         }
         self.views.forget(Some(self.views.end()));
@@ -366,7 +380,7 @@ impl Control {
         let now = self.now;
         let agent = &mut self.agents[index];
         if let Some((position, view)) = self.views.arrived(agent.position, agent.latency, now) {
-            agent.reader.deliver(view.clone(), true);
+            agent.reader.deliver(view.clone(), true, now);
             agent.position = position;
         }
         let (cost, mode) = (self.config.timing.sync_cost, self.config.mode);
@@ -377,9 +391,12 @@ impl Control {
             if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
                 self.stale.push((Arc::clone(node), stale));
             }
-            let who = format!("{}/proxy", agent.reader.facts().name);
-            let what = narrate::sync(&report, agent.reader.facts(), now);
-            self.happenings.push(Happening { at: now, who, what });
+            // From time to time all is written that is there already: nothing has happened then.
+            if !report.periodic {
+                let who = format!("{}/proxy", agent.reader.facts().name);
+                let what = narrate::sync(&report, agent.reader.facts());
+                self.happenings.push(Happening { at: now, who, what });
+            }
         }
         self.views
             .forget(self.agents.iter().map(|agent| agent.position).min());
@@ -429,8 +446,10 @@ impl Control {
             Reader::Zone => self.zone.next_arrival(log),
             Reader::Agent(index) => {
                 let informed = &self.agents[index];
+                let periodic = informed.reader.next_periodic();
+                self.periodic.set(reader, periodic);
                 let arrival = self.views.next_arrival(informed.position, informed.latency);
-                earliest(arrival, informed.reader.next_due(self.now))
+                earliest(arrival, informed.reader.next_pending(self.now))
             }
         };
         self.schedule.set(reader, due.map(|at| at.max(self.now)));
@@ -549,8 +568,12 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
 }
 
 const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
+    let settings = config.proxy.of(config.mode);
     AgentSettings {
-        min_sync_period: config.proxy.of(config.mode).min_sync_period,
+        min_sync_period: settings.min_sync_period,
+        sync_period: settings.sync_period,
+        full_sync_period: AgentSettings::FULL_SYNC_PERIOD,
+        spares_large_clusters: matches!(config.mode, ProxyMode::Iptables),
     }
 }
 

@@ -26,10 +26,10 @@ pub(crate) fn write(event: &WatchEvent) -> Option<String> {
 }
 
 /// What a finished sync changed on its node.
-pub(crate) fn sync(report: &SyncReport, facts: &NodeFacts, now: base::SimTime) -> String {
-    let took = format_duration(now.since(report.started));
+pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts) -> String {
+    let took = format_duration(report.ended.since(report.started));
     let kind = match report.kind {
-        SyncKind::Full => "first sync",
+        SyncKind::Full => "full sync",
         SyncKind::Partial => "sync",
     };
     let mut parts = Vec::new();

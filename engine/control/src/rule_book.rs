@@ -4,9 +4,10 @@
 //! comes. So a thousand nodes cost a thousand view positions.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use proxy::RuleSink;
+use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts};
 use ruleset::{Family, nft, xt};
 
@@ -131,7 +132,14 @@ impl RuleBook {
 }
 
 impl RuleSink for RuleBook {
-    fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
+    type Error = Infallible;
+
+    fn commit(
+        &mut self,
+        _: SyncKind,
+        node: &Arc<NodeFacts>,
+        view: &ClusterView,
+    ) -> Result<(), Infallible> {
         self.commits += 1;
         let before = self.nodes.remove(&node.name);
         let earlier = before.and_then(|page| page.compiled.or(page.earlier));
@@ -143,5 +151,6 @@ impl RuleSink for RuleBook {
             earlier,
         };
         self.nodes.insert(Arc::clone(&node.name), page);
+        Ok(())
     }
 }

@@ -64,6 +64,17 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Whether there is no such tool, or the kernel has no such part: nothing can have been left there, either.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Tool(ToolError::NotFound { .. } | ToolError::Unsupported { .. })
+        )
+    }
+}
+
 /// Why what a proxy has committed is not in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rules of node {node} not loaded")]

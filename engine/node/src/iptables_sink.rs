@@ -3,12 +3,13 @@
 //! What is there is read first, and only what differs is written: chains that are right stay, chains of Services that
 //! are gone are deleted (PROXY-66), and the rules of others are not touched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proxy::RuleSink;
-use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
+use proxy::{RuleSink, SyncKind};
+use rules::{Capabilities, ClusterView, CompiledIptables, Compiler, NodeFacts};
 use ruleset::Family;
-use ruleset::xt::{TableName, XtTables, XtTransaction, parse_dump};
+use ruleset::xt::{TableName, XtCommand, XtTables, XtTransaction, parse_dump};
 
 use crate::present::{held_by_others, leave_shared, own_part};
 use crate::{CommitError, IptablesTools, LoadError};
@@ -16,14 +17,21 @@ use crate::{CommitError, IptablesTools, LoadError};
 /// The tables that a proxy writes to.
 const TABLES: [TableName; 3] = [TableName::Mangle, TableName::Nat, TableName::Filter];
 
+/// The chain whose loss tells that somebody has flushed all rules (PROXY-67), and where it is looked for.
+const CANARY: (TableName, &str) = (TableName::Mangle, "KUBE-PROXY-CANARY");
+
 /// Programs a kernel with what a proxy commits.
 ///
-/// [`RuleSink::commit`] has no result, so failures are kept here until they are taken.
+/// A full commit reads what is there and writes what differs; a partial one writes what differs from the commit before.
 #[derive(Clone, Debug)]
 pub struct IptablesSink {
     tools: IptablesTools,
     compiler: Compiler,
-    failures: Vec<CommitError>,
+    /// What the last commit was to leave: the next is compiled from it.
+    compiled: Option<CompiledIptables>,
+    /// What the last commit has left of each family, unless it failed.
+    committed: BTreeMap<Family, Arc<XtTables>>,
+    written: BTreeMap<TableName, usize>,
 }
 
 impl IptablesSink {
@@ -33,14 +41,60 @@ impl IptablesSink {
         Self {
             tools,
             compiler: Compiler::new(capabilities),
-            failures: Vec::new(),
+            compiled: None,
+            committed: BTreeMap::new(),
+            written: BTreeMap::new(),
         }
     }
 
-    /// The failures since they were taken last, oldest first.
+    /// For each table, how many rules are the proxy's, and how many of these the last commit wrote; both families.
     #[must_use]
-    pub fn take_failures(&mut self) -> Vec<CommitError> {
-        std::mem::take(&mut self.failures)
+    pub fn rule_counts(&self) -> BTreeMap<TableName, (usize, usize)> {
+        let mut counts = BTreeMap::new();
+        for tables in self.committed.values() {
+            for (name, table) in &tables.tables {
+                let rules: usize = table.chains.values().map(|chain| chain.rules.len()).sum();
+                let count: &mut (usize, usize) = counts.entry(*name).or_default();
+                count.0 += rules;
+            }
+        }
+        for (name, written) in &self.written {
+            counts.entry(*name).or_default().1 = *written;
+        }
+        counts
+    }
+
+    /// Whether nobody has flushed the rules of a family since they were committed (PROXY-67). A family that is not
+    /// committed has none to lose.
+    ///
+    /// # Errors
+    /// When the tool cannot be run.
+    pub fn is_intact(&self, family: Family) -> Result<bool, LoadError> {
+        let (table, canary) = CANARY;
+        if !self.committed.contains_key(&family) {
+            return Ok(true);
+        }
+        let saved = self.tools.save(family, table)?;
+        let declared = format!(":{canary} ");
+        Ok(saved.lines().any(|line| line.starts_with(&declared)))
+    }
+
+    /// Takes away what a proxy has written, and says of which families there was something. Tools and parts of the kernel
+    /// that are missing have left nothing.
+    ///
+    /// # Errors
+    /// When a tool fails otherwise.
+    pub fn leave(&self) -> Result<Vec<Family>, LoadError> {
+        let mut left = Vec::new();
+        for family in Family::ALL {
+            match self.load(&XtTables::new(family)) {
+                Ok(done) if done.is_empty() => {}
+                Ok(_) => left.push(family),
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
     }
 
     /// What has to happen to the kernel so that a proxy's rules of one family are these. Chains of others stay as they
@@ -81,25 +135,72 @@ impl IptablesSink {
     /// may have the rules of both.
     pub fn load(&self, tables: &XtTables) -> Result<XtTransaction, LoadError> {
         let transaction = self.plan(tables)?;
-        for unit in &transaction.units {
-            let text = unit.restore_text(tables.family);
-            self.tools.restore(tables.family, &text)?;
-        }
+        self.write(&transaction)?;
         Ok(transaction)
+    }
+
+    fn write(&self, transaction: &XtTransaction) -> Result<(), LoadError> {
+        for unit in &transaction.units {
+            let text = unit.restore_text(transaction.family);
+            self.tools.restore(transaction.family, &text)?;
+        }
+        Ok(())
+    }
+
+    fn commit_family(&mut self, kind: SyncKind, tables: &Arc<XtTables>) -> Result<(), LoadError> {
+        let before = self.committed.remove(&tables.family);
+        let done = match before.filter(|_| kind == SyncKind::Partial) {
+            None => self.load(tables)?,
+            Some(before) => {
+                let transaction = XtTransaction::between(&before, tables);
+                self.write(&transaction)?;
+                transaction
+            }
+        };
+        for unit in &done.units {
+            let rules = unit.commands.iter().filter(|command| is_rule(command));
+            *self.written.entry(unit.table).or_default() += rules.count();
+        }
+        self.committed.insert(tables.family, Arc::clone(tables));
+        Ok(())
     }
 }
 
 impl RuleSink for IptablesSink {
-    /// The families are independent: one that fails does not keep the other from being loaded.
-    fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
-        let compiled = self.compiler.iptables(view, node);
-        for family in Family::ALL {
-            if let Err(source) = self.load(&compiled.tables[&family]) {
-                let node = Arc::clone(&node.name);
-                self.failures.push(CommitError { node, source });
+    type Error = CommitError;
+
+    /// The families are independent: one that fails does not keep the other from being loaded, and one that the kernel
+    /// lacks is left out if the node has no address of it.
+    fn commit(
+        &mut self,
+        kind: SyncKind,
+        node: &Arc<NodeFacts>,
+        view: &ClusterView,
+    ) -> Result<(), CommitError> {
+        let earlier = self.compiled.as_ref();
+        let compiled = self.compiler.iptables_after(earlier, view, node);
+        self.compiled = Some(compiled.clone());
+        self.written.clear();
+        let mut failed = None;
+        for (family, tables) in &compiled.tables {
+            match self.commit_family(kind, tables) {
+                Err(error) if error.is_missing() && node.primary_address(*family).is_none() => {}
+                Err(error) => failed = failed.or(Some(error)),
+                Ok(()) => {}
             }
         }
+        match failed {
+            None => Ok(()),
+            Some(source) => Err(CommitError {
+                node: Arc::clone(&node.name),
+                source,
+            }),
+        }
     }
+}
+
+const fn is_rule(command: &XtCommand) -> bool {
+    matches!(command, XtCommand::Append(..) | XtCommand::Prepend(..))
 }
 
 #[cfg(test)]
@@ -110,7 +211,7 @@ mod tests {
     use crate::Variant;
 
     #[test]
-    fn failures_are_kept_until_taken() {
+    fn a_failure_is_told() {
         let tools = IptablesTools::new(Variant::Default).in_netns("switchboard-no-such-netns");
         let mut sink = IptablesSink::new(tools, Capabilities::default());
         let node = Arc::new(NodeFacts {
@@ -123,13 +224,11 @@ mod tests {
             localhost_node_ports: true,
             masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
         });
-        sink.commit(&node, &ClusterView::default());
-        let failures = sink.take_failures();
-        let sources: Vec<String> = failures.iter().map(|one| one.source.to_string()).collect();
-        assert_eq!(sources.len(), 2);
-        assert!(sources[0].starts_with("iptables-save"), "{}", sources[0]);
-        assert!(sources[1].starts_with("ip6tables-save"), "{}", sources[1]);
-        assert_eq!(failures[0].to_string(), "rules of node node-a not loaded");
-        assert!(sink.take_failures().is_empty());
+        let done = sink.commit(SyncKind::Full, &node, &ClusterView::default());
+        let error = done.unwrap_err();
+        assert_eq!(error.to_string(), "rules of node node-a not loaded");
+        let source = error.source.to_string();
+        assert!(source.starts_with("iptables-save"), "{source}");
+        assert!(sink.rule_counts().is_empty());
     }
 }

@@ -2,9 +2,15 @@
 //!
 //! The text goes in by standard input and what comes out is read whole. Arguments are fixed words; nothing passes
 //! through a shell.
+//!
+//! A program has the whole text before it starts: if this process is killed, no program takes the half of a script that it
+//! has read for all of it, and does that.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Seek as _, Write as _};
 use std::process::{Command, Output, Stdio};
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::ToolError;
 
@@ -56,29 +62,16 @@ impl Machine {
         };
         // Failures are told by their words, so these must not be translated.
         command.args(arguments).env("LC_ALL", "C");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 }
 
-/// The tools print nothing before they have read all, or have given up: writing first cannot block for ever.
 fn feed(mut command: Command, input: &str) -> io::Result<Output> {
-    let mut child = command.spawn()?;
-    let mut stdin = child
-        .stdin
-        .take()
-        .expect("standard input was asked to be a pipe");
-    let written = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output()?;
-    // A tool that gave up early says why itself.
-    if output.status.success() {
-        written?;
-    }
-    Ok(output)
+    let mut text = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    text.write_all(input.as_bytes())?;
+    text.rewind()?;
+    command.stdin(text).output()
 }
 
 #[cfg(test)]

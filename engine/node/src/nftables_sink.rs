@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use proxy::RuleSink;
+use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterView, CompiledNftables, Compiler, NodeFacts};
 use ruleset::nft::{
     NftAction, NftFamily, NftOperation, NftTables, NftTransaction, SetOrMap, TableKey, parse,
@@ -37,7 +37,8 @@ pub enum Transport {
 
 /// Programs a kernel with what a proxy commits.
 ///
-/// [`RuleSink::commit`] has no result, so failures are kept here until they are taken.
+/// A full commit reads what is there and writes what differs; a partial one writes what differs from the commit before, and
+/// by netlink only if nobody has changed the kernel's tables since.
 #[derive(Debug)]
 pub struct NftablesSink {
     tools: NftTools,
@@ -46,16 +47,23 @@ pub struct NftablesSink {
     compiler: Compiler,
     /// What was committed last: the next is made from it.
     compiled: Option<CompiledNftables>,
+    /// What the last commit has left, unless it failed.
     known: Option<Known>,
     unencodable: Option<Unencodable>,
-    failures: Vec<CommitError>,
 }
 
 /// What the kernel has, as long as nobody changes it.
 #[derive(Debug)]
 struct Known {
-    socket: Socket,
     tables: Arc<NftTables>,
+    /// By netlink, how to tell whether somebody has.
+    mark: Option<Mark>,
+}
+
+/// The generation of the tables that are known, and whom to ask for that of the present ones.
+#[derive(Debug)]
+struct Mark {
+    socket: Socket,
     generation: Generation,
 }
 
@@ -75,13 +83,12 @@ impl NftablesSink {
             compiled: None,
             known: None,
             unencodable: None,
-            failures: Vec::new(),
         }
     }
 
     /// The same in another layout.
     #[must_use]
-    pub fn with_layout(self, layout: NftLayout) -> Self {
+    pub fn in_layout(self, layout: NftLayout) -> Self {
         let compiled = None;
         Self {
             layout,
@@ -92,14 +99,8 @@ impl NftablesSink {
 
     /// The same by another way.
     #[must_use]
-    pub fn with_transport(self, transport: Transport) -> Self {
+    pub fn by_transport(self, transport: Transport) -> Self {
         Self { transport, ..self }
-    }
-
-    /// The failures since they were taken last, oldest first.
-    #[must_use]
-    pub fn take_failures(&mut self) -> Vec<CommitError> {
-        std::mem::take(&mut self.failures)
     }
 
     /// What [`Self::update`] had `nft` do at last because netlink has no form for it here, if there was such a thing since
@@ -130,7 +131,21 @@ impl NftablesSink {
         }
     }
 
-    /// Does the same, and by netlink reads nothing if nobody has changed the kernel's tables since the last time.
+    /// Takes away what a proxy has written, and says whether there was something. A tool or a part of the kernel that is
+    /// missing has left nothing.
+    ///
+    /// # Errors
+    /// When it fails otherwise.
+    pub fn leave(&self) -> Result<bool, LoadError> {
+        match self.load(&NftTables::new()) {
+            Ok(done) => Ok(!done.is_empty()),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does what [`Self::load`] does, but reads nothing if it is known what is there: by netlink when nobody has changed the
+    /// kernel's tables since the last time, by text always after the first time.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -138,7 +153,7 @@ impl NftablesSink {
         // What fails is not known any more.
         if let Some(mut known) = self.known.take() {
             let transaction = NftTransaction::between(&known.tables, tables);
-            if known.follow(&transaction, tables)? {
+            if known.follow(&self.tools, &transaction, tables)? {
                 self.known = Some(known);
                 return Ok(transaction);
             }
@@ -147,15 +162,19 @@ impl NftablesSink {
     }
 
     fn reread(&mut self, tables: &Arc<NftTables>) -> Result<NftTransaction, LoadError> {
+        let know = |mark| Known {
+            tables: Arc::clone(tables),
+            mark,
+        };
+        self.known = None;
         let Some(socket) = self.socket() else {
-            return self.load_text(tables);
+            let transaction = self.load_text(tables)?;
+            self.known = Some(know(None));
+            return Ok(transaction);
         };
         let written = self.read_and_write(&socket, tables)?;
-        self.known = written.generation.map(|generation| Known {
-            socket,
-            tables: Arc::clone(tables),
-            generation,
-        });
+        let generation = written.generation;
+        self.known = generation.map(|generation| know(Some(Mark { socket, generation })));
         self.unencodable = written.unencodable.or(self.unencodable.take());
         Ok(written.transaction)
     }
@@ -170,9 +189,7 @@ impl NftablesSink {
 
     fn load_text(&self, tables: &NftTables) -> Result<NftTransaction, LoadError> {
         let transaction = self.plan(tables)?;
-        if !transaction.is_empty() {
-            self.tools.load(&transaction.script())?;
-        }
+        write_text(&self.tools, &transaction)?;
         Ok(transaction)
     }
 
@@ -257,13 +274,31 @@ impl Known {
     /// Does a transaction, which makes the tables these, if they are still what is known; whether they were.
     fn follow(
         &mut self,
+        tools: &NftTools,
         transaction: &NftTransaction,
         tables: &Arc<NftTables>,
+    ) -> Result<bool, LoadError> {
+        let is_done = match &mut self.mark {
+            None => write_text(tools, transaction).map(|()| true)?,
+            Some(mark) => mark.follow(&self.tables, transaction)?,
+        };
+        if is_done {
+            self.tables = Arc::clone(tables);
+        }
+        Ok(is_done)
+    }
+}
+
+impl Mark {
+    fn follow(
+        &mut self,
+        present: &NftTables,
+        transaction: &NftTransaction,
     ) -> Result<bool, NetlinkError> {
         if transaction.is_empty() {
             return Ok(self.socket.generation()? == self.generation);
         }
-        let Ok(batch) = encode(transaction, &self.tables, self.generation) else {
+        let Ok(batch) = encode(transaction, present, self.generation) else {
             return Ok(false);
         };
         match self.socket.commit(&batch, transaction) {
@@ -272,23 +307,44 @@ impl Known {
             Err(error) => return Err(error),
         }
         self.generation = self.generation.next();
-        self.tables = Arc::clone(tables);
         Ok(true)
     }
 }
 
+fn write_text(tools: &NftTools, transaction: &NftTransaction) -> Result<(), LoadError> {
+    if !transaction.is_empty() {
+        tools.load(&transaction.script())?;
+    }
+    Ok(())
+}
+
 impl RuleSink for NftablesSink {
-    fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView) {
+    type Error = CommitError;
+
+    fn commit(
+        &mut self,
+        kind: SyncKind,
+        node: &Arc<NodeFacts>,
+        view: &ClusterView,
+    ) -> Result<(), CommitError> {
         let earlier = self.compiled.as_ref();
         let compiled = match self.layout {
             NftLayout::KubeProxy => self.compiler.nftables_after(earlier, view, node),
             NftLayout::Flat => self.compiler.flat_after(earlier, view, node),
         };
-        if let Err(source) = self.update(&compiled.tables) {
-            let node = Arc::clone(&node.name);
-            self.failures.push(CommitError { node, source });
-        }
+        let tables = Arc::clone(&compiled.tables);
         self.compiled = Some(compiled);
+        let done = match kind {
+            SyncKind::Full => self.reread(&tables),
+            SyncKind::Partial => self.update(&tables),
+        };
+        match done {
+            Ok(_) => Ok(()),
+            Err(source) => Err(CommitError {
+                node: Arc::clone(&node.name),
+                source,
+            }),
+        }
     }
 }
 

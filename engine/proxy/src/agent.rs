@@ -5,8 +5,9 @@
 //! is atomic per table and its time is spent before the commit (PROXY-46). Events that arrive meanwhile, or
 //! within the minimum period, are merged into the next sync (PROXY-65).
 //!
-//! Deviation: kube-proxy's periodic full resync and its retries are not simulated yet: a simulated sink does not
-//! fail.
+//! A sync that failed is tried again a sync period after its end, and in full; whatever else asks for a sync may do so
+//! sooner. Without any reason, there is one a full-sync period after the last. That is kube-proxy's
+//! `BoundedFrequencyRunner` (`pkg/proxy/runner`, 1.36), which has had no bursts since 1.34.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,39 +15,60 @@ use std::time::Duration;
 use base::SimTime;
 use rules::{ClusterView, NodeFacts};
 
-/// Takes compiled rules, or what they are to be compiled from.
-pub trait RuleSink {
-    /// Makes the node's rules those of a view. Atomic: they are the old ones before and the new ones after.
-    fn commit(&mut self, node: &Arc<NodeFacts>, view: &ClusterView);
-}
+use crate::cluster_size::is_large;
+use crate::{ProxyHealth, RuleSink, SyncKind};
 
 /// How an agent times its syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentSettings {
-    /// The least time from the end of one sync to the start of the next.
+    /// `minSyncPeriod`: the least time from the end of one sync to the start of the next.
     pub min_sync_period: Duration,
+    /// `syncPeriod`: how long after a failed sync it is tried again. An update that is pending for twice as long
+    /// makes the proxy unhealthy (PROXY-71).
+    pub sync_period: Duration,
+    /// How long after a full sync the next one is full again, and how long there may be none at all.
+    pub full_sync_period: Duration,
+    /// Whether large clusters do without these full syncs, as in kube-proxy's iptables mode (PROXY-45).
+    pub spares_large_clusters: bool,
 }
 
-/// Whether a sync writes everything or what has changed (PROXY-66).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncKind {
-    /// The first one.
-    Full,
-    /// Every later one.
-    Partial,
+impl AgentSettings {
+    /// kube-proxy's `minSyncPeriod` of modes iptables and nftables.
+    pub const MIN_SYNC_PERIOD: Duration = Duration::from_secs(1);
+    /// kube-proxy's `syncPeriod`.
+    pub const SYNC_PERIOD: Duration = Duration::from_secs(30);
+    /// kube-proxy's `FullSyncPeriod`, which is no setting there.
+    pub const FULL_SYNC_PERIOD: Duration = Duration::from_secs(3600);
 }
 
-/// A sync that has taken effect.
+impl Default for AgentSettings {
+    fn default() -> Self {
+        Self {
+            min_sync_period: Self::MIN_SYNC_PERIOD,
+            sync_period: Self::SYNC_PERIOD,
+            full_sync_period: Self::FULL_SYNC_PERIOD,
+            spares_large_clusters: false,
+        }
+    }
+}
+
+/// A sync that has ended.
 #[derive(Clone, Debug)]
-pub struct SyncReport {
+pub struct SyncReport<E> {
     /// When it began.
     pub started: SimTime,
+    /// When it ended.
+    pub ended: SimTime,
     /// Full or partial.
     pub kind: SyncKind,
+    /// Whether nothing asked for it but the time that had passed.
+    pub periodic: bool,
     /// The view that was in force before.
     pub before: ClusterView,
-    /// The view that is in force now.
+    /// The view that was committed. It is in force now, unless that failed.
     pub after: ClusterView,
+    /// Whether the sink took it.
+    pub result: Result<(), E>,
 }
 
 /// One node's proxy.
@@ -56,15 +78,26 @@ pub struct Agent {
     settings: AgentSettings,
     seen: Option<ClusterView>,
     programmed: Option<ClusterView>,
-    dirty: bool,
     running: Option<Sync>,
+    /// Whether something asks for a sync.
+    wanted: bool,
+    /// Since when there has been a change that no sync has begun with.
+    pending_since: Option<SimTime>,
+    needs_full: bool,
+    full_at: Option<SimTime>,
+    updated_at: Option<SimTime>,
     earliest_sync: SimTime,
+    retry_at: Option<SimTime>,
+    resync_at: Option<SimTime>,
 }
 
 #[derive(Clone, Debug)]
 struct Sync {
     started: SimTime,
     ends: SimTime,
+    kind: SyncKind,
+    periodic: bool,
+    pending_since: Option<SimTime>,
     view: ClusterView,
 }
 
@@ -77,9 +110,15 @@ impl Agent {
             settings,
             seen: None,
             programmed: None,
-            dirty: false,
             running: None,
+            wanted: false,
+            pending_since: None,
+            needs_full: false,
+            full_at: None,
+            updated_at: None,
             earliest_sync: SimTime::ZERO,
+            retry_at: None,
+            resync_at: None,
         }
     }
 
@@ -89,193 +128,188 @@ impl Agent {
         &self.facts
     }
 
-    /// The view that the node's rules were made from; `None` before the first sync.
+    /// The view that the node's rules were made from; `None` before the first sync that went well.
     #[must_use]
     pub const fn programmed(&self) -> Option<&ClusterView> {
         self.programmed.as_ref()
     }
 
-    /// A view has reached the node. `changed` says whether it differs from the last one in what rules are made
-    /// of; the first view is the complete list (PROXY-6) and always counts.
-    pub fn deliver(&mut self, view: ClusterView, changed: bool) {
-        self.dirty |= changed || self.seen.is_none();
-        self.seen = Some(view);
-    }
-
-    /// Takes a view as seen and programmed, without a sync: a node that has been up for a while.
-    pub fn adopt(&mut self, view: ClusterView, sink: &mut dyn RuleSink) {
-        sink.commit(&self.facts, &view);
-        self.seen = Some(view.clone());
-        self.programmed = Some(view);
-        self.dirty = false;
-    }
-
-    /// When to call [`Agent::run`] next; `None` while there is nothing to do.
+    /// Whether the proxy keeps up, from what it knows: see [`ProxyHealth::is_healthy`].
     #[must_use]
-    pub fn next_due(&self, now: SimTime) -> Option<SimTime> {
-        match &self.running {
-            Some(sync) => Some(sync.ends),
-            None => self.dirty.then(|| self.earliest_sync.max(now)),
+    pub fn health(&self) -> ProxyHealth {
+        let running = self.running.as_ref().and_then(|sync| sync.pending_since);
+        ProxyHealth {
+            updated_at: self.updated_at,
+            pending_since: earliest(running, self.pending_since),
+            timeout: self.settings.sync_period * 2,
         }
     }
 
-    /// Does what is due: ends a sync by committing it, or starts one, whose duration `cost` tells.
-    pub fn run(
+    /// A view has reached the node. `changed` says whether it differs from the last one in what rules are made
+    /// of; the first view is the complete list (PROXY-6) and always counts.
+    pub fn deliver(&mut self, view: ClusterView, changed: bool, now: SimTime) {
+        if changed || self.seen.is_none() {
+            self.wanted = true;
+            self.pending_since.get_or_insert(now);
+        }
+        self.seen = Some(view);
+    }
+
+    /// What the node knows about itself has changed: all rules may be others now.
+    pub fn relearn(&mut self, facts: Arc<NodeFacts>) {
+        self.facts = facts;
+        self.demand_full_sync();
+    }
+
+    /// The rules may have been damaged by somebody: the next sync is a full one, and soon (PROXY-67).
+    pub const fn demand_full_sync(&mut self) {
+        self.needs_full = true;
+        self.wanted = self.seen.is_some();
+    }
+
+    /// Takes a view as seen and programmed, without a sync: a node that has been up for a while.
+    ///
+    /// # Errors
+    /// When the sink does not take it; the agent has not seen it then.
+    pub fn adopt<S: RuleSink>(
+        &mut self,
+        view: ClusterView,
+        now: SimTime,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        sink.commit(SyncKind::Full, &self.facts, &view)?;
+        self.seen = Some(view.clone());
+        self.programmed = Some(view);
+        self.full_at = Some(now);
+        self.updated_at = Some(now);
+        self.resync_at = Some(now + self.settings.full_sync_period);
+        self.wanted = false;
+        self.pending_since = None;
+        Ok(())
+    }
+
+    /// When to call [`Agent::run`] next for what is pending: a change, a sync under way, or a failure; `None` while
+    /// there is nothing.
+    #[must_use]
+    pub fn next_pending(&self, now: SimTime) -> Option<SimTime> {
+        match &self.running {
+            Some(sync) => (!sync.periodic || self.wanted).then_some(sync.ends),
+            None => {
+                let wanted = self.wanted.then_some(now);
+                earliest(wanted, self.retry_at).map(|at| at.max(self.earliest_sync).max(now))
+            }
+        }
+    }
+
+    /// When to call [`Agent::run`] next if nothing happens: for what is done from time to time.
+    #[must_use]
+    pub fn next_periodic(&self) -> Option<SimTime> {
+        match &self.running {
+            Some(sync) => sync.periodic.then_some(sync.ends),
+            None => self.resync_at,
+        }
+    }
+
+    /// Does what is due on a virtual clock: ends a sync by committing it, or starts one, whose duration `cost` tells.
+    pub fn run<S: RuleSink>(
         &mut self,
         now: SimTime,
         cost: &mut dyn FnMut(SyncKind, &ClusterView) -> Duration,
-        sink: &mut dyn RuleSink,
-    ) -> Option<SyncReport> {
+        sink: &mut S,
+    ) -> Option<SyncReport<S::Error>> {
         let ended = self.running.take_if(|sync| sync.ends <= now);
-        let ended = ended.map(|sync| self.finish(sync, sink));
-        if self.running.is_none() && self.dirty && self.earliest_sync <= now {
-            self.start(now, cost);
+        let ended = ended.map(|sync| {
+            let result = sink.commit(sync.kind, &self.facts, &sync.view);
+            let end = sync.ends;
+            self.finish(sync, end, result)
+        });
+        if let Some(sync) = self.start(now) {
+            let ends = now + cost(sync.kind, &sync.view);
+            self.running = Some(Sync { ends, ..sync });
         }
         ended
     }
 
-    fn kind(&self) -> SyncKind {
-        if self.programmed.is_none() {
-            SyncKind::Full
-        } else {
-            SyncKind::Partial
+    /// Does what is due on a real clock: a sync takes as long as its commit does.
+    pub fn run_now<S: RuleSink>(
+        &mut self,
+        clock: &mut dyn FnMut() -> SimTime,
+        sink: &mut S,
+    ) -> Option<SyncReport<S::Error>> {
+        let sync = self.start(clock())?;
+        let result = sink.commit(sync.kind, &self.facts, &sync.view);
+        Some(self.finish(sync, clock(), result))
+    }
+
+    /// A sync of what has been seen, if one is due.
+    fn start(&mut self, now: SimTime) -> Option<Sync> {
+        let is_due = |at: Option<SimTime>| at.is_some_and(|at| at <= now);
+        let asked = self.wanted || is_due(self.retry_at);
+        let due = asked || is_due(self.resync_at);
+        if self.running.is_some() || !due || now < self.earliest_sync {
+            return None;
         }
-    }
-
-    fn start(&mut self, now: SimTime, cost: &mut dyn FnMut(SyncKind, &ClusterView) -> Duration) {
-        let view = self
-            .seen
-            .clone()
-            .expect("only a delivered view makes it dirty");
-        let ends = now + cost(self.kind(), &view);
-        self.dirty = false;
-        self.running = Some(Sync {
+        let view = self.seen.clone()?;
+        self.wanted = false;
+        Some(Sync {
             started: now,
-            ends,
+            ends: now,
+            kind: self.kind(now),
+            periodic: !asked,
+            pending_since: self.pending_since.take(),
             view,
-        });
+        })
     }
 
-    fn finish(&mut self, sync: Sync, sink: &mut dyn RuleSink) -> SyncReport {
-        let kind = self.kind();
-        sink.commit(&self.facts, &sync.view);
-        self.earliest_sync = sync.ends + self.settings.min_sync_period;
-        let before = self
-            .programmed
-            .replace(sync.view.clone())
-            .unwrap_or_default();
+    fn kind(&mut self, now: SimTime) -> SyncKind {
+        let Some((at, programmed)) = self.full_at.zip(self.programmed.as_ref()) else {
+            return SyncKind::Full;
+        };
+        if std::mem::take(&mut self.needs_full) {
+            return SyncKind::Full;
+        }
+        if now.since(at) < self.settings.full_sync_period {
+            return SyncKind::Partial;
+        }
+        if self.settings.spares_large_clusters && is_large(programmed) {
+            // Asked once per period: counting takes as long as the cluster is large.
+            self.full_at = Some(now);
+            return SyncKind::Partial;
+        }
+        SyncKind::Full
+    }
+
+    fn finish<E>(&mut self, sync: Sync, ended: SimTime, result: Result<(), E>) -> SyncReport<E> {
+        self.earliest_sync = ended + self.settings.min_sync_period;
+        self.resync_at = Some(ended + self.settings.full_sync_period);
+        let before = self.programmed.clone().unwrap_or_default();
+        if result.is_ok() {
+            self.retry_at = None;
+            self.programmed = Some(sync.view.clone());
+            self.updated_at = Some(ended);
+            if sync.kind == SyncKind::Full {
+                self.full_at = Some(ended);
+            }
+        } else {
+            self.retry_at = Some(ended + self.settings.sync_period);
+            self.needs_full = true;
+            self.pending_since = earliest(sync.pending_since, self.pending_since);
+        }
         SyncReport {
             started: sync.started,
-            kind,
+            ended,
+            kind: sync.kind,
+            periodic: sync.periodic,
             before,
             after: sync.view,
+            result,
         }
     }
+}
+
+fn earliest(a: Option<SimTime>, b: Option<SimTime>) -> Option<SimTime> {
+    a.into_iter().chain(b).min()
 }
 
 #[cfg(test)]
-mod tests {
-    use rules::LocalDetection;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Log(Vec<u64>);
-
-    impl RuleSink for Log {
-        fn commit(&mut self, _: &Arc<NodeFacts>, view: &ClusterView) {
-            self.0.push(view.revision);
-        }
-    }
-
-    fn agent() -> Agent {
-        let facts = NodeFacts {
-            name: "node-a".into(),
-            zone: None,
-            addresses: Vec::new(),
-            local_detection: LocalDetection::None,
-            masquerade_all: false,
-            node_port_addresses: rules::NodePortAddresses::All,
-            localhost_node_ports: true,
-            masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
-        };
-        let settings = AgentSettings {
-            min_sync_period: Duration::from_secs(1),
-        };
-        Agent::new(Arc::new(facts), settings)
-    }
-
-    fn view(revision: u64) -> ClusterView {
-        ClusterView {
-            revision,
-            ..ClusterView::default()
-        }
-    }
-
-    fn at(millis: u64) -> SimTime {
-        SimTime::from_nanos(millis * 1_000_000)
-    }
-
-    fn run(agent: &mut Agent, now: SimTime, sink: &mut Log) -> Option<SyncKind> {
-        let mut cost = |_: SyncKind, _: &ClusterView| Duration::from_millis(50);
-        agent.run(now, &mut cost, sink).map(|report| report.kind)
-    }
-
-    #[test]
-    fn proxy_6_nothing_is_due_before_the_lists() {
-        assert_eq!(agent().next_due(at(0)), None);
-    }
-
-    #[test]
-    fn rules_take_effect_when_the_sync_ends() {
-        let (mut agent, mut sink) = (agent(), Log::default());
-        agent.deliver(view(3), true);
-        assert_eq!(agent.next_due(at(5)), Some(at(5)));
-        assert_eq!(run(&mut agent, at(5), &mut sink), None);
-        assert_eq!(agent.next_due(at(5)), Some(at(55)));
-        assert_eq!(run(&mut agent, at(55), &mut sink), Some(SyncKind::Full));
-        assert_eq!(sink.0, [3]);
-    }
-
-    #[test]
-    fn proxy_65_changes_within_the_period_are_merged() {
-        let (mut agent, mut sink) = (agent(), Log::default());
-        agent.deliver(view(1), true);
-        run(&mut agent, at(0), &mut sink);
-        agent.deliver(view(2), true);
-        run(&mut agent, at(50), &mut sink);
-        agent.deliver(view(3), true);
-        assert_eq!(
-            agent.next_due(at(60)),
-            Some(at(1050)),
-            "one second after the first sync ended"
-        );
-        run(&mut agent, at(1050), &mut sink);
-        assert_eq!(
-            run(&mut agent, at(1100), &mut sink),
-            Some(SyncKind::Partial)
-        );
-        assert_eq!(sink.0, [1, 3]);
-        assert_eq!(agent.next_due(at(1100)), None);
-    }
-
-    #[test]
-    fn an_adopted_view_is_programmed_and_the_next_sync_is_partial() {
-        let (mut agent, mut sink) = (agent(), Log::default());
-        agent.adopt(view(4), &mut sink);
-        assert_eq!((agent.next_due(at(0)), sink.0.as_slice()), (None, &[4][..]));
-        agent.deliver(view(5), true);
-        run(&mut agent, at(5), &mut sink);
-        assert_eq!(run(&mut agent, at(55), &mut sink), Some(SyncKind::Partial));
-    }
-
-    #[test]
-    fn a_view_without_a_change_is_no_reason_to_sync() {
-        let (mut agent, mut sink) = (agent(), Log::default());
-        agent.deliver(view(1), true);
-        run(&mut agent, at(0), &mut sink);
-        run(&mut agent, at(50), &mut sink);
-        agent.deliver(view(2), false);
-        assert_eq!(agent.next_due(at(60)), None);
-    }
-}
+mod tests;

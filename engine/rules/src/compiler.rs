@@ -121,7 +121,8 @@ impl<A> Basis<A> {
             Some(earlier) if earlier.facts == *facts => {
                 plan_after(&earlier.half(family).plan, &earlier.view, view, facts)
             }
-            _ => plan(view, facts, family),
+            Some(other) => plan(view, facts, family).sharing(&other.half(family).plan),
+            None => plan(view, facts, family),
         }
     }
 }

@@ -75,7 +75,7 @@ fn good_ones_have_no_problem() {
     );
     check_step("{wait: 1s, only: {modes: [nftables, ipvs]}}", &[]);
     check_cluster(
-        "proxy: {clusterCIDR: \"10.244.0.0/16,fd00::/48\", iptables: {masqueradeAll: true, minSyncPeriod: 0s}}",
+        "proxy: {clusterCIDR: \"10.244.0.0/16,fd00::/48\", iptables: {masqueradeAll: true, minSyncPeriod: 0s, syncPeriod: 10s}}",
         &[],
     );
     check_cluster(
@@ -239,11 +239,11 @@ fn what_this_version_does_not_support() {
         ],
     );
     check_cluster(
-        "proxy: {mode: ipvs, nftables: {masqueradeBit: 32}, iptables: {syncPeriod: 1s}}",
+        "proxy: {mode: ipvs, nftables: {masqueradeBit: 32}, iptables: {syncPeriod: 500ms}}",
         &[
             "7:13: `mode` is not supported by this version of switchboard (say `modes` in spec.cluster: the scenario runs once in each)",
             "7:51: expected a whole number from 0 to 31, found 32",
-            "7:67: `syncPeriod` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, localhostNodePorts (iptables only))",
+            "7:79: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
         ],
     );
     check(

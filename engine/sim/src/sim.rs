@@ -114,6 +114,12 @@ impl Sim {
         due.into_iter().flatten().min()
     }
 
+    /// When something happens next that is not merely periodic.
+    pub(crate) fn next_pending(&self) -> Option<SimTime> {
+        let due = [self.control.next_pending_at(), self.plane.next_event_at()];
+        due.into_iter().flatten().min()
+    }
+
     /// Runs everything due up to and including `at`; clients hear of their packets.
     pub(crate) fn run_to(&mut self, at: SimTime, clients: &mut Clients) {
         self.obey_signals();

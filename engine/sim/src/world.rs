@@ -30,11 +30,11 @@ impl World for Sim {
     }
 
     fn next_event_at(&self) -> Option<SimTime> {
-        self.next_due()
+        self.next_pending()
     }
 
     fn next_change_at(&self) -> Option<SimTime> {
-        self.control.next_event_at()
+        self.control.next_pending_at()
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {

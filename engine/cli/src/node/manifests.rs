@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
+use std::time::Duration;
+use std::{fs, io, thread};
 
 use api::yaml::{Problem, Source, split};
-use api::{ApiConfig, ApiServer, Manifest, Namespace, Object, ObjectKey, ObjectMeta, decode};
+use api::{
+    ApiConfig, ApiServer, DeleteOptions, Manifest, Namespace, Object, ObjectKey, ObjectMeta,
+    WatchEvent, decode,
+};
 use base::{Seed, SimTime};
 use ipnet::IpNet;
 use miette::Report;
@@ -18,11 +22,21 @@ use crate::input;
 /// What files of these names hold is read.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
+/// Files that have changed are read until they stay the same for so long, but not more often than this.
+const SETTLING: Duration = Duration::from_millis(20);
+const SETTLING_MAX: usize = 50;
+
 /// The state of a cluster.
 pub(super) struct Cluster {
+    service_cidrs: Vec<IpNet>,
     server: ApiServer,
-    pub(super) view: ClusterView,
-    /// What the API server warned of.
+    /// The revision of the server when it was empty.
+    built_in: u64,
+    /// The files that were read last, be they good or not.
+    sources: Vec<Source>,
+    /// What the manifests have put into the server.
+    keys: BTreeSet<ObjectKey>,
+    /// What the API server warned of when the manifests were applied last.
     pub(super) warnings: Vec<String>,
 }
 
@@ -42,37 +56,94 @@ impl Cluster {
             dns_domain: "cluster.local".to_owned(),
             seed: Seed::new(0),
         };
-        let mut server = ApiServer::new(config, SimTime::ZERO);
-        let built_in = server.revision();
-        let mut warnings = Vec::new();
-        for file in files(path)? {
-            let source = Source::new(file.display().to_string(), input::text_of(&file)?);
-            for manifest in manifests(&source)? {
-                apply(&mut server, &source, manifest, &mut warnings)?;
+        let server = ApiServer::new(config, SimTime::ZERO);
+        let mut cluster = Self {
+            service_cidrs,
+            built_in: server.revision(),
+            server,
+            sources: Vec::new(),
+            keys: BTreeSet::new(),
+            warnings: Vec::new(),
+        };
+        cluster.apply(sources(path)?)?;
+        Ok(cluster)
+    }
+
+    /// Applies what has changed, and deletes what is in no file any more. Returns whether any file is another one than
+    /// the last time.
+    ///
+    /// # Errors
+    /// As [`Self::read`]. Nothing has changed then, and files that are the same the next time are not tried again.
+    pub(super) fn follow(&mut self, path: &Path) -> Result<bool, Report> {
+        let mut found = sources(path)?;
+        if found == self.sources {
+            return Ok(false);
+        }
+        // Somebody may be writing at this moment.
+        for _ in 0..SETTLING_MAX {
+            thread::sleep(SETTLING);
+            let again = sources(path)?;
+            if again == found {
+                break;
+            }
+            found = again;
+        }
+        self.apply(found).map(|()| true)
+    }
+
+    fn apply(&mut self, sources: Vec<Source>) -> Result<(), Report> {
+        self.sources = sources;
+        let mut server = self.server.clone();
+        let mut objects = Vec::new();
+        for source in &self.sources {
+            for manifest in manifests(source)? {
+                objects.push((source, manifest));
             }
         }
-        let mut builder = ViewBuilder::new(service_cidrs.into());
-        for event in server.events_after(built_in) {
+        let keys = objects.iter().map(|(_, manifest)| manifest.object.key());
+        let keys: BTreeSet<ObjectKey> = keys.collect();
+        for key in self.keys.difference(&keys) {
+            remove(&mut server, key);
+        }
+        let mut warnings = Vec::new();
+        for (source, manifest) in objects {
+            apply(&mut server, source, manifest, &mut warnings)?;
+        }
+        (self.server, self.keys, self.warnings) = (server, keys, warnings);
+        Ok(())
+    }
+
+    /// What has happened after a revision, at first that of the empty server.
+    pub(super) fn events_after(&self, revision: Option<u64>) -> &[WatchEvent] {
+        self.server.events_after(revision.unwrap_or(self.built_in))
+    }
+
+    /// The revision of the last event.
+    pub(super) fn revision(&self) -> u64 {
+        self.server.revision()
+    }
+
+    /// What a proxy sees of it.
+    pub(super) fn view(&self) -> ClusterView {
+        let mut builder = ViewBuilder::new(self.service_cidrs.clone().into());
+        for event in self.events_after(None) {
             builder.observe(event);
         }
-        Ok(Self {
-            view: builder.view().clone(),
-            server,
-            warnings,
-        })
+        builder.view().clone()
     }
 
     /// A Node among the objects.
     pub(super) fn node(&self, name: &str) -> Option<&Arc<api::Node>> {
         self.server.node(name)
     }
+}
 
-    /// Services that no slice gives endpoints to: nobody makes slices for them here.
-    pub(super) fn without_slices(&self) -> Vec<String> {
-        let names = self.view.services.keys();
-        let alone = names.filter(|name| !self.view.slices.contains_key(*name));
-        alone.map(ToString::to_string).collect()
-    }
+fn sources(path: &Path) -> Result<Vec<Source>, Report> {
+    let read = |file: &PathBuf| {
+        let text = input::text_of(file)?;
+        Ok(Source::new(file.display().to_string(), text))
+    };
+    files(path)?.iter().map(read).collect()
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
@@ -104,6 +175,12 @@ fn manifests(source: &Source) -> Result<Vec<Manifest>, Report> {
     for document in split(source).map_err(|problem| failed(&problem))? {
         all.extend(decode(&document).map_err(|failure| failed(&failure.problems()[0]))?);
     }
+    for manifest in &mut all {
+        let object = &mut manifest.object;
+        if object.kind().is_namespaced() && object.meta().namespace.is_empty() {
+            "default".clone_into(&mut object.meta_mut().namespace);
+        }
+    }
     Ok(all)
 }
 
@@ -125,9 +202,9 @@ fn apply(
     meta.generation = None;
     meta.creation_timestamp = None;
     let namespace = meta.namespace.clone();
-    let written = ensure_namespace(server, &object, &namespace)
+    let written = ensure_namespace(server, &namespace)
         .and_then(|()| server.apply(object.clone(), SimTime::ZERO))
-        .and_then(|written| match has_status(&object) {
+        .and_then(|written| match has_status_that_counts(&object) {
             true => server.update_status(object, SimTime::ZERO).map(|_| written),
             false => Ok(written),
         });
@@ -147,18 +224,9 @@ fn apply(
 }
 
 /// Namespaces come into being when something is in them: a dump of Services does not have them.
-fn ensure_namespace(
-    server: &mut ApiServer,
-    object: &Object,
-    namespace: &str,
-) -> Result<(), api::Status> {
-    let namespace = match namespace {
-        "" if object.kind().is_namespaced() => "default",
-        "" => return Ok(()),
-        named => named,
-    };
+fn ensure_namespace(server: &mut ApiServer, namespace: &str) -> Result<(), api::Status> {
     let key = ObjectKey::new(api::Kind::Namespace, "", namespace);
-    if server.get(&key).is_some() {
+    if namespace.is_empty() || server.get(&key).is_some() {
         return Ok(());
     }
     let made = Namespace {
@@ -169,11 +237,17 @@ fn ensure_namespace(
     server.create(made, SimTime::ZERO).map(drop)
 }
 
-/// Whether an object has a status that decides about packets or names a node's addresses.
-fn has_status(object: &Object) -> bool {
-    match object {
-        Object::Service(service) => !service.status.load_balancer.ingress.is_empty(),
-        Object::Node(node) => !node.status.addresses.is_empty(),
-        _ => false,
-    }
+/// Of which objects the status decides about packets or names a node's addresses: it is a part of the manifest, and gone
+/// when it is no longer there.
+const fn has_status_that_counts(object: &Object) -> bool {
+    matches!(object, Object::Service(_) | Object::Node(_))
+}
+
+/// Whatever it is, nobody has to be asked or waited for. What the server does not let go stays: its own namespaces do.
+fn remove(server: &mut ApiServer, key: &ObjectKey) {
+    let now = DeleteOptions {
+        grace: Some(0),
+        ..DeleteOptions::default()
+    };
+    drop(server.delete(key, &now, SimTime::ZERO));
 }

@@ -1,10 +1,10 @@
-//! `switchboard node`: programs a real kernel with what the compiler makes of manifests.
+//! `switchboard node`: a node's proxy, which programs a real kernel with what the compiler makes of manifests.
 //!
 //! Deviation: no kernel setting is changed. So node ports do not answer at 127.0.0.1, for which kube-proxy sets
-//! `route_localnet` (PROXY-27), and forwarding must be on already. Connections that were there before are left alone
-//! (PROXY-73).
+//! `route_localnet` (PROXY-27), and forwarding must be on already.
 
 mod manifests;
+mod watch;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -12,8 +12,12 @@ use std::net::IpAddr;
 use control::{NodeRules, ProxyMode, ProxySettings};
 use ipnet::IpNet;
 use miette::Report;
-use node::{IptablesSink, IptablesTools, LoadError, NftTools, NftablesSink};
-use rules::{Capabilities, CompiledIptables, Compiler, LocalDetection, NodeFacts};
+use node::{
+    ConntrackTools, IptablesSink, IptablesTools, KernelSink, LoadError, LockError, NamespaceLock,
+    NftTools, NftablesSink, NodeProxy, NodeProxyConfig, Notice, ToolError,
+};
+use proxy::{AgentSettings, StaleUdp};
+use rules::{Capabilities, ClusterView, CompiledIptables, Compiler, LocalDetection, NodeFacts};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -22,6 +26,7 @@ use crate::args::{NodeArgs, Task};
 use crate::{Exit, input, output};
 
 use manifests::Cluster;
+use watch::ManifestWatch;
 
 /// The range that clusters made by kubeadm have.
 const SERVICE_CIDR: &str = "10.96.0.0/12";
@@ -30,21 +35,74 @@ const SERVICE_CIDR: &str = "10.96.0.0/12";
 pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
     one_of_each_family("--service-cidr", &args.service_cidr)?;
     one_of_each_family("--cluster-cidr", &args.cluster_cidr)?;
+    let _lock = match args.task.get() {
+        Task::DryRun => None,
+        Task::Run | Task::Once | Task::Cleanup => Some(lock()?),
+    };
     let kernel = Kernel::of(args);
     let text = match (args.task.get(), &args.manifests, &args.node_name, args.mode) {
         (Task::Cleanup, ..) => kernel.clean_up()?,
         (task, Some(manifests), Some(name), Some(mode)) => {
             let cluster = Cluster::read(manifests, service_cidrs(args))?;
             let facts = facts(args, name, mode, &cluster)?;
-            warn(&cluster, &facts);
+            if task == Task::Run {
+                let watch = ManifestWatch::new(args, manifests.clone(), mode, cluster, facts);
+                return proxy(args, mode, watch);
+            }
+            for warning in warnings(&cluster, &facts) {
+                output::complain(&format!("Warning: {warning}"));
+            }
+            let view = cluster.view();
             match task {
-                Task::Once => kernel.load(mode, &cluster, &facts)?,
-                Task::DryRun | Task::Cleanup => kernel.show(mode, &cluster, &facts)?,
+                Task::Once => kernel.load(mode, &view, &facts)?,
+                _ => kernel.show(mode, &view, &facts)?,
             }
         }
         _ => unreachable!("clap asks for all three"),
     };
     output::print(&text)?;
+    Ok(Exit::Passed)
+}
+
+fn lock() -> Result<NamespaceLock, Report> {
+    NamespaceLock::take().map_err(|error| {
+        let help = match error {
+            LockError::Held => Some("end it, or do this in another network namespace"),
+            LockError::Io(_) => None,
+        };
+        input::error(error.to_string(), help)
+    })
+}
+
+/// Goes on until it is told to end.
+fn proxy(args: &NodeArgs, mode: ProxyMode, watch: ManifestWatch<'_>) -> Result<Exit, Report> {
+    let end = node::end_signals().map_err(|error| input::error(error.to_string(), None))?;
+    let tools = IptablesTools::new(args.iptables.into());
+    let sink = KernelSink::new(mode, tools, NftTools::new());
+    let sink = sink.map_err(|error| refused(&error.into()))?;
+    let timing = &args.proxy;
+    let config = NodeProxyConfig {
+        mode,
+        settings: AgentSettings {
+            min_sync_period: timing.min_sync_period,
+            sync_period: timing.sync_period,
+            full_sync_period: timing.full_sync_period,
+            spares_large_clusters: mode == ProxyMode::Iptables,
+        },
+        poll_period: timing.poll,
+        healthz_address: timing.healthz_bind_address.0,
+        metrics_address: timing.metrics_bind_address.0,
+        service_cidrs: service_cidrs(args).into(),
+    };
+    let tell = |notice: Notice| {
+        let word = if notice.is_warning() { "Warning: " } else { "" };
+        output::complain(&format!("{word}{notice}"));
+    };
+    let proxy = NodeProxy::new(config, watch, sink, ConntrackTools::new(), tell);
+    proxy.run(&end).map_err(|error| {
+        let message = format!("{error}: {}", error.source);
+        input::error(message, Some("choose another address, or '' for none"))
+    })?;
     Ok(Exit::Passed)
 }
 
@@ -106,21 +164,25 @@ fn facts(
     })
 }
 
-/// Says what is probably not meant.
-fn warn(cluster: &Cluster, facts: &NodeFacts) {
-    for warning in &cluster.warnings {
-        output::complain(&format!("Warning: {warning}"));
-    }
-    for service in cluster.without_slices() {
-        output::complain(&format!(
-            "Warning: Service {service} has no EndpointSlice among the manifests: connections to it are refused"
-        ));
-    }
+/// What is probably not meant.
+fn warnings(cluster: &Cluster, facts: &NodeFacts) -> Vec<String> {
+    let mut all = cluster.warnings.clone();
+    let view = cluster.view();
+    // Nobody makes slices for them here.
+    let services = view.services.keys();
+    let alone = services.filter(|name| !view.slices.contains_key(*name));
+    all.extend(alone.map(|service| {
+        format!(
+            "Service {service} has no EndpointSlice among the manifests: connections to it are refused"
+        )
+    }));
     if facts.local_detection == LocalDetection::None {
-        output::complain(
-            "Warning: without --cluster-cidr nobody outside of the cluster is told from Pods, so answers to them may get lost",
+        all.push(
+            "without --cluster-cidr nobody outside of the cluster is told from Pods, so answers to them may get lost"
+                .to_owned(),
         );
     }
+    all
 }
 
 /// The kernel of this machine, by all the tools that program it.
@@ -145,7 +207,7 @@ impl Kernel {
     fn compile(
         &self,
         mode: ProxyMode,
-        cluster: &Cluster,
+        view: &ClusterView,
         facts: &NodeFacts,
     ) -> Result<NodeRules, Report> {
         let random_fully = match mode {
@@ -159,7 +221,6 @@ impl Kernel {
             nfacct: false,
             random_fully,
         });
-        let view = &cluster.view;
         Ok(NodeRules::compile(mode, &mut compiler, None, view, facts))
     }
 
@@ -167,11 +228,11 @@ impl Kernel {
     fn load(
         &self,
         mode: ProxyMode,
-        cluster: &Cluster,
+        view: &ClusterView,
         facts: &NodeFacts,
     ) -> Result<String, Report> {
-        let mut text = summary(mode, cluster, facts);
-        match self.compile(mode, cluster, facts)? {
+        let mut text = summary(mode, view, facts);
+        match self.compile(mode, view, facts)? {
             NodeRules::Iptables(compiled) => {
                 self.load_iptables(&compiled, facts, &mut text)?;
                 text += &self.leave_nftables()?;
@@ -182,6 +243,7 @@ impl Kernel {
                 text += &self.leave_iptables()?;
             }
         }
+        Self::forget_stale(view, &mut text);
         Ok(text)
     }
 
@@ -196,7 +258,7 @@ impl Kernel {
         for (family, tables) in &compiled.tables {
             match self.iptables.load(tables) {
                 Ok(done) => tell_iptables(text, *family, &done),
-                Err(error) if is_missing(&error) && facts.primary_address(*family).is_none() => {
+                Err(error) if error.is_missing() && facts.primary_address(*family).is_none() => {
                     *text += &format!("{family}: left out, for it is not there ({error})\n");
                 }
                 Err(error) => failed = failed.or(Some(error)),
@@ -213,11 +275,11 @@ impl Kernel {
     fn show(
         &self,
         mode: ProxyMode,
-        cluster: &Cluster,
+        view: &ClusterView,
         facts: &NodeFacts,
     ) -> Result<String, Report> {
-        let mut text = format!("# {}", summary(mode, cluster, facts));
-        match self.compile(mode, cluster, facts)? {
+        let mut text = format!("# {}", summary(mode, view, facts));
+        match self.compile(mode, view, facts)? {
             NodeRules::Iptables(compiled) => {
                 for tables in compiled.tables.values() {
                     text += &self.show_iptables(tables)?;
@@ -236,7 +298,7 @@ impl Kernel {
 
     fn show_iptables(&self, tables: &XtTables) -> Result<String, Report> {
         let change = match self.iptables.plan(tables) {
-            Err(error) if is_missing(&error) => return Ok(format!("# {error}\n")),
+            Err(error) if error.is_missing() => return Ok(format!("# {error}\n")),
             change => change.map_err(|error| refused(&error))?,
         };
         let tool = self.tools.restorer(tables.family);
@@ -249,7 +311,7 @@ impl Kernel {
 
     fn show_nftables(&self, tables: &NftTables) -> Result<String, Report> {
         let change = match self.nftables.plan(tables) {
-            Err(error) if is_missing(&error) => return Ok(format!("# {error}\n")),
+            Err(error) if error.is_missing() => return Ok(format!("# {error}\n")),
             change => change.map_err(|error| refused(&error))?,
         };
         Ok(match change.is_empty() {
@@ -267,41 +329,48 @@ impl Kernel {
         })
     }
 
-    /// A tool or a kernel's part that is not there has left nothing.
     fn leave_iptables(&self) -> Result<String, Report> {
-        let mut text = String::new();
-        for family in Family::ALL {
-            match self.iptables.load(&XtTables::new(family)) {
-                Ok(done) if done.is_empty() => {}
-                Ok(_) => {
-                    text += &format!("{family} iptables: what a proxy had there is gone\n");
-                }
-                Err(error) if is_missing(&error) => {}
-                Err(error) => return Err(refused(&error)),
-            }
-        }
-        Ok(text)
+        let left = self.iptables.leave().map_err(|error| refused(&error))?;
+        let told = left.iter();
+        Ok(told
+            .map(|family| format!("{family} iptables: what a proxy had there is gone\n"))
+            .collect())
     }
 
     fn leave_nftables(&self) -> Result<String, Report> {
-        match self.nftables.load(&NftTables::new()) {
-            Ok(done) if done.is_empty() => Ok(String::new()),
-            Ok(_) => Ok("nftables: what a proxy had there is gone\n".to_owned()),
-            Err(error) if is_missing(&error) => Ok(String::new()),
-            Err(error) => Err(refused(&error)),
+        let left = self.nftables.leave().map_err(|error| refused(&error))?;
+        Ok(match left {
+            true => "nftables: what a proxy had there is gone\n".to_owned(),
+            false => String::new(),
+        })
+    }
+
+    /// UDP connections whose endpoints are gone. Whoever has no `conntrack` is told; the rules stand.
+    fn forget_stale(view: &ClusterView, text: &mut String) {
+        let stale = StaleUdp::between(&ClusterView::default(), view);
+        let Some(stale) = stale.filter(|stale| !stale.is_empty()) else {
+            return;
+        };
+        let tools = ConntrackTools::new();
+        let deleted: Result<Vec<usize>, ToolError> = Family::ALL
+            .into_iter()
+            .map(|family| tools.delete_stale(&stale, family))
+            .collect();
+        match deleted.map(|counts| counts.iter().sum()) {
+            Ok(0) => {}
+            Ok(count) => {
+                *text += &format!("{count} stale UDP connections are deleted\n");
+            }
+            Err(error) => {
+                let notice = Notice::ConntrackFailed(error);
+                output::complain(&format!("Warning: {notice}"));
+            }
         }
     }
 }
 
-const fn is_missing(error: &LoadError) -> bool {
-    matches!(
-        error,
-        LoadError::Tool(node::ToolError::NotFound { .. } | node::ToolError::Unsupported { .. })
-    )
-}
-
-fn summary(mode: ProxyMode, cluster: &Cluster, facts: &NodeFacts) -> String {
-    let services = cluster.view.services.len();
+fn summary(mode: ProxyMode, view: &ClusterView, facts: &NodeFacts) -> String {
+    let services = view.services.len();
     let word = if services == 1 { "Service" } else { "Services" };
     format!("node {}, mode {mode}: {services} {word}\n", facts.name)
 }
@@ -329,10 +398,10 @@ fn tell_nftables(text: &mut String, done: &NftTransaction) {
 
 fn refused(error: &LoadError) -> Report {
     let help = match error {
-        LoadError::Tool(node::ToolError::Permission { .. }) => {
+        LoadError::Tool(ToolError::Permission { .. }) => {
             Some("run it as root, in the network namespace that it is for")
         }
-        LoadError::Tool(node::ToolError::NotFound { .. }) => {
+        LoadError::Tool(ToolError::NotFound { .. }) => {
             Some("install iptables or nftables, or choose the other --mode")
         }
         _ => None,

@@ -13,6 +13,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Runs the command in a folder.
+#[allow(dead_code, reason = "not every test file runs it to its end")]
 pub(crate) fn switchboard(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.args(args).current_dir(folder).env("NO_COLOR", "1");

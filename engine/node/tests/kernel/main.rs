@@ -21,7 +21,7 @@ mod transactions;
 
 use std::sync::Arc;
 
-use proxy::RuleSink as _;
+use proxy::{RuleSink as _, SyncKind};
 use rules::{
     Capabilities, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts,
     NodePortAddresses, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
@@ -153,8 +153,8 @@ fn restore_takes_three_endpoints() {
 fn the_kernel_has_what_was_compiled() {
     with_tools("have", |tools| {
         let mut sink = IptablesSink::new(tools.clone(), Capabilities::default());
-        sink.commit(&node(), &view(3));
-        assert_eq!(sink.take_failures(), []);
+        let done = sink.commit(SyncKind::Full, &node(), &view(3));
+        assert_eq!(done, Ok(()));
         for family in Family::ALL {
             let compiled = compile(&view(3), family);
             assert_eq!(
@@ -188,10 +188,14 @@ fn later_commits_replace_and_leave_others_alone() {
     with_tools("again", |tools| {
         tools.restore(Family::V4, CNI).unwrap();
         let mut sink = IptablesSink::new(tools.clone(), Capabilities::default());
-        for endpoints in [1, 3, 2] {
-            sink.commit(&node(), &view(endpoints));
+        for (endpoints, kind) in [
+            (1, SyncKind::Full),
+            (3, SyncKind::Partial),
+            (2, SyncKind::Partial),
+        ] {
+            let done = sink.commit(kind, &node(), &view(endpoints));
+            assert_eq!(done, Ok(()));
         }
-        assert_eq!(sink.take_failures(), []);
         let saved = tools.save(Family::V4, TableName::Nat).unwrap();
         for (line, times) in [
             (

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conformance::clusters;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use proxy::RuleSink as _;
+use proxy::{RuleSink as _, SyncKind};
 use rules::{Capabilities, ClusterView, Compiler};
 use ruleset::nft::{
     Ident, NftChain, NftFamily, NftRule, NftTables, SetOrMap, Statement, TableKey, Verdict,
@@ -40,7 +40,7 @@ impl Kernel {
             skip(&error.to_string());
             return None;
         }
-        let sink = NftablesSink::new(tools, Capabilities::default()).with_transport(transport);
+        let sink = NftablesSink::new(tools, Capabilities::default()).by_transport(transport);
         Some(Self { netns, sink })
     }
 
@@ -400,10 +400,13 @@ fn commits_follow_each_other() {
         return;
     };
     for layout in [NftLayout::Flat, NftLayout::KubeProxy] {
-        kernel.sink = kernel.sink.with_layout(layout);
+        kernel.sink = kernel.sink.in_layout(layout);
         for endpoints in [1, 3, 2, 2, 0] {
-            kernel.sink.commit(&node(), &view(endpoints));
-            assert_eq!(kernel.sink.take_failures(), []);
+            let kind = match endpoints {
+                0 => SyncKind::Full,
+                _ => SyncKind::Partial,
+            };
+            kernel.sink.commit(kind, &node(), &view(endpoints)).unwrap();
             kernel.has(&tables(&view(endpoints), layout));
         }
     }

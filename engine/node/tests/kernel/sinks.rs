@@ -3,11 +3,12 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use proxy::{RuleSink as _, SyncKind};
 use rules::{Capabilities, ClusterView, Compiler};
 use ruleset::Family;
 use ruleset::nft::{NftTables, parse};
 use ruleset::xt::{TableName, XtTables};
-use switchboard_node::{IptablesSink, IptablesTools, NftTools, NftablesSink};
+use switchboard_node::{IptablesSink, IptablesTools, NftLayout, NftTools, NftablesSink, Transport};
 
 use crate::backend::{read_back, telling};
 use crate::netns::{Netns, skip};
@@ -236,4 +237,43 @@ fn what_packets_made_survives() {
     )]);
     assert!(nft.sink.load(&wanted).unwrap().is_empty());
     assert!(nft.run(&["list", "sets", "ip"]).contains("10.244.1.5"));
+}
+
+/// A partial sync relies on what was written before. One that finds it broken fails by text, and a full one repairs it
+/// (PROXY-66); by netlink it notices that it cannot rely on it.
+#[test]
+fn nftables_commits_in_each_layout() {
+    let Some(nft) = Nft::in_netns("nft-layouts") else {
+        return;
+    };
+    let ways = [Transport::Text, Transport::Netlink];
+    let layouts = [NftLayout::KubeProxy, NftLayout::Flat];
+    for (way, layout) in ways
+        .iter()
+        .flat_map(|way| layouts.map(|layout| (*way, layout)))
+    {
+        let sink = NftablesSink::new(
+            NftTools::in_netns(nft.netns.name()),
+            Capabilities::default(),
+        );
+        let mut sink = sink.in_layout(layout).by_transport(way);
+        let mut compiler = Compiler::new(Capabilities::default());
+        let mut commit = |kind, endpoints| {
+            let view = view(endpoints);
+            let compiled = match layout {
+                NftLayout::KubeProxy => compiler.nftables(&view, &node()),
+                NftLayout::Flat => compiler.flat(&view, &node()),
+            };
+            let done = sink.commit(kind, &node(), &view);
+            done.map(|()| nft.there().canonical() == compiled.tables.canonical())
+        };
+        assert_eq!(commit(SyncKind::Full, 1), Ok(true), "{layout:?}");
+        assert_eq!(commit(SyncKind::Partial, 3), Ok(true), "{layout:?}");
+        nft.run(&["delete table ip kube-proxy"]);
+        match way {
+            Transport::Text => assert!(commit(SyncKind::Partial, 2).is_err(), "{layout:?}"),
+            Transport::Netlink => assert_eq!(commit(SyncKind::Partial, 2), Ok(true), "{layout:?}"),
+        }
+        assert_eq!(commit(SyncKind::Full, 2), Ok(true), "{layout:?}");
+    }
 }

@@ -106,15 +106,24 @@ impl Assembly {
         touched: &mut BTreeSet<SharedChain>,
     ) {
         let nat = self.tables.tables.entry(TableName::Nat).or_default();
-        for (name, _) in old.into_iter().flat_map(|old| &old.chains) {
-            nat.chains.remove(name);
+        let named = |of: Option<&'f Fragment>| of.into_iter().flat_map(|one| &one.chains);
+        for (name, _) in named(old) {
+            if !named(new).any(|(kept, _)| kept == name) {
+                nat.chains.remove(name);
+            }
         }
-        for (name, chain) in new.into_iter().flat_map(|new| &new.chains) {
-            nat.chains.insert(*name, Arc::clone(chain));
+        for (name, chain) in named(new) {
+            let is_there = |there: &Arc<XtChain>| say_the_same(&there.rules, &chain.rules);
+            if !nat.chains.get(name).is_some_and(is_there) {
+                nat.chains.insert(*name, Arc::clone(chain));
+            }
         }
         let differs = |chain: &SharedChain| {
-            let rules = |of: Option<&'f Fragment>| of.and_then(|one| one.shared.get(chain));
-            rules(old) != rules(new)
+            let rules = |of: Option<&'f Fragment>| -> &'f [XtRule] {
+                let shared = of.and_then(|one| one.shared.get(chain));
+                shared.map_or(&[], Vec::as_slice)
+            };
+            !say_the_same(rules(old), rules(new))
         };
         touched.extend(SharedChain::ALL.into_iter().filter(differs));
     }
@@ -136,4 +145,10 @@ impl Assembly {
             .chains
             .insert(ChainName::literal(name), Arc::new(chain));
     }
+}
+
+/// Whether rules are equal and have the same origins.
+fn say_the_same(some: &[XtRule], others: &[XtRule]) -> bool {
+    let is_same = |(one, other): (&XtRule, &XtRule)| one == other && one.origin == other.origin;
+    some.len() == others.len() && some.iter().zip(others).all(is_same)
 }

@@ -54,6 +54,11 @@ struct Claim {
 }
 
 impl Claim {
+    fn of(fragment: Option<&Arc<Fragment>>, number: usize) -> Self {
+        let fragment = Arc::clone(fragment.expect("parts are of a fragment"));
+        Self { fragment, number }
+    }
+
     fn part(&self) -> &Part {
         &self.fragment.parts[self.number]
     }
@@ -138,18 +143,17 @@ impl Assembly {
                 DiffItem::Remove(id, _) => (Some(id), None),
                 DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
             };
-            if let Some(fragment) = old.and_then(|id| self.fragments.remove(id)) {
-                self.take_out(&fragment);
-            }
-            if let Some(new) = new {
+            let old = old.and_then(|id| self.fragments.remove(id));
+            let new = new.map(|new| {
                 let (layout, mark) = (self.layout, plan.masquerade_mark);
                 let origins = &mut *with.origins;
                 let fragment = with
                     .memo
                     .get(new, |plan| Fragment::lower(plan, layout, mark, origins));
-                self.put_in(&fragment);
-                self.fragments.insert(new.id.clone(), fragment);
-            }
+                self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
+                fragment
+            });
+            self.replace(old.as_ref(), new.as_ref());
         }
         let counts: Vec<Container> = self.counts.keys().copied().collect();
         if counts != counted {
@@ -204,36 +208,36 @@ impl Assembly {
         }
     }
 
-    fn put_in(&mut self, fragment: &Arc<Fragment>) {
-        let places = (0..).map(|within| Place {
-            number: OF_SERVICE_PORTS,
-            owner: Some(Arc::clone(&fragment.owner)),
-            within,
-        });
-        for ((name, chain), place) in fragment.chains.iter().zip(places.clone()) {
-            let chain = Arc::clone(chain);
-            self.table.chains.insert_at(place, name.clone(), chain);
-        }
-        for ((name, set), place) in fragment.sets.iter().zip(places) {
-            let set = SetOrMap::Set(Arc::clone(set));
-            self.table.sets.insert_at(place, name.clone(), set);
-        }
-        for number in 0..fragment.parts.len() {
-            let fragment = Arc::clone(fragment);
-            self.claim(&Claim { fragment, number });
-        }
-    }
-
-    fn take_out(&mut self, fragment: &Arc<Fragment>) {
-        for (name, _) in &fragment.chains {
+    /// Puts what a service port contributes in place of what it did. What is the same, and at the same place, stays.
+    fn replace(&mut self, old: Option<&Arc<Fragment>>, new: Option<&Arc<Fragment>>) {
+        let chains = (of(old, |one| &one.chains), of(new, |one| &one.chains));
+        let sets = (of(old, |one| &one.sets), of(new, |one| &one.sets));
+        let parts = (of(old, |one| &one.parts), of(new, |one| &one.parts));
+        for (_, (name, _)) in differing(chains.0, chains.1, says_the_same) {
             self.table.chains.remove(name);
         }
-        for (name, _) in &fragment.sets {
+        for (_, (name, _)) in differing(sets.0, sets.1, PartialEq::eq) {
             self.table.sets.remove(name);
         }
-        for number in 0..fragment.parts.len() {
-            let fragment = Arc::clone(fragment);
-            self.give_up(&Claim { fragment, number });
+        for (number, _) in differing(parts.0, parts.1, PartialEq::eq) {
+            self.give_up(&Claim::of(old, number));
+        }
+        let place = |number: usize| Place {
+            number: OF_SERVICE_PORTS,
+            owner: new.map(|new| Arc::clone(&new.owner)),
+            within: u32::try_from(number).expect("a service port has few chains"),
+        };
+        for (number, (name, chain)) in differing(chains.1, chains.0, says_the_same) {
+            let chain = Arc::clone(chain);
+            let chains = &mut self.table.chains;
+            chains.insert_at(place(number), name.clone(), chain);
+        }
+        for (number, (name, set)) in differing(sets.1, sets.0, PartialEq::eq) {
+            let set = SetOrMap::Set(Arc::clone(set));
+            self.table.sets.insert_at(place(number), name.clone(), set);
+        }
+        for (number, _) in differing(parts.1, parts.0, PartialEq::eq) {
+            self.claim(&Claim::of(new, number));
         }
     }
 
@@ -346,6 +350,33 @@ impl Assembly {
             };
         }
     }
+}
+
+/// What a fragment has of something; nothing if there is none.
+fn of<T>(fragment: Option<&Arc<Fragment>>, some: fn(&Fragment) -> &Vec<T>) -> &[T] {
+    fragment.map_or(&[], |fragment| some(fragment))
+}
+
+/// What others do not have at the same place.
+fn differing<'t, T>(
+    some: &'t [T],
+    others: &'t [T],
+    is_same: fn(&T, &T) -> bool,
+) -> impl Iterator<Item = (usize, &'t T)> {
+    let numbered = some.iter().enumerate();
+    numbered.filter(move |(number, one)| {
+        let other = others.get(*number);
+        other.is_none_or(|other| !is_same(one, other))
+    })
+}
+
+/// Whether two chains are equal and their rules have the same origins.
+fn says_the_same(one: &(Ident, Arc<NftChain>), other: &(Ident, Arc<NftChain>)) -> bool {
+    let rules = one.1.rules.iter().zip(&other.1.rules);
+    one == other
+        && rules
+            .into_iter()
+            .all(|(one, other)| one.origin == other.origin)
 }
 
 /// All elements that a part stands for.

@@ -11,7 +11,7 @@ use ruleset::{Family, OriginId};
 use super::flat::Layout;
 
 /// An element of a set or a map of the frame.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FragmentElement {
     pub(super) container: Container,
     pub(super) key: Key,

@@ -30,7 +30,6 @@ impl Lowering<'_> {
     /// Chains of the sets that have endpoints, and of the endpoints where those have to be remembered.
     pub(super) fn endpoints(&mut self) {
         let plan = self.plan;
-        self.hairpin();
         let affinity = plan.affinity_seconds.map(|seconds| {
             let of = |e: &EndpointPlan| (e.address, self.names.endpoint(e.address));
             (seconds, plan.reachable().map(of).collect::<Names>())
@@ -52,7 +51,7 @@ impl Lowering<'_> {
     }
 
     /// Only endpoints of the node itself can have their own packets come back to it.
-    fn hairpin(&mut self) {
+    pub(super) fn hairpin(&mut self) {
         let plan = self.plan;
         for endpoint in plan.reachable().filter(|endpoint| endpoint.is_local) {
             let ip = Scalar::address(endpoint.address.ip());

@@ -36,14 +36,14 @@ pub(crate) struct Fragment {
 }
 
 /// What a service port has in containers of the frame.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Element(FragmentElement),
     Frontend(FlatFrontend),
 }
 
 /// A frontend without a chain.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct FlatFrontend {
     /// Where a frontend with a chain would be.
     pub(super) place: Container,
@@ -89,6 +89,8 @@ impl Fragment {
         if let Some(external) = &plan.external {
             lowering.external(external);
         }
+        // Last: there are as many as endpoints are on the node, and what comes before keeps its place.
+        lowering.hairpin();
         lowering.fragment
     }
 }

@@ -17,6 +17,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
 use ruleset::Family;
 
@@ -142,6 +143,26 @@ impl RulePlan {
     #[must_use]
     pub const fn is_large_cluster(&self) -> bool {
         self.endpoints > Self::SMALL_CLUSTER_ENDPOINTS_MAX
+    }
+
+    /// The same plan; what is equal in another one is shared with it.
+    pub(crate) fn sharing(mut self, other: &Self) -> Self {
+        let mut service_ports = other.service_ports.clone();
+        for item in other.service_ports.diff(&self.service_ports) {
+            match item {
+                DiffItem::Add(id, plan)
+                | DiffItem::Update {
+                    new: (id, plan), ..
+                } => {
+                    service_ports.insert(id.clone(), Arc::clone(plan));
+                }
+                DiffItem::Remove(id, _) => {
+                    service_ports.remove(id);
+                }
+            }
+        }
+        self.service_ports = service_ports;
+        self
     }
 
     /// Whether another plan says the same of everything but its service ports.

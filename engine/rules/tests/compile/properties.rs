@@ -132,6 +132,9 @@ fn said(compiler: &Compiler, origins: impl Iterator<Item = Option<OriginId>>) ->
 }
 
 proptest! {
+    // Each case is some dozens of compilations.
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn any_history_compiles_like_from_scratch(changes in vec(change(), 1..12)) {
         let mut view = ClusterView::default();

@@ -30,7 +30,7 @@ const LATER_KEYS: [&str; 17] = [
 ];
 
 const SUPPORTED: &str = "supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables \
-                         and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, localhostNodePorts (iptables only)";
+                         and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only)";
 
 /// The words of `detectLocalMode`.
 #[derive(Clone, Copy)]
@@ -133,11 +133,21 @@ fn mode_settings(fields: &mut Fields<'_>) -> Read<ModeSettings> {
         Ok(u8::try_from(bit).expect("at most 31"))
     });
     let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
-    fields.unsupported("syncPeriod", SUPPORTED)?;
+    let retry = fields.or("syncPeriod", defaults.sync_period, |at| {
+        let retry = at.duration()?;
+        let too_short = retry.is_zero() || least.as_ref().is_ok_and(|least| retry < *least);
+        match too_short {
+            true => {
+                Err(at.refuse("`syncPeriod` must be above zero, and not below `minSyncPeriod`"))
+            }
+            false => Ok(retry),
+        }
+    });
     Ok(ModeSettings {
         masquerade_all: masquerade_all?,
         masquerade_bit: bit?,
         min_sync_period: least?,
+        sync_period: retry?,
     })
 }
 

@@ -1,0 +1,93 @@
+//! What proxies do from time to time does not keep a cluster from being at rest.
+
+use std::time::Duration;
+
+use api::decode;
+use api::yaml::{Source, split};
+use base::{Seed, SimTime};
+use switchboard_control::{
+    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
+    WriteVerb,
+};
+
+const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: default}, \
+                       spec: {ports: [{port: 80}]}}";
+
+fn cluster() -> Control {
+    let node = |n: u32| NodeConfig {
+        name: format!("node-{n}"),
+        zone: None,
+        addresses: vec![format!("192.168.1.{n}").parse().unwrap()],
+        pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
+        labels: Default::default(),
+        watch: None,
+    };
+    Control::new(ClusterConfig {
+        seed: Seed::new(7),
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
+        node_port_range: 30_000..=32_767,
+        dns_domain: "cluster.local".to_owned(),
+        dns: false,
+        mode: ProxyMode::Iptables,
+        proxy: ProxySettings::default(),
+        nodes: vec![node(1), node(2)],
+        outside: Vec::new(),
+        network: NetworkConfig::default(),
+        timing: TimingConfig::default(),
+    })
+    .unwrap()
+}
+
+fn run(control: &mut Control, seconds: u64) -> Vec<String> {
+    let until = control.now() + Duration::from_secs(seconds);
+    while control.next_event_at().is_some_and(|at| at <= until) {
+        control.step();
+    }
+    control.advance_clock(until);
+    let happenings = control.happenings();
+    happenings
+        .into_iter()
+        .map(|happening| happening.what)
+        .collect()
+}
+
+fn publish(control: &mut Control) {
+    for document in split(&Source::new("web", SERVICE)).unwrap() {
+        for manifest in decode(&document).unwrap() {
+            control.write(WriteVerb::Apply, manifest.object).unwrap();
+        }
+    }
+}
+
+#[test]
+fn proxy_65_a_cluster_at_rest_is_at_rest_while_its_proxies_write_everything_again() {
+    let mut control = cluster();
+    assert_eq!(control.next_pending_at(), None);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(control.next_event_at(), Some(SimTime::ZERO + hour));
+    let before = control.rules_number("node-1");
+    assert_eq!(run(&mut control, 3600), Vec::<String>::new());
+    assert_eq!(control.next_pending_at(), None, "a full sync is under way");
+    assert_eq!(run(&mut control, 3600), Vec::<String>::new());
+    assert!(control.rules_number("node-1") > before, "it was done");
+}
+
+#[test]
+fn the_first_change_after_an_hour_is_synced_in_full() {
+    let mut control = cluster();
+    run(&mut control, 3000);
+    publish(&mut control);
+    let soon = run(&mut control, 1000);
+    assert!(
+        soon.iter().any(|what| what.starts_with("sync done")),
+        "{soon:?}"
+    );
+    let name = api::ObjectKey::new(api::Kind::Service, "default", "web");
+    control.delete(&name).unwrap();
+    let late = run(&mut control, 10);
+    assert!(
+        late.iter().any(|what| what.starts_with("full sync done")),
+        "{late:?}"
+    );
+}
