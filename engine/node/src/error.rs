@@ -8,6 +8,8 @@ use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
+use crate::NetlinkError;
+
 /// Why a kernel tool did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
@@ -49,6 +51,9 @@ pub enum LoadError {
     /// A tool did not do what it was asked.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The kernel did not do what it was asked without a tool.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
     /// What a tool says is there cannot be understood.
     #[error("{tool} printed what is not understood: {error}")]
     Unreadable {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Programs a kernel in one mode.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KernelSink {
     dialect: Dialect,
     iptables: IptablesSink,

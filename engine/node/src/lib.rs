@@ -2,8 +2,10 @@
 //!
 //! **What.** [`IptablesTools`] runs `iptables-restore` and its family, [`NftTools`] runs `nft`; [`IptablesSink`] and
 //! [`NftablesSink`] are the proxy's [`RuleSink`](proxy::RuleSink) in front of them: they read what is there and write
-//! what differs. [`KernelSink`] is the one of a mode, and [`NodeProxy`] the whole proxy on a real clock. **Why.** This is the only library that starts programs, so what they say is understood in one place,
-//! as [`ToolError`], and everything before it stays a pure function.
+//! what differs. [`NftablesSink`] writes by netlink, without a tool, what it can. [`KernelSink`] is the sink of a mode, and
+//! [`NodeProxy`] the whole proxy on a real clock. **Why.** This is the only library that starts programs and talks to a
+//! kernel, so what they say is understood in one place, as [`ToolError`] and [`NetlinkError`], and everything before it
+//! stays a pure function.
 //! **Source of the semantics.** iptables-restore(8), iptables-save(8), ip-netns(8), iptables 1.8.9; nft(8), nftables
 //! 1.0.6; PROXY-46.
 //!
@@ -27,6 +29,7 @@ mod iptables_tools;
 mod kernel_sink;
 mod machine;
 mod namespace_lock;
+mod netlink;
 mod nft_tools;
 mod nftables_sink;
 mod node_proxy;
@@ -42,8 +45,9 @@ pub use iptables_sink::IptablesSink;
 pub use iptables_tools::{IptablesTools, Variant};
 pub use kernel_sink::KernelSink;
 pub use namespace_lock::{LockError, NamespaceLock};
+pub use netlink::{NetlinkError, Unencodable};
 pub use nft_tools::NftTools;
-pub use nftables_sink::{NftLayout, NftablesSink};
+pub use nftables_sink::{NftLayout, NftablesSink, Transport};
 pub use node_proxy::{ListenError, NodeProxy, NodeProxyConfig, Watch};
 pub use notice::Notice;
 pub use signals::end_signals;

@@ -28,6 +28,11 @@ impl Machine {
         }
     }
 
+    /// The namespace's name.
+    pub(crate) fn netns_name(&self) -> Option<&str> {
+        self.netns.as_deref()
+    }
+
     /// What a program printed.
     ///
     /// # Errors

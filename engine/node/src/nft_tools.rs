@@ -28,6 +28,11 @@ impl NftTools {
         }
     }
 
+    /// The named namespace; `None` is this process's.
+    pub(crate) fn netns(&self) -> Option<&str> {
+        self.machine.netns_name()
+    }
+
     /// What `nft list table` prints of a table; `None` when there is none.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod flood;
 mod lab;
 mod local;
 mod matches;
+mod netlink;
 mod netns;
 mod nft;
 mod packets;

@@ -1,0 +1,70 @@
+//! Programs the kernel of this network namespace by netlink with the rules of a cluster of so many Services, five endpoints
+//! each, in the layout `flat`, and changes one endpoint of one Service again and again: `kernel SERVICES`. Prints what the
+//! load and a change cost from the finished tables on: seconds of CPU, the kernel's included, and of the clock.
+
+use node::{NftLayout, NftTools, NftablesSink};
+use rules::{Capabilities, Compiler};
+use rustix::time::{ClockId, clock_gettime};
+use switchboard_benches::cluster::{events, node as facts, view, without_an_endpoint};
+
+/// So often an endpoint goes and comes back; the median is printed.
+const CHANGES: usize = 50;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let services: usize = arguments.next().ok_or("usage: kernel SERVICES")?.parse()?;
+    let before = view(&events(services));
+    let after = without_an_endpoint(&before, services / 2);
+    let capabilities = Capabilities {
+        nfacct: false,
+        ..Capabilities::ALL
+    };
+    let facts = facts();
+    let mut compiler = Compiler::new(capabilities);
+    let all = compiler.flat(&before, &facts);
+    let less = compiler.flat_after(Some(&all), &after, &facts).tables;
+    let all = all.tables;
+    let mut sink = NftablesSink::new(NftTools::new(), capabilities).in_layout(NftLayout::Flat);
+    report("load", spend(|| sink.update(&all).map(drop))?);
+    let mut spent = Vec::with_capacity(2 * CHANGES);
+    for _ in 0..CHANGES {
+        spent.push(spend(|| sink.update(&less).map(drop))?);
+        spent.push(spend(|| sink.update(&all).map(drop))?);
+    }
+    report("change", median(spent));
+    if let Some(unencodable) = sink.take_unencodable() {
+        return Err(unencodable.into());
+    }
+    Ok(())
+}
+
+/// Seconds of this thread's processor, and of the clock.
+type Spent = (f64, f64);
+
+fn spend<E>(work: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
+    let clocks = [ClockId::ThreadCPUTime, ClockId::Monotonic];
+    let before = clocks.map(seconds);
+    work()?;
+    let after = clocks.map(seconds);
+    Ok((after[0] - before[0], after[1] - before[1]))
+}
+
+fn seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn median(spent: Vec<Spent>) -> Spent {
+    let (mut processor, mut wall): (Vec<f64>, Vec<f64>) = spent.into_iter().unzip();
+    let middle = processor.len() / 2;
+    processor.sort_by(f64::total_cmp);
+    wall.sort_by(f64::total_cmp);
+    (processor[middle], wall[middle])
+}
+
+fn report(what: &str, (processor, wall): Spent) {
+    println!(
+        "{:<18} {what:<7} {processor:8.6} s of CPU {wall:8.6} s",
+        "flat by netlink"
+    );
+}
