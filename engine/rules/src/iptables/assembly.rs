@@ -78,6 +78,7 @@ impl Assembly {
         with: &mut Lowerer<'_>,
     ) {
         let mut touched = BTreeSet::new();
+        let mut chains = Vec::new();
         for item in before.diff(&plan.service_ports) {
             let (old, new) = match item {
                 DiffItem::Add(_, new) => (None, Some(new)),
@@ -94,45 +95,42 @@ impl Assembly {
                 self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
                 fragment
             });
-            self.replace(old.as_deref(), new.as_deref(), &mut touched);
+            self.take_out(old.as_deref(), new.as_deref());
+            touched.extend(differing(old.as_deref(), new.as_deref()));
+            chains.extend(new.iter().flat_map(|new| new.chains.iter().cloned()));
         }
+        self.put_in(chains);
         touched.into_iter().for_each(|chain| self.join(chain));
     }
 
-    fn replace<'f>(
-        &mut self,
-        old: Option<&'f Fragment>,
-        new: Option<&'f Fragment>,
-        touched: &mut BTreeSet<SharedChain>,
-    ) {
+    /// Takes out the chains of a service port that are not to come back.
+    fn take_out(&mut self, old: Option<&Fragment>, new: Option<&Fragment>) {
         let nat = self.tables.tables.entry(TableName::Nat).or_default();
-        let named = |of: Option<&'f Fragment>| of.into_iter().flat_map(|one| &one.chains);
-        for (name, _) in named(old) {
-            if !named(new).any(|(kept, _)| kept == name) {
+        for (name, _) in old.into_iter().flat_map(|old| &old.chains) {
+            let mut kept = new.into_iter().flat_map(|new| &new.chains);
+            if !kept.any(|(kept, _)| kept == name) {
                 nat.chains.remove(name);
             }
         }
-        for (name, chain) in named(new) {
+    }
+
+    /// Puts in those that are not there. In their order, many find their places more quickly.
+    fn put_in(&mut self, mut chains: Vec<(ChainName, Arc<XtChain>)>) {
+        let nat = self.tables.tables.entry(TableName::Nat).or_default();
+        chains.sort_unstable_by_key(|(name, _)| *name);
+        for (name, chain) in chains {
             let is_there = |there: &Arc<XtChain>| say_the_same(&there.rules, &chain.rules);
-            if !nat.chains.get(name).is_some_and(is_there) {
-                nat.chains.insert(*name, Arc::clone(chain));
+            if !nat.chains.get(&name).is_some_and(is_there) {
+                nat.chains.insert(name, chain);
             }
         }
-        let differs = |chain: &SharedChain| {
-            let rules = |of: Option<&'f Fragment>| -> &'f [XtRule] {
-                let shared = of.and_then(|one| one.shared.get(chain));
-                shared.map_or(&[], Vec::as_slice)
-            };
-            !say_the_same(rules(old), rules(new))
-        };
-        touched.extend(SharedChain::ALL.into_iter().filter(differs));
     }
 
     /// Puts a shared chain together.
     fn join(&mut self, shared: SharedChain) {
         let fragments = self.fragments.values();
-        let rules = fragments.filter_map(|fragment| fragment.shared.get(&shared));
-        let mut rules: Vec<XtRule> = rules.flatten().cloned().collect();
+        let rules = fragments.flat_map(|fragment| fragment.shared_in(shared));
+        let mut rules: Vec<XtRule> = rules.cloned().collect();
         let own = &self.shared[&shared];
         rules.extend_from_slice(&own.rules);
         let chain = XtChain {
@@ -147,8 +145,21 @@ impl Assembly {
     }
 }
 
+/// The shared chains in which two differ.
+fn differing(old: Option<&Fragment>, new: Option<&Fragment>) -> impl Iterator<Item = SharedChain> {
+    fn rules(of: Option<&Fragment>, chain: SharedChain) -> impl Iterator<Item = &XtRule> {
+        of.into_iter().flat_map(move |one| one.shared_in(chain))
+    }
+    let all = SharedChain::ALL.into_iter();
+    all.filter(move |chain| !say_the_same(rules(old, *chain), rules(new, *chain)))
+}
+
 /// Whether rules are equal and have the same origins.
-fn say_the_same(some: &[XtRule], others: &[XtRule]) -> bool {
-    let is_same = |(one, other): (&XtRule, &XtRule)| one == other && one.origin == other.origin;
-    some.len() == others.len() && some.iter().zip(others).all(is_same)
+fn say_the_same<'r>(
+    some: impl IntoIterator<Item = &'r XtRule>,
+    others: impl IntoIterator<Item = &'r XtRule>,
+) -> bool {
+    let said = |rule: &'r XtRule| (rule, rule.origin);
+    let others = others.into_iter().map(said);
+    some.into_iter().map(said).eq(others)
 }

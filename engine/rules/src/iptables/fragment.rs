@@ -1,6 +1,5 @@
 //! What one service port contributes to the tables (PROXY-33, -36, -39).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ruleset::xt::{ChainName, RejectWith, TableName, XtChain, XtMatch, XtRule, XtTarget};
@@ -22,7 +21,15 @@ pub(crate) struct Fragment {
     /// Its own chains, all in table `nat`.
     pub(super) chains: Vec<(ChainName, Arc<XtChain>)>,
     /// Its rules in chains of the frame, in order.
-    pub(super) shared: BTreeMap<SharedChain, Vec<XtRule>>,
+    pub(super) shared: Vec<(SharedChain, XtRule)>,
+}
+
+impl Fragment {
+    /// Its rules in a chain of the frame.
+    pub(super) fn shared_in(&self, chain: SharedChain) -> impl Iterator<Item = &XtRule> {
+        let shared = self.shared.iter();
+        shared.filter_map(move |(place, rule)| (*place == chain).then_some(rule))
+    }
 }
 
 /// The chains of the frame that service ports add rules to.
@@ -88,7 +95,7 @@ impl Fragment {
             name: plan.id.to_string(),
             origins: origins.port(plan),
             chains: Vec::new(),
-            shared: BTreeMap::new(),
+            shared: Vec::new(),
         };
         lowering.cluster_ip();
         if let Some(external) = &plan.external {
@@ -114,7 +121,7 @@ pub(super) struct Lowering<'a> {
     pub(super) name: String,
     pub(super) origins: PortOrigins<'a>,
     chains: Vec<(ChainName, Arc<XtChain>)>,
-    shared: BTreeMap<SharedChain, Vec<XtRule>>,
+    shared: Vec<(SharedChain, XtRule)>,
 }
 
 impl Lowering<'_> {
@@ -128,7 +135,7 @@ impl Lowering<'_> {
 
     fn add(&mut self, chain: SharedChain, rule: XtRule, decision: Decision) {
         let rule = rule.with_origin(self.origins.id(decision));
-        self.shared.entry(chain).or_default().push(rule);
+        self.shared.push((chain, rule));
     }
 
     fn cluster_ip(&mut self) {

@@ -137,6 +137,7 @@ impl Assembly {
         with: &mut Lowerer<'_>,
     ) {
         let counted: Vec<Container> = self.counts.keys().copied().collect();
+        let mut chains = Vec::new();
         for item in before.diff(&plan.service_ports) {
             let (old, new) = match item {
                 DiffItem::Add(_, new) => (None, Some(new)),
@@ -153,8 +154,9 @@ impl Assembly {
                 self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
                 fragment
             });
-            self.replace(old.as_ref(), new.as_ref());
+            self.replace(old.as_ref(), new.as_ref(), &mut chains);
         }
+        self.table.chains.insert_all(chains);
         let counts: Vec<Container> = self.counts.keys().copied().collect();
         if counts != counted {
             for gone in counted.iter().filter(|one| !self.counts.contains_key(one)) {
@@ -209,7 +211,13 @@ impl Assembly {
     }
 
     /// Puts what a service port contributes in place of what it did. What is the same, and at the same place, stays.
-    fn replace(&mut self, old: Option<&Arc<Fragment>>, new: Option<&Arc<Fragment>>) {
+    /// Chains that come are left to the caller.
+    fn replace(
+        &mut self,
+        old: Option<&Arc<Fragment>>,
+        new: Option<&Arc<Fragment>>,
+        coming: &mut Vec<(Place, Ident, Arc<NftChain>)>,
+    ) {
         let chains = (of(old, |one| &one.chains), of(new, |one| &one.chains));
         let sets = (of(old, |one| &one.sets), of(new, |one| &one.sets));
         let parts = (of(old, |one| &one.parts), of(new, |one| &one.parts));
@@ -228,9 +236,7 @@ impl Assembly {
             within: u32::try_from(number).expect("a service port has few chains"),
         };
         for (number, (name, chain)) in differing(chains.1, chains.0, says_the_same) {
-            let chain = Arc::clone(chain);
-            let chains = &mut self.table.chains;
-            chains.insert_at(place(number), name.clone(), chain);
+            coming.push((place(number), name.clone(), Arc::clone(chain)));
         }
         for (number, (name, set)) in differing(sets.1, sets.0, PartialEq::eq) {
             let set = SetOrMap::Set(Arc::clone(set));
@@ -250,16 +256,18 @@ impl Assembly {
                 0
             }) += 1;
         }
-        let claims = self.claims.entry(claim.part().claimed()).or_default();
+        let key = claim.part().claimed();
+        let alone = Claims::from_elem(claim.clone(), 1);
+        let Some(mut claims) = self.claims.insert(key.clone(), alone) else {
+            return self.put_all(claim.part());
+        };
         let place = claims.partition_point(|other| other.rank() < claim.rank());
-        let loser = claims.first().filter(|_| place == 0).cloned();
-        claims.insert(place, claim.clone());
         if place == 0 {
-            if let Some(loser) = loser {
-                self.take_all(loser.part());
-            }
+            self.take_all(claims[0].part());
             self.put_all(claim.part());
         }
+        claims.insert(place, claim.clone());
+        self.claims.insert(key, claims);
     }
 
     fn give_up(&mut self, claim: &Claim) {

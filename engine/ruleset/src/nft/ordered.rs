@@ -72,15 +72,30 @@ impl<T: Clone> Ordered<T> {
     /// Puts one in, in place of one of that name (which is returned, and whose place it takes) or at a place where nothing
     /// is.
     pub fn insert_at(&mut self, place: Place, name: Ident, value: T) -> Option<T> {
-        let place = match self.places.get(&name) {
-            Some(present) => present.clone(),
-            None => {
-                self.places.insert(name.clone(), place.clone());
-                place
+        let place = match self.places.insert(name.clone(), place.clone()) {
+            None => place,
+            Some(present) => {
+                self.places.insert(name.clone(), present.clone());
+                present
             }
         };
         let before = self.entries.insert(place, (name, value));
         before.map(|(_, value)| value)
+    }
+
+    /// Puts many in, at places where nothing is and under names that nothing has: faster than one by one.
+    pub fn insert_all(&mut self, things: Vec<(Place, Ident, T)>) {
+        let mut by_name: Vec<_> = things
+            .iter()
+            .map(|(place, name, _)| (name, place))
+            .collect();
+        by_name.sort_unstable();
+        for (name, place) in by_name {
+            self.places.insert(name.clone(), place.clone());
+        }
+        for (place, name, value) in things {
+            self.entries.insert(place, (name, value));
+        }
     }
 
     /// Takes one out; the others keep their order.
