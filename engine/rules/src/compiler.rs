@@ -11,10 +11,8 @@ use crate::iptables::EndpointComments;
 use crate::memo::Memo;
 use crate::nftables::Layout;
 use crate::origin::Origins;
-use crate::{
-    ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, nftables, plan,
-    plan_after,
-};
+use crate::plan::plan_after;
+use crate::{ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, nftables, plan};
 
 /// What a kernel may lack; rules that use what is missing are refused as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -270,17 +268,15 @@ impl Compiler {
             origins: &mut self.origins,
             capabilities: self.capabilities,
         };
-        let earlier = earlier.filter(|earlier| {
-            earlier.plan.has_frame_of(plan) && earlier.assembly.comments() == comments
-        });
+        let earlier = earlier.filter(|earlier| earlier.assembly.comments() == comments);
         let no_ports = ServicePortPlans::new();
         let (mut assembly, before) = match earlier {
             Some(earlier) => (earlier.assembly.clone(), &earlier.plan.service_ports),
-            None => (
-                iptables::Assembly::new(plan, comments, &mut lowerer),
-                &no_ports,
-            ),
+            None => (iptables::Assembly::new(plan.family, comments), &no_ports),
         };
+        if !earlier.is_some_and(|earlier| earlier.plan.has_frame_of(plan)) {
+            assembly.reframe(plan, &mut lowerer);
+        }
         assembly.update(before, plan, &mut lowerer);
         assembly
     }
@@ -298,16 +294,17 @@ impl Compiler {
             capabilities: self.capabilities,
         };
         let earlier = earlier.filter(|earlier| {
-            earlier.plan.has_frame_of(plan) && earlier.assembly.layout() == layout
+            let (is, was) = (plan.masquerade_mark, earlier.plan.masquerade_mark);
+            is == was && earlier.assembly.layout() == layout
         });
         let no_ports = ServicePortPlans::new();
         let (mut assembly, before) = match earlier {
             Some(earlier) => (earlier.assembly.clone(), &earlier.plan.service_ports),
-            None => (
-                nftables::Assembly::new(plan, layout, &mut lowerer),
-                &no_ports,
-            ),
+            None => (nftables::Assembly::new(plan.family, layout), &no_ports),
         };
+        if !earlier.is_some_and(|earlier| earlier.plan.has_frame_of(plan)) {
+            assembly.reframe(plan, &mut lowerer);
+        }
         assembly.update(before, plan, &mut lowerer);
         assembly
     }

@@ -65,7 +65,7 @@ pub use plan::{
     ClusterIpPlan, DropReason, EndpointPlan, ExternalPlan, ExternalRoute, FrontendKind,
     FrontendVerdict, LocalOutcome, Masquerade, NodePortDestinations, NodePortFrontend,
     NodePortPlan, RejectReason, Route, RulePlan, ServicePortPlan, ServicePortPlans, SourceClass,
-    plan, plan_after, plan_service,
+    plan, plan_service,
 };
 pub use service_port::ServicePortId;
 pub use view::{

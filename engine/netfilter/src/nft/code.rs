@@ -138,7 +138,11 @@ impl Op {
     /// Whether it does nothing but end the rule for packets that are not meant: in which order such are asked makes no
     /// difference.
     pub(crate) const fn is_test(&self) -> bool {
-        matches!(self, Self::Compare(_) | Self::InSet(_))
+        match self {
+            Self::Compare(_) => true,
+            Self::InSet(test) => test.lookup.reads_only(),
+            _ => false,
+        }
     }
 
     /// Whether evaluation never goes on with the rule's next statement.
@@ -196,6 +200,13 @@ pub(crate) struct SetLookup {
     pub(crate) key: Load,
     /// The same key, if it is made of numbers only that most packets have, and of at most sixteen bytes in all.
     pub(crate) registers: Option<Box<[KeyPart]>>,
+}
+
+impl SetLookup {
+    /// Whether its key is read off the packet: no number is drawn or counted for it.
+    pub(crate) const fn reads_only(&self) -> bool {
+        self.registers.is_some()
+    }
 }
 
 /// A number that is a part of a key.
@@ -280,8 +291,9 @@ pub(crate) struct Counter {
     pub(crate) ordinal: usize,
 }
 
-/// How many jumps and rules are looked at, to find out whether calling a base chain is of use.
+/// How many jumps are followed, one after the other, to find out whether calling a base chain is of use.
 const JUMPS_FOLLOWED: u32 = 1;
+/// How many rules are looked at for that.
 const RULES_FOLLOWED: u32 = 64;
 
 impl Load {
@@ -343,10 +355,7 @@ impl NftCode {
     pub(crate) fn idle(&self, chain: u32) -> Idle {
         let base = self.chains[chain as usize].body.base;
         let accepts = base.is_some_and(|base| base.policy == Policy::Accept);
-        Idle::of(|state| {
-            let rules = accepts.then(|| self.rules_in_vain(chain, state, JUMPS_FOLLOWED))?;
-            rules.filter(|rules| *rules <= RULES_FOLLOWED)
-        })
+        Idle::of(|state| accepts.then(|| self.rules_in_vain(chain, state, JUMPS_FOLLOWED))?)
     }
 
     /// How many rules are compared, if none of a chain does anything to packets of a state.
@@ -368,7 +377,9 @@ impl NftCode {
                         return Some(0);
                     }
                 }
-                Op::VerdictMap(lookup) if self.sets[lookup.set as usize].stays_empty() => {
+                Op::VerdictMap(lookup)
+                    if lookup.reads_only() && self.sets[lookup.set as usize].stays_empty() =>
+                {
                     return Some(0);
                 }
                 Op::Verdict(Code::Jump(target)) => {

@@ -176,6 +176,7 @@ impl Compiler<'_> {
                 };
                 self.ops.extend(op);
             }
+            // Most packets are turned away by a number; a set is looked into for the others.
             self.ops[begin + 1..]
                 .chunk_by_mut(|one, next| one.is_test() && next.is_test())
                 .for_each(|tests| tests.sort_by_key(|test| matches!(test, Op::InSet(_))));

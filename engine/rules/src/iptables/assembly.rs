@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
-use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTable, XtTables};
+use ruleset::Family;
+use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTables};
 
 use super::fragment::{EndpointComments, Fragment, SharedChain};
 use super::frame::Frame;
@@ -36,29 +37,34 @@ pub(crate) struct Lowerer<'c> {
 }
 
 impl Assembly {
-    /// The frame without any Service.
-    pub(crate) fn new(plan: &RulePlan, comments: EndpointComments, with: &mut Lowerer<'_>) -> Self {
-        let frame = Frame::new(plan, with.capabilities, with.origins);
-        let of_frame = |chain: SharedChain| {
-            let (table, name) = chain.place();
-            let chains = frame.chains.get(&table)?;
-            Some((chain, chains.get(&ChainName::literal(name))?.clone()))
-        };
-        let shared = SharedChain::ALL.into_iter().filter_map(of_frame).collect();
-        let table = |(name, chains): (TableName, BTreeMap<ChainName, XtChain>)| {
-            let chains = chains.into_iter();
-            let chains = chains.map(|(name, chain)| (name, Arc::new(chain)));
-            let chains = chains.collect();
-            (name, XtTable { chains })
-        };
+    /// Nothing yet; the frame comes by [`Self::reframe`].
+    pub(crate) fn new(family: Family, comments: EndpointComments) -> Self {
         Self {
             comments,
-            tables: XtTables {
-                family: plan.family,
-                tables: frame.chains.into_iter().map(table).collect(),
-            },
+            tables: XtTables::new(family),
             fragments: OrdMap::new(),
-            shared,
+            shared: BTreeMap::new(),
+        }
+    }
+
+    /// Has the frame be that of a plan for the same family.
+    pub(crate) fn reframe(&mut self, plan: &RulePlan, with: &mut Lowerer<'_>) {
+        let frame = Frame::new(plan, with.capabilities, with.origins);
+        for (table, chains) in frame.chains {
+            for (name, chain) in chains {
+                let mut shared = SharedChain::ALL.into_iter();
+                let place = (table, name.as_str());
+                match shared.find(|shared| shared.place() == place) {
+                    Some(shared) => {
+                        self.shared.insert(shared, chain);
+                        self.join(shared);
+                    }
+                    None => {
+                        let table = self.tables.tables.entry(table).or_default();
+                        table.chains.insert(name, Arc::new(chain));
+                    }
+                }
+            }
         }
     }
 

@@ -43,6 +43,9 @@ pub(crate) struct Assembly {
     node_port_ips: BTreeMap<Key, OriginId>,
 }
 
+/// Chains and sets of service ports come after those of the frame.
+const OF_SERVICE_PORTS: u64 = 1 << 32;
+
 /// In the order of service ports, and in that of each one's parts. Never empty.
 type Claims = SmallVec<[Claim; 1]>;
 
@@ -84,16 +87,14 @@ pub(crate) struct Lowerer<'c> {
 }
 
 impl Assembly {
-    /// The frame without any Service.
-    pub(crate) fn new(plan: &RulePlan, layout: Layout, with: &mut Lowerer<'_>) -> Self {
-        let node_port_ips = frame::node_port_ips(plan, with.origins);
-        let containers = Container::of_layout(layout)
-            .filter(|one| *one != Container::NodePortIps || node_port_ips.is_some());
-        let containers = containers.map(|one| (one, one.empty(plan.family)));
-        let containers: BTreeMap<Container, SetOrMap> = containers.collect();
-        let mut assembly = Self {
+    /// Nothing yet; the frame comes by [`Self::reframe`].
+    pub(crate) fn new(family: Family, layout: Layout) -> Self {
+        let containers = Container::of_layout(layout).filter(|one| *one != Container::NodePortIps);
+        let containers: BTreeMap<Container, SetOrMap> =
+            containers.map(|one| (one, one.empty(family))).collect();
+        Self {
             layout,
-            family: plan.family,
+            family,
             table: NftTable {
                 comment: Some(Comment::new("rules for kube-proxy")),
                 ..NftTable::default()
@@ -103,22 +104,36 @@ impl Assembly {
             containers,
             claims: OrdMap::new(),
             counts: BTreeMap::new(),
-            node_port_ips: node_port_ips.unwrap_or_default(),
+            node_port_ips: BTreeMap::new(),
+        }
+    }
+
+    /// Has the frame be that of a plan for the same family and mark.
+    pub(crate) fn reframe(&mut self, plan: &RulePlan, with: &mut Lowerer<'_>) {
+        let origins = &mut *with.origins;
+        let container = Container::NodePortIps;
+        let addresses = frame::node_port_ips(plan, origins);
+        self.touched.insert(container);
+        match &addresses {
+            None => self.containers.remove(&container),
+            Some(_) => self
+                .containers
+                .insert(container, container.empty(self.family)),
         };
-        let addresses: Vec<Key> = assembly.node_port_ips.keys().cloned().collect();
-        for key in addresses {
-            assembly.put(Put {
-                container: Container::NodePortIps,
+        self.node_port_ips = addresses.unwrap_or_default();
+        let keys: Vec<Key> = self.node_port_ips.keys().cloned().collect();
+        for key in keys {
+            self.put(Put {
+                container,
                 key,
                 value: None,
                 comment: None,
             });
         }
-        let origins = &mut *with.origins;
-        let chains = frame::chains(plan, layout, &[], with.capabilities, origins);
-        assembly.write(chains);
-        assembly.settle();
-        assembly
+        let counts: Vec<Container> = self.counts.keys().copied().collect();
+        let chains = frame::chains(plan, self.layout, &counts, with.capabilities, origins);
+        self.write(chains);
+        self.settle();
     }
 
     pub(crate) const fn layout(&self) -> Layout {
@@ -190,7 +205,8 @@ impl Assembly {
                 let (Scalar::Number(number), prefix) = key.split_last()? else {
                     return None;
                 };
-                let frontend = frontend(container.frontends(), &prefix.into())?;
+                let frontend = frontend(container.frontends(), &prefix.into())
+                    .filter(|frontend| frontend.container() == container)?;
                 let (_, origin) = frontend.endpoints.get(*number as usize)?;
                 Some(*origin)
             }
@@ -203,8 +219,10 @@ impl Assembly {
             _ => {
                 let claims = self.claims.get(&(container.asked_with(), key.clone()))?;
                 match claims.first()?.part() {
-                    Part::Element(element) => Some(element.origin),
-                    Part::Frontend(_) => None,
+                    Part::Element(element) if element.container == container => {
+                        Some(element.origin)
+                    }
+                    Part::Element(_) | Part::Frontend(_) => None,
                 }
             }
         }
@@ -342,7 +360,8 @@ impl Assembly {
 
     fn write(&mut self, chains: Vec<(Place, Ident, Arc<NftChain>)>) {
         for (place, name, chain) in chains {
-            if self.table.chains.get(&name) != Some(&chain) {
+            let is_there = |there: &Arc<NftChain>| have_the_same_origins(there, &chain);
+            if !self.table.chains.get(&name).is_some_and(is_there) {
                 self.table.chains.insert_at(place, name, chain);
             }
         }
@@ -378,9 +397,13 @@ fn differing<'t, T>(
     })
 }
 
-/// Whether two chains are equal and their rules have the same origins.
 fn says_the_same(one: &(Ident, Arc<NftChain>), other: &(Ident, Arc<NftChain>)) -> bool {
-    let rules = one.1.rules.iter().zip(&other.1.rules);
+    one.0 == other.0 && have_the_same_origins(&one.1, &other.1)
+}
+
+/// Whether two chains are equal and their rules have the same origins.
+fn have_the_same_origins(one: &NftChain, other: &NftChain) -> bool {
+    let rules = one.rules.iter().zip(&other.rules);
     one == other
         && rules
             .into_iter()
@@ -419,6 +442,3 @@ fn elements(part: &Part) -> Vec<Put> {
     }));
     elements
 }
-
-/// Chains and sets of service ports come after those of the frame.
-const OF_SERVICE_PORTS: u64 = 1 << 32;

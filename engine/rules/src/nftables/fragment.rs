@@ -124,11 +124,13 @@ impl FlatFrontend {
     }
 }
 
-/// Names have no NUL, so that the shorter of two sorts first.
+/// Between names stands what no name has, and what sorts before all that they have.
 fn owner(id: &ServicePortId) -> Arc<str> {
     let ServiceName { namespace, name } = &id.service;
     let protocol = id.protocol.0;
-    format!("{namespace}\0{name}\0{}\0{protocol:03}", id.port_name).into()
+    let [namespace, name, port] =
+        [namespace, name, &id.port_name].map(|name| name.replace('\0', "\0\u{1}"));
+    format!("{namespace}\0\0{name}\0\0{port}\0\0{protocol:03}").into()
 }
 
 /// Spells one plan.

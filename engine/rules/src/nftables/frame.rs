@@ -142,7 +142,8 @@ pub(super) fn chains(
     writer.chains
 }
 
-/// Those of them that depend on which maps of so many endpoints there are, in the layout of our own.
+/// Those of them that depend on which maps of so many endpoints there are, in the layout of our own. Only the chains of
+/// these maps may be new in a table that has the frame; the places of the others do not count.
 pub(super) fn chains_by_count(
     plan: &RulePlan,
     counts: &[Container],

@@ -42,10 +42,9 @@ pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
     plan
 }
 
-/// Decides for the same node and family as an earlier plan. It costs what differs between the two views, if the later
-/// one has come from the earlier one; the rest is shared.
-#[must_use]
-pub fn plan_after(
+/// Decides for the node, the family and, `before`, the view of an earlier plan's, and a later view. It costs what differs
+/// between the two views, if the later one has come from the earlier one; the rest is shared.
+pub(crate) fn plan_after(
     earlier: &RulePlan,
     before: &ClusterView,
     view: &ClusterView,
@@ -103,7 +102,7 @@ pub fn plan_service(
     facts: &NodeFacts,
     family: Family,
 ) -> Vec<ServicePortPlan> {
-    let plans = Node::of(facts, family).plan_service(name, service, || slices);
+    let plans = Node::of(facts, family).plan_service(name, service, slices);
     plans.into_iter().map(|(plan, _)| plan).collect()
 }
 
@@ -133,48 +132,48 @@ impl<'f> Node<'f> {
         }
     }
 
-    /// Takes out what was decided for a Service of a view.
+    /// Takes out what was decided for a Service of a view, and gives it back.
     fn remove(
         &self,
         name: &ServiceName,
         view: &ClusterView,
         plan: &mut RulePlan,
     ) -> Vec<Arc<ServicePortPlan>> {
-        let Some(service) = view.services.get(name) else {
+        let Some(service) = self.served(name, view) else {
             return Vec::new();
         };
-        if service.cluster_ip(self.family).is_none() {
-            return Vec::new();
-        }
-        let no_slices = SlicesByName::new();
-        let slices = view.slices.get(name).map_or(&no_slices, |slices| slices);
+        let slices = view.slices.get(name).cloned().unwrap_or_default();
         let ports = service.ports.iter().filter_map(|port| {
-            plan.endpoints -= Candidates::of_port(slices, port, self.family).len();
+            plan.endpoints -= Candidates::of_port(&slices, port, self.family).len();
             plan.service_ports.remove(&port_id(name, port))
         });
         ports.collect()
     }
 
     fn plan_of(&self, name: &ServiceName, view: &ClusterView) -> Vec<(ServicePortPlan, usize)> {
-        let Some(service) = view.services.get(name) else {
+        let Some(service) = self.served(name, view) else {
             return Vec::new();
         };
-        let no_slices = SlicesByName::new();
-        let slices = || view.slices.get(name).map_or(&no_slices, |slices| slices);
-        self.plan_service(name, service, slices)
+        let slices = view.slices.get(name).cloned().unwrap_or_default();
+        self.plan_service(name, service, &slices)
+    }
+
+    /// A Service that has a ClusterIP of the family (PROXY-2).
+    fn served<'v>(&self, name: &ServiceName, view: &'v ClusterView) -> Option<&'v ServiceView> {
+        let service = view.services.get(name)?;
+        service.cluster_ip(self.family).map(|_| &**service)
     }
 
     /// Each plan comes with the number of its endpoints, in whatever condition they are.
-    fn plan_service<'v>(
+    fn plan_service(
         &self,
         name: &ServiceName,
         service: &ServiceView,
-        slices: impl FnOnce() -> &'v SlicesByName,
+        slices: &SlicesByName,
     ) -> Vec<(ServicePortPlan, usize)> {
         let Some(cluster_ip) = service.cluster_ip(self.family) else {
             return Vec::new();
         };
-        let slices = slices();
         let plan_port = |port| {
             let candidates = Candidates::of_port(slices, port, self.family);
             let plan = self.plan_port(name, cluster_ip, service, port, &candidates);

@@ -21,7 +21,8 @@ use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
 use ruleset::Family;
 
-pub use decide::{plan, plan_after, plan_service};
+pub(crate) use decide::plan_after;
+pub use decide::{plan, plan_service};
 pub use node_ports::{NodePortDestinations, NodePortPlan};
 pub use route::{FrontendKind, Route, SourceClass};
 
@@ -167,15 +168,24 @@ impl RulePlan {
 
     /// Whether another plan says the same of everything but its service ports.
     pub(crate) fn has_frame_of(&self, other: &Self) -> bool {
-        let frame = |plan: &Self| Self {
-            family: plan.family,
-            masquerade_mark: plan.masquerade_mark,
-            cluster_ip_masquerade: plan.cluster_ip_masquerade.clone(),
-            node_ports: plan.node_ports.clone(),
-            service_cidrs: plan.service_cidrs.clone(),
-            endpoints: 0,
-            service_ports: ServicePortPlans::new(),
-        };
+        fn frame(plan: &RulePlan) -> impl PartialEq {
+            let RulePlan {
+                family,
+                masquerade_mark,
+                cluster_ip_masquerade,
+                node_ports,
+                service_cidrs,
+                endpoints: _,
+                service_ports: _,
+            } = plan;
+            (
+                family,
+                masquerade_mark,
+                cluster_ip_masquerade,
+                node_ports,
+                service_cidrs,
+            )
+        }
         frame(self) == frame(other)
     }
 }

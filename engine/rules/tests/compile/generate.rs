@@ -21,6 +21,7 @@ pub(crate) enum Change {
     Remove(usize),
     Service(usize, ServiceView),
     Endpoints(usize, bool, Vec<EndpointView>),
+    ServiceRanges(Vec<ipnet::IpNet>),
 }
 
 const NAMES: [&str; 3] = ["api", "db", "web"];
@@ -32,6 +33,7 @@ impl Change {
                 view.services.remove(&service_name(NAMES[*n]));
             }
             Self::Service(n, service) => add_service(view, NAMES[*n], service.clone()),
+            Self::ServiceRanges(ranges) => view.service_cidrs = ranges.as_slice().into(),
             Self::Endpoints(n, is_v6, endpoints) => {
                 let (family, slice_name) = match is_v6 {
                     true => (Family::V6, "six"),
@@ -50,6 +52,9 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
     let name = 0..NAMES.len();
     prop_oneof![
         1 => name.clone().prop_map(Change::Remove),
+        1 => subsequence(vec!["10.96.0.0/12", "fd00:10:96::/112"], 0..=2).prop_map(|ranges| {
+            Change::ServiceRanges(ranges.iter().map(|range| range.parse().unwrap()).collect())
+        }),
         3 => name.clone().prop_flat_map(|n| service(n).prop_map(move |s| Change::Service(n, s))),
         5 => (name, any::<bool>()).prop_flat_map(|(n, is_v6)| {
             vec(endpoint_view(is_v6), 0..5).prop_map(move |all| Change::Endpoints(n, is_v6, all))
@@ -61,8 +66,19 @@ fn service(n: usize) -> impl Strategy<Value = ServiceView> {
     let number = u16::try_from(n).expect("three Services");
     let addresses = |texts: [String; 2]| texts.map(|ip| ip.parse().unwrap()).to_vec();
     let cluster_ips = addresses([format!("10.96.0.4{n}"), format!("fd00:10:96::4{n}")]);
-    let external_ips = addresses([format!("203.0.113.5{n}"), format!("2001:db8::5{n}")]);
-    let balancer_ips = addresses([format!("203.0.113.9{n}"), format!("2001:db8::9{n}")]);
+    // The last of each is another Service's, too: whoever comes first in order has it.
+    let own = |texts: [String; 3]| texts.map(|ip| ip.parse().unwrap()).to_vec();
+    let shared = || "203.0.113.59".to_owned();
+    let external_ips = own([
+        format!("203.0.113.5{n}"),
+        format!("2001:db8::5{n}"),
+        shared(),
+    ]);
+    let balancer_ips = own([
+        format!("203.0.113.9{n}"),
+        format!("2001:db8::9{n}"),
+        shared(),
+    ]);
     let ranges = [
         "192.168.10.0/24",
         "198.51.100.0/25",
@@ -71,7 +87,7 @@ fn service(n: usize) -> impl Strategy<Value = ServiceView> {
         "0.0.0.0/0",
     ];
     let ranges = ranges.map(|net| net.parse().unwrap()).to_vec();
-    let node_ports = [None, Some(30_000 + number)];
+    let node_ports = [None, Some(30_000 + number), Some(30_009)];
     let ports = proptest::sample::select(node_ports.to_vec()).prop_flat_map(|node_port| {
         let all = [
             ("http", Protocol::TCP, 80),
@@ -89,8 +105,8 @@ fn service(n: usize) -> impl Strategy<Value = ServiceView> {
     let health_check_node_port = proptest::option::of(Just(32_000 + number));
     let frontends = (
         subsequence(cluster_ips, 1..=2),
-        subsequence(external_ips, 0..=2),
-        subsequence(balancer_ips, 0..=2),
+        subsequence(external_ips, 0..=3),
+        subsequence(balancer_ips, 0..=3),
         subsequence(ranges, 0..=3),
         ports,
     );

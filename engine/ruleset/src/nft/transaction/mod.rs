@@ -87,7 +87,7 @@ pub enum NftAction {
 impl NftTransaction {
     /// What makes one set of tables the other, order of creation aside. Tables that neither has are not touched.
     ///
-    /// It costs as much as there is; chains, sets and maps that both share are not looked into.
+    /// It costs what differs, and as much as there is where something goes and comes back under its name.
     #[must_use]
     pub fn between(before: &NftTables, after: &NftTables) -> Self {
         difference::between(before, after)
