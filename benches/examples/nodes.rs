@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
+use rules::{Capabilities, ClusterView, Compiler, NodeFacts, NodePortAddresses};
 use rules::{ServiceView, SliceView, TrafficPolicy};
 use switchboard_benches::cluster::{ENDPOINTS, events, node, service_name, view};
 
@@ -22,24 +22,45 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let local = local.first().map_or(Ok(0), |local| local.parse())?;
     let view = spread(&view(&events(services)), services, nodes, local);
     match layout.as_str() {
-        "iptables" => judge(&view, nodes, Compiler::iptables_after),
-        "nftables" => judge(&view, nodes, Compiler::nftables_after),
-        "flat" => judge(&view, nodes, Compiler::flat_after),
+        "iptables" => judge(
+            &view,
+            nodes,
+            &NodePortAddresses::All,
+            Compiler::iptables_after,
+        ),
+        "nftables" => judge(
+            &view,
+            nodes,
+            &NodePortAddresses::Primary,
+            Compiler::nftables_after,
+        ),
+        "flat" => judge(
+            &view,
+            nodes,
+            &NodePortAddresses::Primary,
+            Compiler::flat_after,
+        ),
         _ => Err(USAGE.into()),
     }
 }
 
-/// Compiles for one node after the other, and says what they hold.
+/// Compiles for one node after the other, each with the mode's default of where node ports answer, and says what they hold.
 fn judge<T>(
     view: &ClusterView,
     nodes: usize,
+    node_ports: &NodePortAddresses,
     compile: fn(&mut Compiler, Option<&T>, &ClusterView, &NodeFacts) -> T,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut compiler = Compiler::new(Capabilities::ALL);
     let before = resident()?;
     let mut compiled: Vec<T> = Vec::with_capacity(nodes);
     for number in 0..nodes {
-        let next = compile(&mut compiler, compiled.last(), view, &facts(number));
+        let next = compile(
+            &mut compiler,
+            compiled.last(),
+            view,
+            &facts(number, node_ports.clone()),
+        );
         compiled.push(next);
         let count = number + 1;
         if [1, 10, 100].contains(&count) || count == nodes {
@@ -58,11 +79,12 @@ fn resident() -> Result<f64, Box<dyn std::error::Error>> {
     Ok(kilobytes / 1024.0)
 }
 
-fn facts(number: usize) -> NodeFacts {
+fn facts(number: usize, node_port_addresses: NodePortAddresses) -> NodeFacts {
     let address = format!("192.168.{}.{}", number / 250, number % 250 + 1);
     NodeFacts {
         name: node_name(number),
         addresses: vec![address.parse().expect("it is an address")],
+        node_port_addresses,
         ..node()
     }
 }

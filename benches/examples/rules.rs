@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let services: usize = services.parse()?;
     let mut cluster = view(&events(services));
     if let Some(counts) = counts.first() {
-        cluster = with_counts(&cluster, services, counts.parse()?);
+        cluster = with_counts(&cluster, services, counts.parse()?).ok_or(USAGE)?;
     }
     let text = match what.as_str() {
         "frontends" => (0..services)
@@ -41,11 +41,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn with_counts(view: &ClusterView, services: usize, counts: usize) -> ClusterView {
-    let last = (services - counts..services).zip(1..);
-    last.fold(over_udp(view), |view, (index, count)| {
+/// `None` when there are fewer Services than that.
+fn with_counts(view: &ClusterView, services: usize, counts: usize) -> Option<ClusterView> {
+    let last = (services.checked_sub(counts)?..services).zip(1..);
+    Some(last.fold(over_udp(view), |view, (index, count)| {
         with_endpoints(&view, index, count)
-    })
+    }))
 }
 
 /// What loads the rules of a cluster, or what makes them those of another.
