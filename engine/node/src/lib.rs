@@ -23,6 +23,7 @@
 mod conntrack_tools;
 mod error;
 mod health_ports;
+mod http_message;
 mod http_server;
 mod iptables_sink;
 mod iptables_tools;
