@@ -14,6 +14,15 @@ use crate::machine::Machine;
 
 const CONNTRACK: &str = "conntrack";
 
+/// What has become of entries that were to be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedStale {
+    /// How many are gone.
+    pub count: usize,
+    /// What went wrong first, if anything did: others may have been deleted after that.
+    pub error: Option<ToolError>,
+}
+
 /// The program, run in this process's network namespace or in a named one.
 #[derive(Clone, Debug, Default)]
 pub struct ConntrackTools {
@@ -35,26 +44,20 @@ impl ConntrackTools {
         }
     }
 
-    /// Deletes the UDP entries of a family that are stale, and says how many there were.
-    ///
-    /// # Errors
-    /// When the tool cannot be run, or fails.
-    pub fn delete_stale(&self, stale: &StaleUdp, family: Family) -> Result<usize, ToolError> {
+    /// Deletes the UDP entries of a family that are stale. One that cannot be deleted does not keep the others.
+    #[must_use]
+    pub fn delete_stale(&self, stale: &StaleUdp, family: Family) -> DeletedStale {
         let family = match family {
             Family::V4 => "ipv4",
             Family::V6 => "ipv6",
         };
-        let listed = self.run(&["-L", "-f", family, "-p", "udp"])?;
-        let mut alike: BTreeMap<Flow, usize> = BTreeMap::new();
-        for flow in listed.lines().filter_map(Flow::read) {
-            if stale.picks(flow.destination, flow.answering) {
-                *alike.entry(flow).or_default() += 1;
-            }
+        match self.run(&["-L", "-f", family, "-p", "udp"]) {
+            Ok(listed) => delete_each(alike(&listed, stale), |flow| self.delete(family, flow)),
+            Err(error) => DeletedStale {
+                count: 0,
+                error: Some(error),
+            },
         }
-        for flow in alike.keys() {
-            self.delete(family, *flow)?;
-        }
-        Ok(alike.values().sum())
     }
 
     fn delete(&self, family: &str, flow: Flow) -> Result<(), ToolError> {
@@ -88,6 +91,31 @@ impl ConntrackTools {
     }
 }
 
+/// The stale ones of the entries that are listed, and how many there are of each kind.
+fn alike(listed: &str, stale: &StaleUdp) -> BTreeMap<Flow, usize> {
+    let mut alike = BTreeMap::new();
+    for flow in listed.lines().filter_map(Flow::read) {
+        if stale.picks(flow.destination, flow.answering) {
+            *alike.entry(flow).or_default() += 1;
+        }
+    }
+    alike
+}
+
+fn delete_each(
+    alike: BTreeMap<Flow, usize>,
+    mut delete: impl FnMut(Flow) -> Result<(), ToolError>,
+) -> DeletedStale {
+    let mut done = DeletedStale::default();
+    for (flow, count) in alike {
+        match delete(flow) {
+            Ok(()) => done.count += count,
+            Err(error) => done.error = done.error.or(Some(error)),
+        }
+    }
+    done
+}
+
 /// Where a connection was opened to, and where its answers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Flow {
@@ -115,6 +143,28 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_keeps_nothing_else() {
+        let flow = |port: u16| Flow {
+            destination: SocketAddr::from(([10, 96, 0, 10], port)),
+            answering: SocketAddr::from(([10, 244, 2, 7], 53)),
+        };
+        let failed = |flow: Flow| ToolError::Other {
+            tool: CONNTRACK.to_owned(),
+            message: flow.destination.port().to_string(),
+        };
+        let alike = BTreeMap::from([(flow(1), 1), (flow(2), 10), (flow(3), 100), (flow(4), 1000)]);
+        let done = delete_each(alike, |flow| match flow.destination.port() {
+            2 | 3 => Err(failed(flow)),
+            _ => Ok(()),
+        });
+        let expected = DeletedStale {
+            count: 1001,
+            error: Some(failed(flow(2))),
+        };
+        assert_eq!(done, expected);
+    }
 
     #[test]
     fn lines_of_conntrack() {

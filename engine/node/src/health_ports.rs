@@ -16,7 +16,7 @@ use crate::status::SharedStatus;
 /// The servers that are up, by port.
 #[derive(Default)]
 pub(crate) struct HealthPorts {
-    open: BTreeMap<u16, (ServiceName, Vec<HttpServer>)>,
+    open: BTreeMap<u16, Vec<HttpServer>>,
 }
 
 /// A port that nobody listens at.
@@ -28,29 +28,24 @@ pub(crate) struct PortFailure {
 
 impl HealthPorts {
     /// Listens at these ports and no others. Says which could not be had; they are tried again the next time.
+    ///
+    /// What is answered at a port is looked up when somebody asks, so a port that another Service has now stays open.
     pub(crate) fn sync(
         &mut self,
         checks: &BTreeMap<u16, HealthCheck>,
         facts: &NodeFacts,
         status: &SharedStatus,
     ) -> Vec<PortFailure> {
-        let is_right = |port: &u16, service: &ServiceName| {
-            checks
-                .get(port)
-                .is_some_and(|check| check.service == *service)
-        };
-        self.open
-            .retain(|port, (service, _)| is_right(port, service));
+        self.open.retain(|port, _| checks.contains_key(port));
         let mut failures = Vec::new();
         for (port, check) in checks {
             if self.open.contains_key(port) {
                 continue;
             }
-            let service = check.service.clone();
             match listen(*port, facts, status) {
-                Ok(servers) => drop(self.open.insert(*port, (service, servers))),
+                Ok(servers) => drop(self.open.insert(*port, servers)),
                 Err(error) => failures.push(PortFailure {
-                    service,
+                    service: check.service.clone(),
                     port: *port,
                     error,
                 }),

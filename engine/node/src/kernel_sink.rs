@@ -1,7 +1,8 @@
 //! The kernel as the sink of a proxy in one mode.
 //!
 //! **What.** [`KernelSink`] is the sink of a mode's dialect, and takes away what a proxy in another mode has left. **Why.**
-//! A node's mode may change; connections are served all the time only if the old rules go when the new ones stand.
+//! A node's mode may change; connections are served all the time only if the old rules go when the new ones stand. If they
+//! do not go, the new ones stand all the same.
 //! **Source of the semantics.** kube-proxy 1.36 `cmd/kube-proxy/app/server_linux.go` (`platformCleanup`), which cleans up
 //! before its first sync.
 
@@ -14,7 +15,7 @@ use ruleset::Family;
 
 use crate::{
     CommitError, IptablesSink, IptablesTools, LoadError, NftLayout, NftTools, NftablesSink,
-    ToolError,
+    ToolError, Unencodable,
 };
 
 /// Programs a kernel in one mode.
@@ -25,6 +26,7 @@ pub struct KernelSink {
     nftables: NftablesSink,
     /// Whether nothing is left of another mode.
     is_alone: bool,
+    leftover: Option<LoadError>,
 }
 
 impl KernelSink {
@@ -50,6 +52,7 @@ impl KernelSink {
             iptables: IptablesSink::new(iptables, capabilities),
             nftables: NftablesSink::new(nft, capabilities).in_layout(layout),
             is_alone: false,
+            leftover: None,
         })
     }
 
@@ -81,6 +84,20 @@ impl KernelSink {
         Ok(true)
     }
 
+    /// Why the last commit has not taken away what a proxy in another mode may have left, although its own rules are in
+    /// force. The next commit tries again.
+    #[must_use]
+    pub const fn leftover(&self) -> Option<&LoadError> {
+        self.leftover.as_ref()
+    }
+
+    /// What the last commit had `nft` do because netlink has no form for it here, if there was such a thing since this was
+    /// asked last.
+    #[must_use]
+    pub const fn take_unencodable(&mut self) -> Option<Unencodable> {
+        self.nftables.take_unencodable()
+    }
+
     fn leave_other(&self) -> Result<(), LoadError> {
         match self.dialect {
             Dialect::Iptables => self.nftables.leave().map(drop),
@@ -103,11 +120,8 @@ impl RuleSink for KernelSink {
             Dialect::Nftables => self.nftables.commit(kind, node, view)?,
         }
         if !self.is_alone {
-            self.leave_other().map_err(|source| CommitError {
-                node: Arc::clone(&node.name),
-                source,
-            })?;
-            self.is_alone = true;
+            self.leftover = self.leave_other().err();
+            self.is_alone = self.leftover.is_none();
         }
         Ok(())
     }

@@ -23,6 +23,7 @@
 mod conntrack_tools;
 mod error;
 mod health_ports;
+mod http_message;
 mod http_server;
 mod iptables_sink;
 mod iptables_tools;
@@ -39,7 +40,7 @@ mod signals;
 mod status;
 mod wall_clock;
 
-pub use conntrack_tools::ConntrackTools;
+pub use conntrack_tools::{ConntrackTools, DeletedStale};
 pub use error::{CommitError, LoadError, ToolError};
 pub use iptables_sink::IptablesSink;
 pub use iptables_tools::{IptablesTools, Variant};

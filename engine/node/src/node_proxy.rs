@@ -22,10 +22,10 @@ use proxy::{
 use rules::NodeFacts;
 use ruleset::Family;
 
-use crate::health_ports::HealthPorts;
+use crate::health_ports::{HealthPorts, PortFailure};
 use crate::http_server::HttpServer;
 use crate::status::{SharedStatus, Status};
-use crate::{CommitError, ConntrackTools, KernelSink, Notice, ToolError, WallClock};
+use crate::{CommitError, ConntrackTools, KernelSink, LoadError, Notice, ToolError, WallClock};
 
 /// When the change was made that a slice was last written for (EP-37).
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -80,6 +80,9 @@ pub struct NodeProxy<W, T> {
     sink: KernelSink,
     conntrack: ConntrackTools,
     lacks_conntrack: bool,
+    /// Why nothing was cleaned up, as far as that was told.
+    told_leftover: Option<LoadError>,
+    told_unencodable: bool,
     /// When the changes were made that are not programmed yet, as far as slices tell.
     triggers: Vec<SimTime>,
     status: SharedStatus,
@@ -118,6 +121,8 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
             sink,
             conntrack,
             lacks_conntrack: false,
+            told_leftover: None,
+            told_unencodable: false,
             triggers: Vec::new(),
             health_ports: HealthPorts::default(),
             tell,
@@ -203,8 +208,11 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
         self.status.lock().metrics.changed(what, now);
     }
 
-    /// Looks whether the rules are still there, as often as kube-proxy does.
+    /// Looks whether the rules are still there, as often as kube-proxy does, and whether ports are free by now that were
+    /// not.
     fn check(&mut self) {
+        // What still fails was told when it was wanted first.
+        drop(self.listen_for_checks());
         // Where it cannot be told, the next sync will tell why.
         if let Ok(false) = self.sink.is_intact() {
             (self.tell)(Notice::Flushed);
@@ -249,17 +257,41 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
                 took: report.ended.since(report.started),
             });
         }
+        self.tell_of_sink();
         self.forget_stale(report);
-        let facts = self.agent.facts();
-        let checks = HealthCheck::all(&report.after, facts);
-        self.status.lock().checks.clone_from(&checks);
-        for failure in self.health_ports.sync(&checks, facts, &self.status) {
+        let checks = HealthCheck::all(&report.after, self.agent.facts());
+        self.status.lock().checks = checks;
+        for failure in self.listen_for_checks() {
             (self.tell)(Notice::HealthCheckFailed {
                 service: failure.service,
                 port: failure.port,
                 error: failure.error,
             });
         }
+    }
+
+    /// Says once what is not as it should be although the rules are in force.
+    fn tell_of_sink(&mut self) {
+        let leftover = self.sink.leftover();
+        if leftover != self.told_leftover.as_ref() {
+            self.told_leftover = leftover.cloned();
+            if let Some(error) = self.told_leftover.clone() {
+                (self.tell)(Notice::NotCleanedUp(error));
+            }
+        }
+        if let Some(unencodable) = self.sink.take_unencodable()
+            && !self.told_unencodable
+        {
+            self.told_unencodable = true;
+            (self.tell)(Notice::WrittenByText(unencodable));
+        }
+    }
+
+    /// Listens at the health-check node ports of the last sync.
+    fn listen_for_checks(&mut self) -> Vec<PortFailure> {
+        let checks = self.status.lock().checks.clone();
+        let facts = self.agent.facts();
+        self.health_ports.sync(&checks, facts, &self.status)
     }
 
     fn forget_stale(&mut self, report: &SyncReport<CommitError>) {
@@ -270,9 +302,9 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
         let begun = self.clock.now();
         let deleted = Family::ALL.map(|family| self.conntrack.delete_stale(&stale, family));
         let took = self.clock.now().since(begun);
-        let count = deleted.iter().flatten().sum();
+        let count = deleted.iter().map(|done| done.count).sum();
         self.status.lock().metrics.reconciled_conntrack(took, count);
-        for error in deleted.into_iter().filter_map(Result::err) {
+        for error in deleted.into_iter().filter_map(|done| done.error) {
             // What is not installed now will not be there the next time, either: that is said once.
             let is_missing = matches!(error, ToolError::NotFound { .. });
             if !(is_missing && self.lacks_conntrack) {

@@ -8,7 +8,7 @@ use base::format_duration;
 use proxy::SyncKind;
 use rules::ServiceName;
 
-use crate::{CommitError, ToolError};
+use crate::{CommitError, LoadError, ToolError, Unencodable};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ pub enum Notice {
     },
     /// Somebody has flushed the rules (PROXY-67).
     Flushed,
+    /// The rules are in force, but what a proxy in another mode may have left is not taken away.
+    NotCleanedUp(LoadError),
+    /// `nft` wrote what this library cannot put into netlink messages.
+    WrittenByText(Unencodable),
     /// Stale UDP connections could not be deleted.
     ConntrackFailed(ToolError),
     /// Nobody listens at a health-check node port (PROXY-70).
@@ -75,6 +79,18 @@ impl fmt::Display for Notice {
                 write!(f, "sync failed, again in {retry}: {error}: {cause}")
             }
             Self::Flushed => f.write_str("somebody has flushed the rules: they are written again"),
+            Self::NotCleanedUp(error) => {
+                write!(
+                    f,
+                    "what another mode may have left is not taken away: {error}"
+                )
+            }
+            Self::WrittenByText(unencodable) => {
+                write!(
+                    f,
+                    "rules are written by nft, which takes longer: {unencodable}"
+                )
+            }
             Self::ConntrackFailed(error) => {
                 write!(f, "stale UDP connections are not deleted: {error}")
             }

@@ -6,8 +6,9 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
-/// Hears of SIGTERM and SIGINT, which no longer end the process by themselves.
+/// Hears of SIGTERM and SIGINT. The first no longer ends the process by itself, if somebody listens; the second does.
 ///
 /// # Errors
 /// When the system does not let this process handle signals.
@@ -16,11 +17,13 @@ pub fn end_signals() -> io::Result<Receiver<()>> {
     let (sender, receiver) = channel();
     let thread = thread::Builder::new().name("signals".to_owned());
     thread.spawn(move || {
-        // Until whoever listened has ended.
-        for _ in signals.forever() {
-            if sender.send(()).is_err() {
-                break;
+        let mut is_told = false;
+        for signal in signals.forever() {
+            if is_told || sender.send(()).is_err() {
+                // It comes back only if the signal cannot be raised: then the next one may be.
+                drop(emulate_default_handler(signal));
             }
+            is_told = true;
         }
     })?;
     Ok(receiver)

@@ -352,19 +352,14 @@ impl Kernel {
             return;
         };
         let tools = ConntrackTools::new();
-        let deleted: Result<Vec<usize>, ToolError> = Family::ALL
-            .into_iter()
-            .map(|family| tools.delete_stale(&stale, family))
-            .collect();
-        match deleted.map(|counts| counts.iter().sum()) {
-            Ok(0) => {}
-            Ok(count) => {
-                *text += &format!("{count} stale UDP connections are deleted\n");
-            }
-            Err(error) => {
-                let notice = Notice::ConntrackFailed(error);
-                output::complain(&format!("Warning: {notice}"));
-            }
+        let deleted = Family::ALL.map(|family| tools.delete_stale(&stale, family));
+        let count: usize = deleted.iter().map(|done| done.count).sum();
+        if count > 0 {
+            *text += &format!("{count} stale UDP connections are deleted\n");
+        }
+        if let Some(error) = deleted.into_iter().find_map(|done| done.error) {
+            let notice = Notice::ConntrackFailed(error);
+            output::complain(&format!("Warning: {notice}"));
         }
     }
 }

@@ -219,7 +219,7 @@ impl<'a> Sets<'a> {
 pub(super) const SET_NAME: &str = "__set%d";
 pub(super) const MAP_NAME: &str = "__map%d";
 
-/// By which name a rule calls a map, and how many parts its data has.
+/// By which name a rule calls a map.
 pub(super) fn map_name<V>(map: &MapRef<V>) -> &str {
     match map {
         MapRef::Named(name) => name.as_str(),

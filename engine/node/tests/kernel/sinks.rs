@@ -3,16 +3,19 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use control::ProxyMode;
 use proxy::{RuleSink as _, SyncKind};
 use rules::{Capabilities, ClusterView, Compiler};
 use ruleset::Family;
 use ruleset::nft::{NftTables, parse};
 use ruleset::xt::{TableName, XtTables};
-use switchboard_node::{IptablesSink, IptablesTools, NftLayout, NftTools, NftablesSink, Transport};
+use switchboard_node::{
+    IptablesSink, IptablesTools, KernelSink, NftLayout, NftTools, NftablesSink, Transport, Variant,
+};
 
 use crate::backend::{read_back, telling};
 use crate::netns::{Netns, skip};
-use crate::{OURS, compile, node, view, with_tools};
+use crate::{OURS, compile, is_installed, node, view, with_tools};
 
 /// Rules of others, among which a proxy's stand.
 const OTHERS: &str = "*nat\n:CNI - [0:0]\n-A PREROUTING -p tcp -m multiport --dports 1,2 -j CNI\n-A CNI -j RETURN\n\
@@ -276,4 +279,33 @@ fn nftables_commits_in_each_layout() {
         }
         assert_eq!(commit(SyncKind::Full, 2), Ok(true), "{layout:?}");
     }
+}
+
+/// A table of somebody's own making that `iptables-nft-save` does not understand.
+const STRANGE: &str =
+    "table ip filter { chain INPUT { type filter hook input priority 0; ct state new accept; }; }";
+
+/// The rules of a mode are in force even if nobody can tell what another mode has left, and it is taken away when that can
+/// be told.
+#[test]
+fn what_cannot_be_cleaned_up_fails_no_commit() {
+    let Some(nft) = Nft::in_netns("leftover") else {
+        return;
+    };
+    let tools = IptablesTools::new(Variant::Nft).in_netns(nft.netns.name());
+    if !is_installed(&tools) {
+        return;
+    }
+    let old = sink(&tools);
+    old.load(&compile(&view(1), Family::V6)).unwrap();
+    nft.run(&[STRANGE]);
+    let new = NftTools::in_netns(nft.netns.name());
+    let mut sink = KernelSink::new(ProxyMode::Nftables, tools, new).unwrap();
+    assert_eq!(sink.commit(SyncKind::Full, &node(), &view(2)), Ok(()));
+    assert!(sink.leftover().is_some());
+    assert!(nft.run(&["list tables"]).contains("kube-proxy"));
+    nft.run(&["delete table ip filter"]);
+    assert_eq!(sink.commit(SyncKind::Partial, &node(), &view(2)), Ok(()));
+    assert_eq!(sink.leftover(), None);
+    assert!(old.load(&XtTables::new(Family::V6)).unwrap().is_empty());
 }
