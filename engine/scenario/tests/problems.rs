@@ -246,6 +246,15 @@ fn what_this_version_does_not_support() {
             "7:79: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
         ],
     );
+    // The other period is 30s if nothing is said of it.
+    check_cluster(
+        "proxy: {iptables: {minSyncPeriod: 2h}}",
+        &["7:39: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+    );
+    check_cluster(
+        "proxy: {iptables: {minSyncPeriod: 2h, syncPeriod: 2h}}",
+        &[],
+    );
     check(
         &HEAD.replace("[iptables]", "[nftables, ipvs]"),
         &[
