@@ -1,4 +1,7 @@
 //! The command line.
+//!
+//! Deviation: `--healthz-bind-address` is by default 127.0.0.1:10256, and kube-proxy's is 0.0.0.0:10256. Whoever tries
+//! this on a machine need not let others see it; whatever probes a node from outside must be given the address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -179,10 +182,11 @@ pub(crate) struct ProxyArgs {
     /// How long after a failed sync to try again. Changes that wait for twice as long make the proxy unhealthy
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     pub(crate) sync_period: Duration,
-    /// How long after a full sync to compare everything with the kernel again, and repair it
+    /// The first sync so long after the last full one compares everything with the kernel and repairs it; in iptables
+    /// mode not in clusters of more than 1,000 endpoints. Without a change there is a sync so long after the last one
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_period)]
     pub(crate) full_sync_period: Duration,
-    /// Where /healthz and /livez are answered; '' for nowhere
+    /// Where /healthz and /livez are answered; '' for nowhere. kube-proxy's default is 0.0.0.0:10256
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:10256", value_parser = BindAddress::parse)]
     pub(crate) healthz_bind_address: BindAddress,
     /// Where /metrics and /proxyMode are answered; '' for nowhere

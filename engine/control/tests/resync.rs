@@ -13,7 +13,7 @@ use switchboard_control::{
 const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: default}, \
                        spec: {ports: [{port: 80}]}}";
 
-fn cluster() -> Control {
+fn cluster(proxy: ProxySettings) -> Control {
     let node = |n: u32| NodeConfig {
         name: format!("node-{n}"),
         zone: None,
@@ -30,7 +30,7 @@ fn cluster() -> Control {
         dns_domain: "cluster.local".to_owned(),
         dns: false,
         mode: ProxyMode::Iptables,
-        proxy: ProxySettings::default(),
+        proxy,
         nodes: vec![node(1), node(2)],
         outside: Vec::new(),
         network: NetworkConfig::default(),
@@ -62,7 +62,7 @@ fn publish(control: &mut Control) {
 
 #[test]
 fn proxy_65_a_cluster_at_rest_is_at_rest_while_its_proxies_write_everything_again() {
-    let mut control = cluster();
+    let mut control = cluster(ProxySettings::default());
     assert_eq!(control.next_pending_at(), None);
     let hour = Duration::from_secs(3600);
     assert_eq!(control.next_event_at(), Some(SimTime::ZERO + hour));
@@ -75,7 +75,7 @@ fn proxy_65_a_cluster_at_rest_is_at_rest_while_its_proxies_write_everything_agai
 
 #[test]
 fn the_first_change_after_an_hour_is_synced_in_full() {
-    let mut control = cluster();
+    let mut control = cluster(ProxySettings::default());
     run(&mut control, 3000);
     publish(&mut control);
     let soon = run(&mut control, 1000);
@@ -90,4 +90,16 @@ fn the_first_change_after_an_hour_is_synced_in_full() {
         late.iter().any(|what| what.starts_with("full sync done")),
         "{late:?}"
     );
+}
+
+#[test]
+fn proxy_65_a_minimum_period_above_the_full_sync_period_is_kept() {
+    let mut proxy = ProxySettings::default();
+    proxy.iptables.min_sync_period = Duration::from_secs(7200);
+    proxy.iptables.sync_period = Duration::from_secs(7200);
+    let mut control = cluster(proxy);
+    let before = control.rules_number("node-1");
+    run(&mut control, 4 * 3600);
+    let syncs = control.rules_number("node-1") - before;
+    assert_eq!(syncs, 4, "of two nodes, after one hour and after three");
 }

@@ -185,7 +185,7 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
             .deliver(self.builder.view().clone(), changed, now);
         let facts = self.watch.facts();
         if facts != *self.agent.facts() {
-            self.agent.relearn(Arc::clone(&facts));
+            self.agent.relearn(Arc::clone(&facts), now);
         }
         let mut status = self.status.lock();
         status.health = self.agent.health();

@@ -155,10 +155,14 @@ impl Agent {
         self.seen = Some(view);
     }
 
-    /// What the node knows about itself has changed: all rules may be others now.
-    pub fn relearn(&mut self, facts: Arc<NodeFacts>) {
+    /// What the node knows about itself has changed: all rules may be others now. That is pending like a change of
+    /// the view.
+    pub fn relearn(&mut self, facts: Arc<NodeFacts>, now: SimTime) {
         self.facts = facts;
         self.demand_full_sync();
+        if self.wanted {
+            self.pending_since.get_or_insert(now);
+        }
     }
 
     /// The rules may have been damaged by somebody: the next sync is a full one, and soon (PROXY-67).
@@ -206,7 +210,7 @@ impl Agent {
     pub fn next_periodic(&self) -> Option<SimTime> {
         match &self.running {
             Some(sync) => sync.periodic.then_some(sync.ends),
-            None => self.resync_at,
+            None => self.resync_at.map(|at| at.max(self.earliest_sync)),
         }
     }
 
@@ -262,10 +266,12 @@ impl Agent {
     }
 
     fn kind(&mut self, now: SimTime) -> SyncKind {
+        // Whyever this one is full, nobody needs another.
+        let needs_full = std::mem::take(&mut self.needs_full);
         let Some((at, programmed)) = self.full_at.zip(self.programmed.as_ref()) else {
             return SyncKind::Full;
         };
-        if std::mem::take(&mut self.needs_full) {
+        if needs_full {
             return SyncKind::Full;
         }
         if now.since(at) < self.settings.full_sync_period {

@@ -341,7 +341,8 @@ impl<'a> Fields<'a> {
         self.given(key)
     }
 
-    fn given(&self, key: &'static str) -> Option<Cursor<'a>> {
+    /// A key's value without taking it: whoever is told by it about another key still has to.
+    pub(crate) fn given(&self, key: &'static str) -> Option<Cursor<'a>> {
         let value = self.mapping.get(key).filter(|value| !value.is_null())?;
         Some(self.at.child(self.at.path.key(key), value))
     }

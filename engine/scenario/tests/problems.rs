@@ -84,6 +84,7 @@ fn good_ones_have_no_problem() {
     );
     for proxy in [
         "clusterCIDR: ''",
+        "iptables: {minSyncPeriod: 2h, syncPeriod: 2h}",
         "detectLocalMode: ClusterCIDR, clusterCIDR: 10.244.0.0/16, nftables: {masqueradeBit: 0}",
         "detectLocalMode: NodeCIDR",
         "detectLocalMode: BridgeInterface, detectLocal: {bridgeInterface: cni0}",
@@ -245,6 +246,11 @@ fn what_this_version_does_not_support() {
             "7:51: expected a whole number from 0 to 31, found 32",
             "7:79: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
         ],
+    );
+    // The other period is 30s if nothing is said of it.
+    check_cluster(
+        "proxy: {iptables: {minSyncPeriod: 2h}}",
+        &["7:39: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
     );
     check(
         &HEAD.replace("[iptables]", "[nftables, ipvs]"),

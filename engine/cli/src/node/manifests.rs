@@ -28,12 +28,13 @@ const SETTLING_MAX: usize = 50;
 
 /// The state of a cluster.
 pub(super) struct Cluster {
-    service_cidrs: Vec<IpNet>,
     server: ApiServer,
     /// The revision of the server when it was empty.
     built_in: u64,
+    /// What a proxy sees of it.
+    builder: ViewBuilder,
     /// The files that were read last, be they good or not.
-    sources: Vec<Source>,
+    sources: Arc<[Source]>,
     /// What the manifests have put into the server.
     keys: BTreeSet<ObjectKey>,
     /// What the API server warned of when the manifests were applied last.
@@ -57,27 +58,42 @@ impl Cluster {
             seed: Seed::new(0),
         };
         let server = ApiServer::new(config, SimTime::ZERO);
-        let mut cluster = Self {
-            service_cidrs,
+        let empty = Self {
             built_in: server.revision(),
             server,
-            sources: Vec::new(),
+            builder: ViewBuilder::new(service_cidrs.into()),
+            sources: Arc::new([]),
             keys: BTreeSet::new(),
             warnings: Vec::new(),
         };
-        cluster.apply(sources(path)?)?;
-        Ok(cluster)
+        empty.with(sources(path)?.into())
     }
 
-    /// Applies what has changed, and deletes what is in no file any more. Returns whether any file is another one than
-    /// the last time.
+    /// The cluster that the files make now: what has changed is applied, and what is in no file any more is deleted.
+    /// `None` while the files are those of the last time, be they good or not.
     ///
     /// # Errors
-    /// As [`Self::read`]. Nothing has changed then, and files that are the same the next time are not tried again.
-    pub(super) fn follow(&mut self, path: &Path) -> Result<bool, Report> {
-        let mut found = sources(path)?;
-        if found == self.sources {
-            return Ok(false);
+    /// As [`Self::read`]. Files that are the same the next time are not tried again.
+    pub(super) fn follow(&mut self, path: &Path) -> Result<Option<Self>, Report> {
+        let found = self.changed_sources(path).inspect_err(|_| {
+            // Whatever can be read the next time is new.
+            self.sources = Arc::new([]);
+        })?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        self.sources = found.into();
+        self.with(Arc::clone(&self.sources)).map(Some)
+    }
+
+    fn changed_sources(&self, path: &Path) -> Result<Option<Vec<Source>>, Report> {
+        // A file may be gone since the folder was listed: then the next look is right.
+        let mut found = sources(path).or_else(|_| {
+            thread::sleep(SETTLING);
+            sources(path)
+        })?;
+        if *found == *self.sources {
+            return Ok(None);
         }
         // Somebody may be writing at this moment.
         for _ in 0..SETTLING_MAX {
@@ -88,14 +104,14 @@ impl Cluster {
             }
             found = again;
         }
-        self.apply(found).map(|()| true)
+        Ok(Some(found))
     }
 
-    fn apply(&mut self, sources: Vec<Source>) -> Result<(), Report> {
-        self.sources = sources;
+    /// The cluster that other files make of this one.
+    fn with(&self, sources: Arc<[Source]>) -> Result<Self, Report> {
         let mut server = self.server.clone();
         let mut objects = Vec::new();
-        for source in &self.sources {
+        for source in &*sources {
             for manifest in manifests(source)? {
                 objects.push((source, manifest));
             }
@@ -109,8 +125,18 @@ impl Cluster {
         for (source, manifest) in objects {
             apply(&mut server, source, manifest, &mut warnings)?;
         }
-        (self.server, self.keys, self.warnings) = (server, keys, warnings);
-        Ok(())
+        let mut builder = self.builder.clone();
+        for event in server.events_after(self.revision()) {
+            builder.observe(event);
+        }
+        Ok(Self {
+            built_in: self.built_in,
+            server,
+            builder,
+            sources,
+            keys,
+            warnings,
+        })
     }
 
     /// What has happened after a revision, at first that of the empty server.
@@ -124,12 +150,8 @@ impl Cluster {
     }
 
     /// What a proxy sees of it.
-    pub(super) fn view(&self) -> ClusterView {
-        let mut builder = ViewBuilder::new(self.service_cidrs.clone().into());
-        for event in self.events_after(None) {
-            builder.observe(event);
-        }
-        builder.view().clone()
+    pub(super) const fn view(&self) -> &ClusterView {
+        self.builder.view()
     }
 
     /// A Node among the objects.

@@ -54,8 +54,8 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Exit, Report> {
             }
             let view = cluster.view();
             match task {
-                Task::Once => kernel.load(mode, &view, &facts)?,
-                _ => kernel.show(mode, &view, &facts)?,
+                Task::Once => kernel.load(mode, view, &facts)?,
+                _ => kernel.show(mode, view, &facts)?,
             }
         }
         _ => unreachable!("clap asks for all three"),

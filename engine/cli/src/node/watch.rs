@@ -19,7 +19,8 @@ use super::{facts, warnings};
 /// A folder of manifests, looked at again and again.
 ///
 /// Deviation: kube-proxy waits for its Node and is not eligible without one. Here the Node may be left out, and its
-/// addresses given as arguments; only one that has been there and is gone makes the node ineligible.
+/// addresses given as arguments; only one that has been there and is gone makes the node ineligible. Without these
+/// arguments, manifests that lack it are bad ones.
 pub(super) struct ManifestWatch<'a> {
     args: &'a NodeArgs,
     path: PathBuf,
@@ -61,13 +62,25 @@ impl<'a> ManifestWatch<'a> {
         watch
     }
 
-    fn follow(&mut self) -> Result<(), Report> {
-        if self.cluster.follow(&self.path)? {
-            self.had_node |= self.cluster.node(&self.name).is_some();
-            self.facts = Arc::new(facts(self.args, &self.name, self.mode, &self.cluster)?);
-            self.warn();
+    /// Takes over what other manifests make, if all of that is good. Returns whether it did.
+    fn follow(&mut self) -> Result<bool, Report> {
+        let Some(cluster) = self.cluster.follow(&self.path)? else {
+            return Ok(false);
+        };
+        self.facts = Arc::new(facts(self.args, &self.name, self.mode, &cluster)?);
+        self.cluster = cluster;
+        self.had_node |= self.cluster.node(&self.name).is_some();
+        self.warn();
+        Ok(true)
+    }
+
+    /// Says what is wrong, unless that has been said and nothing was good since.
+    fn complain(&mut self, problem: String) {
+        if self.problem.as_ref() != Some(&problem) {
+            output::complain(&problem);
+            output::complain("the manifests that were good last stay in force");
         }
-        Ok(())
+        self.problem = Some(problem);
     }
 
     /// Says what has not been said yet.
@@ -83,14 +96,12 @@ impl<'a> ManifestWatch<'a> {
 impl Watch for ManifestWatch<'_> {
     /// What is wrong with the manifests is said once; the cluster stays as it was while it is.
     fn poll(&mut self) -> Vec<WatchEvent> {
-        let found = self.follow().err().map(|report| format!("{report:?}"));
-        if let Some(problem) = &found
-            && self.problem != found
-        {
-            output::complain(problem);
-            output::complain("the manifests that were good last stay in force");
+        match self.follow() {
+            Ok(true) => self.problem = None,
+            // Bad files that stay as they are stay bad.
+            Ok(false) => {}
+            Err(report) => self.complain(format!("{report:?}")),
         }
-        self.problem = found;
         let events = self.cluster.events_after(self.told).to_vec();
         self.told = Some(self.cluster.revision());
         events

@@ -21,6 +21,12 @@ pub(crate) const GET: &str = "SWITCHBOARD_TEST_GET";
 pub(crate) const HEALTHZ: &str = "127.0.0.1:10256/healthz";
 pub(crate) const METRICS: &str = "127.0.0.1:10249/metrics";
 
+/// What every test needs: [`Lab::tables`] asks all of them.
+const TOOLS: [&str; 3] = ["nft", "iptables-nft-save", "ip6tables-nft-save"];
+
+/// How long something may take until it is so: also on a slow machine, and with all tests at once.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A node: a network namespace, a folder of manifests, and programs put before those of the machine.
 pub(crate) struct Lab {
     label: String,
@@ -40,6 +46,9 @@ pub(crate) struct Tables {
 impl Lab {
     /// `None`, with the reason printed, where this process may not make one. In CI it must.
     pub(crate) fn create(label: &str) -> Option<Self> {
+        if !TOOLS.into_iter().all(is_installed) {
+            return None;
+        }
         let name = format!("sb-proxy-{}-{label}", std::process::id());
         let added = Command::new("ip").args(["netns", "add", &name]).output();
         if !added.as_ref().is_ok_and(|output| output.status.success()) {
@@ -234,6 +243,18 @@ impl Proxy {
         drop(self);
     }
 
+    /// Waits until it says something.
+    #[track_caller]
+    pub(crate) fn until_said(&self, what: &str) {
+        until(what, || self.said().contains(what));
+    }
+
+    /// Waits until its first sync is done. It answers that it is healthy before, too.
+    #[track_caller]
+    pub(crate) fn until_programmed(&self) {
+        self.until_said("full sync done");
+    }
+
     /// What it has complained of.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
@@ -253,7 +274,7 @@ impl Drop for Proxy {
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(15), "never: {what}");
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(30));
     }
 }
@@ -285,13 +306,16 @@ pub(crate) fn get(url: &str) {
     println!("{answer}\n<end>");
 }
 
-/// Whether a program is installed.
+/// Whether a program is installed; if not, that is printed as the reason to skip a test. In CI it must be.
 pub(crate) fn is_installed(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     assert!(
         found || env::var_os("CI").is_none(),
         "{program} must be there in CI"
     );
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+    }
     found
 }
 

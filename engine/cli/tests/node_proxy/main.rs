@@ -114,7 +114,7 @@ fn manifests_are_followed_and_bad_ones_are_not() {
     let wanted = lab.fresh("flat");
     lab.until_tables("there is more", &wanted);
     lab.write("more.yaml", "kind: [nonsense");
-    until("it complains", || proxy.said().contains("stay in force"));
+    proxy.until_said("stay in force");
     // Long paths are broken into lines.
     let said = proxy.said().split_whitespace().collect::<String>();
     assert!(said.contains("more.yaml:2:1"), "{said}");
@@ -128,6 +128,28 @@ fn manifests_are_followed_and_bad_ones_are_not() {
 }
 
 #[test]
+fn manifests_that_leave_the_node_without_addresses_are_bad_as_a_whole() {
+    let Some(lab) = node_with("addresses", &service("TCP", 0, 40, 2)) else {
+        return;
+    };
+    let proxy = lab.start("flat", &[]);
+    proxy.until_programmed();
+    let nameless = "{apiVersion: v1, kind: Node, metadata: {name: node-a}}\n";
+    lab.write(
+        "node.yaml",
+        &(nameless.to_owned() + &service("TCP", 1, 7, 3)),
+    );
+    proxy.until_said("stay in force");
+    lab.write("node.yaml", NODE);
+    lab.write("web.yaml", &service("TCP", 0, 40, 3));
+    lab.until_tables("all is well", &lab.fresh("flat"));
+    proxy.until_said("partial sync done");
+    let said = proxy.said();
+    assert_eq!(said.matches("sync done").count(), 2, "{said}");
+    proxy.end();
+}
+
+#[test]
 fn proxy_66_a_failed_commit_is_told_and_tried_again() {
     let Some(lab) = node_with("retry", &service("TCP", 0, 40, 2)) else {
         return;
@@ -135,7 +157,7 @@ fn proxy_66_a_failed_commit_is_told_and_tried_again() {
     let broken = breakable(&lab, "nft");
     let proxy = lab.start("nftables", &["--sync-period", "500ms"]);
     lab.until_tables("it is programmed", &lab.fresh("nftables"));
-    until("it is healthy", || lab.status(HEALTHZ) == Some(200));
+    proxy.until_programmed();
     // By netlink the tool is needed only to read what somebody else has changed.
     lab.does("nft", "add table ip somebody-else");
     lab.does("nft", "delete table ip somebody-else");
@@ -143,14 +165,13 @@ fn proxy_66_a_failed_commit_is_told_and_tried_again() {
     lab.write("web.yaml", &service("TCP", 0, 40, 3));
     until("it is not healthy", || lab.status(HEALTHZ) == Some(503));
     assert_eq!(lab.status("127.0.0.1:10256/livez"), Some(503));
-    let said = proxy.said();
-    assert!(said.contains("sync failed, again in 500ms"), "{said}");
-    assert!(said.contains("it is broken"), "{said}");
+    proxy.until_said("sync failed, again in 500ms");
+    proxy.until_said("it is broken");
     let failures = "kubeproxy_sync_proxy_rules_nftables_sync_failures_total ";
     until("it tries again", || lab.metric(failures) >= Some(3.0));
     remove(&broken);
     until("it is healthy again", || lab.status(HEALTHZ) == Some(200));
-    assert!(lab.tables() == lab.fresh("nftables"));
+    lab.until_tables("it is programmed again", &lab.fresh("nftables"));
     proxy.end();
 }
 
@@ -179,7 +200,7 @@ fn proxy_73_stale_udp_connections_go() {
     lab.once("nftables");
     assert_eq!(entries(), 3, "nobody of the Service is at 10.244.9.9");
     let proxy = lab.start("nftables", &[]);
-    until("it is healthy", || lab.status(HEALTHZ) == Some(200));
+    proxy.until_programmed();
     lab.write("web.yaml", &service("UDP", 0, 53, 1));
     until("what is stale is gone", || entries() == 1);
     let deleted = "kubeproxy_conntrack_reconciler_deleted_entries_total ";
@@ -194,8 +215,8 @@ fn a_missing_conntrack_is_told_once() {
     };
     lab.install_only(&["ip", "nft"]);
     let proxy = lab.start("nftables", &[]);
+    proxy.until_programmed();
     for endpoints in [2, 1] {
-        until("it is healthy", || lab.status(HEALTHZ) == Some(200));
         lab.write("web.yaml", &service("UDP", 0, 53, endpoints));
         until("it has synced", || {
             let syncs = 1 + proxy.said().matches("partial sync").count();

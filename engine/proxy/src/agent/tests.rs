@@ -171,6 +171,46 @@ fn proxy_65_all_is_written_again_after_an_hour() {
 }
 
 #[test]
+fn proxy_66_a_first_sync_that_failed_is_followed_by_one_full_sync() {
+    let (mut agent, mut sink) = (agent(), Log::default());
+    sink.broken = true;
+    agent.deliver(view(1), true, at(0));
+    run(&mut agent, at(0), &mut sink);
+    assert_eq!(run(&mut agent, at(50), &mut sink), Some(SyncKind::Full));
+    sink.broken = false;
+    run(&mut agent, at(30_050), &mut sink);
+    assert_eq!(run(&mut agent, at(30_100), &mut sink), Some(SyncKind::Full));
+    agent.deliver(view(2), true, at(40_000));
+    run(&mut agent, at(40_000), &mut sink);
+    let next = run(&mut agent, at(40_050), &mut sink);
+    assert_eq!(next, Some(SyncKind::Partial));
+    assert_eq!(sink.committed, [1, 2]);
+}
+
+#[test]
+fn proxy_65_nothing_is_due_within_the_minimum_period() {
+    let mut sink = Log::default();
+    let mut agent = agent();
+    agent.settings.min_sync_period = Duration::from_secs(7_200);
+    agent.deliver(view(1), true, at(0));
+    run(&mut agent, at(0), &mut sink);
+    sink.broken = true;
+    run(&mut agent, at(50), &mut sink);
+    let earliest = at(7_200_050);
+    assert_eq!(agent.next_pending(at(50)), Some(earliest), "a retry waits");
+    assert_eq!(agent.next_periodic(), Some(earliest), "a resync waits");
+    sink.broken = false;
+    run(&mut agent, earliest, &mut sink);
+    run(&mut agent, at(7_200_100), &mut sink);
+    let next = agent.next_periodic().unwrap();
+    assert_eq!(next, at(14_400_100));
+    run(&mut agent, next, &mut sink);
+    let end = agent.next_periodic().unwrap();
+    assert_eq!(end, at(14_400_150), "it has begun when it was due");
+    assert!(report(&mut agent, end, &mut sink).unwrap().periodic);
+}
+
+#[test]
 fn the_first_sync_after_an_hour_is_full_whatever_asks_for_it() {
     let mut sink = Log::default();
     let mut agent = synced(&mut sink);
@@ -266,6 +306,20 @@ fn proxy_71_what_is_pending_too_long_is_unhealthy() {
     run(&mut agent, at(32_100), &mut sink);
     assert!(agent.health().is_healthy(at(62_000)));
     assert_eq!(agent.health().updated_at, Some(at(32_100)));
+}
+
+#[test]
+fn proxy_71_a_change_of_the_node_is_pending() {
+    let mut sink = Log::default();
+    let mut agent = synced(&mut sink);
+    let facts = Arc::clone(agent.facts());
+    agent.relearn(Arc::clone(&facts), at(2_000));
+    assert_eq!(agent.health().pending_since, Some(at(2_000)));
+    agent.relearn(facts, at(3_000));
+    assert!(!agent.health().is_healthy(at(62_000)), "since the first");
+    run(&mut agent, at(62_000), &mut sink);
+    assert_eq!(run(&mut agent, at(62_050), &mut sink), Some(SyncKind::Full));
+    assert_eq!(agent.health().pending_since, None);
 }
 
 #[test]

@@ -32,6 +32,8 @@ const LATER_KEYS: [&str; 17] = [
 const SUPPORTED: &str = "supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables \
                          and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only)";
 
+const SYNC_PERIODS: &str = "`syncPeriod` must be above zero, and not below `minSyncPeriod`";
+
 /// The words of `detectLocalMode`.
 #[derive(Clone, Copy)]
 enum Mode {
@@ -132,14 +134,20 @@ fn mode_settings(fields: &mut Fields<'_>) -> Read<ModeSettings> {
         let bit = at.integer(0..=31)?;
         Ok(u8::try_from(bit).expect("at most 31"))
     });
-    let least = fields.or("minSyncPeriod", defaults.min_sync_period, Cursor::duration);
+    // Which of the two is to blame: the other one may be the default.
+    let default_retry = fields.given("syncPeriod").is_none();
+    let least = fields.or("minSyncPeriod", defaults.min_sync_period, |at| {
+        let least = at.duration()?;
+        match default_retry && defaults.sync_period < least {
+            true => Err(at.refuse(SYNC_PERIODS)),
+            false => Ok(least),
+        }
+    });
     let retry = fields.or("syncPeriod", defaults.sync_period, |at| {
         let retry = at.duration()?;
         let too_short = retry.is_zero() || least.as_ref().is_ok_and(|least| retry < *least);
         match too_short {
-            true => {
-                Err(at.refuse("`syncPeriod` must be above zero, and not below `minSyncPeriod`"))
-            }
+            true => Err(at.refuse(SYNC_PERIODS)),
             false => Ok(retry),
         }
     });
