@@ -8,7 +8,7 @@ use ruleset::xt::XtTables;
 use ruleset::{Family, OriginId};
 
 use crate::iptables::EndpointComments;
-use crate::memo::Memo;
+use crate::memo::{Lowerer, Memo};
 use crate::nftables::Layout;
 use crate::origin::Origins;
 use crate::plan::plan_after;
@@ -263,7 +263,7 @@ impl Compiler {
             true => EndpointComments::Omitted,
             false => EndpointComments::Written,
         };
-        let mut lowerer = iptables::Lowerer {
+        let mut lowerer = Lowerer {
             memo: self.iptables.entry(comments).or_default(),
             origins: &mut self.origins,
             capabilities: self.capabilities,
@@ -288,7 +288,7 @@ impl Compiler {
         plan: &RulePlan,
     ) -> nftables::Assembly {
         let memo = self.nftables.entry((layout, plan.masquerade_mark));
-        let mut lowerer = nftables::Lowerer {
+        let mut lowerer = Lowerer {
             memo: memo.or_default(),
             origins: &mut self.origins,
             capabilities: self.capabilities,

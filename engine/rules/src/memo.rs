@@ -5,7 +5,15 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::{ServicePortId, ServicePortPlan};
+use crate::origin::Origins;
+use crate::{Capabilities, ServicePortId, ServicePortPlan};
+
+/// What spells plans.
+pub(crate) struct Lowerer<'c, F> {
+    pub(crate) memo: &'c mut Memo<F>,
+    pub(crate) origins: &'c mut Origins,
+    pub(crate) capabilities: Capabilities,
+}
 
 /// Fragments by the plan that they spell.
 ///

@@ -8,15 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
 use ruleset::Family;
 use ruleset::xt::{ChainName, TableName, XtChain, XtRule, XtTables};
 
 use super::fragment::{EndpointComments, Fragment, SharedChain};
 use super::frame::Frame;
-use crate::memo::Memo;
-use crate::origin::Origins;
-use crate::{Capabilities, RulePlan, ServicePortId, ServicePortPlans};
+use crate::memo::Lowerer;
+use crate::plan::changes;
+use crate::{RulePlan, ServicePortId, ServicePortPlans};
 
 /// The tables so far.
 #[derive(Clone, Debug)]
@@ -27,13 +26,6 @@ pub(crate) struct Assembly {
     /// What the frame has in shared chains: it comes behind what service ports have there, so that its own rule in
     /// `nat/KUBE-SERVICES` is the last one (PROXY-36).
     shared: BTreeMap<SharedChain, XtChain>,
-}
-
-/// What spells fragments.
-pub(crate) struct Lowerer<'c> {
-    pub(crate) memo: &'c mut Memo<Fragment>,
-    pub(crate) origins: &'c mut Origins,
-    pub(crate) capabilities: Capabilities,
 }
 
 impl Assembly {
@@ -48,7 +40,7 @@ impl Assembly {
     }
 
     /// Has the frame be that of a plan for the same family.
-    pub(crate) fn reframe(&mut self, plan: &RulePlan, with: &mut Lowerer<'_>) {
+    pub(crate) fn reframe(&mut self, plan: &RulePlan, with: &mut Lowerer<'_, Fragment>) {
         let frame = Frame::new(plan, with.capabilities, with.origins);
         for (table, chains) in frame.chains {
             for (name, chain) in chains {
@@ -81,16 +73,11 @@ impl Assembly {
         &mut self,
         before: &ServicePortPlans,
         plan: &RulePlan,
-        with: &mut Lowerer<'_>,
+        with: &mut Lowerer<'_, Fragment>,
     ) {
         let mut touched = BTreeSet::new();
         let mut chains = Vec::new();
-        for item in before.diff(&plan.service_ports) {
-            let (old, new) = match item {
-                DiffItem::Add(_, new) => (None, Some(new)),
-                DiffItem::Remove(id, _) => (Some(id), None),
-                DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
-            };
+        for (old, new) in changes(before, &plan.service_ports) {
             let old = old.and_then(|id| self.fragments.remove(id));
             let new = new.map(|new| {
                 let (capabilities, comments) = (with.capabilities, self.comments);

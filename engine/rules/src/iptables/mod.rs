@@ -13,6 +13,6 @@ mod frame;
 mod names;
 mod spell;
 
-pub(crate) use assembly::{Assembly, Lowerer};
+pub(crate) use assembly::Assembly;
 pub(crate) use fragment::{EndpointComments, Fragment};
 pub use frame::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
 use ruleset::nft::{
     Comment, Element, ElementAttrs, Ident, Key, NftChain, NftTable, Place, Scalar, SetOrMap, Value,
 };
@@ -21,9 +20,9 @@ use super::container::Container;
 use super::flat::Layout;
 use super::fragment::{Fragment, Part};
 use super::frame;
-use crate::memo::Memo;
-use crate::origin::Origins;
-use crate::{Capabilities, RulePlan, ServicePortId, ServicePortPlans};
+use crate::memo::Lowerer;
+use crate::plan::changes;
+use crate::{RulePlan, ServicePortId, ServicePortPlans};
 
 /// The table so far.
 #[derive(Clone, Debug)]
@@ -79,13 +78,6 @@ struct Put {
     comment: Option<Comment>,
 }
 
-/// What spells fragments.
-pub(crate) struct Lowerer<'c> {
-    pub(crate) memo: &'c mut Memo<Fragment>,
-    pub(crate) origins: &'c mut Origins,
-    pub(crate) capabilities: Capabilities,
-}
-
 impl Assembly {
     /// Nothing yet; the frame comes by [`Self::reframe`].
     pub(crate) fn new(family: Family, layout: Layout) -> Self {
@@ -109,7 +101,7 @@ impl Assembly {
     }
 
     /// Has the frame be that of a plan for the same family and mark.
-    pub(crate) fn reframe(&mut self, plan: &RulePlan, with: &mut Lowerer<'_>) {
+    pub(crate) fn reframe(&mut self, plan: &RulePlan, with: &mut Lowerer<'_, Fragment>) {
         let origins = &mut *with.origins;
         let container = Container::NodePortIps;
         let addresses = frame::node_port_ips(plan, origins);
@@ -149,16 +141,11 @@ impl Assembly {
         &mut self,
         before: &ServicePortPlans,
         plan: &RulePlan,
-        with: &mut Lowerer<'_>,
+        with: &mut Lowerer<'_, Fragment>,
     ) {
         let counted: Vec<Container> = self.counts.keys().copied().collect();
         let mut chains = Vec::new();
-        for item in before.diff(&plan.service_ports) {
-            let (old, new) = match item {
-                DiffItem::Add(_, new) => (None, Some(new)),
-                DiffItem::Remove(id, _) => (Some(id), None),
-                DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
-            };
+        for (old, new) in changes(before, &plan.service_ports) {
             let old = old.and_then(|id| self.fragments.remove(id));
             let new = new.map(|new| {
                 let (layout, mark) = (self.layout, plan.masquerade_mark);

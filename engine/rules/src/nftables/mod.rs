@@ -18,6 +18,6 @@ mod frame;
 mod names;
 mod spell;
 
-pub(crate) use assembly::{Assembly, Lowerer};
+pub(crate) use assembly::Assembly;
 pub(crate) use flat::Layout;
 pub(crate) use fragment::Fragment;

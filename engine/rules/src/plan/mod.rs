@@ -134,6 +134,18 @@ pub enum LocalOutcome {
     Drop(DropReason),
 }
 
+/// What makes some plans others: for each service port that differs, whose plan goes, and the plan that comes.
+pub(crate) fn changes<'p>(
+    before: &'p ServicePortPlans,
+    after: &'p ServicePortPlans,
+) -> impl Iterator<Item = (Option<&'p ServicePortId>, Option<&'p Arc<ServicePortPlan>>)> {
+    before.diff(after).map(|item| match item {
+        DiffItem::Add(_, new) => (None, Some(new)),
+        DiffItem::Remove(id, _) => (Some(id), None),
+        DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
+    })
+}
+
 impl RulePlan {
     /// The greatest number of endpoints, ready or not, over all service ports of a cluster that is not large:
     /// kube-proxy's `largeClusterEndpointsThreshold` (PROXY-45).
