@@ -74,7 +74,7 @@ impl CompiledNftables {
         let family = Family::ALL
             .into_iter()
             .find(|one| NftFamily::from(*one) == family)?;
-        let assembly = &self.basis.families[family as usize].assembly;
+        let assembly = &self.basis.half(family).assembly;
         assembly.element_origin(container, key)
     }
 }
@@ -106,6 +106,25 @@ struct Half<A> {
 impl<A> Basis<A> {
     fn half(&self, family: Family) -> &Half<A> {
         &self.families[family as usize]
+    }
+
+    /// For a view and a node; each family's tables are put together from those of the earlier ones and the plan.
+    fn after(
+        earlier: Option<&Self>,
+        view: &ClusterView,
+        facts: &NodeFacts,
+        mut assemble: impl FnMut(Option<&Half<A>>, &RulePlan) -> A,
+    ) -> Arc<Self> {
+        let families = Family::ALL.map(|family| {
+            let plan = Self::plan(earlier, view, facts, family);
+            let assembly = assemble(earlier.map(|earlier| earlier.half(family)), &plan);
+            Half { plan, assembly }
+        });
+        Arc::new(Self {
+            view: view.clone(),
+            facts: facts.clone(),
+            families,
+        })
     }
 
     /// The plan for a view and a node. What was decided for the same node is gone on from.
@@ -166,20 +185,17 @@ impl Compiler {
         facts: &NodeFacts,
     ) -> CompiledIptables {
         let earlier = earlier.map(|earlier| &*earlier.basis);
-        let families = Family::ALL.map(|family| {
-            let plan = Basis::plan(earlier, view, facts, family);
-            let earlier = earlier.map(|earlier| earlier.half(family));
-            let assembly = self.assemble_iptables(earlier, &plan);
-            Half { plan, assembly }
+        let basis = Basis::after(earlier, view, facts, |earlier, plan| {
+            self.assemble_iptables(earlier, plan)
         });
         self.iptables.values_mut().for_each(Memo::sweep);
         let tables = Family::ALL.map(|family| {
-            let assembly = &families[family as usize].assembly;
-            (family, Arc::new(assembly.tables().clone()))
+            let tables = basis.half(family).assembly.tables();
+            (family, Arc::new(tables.clone()))
         });
         CompiledIptables {
             tables: tables.into(),
-            basis: basis(view, facts, families),
+            basis,
         }
     }
 
@@ -221,11 +237,8 @@ impl Compiler {
         facts: &NodeFacts,
     ) -> CompiledNftables {
         let earlier = earlier.map(|earlier| &*earlier.basis);
-        let families = Family::ALL.map(|family| {
-            let plan = Basis::plan(earlier, view, facts, family);
-            let earlier = earlier.map(|earlier| earlier.half(family));
-            let assembly = self.assemble_nftables(layout, earlier, &plan);
-            Half { plan, assembly }
+        let basis = Basis::after(earlier, view, facts, |earlier, plan| {
+            self.assemble_nftables(layout, earlier, plan)
         });
         self.nftables.values_mut().for_each(Memo::sweep);
         let tables = Family::ALL.map(|family| {
@@ -233,13 +246,13 @@ impl Compiler {
                 family: family.into(),
                 name: CompiledNftables::table_name(),
             };
-            (key, families[family as usize].assembly.table().clone())
+            (key, basis.half(family).assembly.table().clone())
         });
         CompiledNftables {
             tables: Arc::new(NftTables {
                 tables: tables.into(),
             }),
-            basis: basis(view, facts, families),
+            basis,
         }
     }
 
@@ -308,12 +321,4 @@ impl Compiler {
         assembly.update(before, plan, &mut lowerer);
         assembly
     }
-}
-
-fn basis<A>(view: &ClusterView, facts: &NodeFacts, families: [Half<A>; 2]) -> Arc<Basis<A>> {
-    Arc::new(Basis {
-        view: view.clone(),
-        facts: facts.clone(),
-        families,
-    })
 }
