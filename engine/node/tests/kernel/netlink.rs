@@ -1,6 +1,5 @@
 //! What is written by netlink reads as if `nft` had written it, and nothing is written over what others did meanwhile.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use conformance::clusters;
@@ -44,17 +43,8 @@ impl Kernel {
         Some(Self { netns, sink })
     }
 
-    fn nft(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", self.netns.name(), "nft"]);
-        let output = command.args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     fn has(&self, wanted: &NftTables) {
-        let listed = self.nft(&["list", "ruleset"]);
+        let listed = self.netns.nft(&["list", "ruleset"]);
         let there = parse(&listed).unwrap_or_else(|error| panic!("{error}\n{listed}"));
         assert!(
             there.canonical() == wanted.canonical(),
@@ -66,7 +56,7 @@ impl Kernel {
     /// What nft prints of the kernel's tables, steps of rules and raw elements among it. Lines are sorted, for a hash
     /// table's order is nobody's, and are without the kernel's numbers of rules and anonymous sets.
     fn steps(&self) -> Vec<String> {
-        let listed = self.nft(&["--debug=netlink", "list", "ruleset"]);
+        let listed = self.netns.nft(&["--debug=netlink", "list", "ruleset"]);
         let mut lines = Vec::new();
         let mut is_elements = false;
         for line in listed.lines() {
@@ -369,7 +359,7 @@ fn what_others_change_is_noticed() {
             let wanted = tables(&view(endpoints), layout);
             kernel.sink.update(&wanted).unwrap();
             kernel.has(&wanted);
-            kernel.nft(&[damage]);
+            kernel.netns.nft(&[damage]);
         }
         let wanted = tables(&view(1), layout);
         kernel.sink.update(&wanted).unwrap();
@@ -450,16 +440,16 @@ fn others_are_left_alone() {
     let Some(mut kernel) = Kernel::create("nl-others", Transport::Netlink) else {
         return;
     };
-    kernel.nft(&[
+    kernel.netns.nft(&[
         "add table ip cni; add chain ip cni hide; add rule ip cni hide meta length 5 accept; \
          add table inet kube-proxy; add table bridge kube-proxy",
     ]);
-    let before = kernel.nft(&["list", "ruleset"]);
+    let before = kernel.netns.nft(&["list", "ruleset"]);
     for layout in [NftLayout::Flat, NftLayout::KubeProxy] {
         kernel.sink.update(&tables(&view(2), layout)).unwrap();
     }
     kernel.sink.update(&Arc::default()).unwrap();
-    assert_eq!(kernel.nft(&["list", "ruleset"]), before);
+    assert_eq!(kernel.netns.nft(&["list", "ruleset"]), before);
 }
 
 #[test]

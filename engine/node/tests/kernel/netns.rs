@@ -35,6 +35,15 @@ impl Netns {
         &self.name
     }
 
+    /// What `nft` prints in here; it must not fail.
+    pub(crate) fn nft(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(Path::new("nft"));
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// A command that runs a program in here, with a lock file of its own for iptables: the usual one is the
     /// whole machine's. It is killed after two minutes.
     pub(crate) fn command(&self, program: &Path) -> Command {

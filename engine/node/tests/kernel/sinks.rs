@@ -1,6 +1,5 @@
 //! Sinks take over what is there: what is right stays, what is not is changed, and nobody else's rules are touched.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use control::ProxyMode;
@@ -145,17 +144,8 @@ impl Nft {
         Some(Self { netns, sink })
     }
 
-    fn run(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", self.netns.name(), "nft"]);
-        let output = command.args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     fn there(&self) -> NftTables {
-        parse(&self.run(&["list", "ruleset"])).unwrap()
+        parse(&self.netns.nft(&["list", "ruleset"])).unwrap()
     }
 }
 
@@ -192,7 +182,7 @@ fn nftables_repairs_what_others_broke() {
         "add chain ip kube-proxy somebody-else",
     ] {
         nft.sink.load(&wanted).unwrap();
-        nft.run(&[damage]);
+        nft.netns.nft(&[damage]);
         assert!(!nft.sink.load(&wanted).unwrap().is_empty(), "{damage}");
         assert!(nft.there().canonical() == wanted.canonical(), "{damage}");
     }
@@ -203,13 +193,13 @@ fn nftables_cleans_up_and_leaves_others_alone() {
     let Some(nft) = Nft::in_netns("nft-clean") else {
         return;
     };
-    nft.run(&[
+    nft.netns.nft(&[
         "add table ip cni; add chain ip cni hide; add rule ip cni hide meta length 5 accept",
     ]);
-    let before = nft.run(&["list", "ruleset"]);
+    let before = nft.netns.nft(&["list", "ruleset"]);
     nft.sink.load(&tables(&view(2))).unwrap();
     nft.sink.load(&NftTables::new()).unwrap();
-    assert_eq!(nft.run(&["list", "ruleset"]), before);
+    assert_eq!(nft.netns.nft(&["list", "ruleset"]), before);
 }
 
 /// A client that stays with an endpoint stays with it while the proxy starts again.
@@ -230,16 +220,20 @@ fn what_packets_made_survives() {
     }
     let wanted = tables(&sticky);
     nft.sink.load(&wanted).unwrap();
-    let listed = nft.run(&["list", "sets", "ip"]);
+    let listed = nft.netns.nft(&["list", "sets", "ip"]);
     let set = listed
         .lines()
         .find_map(|line| line.trim().strip_prefix("set affinity-")?.split(' ').next())
         .expect("there is a set of clients per endpoint");
-    nft.run(&[&format!(
+    nft.netns.nft(&[&format!(
         "add element ip kube-proxy affinity-{set} {{ 10.244.1.5 }}"
     )]);
     assert!(nft.sink.load(&wanted).unwrap().is_empty());
-    assert!(nft.run(&["list", "sets", "ip"]).contains("10.244.1.5"));
+    assert!(
+        nft.netns
+            .nft(&["list", "sets", "ip"])
+            .contains("10.244.1.5")
+    );
 }
 
 /// A partial sync relies on what was written before. One that finds it broken fails by text, and a full one repairs it
@@ -272,7 +266,7 @@ fn nftables_commits_in_each_layout() {
         };
         assert_eq!(commit(SyncKind::Full, 1), Ok(true), "{layout:?}");
         assert_eq!(commit(SyncKind::Partial, 3), Ok(true), "{layout:?}");
-        nft.run(&["delete table ip kube-proxy"]);
+        nft.netns.nft(&["delete table ip kube-proxy"]);
         match way {
             Transport::Text => assert!(commit(SyncKind::Partial, 2).is_err(), "{layout:?}"),
             Transport::Netlink => assert_eq!(commit(SyncKind::Partial, 2), Ok(true), "{layout:?}"),
@@ -298,13 +292,13 @@ fn what_cannot_be_cleaned_up_fails_no_commit() {
     }
     let old = sink(&tools);
     old.load(&compile(&view(1), Family::V6)).unwrap();
-    nft.run(&[STRANGE]);
+    nft.netns.nft(&[STRANGE]);
     let new = NftTools::in_netns(nft.netns.name());
     let mut sink = KernelSink::new(ProxyMode::Nftables, tools, new).unwrap();
     assert_eq!(sink.commit(SyncKind::Full, &node(), &view(2)), Ok(()));
     assert!(sink.leftover().is_some());
-    assert!(nft.run(&["list tables"]).contains("kube-proxy"));
-    nft.run(&["delete table ip filter"]);
+    assert!(nft.netns.nft(&["list tables"]).contains("kube-proxy"));
+    nft.netns.nft(&["delete table ip filter"]);
     assert_eq!(sink.commit(SyncKind::Partial, &node(), &view(2)), Ok(()));
     assert_eq!(sink.leftover(), None);
     assert!(old.load(&XtTables::new(Family::V6)).unwrap().is_empty());
