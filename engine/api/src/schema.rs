@@ -391,7 +391,7 @@ pub(crate) fn faults(kind: Kind, value: &Value) -> Vec<Fault> {
         Kind::Pod => &POD,
         Kind::Service => &SERVICE,
         Kind::EndpointSlice => &ENDPOINT_SLICE,
-        Kind::Other(_) => &INERT,
+        _ => &INERT,
     };
     let mut walk = Walk { faults: Vec::new() };
     walk.visit(value, Fields(schema), schema, &Path::root());

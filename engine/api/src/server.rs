@@ -223,7 +223,7 @@ impl ApiServer {
             .ok_or_else(|| Status::not_found(&key))?;
         check_version(&key, object.meta(), old.meta())?;
         let mut updated = old.clone();
-        take_status(&mut updated, object);
+        updated.take_status(object);
         if let Object::Service(service) = &mut updated {
             strategy::service::complete_status(Arc::make_mut(service))?;
         }
@@ -539,27 +539,7 @@ fn keep_what_users_do_not_write(object: &mut Object, old: &Object) {
         .get(ANNOTATION_STATUS)
         .is_some_and(|value| value == "pinned");
     if !pinned {
-        take_status(object, old.clone());
-    }
-}
-
-/// Moves the status of one object into another of the same kind.
-fn take_status(into: &mut Object, from: Object) {
-    match (into, from) {
-        (Object::Service(into), Object::Service(from)) => {
-            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
-        }
-        (Object::Pod(into), Object::Pod(from)) => {
-            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
-        }
-        (Object::Node(into), Object::Node(from)) => {
-            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
-        }
-        (Object::Namespace(into), Object::Namespace(from)) => {
-            Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
-        }
-        // EndpointSlices have no status, and nobody writes that of an inert object.
-        _ => {}
+        object.take_status(old.clone());
     }
 }
 

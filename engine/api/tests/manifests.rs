@@ -78,14 +78,14 @@ fn complaints_know_their_place() {
 
 #[test]
 fn lists_are_expanded_and_places_go_on_counting() {
-    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: a}\n- {apiVersion: apps/v1, kind: Deployment, metadata: {name: b}}\n";
+    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: a}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n";
     let documents = yaml::split(&yaml::Source::new("list.yaml", text)).unwrap();
     let manifests = decode(&documents[0]).unwrap();
     let keys: Vec<_> = manifests
         .iter()
         .map(|manifest| manifest.object.key().to_string())
         .collect();
-    assert_eq!(keys, ["namespace/a", "deployment//b"]);
+    assert_eq!(keys, ["namespace/a", "configmap//b"]);
     assert_eq!(
         manifests
             .iter()
@@ -177,7 +177,7 @@ fn complete_pod(extra: &Value) -> Value {
 proptest! {
     #[test]
     fn no_field_is_lost(
-        kind in prop_oneof![Just(Kind::Pod), Just(Kind::Node), Just(Kind::of_resource("deploy").unwrap())],
+        kind in prop_oneof![Just(Kind::Pod), Just(Kind::Node), Just(Kind::of_resource("ingress").unwrap())],
         extra in prop::collection::btree_map("x[a-z]{1,5}", anything(), 0..4),
     ) {
         let extra: Map<String, Value> = extra.into_iter().collect();

@@ -18,6 +18,24 @@ pub enum Kind {
     Service,
     /// `discovery.k8s.io/v1` EndpointSlice.
     EndpointSlice,
+    /// `v1` Endpoints.
+    Endpoints,
+    /// `networking.k8s.io/v1` ServiceCIDR.
+    ServiceCidr,
+    /// `networking.k8s.io/v1` IPAddress.
+    IpAddress,
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` ReplicaSet.
+    ReplicaSet,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
+    /// `v1` Event.
+    Event,
     /// A kind that networking ignores.
     Other(InertKind),
 }
@@ -51,6 +69,8 @@ const fn spelled(
     }
 }
 
+const NETWORKING: &str = "networking.k8s.io/v1";
+
 const NAMESPACE: Spelling = spelled("Namespace", "v1", "namespaces", &["ns"], false);
 const NODE: Spelling = spelled("Node", "v1", "nodes", &["no"], false);
 const POD: Spelling = spelled("Pod", "v1", "pods", &["po"], true);
@@ -63,11 +83,25 @@ const ENDPOINT_SLICE: Spelling = spelled(
     true,
 );
 
+const ENDPOINTS: Spelling = spelled("Endpoints", "v1", "endpoints", &["ep"], true);
+const SERVICE_CIDR: Spelling = spelled("ServiceCIDR", NETWORKING, "servicecidrs", &[], false);
+const IP_ADDRESS: Spelling = spelled("IPAddress", NETWORKING, "ipaddresses", &["ip"], false);
+const DEPLOYMENT: Spelling = spelled("Deployment", "apps/v1", "deployments", &["deploy"], true);
+const REPLICA_SET: Spelling = spelled("ReplicaSet", "apps/v1", "replicasets", &["rs"], true);
+const STATEFUL_SET: Spelling = spelled("StatefulSet", "apps/v1", "statefulsets", &["sts"], true);
+const DAEMON_SET: Spelling = spelled("DaemonSet", "apps/v1", "daemonsets", &["ds"], true);
+const NETWORK_POLICY: Spelling = spelled(
+    "NetworkPolicy",
+    NETWORKING,
+    "networkpolicies",
+    &["netpol"],
+    true,
+);
+const EVENT: Spelling = spelled("Event", "v1", "events", &["ev"], true);
+
 /// Kinds of Kubernetes 1.36 that users put beside their Services.
-const INERT: [Spelling; 36] = [
+const INERT: [Spelling; 27] = [
     spelled("ConfigMap", "v1", "configmaps", &["cm"], true),
-    spelled("Endpoints", "v1", "endpoints", &["ep"], true),
-    spelled("Event", "v1", "events", &["ev"], true),
     spelled("LimitRange", "v1", "limitranges", &["limits"], true),
     spelled(
         "PersistentVolume",
@@ -101,10 +135,6 @@ const INERT: [Spelling; 36] = [
         &[],
         true,
     ),
-    spelled("DaemonSet", "apps/v1", "daemonsets", &["ds"], true),
-    spelled("Deployment", "apps/v1", "deployments", &["deploy"], true),
-    spelled("ReplicaSet", "apps/v1", "replicasets", &["rs"], true),
-    spelled("StatefulSet", "apps/v1", "statefulsets", &["sts"], true),
     spelled(
         "HorizontalPodAutoscaler",
         "autoscaling/v2",
@@ -126,27 +156,6 @@ const INERT: [Spelling; 36] = [
         "IngressClass",
         "networking.k8s.io/v1",
         "ingressclasses",
-        &[],
-        false,
-    ),
-    spelled(
-        "IPAddress",
-        "networking.k8s.io/v1",
-        "ipaddresses",
-        &["ip"],
-        false,
-    ),
-    spelled(
-        "NetworkPolicy",
-        "networking.k8s.io/v1",
-        "networkpolicies",
-        &["netpol"],
-        true,
-    ),
-    spelled(
-        "ServiceCIDR",
-        "networking.k8s.io/v1",
-        "servicecidrs",
         &[],
         false,
     ),
@@ -218,16 +227,25 @@ const INERT: [Spelling; 36] = [
 ];
 
 impl Kind {
-    /// The kinds that have an effect.
-    pub const LIVE: [Self; 5] = [
+    /// The kinds that have a struct of their own.
+    pub const LIVE: [Self; 14] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
+        Self::Endpoints,
+        Self::ServiceCidr,
+        Self::IpAddress,
+        Self::Deployment,
+        Self::ReplicaSet,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::NetworkPolicy,
+        Self::Event,
     ];
 
-    /// Every kind, those with an effect first.
+    /// Every kind, those with a struct of their own first.
     pub fn all() -> impl Iterator<Item = Self> {
         let inert = 0..u8::try_from(INERT.len()).expect("the table is short");
         Self::LIVE
@@ -315,6 +333,15 @@ impl Kind {
             Self::Pod => &POD,
             Self::Service => &SERVICE,
             Self::EndpointSlice => &ENDPOINT_SLICE,
+            Self::Endpoints => &ENDPOINTS,
+            Self::ServiceCidr => &SERVICE_CIDR,
+            Self::IpAddress => &IP_ADDRESS,
+            Self::Deployment => &DEPLOYMENT,
+            Self::ReplicaSet => &REPLICA_SET,
+            Self::StatefulSet => &STATEFUL_SET,
+            Self::DaemonSet => &DAEMON_SET,
+            Self::NetworkPolicy => &NETWORK_POLICY,
+            Self::Event => &EVENT,
             Self::Other(InertKind(index)) => &INERT[usize::from(index)],
         }
     }

@@ -47,6 +47,9 @@ pub struct ObjectMeta {
     /// Whom it is removed with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
+    /// Who must agree before it is removed (API-92).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub finalizers: Vec<String>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,

@@ -8,14 +8,21 @@
 //! **Source of the semantics.** API-75 … API-79; the field order is that of Kubernetes' `types.go`.
 
 mod endpoint_slice;
+mod endpoints;
+mod event;
+mod ip_address;
 mod kind;
+mod label_selector;
 mod meta;
 mod namespace;
+mod network_policy;
 mod node;
 mod pod;
 mod rest;
 mod service;
+mod service_cidr;
 mod values;
+mod workload;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,9 +35,14 @@ pub use endpoint_slice::{
     Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, LABEL_HEADLESS,
     LABEL_MANAGED_BY, LABEL_SERVICE_NAME, Named, ObjectReference,
 };
+pub use endpoints::{EndpointAddress, EndpointSubset, Endpoints, EndpointsPort};
+pub use event::{Event, EventSource};
+pub use ip_address::{IpAddress, IpAddressSpec, ParentReference};
 pub use kind::{InertKind, Kind};
+pub use label_selector::{LabelRequirement, LabelSelector};
 pub use meta::{ObjectMeta, OwnerReference};
 pub use namespace::{Namespace, NamespaceStatus};
+pub use network_policy::{NetworkPolicy, NetworkPolicySpec};
 pub use node::{LABEL_ZONE, Node, NodeAddress, NodeSpec, NodeStatus};
 pub use pod::{
     Container, ContainerPort, ContainerStatus, Pod, PodIp, PodSpec, PodStatus, ReadinessGate,
@@ -41,24 +53,13 @@ pub use service::{
     ClientIpConfig, LoadBalancerIngress, LoadBalancerStatus, Service, ServicePort, ServiceSpec,
     ServiceStatus, SessionAffinityConfig, TrafficPolicy,
 };
+pub use service_cidr::{ServiceCidr, ServiceCidrSpec, ServiceCidrStatus};
 pub use values::{Condition, IntOrString, Protocol, StringMap};
-
-/// Any object. Cloning one costs a reference count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Object {
-    /// A Namespace.
-    Namespace(Arc<Namespace>),
-    /// A Node.
-    Node(Arc<Node>),
-    /// A Pod.
-    Pod(Arc<Pod>),
-    /// A Service.
-    Service(Arc<Service>),
-    /// An EndpointSlice.
-    EndpointSlice(Arc<EndpointSlice>),
-    /// An object of a kind that networking ignores.
-    Other(Arc<Inert>),
-}
+pub use workload::{
+    DaemonSet, DaemonSetSpec, DaemonSetStatus, Deployment, DeploymentSpec, PodTemplateSpec,
+    ReplicaSet, ReplicaSetSpec, RollingUpdate, StatefulSet, StatefulSetSpec, UpdateStrategy,
+    WorkloadStatus,
+};
 
 /// An object of a kind that networking ignores: stored and printed, nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,98 +107,126 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+/// One variant and one accessor per kind that has a struct.
+macro_rules! objects {
+    ($($(#[$doc:meta])+ $kind:ident, $as_kind:ident;)+) => {
+        /// Any object. Cloning one costs a reference count.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Object {
+            $($(#[$doc])+ $kind(Arc<$kind>),)+
+            /// An object of a kind that networking ignores.
+            Other(Arc<Inert>),
+        }
+
+        impl Object {
+            /// Reads the fields of an object of `kind`; `apiVersion` and `kind` among them are ignored.
+            ///
+            /// # Errors
+            /// When a field that has a place of its own does not have its type.
+            pub fn from_fields(kind: Kind, fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
+                let mut fields = without_nulls(fields);
+                fields.shift_remove("apiVersion");
+                fields.shift_remove("kind");
+                Ok(match kind {
+                    $(Kind::$kind => Self::$kind(read(fields)?),)+
+                    Kind::Other(kind) => Self::Other(Arc::new(Inert::read(kind, fields)?)),
+                })
+            }
+
+            /// The object as the API server would print it, `apiVersion` and `kind` first.
+            #[must_use]
+            pub fn to_fields(&self) -> Map<String, Value> {
+                let mut fields = Map::new();
+                fields.insert("apiVersion".to_owned(), self.kind().api_version().into());
+                fields.insert("kind".to_owned(), self.kind().name().into());
+                fields.extend(match self {
+                    $(Self::$kind(object) => written(&**object),)+
+                    Self::Other(inert) => inert.written(),
+                });
+                fields
+            }
+
+            /// Its kind.
+            #[must_use]
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)+
+                    Self::Other(inert) => Kind::Other(inert.kind),
+                }
+            }
+
+            /// Its metadata.
+            #[must_use]
+            pub fn meta(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &object.metadata,)+
+                    Self::Other(inert) => &inert.metadata,
+                }
+            }
+
+            /// Its metadata, to be changed; the object is copied first if somebody else holds it.
+            pub fn meta_mut(&mut self) -> &mut ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &mut Arc::make_mut(object).metadata,)+
+                    Self::Other(inert) => &mut Arc::make_mut(inert).metadata,
+                }
+            }
+
+            $(
+                $(#[$doc])+
+                #[must_use]
+                pub fn $as_kind(&self) -> Option<&Arc<$kind>> {
+                    if let Self::$kind(object) = self {
+                        Some(object)
+                    } else {
+                        None
+                    }
+                }
+            )+
+        }
+
+        $(
+            impl From<$kind> for Object {
+                fn from(object: $kind) -> Self {
+                    Self::$kind(Arc::new(object))
+                }
+            }
+        )+
+    };
+}
+
+objects! {
+    /// A Namespace.
+    Namespace, as_namespace;
+    /// A Node.
+    Node, as_node;
+    /// A Pod.
+    Pod, as_pod;
+    /// A Service.
+    Service, as_service;
+    /// An EndpointSlice.
+    EndpointSlice, as_endpoint_slice;
+    /// An Endpoints object.
+    Endpoints, as_endpoints;
+    /// A ServiceCIDR.
+    ServiceCidr, as_service_cidr;
+    /// An IPAddress.
+    IpAddress, as_ip_address;
+    /// A Deployment.
+    Deployment, as_deployment;
+    /// A ReplicaSet.
+    ReplicaSet, as_replica_set;
+    /// A StatefulSet.
+    StatefulSet, as_stateful_set;
+    /// A DaemonSet.
+    DaemonSet, as_daemon_set;
+    /// A NetworkPolicy.
+    NetworkPolicy, as_network_policy;
+    /// An Event.
+    Event, as_event;
+}
+
 impl Object {
-    /// Reads the fields of an object of `kind`; `apiVersion` and `kind` among them are ignored.
-    ///
-    /// # Errors
-    /// When a field that has a place of its own does not have its type.
-    pub fn from_fields(kind: Kind, fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
-        let mut fields = without_nulls(fields);
-        fields.shift_remove("apiVersion");
-        fields.shift_remove("kind");
-        Ok(match kind {
-            Kind::Namespace => Self::Namespace(read(fields)?),
-            Kind::Node => Self::Node(read(fields)?),
-            Kind::Pod => Self::Pod(read(fields)?),
-            Kind::Service => Self::Service(read(fields)?),
-            Kind::EndpointSlice => Self::EndpointSlice(read(fields)?),
-            Kind::Other(kind) => {
-                let metadata = fields
-                    .shift_remove("metadata")
-                    .unwrap_or_else(|| Map::new().into());
-                let metadata = serde_json::from_value(metadata)?;
-                Self::Other(Arc::new(Inert {
-                    kind,
-                    metadata,
-                    rest: Rest::new(fields),
-                }))
-            }
-        })
-    }
-
-    /// The object as the API server would print it, `apiVersion` and `kind` first.
-    #[must_use]
-    pub fn to_fields(&self) -> Map<String, Value> {
-        let mut fields = Map::new();
-        fields.insert("apiVersion".to_owned(), self.kind().api_version().into());
-        fields.insert("kind".to_owned(), self.kind().name().into());
-        match self {
-            Self::Namespace(namespace) => fields.extend(written(&**namespace)),
-            Self::Node(node) => fields.extend(written(&**node)),
-            Self::Pod(pod) => fields.extend(written(&**pod)),
-            Self::Service(service) => fields.extend(written(&**service)),
-            Self::EndpointSlice(slice) => fields.extend(written(&**slice)),
-            Self::Other(inert) => {
-                fields.insert("metadata".to_owned(), written(&inert.metadata).into());
-                fields.extend(
-                    inert
-                        .rest
-                        .iter()
-                        .map(|(field, value)| (field.clone(), value.clone())),
-                );
-            }
-        }
-        fields
-    }
-
-    /// Its kind.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Namespace(_) => Kind::Namespace,
-            Self::Node(_) => Kind::Node,
-            Self::Pod(_) => Kind::Pod,
-            Self::Service(_) => Kind::Service,
-            Self::EndpointSlice(_) => Kind::EndpointSlice,
-            Self::Other(inert) => Kind::Other(inert.kind),
-        }
-    }
-
-    /// Its metadata.
-    #[must_use]
-    pub fn meta(&self) -> &ObjectMeta {
-        match self {
-            Self::Namespace(namespace) => &namespace.metadata,
-            Self::Node(node) => &node.metadata,
-            Self::Pod(pod) => &pod.metadata,
-            Self::Service(service) => &service.metadata,
-            Self::EndpointSlice(slice) => &slice.metadata,
-            Self::Other(inert) => &inert.metadata,
-        }
-    }
-
-    /// Its metadata, to be changed; the object is copied first if somebody else holds it.
-    pub fn meta_mut(&mut self) -> &mut ObjectMeta {
-        match self {
-            Self::Namespace(namespace) => &mut Arc::make_mut(namespace).metadata,
-            Self::Node(node) => &mut Arc::make_mut(node).metadata,
-            Self::Pod(pod) => &mut Arc::make_mut(pod).metadata,
-            Self::Service(service) => &mut Arc::make_mut(service).metadata,
-            Self::EndpointSlice(slice) => &mut Arc::make_mut(slice).metadata,
-            Self::Other(inert) => &mut Arc::make_mut(inert).metadata,
-        }
-    }
-
     /// What identifies it.
     #[must_use]
     pub fn key(&self) -> ObjectKey {
@@ -211,71 +240,55 @@ impl Object {
         matches!(self, Self::Other(_))
     }
 
-    /// The Service in it.
-    #[must_use]
-    pub fn as_service(&self) -> Option<&Arc<Service>> {
-        if let Self::Service(service) = self {
-            Some(service)
-        } else {
-            None
+    /// Moves the status of another object of its kind into it; kinds without a status have nothing to move.
+    pub(crate) fn take_status(&mut self, from: Self) {
+        macro_rules! of {
+            ($($kind:ident),+) => {
+                match (self, from) {
+                    $((Self::$kind(into), Self::$kind(from)) => {
+                        Arc::make_mut(into).status = Arc::unwrap_or_clone(from).status;
+                    })+
+                    _ => {}
+                }
+            };
         }
-    }
-
-    /// The EndpointSlice in it.
-    #[must_use]
-    pub fn as_endpoint_slice(&self) -> Option<&Arc<EndpointSlice>> {
-        if let Self::EndpointSlice(slice) = self {
-            Some(slice)
-        } else {
-            None
-        }
-    }
-
-    /// The Pod in it.
-    #[must_use]
-    pub fn as_pod(&self) -> Option<&Arc<Pod>> {
-        if let Self::Pod(pod) = self {
-            Some(pod)
-        } else {
-            None
-        }
-    }
-
-    /// The Node in it.
-    #[must_use]
-    pub fn as_node(&self) -> Option<&Arc<Node>> {
-        if let Self::Node(node) = self {
-            Some(node)
-        } else {
-            None
-        }
-    }
-
-    /// The Namespace in it.
-    #[must_use]
-    pub fn as_namespace(&self) -> Option<&Arc<Namespace>> {
-        if let Self::Namespace(namespace) = self {
-            Some(namespace)
-        } else {
-            None
-        }
+        of!(
+            Namespace,
+            Node,
+            Pod,
+            Service,
+            ServiceCidr,
+            Deployment,
+            ReplicaSet,
+            StatefulSet,
+            DaemonSet
+        );
     }
 }
-
-macro_rules! into_object {
-    ($($kind:ident),*) => {$(
-        impl From<$kind> for Object {
-            fn from(object: $kind) -> Self {
-                Self::$kind(Arc::new(object))
-            }
-        }
-    )*};
-}
-into_object!(Namespace, Node, Pod, Service, EndpointSlice);
 
 impl From<Inert> for Object {
     fn from(object: Inert) -> Self {
         Self::Other(Arc::new(object))
+    }
+}
+
+impl Inert {
+    fn read(kind: InertKind, mut fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let metadata = fields.shift_remove("metadata");
+        let metadata = metadata.unwrap_or_else(|| Map::new().into());
+        Ok(Self {
+            kind,
+            metadata: serde_json::from_value(metadata)?,
+            rest: Rest::new(fields),
+        })
+    }
+
+    fn written(&self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        fields.insert("metadata".to_owned(), written(&self.metadata).into());
+        let rest = self.rest.iter();
+        fields.extend(rest.map(|(field, value)| (field.clone(), value.clone())));
+        fields
     }
 }
 

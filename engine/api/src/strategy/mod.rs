@@ -34,7 +34,7 @@ pub(crate) fn create(object: &mut Object, pools: &mut Pools) -> Result<Vec<Strin
         Object::Pod(pod) => pod::complete(Arc::make_mut(pod)),
         Object::Service(service) => service::create(Arc::make_mut(service), pools)?,
         Object::EndpointSlice(slice) => endpoint_slice::complete(Arc::make_mut(slice)),
-        Object::Node(_) | Object::Other(_) => {}
+        _ => {}
     }
     let mut errors = meta::created(object);
     errors.extend(spec_errors(object, None));
@@ -77,7 +77,7 @@ fn spec_errors(object: &Object, old: Option<&Object>) -> Vec<FieldError> {
             let old = old.and_then(Object::as_endpoint_slice);
             endpoint_slice::errors(slice, old.map(|old| &**old))
         }
-        Object::Namespace(_) | Object::Node(_) | Object::Other(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -101,7 +101,7 @@ fn conclude(
             }
         }
         Object::Pod(pod) => Ok(pod::warnings(pod)),
-        Object::Other(_) if kind.name() == "Endpoints" => Ok(vec![
+        Object::Endpoints(_) => Ok(vec![
             "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
                 .to_owned(),
         ]),

@@ -58,7 +58,7 @@ fn name(kind: Kind, meta: &ObjectMeta) -> Vec<FieldError> {
         Kind::Service | Kind::Namespace => text::label(&meta.name),
         Kind::Pod | Kind::Node | Kind::EndpointSlice => text::subdomain(&meta.name),
         // Each inert kind has rules of its own (`system:node` is a fine ClusterRole); the store needs none.
-        Kind::Other(_) => Vec::new(),
+        _ => Vec::new(),
     };
     complaints("metadata.name", &meta.name, check)
 }

@@ -257,7 +257,7 @@ impl Controller for EndpointSliceController {
                 }
             }
             Object::EndpointSlice(slice) => self.observe_slice(slice, event.change, now),
-            Object::Namespace(_) | Object::Other(_) => {}
+            _ => {}
         }
     }
 
