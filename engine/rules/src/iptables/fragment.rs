@@ -9,7 +9,7 @@ use super::names::{PortNames, Role};
 use super::spell::{
     comment, destination, from_pods, local_destination, local_source, not_from, ports,
 };
-use crate::origin::{Origins, PortOrigins};
+use crate::origin::PortOrigins;
 use crate::{
     Capabilities, Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
     FrontendVerdict, LocalOutcome, Masquerade, ServicePortPlan, TrafficPolicy,
@@ -84,7 +84,7 @@ impl Fragment {
         plan: &ServicePortPlan,
         capabilities: Capabilities,
         endpoint_comments: EndpointComments,
-        origins: &mut Origins,
+        origins: PortOrigins<'_>,
     ) -> Self {
         let mut lowering = Lowering {
             plan,
@@ -93,7 +93,7 @@ impl Fragment {
             endpoint_comments,
             names: PortNames::of(&plan.id),
             name: plan.id.to_string(),
-            origins: origins.port(plan),
+            origins,
             chains: Vec::new(),
             shared: Vec::new(),
         };
