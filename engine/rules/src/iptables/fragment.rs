@@ -94,8 +94,10 @@ impl Fragment {
             names: PortNames::of(&plan.id),
             name: plan.id.to_string(),
             origins,
-            chains: Vec::new(),
-            shared: Vec::new(),
+            // One for each set and each endpoint.
+            chains: Vec::with_capacity(2 + plan.cluster.len()),
+            // That of its ClusterIP.
+            shared: Vec::with_capacity(1),
         };
         lowering.cluster_ip();
         if let Some(external) = &plan.external {

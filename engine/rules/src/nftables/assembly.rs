@@ -261,9 +261,8 @@ impl Assembly {
                 0
             }) += 1;
         }
-        let key = claim.part().claimed();
         let alone = Claims::from_elem(claim.clone(), 1);
-        let Some(mut claims) = self.claims.insert(key.clone(), alone) else {
+        let Some(mut claims) = self.claims.insert(claim.part().claimed(), alone) else {
             return self.put_all(claim.part());
         };
         let place = claims.partition_point(|other| other.rank() < claim.rank());
@@ -272,7 +271,7 @@ impl Assembly {
             self.put_all(claim.part());
         }
         claims.insert(place, claim.clone());
-        self.claims.insert(key, claims);
+        self.claims.insert(claim.part().claimed(), claims);
     }
 
     fn give_up(&mut self, claim: &Claim) {
@@ -404,7 +403,7 @@ fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
             return act(Put {
                 container: element.container,
                 key: element.key.clone(),
-                value: element.value.clone(),
+                value: element.verdict.clone().map(Value::Verdict),
                 comment: element.comment.clone(),
             });
         }

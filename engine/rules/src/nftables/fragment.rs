@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use ruleset::nft::{
-    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Value,
-    Verdict,
+    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Verdict,
 };
 use ruleset::{Family, OriginId};
 
@@ -80,7 +79,8 @@ impl Fragment {
                 owner: owner(&plan.id),
                 sets: Vec::new(),
                 chains: Vec::new(),
-                parts: Vec::new(),
+                // Its ClusterIP as an address and as a frontend, and an endpoint of the node.
+                parts: Vec::with_capacity(3),
             },
         };
         lowering.endpoints();
@@ -174,7 +174,7 @@ impl Lowering<'_> {
         self.fragment.parts.push(Part::Element(FragmentElement {
             container,
             key,
-            value: None,
+            verdict: None,
             comment: None,
             origin,
         }));
@@ -232,7 +232,7 @@ impl Lowering<'_> {
         self.fragment.parts.push(Part::Element(FragmentElement {
             container,
             key,
-            value: Some(Value::Verdict(verdict)),
+            verdict: Some(verdict),
             comment: refuses.then(|| Comment::new(&self.plan.id.to_string())),
             origin,
         }));
