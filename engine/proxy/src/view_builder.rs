@@ -27,9 +27,9 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 #[derive(Clone, Debug, Default)]
 pub struct ViewBuilder {
     view: ClusterView,
-    /// The Service under which each slice is filed; slices are keyed like Services, by namespace and name. Never
-    /// iterated.
-    owners: HashMap<ServiceName, ServiceName, FixedState>,
+    /// The Service under which each slice is filed, of the same namespace; slices are keyed like Services, by namespace
+    /// and name. Never iterated.
+    owners: HashMap<ServiceName, Arc<str>, FixedState>,
     /// Of namespaces, ports and nodes.
     names: Names,
 }
@@ -83,27 +83,28 @@ impl ViewBuilder {
     }
 
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
-        let namespace = slice.metadata.namespace.as_str();
-        let key = self.service_name(namespace, &slice.metadata.name);
+        let key = self.service_name(&slice.metadata.namespace, &slice.metadata.name);
+        let in_namespace = |name: &Arc<str>| ServiceName {
+            namespace: Arc::clone(&key.namespace),
+            name: Arc::clone(name),
+        };
         let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
-        let owner = owner.map(|service| self.service_name(namespace, service));
-        let view = owner
-            .as_ref()
-            .and_then(|_| view_of_slice(slice, &mut self.names));
-        let owner = owner.filter(|_| view.is_some());
-        let moved = self
-            .owners
-            .get(&key)
-            .filter(|before| Some(*before) != owner.as_ref());
+        let filed = owner.and_then(|owner| {
+            let view = view_of_slice(slice, &mut self.names)?;
+            Some((Arc::from(owner), view))
+        });
+        let before = match &filed {
+            Some((owner, _)) => self.owners.insert(key.clone(), Arc::clone(owner)),
+            None => self.owners.remove(&key),
+        };
+        let owner = filed.as_ref().map(|(owner, _)| owner);
         let mut changed = false;
-        if let Some(before) = moved.cloned() {
-            self.owners.remove(&key);
-            changed |= self.file_slice(before, &key.name, None);
+        if let Some(before) = before.filter(|before| Some(before) != owner) {
+            changed |= self.file_slice(in_namespace(&before), &key.name, None);
         }
-        if let (Some(owner), Some(view)) = (owner, view) {
-            changed |= self.file_slice(owner.clone(), &key.name, Some(view));
-            self.owners.insert(key, owner);
+        if let Some((owner, view)) = filed {
+            changed |= self.file_slice(in_namespace(&owner), &key.name, Some(view));
         }
         changed
     }
@@ -226,7 +227,8 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
         })
     });
     let ports = ports.collect();
-    let endpoints = slice.endpoints.iter().filter_map(|endpoint| {
+    let mut endpoints = Vec::with_capacity(slice.endpoints.len());
+    endpoints.extend(slice.endpoints.iter().filter_map(|endpoint| {
         let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
         let hints = endpoint.hints.as_ref();
         let hinted = |named: &[api::Named]| named.iter().map(|n| n.name.as_str().into()).collect();
@@ -243,11 +245,11 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
                 .filter(|t| t.kind == "Pod")
                 .map(|t| t.name.as_str().into()),
         })
-    });
+    }));
     Some(SliceView {
         family,
         ports,
-        endpoints: endpoints.collect(),
+        endpoints,
     })
 }
 

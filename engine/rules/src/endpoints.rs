@@ -3,7 +3,6 @@
 //! Source of the semantics: PROXY-4, -5, -7 … -13; kube-proxy `endpointslicecache.go` and `topology.go`
 //! (`CategorizeEndpoints`).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use ruleset::Family;
@@ -23,32 +22,35 @@ pub(crate) struct Candidates<'v>(Vec<Candidate<'v>>);
 impl<'v> Candidates<'v> {
     /// Joins the slices' ports with the Service's: name and protocol have to be equal (PROXY-4).
     pub(crate) fn of_port(
-        slices: &'v SlicesByName,
+        slices: Option<&'v SlicesByName>,
         port: &ServicePortView,
         family: Family,
     ) -> Self {
-        let mut by_address: BTreeMap<SocketAddr, &EndpointView> = BTreeMap::new();
-        for slice in slices.values().filter(|slice| slice.family == family) {
+        let mut candidates = Vec::new();
+        let slices = slices.into_iter().flat_map(|slices| slices.values());
+        for slice in slices.filter(|slice| slice.family == family) {
             let joined = slice.ports.iter().filter(|slice_port| {
                 (&slice_port.name, slice_port.protocol) == (&port.name, port.protocol)
                     && slice_port.port != 0
             });
             for slice_port in joined {
                 let of_family = |view: &&EndpointView| Family::of(view.address) == family;
-                for view in slice.endpoints.iter().filter(of_family) {
-                    let address = SocketAddr::new(view.address, slice_port.port);
-                    // A new Pod may have got the address of one that is still terminating (PROXY-5).
-                    if !view.terminating || !by_address.contains_key(&address) {
-                        by_address.insert(address, view);
-                    }
-                }
+                let views = slice.endpoints.iter().filter(of_family);
+                candidates.extend(views.map(|view| Candidate {
+                    address: SocketAddr::new(view.address, slice_port.port),
+                    view,
+                }));
             }
         }
-        let mut candidates: Vec<_> = by_address
-            .into_iter()
-            .map(|(address, view)| Candidate { address, view })
-            .collect();
         candidates.sort_by_cached_key(|candidate| SocketText::of(candidate.address));
+        // A new Pod may have got the address of one that is still terminating (PROXY-5).
+        candidates.dedup_by(|later, earlier| {
+            let is_same = later.address == earlier.address;
+            if is_same && !later.view.terminating {
+                earlier.view = later.view;
+            }
+            is_same
+        });
         Self(candidates)
     }
 

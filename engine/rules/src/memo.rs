@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use smallvec::SmallVec;
 
-use crate::origin::Origins;
-use crate::{Capabilities, ServicePortId, ServicePortPlan};
+use crate::origin::{Origins, PortOrigins};
+use crate::{Capabilities, ServicePortPlan};
 
 /// What spells plans.
 pub(crate) struct Lowerer<'c, F> {
@@ -15,21 +14,33 @@ pub(crate) struct Lowerer<'c, F> {
     pub(crate) capabilities: Capabilities,
 }
 
+impl<F> Lowerer<'_, F> {
+    /// The fragment of a plan; it is made when there is none.
+    pub(crate) fn fragment(
+        &mut self,
+        plan: &Arc<ServicePortPlan>,
+        make: impl FnOnce(&ServicePortPlan, PortOrigins<'_>) -> F,
+    ) -> Arc<F> {
+        let origins = self.origins.port(plan);
+        self.memo
+            .get(origins.number(), plan, |plan| make(plan, origins))
+    }
+}
+
 /// Fragments by the plan that they spell.
 ///
-/// Plans are found by the name of their service port first, so that one lookup compares names a few times and plans
-/// once or twice: nodes of one class share a plan, and a service port has few others at a time.
+/// Plans are found by the number of their service port first, so that one lookup compares plans once or twice: nodes
+/// of one class share a plan, and a service port has few others at a time.
 #[derive(Debug)]
 pub(crate) struct Memo<F> {
-    /// Never iterated but to throw away.
-    by_id: HashMap<ServicePortId, Known<F>, FixedState>,
+    by_port: Vec<Known<F>>,
     len: usize,
     /// The number of fragments at which unused ones are thrown away.
     sweep_at: usize,
 }
 
 /// The plans of one service port that were lowered.
-type Known<F> = Vec<Entry<F>>;
+type Known<F> = SmallVec<[Entry<F>; 1]>;
 
 #[derive(Debug)]
 struct Entry<F> {
@@ -53,7 +64,7 @@ impl<F> Clone for Entry<F> {
 impl<F> Clone for Memo<F> {
     fn clone(&self) -> Self {
         Self {
-            by_id: self.by_id.clone(),
+            by_port: self.by_port.clone(),
             ..*self
         }
     }
@@ -62,7 +73,7 @@ impl<F> Clone for Memo<F> {
 impl<F> Default for Memo<F> {
     fn default() -> Self {
         Self {
-            by_id: HashMap::default(),
+            by_port: Vec::new(),
             len: 0,
             sweep_at: Self::SWEEP_AT_LEAST,
         }
@@ -72,16 +83,17 @@ impl<F> Default for Memo<F> {
 impl<F> Memo<F> {
     const SWEEP_AT_LEAST: usize = 1024;
 
-    /// The fragment of a plan; it is made when there is none.
-    pub(crate) fn get(
+    fn get(
         &mut self,
+        port: u32,
         plan: &Arc<ServicePortPlan>,
         make: impl FnOnce(&ServicePortPlan) -> F,
     ) -> Arc<F> {
-        let known = match self.by_id.get_mut(&plan.id) {
-            Some(known) => known,
-            None => self.by_id.entry(plan.id.clone()).or_default(),
-        };
+        let port = port as usize;
+        if port >= self.by_port.len() {
+            self.by_port.resize_with(port + 1, Known::new);
+        }
+        let known = &mut self.by_port[port];
         let mut entries = known.iter_mut();
         let is_same = |one: &&mut Entry<F>| Arc::ptr_eq(&one.plan, plan) || one.plan == *plan;
         if let Some(entry) = entries.find(is_same) {
@@ -104,14 +116,13 @@ impl<F> Memo<F> {
         if self.len < self.sweep_at {
             return;
         }
-        self.by_id.retain(|_, known| {
+        for known in &mut self.by_port {
             known.retain_mut(|entry| {
                 let was_asked_for = std::mem::take(&mut entry.is_asked_for);
                 was_asked_for || Arc::strong_count(&entry.fragment) > 1
             });
-            !known.is_empty()
-        });
-        self.len = self.by_id.values().map(Vec::len).sum();
+        }
+        self.len = self.by_port.iter().map(SmallVec::len).sum();
         self.sweep_at = Self::SWEEP_AT_LEAST.max(2 * self.len);
     }
 }

@@ -22,16 +22,14 @@ pub struct ServiceName {
     pub name: Arc<str>,
 }
 
-/// By namespace, then by name. (Namespaces are few: most that are equal are one.)
+/// By namespace, then by name. (Most names that are equal are one.)
 impl Ord for ServiceName {
     fn cmp(&self, other: &Self) -> Ordering {
-        if !Arc::ptr_eq(&self.namespace, &other.namespace) {
-            match self.namespace.cmp(&other.namespace) {
-                Ordering::Equal => {}
-                unequal => return unequal,
-            }
-        }
-        self.name.cmp(&other.name)
+        let of = |one: &Arc<str>, other: &Arc<str>| match Arc::ptr_eq(one, other) {
+            true => Ordering::Equal,
+            false => one.cmp(other),
+        };
+        of(&self.namespace, &other.namespace).then_with(|| of(&self.name, &other.name))
     }
 }
 

@@ -81,8 +81,7 @@ impl Assembly {
             let old = old.and_then(|id| self.fragments.remove(id));
             let new = new.map(|new| {
                 let (capabilities, comments) = (with.capabilities, self.comments);
-                let origins = &mut *with.origins;
-                let fragment = with.memo.get(new, |plan| {
+                let fragment = with.fragment(new, |plan, origins| {
                     Fragment::lower(plan, capabilities, comments, origins)
                 });
                 self.fragments.insert(new.id.clone(), Arc::clone(&fragment));

@@ -9,7 +9,7 @@ use super::names::{PortNames, Role};
 use super::spell::{
     comment, destination, from_pods, local_destination, local_source, not_from, ports,
 };
-use crate::origin::{Origins, PortOrigins};
+use crate::origin::PortOrigins;
 use crate::{
     Capabilities, Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
     FrontendVerdict, LocalOutcome, Masquerade, ServicePortPlan, TrafficPolicy,
@@ -84,7 +84,7 @@ impl Fragment {
         plan: &ServicePortPlan,
         capabilities: Capabilities,
         endpoint_comments: EndpointComments,
-        origins: &mut Origins,
+        origins: PortOrigins<'_>,
     ) -> Self {
         let mut lowering = Lowering {
             plan,
@@ -93,9 +93,11 @@ impl Fragment {
             endpoint_comments,
             names: PortNames::of(&plan.id),
             name: plan.id.to_string(),
-            origins: origins.port(plan),
-            chains: Vec::new(),
-            shared: Vec::new(),
+            origins,
+            // One for each set and each endpoint.
+            chains: Vec::with_capacity(2 + plan.cluster.len()),
+            // That of its ClusterIP.
+            shared: Vec::with_capacity(1),
         };
         lowering.cluster_ip();
         if let Some(external) = &plan.external {

@@ -20,6 +20,7 @@ use super::container::Container;
 use super::flat::Layout;
 use super::fragment::{Fragment, Part};
 use super::frame;
+use super::spell::socket_key;
 use crate::memo::Lowerer;
 use crate::plan::changes;
 use crate::{RulePlan, ServicePortId, ServicePortPlans};
@@ -149,10 +150,9 @@ impl Assembly {
             let old = old.and_then(|id| self.fragments.remove(id));
             let new = new.map(|new| {
                 let (layout, mark) = (self.layout, plan.masquerade_mark);
-                let origins = &mut *with.origins;
-                let fragment = with
-                    .memo
-                    .get(new, |plan| Fragment::lower(plan, layout, mark, origins));
+                let fragment = with.fragment(new, |plan, origins| {
+                    Fragment::lower(plan, layout, mark, origins)
+                });
                 self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
                 fragment
             });
@@ -261,9 +261,8 @@ impl Assembly {
                 0
             }) += 1;
         }
-        let key = claim.part().claimed();
         let alone = Claims::from_elem(claim.clone(), 1);
-        let Some(mut claims) = self.claims.insert(key.clone(), alone) else {
+        let Some(mut claims) = self.claims.insert(claim.part().claimed(), alone) else {
             return self.put_all(claim.part());
         };
         let place = claims.partition_point(|other| other.rank() < claim.rank());
@@ -272,7 +271,7 @@ impl Assembly {
             self.put_all(claim.part());
         }
         claims.insert(place, claim.clone());
-        self.claims.insert(key, claims);
+        self.claims.insert(claim.part().claimed(), claims);
     }
 
     fn give_up(&mut self, claim: &Claim) {
@@ -305,11 +304,11 @@ impl Assembly {
     }
 
     fn put_all(&mut self, part: &Part) {
-        elements(part).into_iter().for_each(|one| self.put(one));
+        for_each_element(part, |one| self.put(one));
     }
 
     fn take_all(&mut self, part: &Part) {
-        elements(part).iter().for_each(|one| self.take(one));
+        for_each_element(part, |one| self.take(&one));
     }
 
     fn put(&mut self, put: Put) {
@@ -397,35 +396,36 @@ fn have_the_same_origins(one: &NftChain, other: &NftChain) -> bool {
             .all(|(one, other)| one.origin == other.origin)
 }
 
-/// All elements that a part stands for.
-fn elements(part: &Part) -> Vec<Put> {
+/// Does something with all elements that a part stands for.
+fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
     let frontend = match part {
         Part::Element(element) => {
-            return vec![Put {
+            return act(Put {
                 container: element.container,
                 key: element.key.clone(),
-                value: element.value.clone(),
+                value: element.verdict.clone().map(Value::Verdict),
                 comment: element.comment.clone(),
-            }];
+            });
         }
         Part::Frontend(frontend) => frontend,
     };
-    let element = |container: Container, key: Key, value: Option<Value>| Put {
-        container,
-        key,
-        value,
-        comment: None,
+    let mut act = |container: Container, key: Key, value: Option<Value>| {
+        act(Put {
+            container,
+            key,
+            value,
+            comment: None,
+        });
     };
     let [guard, hiding] = frontend.place.guards();
-    let mut elements = vec![element(guard, frontend.key.clone(), None)];
+    act(guard, frontend.key.clone(), None);
     if frontend.hides.is_some() {
-        elements.push(element(hiding, frontend.key.clone(), None));
+        act(hiding, frontend.key.clone(), None);
     }
     let endpoints = frontend.container();
-    elements.extend((0..).zip(&frontend.endpoints).map(|(number, (to, _))| {
+    for (number, (to, _)) in (0..).zip(&frontend.endpoints) {
         let mut key = frontend.key.clone();
         key.push(Scalar::Number(number));
-        element(endpoints, key, Some(Value::Data(to.clone())))
-    }));
-    elements
+        act(endpoints, key, Some(Value::Data(socket_key(*to))));
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use ruleset::nft::{
-    Comment, DataType, Ident, Key, NftMap, NftSet, Place, SetOptions, SetOrMap, Value,
+    Comment, DataType, Ident, Key, NftMap, NftSet, Place, SetOptions, SetOrMap, Verdict,
 };
 use ruleset::{Family, OriginId};
 
@@ -16,7 +16,7 @@ pub(super) struct FragmentElement {
     pub(super) container: Container,
     pub(super) key: Key,
     /// In a map.
-    pub(super) value: Option<Value>,
+    pub(super) verdict: Option<Verdict>,
     pub(super) comment: Option<Comment>,
     pub(super) origin: OriginId,
 }

@@ -1,20 +1,19 @@
 //! What one service port contributes to the table.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use ruleset::nft::{
-    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Value,
-    Verdict,
+    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Verdict,
 };
 use ruleset::{Family, OriginId};
 
 use super::container::{Container, FragmentElement};
 use super::flat::{Layout, count, external_count, needs_chain};
 use super::names::PortNames;
-use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, socket_key, within};
-use crate::origin::{Origins, PortOrigins};
+use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
+use crate::origin::PortOrigins;
 use crate::{
     Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind, FrontendVerdict,
     LocalOutcome, ServiceName, ServicePortId, ServicePortPlan, TrafficPolicy,
@@ -54,7 +53,7 @@ pub(super) struct FlatFrontend {
     /// For one whose clients are hidden: why.
     pub(super) hides: Option<OriginId>,
     /// The endpoints' addresses and ports, in the order of their numbers.
-    pub(super) endpoints: Vec<(Key, OriginId)>,
+    pub(super) endpoints: Vec<(SocketAddr, OriginId)>,
 }
 
 /// The name of the chain that refuses.
@@ -66,7 +65,7 @@ impl Fragment {
         plan: &ServicePortPlan,
         layout: Layout,
         mark: u32,
-        origins: &mut Origins,
+        origins: PortOrigins<'_>,
     ) -> Self {
         let mut lowering = Lowering {
             plan,
@@ -74,14 +73,14 @@ impl Fragment {
             family: Family::of(plan.cluster_ip.address),
             mark,
             names: PortNames::of(&plan.id),
-            name: Comment::new(&plan.id.to_string()),
-            origins: origins.port(plan),
+            origins,
             fragment: Self {
                 id: plan.id.clone(),
                 owner: owner(&plan.id),
                 sets: Vec::new(),
                 chains: Vec::new(),
-                parts: Vec::new(),
+                // Its ClusterIP as an address and as a frontend, and an endpoint of the node.
+                parts: Vec::with_capacity(3),
             },
         };
         lowering.endpoints();
@@ -127,10 +126,19 @@ impl FlatFrontend {
 /// Between names stands what no name has, and what sorts before all that they have.
 fn owner(id: &ServicePortId) -> Arc<str> {
     let ServiceName { namespace, name } = &id.service;
-    let protocol = id.protocol.0;
-    let [namespace, name, port] =
-        [namespace, name, &id.port_name].map(|name| name.replace('\0', "\0\u{1}"));
-    format!("{namespace}\0\0{name}\0\0{port}\0\0{protocol:03}").into()
+    let mut owner = String::with_capacity(128);
+    for name in [namespace, name, &id.port_name] {
+        for (number, piece) in name.split('\0').enumerate() {
+            if number > 0 {
+                owner.push_str("\0\u{1}");
+            }
+            owner.push_str(piece);
+        }
+        owner.push_str("\0\0");
+    }
+    // One character that sorts as the number does.
+    owner.push(char::from(id.protocol.0));
+    owner.into()
 }
 
 /// Spells one plan.
@@ -139,9 +147,7 @@ pub(super) struct Lowering<'a> {
     layout: Layout,
     pub(super) family: Family,
     mark: u32,
-    pub(super) names: PortNames,
-    /// `ns/name:port`, as comments call it.
-    name: Comment,
+    pub(super) names: PortNames<'a>,
     pub(super) origins: PortOrigins<'a>,
     pub(super) fragment: Fragment,
 }
@@ -168,7 +174,7 @@ impl Lowering<'_> {
         self.fragment.parts.push(Part::Element(FragmentElement {
             container,
             key,
-            value: None,
+            verdict: None,
             comment: None,
             origin,
         }));
@@ -196,7 +202,7 @@ impl Lowering<'_> {
         let endpoints = plan.endpoints(policy).iter().map(|endpoint| {
             let pick = Decision::Pick { probability };
             let origin = self.origins.of_endpoint(pick, endpoint);
-            (socket_key(endpoint.address), origin)
+            (endpoint.address, origin)
         });
         let endpoints = endpoints.collect();
         let frontend = FlatFrontend {
@@ -226,8 +232,8 @@ impl Lowering<'_> {
         self.fragment.parts.push(Part::Element(FragmentElement {
             container,
             key,
-            value: Some(Value::Verdict(verdict)),
-            comment: refuses.then(|| self.name.clone()),
+            verdict: Some(verdict),
+            comment: refuses.then(|| Comment::new(&self.plan.id.to_string())),
             origin,
         }));
     }
@@ -252,12 +258,12 @@ impl Lowering<'_> {
         let frontend_key = self.key(address);
         match self.plan.cluster_ip.verdict {
             FrontendVerdict::Balance(policy) => {
-                let verdict = Verdict::Goto(self.names.policy(policy));
                 let frontend = self.plan.cluster_ip_socket();
                 let decision = Decision::Enter { frontend, policy };
                 let place = Container::ServiceIps;
                 let flat = self.flat(place, &frontend_key, policy, &decision, None);
                 if flat.is_none() {
+                    let verdict = Verdict::Goto(self.names.policy(policy));
                     self.entry(place, frontend_key, verdict, decision);
                 }
             }

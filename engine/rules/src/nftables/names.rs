@@ -1,5 +1,6 @@
 //! Names of chains and sets (PROXY-53).
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 
 use data_encoding::BASE32;
@@ -8,10 +9,19 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{ServicePortId, TrafficPolicy};
 
-/// The names of one service port's chains and sets.
-pub(super) struct PortNames {
+/// The names of one service port's chains and sets, made when somebody asks for one: in the layout of our own, most
+/// service ports have none.
+pub(super) struct PortNames<'i> {
+    id: &'i ServicePortId,
+    base: OnceCell<Base>,
+    /// By [`TrafficPolicy`].
+    policies: [OnceCell<Ident>; 2],
+}
+
+/// What all of a service port's names are made of.
+struct Base {
     /// `ns/svc/proto/port`
-    base: String,
+    text: String,
     /// The same after its hash.
     hashed: String,
 }
@@ -24,38 +34,60 @@ pub(super) struct EndpointNames {
     pub(super) affinity: Ident,
 }
 
-impl PortNames {
-    pub(super) fn of(id: &ServicePortId) -> Self {
-        let base = format!(
-            "{}/{}/{}/{}",
-            id.service.namespace, id.service.name, id.protocol, id.port_name
-        );
-        let hashed = hash_and_truncate(&base);
-        Self { base, hashed }
+impl<'i> PortNames<'i> {
+    pub(super) const fn of(id: &'i ServicePortId) -> Self {
+        Self {
+            id,
+            base: OnceCell::new(),
+            policies: [const { OnceCell::new() }; 2],
+        }
+    }
+
+    fn base(&self) -> &Base {
+        self.base.get_or_init(|| {
+            let ServicePortId {
+                service,
+                port_name,
+                protocol,
+            } = self.id;
+            let text = format!(
+                "{}/{}/{protocol}/{port_name}",
+                service.namespace, service.name
+            );
+            let hashed = hash_and_truncate(&text);
+            Base { text, hashed }
+        })
     }
 
     /// `service-…` or `local-…`: chooses from a policy's endpoints.
     pub(super) fn policy(&self, policy: TrafficPolicy) -> Ident {
-        match policy {
-            TrafficPolicy::Cluster => name("service-", &self.hashed),
-            TrafficPolicy::Local => name("local-", &self.hashed),
-        }
+        let prefix = match policy {
+            TrafficPolicy::Cluster => "service-",
+            TrafficPolicy::Local => "local-",
+        };
+        let made = &self.policies[policy as usize];
+        made.get_or_init(|| self.prefixed(prefix)).clone()
     }
 
     /// `external-…`: where external traffic enters.
     pub(super) fn external(&self) -> Ident {
-        name("external-", &self.hashed)
+        self.prefixed("external-")
     }
 
     /// `firewall-…`: compares sources with the ranges of a load balancer.
     pub(super) fn firewall(&self) -> Ident {
-        name("firewall-", &self.hashed)
+        self.prefixed("firewall-")
+    }
+
+    fn prefixed(&self, prefix: &str) -> Ident {
+        name(prefix, &self.base().hashed)
     }
 
     pub(super) fn endpoint(&self, endpoint: SocketAddr) -> EndpointNames {
         // Colons are not allowed in names.
         let ip = endpoint.ip().to_string().replace(':', ".");
-        let hashed = hash_and_truncate(&format!("{}__{ip}/{}", self.base, endpoint.port()));
+        let base = &self.base().text;
+        let hashed = hash_and_truncate(&format!("{base}__{ip}/{}", endpoint.port()));
         EndpointNames {
             chain: name("endpoint-", &hashed),
             affinity: name("affinity-", &hashed),
@@ -93,20 +125,21 @@ mod tests {
     use super::*;
     use crate::ServiceName;
 
-    fn names(namespace: &str, name: &str, port: &str) -> PortNames {
-        PortNames::of(&ServicePortId {
+    fn id(namespace: &str, name: &str, port: &str) -> ServicePortId {
+        ServicePortId {
             service: ServiceName {
                 namespace: namespace.into(),
                 name: name.into(),
             },
             port_name: port.into(),
             protocol: Protocol::TCP,
-        })
+        }
     }
 
     #[test]
     fn check_values_of_proxy_53() {
-        let names = names("ns1", "svc1", "p80");
+        let id = id("ns1", "svc1", "p80");
+        let names = PortNames::of(&id);
         assert_eq!(
             names.policy(TrafficPolicy::Cluster).as_str(),
             "service-ULMVA6XW-ns1/svc1/tcp/p80"
@@ -122,7 +155,8 @@ mod tests {
     #[test]
     fn names_are_cut_and_stay_apart() {
         let long = "n".repeat(63);
-        let names = names(&long, &long, &long);
+        let id = id(&long, &long, &long);
+        let names = PortNames::of(&id);
         let endpoint = |last: u16| {
             let ip = std::net::Ipv6Addr::from([
                 0x2001, 0x1db8, 0x1111, 0x1111, 0x1111, 0x1111, 0x1111, last,
@@ -137,7 +171,8 @@ mod tests {
 
     #[test]
     fn no_name_leaves_its_place() {
-        let names = names("a b", "x\" }\n", "; flush ruleset");
+        let id = id("a b", "x\" }\n", "; flush ruleset");
+        let names = PortNames::of(&id);
         assert!(
             names
                 .external()

@@ -4,7 +4,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 use ruleset::OriginId;
 
 use super::{Decision, FrameDecision, Origin, ServicePortOrigin};
@@ -13,38 +13,74 @@ use crate::{EndpointPlan, ServicePortPlan};
 /// Gives equal origins one id. Nothing is forgotten: tables of any age may be asked about.
 ///
 /// Service ports are numbered first, so that a lowering looks its service port up once and compares no names after
-/// that. No table is ever iterated.
+/// that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
-    by_id: Vec<Origin>,
-    /// Ids, each with the hash of what it stands for.
-    ids: HashTable<(u64, u32)>,
-    ports: HashMap<Arc<ServicePortOrigin>, u32, FixedState>,
+    origins: Numbered<Origin>,
+    ports: Numbered<Arc<ServicePortOrigin>>,
     hasher: FixedState,
+}
+
+/// Different things, each with its number: that of those which came before it.
+#[derive(Clone, Debug)]
+struct Numbered<T> {
+    things: Vec<T>,
+    /// Their numbers, each with the hash of what it stands for, so that growing looks at no thing. Never iterated.
+    numbers: HashTable<(u64, u32)>,
+}
+
+// Deriving would ask for a default thing.
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self {
+            things: Vec::new(),
+            numbers: HashTable::new(),
+        }
+    }
+}
+
+impl<T> Numbered<T> {
+    /// The number of the thing with this hash that `is_it`.
+    fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
+        let is_it =
+            |(of, number): &(u64, u32)| *of == hash && is_it(&self.things[*number as usize]);
+        self.numbers.find(hash, is_it).map(|(_, number)| *number)
+    }
+
+    /// Takes in what is not there.
+    fn add(&mut self, hash: u64, thing: T) -> u32 {
+        let number = u32::try_from(self.things.len()).expect("fewer things than 2^32");
+        self.things.push(thing);
+        let entry = (hash, number);
+        self.numbers.insert_unique(hash, entry, |(hash, _)| *hash);
+        number
+    }
 }
 
 /// The origins of one service port, while it is lowered.
 pub(crate) struct PortOrigins<'o> {
     origins: &'o mut Origins,
     port: Arc<ServicePortOrigin>,
-    /// The service port's number.
     number: u32,
 }
 
 impl Origins {
     /// For the rules of one service port.
     pub(crate) fn port(&mut self, plan: &ServicePortPlan) -> PortOrigins<'_> {
-        let port = Arc::new(ServicePortOrigin {
-            id: plan.id.clone(),
-            port: plan.port,
+        let ServicePortPlan { id, port, .. } = plan;
+        let hash = self.hasher.hash_one((id, port));
+        let is_it = |known: &Arc<ServicePortOrigin>| (&known.id, &known.port) == (id, port);
+        let known = self.ports.find(hash, is_it);
+        let number = known.unwrap_or_else(|| {
+            let port = ServicePortOrigin {
+                id: id.clone(),
+                port: *port,
+            };
+            self.ports.add(hash, Arc::new(port))
         });
-        let next = u32::try_from(self.ports.len()).expect("fewer service ports than 2^32");
-        let known = self.ports.entry(port);
-        let port = Arc::clone(known.key());
-        let number = *known.or_insert(next);
         PortOrigins {
+            port: Arc::clone(&self.ports.things[number as usize]),
             origins: self,
-            port,
             number,
         }
     }
@@ -61,7 +97,7 @@ impl Origins {
 
     pub(crate) fn get(&self, id: OriginId) -> Option<&Origin> {
         let index = usize::try_from(id.0).ok()?;
-        self.by_id.get(index)
+        self.origins.things.get(index)
     }
 
     fn intern(
@@ -70,9 +106,6 @@ impl Origins {
         decision: Decision,
         endpoint: Option<&EndpointPlan>,
     ) -> OriginId {
-        let Self {
-            by_id, ids, hasher, ..
-        } = self;
         let (service_port, number) = port.unzip();
         let origin = Origin {
             endpoint: endpoint.map(|endpoint| endpoint.address),
@@ -81,19 +114,18 @@ impl Origins {
             service_port: service_port.cloned(),
         };
         let key = (number, origin.endpoint, &origin.decision);
-        let hash = hasher.hash_one(key);
-        let is_same = |(_, id): &(u64, u32)| by_id[*id as usize] == origin;
-        if let Some((_, id)) = ids.find(hash, is_same) {
-            return OriginId(*id);
-        }
-        let id = u32::try_from(by_id.len()).expect("fewer rules than 2^32");
-        by_id.push(origin);
-        ids.insert_unique(hash, (hash, id), |(hash, _)| *hash);
-        OriginId(id)
+        let hash = self.hasher.hash_one(key);
+        let known = self.origins.find(hash, |known| *known == origin);
+        OriginId(known.unwrap_or_else(|| self.origins.add(hash, origin)))
     }
 }
 
 impl PortOrigins<'_> {
+    /// The service port's number, which is small.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// For a rule about the service port as a whole.
     pub(crate) fn id(&mut self, decision: Decision) -> OriginId {
         let port = Some((&self.port, self.number));

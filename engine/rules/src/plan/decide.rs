@@ -3,12 +3,15 @@
 //! Source of the semantics: PROXY-2 … PROXY-15, PROXY-20, -22, -25, -30, -31; kube-proxy 1.36
 //! `pkg/proxy/{topology,serviceport}.go` and the first part of `syncProxyRules`.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::iter::Peekable;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use imbl::ordmap::DiffItem;
+use imbl::ordmap::{self, DiffItem};
+use imbl::shared_ptr::DefaultSharedPtr;
 use ipnet::IpNet;
 use ruleset::Family;
 
@@ -36,8 +39,9 @@ pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
         endpoints: 0,
         service_ports: ServicePortPlans::new(),
     };
-    for name in view.services.keys() {
-        node.add(name, view, &mut plan);
+    let mut slices = SlicesInOrder::of(view);
+    for (name, service) in &view.services {
+        node.add(name, service, slices.next_of(name), &mut plan);
     }
     plan
 }
@@ -55,7 +59,9 @@ pub(crate) fn plan_after(
     plan.service_cidrs = service_cidrs(view, earlier.family);
     for name in changed_services(before, view) {
         let gone = node.remove(name, before, &mut plan);
-        node.add(name, view, &mut plan);
+        if let Some(service) = view.services.get(name) {
+            node.add(name, service, view.slices.get(name), &mut plan);
+        }
         // What has not changed after all is shared on.
         for was in gone {
             if let Some(is) = plan.service_ports.get_mut(&was.id)
@@ -102,8 +108,34 @@ pub fn plan_service(
     facts: &NodeFacts,
     family: Family,
 ) -> Vec<ServicePortPlan> {
-    let plans = Node::of(facts, family).plan_service(name, service, slices);
-    plans.into_iter().map(|(plan, _)| plan).collect()
+    let node = Node::of(facts, family);
+    let plans = node.plan_service(name, service, Some(slices));
+    plans.map(|(plan, _)| plan).collect()
+}
+
+/// The slices of a view, for who asks in the order of Services: faster than looking each up.
+struct SlicesInOrder<'v> {
+    rest: Peekable<ordmap::Iter<'v, ServiceName, Arc<SlicesByName>, DefaultSharedPtr>>,
+}
+
+impl<'v> SlicesInOrder<'v> {
+    fn of(view: &'v ClusterView) -> Self {
+        Self {
+            rest: view.slices.iter().peekable(),
+        }
+    }
+
+    /// The slices of a Service that comes after all that were asked for.
+    fn next_of(&mut self, name: &ServiceName) -> Option<&'v Arc<SlicesByName>> {
+        loop {
+            let (owner, slices) = self.rest.peek()?;
+            match (*owner).cmp(name) {
+                Ordering::Less => self.rest.next(),
+                Ordering::Equal => return Some(slices),
+                Ordering::Greater => return None,
+            };
+        }
+    }
 }
 
 /// What is decided for a node once, whatever its Services are.
@@ -124,9 +156,15 @@ impl<'f> Node<'f> {
         }
     }
 
-    /// Decides for a Service of a view.
-    fn add(&self, name: &ServiceName, view: &ClusterView, plan: &mut RulePlan) {
-        for (port, endpoints) in self.plan_of(name, view) {
+    /// Decides for a Service and its slices.
+    fn add(
+        &self,
+        name: &ServiceName,
+        service: &ServiceView,
+        slices: Option<&Arc<SlicesByName>>,
+        plan: &mut RulePlan,
+    ) {
+        for (port, endpoints) in self.plan_service(name, service, slices.map(|slices| &**slices)) {
             plan.endpoints += endpoints;
             plan.service_ports.insert(port.id.clone(), Arc::new(port));
         }
@@ -139,47 +177,36 @@ impl<'f> Node<'f> {
         view: &ClusterView,
         plan: &mut RulePlan,
     ) -> Vec<Arc<ServicePortPlan>> {
-        let Some(service) = self.served(name, view) else {
-            return Vec::new();
-        };
-        let slices = view.slices.get(name).cloned().unwrap_or_default();
-        let ports = service.ports.iter().filter_map(|port| {
-            plan.endpoints -= Candidates::of_port(&slices, port, self.family).len();
+        let service = view.services.get(name);
+        // One without a ClusterIP of the family has no plans (PROXY-2).
+        let served = service.filter(|service| service.cluster_ip(self.family).is_some());
+        let slices = view.slices.get(name).map(|slices| &**slices);
+        let ports = served.into_iter().flat_map(|service| &service.ports);
+        let gone = ports.filter_map(|port| {
+            plan.endpoints -= Candidates::of_port(slices, port, self.family).len();
             plan.service_ports.remove(&port_id(name, port))
         });
-        ports.collect()
+        gone.collect()
     }
 
-    fn plan_of(&self, name: &ServiceName, view: &ClusterView) -> Vec<(ServicePortPlan, usize)> {
-        let Some(service) = self.served(name, view) else {
-            return Vec::new();
-        };
-        let slices = view.slices.get(name).cloned().unwrap_or_default();
-        self.plan_service(name, service, &slices)
-    }
-
-    /// A Service that has a ClusterIP of the family (PROXY-2).
-    fn served<'v>(&self, name: &ServiceName, view: &'v ClusterView) -> Option<&'v ServiceView> {
-        let service = view.services.get(name)?;
-        service.cluster_ip(self.family).map(|_| &**service)
-    }
-
-    /// Each plan comes with the number of its endpoints, in whatever condition they are.
+    /// Decides for a Service: a plan per port, none when it has no ClusterIP of the family (PROXY-2). Each comes with the
+    /// number of its endpoints, in whatever condition they are.
     fn plan_service(
         &self,
         name: &ServiceName,
         service: &ServiceView,
-        slices: &SlicesByName,
-    ) -> Vec<(ServicePortPlan, usize)> {
-        let Some(cluster_ip) = service.cluster_ip(self.family) else {
-            return Vec::new();
-        };
-        let plan_port = |port| {
+        slices: Option<&SlicesByName>,
+    ) -> impl Iterator<Item = (ServicePortPlan, usize)> {
+        let cluster_ip = service.cluster_ip(self.family).into_iter();
+        let ports = cluster_ip.flat_map(|cluster_ip| {
+            let ports = service.ports.iter();
+            ports.map(move |port| (cluster_ip, port))
+        });
+        ports.map(move |(cluster_ip, port)| {
             let candidates = Candidates::of_port(slices, port, self.family);
             let plan = self.plan_port(name, cluster_ip, service, port, &candidates);
             (plan, candidates.len())
-        };
-        service.ports.iter().map(plan_port).collect()
+        })
     }
 
     fn plan_port(
