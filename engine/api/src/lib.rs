@@ -39,6 +39,7 @@ mod list;
 mod names;
 pub mod object;
 mod patch;
+mod restore;
 mod schema;
 mod selector;
 mod server;
@@ -52,7 +53,7 @@ pub mod yaml;
 
 pub use allocator::{AllocateError, ClusterIps, NodePorts, PortError};
 pub use apply::LAST_APPLIED;
-pub use decode::{DecodeFailure, Manifest, decode};
+pub use decode::{DecodeFailure, Manifest, decode, decode_stored};
 pub use family::IpFamily;
 pub use list::{List, Scope, Version};
 pub use names::generate_name;
@@ -62,4 +63,4 @@ pub use server::{ANNOTATION_STATUS, ApiConfig, ApiServer, DeleteOptions, Verb, W
 pub use status::{Cause, Reason, Status};
 pub use store::{Change, WatchEvent};
 pub use timestamp::{EPOCH_UNIX_SECONDS, parse_timestamp, timestamp, timestamp_nanos};
-pub use watch::{From, Watch, WatchOptions, WatchOutput};
+pub use watch::{Watch, WatchFrom, WatchOptions, WatchOutput};

@@ -334,6 +334,18 @@ impl ApiServer {
         &self.store
     }
 
+    pub(crate) const fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    pub(crate) const fn pools_mut(&mut self) -> &mut Pools {
+        &mut self.pools
+    }
+
+    pub(crate) const fn identities_mut(&mut self) -> &mut Rng {
+        &mut self.identities
+    }
+
     fn insert(&mut self, object: Object, verb: Verb, now: SimTime) -> Result<Written, Status> {
         let mut object = settled(object);
         self.check_namespace_exists(&object)?;
@@ -490,7 +502,7 @@ fn kubernetes_service(address: &str) -> Service {
 }
 
 /// A namespaced object is in `default` unless it says otherwise; others are in none.
-fn settled(mut object: Object) -> Object {
+pub(crate) fn settled(mut object: Object) -> Object {
     let namespaced = object.kind().is_namespaced();
     if namespaced && object.meta().namespace.is_empty() {
         "default".clone_into(&mut object.meta_mut().namespace);

@@ -24,7 +24,7 @@ const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
 
 /// Where a watch begins (API-87).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum From {
+pub enum WatchFrom {
     /// With the present state, as objects that appear, then changes: no resourceVersion, or `0`.
     #[default]
     Now,
@@ -38,7 +38,7 @@ pub struct WatchOptions {
     /// Which objects.
     pub scope: Scope,
     /// Where to begin.
-    pub from: From,
+    pub from: WatchFrom,
     /// `allowWatchBookmarks`
     pub bookmarks: bool,
     /// `sendInitialEvents`: a bookmark says where the present state ends; needs `bookmarks`.
@@ -91,11 +91,11 @@ impl ApiServer {
         } = options;
         scope.check(kind)?;
         let (initial, position) = match from {
-            From::Now => {
+            WatchFrom::Now => {
                 let list = self.select(kind, &scope, Version::Newest, now)?;
                 (list.items, list.revision)
             }
-            From::After(revision) => {
+            WatchFrom::After(revision) => {
                 check_not_future(self.store(), revision)?;
                 check_visible(self.store(), revision, now)?;
                 (Vec::new(), revision)

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{
-    ApiConfig, ApiServer, DeleteOptions, FieldSelector, From, Kind, Object, ObjectKey, ObjectMeta,
-    Pod, Reason, Scope, Status, Version, Watch, WatchOptions, WatchOutput,
+    ApiConfig, ApiServer, DeleteOptions, FieldSelector, Kind, Object, ObjectKey, ObjectMeta, Pod,
+    Reason, Scope, Status, Version, Watch, WatchFrom, WatchOptions, WatchOutput,
 };
 use base::{Seed, SimTime};
 use proptest::prelude::*;
@@ -140,11 +140,11 @@ fn api_87_a_watch_begins_with_the_present_state_or_after_a_version() {
         };
         server.watch(Kind::Pod, options, at(0))
     };
-    let mut all = open(From::Now).unwrap();
+    let mut all = open(WatchFrom::Now).unwrap();
     assert_eq!(told(&mut all, &server, at(0)).unwrap(), ["+a", "+b"]);
-    let mut later = open(From::After(revision)).unwrap();
+    let mut later = open(WatchFrom::After(revision)).unwrap();
     assert_eq!(told(&mut later, &server, at(0)).unwrap(), ["+b"]);
-    assert_eq!(open(From::After(revision + 2)).unwrap_err().code, 504);
+    assert_eq!(open(WatchFrom::After(revision + 2)).unwrap_err().code, 504);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn api_88_api_91_a_reader_that_falls_behind_is_told_to_list_again() {
     server.create(pod("default", "a", &[]), at(1)).unwrap();
     let revision = server.revision();
     let after = WatchOptions {
-        from: From::After(revision),
+        from: WatchFrom::After(revision),
         ..WatchOptions::default()
     };
     let mut watch = server.watch(Kind::Pod, after.clone(), at(1)).unwrap();
