@@ -68,7 +68,20 @@ impl From<Problem> for DecodeFailure {
 /// # Errors
 /// [`DecodeFailure`]: no object, no or unknown kind, a field that does not exist or is of the wrong type.
 pub fn decode(document: &Document) -> Result<Vec<Manifest>, DecodeFailure> {
-    let reader = Reader { document };
+    read_all(document, true)
+}
+
+/// Reads the objects of a document that a cluster printed: fields that are unknown here, because the cluster is of
+/// another version, are passed over.
+///
+/// # Errors
+/// As [`decode`], but for unknown fields.
+pub fn decode_stored(document: &Document) -> Result<Vec<Manifest>, DecodeFailure> {
+    read_all(document, false)
+}
+
+fn read_all(document: &Document, strict: bool) -> Result<Vec<Manifest>, DecodeFailure> {
+    let reader = Reader { document, strict };
     let value = reader.json(&document.value, &Path::root())?;
     let mut manifests = Vec::new();
     reader.read(value, &Path::root(), &mut manifests)?;
@@ -77,6 +90,8 @@ pub fn decode(document: &Document) -> Result<Vec<Manifest>, DecodeFailure> {
 
 struct Reader<'a> {
     document: &'a Document,
+    /// Whether a field must be known.
+    strict: bool,
 }
 
 impl Reader<'_> {
@@ -211,7 +226,7 @@ impl Reader<'_> {
                 Fault::Unknown { path: field, known } => unknown.push((field, known)),
             }
         }
-        if unknown.is_empty() {
+        if unknown.is_empty() || !self.strict {
             return Ok(());
         }
         let names: Vec<String> = unknown

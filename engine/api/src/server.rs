@@ -81,6 +81,10 @@ pub enum Verb {
     Unchanged,
     /// `replace`.
     Replaced,
+    /// `patch` with a change.
+    Patched,
+    /// `patch` without a change: nothing was written.
+    NotPatched,
     /// `delete`; a Pod may still be there, terminating.
     Deleted,
 }
@@ -105,6 +109,8 @@ impl std::fmt::Display for Written {
             Verb::Configured => "configured",
             Verb::Unchanged => "unchanged",
             Verb::Replaced => "replaced",
+            Verb::Patched => "patched",
+            Verb::NotPatched => "patched (no change)",
             Verb::Deleted => return write!(f, "{kind} \"{name}\" deleted"),
         };
         write!(f, "{kind}/{name} {word}")
@@ -324,6 +330,22 @@ impl ApiServer {
             .as_namespace()
     }
 
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    pub(crate) const fn pools_mut(&mut self) -> &mut Pools {
+        &mut self.pools
+    }
+
+    pub(crate) const fn identities_mut(&mut self) -> &mut Rng {
+        &mut self.identities
+    }
+
     fn insert(&mut self, object: Object, verb: Verb, now: SimTime) -> Result<Written, Status> {
         let mut object = settled(object);
         self.check_namespace_exists(&object)?;
@@ -350,7 +372,7 @@ impl ApiServer {
         })
     }
 
-    fn overwrite(
+    pub(crate) fn overwrite(
         &mut self,
         mut object: Object,
         old: &Object,
@@ -380,10 +402,10 @@ impl ApiServer {
             .resource_version
             .clone_from(&old.meta().resource_version);
         if object == *old {
-            let verb = if verb == Verb::Configured {
-                Verb::Unchanged
-            } else {
-                verb
+            let verb = match verb {
+                Verb::Configured => Verb::Unchanged,
+                Verb::Patched => Verb::NotPatched,
+                verb => verb,
             };
             return Written {
                 verb,
@@ -480,7 +502,7 @@ fn kubernetes_service(address: &str) -> Service {
 }
 
 /// A namespaced object is in `default` unless it says otherwise; others are in none.
-fn settled(mut object: Object) -> Object {
+pub(crate) fn settled(mut object: Object) -> Object {
     let namespaced = object.kind().is_namespaced();
     if namespaced && object.meta().namespace.is_empty() {
         "default".clone_into(&mut object.meta_mut().namespace);

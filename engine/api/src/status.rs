@@ -36,10 +36,14 @@ pub enum Reason {
     AlreadyExists,
     /// 409: the object changed in the meantime, or a precondition failed.
     Conflict,
+    /// 410: a version that is no longer kept.
+    Expired,
     /// 422
     Invalid,
     /// 500
     InternalError,
+    /// 504: a version that is not there yet.
+    Timeout,
     /// 501: valid for Kubernetes, but beyond what this program can carry out. It is our limit, not the user's
     /// mistake, and Kubernetes has no such reason.
     NotSupported,
@@ -157,6 +161,45 @@ impl Status {
         Self::about(403, Reason::Forbidden, key.kind, &key.name, message)
     }
 
+    /// 400.
+    #[must_use]
+    pub(crate) fn bad_request(text: String) -> Self {
+        Self::plain(400, Reason::BadRequest, text)
+    }
+
+    /// 422: a patch that makes no object: `patched` is the JSON that it makes.
+    #[must_use]
+    pub(crate) fn invalid_patch(patched: &str, detail: &str) -> Self {
+        let error = FieldError::invalid("patch", &patched, detail);
+        let message = format!(" \"\" is invalid: {error}");
+        Self {
+            causes: vec![error.into_cause()],
+            ..Self::plain(422, Reason::Invalid, message)
+        }
+    }
+
+    /// 410 (API-88).
+    #[must_use]
+    pub(crate) fn expired(revision: u64, oldest: u64) -> Self {
+        let message = format!("too old resource version: {revision} ({oldest})");
+        Self::plain(410, Reason::Expired, message)
+    }
+
+    /// 504 (API-86).
+    #[must_use]
+    pub(crate) fn too_new(revision: u64, newest: u64) -> Self {
+        let cause = Cause {
+            reason: "ResourceVersionTooLarge",
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        };
+        let message = format!("Too large resource version: {revision}, current: {newest}");
+        Self {
+            causes: vec![cause],
+            ..Self::plain(504, Reason::Timeout, message)
+        }
+    }
+
     /// 500 (API-12).
     #[must_use]
     pub(crate) fn internal(text: &str) -> Self {
@@ -194,6 +237,13 @@ impl Status {
     pub fn kubectl_text(&self) -> String {
         match (self.reason, &self.subject) {
             (Reason::Invalid, Some((kind, name))) => self.invalid_text(*kind, name),
+            (Reason::Invalid, None) => {
+                let causes = self.causes.iter();
+                let texts: Vec<_> = causes
+                    .map(|cause| format!("{}: {}", cause.field, cause.message))
+                    .collect();
+                format!("The request is invalid: {}", texts.join(", "))
+            }
             (Reason::NotSupported | Reason::Client, _) => format!("error: {}", self.message),
             _ => {
                 let doing = self.doing.map_or_else(String::new, |doing| {

@@ -3,60 +3,86 @@
 //! Deviation: CoreDNS runs as two bare Pods instead of a Deployment's, already running when the clock starts, as
 //! in a cluster that has been up for a while.
 
-use api::{ApiServer, Object, Status};
+use std::net::IpAddr;
+
+use api::{ApiServer, Object, Service, Status};
 use base::SimTime;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::ClusterConfig;
+use crate::{ClusterConfig, NodeConfig};
 
-/// Creates the nodes and, if asked for, kube-system/kube-dns with its Pods.
+/// Name and namespace of the Service of cluster DNS.
+const DNS_SERVICE: (&str, &str) = ("kube-dns", "kube-system");
+
+/// Puts the state in place, and creates the nodes that are not in it and, if asked for, kube-system/kube-dns with
+/// its Pods.
 pub(crate) fn populate(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Status> {
+    api.restore(config.state.iter().cloned(), SimTime::ZERO);
     for node in &config.nodes {
-        let mut labels = json!({"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"});
-        if let Some(zone) = &node.zone {
-            labels[api::LABEL_ZONE] = json!(zone);
+        if api.node(&node.name).is_none() {
+            create_node(api, node)?;
         }
-        for (key, value) in &node.labels {
-            labels[key] = json!(value);
-        }
-        let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
-        let address =
-            |ip: &std::net::IpAddr| json!({"type": "InternalIP", "address": ip.to_string()});
-        let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
-        create(
-            api,
-            &json!({
-                "apiVersion": "v1", "kind": "Node",
-                "metadata": {"name": node.name, "labels": labels},
-                "spec": {"podCIDR": cidrs.first(), "podCIDRs": cidrs},
-                "status": {
-                    "addresses": addresses,
-                    "allocatable": {"cpu": "8"},
-                    "conditions": [{"type": "Ready", "status": "True"}],
-                },
-            }),
-        )?;
     }
-    if config.dns {
+    if config.dns && dns_service(config).is_none() {
         populate_dns(api, config)
     } else {
         Ok(())
     }
 }
 
-/// The address of cluster DNS: the 10th of the first Service range (ALLOC-6).
-pub(crate) fn dns_address(config: &ClusterConfig) -> Option<std::net::IpAddr> {
+fn create_node(api: &mut ApiServer, node: &NodeConfig) -> Result<(), Status> {
+    let mut labels = json!({"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"});
+    if let Some(zone) = &node.zone {
+        labels[api::LABEL_ZONE] = json!(zone);
+    }
+    for (key, value) in &node.labels {
+        labels[key] = json!(value);
+    }
+    let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
+    let address = |ip: &IpAddr| json!({"type": "InternalIP", "address": ip.to_string()});
+    let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
+    create(
+        api,
+        &json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": node.name, "labels": labels},
+            "spec": {"podCIDR": cidrs.first(), "podCIDRs": cidrs},
+            "status": {
+                "addresses": addresses,
+                "allocatable": {"cpu": "8"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }),
+    )
+}
+
+/// The address of cluster DNS: that of the state's, or else the 10th of the first Service range (ALLOC-6).
+pub(crate) fn dns_address(config: &ClusterConfig) -> Option<IpAddr> {
+    if let Some(service) = dns_service(config) {
+        return service.addresses().next();
+    }
     match config.service_cidrs.first()? {
         IpNet::V4(net) => {
             let address = u32::from(net.network()).checked_add(10)?;
-            Some(std::net::IpAddr::V4(address.into()))
+            Some(IpAddr::V4(address.into()))
         }
         IpNet::V6(net) => {
             let address = u128::from(net.network()).checked_add(10)?;
-            Some(std::net::IpAddr::V6(address.into()))
+            Some(IpAddr::V6(address.into()))
         }
     }
+}
+
+/// The Service of cluster DNS in the state.
+fn dns_service(config: &ClusterConfig) -> Option<&Service> {
+    let mut services = config.state.iter().filter_map(Object::as_service);
+    let (name, namespace) = DNS_SERVICE;
+    let found = services.find(|service| {
+        let meta = &service.metadata;
+        (meta.name.as_str(), meta.namespace.as_str()) == (name, namespace)
+    });
+    found.map(|service| &**service)
 }
 
 fn populate_dns(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Status> {

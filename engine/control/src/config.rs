@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use api::Object;
 use base::Seed;
 use ipnet::IpNet;
 use proxy::AgentSettings;
@@ -32,6 +33,9 @@ pub struct ClusterConfig {
     pub proxy: ProxySettings,
     /// The nodes, in order.
     pub nodes: Vec<NodeConfig>,
+    /// What is in the cluster already, as a real cluster printed it; see [`api::ApiServer::restore`]. Nodes and
+    /// cluster DNS that are among it are not made.
+    pub state: Vec<Object>,
     /// Hosts outside of the cluster.
     pub outside: Vec<OutsideConfig>,
     /// Latencies of the network.

@@ -32,6 +32,7 @@ fn cluster(proxy: ProxySettings) -> Control {
         mode: ProxyMode::Iptables,
         proxy,
         nodes: vec![node(1), node(2)],
+        state: Vec::new(),
         outside: Vec::new(),
         network: NetworkConfig::default(),
         timing: TimingConfig::default(),

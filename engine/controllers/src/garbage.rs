@@ -196,6 +196,7 @@ mod tests {
             at: SimTime::ZERO,
             change,
             object,
+            previous: None,
         }
     }
 

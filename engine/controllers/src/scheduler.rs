@@ -204,6 +204,7 @@ mod tests {
             at: SimTime::ZERO,
             change,
             object,
+            previous: None,
         }
     }
 

@@ -13,7 +13,7 @@ use control::Control;
 use crate::diagnosis::Otherwise;
 use crate::near_miss::{Unmet, nearest};
 use crate::pods::{counted, declared, list, names, obstacle, spoken};
-use crate::{Certainty, Diagnosis, Finding, freshness};
+use crate::{Certainty, Diagnosis, Finding, freshness, policies};
 
 /// How the EndpointSlice controller signs the slices that it writes (EP-24).
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
@@ -62,7 +62,8 @@ fn examine(api: &ApiServer, key: &ObjectKey) -> (Vec<Finding>, Otherwise) {
             .chain(unnamed_ports(key, service, &selected))
             .collect()
     };
-    (findings, by_endpoints(api, service))
+    let otherwise = policies::beyond(api, namespace, &selected, by_endpoints(api, service));
+    (findings, otherwise)
 }
 
 /// DBG-26, DBG-28.

@@ -29,6 +29,7 @@ mod diagnosis;
 mod freshness;
 mod near_miss;
 mod pods;
+mod policies;
 
 pub use diagnose::{diagnose, diagnose_objects};
 pub use diagnosis::{Certainty, Diagnosis, Finding, Verdict};

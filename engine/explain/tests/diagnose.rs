@@ -31,6 +31,7 @@ fn cluster(partitioned: bool) -> Control {
         mode: ProxyMode::Iptables,
         proxy: ProxySettings::default(),
         nodes: vec![node(1), node(2)],
+        state: Vec::new(),
         outside: Vec::new(),
         network: NetworkConfig::default(),
         timing: TimingConfig::default(),
@@ -388,4 +389,45 @@ fn what_is_not_diagnosed_is_unknown() {
     apply(&mut control, &bare);
     let key = ObjectKey::new(Kind::Service, "default", "bare");
     assert_eq!(diagnose(&control, &key).verdict, Verdict::Unknown);
+}
+
+/// A policy without a selector is about every Pod of its namespace; one of another namespace about none here.
+#[test]
+fn a_network_policy_on_the_pods_makes_the_answer_unknown() {
+    let mut control = cluster(false);
+    let policy = |namespace: &str, selector: &str| {
+        format!(
+            "
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: guard, namespace: {namespace}}}
+spec: {{podSelector: {selector}}}
+"
+        )
+    };
+    let healthy = service("app: web", "http") + &pod("a", "app: web", "http");
+    apply(&mut control, &healthy);
+    let key = ObjectKey::new(Kind::Service, "default", "web");
+    for (namespace, selector, expected) in [
+        ("kube-public", "{}", Verdict::Healthy),
+        ("default", "{matchLabels: {app: other}}", Verdict::Healthy),
+        ("default", "{}", Verdict::Unknown),
+        (
+            "default",
+            "{matchExpressions: [{key: app, operator: In, values: [web]}]}",
+            Verdict::Unknown,
+        ),
+    ] {
+        apply(&mut control, &policy(namespace, selector));
+        let diagnosis = diagnose(&control, &key);
+        assert_eq!(diagnosis.verdict, expected, "{namespace} {selector}");
+    }
+    assert!(
+        diagnose(&control, &key)
+            .summary
+            .contains("NetworkPolicy guard")
+    );
+    apply(&mut control, &service("app: wep", "http"));
+    assert_eq!(diagnose(&control, &key).verdict, Verdict::Broken);
 }

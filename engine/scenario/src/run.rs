@@ -229,6 +229,9 @@ impl Runner<'_> {
     }
 
     fn apply_manifests(&mut self) -> Result<(), RunError> {
+        if let Some(conclusion) = &self.scenario.conclusion {
+            self.warn(conclusion.clone());
+        }
         let mut ignored: Vec<api::Kind> = Vec::new();
         for manifest in &self.scenario.manifests {
             let kind = manifest.object.kind();

@@ -32,6 +32,8 @@ pub struct Scenario {
     pub(crate) sources: Vec<Source>,
     /// `spec.cluster`; its seed and mode are those of the run.
     pub(crate) cluster: ClusterConfig,
+    /// What was concluded from `spec.state` for the cluster, as a sentence.
+    pub(crate) conclusion: Option<String>,
 }
 
 impl Scenario {

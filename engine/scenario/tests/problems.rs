@@ -262,10 +262,6 @@ fn what_this_version_does_not_support() {
         &HEAD.replace("[iptables]", "[iptable]"),
         &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
     );
-    check(
-        &HEAD.replace("  steps:", "  state: [dump.yaml]\n  steps:"),
-        &["12:3: `state` is not supported by this version of switchboard (use `manifests`)"],
-    );
     check_step(
         "fault: {kind: partition-api, node: node-b}",
         &[

@@ -80,6 +80,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
         mode,
         proxy: ProxySettings::default(),
         nodes: vec![node("node-a", "zone-1", 1), node("node-b", "zone-2", 2)],
+        state: Vec::new(),
         outside: vec![OutsideConfig {
             name: "laptop".to_owned(),
             address: IpAddr::from([203, 0, 113, 70]),

@@ -268,6 +268,7 @@ impl DataPlane for LayoutPlane {
                 at: SimTime::ZERO,
                 change: Change::Added,
                 object,
+                previous: None,
             });
         }
         let facts = cluster

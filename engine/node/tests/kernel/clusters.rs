@@ -168,6 +168,7 @@ pub(crate) fn cluster_view(cluster: &Cluster) -> ClusterView {
             at: SimTime::ZERO,
             change: Change::Added,
             object,
+            previous: None,
         });
     }
     builder.view().clone()

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost, TimingConfig,
+    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
+    TimingConfig,
 };
 use ipnet::IpNet;
 
@@ -13,6 +14,7 @@ use super::claims::{Claims, Purpose};
 use super::names;
 use super::nodes::{self, Draft};
 use super::proxy;
+use super::state::{State, Stated};
 use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
@@ -43,15 +45,36 @@ impl<'a> Ranges<'a> {
     }
 }
 
-/// Reads `spec.cluster`: the modes to run in, and the cluster with the first of them.
-pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> {
+/// `spec.cluster`, read.
+pub(super) struct Cluster {
+    /// The modes to run in.
+    pub(super) modes: Vec<ProxyMode>,
+    /// The cluster with the first of them.
+    pub(super) config: ClusterConfig,
+    /// What was concluded from `spec.state`.
+    pub(super) conclusion: Option<String>,
+}
+
+/// Reads `spec.cluster`; what it leaves out follows from `spec.state`, where there is one.
+pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<Cluster> {
     let mut fields = at.fields()?;
     let mut claims = Claims::default();
-    let services = fields.or("serviceCIDRs", default("10.96.0.0/12"), service_cidrs);
+    let concluded = Concluded::new(&fields, stated);
+    let or_stated = |nets: &Option<Vec<IpNet>>, text| match (nets, stated) {
+        (Some(nets), Some(stated)) => Ranges {
+            nets: nets.clone(),
+            at: Some(stated.at.clone()),
+            items: Vec::new(),
+        },
+        _ => default(text),
+    };
+    let services = or_stated(&concluded.services, "10.96.0.0/12");
+    let services = fields.or("serviceCIDRs", services, service_cidrs);
     if let Ok(ranges) = &services {
         ranges.claim(&Purpose::Services, &mut claims);
     }
-    let pods = fields.or("podCIDRs", default("10.244.0.0/16"), cidrs);
+    let pods = or_stated(&concluded.pods, "10.244.0.0/16");
+    let pods = fields.or("podCIDRs", pods, cidrs);
     if let Ok(ranges) = &pods {
         ranges.claim(&Purpose::Pods, &mut claims);
     }
@@ -65,7 +88,8 @@ pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> 
     let modes = modes(&mut fields);
     let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
     let mut names = BTreeSet::new();
-    let drafts = nodes::drafts(&mut fields, &mut names, &mut claims);
+    let known = nodes::stated(concluded.nodes.as_deref(), stated, &mut names, &mut claims);
+    let drafts = nodes::drafts(&mut fields, known, &mut names, &mut claims);
     let network = fields.or("network", NetworkConfig::default(), network);
     let timing = fields.or("timing", TimingConfig::default(), timing);
     let outside = match &drafts {
@@ -93,11 +117,47 @@ pub(super) fn cluster(at: &Cursor<'_>) -> Read<(Vec<ProxyMode>, ClusterConfig)> 
         mode: modes[0],
         proxy: proxy?,
         nodes: nodes?,
+        state: stated.map_or_else(Vec::new, |stated| stated.state.objects.clone()),
         outside: outside?,
         network: network?,
         timing: timing?,
     };
-    Ok((modes, config))
+    let conclusion = stated.and_then(|stated| concluded.told(stated.state));
+    Ok(Cluster {
+        modes,
+        config,
+        conclusion,
+    })
+}
+
+/// What `spec.cluster` leaves out and the state shows.
+struct Concluded {
+    nodes: Option<Vec<NodeConfig>>,
+    services: Option<Vec<IpNet>>,
+    pods: Option<Vec<IpNet>>,
+}
+
+impl Concluded {
+    fn new(fields: &Fields<'_>, stated: Option<&Stated<'_>>) -> Self {
+        let left_out = |keys: &[&'static str]| {
+            stated.filter(|_| keys.iter().all(|key| fields.given(key).is_none()))
+        };
+        let ranges = |key, of: fn(&State) -> Vec<IpNet>| {
+            let ranges = left_out(&[key]).map(|stated| of(stated.state));
+            ranges.filter(|ranges| !ranges.is_empty())
+        };
+        let nodes = left_out(&["nodes", "nodeGroups"]).map(|stated| stated.state.nodes());
+        Self {
+            nodes: nodes.filter(|nodes| !nodes.is_empty()),
+            services: ranges("serviceCIDRs", State::service_ranges),
+            pods: ranges("podCIDRs", State::pod_ranges),
+        }
+    }
+
+    fn told(&self, state: &State) -> Option<String> {
+        let (services, pods) = (self.services.as_deref(), self.pods.as_deref());
+        state.conclusion(self.nodes.as_deref(), services, pods)
+    }
 }
 
 /// Reads one mode's name.

@@ -4,12 +4,16 @@
 //! wherever it stands.
 
 use api::yaml::{Document, Location, Part, Path, Problem, Segment, Source, split};
-use api::{Manifest, decode};
+use api::{DecodeFailure, Manifest, Object, decode, decode_stored};
 
+use super::state::State;
 use crate::cursor::{Cursor, Noted, Read, Sink, all};
 
 /// Files, or objects of one step.
 const LIST_MAX: usize = 10_000;
+
+/// How a document is read.
+type Decode = fn(&Document) -> Result<Vec<Manifest>, DecodeFailure>;
 
 /// Where manifests come from.
 pub(super) struct Files<'a> {
@@ -54,8 +58,20 @@ impl<'a> Files<'a> {
 
     /// Reads `spec.manifests`: a list of paths.
     pub(super) fn all(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
-        let files = at.list(LIST_MAX, |item| self.file(&item, namespace))?;
+        let files = at.list(LIST_MAX, |item| self.file(&item, namespace, decode))?;
         Ok(files.into_iter().flatten().collect())
+    }
+
+    /// Reads `spec.state`: a list of paths.
+    pub(super) fn state(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<State> {
+        let files = at.list(LIST_MAX, |item| {
+            let objects = self.file(&item, namespace, decode_stored)?;
+            Ok((item.name()?.to_owned(), objects))
+        })?;
+        let (names, objects): (_, Vec<_>) = files.into_iter().unzip();
+        let objects = objects.into_iter().flatten();
+        let objects: Vec<Object> = objects.map(|manifest| manifest.object).collect();
+        Ok(State::new(objects, names))
     }
 
     /// Reads what `apply` and its like are given: text, `{file: …}`, or a list of objects.
@@ -63,7 +79,7 @@ impl<'a> Files<'a> {
         let value = at.value();
         if value.is_mapping() {
             let mut fields = at.fields()?;
-            let manifests = fields.need("file", |at| self.file(at, namespace));
+            let manifests = fields.need("file", |at| self.file(at, namespace, decode));
             fields.finish()?;
             return manifests;
         }
@@ -76,7 +92,7 @@ impl<'a> Files<'a> {
         }
         let place = Placed::of(self.source, self.document.locate(at.path(), Part::Value));
         let text = Source::new(&self.source.name, at.text()?);
-        let mut manifests = self.objects(&text, namespace, |problem| {
+        let mut manifests = self.objects(&text, namespace, decode, |problem| {
             place.problem(problem, &text.text, at.path())
         })?;
         for manifest in &mut manifests {
@@ -89,7 +105,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn file(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+    fn file(&mut self, at: &Cursor<'_>, namespace: &str, decode: Decode) -> Read<Vec<Manifest>> {
         let path = at.name()?;
         let text =
             (self.read)(path).map_err(|error| at.refuse(format!("cannot read {path}: {error}")))?;
@@ -97,7 +113,7 @@ impl<'a> Files<'a> {
             .parent()
             .unwrap_or(std::path::Path::new(""));
         let source = Source::new(beside.join(path).to_string_lossy(), text);
-        let manifests = self.objects(&source, namespace, |problem| problem);
+        let manifests = self.objects(&source, namespace, decode, |problem| problem);
         self.sources.push(source);
         let manifests = manifests?;
         if manifests.is_empty() {
@@ -116,7 +132,7 @@ impl<'a> Files<'a> {
             value: at.value().clone(),
         };
         // The object's paths begin at itself; the scenario knows where that is.
-        let mut manifests = self.decoded(&alone, namespace, |problem| {
+        let mut manifests = self.decoded(&alone, namespace, decode, |problem| {
             let path = below(at.path(), &problem.path);
             let place = self.document.problem(&path, Part::Key, problem.message);
             Problem {
@@ -136,12 +152,13 @@ impl<'a> Files<'a> {
         &self,
         source: &Source,
         namespace: &str,
+        decode: Decode,
         place: impl Fn(Problem) -> Problem,
     ) -> Read<Vec<Manifest>> {
         let documents = split(source).map_err(|problem| self.sink.note(place(problem)))?;
         let manifests = documents
             .iter()
-            .map(|document| self.decoded(document, namespace, &place));
+            .map(|document| self.decoded(document, namespace, decode, &place));
         Ok(all(manifests)?.into_iter().flatten().collect())
     }
 
@@ -149,6 +166,7 @@ impl<'a> Files<'a> {
         &self,
         document: &Document,
         namespace: &str,
+        decode: Decode,
         place: impl Fn(Problem) -> Problem,
     ) -> Read<Vec<Manifest>> {
         let mut manifests = decode(document).map_err(|failure| {

@@ -13,6 +13,7 @@ pub(crate) mod manifests;
 mod names;
 mod nodes;
 mod proxy;
+mod state;
 mod steps;
 
 use std::fmt;
@@ -25,7 +26,9 @@ use control::{ClusterConfig, ProxyMode};
 use crate::cursor::{Cursor, Read, Sink};
 use crate::scenario::Scenario;
 use crate::step::Step;
+use cluster::Cluster;
 use manifests::Files;
+use state::Stated;
 
 /// The scenario language's version.
 pub const API_VERSION: &str = "switchboard.dev/v1alpha1";
@@ -167,6 +170,7 @@ struct Spec {
     namespace: String,
     modes: Vec<ProxyMode>,
     cluster: ClusterConfig,
+    conclusion: Option<String>,
     manifests: Vec<Manifest>,
     steps: Vec<Step>,
 }
@@ -200,6 +204,7 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
         namespace,
         modes,
         cluster,
+        conclusion,
         manifests,
         steps,
     } = spec?;
@@ -216,6 +221,7 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
         steps,
         sources: files.take_sources(),
         cluster,
+        conclusion,
     })
 }
 
@@ -225,24 +231,32 @@ fn spec(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<Spec> {
     let namespace = fields.or("namespace", "default".to_owned(), |at| {
         names::label(at).map(str::to_owned)
     });
-    let cluster = fields.need("cluster", cluster::cluster);
-    let state = fields.unsupported("state", "use `manifests`");
     let namespace = namespace?;
+    let state_at = fields.given("state");
+    let state = fields.may("state", |at| files.state(at, &namespace));
+    let stated = state.as_ref().ok().and_then(Option::as_ref).zip(state_at);
+    let stated = stated.map(|(state, at)| Stated { state, at });
+    let cluster = fields.need("cluster", |at| cluster::cluster(at, stated.as_ref()));
     let manifests = fields.or("manifests", Vec::new(), |at| files.all(at, &namespace));
     let setting = Setting {
         namespace: &namespace,
-        cluster: cluster.as_ref().ok().map(|(_, cluster)| cluster),
+        cluster: cluster.as_ref().ok().map(|cluster| &cluster.config),
     };
     let steps = fields.or("steps", Vec::new(), |at| steps::steps(at, &setting, files));
     fields.finish()?;
-    state?;
-    let (modes, cluster) = cluster?;
+    let Cluster {
+        modes,
+        config,
+        conclusion,
+    } = cluster?;
     let (seed, manifests, steps) = (seed?, manifests?, steps?);
+    state?;
     Ok(Spec {
         seed,
         namespace,
         modes,
-        cluster,
+        cluster: config,
+        conclusion,
         manifests,
         steps,
     })

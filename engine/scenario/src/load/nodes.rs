@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::claims::{Claims, Purpose, Taken};
 use super::cluster::{Ranges, cidr};
 use super::names;
+use super::state::Stated;
 use crate::cursor::{Cursor, Fields, Noted, Read, all, did_you_mean};
 use crate::judge::counted;
 
@@ -29,9 +30,37 @@ pub(super) struct Draft<'a> {
     addresses: Option<Cursor<'a>>,
 }
 
-/// Reads both keys.
+/// The nodes that `spec.state` shows and `spec.cluster` leaves out.
+pub(super) fn stated<'a>(
+    nodes: Option<&[NodeConfig]>,
+    stated: Option<&Stated<'a>>,
+    names: &mut BTreeSet<String>,
+    claims: &mut Claims<'a>,
+) -> Vec<Draft<'a>> {
+    let (Some(nodes), Some(Stated { at, .. })) = (nodes, stated) else {
+        return Vec::new();
+    };
+    let draft = |config: &NodeConfig| {
+        names.insert(config.name.clone());
+        for address in &config.addresses {
+            claims.address(Purpose::Node(config.name.clone()), *address, at.clone());
+        }
+        for net in &config.pod_cidrs {
+            claims.range(Purpose::PodsOf(config.name.clone()), *net, Some(at.clone()));
+        }
+        Draft {
+            config: config.clone(),
+            at: at.clone(),
+            addresses: (!config.addresses.is_empty()).then(|| at.clone()),
+        }
+    };
+    nodes.iter().map(draft).collect()
+}
+
+/// Reads both keys; `stated` are the nodes if they are left out.
 pub(super) fn drafts<'a>(
     fields: &mut Fields<'a>,
+    stated: Vec<Draft<'a>>,
     names: &mut BTreeSet<String>,
     claims: &mut Claims<'a>,
 ) -> Read<Vec<Draft<'a>>> {
@@ -42,7 +71,8 @@ pub(super) fn drafts<'a>(
         let groups = at.list(NODE_LIST_MAX, |item| group(&item, names))?;
         Ok(groups.into_iter().flatten().collect())
     });
-    let mut drafts: Vec<Draft<'a>> = single?;
+    let mut drafts = stated;
+    drafts.extend(single?);
     drafts.extend(groups?);
     if drafts.is_empty() {
         return Err(fields.at().refuse_with(

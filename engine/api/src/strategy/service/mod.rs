@@ -52,6 +52,15 @@ pub(super) fn update(
     node_ports::update(service, old, pools)
 }
 
+/// Takes what a Service says that it holds, as far as it is there to be taken (ALLOC-30).
+pub(crate) fn occupy(service: &Service, pools: &mut Pools) {
+    for address in service.addresses() {
+        // Taken twice, or of no range: the Service has it all the same.
+        let _ = pools.cluster_ips.reserve(address);
+    }
+    node_ports::occupy(service, pools);
+}
+
 /// Gives back what a deleted Service held (API-65).
 pub(crate) fn release(service: &Service, pools: &mut Pools) {
     for address in service.addresses() {

@@ -51,16 +51,26 @@ pub(super) fn update(
     Ok(())
 }
 
+/// Takes what a stored Service says that it holds, as far as it is there to be taken.
+pub(super) fn occupy(service: &Service, pools: &mut Pools) {
+    for port in all_held_by(service) {
+        let _ = pools.node_ports.reserve(port);
+    }
+}
+
 /// Gives back what a deleted Service held.
 pub(super) fn release(service: &Service, pools: &mut Pools) {
-    for port in held_by(service) {
+    for port in all_held_by(service) {
         pools.node_ports.release(port);
     }
-    if service.needs_health_check() {
-        pools
-            .node_ports
-            .release(service.spec.health_check_node_port);
-    }
+}
+
+/// The health check's, too.
+fn all_held_by(service: &Service) -> impl Iterator<Item = i32> {
+    let health_check = service
+        .needs_health_check()
+        .then_some(service.spec.health_check_node_port);
+    held_by(service).into_iter().chain(health_check)
 }
 
 /// Entries with the same `port` share a node port, chosen or requested (ALLOC-53).

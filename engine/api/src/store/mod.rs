@@ -6,10 +6,20 @@
 //! **Source of the semantics.** API-83 (one counter, an update without a change is none), API-87, API-89 (a
 //! deletion carries the last state with the revision of the deletion).
 
+mod labels;
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
 use base::SimTime;
 use imbl::OrdMap;
 
-use crate::object::{Kind, Object, ObjectKey};
+use self::labels::LabelIndex;
+use crate::object::{Kind, Object, ObjectKey, StringMap};
+use crate::selector::Selector;
+
+/// How far back a watch may begin: what etcd keeps by default (API-91).
+pub(crate) const HISTORY: Duration = Duration::from_secs(300);
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +43,15 @@ pub struct WatchEvent {
     pub change: Change,
     /// The object's state.
     pub object: Object,
+    /// The revision of its state before; `None` if it is new.
+    pub previous: Option<NonZeroU64>,
 }
 
 /// Objects, the counter and the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     objects: OrdMap<ObjectKey, Object>,
+    labels: LabelIndex,
     log: Vec<WatchEvent>,
 }
 
@@ -82,27 +95,95 @@ impl Store {
             .map(|(_, object)| object)
     }
 
+    /// The objects among those of [`Store::list`] whose labels satisfy `selector`; costs what it finds where the
+    /// selector asks for a label.
+    pub(crate) fn select(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        selector: &Selector,
+    ) -> Vec<&Object> {
+        let namespace = namespace.filter(|_| kind.is_namespaced());
+        let matches = |object: &&Object| selector.matches(&object.meta().labels);
+        match self.labels.candidates(kind, namespace, selector) {
+            Some(keys) => {
+                let found = keys.iter().filter_map(|key| self.objects.get(key));
+                found.filter(matches).collect()
+            }
+            None => self.list(kind, namespace).filter(matches).collect(),
+        }
+    }
+
+    /// The state of an object before an event.
+    pub(crate) fn before(&self, event: &WatchEvent) -> Option<&Object> {
+        let place = usize::try_from(event.previous?.get() - 1).ok()?;
+        self.log.get(place).map(|before| &before.object)
+    }
+
+    /// The oldest revision that a reader may go on from at `now`: events are visible for [`HISTORY`].
+    pub(crate) fn oldest(&self, now: SimTime) -> u64 {
+        let hidden = self.log.partition_point(|event| event.at + HISTORY < now);
+        u64::try_from(hidden).expect("a log fits memory")
+    }
+
+    /// The store as it was at a revision.
+    pub(crate) fn at(&self, revision: u64) -> Self {
+        let length = usize::try_from(revision).unwrap_or(usize::MAX);
+        let mut then = Self::default();
+        for event in self.log.iter().take(length) {
+            let key = event.object.key();
+            match event.change {
+                Change::Deleted => drop(then.take(&key)),
+                Change::Added | Change::Modified => then.set(key, event.object.clone()),
+            }
+            then.log.push(event.clone());
+        }
+        then
+    }
+
     /// Stores a new state and logs it; the object comes back with its resourceVersion.
     pub(crate) fn put(&mut self, mut object: Object, at: SimTime) -> Object {
         let key = object.key();
-        let change = if self.objects.contains_key(&key) {
-            Change::Modified
-        } else {
-            Change::Added
+        let previous = self.objects.get(&key).and_then(revision_of);
+        let change = match previous {
+            Some(_) => Change::Modified,
+            None => Change::Added,
         };
-        self.append(&mut object, change, at);
-        self.objects.insert(key, object.clone());
+        self.append(&mut object, change, previous, at);
+        self.set(key, object.clone());
         object
     }
 
     /// Removes an object and logs it; `None` if there is no such object.
     pub(crate) fn remove(&mut self, key: &ObjectKey, at: SimTime) -> Option<Object> {
-        let mut object = self.objects.remove(key)?;
-        self.append(&mut object, Change::Deleted, at);
+        let mut object = self.take(key)?;
+        let previous = revision_of(&object);
+        self.append(&mut object, Change::Deleted, previous, at);
         Some(object)
     }
 
-    fn append(&mut self, object: &mut Object, change: Change, at: SimTime) {
+    fn set(&mut self, key: ObjectKey, object: Object) {
+        let before = self.objects.get(&key).map(|before| &before.meta().labels);
+        let nothing = StringMap::new();
+        self.labels
+            .change(&key, before.unwrap_or(&nothing), &object.meta().labels);
+        self.objects.insert(key, object);
+    }
+
+    fn take(&mut self, key: &ObjectKey) -> Option<Object> {
+        let object = self.objects.remove(key)?;
+        self.labels
+            .change(key, &object.meta().labels, &StringMap::new());
+        Some(object)
+    }
+
+    fn append(
+        &mut self,
+        object: &mut Object,
+        change: Change,
+        previous: Option<NonZeroU64>,
+        at: SimTime,
+    ) {
         let revision = self.revision() + 1;
         object.meta_mut().resource_version = revision.to_string();
         self.log.push(WatchEvent {
@@ -110,8 +191,14 @@ impl Store {
             at,
             change,
             object: object.clone(),
+            previous,
         });
     }
+}
+
+/// The revision of a stored object's last write.
+fn revision_of(object: &Object) -> Option<NonZeroU64> {
+    object.meta().resource_version.parse().ok()
 }
 
 #[cfg(test)]
