@@ -80,6 +80,7 @@ impl Control {
             service_cidrs: config.service_cidrs.clone(),
             node_port_range: config.node_port_range.clone(),
             dns_domain: config.dns_domain.clone(),
+            api_servers: Vec::new(),
             seed: config.seed,
         };
         let mut api = ApiServer::new(api_config, now);

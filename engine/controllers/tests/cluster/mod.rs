@@ -28,6 +28,7 @@ impl Cluster {
             ],
             node_port_range: 30_000..=32_767,
             dns_domain: "cluster.local".to_owned(),
+            api_servers: Vec::new(),
             seed: Seed::new(7),
         };
         Self {

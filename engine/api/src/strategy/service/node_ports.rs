@@ -33,34 +33,16 @@ pub(super) fn update(
     old: &Service,
     pools: &mut Pools,
 ) -> Result<(), Status> {
-    let held = held_by(old);
     if service.uses_node_ports() {
-        take_on_update(service, &held, pools)?;
+        take_on_update(service, &reserved_by(old), pools)?;
     }
-    let (needed, needs) = (old.needs_health_check(), service.needs_health_check());
-    if needs && !needed {
+    if service.needs_health_check() && !old.needs_health_check() {
         take_health_check(service, pools)?;
     }
-    let kept = held_by(service);
-    for port in held.difference(&kept) {
+    for port in held_by(old).difference(&held_by(service)) {
         pools.node_ports.release(*port);
     }
-    if needed && !needs {
-        pools.node_ports.release(old.spec.health_check_node_port);
-    }
     Ok(())
-}
-
-/// Gives back what a deleted Service held.
-pub(super) fn release(service: &Service, pools: &mut Pools) {
-    for port in held_by(service) {
-        pools.node_ports.release(port);
-    }
-    if service.needs_health_check() {
-        pools
-            .node_ports
-            .release(service.spec.health_check_node_port);
-    }
 }
 
 /// Entries with the same `port` share a node port, chosen or requested (ALLOC-53).
@@ -159,8 +141,18 @@ pub(super) fn numbers(service: &Service) -> BTreeSet<i32> {
     ports.filter(|port| *port != 0).collect()
 }
 
-/// The node ports that a Service has reserved.
-fn held_by(service: &Service) -> BTreeSet<i32> {
+/// The node ports that a Service has, that of its health check included.
+pub(crate) fn held_by(service: &Service) -> BTreeSet<i32> {
+    let mut held = reserved_by(service);
+    if service.needs_health_check() {
+        held.insert(service.spec.health_check_node_port);
+    }
+    held.remove(&0);
+    held
+}
+
+/// The node ports that a Service's entries have.
+fn reserved_by(service: &Service) -> BTreeSet<i32> {
     if service.uses_node_ports() {
         numbers(service)
     } else {
