@@ -91,7 +91,7 @@ impl Status {
             several => format!("[{}]", several.join(", ")),
         };
         let causes = errors.into_iter().map(FieldError::into_cause).collect();
-        let message = format!("{kind} \"{name}\" is invalid: {body}");
+        let message = format!("{} \"{name}\" is invalid: {body}", kind.qualified());
         Self {
             causes,
             ..Self::about(422, Reason::Invalid, kind, name, message)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ObjectMeta, Rest};
+use super::{ObjectMeta, Rest};
 
 /// A Namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +38,6 @@ pub struct NamespaceStatus {
     /// `Active` or `Terminating`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub phase: String,
-    /// What its end is waiting for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,

@@ -83,6 +83,7 @@ impl ApiServer {
     /// Stores an object as it stands: completed, checked and given what it says by another server. What it says
     /// to have is taken, whoever else has it; [`ApiServer::repair`] tells what does not fit together.
     pub fn restore(&mut self, object: Object, now: SimTime) {
+        let object = super::settled(object);
         if let Object::Service(service) = &object {
             crate::strategy::service::retake(service, &mut self.pools);
             self.upkeep.note_restored(now);

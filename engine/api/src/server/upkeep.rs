@@ -350,6 +350,5 @@ fn slice(addresses: &[String], family: IpFamily, port: i32) -> EndpointSlice {
             port: Some(port),
             ..EndpointPort::default()
         }],
-        ..EndpointSlice::default()
     }
 }
