@@ -24,6 +24,7 @@ pub fn events(services: usize) -> Vec<WatchEvent> {
         service_cidrs: service_cidrs(),
         node_port_range: 30_000..=32_767,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(7),
     };
     let mut server = ApiServer::new(config, SimTime::ZERO);

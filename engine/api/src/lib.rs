@@ -16,6 +16,7 @@
 //!     service_cidrs: vec!["10.96.0.0/12".parse()?],
 //!     node_port_range: 30_000..=32_767,
 //!     dns_domain: "cluster.local".to_owned(),
+//!     api_servers: Vec::new(),
 //!     seed: Seed::new(7),
 //! };
 //! let mut server = ApiServer::new(config, SimTime::ZERO);
@@ -39,7 +40,6 @@ mod list;
 mod names;
 pub mod object;
 mod patch;
-mod restore;
 mod schema;
 mod selector;
 mod server;

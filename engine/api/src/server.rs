@@ -1,6 +1,7 @@
 //! The API server: verbs over the store.
 //!
-//! **What.** `create`, `replace`, `apply`, `update_status`, `delete`, and reads. Every write is judged whole and
+//! **What.** `create`, `replace`, `apply`, `update_status`, `delete`, and reads; and what the server does by itself
+//! (`upkeep`, `repair`). Every write is judged whole and
 //! then done whole: a refused one leaves store, virtual IPs, node ports and log as they were.
 //! **Why.** Requests work on a draft of the object and on a copy of the (persistent) pools; only success
 //! puts them in place, so there is nothing to undo.
@@ -9,8 +10,16 @@
 //! Deviation: `status` in a manifest is the initial status (the scenario language); later writes of the main
 //! resource keep the stored status, as in Kubernetes, unless the object is annotated [`ANNOTATION_STATUS`].
 
+mod addresses;
+mod deletion;
+mod events;
+mod port_repair;
+mod repair;
+mod restore;
+mod upkeep;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::{Rng, Seed, SimTime};
 use ipnet::IpNet;
@@ -19,8 +28,7 @@ use crate::allocator::{ClusterIps, NodePorts};
 use crate::apply::{LAST_APPLIED, check_applicable, last_applied, merged, missing_annotation};
 use crate::names::{generate_name, uid};
 use crate::object::{
-    EndpointSlice, IntOrString, Kind, Namespace, Node, Object, ObjectKey, ObjectMeta, Pod, Service,
-    ServicePort, ServiceSpec,
+    EndpointSlice, Kind, Namespace, Node, Object, ObjectKey, ObjectMeta, Pod, Service,
 };
 use crate::status::Status;
 use crate::store::{Store, WatchEvent};
@@ -29,12 +37,8 @@ use crate::timestamp::timestamp;
 
 /// With the value `pinned`, an object's status is the user's: controllers leave it alone.
 pub const ANNOTATION_STATUS: &str = "switchboard.dev/status";
-/// Port of the API servers behind the Service `kubernetes` (ALLOC-5).
-const API_SERVER_PORT: i32 = 6443;
 /// How often a generated name is drawn before the request fails (S: apiserver `names.go`).
 const NAME_DRAWS: usize = 8;
-const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
-const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 /// The settings of a cluster's API server.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub struct ApiConfig {
     pub node_port_range: std::ops::RangeInclusive<u16>,
     /// The cluster's DNS domain.
     pub dns_domain: String,
+    /// Where the API servers are: the endpoints of the Service `kubernetes`, which has none without (ALLOC-5).
+    pub api_servers: Vec<SocketAddr>,
     /// Root of what the server draws: addresses, ports, names, identities.
     pub seed: Seed,
 }
@@ -56,7 +62,10 @@ pub struct ApiServer {
     store: Store,
     pools: Pools,
     identities: Rng,
+    /// Of the objects that the server makes by itself.
+    own_identities: Rng,
     names: Rng,
+    upkeep: upkeep::Upkeep,
 }
 
 /// How an object is to be deleted.
@@ -118,12 +127,12 @@ impl std::fmt::Display for Written {
 }
 
 impl ApiServer {
-    /// A cluster as it is after start: its namespaces and the Service `default/kubernetes` at the first usable
-    /// address (ALLOC-5), which is left out where no range has one.
+    /// A cluster as it is after start: its namespaces, its ServiceCIDR, and the Service `default/kubernetes` at the
+    /// first usable address (ALLOC-5), which is left out where the first range has none.
     #[must_use]
     pub fn new(config: ApiConfig, now: SimTime) -> Self {
         let pools = Pools {
-            cluster_ips: ClusterIps::new(&config.service_cidrs),
+            cluster_ips: ClusterIps::new(&upkeep::families(&config)),
             cluster_ip_rng: config.seed.split("api/cluster-ips"),
             node_ports: NodePorts::new(config.node_port_range.clone()),
             node_port_rng: config.seed.split("api/node-ports"),
@@ -132,25 +141,12 @@ impl ApiServer {
             store: Store::default(),
             pools,
             identities: config.seed.split("api/identities"),
+            own_identities: config.seed.split("api/own-identities"),
             names: config.seed.split("api/names"),
+            upkeep: upkeep::Upkeep::default(),
             config,
         };
-        for name in NAMESPACES {
-            let metadata = ObjectMeta::named("", name);
-            let namespace = Namespace {
-                metadata,
-                ..Namespace::default()
-            };
-            server
-                .create(namespace.into(), now)
-                .expect("its own namespaces are valid");
-        }
-        if let Some(address) = server.pools.cluster_ips.first_usable() {
-            let service = kubernetes_service(&address.to_string());
-            server
-                .create(service.into(), now)
-                .expect("the first address of a new range is free");
-        }
+        server.start(now);
         server
     }
 
@@ -236,43 +232,6 @@ impl ApiServer {
         Ok(self.commit(updated, &old, Verb::Configured, Vec::new(), now))
     }
 
-    /// Deletes an object. A Pod that runs is marked as terminating and goes with a later deletion with grace 0,
-    /// which its kubelet sends (API-92); everything else goes at once, and a Service's addresses and ports
-    /// with it (API-65).
-    ///
-    /// # Errors
-    /// Not found, a failed precondition, or a namespace that may not go.
-    pub fn delete(
-        &mut self,
-        key: &ObjectKey,
-        options: &DeleteOptions,
-        now: SimTime,
-    ) -> Result<Written, Status> {
-        let object = self
-            .store
-            .get(key)
-            .cloned()
-            .ok_or_else(|| Status::not_found(key))?;
-        check_preconditions(key, options, object.meta())?;
-        self.check_namespace_may_go(key)?;
-        let grace = object.as_pod().map_or(0, |pod| grace_seconds(pod, options));
-        let object = if grace > 0 {
-            self.begin_deletion(object, grace, now)
-        } else {
-            if let Object::Service(service) = &object {
-                strategy::service::release(service, &mut self.pools);
-            }
-            self.store
-                .remove(key, now)
-                .expect("the object was found above")
-        };
-        Ok(Written {
-            verb: Verb::Deleted,
-            object,
-            warnings: Vec::new(),
-        })
-    }
-
     /// One object.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
@@ -334,21 +293,9 @@ impl ApiServer {
         &self.store
     }
 
-    pub(crate) const fn store_mut(&mut self) -> &mut Store {
-        &mut self.store
-    }
-
-    pub(crate) const fn pools_mut(&mut self) -> &mut Pools {
-        &mut self.pools
-    }
-
-    pub(crate) const fn identities_mut(&mut self) -> &mut Rng {
-        &mut self.identities
-    }
-
     fn insert(&mut self, object: Object, verb: Verb, now: SimTime) -> Result<Written, Status> {
         let mut object = settled(object);
-        self.check_namespace_exists(&object)?;
+        self.check_namespace_takes(&object)?;
         if object.meta().name.is_empty() && !object.meta().generate_name.is_empty() {
             object.meta_mut().name = self.free_name(&object);
         }
@@ -364,7 +311,10 @@ impl ApiServer {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         self.pools = pools;
-        let object = self.store.put(object, now);
+        if let Object::Service(service) = &object {
+            self.hold_addresses(service, &[], now);
+        }
+        let object = self.put(object, now);
         Ok(Written {
             verb,
             object,
@@ -384,8 +334,26 @@ impl ApiServer {
         keep_what_users_do_not_write(&mut object, old);
         let mut pools = self.pools.clone();
         let warnings = strategy::update(&mut object, old, &mut pools)?;
+        if deletion::is_over(&object, old) {
+            let object = self.end(&key, now);
+            return Ok(Written {
+                verb,
+                object,
+                warnings,
+            });
+        }
         self.pools = pools;
-        Ok(self.commit(object, old, verb, warnings, now))
+        let (Object::Service(service), Object::Service(before)) = (&object, old) else {
+            return Ok(self.commit(object, old, verb, warnings, now));
+        };
+        let service = Arc::clone(service);
+        let held: Vec<IpAddr> = before.addresses().collect();
+        self.hold_addresses(&service, &held, now);
+        let written = self.commit(object, old, verb, warnings, now);
+        let kept: Vec<IpAddr> = service.addresses().collect();
+        let dropped = held.into_iter().filter(|address| !kept.contains(address));
+        self.release_addresses(before, dropped.collect(), now);
+        Ok(written)
     }
 
     /// Puts a new state in place, or nothing if it is the old one (API-83).
@@ -415,54 +383,9 @@ impl ApiServer {
         }
         Written {
             verb,
-            object: self.store.put(object, now),
+            object: self.put(object, now),
             warnings,
         }
-    }
-
-    /// Marks a Pod as terminating; a second deletion may shorten the grace, not lengthen it.
-    fn begin_deletion(&mut self, mut object: Object, grace: i64, now: SimTime) -> Object {
-        let before = object
-            .meta()
-            .deletion_grace_period_seconds
-            .unwrap_or(i64::MAX);
-        if object.meta().is_terminating() && before <= grace {
-            return object;
-        }
-        let meta = object.meta_mut();
-        let end = now + Duration::from_secs(grace.unsigned_abs());
-        meta.deletion_timestamp = Some(timestamp(end));
-        meta.deletion_grace_period_seconds = Some(grace);
-        self.store.put(object, now)
-    }
-
-    fn check_namespace_exists(&self, object: &Object) -> Result<(), Status> {
-        let Some(namespace) = object.key().namespace else {
-            return Ok(());
-        };
-        let key = ObjectKey::new(Kind::Namespace, "", &namespace);
-        self.get(&key)
-            .map(|_| ())
-            .ok_or_else(|| Status::not_found(&key))
-    }
-
-    /// Deviation: there is no namespace controller yet that empties a namespace, so only an empty one can go.
-    fn check_namespace_may_go(&self, key: &ObjectKey) -> Result<(), Status> {
-        if key.kind != Kind::Namespace {
-            return Ok(());
-        }
-        if IMMORTAL.contains(&key.name.as_str()) {
-            return Err(Status::forbidden(key, "this namespace may not be deleted"));
-        }
-        let inside = Kind::all()
-            .filter(|kind| kind.is_namespaced())
-            .any(|kind| self.list(kind, Some(&key.name)).next().is_some());
-        if inside {
-            let text = "deleting a namespace that is not empty is not supported by this version of switchboard; supported: deleting an empty one".to_owned();
-            let limit = vec![("metadata.name".to_owned(), text)];
-            return Err(Status::not_supported(key.kind, &key.name, limit));
-        }
-        Ok(())
     }
 
     fn free_name(&mut self, object: &Object) -> String {
@@ -477,32 +400,8 @@ impl ApiServer {
     }
 }
 
-/// The Service through which Pods reach the API server (ALLOC-5).
-fn kubernetes_service(address: &str) -> Service {
-    let mut metadata = ObjectMeta::named("default", "kubernetes");
-    for (key, value) in [("component", "apiserver"), ("provider", "kubernetes")] {
-        metadata.labels.insert(key.to_owned(), value.to_owned());
-    }
-    let port = ServicePort {
-        name: "https".to_owned(),
-        port: 443,
-        target_port: Some(IntOrString::Int(API_SERVER_PORT)),
-        ..ServicePort::default()
-    };
-    let spec = ServiceSpec {
-        ports: vec![port],
-        cluster_ip: address.to_owned(),
-        ..ServiceSpec::default()
-    };
-    Service {
-        metadata,
-        spec,
-        ..Service::default()
-    }
-}
-
 /// A namespaced object is in `default` unless it says otherwise; others are in none.
-pub(crate) fn settled(mut object: Object) -> Object {
+fn settled(mut object: Object) -> Object {
     let namespaced = object.kind().is_namespaced();
     if namespaced && object.meta().namespace.is_empty() {
         "default".clone_into(&mut object.meta_mut().namespace);
@@ -563,19 +462,4 @@ fn keep_what_users_do_not_write(object: &mut Object, old: &Object) {
     if !pinned {
         object.take_status(old.clone());
     }
-}
-
-/// How long a Pod may take to end: nothing is left to stop where it never started or has already ended.
-fn grace_seconds(pod: &Pod, options: &DeleteOptions) -> i64 {
-    if pod.spec.node_name.is_empty() || pod.is_finished() {
-        return 0;
-    }
-    let own = pod
-        .spec
-        .termination_grace_period_seconds
-        .unwrap_or(30)
-        .max(0);
-    options
-        .grace
-        .map_or(own, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
 }

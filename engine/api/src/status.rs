@@ -71,6 +71,16 @@ pub struct Cause {
 }
 
 impl Status {
+    /// The reason of the cause that tells of a namespace being terminated (API-13).
+    pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+
+    /// Whether it was refused because its namespace is being terminated.
+    #[must_use]
+    pub fn is_namespace_terminating(&self) -> bool {
+        let mut causes = self.causes.iter();
+        causes.any(|cause| cause.reason == Self::NAMESPACE_TERMINATING)
+    }
+
     /// 422: every complaint at once (API-6).
     #[must_use]
     pub(crate) fn invalid(kind: Kind, name: &str, errors: Vec<FieldError>) -> Self {
@@ -85,7 +95,7 @@ impl Status {
             several => format!("[{}]", several.join(", ")),
         };
         let causes = errors.into_iter().map(FieldError::into_cause).collect();
-        let message = format!("{kind} \"{name}\" is invalid: {body}");
+        let message = format!("{} \"{name}\" is invalid: {body}", kind.qualified());
         Self {
             causes,
             ..Self::about(422, Reason::Invalid, kind, name, message)

@@ -19,6 +19,7 @@ fn server(node_ports: std::ops::RangeInclusive<u16>) -> ApiServer {
         service_cidrs: vec!["10.96.0.0/24".parse().unwrap()],
         node_port_range: node_ports,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(7),
     };
     ApiServer::new(config, NOW)

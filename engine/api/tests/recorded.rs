@@ -50,6 +50,7 @@ fn server(case: &Value) -> ApiServer {
         service_cidrs: ranges.iter().map(|range| range.parse().unwrap()).collect(),
         node_port_range: 30_000..=32_767,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(7),
     };
     ApiServer::new(config, SimTime::ZERO)

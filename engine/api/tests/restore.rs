@@ -76,7 +76,7 @@ fn service(name: &str, spec: &str) -> Object {
 #[test]
 fn alloc_30_a_dump_is_stored_as_it_is_and_holds_its_addresses() {
     let mut server = server();
-    server.restore(objects(DUMP), NOW);
+    server.restore_all(objects(DUMP), NOW);
     let old = server.service("shop", "Old_Name").unwrap().clone();
     assert_eq!(old.metadata.uid, "00000000-0000-0000-0000-000000000002");
     assert_eq!(
@@ -129,8 +129,8 @@ fn alloc_30_a_dump_is_stored_as_it_is_and_holds_its_addresses() {
 #[test]
 fn what_is_restored_can_be_changed_and_deleted_like_anything_else() {
     let mut server = server();
-    server.restore(objects(DUMP), NOW);
-    server.restore(objects(DUMP), NOW);
+    server.restore_all(objects(DUMP), NOW);
+    server.restore_all(objects(DUMP), NOW);
     let key = ObjectKey::new(Kind::Service, "shop", "Old_Name");
     let mut object = server.get(&key).unwrap().clone();
     object

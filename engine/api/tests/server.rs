@@ -14,6 +14,7 @@ fn server(ranges: &[&str]) -> ApiServer {
         service_cidrs: ranges.iter().map(|range| range.parse().unwrap()).collect(),
         node_port_range: 30_000..=32_767,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(7),
     };
     ApiServer::new(config, NOW)
@@ -421,32 +422,4 @@ fn two_runs_of_a_seed_are_equal() {
         .collect();
     assert_eq!(uids.len(), first.len());
     assert!(uids.iter().all(|uid| uid.len() == 36), "{uids:?}");
-}
-
-#[test]
-fn only_empty_namespaces_can_be_deleted() {
-    let mut server = server(&["10.96.0.0/12"]);
-    let namespace = object("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}");
-    server.create(namespace, NOW).unwrap();
-    let shop = ObjectKey::new(Kind::Namespace, "", "shop");
-    let mut inside = pod("web", "");
-    "shop".clone_into(&mut inside.meta_mut().namespace);
-    server.create(inside, NOW).unwrap();
-    let refused = server
-        .delete(&shop, &DeleteOptions::default(), NOW)
-        .unwrap_err();
-    assert_eq!(refused.reason, Reason::NotSupported);
-    let inside = ObjectKey::new(Kind::Pod, "shop", "web");
-    server
-        .delete(&inside, &DeleteOptions::default(), NOW)
-        .unwrap();
-    assert!(server.delete(&shop, &DeleteOptions::default(), NOW).is_ok());
-    let default = ObjectKey::new(Kind::Namespace, "", "default");
-    let refused = server
-        .delete(&default, &DeleteOptions::default(), NOW)
-        .unwrap_err();
-    assert_eq!(
-        refused.kubectl_text(),
-        "Error from server (Forbidden): namespaces \"default\" is forbidden: this namespace may not be deleted"
-    );
 }

@@ -18,7 +18,7 @@ const DNS_SERVICE: (&str, &str) = ("kube-dns", "kube-system");
 /// Puts the state in place, and creates the nodes that are not in it and, if asked for, kube-system/kube-dns with
 /// its Pods.
 pub(crate) fn populate(api: &mut ApiServer, config: &ClusterConfig) -> Result<(), Status> {
-    api.restore(config.state.iter().cloned(), SimTime::ZERO);
+    api.restore_all(config.state.iter().cloned(), SimTime::ZERO);
     for node in &config.nodes {
         if api.node(&node.name).is_none() {
             create_node(api, node)?;

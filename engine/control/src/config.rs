@@ -33,7 +33,7 @@ pub struct ClusterConfig {
     pub proxy: ProxySettings,
     /// The nodes, in order.
     pub nodes: Vec<NodeConfig>,
-    /// What is in the cluster already, as a real cluster printed it; see [`api::ApiServer::restore`]. Nodes and
+    /// What is in the cluster already, as a real cluster printed it; see [`api::ApiServer::restore_all`]. Nodes and
     /// cluster DNS that are among it are not made.
     pub state: Vec<Object>,
     /// Hosts outside of the cluster.

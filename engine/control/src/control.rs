@@ -1,8 +1,8 @@
 //! The event loop.
 //!
 //! Every reader of the API (a controller, cluster DNS, a node's proxy) holds a position in its log and sees an
-//! event its own latency after it was written. What is due first runs first; at one instant, controllers come
-//! before DNS and DNS before the proxies, in the order of the nodes.
+//! event its own latency after it was written. What is due first runs first; at one instant, the API server comes
+//! before the controllers, these before DNS and DNS before the proxies, in the order of the nodes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use api::{
 use base::SimTime;
 use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
-    PodSignal, Scheduler,
+    NamespaceController, PodSignal, Scheduler, ServiceCidrController,
 };
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
@@ -38,7 +38,7 @@ pub struct Control {
     agents: Vec<Informed<Agent>>,
     /// What is pending.
     schedule: Schedule,
-    /// What is done from time to time, though nothing is pending: the proxies' full syncs.
+    /// What is done from time to time, though nothing is pending: the proxies' full syncs, the server's repairs.
     periodic: Schedule,
     book: RuleBook,
     told: usize,
@@ -80,6 +80,7 @@ impl Control {
             service_cidrs: config.service_cidrs.clone(),
             node_port_range: config.node_port_range.clone(),
             dns_domain: config.dns_domain.clone(),
+            api_servers: Vec::new(),
             seed: config.seed,
         };
         let mut api = ApiServer::new(api_config, now);
@@ -272,6 +273,7 @@ impl Control {
         };
         self.now = self.now.max(at);
         match Reader::of(reader, self.controllers.len()) {
+            Reader::Server => self.run_server(),
             Reader::Controller(index) => self.run_controller(index),
             Reader::Zone => self.run_zone(),
             Reader::Agent(index) => self.run_agent(index),
@@ -328,6 +330,11 @@ impl Control {
         self.reschedule_all();
     }
 
+    fn run_server(&mut self) {
+        self.api.run(self.now);
+        self.wrote("api");
+    }
+
     fn run_controller(&mut self, index: usize) {
         let now = self.now;
         let informed = &mut self.controllers[index];
@@ -355,6 +362,11 @@ impl Control {
             Effect::Update(object) => self.api.replace(object.clone(), now).map(drop),
             Effect::UpdateStatus(object) => self.api.update_status(object.clone(), now).map(drop),
             Effect::Delete(key, options) => self.api.delete(key, options, now).map(drop),
+            Effect::DeleteContent(namespace) => {
+                self.api.delete_content(namespace, now);
+                Ok(())
+            }
+            Effect::Finalize(key) => self.api.finalize(key, now).map(drop),
             Effect::Signal(signal) => {
                 self.signals.push((now, signal.clone()));
                 return;
@@ -419,11 +431,11 @@ impl Control {
         }
         self.told = log.len();
         let news_for_agents = self.views.catch_up(log);
-        let everybody = self.controllers.len() + 1 + self.agents.len();
+        let without_agents = Reader::count(self.controllers.len(), 0);
         let awake = if news_for_agents {
-            everybody
+            without_agents + self.agents.len()
         } else {
-            self.controllers.len() + 1
+            without_agents
         };
         for reader in 0..awake {
             self.reschedule(reader);
@@ -431,7 +443,7 @@ impl Control {
     }
 
     fn reschedule_all(&mut self) {
-        for reader in 0..self.controllers.len() + 1 + self.agents.len() {
+        for reader in 0..Reader::count(self.controllers.len(), self.agents.len()) {
             self.reschedule(reader);
         }
     }
@@ -439,6 +451,10 @@ impl Control {
     fn reschedule(&mut self, reader: usize) {
         let log = self.api.events_after(0);
         let due = match Reader::of(reader, self.controllers.len()) {
+            Reader::Server => {
+                self.periodic.set(reader, self.api.next_periodic());
+                self.api.next_pending()
+            }
             Reader::Controller(index) => {
                 let informed = &self.controllers[index];
                 earliest(informed.next_arrival(log), informed.reader.next_due())
@@ -458,6 +474,8 @@ impl Control {
 
 /// Whom a number of the schedule stands for.
 enum Reader {
+    /// The API server, which looks after some of its objects.
+    Server,
     Controller(usize),
     Zone,
     Agent(usize),
@@ -465,13 +483,16 @@ enum Reader {
 
 impl Reader {
     const fn of(number: usize, controllers: usize) -> Self {
-        if number < controllers {
-            Self::Controller(number)
-        } else if number == controllers {
-            Self::Zone
-        } else {
-            Self::Agent(number - controllers - 1)
+        match number.checked_sub(1) {
+            None => Self::Server,
+            Some(index) if index < controllers => Self::Controller(index),
+            Some(index) if index == controllers => Self::Zone,
+            Some(index) => Self::Agent(index - controllers - 1),
         }
+    }
+
+    const fn count(controllers: usize, agents: usize) -> usize {
+        1 + controllers + 1 + agents
     }
 }
 
@@ -564,6 +585,8 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
             config.seed,
         )),
         Box::new(GarbageCollector::new()),
+        Box::new(NamespaceController::new()),
+        Box::new(ServiceCidrController::new()),
     ]
 }
 

@@ -38,6 +38,10 @@ pub enum Effect {
     UpdateStatus(Object),
     /// Delete this object.
     Delete(ObjectKey, DeleteOptions),
+    /// Delete everything in this namespace.
+    DeleteContent(String),
+    /// Say that this namespace is empty.
+    Finalize(ObjectKey),
     /// Tell the world of processes and packets about a Pod.
     Signal(PodSignal),
 }

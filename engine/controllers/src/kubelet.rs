@@ -365,7 +365,11 @@ impl Controller for Kubelet {
         let key = match effect {
             Effect::UpdateStatus(object) => object.key(),
             Effect::Delete(key, _) => key.clone(),
-            Effect::Create(_) | Effect::Update(_) | Effect::Signal(_) => return,
+            Effect::Create(_)
+            | Effect::Update(_)
+            | Effect::DeleteContent(_)
+            | Effect::Finalize(_)
+            | Effect::Signal(_) => return,
         };
         // Gone already, or another Pod by now: its event is on the way.
         if !matches!(status.code, 404 | 409) {

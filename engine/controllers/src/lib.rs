@@ -1,7 +1,7 @@
 //! Controllers: pure reconcilers behind their own cache.
 //!
-//! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, and a garbage
-//! collector. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
+//! and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -15,6 +15,7 @@
 //!     service_cidrs: vec!["10.96.0.0/12".parse()?],
 //!     node_port_range: 30_000..=32_767,
 //!     dns_domain: "cluster.local".to_owned(),
+//!     api_servers: Vec::new(),
 //!     seed: Seed::new(7),
 //! };
 //! let now = SimTime::ZERO;
@@ -37,13 +38,17 @@ mod controller;
 mod endpoint_slice;
 mod garbage;
 mod kubelet;
+mod namespace;
 mod pod_ips;
 mod queue;
 mod scheduler;
+mod service_cidr;
 
 pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
+pub use namespace::NamespaceController;
 pub use pod_ips::first_pod_address;
 pub use scheduler::Scheduler;
+pub use service_cidr::ServiceCidrController;

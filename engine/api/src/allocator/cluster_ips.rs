@@ -1,24 +1,29 @@
 //! Virtual IPs out of the Service ranges.
 //!
-//! **What.** [`ClusterIps`] knows which addresses are taken, gives out free ones, and takes them back.
-//! **Why.** Addresses are numbers inside, so that both families are chosen from alike.
-//! **Source of the semantics.** ALLOC-3, ALLOC-8 … ALLOC-13, ALLOC-17 … ALLOC-22; S:
-//! `pkg/registry/core/service/ipallocator/{ipallocator,cidrallocator}.go`.
+//! **What.** [`ClusterIps`] is the index of the ServiceCIDR and IPAddress objects: which ranges there are, and which
+//! addresses are taken. It gives out free addresses.
+//! **Why.** The objects are the truth (ALLOC-36): whoever stores one tells the index, be it the server for a
+//! Service, a user, or a repair. Addresses are numbers inside, so that both families are chosen from alike.
+//! **Source of the semantics.** ALLOC-3, ALLOC-4, ALLOC-8 … ALLOC-13, ALLOC-17 … ALLOC-22, ALLOC-37, ALLOC-42 …
+//! ALLOC-44; S: `pkg/registry/core/service/ipallocator/{ipallocator,cidrallocator}.go`.
 //!
-//! Deviation: several ranges of one family are tried in the order of configuration; Kubernetes' order is not
-//! defined (ALLOC-17). An IPv6 range may be shorter than /64 (ALLOC-4).
+//! Deviation: the ranges of one family are tried in the order in which they came; Kubernetes' order is not defined
+//! (ALLOC-17).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use base::Rng;
-use imbl::OrdSet;
 use ipnet::IpNet;
 
 use super::range::{Range, band};
+use super::runs::Runs;
 use crate::family::IpFamily;
 
 /// The largest count of addresses that a range is taken to have (ALLOC-4).
 const SIZE_MAX: u128 = i64::MAX as u128;
+/// The shortest prefix of an IPv6 range that addresses are given out of (ALLOC-4).
+const PREFIX_MIN_V6: u8 = 64;
 
 /// Why an address was not given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,43 +39,70 @@ pub enum AllocateError {
     OutOfRange,
 }
 
-/// Which addresses of the Service ranges are taken.
+/// Which addresses there are, and which of them are taken.
 #[derive(Clone, Debug)]
 pub struct ClusterIps {
+    families: Arc<[IpFamily]>,
+    offers: Arc<Vec<Offer>>,
+    taken_v4: Runs,
+    taken_v6: Runs,
+}
+
+/// What a ServiceCIDR offers.
+#[derive(Clone, Debug)]
+struct Offer {
+    /// Of the ServiceCIDR.
+    name: String,
+    /// Without, addresses are taken back but not given out (ALLOC-42).
+    ready: bool,
     ranges: Vec<(IpFamily, Range)>,
-    taken_v4: OrdSet<u128>,
-    taken_v6: OrdSet<u128>,
 }
 
 impl ClusterIps {
-    /// All addresses of `ranges` are free; a range without a usable address is as good as none.
+    /// An index that knows no object yet. `families` are those of the cluster's settings, the default one first:
+    /// they do not follow the objects.
     #[must_use]
-    pub fn new(ranges: &[IpNet]) -> Self {
+    pub fn new(families: &[IpFamily]) -> Self {
         Self {
-            ranges: ranges.iter().filter_map(usable).collect(),
-            taken_v4: OrdSet::new(),
-            taken_v6: OrdSet::new(),
+            families: families.into(),
+            offers: Arc::default(),
+            taken_v4: Runs::default(),
+            taken_v6: Runs::default(),
         }
     }
 
-    /// The families that have a range, the default one first.
+    /// The families that the cluster is configured for, the default one first.
     #[must_use]
-    pub fn families(&self) -> Vec<IpFamily> {
-        let mut families = Vec::new();
-        for (family, _) in &self.ranges {
-            if !families.contains(family) {
-                families.push(*family);
-            }
-        }
-        families
+    pub fn families(&self) -> &[IpFamily] {
+        &self.families
     }
 
-    /// The first usable address of the first range: the `kubernetes` Service's (ALLOC-5).
+    /// Takes note of a ServiceCIDR, which may have been known in another state. A range without a usable address
+    /// offers nothing.
+    pub fn offer(&mut self, name: &str, ranges: impl Iterator<Item = IpNet>, ready: bool) {
+        let offer = Offer {
+            name: name.to_owned(),
+            ready,
+            ranges: ranges.filter_map(|net| usable(&net)).collect(),
+        };
+        let offers = Arc::make_mut(&mut self.offers);
+        match offers.iter_mut().find(|known| known.name == name) {
+            Some(known) => *known = offer,
+            None => offers.push(offer),
+        }
+    }
+
+    /// Forgets a ServiceCIDR.
+    pub fn withdraw(&mut self, name: &str) {
+        Arc::make_mut(&mut self.offers).retain(|offer| offer.name != name);
+    }
+
+    /// Whether any ServiceCIDR has the address, ready or not.
     #[must_use]
-    pub fn first_usable(&self) -> Option<IpAddr> {
-        self.ranges
-            .first()
-            .map(|(family, range)| address(*family, range.first))
+    pub fn is_in_range(&self, address: IpAddr) -> bool {
+        let (family, number) = number(address);
+        let mut ranges = self.offers.iter().flat_map(|offer| &offer.ranges);
+        ranges.any(|(of, range)| *of == family && range.contains(number))
     }
 
     /// Takes a free address: from the dynamic band while it has one, then from the static band (ALLOC-12,
@@ -80,13 +112,12 @@ impl ClusterIps {
     /// [`AllocateError::Full`].
     pub fn allocate(&mut self, family: IpFamily, rng: &mut Rng) -> Result<IpAddr, AllocateError> {
         let taken = self.taken(family);
-        let ranges = self.ranges.iter().filter(|(of, _)| *of == family);
-        let free = ranges
-            .into_iter()
-            .find_map(|(_, range)| range.pick(taken, rng));
-        let number = free.ok_or(AllocateError::Full)?;
-        self.taken_mut(family).insert(number);
-        Ok(address(family, number))
+        let free = self
+            .ready(family)
+            .find_map(|range| range.pick(taken, rng))
+            .ok_or(AllocateError::Full)?;
+        self.taken_mut(family).insert(free);
+        Ok(address(family, free))
     }
 
     /// Takes the address that the user asks for, from either band.
@@ -95,30 +126,43 @@ impl ClusterIps {
     /// [`AllocateError::AlreadyAllocated`], [`AllocateError::OutOfRange`].
     pub fn reserve(&mut self, wanted: IpAddr) -> Result<(), AllocateError> {
         let (family, number) = number(wanted);
-        let holds = |(of, range): &(IpFamily, Range)| *of == family && range.contains(number);
-        if !self.ranges.iter().any(holds) {
-            return Err(AllocateError::OutOfRange);
-        }
-        match self.taken_mut(family).insert(number) {
-            None => Ok(()),
-            Some(_) => Err(AllocateError::AlreadyAllocated),
+        if !self.ready(family).any(|range| range.contains(number)) {
+            Err(AllocateError::OutOfRange)
+        } else if self.taken_mut(family).insert(number) {
+            Ok(())
+        } else {
+            Err(AllocateError::AlreadyAllocated)
         }
     }
 
-    /// Gives an address back; one that is free or out of range is left alone (ALLOC-27).
+    /// Takes note that an address is taken, in range or not.
+    pub fn take(&mut self, address: IpAddr) {
+        let (family, number) = number(address);
+        self.taken_mut(family).insert(number);
+    }
+
+    /// Takes an address back; one that is free or out of range is left alone (ALLOC-27).
     pub fn release(&mut self, address: IpAddr) {
         let (family, number) = number(address);
-        self.taken_mut(family).remove(&number);
+        self.taken_mut(family).remove(number);
     }
 
-    fn taken(&self, family: IpFamily) -> &OrdSet<u128> {
+    fn ready(&self, family: IpFamily) -> impl Iterator<Item = &Range> {
+        let ready = self.offers.iter().filter(|offer| offer.ready);
+        let ranges = ready.flat_map(|offer| &offer.ranges);
+        ranges
+            .filter(move |(of, _)| *of == family)
+            .map(|(_, range)| range)
+    }
+
+    fn taken(&self, family: IpFamily) -> &Runs {
         match family {
             IpFamily::V4 => &self.taken_v4,
             IpFamily::V6 => &self.taken_v6,
         }
     }
 
-    fn taken_mut(&mut self, family: IpFamily) -> &mut OrdSet<u128> {
+    fn taken_mut(&mut self, family: IpFamily) -> &mut Runs {
         match family {
             IpFamily::V4 => &mut self.taken_v4,
             IpFamily::V6 => &mut self.taken_v6,
@@ -126,15 +170,21 @@ impl ClusterIps {
     }
 }
 
+/// The first address of a range that can be given out, if there is one: the `kubernetes` Service's, of the first
+/// range (ALLOC-5).
+pub(crate) fn first_usable(net: &IpNet) -> Option<IpAddr> {
+    usable(net).map(|(family, range)| address(family, range.first))
+}
+
 /// The addresses of a range that can be given out: neither the network address nor IPv4's broadcast address
-/// (ALLOC-3).
+/// (ALLOC-3). There are none in an IPv6 range that is too large (ALLOC-4).
 fn usable(net: &IpNet) -> Option<(IpFamily, Range)> {
     let (family, base) = number(net.network());
+    if family == IpFamily::V6 && net.prefix_len() < PREFIX_MIN_V6 {
+        return None;
+    }
     let host_bits = u32::from(net.max_prefix_len() - net.prefix_len());
-    let size = 1_u128
-        .checked_shl(host_bits)
-        .unwrap_or(u128::MAX)
-        .min(SIZE_MAX);
+    let size = (1_u128 << host_bits).min(SIZE_MAX);
     let reserved = if family == IpFamily::V4 { 2 } else { 1 };
     let usable = size.checked_sub(reserved).filter(|usable| *usable > 0)?;
     let range = Range {
@@ -174,8 +224,11 @@ mod tests {
     use super::*;
 
     fn pool(ranges: &[&str]) -> (ClusterIps, Rng) {
-        let ranges: Vec<IpNet> = ranges.iter().map(|range| range.parse().unwrap()).collect();
-        (ClusterIps::new(&ranges), Seed::new(7).split("cluster-ips"))
+        let mut ips = ClusterIps::new(&[IpFamily::V4, IpFamily::V6]);
+        for range in ranges {
+            ips.offer(range, [range.parse().unwrap()].into_iter(), true);
+        }
+        (ips, Seed::new(7).split("cluster-ips"))
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -206,7 +259,18 @@ mod tests {
         assert_eq!(usable(&"10.0.0.1/32".parse().unwrap()), None);
         assert_eq!(usable(&"fd00::1/128".parse().unwrap()), None);
         assert!(usable(&"0.0.0.0/0".parse().unwrap()).is_some());
-        assert!(usable(&"::/0".parse().unwrap()).is_some());
+        assert_eq!(usable(&"::/0".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn alloc_4_an_ipv6_range_shorter_than_64_offers_nothing() {
+        let (mut ips, mut rng) = pool(&["2001:db8::/48"]);
+        let wanted = ips.reserve(ip("2001:db8::1"));
+        assert_eq!(wanted, Err(AllocateError::OutOfRange));
+        let given = ips.allocate(IpFamily::V6, &mut rng);
+        assert_eq!(given, Err(AllocateError::Full));
+        let (mut ips, mut rng) = pool(&["2001:db8::/64"]);
+        assert!(ips.allocate(IpFamily::V6, &mut rng).is_ok());
     }
 
     #[test]
@@ -254,19 +318,46 @@ mod tests {
     #[test]
     fn both_families_have_pools_of_their_own() {
         let (mut ips, mut rng) = pool(&["10.96.0.0/16", "fd00:10:96::/112"]);
-        assert_eq!(ips.families(), [IpFamily::V4, IpFamily::V6]);
         assert!(ips.allocate(IpFamily::V4, &mut rng).unwrap().is_ipv4());
         assert!(ips.allocate(IpFamily::V6, &mut rng).unwrap().is_ipv6());
     }
 
     #[test]
-    fn a_second_range_of_a_family_is_used_when_the_first_is_full() {
+    fn alloc_17_a_second_range_of_a_family_is_used_when_the_first_is_full() {
         let (mut ips, mut rng) = pool(&["10.0.0.0/30", "10.1.0.0/30"]);
         let given: BTreeSet<IpAddr> = (0..4)
             .map(|_| ips.allocate(IpFamily::V4, &mut rng).unwrap())
             .collect();
         assert_eq!(given.len(), 4);
         assert!(ips.allocate(IpFamily::V4, &mut rng).is_err());
+    }
+
+    #[test]
+    fn alloc_42_a_range_that_is_not_ready_takes_back_only() {
+        let (mut ips, mut rng) = pool(&["10.0.0.0/30"]);
+        ips.reserve(ip("10.0.0.1")).unwrap();
+        let range = || ["10.0.0.0/30".parse().unwrap()].into_iter();
+        ips.offer("10.0.0.0/30", range(), false);
+        let given = ips.allocate(IpFamily::V4, &mut rng);
+        assert_eq!(given, Err(AllocateError::Full));
+        assert_eq!(ips.reserve(ip("10.0.0.2")), Err(AllocateError::OutOfRange));
+        assert!(ips.is_in_range(ip("10.0.0.2")));
+        ips.release(ip("10.0.0.1"));
+        ips.offer("10.0.0.0/30", range(), true);
+        assert_eq!(ips.reserve(ip("10.0.0.1")), Ok(()));
+        ips.withdraw("10.0.0.0/30");
+        assert!(!ips.is_in_range(ip("10.0.0.2")));
+    }
+
+    #[test]
+    fn alloc_43_an_address_of_two_ranges_is_one_address() {
+        let (mut ips, mut rng) = pool(&["10.0.0.0/30", "10.0.0.0/29"]);
+        let given: BTreeSet<IpAddr> = (0..6)
+            .map(|_| ips.allocate(IpFamily::V4, &mut rng).unwrap())
+            .collect();
+        assert_eq!(given.len(), 6);
+        let more = ips.allocate(IpFamily::V4, &mut rng);
+        assert_eq!(more, Err(AllocateError::Full));
     }
 
     #[derive(Clone, Debug)]
@@ -287,7 +378,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_given_out_twice(seed: u64, steps in prop::collection::vec(step(), 0..200)) {
-            let mut ips = ClusterIps::new(&["10.0.0.0/27".parse().unwrap()]);
+            let (mut ips, _) = pool(&["10.0.0.0/27"]);
             let mut rng = Seed::new(seed).split("cluster-ips");
             let mut model = BTreeSet::new();
             let at = |host: u8| IpAddr::from([10, 0, 0, host]);

@@ -8,9 +8,9 @@
 use std::ops::RangeInclusive;
 
 use base::Rng;
-use imbl::OrdSet;
 
 use super::range::{Range, band};
+use super::runs::Runs;
 
 /// Why a port was not given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ pub struct NodePorts {
     ports: RangeInclusive<u16>,
     /// `None` when the range is empty.
     range: Option<Range>,
-    taken: OrdSet<u128>,
+    taken: Runs,
 }
 
 impl NodePorts {
@@ -53,7 +53,7 @@ impl NodePorts {
         Self {
             ports,
             range,
-            taken: OrdSet::new(),
+            taken: Runs::default(),
         }
     }
 
@@ -81,17 +81,30 @@ impl NodePorts {
         if !self.range.is_some_and(|range| range.contains(number)) {
             return Err(out_of_range);
         }
-        match self.taken.insert(number) {
-            None => Ok(()),
-            Some(_) => Err(PortError::AlreadyAllocated),
+        if self.taken.insert(number) {
+            Ok(())
+        } else {
+            Err(PortError::AlreadyAllocated)
         }
     }
 
     /// Gives a port back; one that is free or out of range is left alone.
     pub fn release(&mut self, port: i32) {
         if let Ok(number) = u128::try_from(port) {
-            self.taken.remove(&number);
+            self.taken.remove(number);
         }
+    }
+
+    /// The ports that are taken, least first.
+    pub fn taken(&self) -> impl Iterator<Item = i32> {
+        let port = |number| i32::try_from(number).expect("ports have 16 bits");
+        self.taken.iter().map(port)
+    }
+
+    /// The first and the last port that there is.
+    #[must_use]
+    pub fn range(&self) -> &RangeInclusive<u16> {
+        &self.ports
     }
 }
 

@@ -4,7 +4,8 @@
 //! `allocator/bitmap.go` (randomScanStrategyWithOffset).
 
 use base::Rng;
-use imbl::OrdSet;
+
+use super::runs::Runs;
 
 /// The numbers `first ..= last`, never none; the static band is the first `band` of them and leaves at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Range {
     }
 
     /// A free number: from the dynamic band while it has one, then from the static band.
-    pub(super) fn pick(&self, taken: &OrdSet<u128>, rng: &mut Rng) -> Option<u128> {
+    pub(super) fn pick(&self, taken: &Runs, rng: &mut Rng) -> Option<u128> {
         let dynamic = self.first + self.band;
         let in_dynamic = free_from_random(taken, dynamic, self.last, rng);
         in_dynamic.or_else(|| {
@@ -41,20 +42,11 @@ impl Range {
 }
 
 /// Walks upward from a random start, once around.
-fn free_from_random(taken: &OrdSet<u128>, first: u128, last: u128, rng: &mut Rng) -> Option<u128> {
+fn free_from_random(taken: &Runs, first: u128, last: u128, rng: &mut Rng) -> Option<u128> {
     let count = u64::try_from(last - first + 1).expect("ranges are capped at 63 bits");
     let start = first + u128::from(rng.below(count));
     let below = || start.checked_sub(1).filter(|end| *end >= first);
-    first_free(taken, start, last).or_else(|| first_free(taken, first, below()?))
-}
-
-fn first_free(taken: &OrdSet<u128>, first: u128, last: u128) -> Option<u128> {
-    let mut candidate = first;
-    for number in taken.range(first..=last) {
-        if *number != candidate {
-            break;
-        }
-        candidate = candidate.checked_add(1)?;
-    }
-    (candidate <= last).then_some(candidate)
+    taken
+        .first_free(start, last)
+        .or_else(|| taken.first_free(first, below()?))
 }

@@ -307,6 +307,12 @@ impl Kind {
         self.with_group(&self.name().to_ascii_lowercase())
     }
 
+    /// The kind as error messages name it, with its group: `Service`, `EndpointSlice.discovery.k8s.io`.
+    #[must_use]
+    pub fn qualified(self) -> String {
+        self.with_group(self.name())
+    }
+
     /// The resource without its group: `services`, `endpointslices`.
     #[must_use]
     pub fn plural(self) -> &'static str {

@@ -37,11 +37,13 @@ pub use endpoint_slice::{
 };
 pub use endpoints::{EndpointAddress, EndpointSubset, Endpoints, EndpointsPort};
 pub use event::{Event, EventSource};
-pub use ip_address::{IpAddress, IpAddressSpec, ParentReference};
+pub use ip_address::{
+    IpAddress, IpAddressSpec, LABEL_ADDRESS_FAMILY, LABEL_ADDRESS_MANAGED_BY, ParentReference,
+};
 pub use kind::{InertKind, Kind};
 pub use label_selector::{LabelRequirement, LabelSelector};
 pub use meta::{ObjectMeta, OwnerReference};
-pub use namespace::{Namespace, NamespaceStatus};
+pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
 pub use network_policy::{NetworkPolicy, NetworkPolicySpec};
 pub use node::{LABEL_ZONE, Node, NodeAddress, NodeSpec, NodeStatus};
 pub use pod::{

@@ -40,4 +40,16 @@ impl ServiceCidr {
     pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
         self.spec.cidrs.iter().filter_map(|text| text.parse().ok())
     }
+
+    /// The finalizer that keeps it while addresses depend on it (ALLOC-42).
+    pub const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
+
+    /// Whether addresses are given out of it: not while it is being deleted, nor when its condition says so; a
+    /// missing condition does not (ALLOC-41, ALLOC-42).
+    #[must_use]
+    pub fn gives_out(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        let ready = conditions.find(|condition| condition.condition_type == "Ready");
+        ready.is_none_or(|ready| ready.status == "True") && !self.metadata.is_terminating()
+    }
 }

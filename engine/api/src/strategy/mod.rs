@@ -4,9 +4,11 @@
 //! stored, and no address or port is taken for good, until all of it has succeeded.
 
 mod endpoint_slice;
+mod ip_address;
 mod namespace;
 mod pod;
 pub(crate) mod service;
+mod service_cidr;
 
 use std::sync::Arc;
 
@@ -30,7 +32,7 @@ pub(crate) struct Pools {
 /// Completes and checks an object that is about to be created; returns warnings.
 pub(crate) fn create(object: &mut Object, pools: &mut Pools) -> Result<Vec<String>, Status> {
     match object {
-        Object::Namespace(namespace) => namespace::complete(Arc::make_mut(namespace)),
+        Object::Namespace(namespace) => namespace::create(Arc::make_mut(namespace)),
         Object::Pod(pod) => pod::complete(Arc::make_mut(pod)),
         Object::Service(service) => service::create(Arc::make_mut(service), pools)?,
         Object::EndpointSlice(slice) => endpoint_slice::complete(Arc::make_mut(slice)),
@@ -48,7 +50,9 @@ pub(crate) fn update(
     pools: &mut Pools,
 ) -> Result<Vec<String>, Status> {
     match (&mut *object, old) {
-        (Object::Namespace(namespace), _) => namespace::complete(Arc::make_mut(namespace)),
+        (Object::Namespace(namespace), Object::Namespace(old)) => {
+            namespace::update(Arc::make_mut(namespace), old);
+        }
         (Object::Pod(pod), Object::Pod(old)) => {
             pod::complete(Arc::make_mut(pod));
             pod::count_generation(Arc::make_mut(pod), old);
@@ -76,6 +80,14 @@ fn spec_errors(object: &Object, old: Option<&Object>) -> Vec<FieldError> {
         Object::EndpointSlice(slice) => {
             let old = old.and_then(Object::as_endpoint_slice);
             endpoint_slice::errors(slice, old.map(|old| &**old))
+        }
+        Object::IpAddress(address) => {
+            let old = old.and_then(Object::as_ip_address);
+            ip_address::errors(address, old.map(|old| &**old))
+        }
+        Object::ServiceCidr(cidr) => {
+            let old = old.and_then(Object::as_service_cidr);
+            service_cidr::errors(cidr, old.map(|old| &**old))
         }
         _ => Vec::new(),
     }

@@ -2,6 +2,8 @@
 //!
 //! **Source of the semantics.** API-18 … API-21, API-85; S: `apimachinery/pkg/api/validation/objectmeta.go`.
 
+use std::collections::BTreeSet;
+
 use super::text;
 use crate::field::FieldError;
 use crate::object::{Kind, Object, ObjectMeta, StringMap};
@@ -19,7 +21,7 @@ pub(crate) fn created(object: &Object) -> Vec<FieldError> {
 /// Checks the metadata of an object that is about to replace `old`. Names are not checked again (API-14).
 pub(crate) fn updated(object: &Object, old: &Object) -> Vec<FieldError> {
     let (new, old) = (object.meta(), old.meta());
-    let mut errors = Vec::new();
+    let mut errors = Vec::from_iter(new_finalizers(new, old));
     let mut fixed = |field: &str, new: &str, old: &str| {
         if new != old {
             errors.push(FieldError::invalid(field, &new, "field is immutable"));
@@ -31,6 +33,28 @@ pub(crate) fn updated(object: &Object, old: &Object) -> Vec<FieldError> {
     fixed("metadata.creationTimestamp", &stamps.0, &stamps.1);
     errors.extend(labels_and_annotations(new));
     errors
+}
+
+/// What is being deleted waits for nobody else (API-85).
+fn new_finalizers(new: &ObjectMeta, old: &ObjectMeta) -> Option<FieldError> {
+    let known = &old.finalizers;
+    let added: BTreeSet<&String> = new
+        .finalizers
+        .iter()
+        .filter(|added| !known.contains(added))
+        .collect();
+    if !old.is_terminating() || added.is_empty() {
+        return None;
+    }
+    let added: Vec<String> = added
+        .into_iter()
+        .map(|added| format!("{added:?}"))
+        .collect();
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
+    );
+    Some(FieldError::forbidden("metadata.finalizers", &detail))
 }
 
 /// Checks a map of labels or a selector at `field` (API-20, API-21).

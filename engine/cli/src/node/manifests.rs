@@ -55,6 +55,7 @@ impl Cluster {
             // Which ports a cluster gives out is its own affair.
             node_port_range: 1..=u16::MAX,
             dns_domain: "cluster.local".to_owned(),
+            api_servers: Vec::new(),
             seed: Seed::new(0),
         };
         let server = ApiServer::new(config, SimTime::ZERO);

@@ -13,6 +13,7 @@ pub fn server() -> ApiServer {
         ],
         node_port_range: 30_000..=32_767,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(1),
     };
     ApiServer::new(config, SimTime::ZERO)

@@ -215,7 +215,7 @@ impl EndpointSliceController {
                 object.key()
             }
             Effect::Delete(key, _) => key.clone(),
-            Effect::Signal(_) => return None,
+            Effect::DeleteContent(_) | Effect::Finalize(_) | Effect::Signal(_) => return None,
         };
         let mut waiting = self.unseen.iter();
         let found = waiting.find(|(service, slices)| {
@@ -273,9 +273,15 @@ impl Controller for EndpointSliceController {
             .collect()
     }
 
-    fn refused(&mut self, effect: &Effect, _status: &Status, now: SimTime) {
-        if let Some(service) = self.not_written(effect) {
-            self.triggers.forget(&service);
+    fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
+        let Some(service) = self.not_written(effect) else {
+            return;
+        };
+        self.triggers.forget(&service);
+        // In a namespace that is being terminated it will never work.
+        if status.is_namespace_terminating() {
+            self.due.succeeded(&service);
+        } else {
             self.due.add_failed(service, now);
         }
     }

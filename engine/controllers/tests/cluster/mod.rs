@@ -28,6 +28,7 @@ impl Cluster {
             ],
             node_port_range: 30_000..=32_767,
             dns_domain: "cluster.local".to_owned(),
+            api_servers: Vec::new(),
             seed: Seed::new(7),
         };
         Self {
@@ -61,6 +62,11 @@ impl Cluster {
                 Effect::Update(object) => self.api.replace(object, now).map(drop),
                 Effect::UpdateStatus(object) => self.api.update_status(object, now).map(drop),
                 Effect::Delete(key, options) => self.api.delete(&key, &options, now).map(drop),
+                Effect::DeleteContent(namespace) => {
+                    self.api.delete_content(&namespace, now);
+                    Ok(())
+                }
+                Effect::Finalize(key) => self.api.finalize(&key, now).map(drop),
                 Effect::Signal(signal) => {
                     self.signals.push((now, signal));
                     continue;

@@ -21,7 +21,7 @@ pub(super) fn take(service: &mut Service, pools: &mut Pools) -> Result<(), Statu
     Ok(())
 }
 
-/// Takes what an update adds and gives back what it drops.
+/// Takes what an update adds. What it drops goes back when the new state is stored.
 pub(super) fn update(
     service: &mut Service,
     old: &Service,
@@ -30,10 +30,6 @@ pub(super) fn update(
     let before: Vec<IpAddr> = old.addresses().collect();
     if has_address(service) && (has_address(old) || !old.needs_cluster_ip()) {
         fill(service, &before, pools)?;
-    }
-    let after: Vec<IpAddr> = service.addresses().collect();
-    for address in before.iter().filter(|address| !after.contains(address)) {
-        pools.cluster_ips.release(*address);
     }
     Ok(())
 }

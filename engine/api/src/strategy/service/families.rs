@@ -29,10 +29,10 @@ pub(super) fn settle(
     refuse_any(cluster_ip_errors(service))?;
     let available = ranges.families();
     let mut errors = count_errors(&service.spec);
-    errors.extend(infer_from_addresses(&mut service.spec, &available));
+    errors.extend(infer_from_addresses(&mut service.spec, available));
     refuse_any(errors)?;
     if service.is_headless() && service.spec.selector.is_empty() {
-        settle_selectorless_headless(&mut service.spec, &available);
+        settle_selectorless_headless(&mut service.spec, available);
         return Ok(());
     }
     let spec = &mut service.spec;

@@ -20,6 +20,7 @@ use crate::object::{ClientIpConfig, IntOrString, Kind, Service, SessionAffinityC
 use crate::status::Status;
 
 pub(crate) use checks::{errors, limits};
+pub(crate) use node_ports::held_by;
 pub(crate) use status::complete_status;
 pub(crate) use warnings::warnings;
 
@@ -52,21 +53,19 @@ pub(super) fn update(
     node_ports::update(service, old, pools)
 }
 
-/// Takes what a Service says that it holds, as far as it is there to be taken (ALLOC-30).
-pub(crate) fn occupy(service: &Service, pools: &mut Pools) {
-    for address in service.addresses() {
-        // Taken twice, or of no range: the Service has it all the same.
-        let _ = pools.cluster_ips.reserve(address);
+/// Gives back the ports that a deleted Service held (API-65).
+pub(crate) fn release(service: &Service, pools: &mut Pools) {
+    for port in node_ports::held_by(service) {
+        pools.node_ports.release(port);
     }
-    node_ports::occupy(service, pools);
 }
 
-/// Gives back what a deleted Service held (API-65).
-pub(crate) fn release(service: &Service, pools: &mut Pools) {
-    for address in service.addresses() {
-        pools.cluster_ips.release(address);
+/// Takes the ports that a restored Service states, as far as they are free.
+pub(crate) fn retake(service: &Service, pools: &mut Pools) {
+    for port in node_ports::held_by(service) {
+        // A port that somebody else has, or that is out of range, is what the repair tells.
+        let _ = pools.node_ports.reserve(port);
     }
-    node_ports::release(service, pools);
 }
 
 fn settle(service: &mut Service, old: Option<&Service>, pools: &Pools) -> Result<(), Status> {

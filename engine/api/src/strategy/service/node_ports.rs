@@ -33,44 +33,16 @@ pub(super) fn update(
     old: &Service,
     pools: &mut Pools,
 ) -> Result<(), Status> {
-    let held = held_by(old);
     if service.uses_node_ports() {
-        take_on_update(service, &held, pools)?;
+        take_on_update(service, &reserved_by(old), pools)?;
     }
-    let (needed, needs) = (old.needs_health_check(), service.needs_health_check());
-    if needs && !needed {
+    if service.needs_health_check() && !old.needs_health_check() {
         take_health_check(service, pools)?;
     }
-    let kept = held_by(service);
-    for port in held.difference(&kept) {
+    for port in held_by(old).difference(&held_by(service)) {
         pools.node_ports.release(*port);
     }
-    if needed && !needs {
-        pools.node_ports.release(old.spec.health_check_node_port);
-    }
     Ok(())
-}
-
-/// Takes what a stored Service says that it holds, as far as it is there to be taken.
-pub(super) fn occupy(service: &Service, pools: &mut Pools) {
-    for port in all_held_by(service) {
-        let _ = pools.node_ports.reserve(port);
-    }
-}
-
-/// Gives back what a deleted Service held.
-pub(super) fn release(service: &Service, pools: &mut Pools) {
-    for port in all_held_by(service) {
-        pools.node_ports.release(port);
-    }
-}
-
-/// The health check's, too.
-fn all_held_by(service: &Service) -> impl Iterator<Item = i32> {
-    let health_check = service
-        .needs_health_check()
-        .then_some(service.spec.health_check_node_port);
-    held_by(service).into_iter().chain(health_check)
 }
 
 /// Entries with the same `port` share a node port, chosen or requested (ALLOC-53).
@@ -169,8 +141,18 @@ pub(super) fn numbers(service: &Service) -> BTreeSet<i32> {
     ports.filter(|port| *port != 0).collect()
 }
 
-/// The node ports that a Service has reserved.
-fn held_by(service: &Service) -> BTreeSet<i32> {
+/// The node ports that a Service has, that of its health check included.
+pub(crate) fn held_by(service: &Service) -> BTreeSet<i32> {
+    let mut held = reserved_by(service);
+    if service.needs_health_check() {
+        held.insert(service.spec.health_check_node_port);
+    }
+    held.remove(&0);
+    held
+}
+
+/// The node ports that a Service's entries have.
+fn reserved_by(service: &Service) -> BTreeSet<i32> {
     if service.uses_node_ports() {
         numbers(service)
     } else {

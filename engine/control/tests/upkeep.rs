@@ -1,0 +1,138 @@
+//! What the API server and the controllers of namespaces and ServiceCIDRs do by themselves, on the virtual clock.
+
+use std::time::Duration;
+
+use api::yaml::{Source, split};
+use api::{Kind, ObjectKey, ServiceCidr, decode};
+use base::Seed;
+use switchboard_control::{
+    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
+    WriteVerb,
+};
+
+fn cluster() -> Control {
+    let node = NodeConfig {
+        name: "node-a".to_owned(),
+        zone: None,
+        addresses: vec!["192.168.1.1".parse().unwrap()],
+        pod_cidrs: vec!["10.244.1.0/24".parse().unwrap()],
+        labels: Default::default(),
+        watch: None,
+    };
+    Control::new(ClusterConfig {
+        seed: Seed::new(7),
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
+        node_port_range: 30_000..=32_767,
+        dns_domain: "cluster.local".to_owned(),
+        dns: false,
+        mode: ProxyMode::Nftables,
+        proxy: ProxySettings::default(),
+        nodes: vec![node],
+        outside: Vec::new(),
+        network: NetworkConfig::default(),
+        timing: TimingConfig::default(),
+    })
+    .unwrap()
+}
+
+fn write(control: &mut Control, text: &str) {
+    for document in split(&Source::new("test.yaml", text)).unwrap() {
+        for manifest in decode(&document).unwrap() {
+            control.write(WriteVerb::Apply, manifest.object).unwrap();
+        }
+    }
+}
+
+fn pass(control: &mut Control, seconds: u64) {
+    let until = control.now() + Duration::from_secs(seconds);
+    while control.next_event_at().is_some_and(|at| at <= until) {
+        control.step();
+    }
+    control.advance_clock(until);
+}
+
+/// Until nothing is pending; how long it took.
+fn converge(control: &mut Control) -> Duration {
+    let start = control.now();
+    while control.next_pending_at().is_some() {
+        control.step();
+    }
+    control.now().since(start)
+}
+
+#[test]
+fn api_79_a_namespace_ends_with_its_pods() {
+    let mut control = cluster();
+    write(
+        &mut control,
+        "
+{apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {selector: {app: web}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}}, spec: {containers: [{name: c, image: i}]}}
+",
+    );
+    converge(&mut control);
+    assert!(control.api().pod("shop", "web").unwrap().is_ready());
+    let shop = ObjectKey::new(Kind::Namespace, "", "shop");
+    control.delete(&shop).unwrap();
+    assert_eq!(
+        control.api().namespace("shop").unwrap().status.phase,
+        "Terminating"
+    );
+    assert!(
+        converge(&mut control) >= Duration::from_secs(1),
+        "its Pod takes a while"
+    );
+    assert!(control.api().namespace("shop").is_none());
+    assert!(control.api().pod("shop", "web").is_none());
+}
+
+#[test]
+fn alloc_5_the_kubernetes_service_comes_back_though_nothing_is_pending() {
+    let mut control = cluster();
+    let key = ObjectKey::new(Kind::Service, "default", "kubernetes");
+    pass(&mut control, 1);
+    control.delete(&key).unwrap();
+    converge(&mut control);
+    assert!(control.api().get(&key).is_none());
+    pass(&mut control, 9);
+    assert!(control.api().get(&key).is_some());
+}
+
+#[test]
+fn alloc_30_an_ip_address_comes_back_when_all_is_compared() {
+    let mut control = cluster();
+    let key = ObjectKey::new(Kind::IpAddress, "", "10.96.0.1");
+    control.delete(&key).unwrap();
+    assert!(converge(&mut control) < Duration::from_secs(1));
+    assert!(control.api().get(&key).is_none());
+    pass(&mut control, 180);
+    assert!(control.api().get(&key).is_some());
+    let events = control.api().list(Kind::Event, None);
+    let reasons: Vec<_> = events
+        .map(|event| event.as_event().unwrap().reason.clone())
+        .collect();
+    assert_eq!(reasons, ["ClusterIPNotAllocated"]);
+}
+
+#[test]
+fn alloc_41_44_a_service_cidr_comes_and_goes() {
+    let mut control = cluster();
+    write(
+        &mut control,
+        "{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: more}, spec: {cidrs: [10.99.0.0/24]}}",
+    );
+    converge(&mut control);
+    let key = ObjectKey::new(Kind::ServiceCidr, "", "more");
+    let cidr = control.api().get(&key).unwrap().as_service_cidr().unwrap();
+    assert_eq!(cidr.metadata.finalizers, [ServiceCidr::FINALIZER]);
+    assert_eq!(cidr.status.conditions[0].status, "True");
+    control.delete(&key).unwrap();
+    pass(&mut control, 9);
+    assert!(control.api().get(&key).is_some());
+    pass(&mut control, 2);
+    assert!(control.api().get(&key).is_none());
+}
