@@ -87,7 +87,7 @@ fn conclude(
     errors: Vec<FieldError>,
     pools: &Pools,
 ) -> Result<Vec<String>, Status> {
-    let (kind, name) = (object.kind(), &object.meta().name);
+    let (kind, name) = (object.kind_name(), &object.meta().name);
     if !errors.is_empty() {
         return Err(Status::invalid(kind, name, errors));
     }
