@@ -105,7 +105,13 @@ impl Reader<'_> {
             return self.read_items(items, &api_version, &kind_name, path, into);
         }
         let kind = self.known_kind(&api_version, &kind_name, &fields, path)?;
-        let bad_request = |message: &str| bad_request(&api_version, &kind_name, message);
+        let bad_request = |message: &str| {
+            let refusal = bad_request(&api_version, &kind_name, message);
+            match kind.deprecation() {
+                Some(warning) => format!("Warning: {warning}\n{refusal}"),
+                None => refusal,
+            }
+        };
         let mut value = Value::Object(fields);
         let faults = faults(kind, &mut value);
         self.check(faults, &bad_request, path)?;

@@ -360,14 +360,14 @@ metadata: {name: web, labels: {a: b}}
     );
     let bad = objects[0].clone();
     let mut bad = bad.to_fields();
-    bad["metadata"] = json!({"name": "A b"});
+    bad["metadata"] = json!({"name": "bad", "labels": {"a b": "c"}});
     let refused = server
         .create(Object::from_fields(Kind::CUSTOM, bad).unwrap(), now)
         .unwrap_err();
     assert!(
         refused
             .kubectl_text()
-            .starts_with("The Gateway \"A b\" is invalid: metadata.name"),
+            .starts_with("The Gateway \"bad\" is invalid: metadata.labels"),
         "{refused}"
     );
 }

@@ -17,7 +17,6 @@ const LATER: &[&str] = &[
     "ep-missing-ip",
     "ep-port-0",
     "ep-name-bad",
-    "ep-hostname-key",
     "pod-readiness-two",
     "pod-readinessgate-bad",
     "dep-selector-mismatch",

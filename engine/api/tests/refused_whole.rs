@@ -121,6 +121,13 @@ impl Model {
             let other = self.addresses.insert(address, key.clone());
             assert_eq!(other, None, "{address} has two holders");
         }
+        // An ExternalName keeps the numbers of its manifest, but holds none.
+        if !matches!(
+            service.spec.service_type.as_str(),
+            "NodePort" | "LoadBalancer"
+        ) {
+            return;
+        }
         let mut own = BTreeMap::new();
         for port in service.spec.ports.iter().filter(|port| port.node_port != 0) {
             own.insert((port.protocol.clone(), port.node_port), key.clone());

@@ -484,6 +484,12 @@ impl Kind {
         )
     }
 
+    /// What the API server warns of whenever an object of the kind is sent, if it is deprecated.
+    pub(crate) fn deprecation(self) -> Option<&'static str> {
+        let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        (self == Self::Endpoints).then_some(text)
+    }
+
     /// Whether its objects live in a namespace.
     #[must_use]
     pub fn is_namespaced(self) -> bool {

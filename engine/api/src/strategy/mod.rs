@@ -101,10 +101,9 @@ fn conclude(
             }
         }
         Object::Pod(pod) => Ok(pod::warnings(pod)),
-        Object::Endpoints(_) => Ok(vec![
-            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-                .to_owned(),
-        ]),
-        _ => Ok(Vec::new()),
+        _ => {
+            let deprecation = object.kind().deprecation();
+            Ok(deprecation.map(str::to_owned).into_iter().collect())
+        }
     }
 }

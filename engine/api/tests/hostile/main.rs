@@ -104,7 +104,8 @@ fn alter(manifest: &mut Value, place: &Index, change: &Change, all: &[Value]) {
         Change::Put(value) => *manifest.pointer_mut(&pointer).unwrap() = value.clone(),
         Change::Graft(from, inner) => {
             let from = from.get(all);
-            let graft = from.pointer(inner.get(&pointers(from))).unwrap().clone();
+            let graft = inner.get(&pointers(from)).clone();
+            let graft = from.pointer(&graft).unwrap().clone();
             *manifest.pointer_mut(&pointer).unwrap() = graft;
         }
         Change::Remove | Change::Double => {
