@@ -18,7 +18,11 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 
 /// What kubectl refuses to apply: it asks for the object by name first.
 pub(crate) fn check_applicable(manifest: &Object) -> Result<(), Status> {
-    let (kind, meta) = (manifest.kind(), manifest.meta());
+    let (kind, api_version, meta) = (
+        manifest.kind_name(),
+        manifest.api_version(),
+        manifest.meta(),
+    );
     let complaint = match meta.name.as_str() {
         "" if !meta.generate_name.is_empty() => {
             let prefix = &meta.generate_name;
@@ -43,11 +47,9 @@ pub(crate) fn check_applicable(manifest: &Object) -> Result<(), Status> {
             format!("invalid resource name \"{name}\": [{}]", bad.join(" "))
         }
     };
-    let resource = kind.plural();
-    let (group, version) = kind
-        .api_version()
-        .rsplit_once('/')
-        .unwrap_or(("", kind.api_version()));
+    let resource = manifest.key().resource();
+    let resource = resource.split('.').next().unwrap_or_default();
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     Err(Status::client(format!(
         "error when retrieving current configuration of:\nResource: \"{group}/{version}, Resource={resource}\", GroupVersionKind: \"{group}/{version}, Kind={kind}\"\nName: \"{}\", Namespace: \"{}\"\nfrom server for: \"STDIN\": {complaint}",
         meta.name, meta.namespace,
@@ -56,7 +58,7 @@ pub(crate) fn check_applicable(manifest: &Object) -> Result<(), Status> {
 
 /// What kubectl warns about when it applies over an object that it did not apply before.
 pub(crate) fn missing_annotation(key: &ObjectKey) -> String {
-    let resource = key.kind.resource();
+    let resource = key.resource();
     format!(
         "resource {resource}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
         key.name

@@ -1,15 +1,17 @@
 //! From a document of a user's file to objects.
 //!
-//! **What.** [`decode`] finds the kind, expands `kind: List`, checks every field's type, and refuses unknown
-//! fields of the kinds that are complete here.
+//! **What.** [`decode`] finds the kind, expands lists, checks every field's type, and refuses unknown fields.
 //! **Why.** The texts are those of kubectl and the API server, and every complaint has its line and column.
 //! **Source of the semantics.** `recorded/validation.yaml` (`obj-*`, `svc-port-string` …); S: `apimachinery`
-//! `runtime/serializer/json`, `kubectl` resource builder.
+//! `runtime/serializer/json`, `apis/meta/v1/unstructured`, `kubectl` resource builder.
+//!
+//! Deviation: a kind of a foreign group is a custom resource and is taken as it is, where a cluster asks for its
+//! definition first (`obj-bad-group`).
 
 use serde_json::{Map, Number, Value};
 
 use crate::object::{Kind, Object};
-use crate::schema::{Fault, faults};
+use crate::schema::{Fault, Mistyped, faults};
 use crate::yaml::{Document, Location, Part, Path, Problem, Segment, closest};
 
 /// One object of a document.
@@ -88,6 +90,9 @@ fn read_all(document: &Document, strict: bool) -> Result<Vec<Manifest>, DecodeFa
     Ok(manifests)
 }
 
+/// Up to here every whole number is a floating-point number: 2⁵³.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 struct Reader<'a> {
     document: &'a Document,
     /// Whether a field must be known.
@@ -105,31 +110,32 @@ impl Reader<'_> {
             let text = "error: error validating \"STDIN\": error validating data: invalid object to validate; if you choose to ignore these errors, turn validation off with --validate=false";
             return Err(self.failure(text, path, Part::Value, "not a Kubernetes object"));
         };
-        let (api_version, kind) = (
+        let (api_version, kind_name) = (
             self.word(&fields, "apiVersion", path)?,
             self.word(&fields, "kind", path)?,
         );
-        if (api_version, kind) == ("v1", "List") {
+        let (api_version, kind_name) = (api_version.to_owned(), kind_name.to_owned());
+        if is_list(&api_version, &kind_name, &fields) {
             let items = fields.shift_remove("items").unwrap_or_default();
-            let path = path.key("items");
-            let Value::Array(items) = items else {
-                let text = "error: a List has no items";
-                return Err(self.failure(text, &path, Part::Value, "`items` must be a list"));
-            };
-            for (index, item) in items.into_iter().enumerate() {
-                self.read(item, &path.index(index), into)?;
-            }
-            return Ok(());
+            return self.read_items(items, &api_version, &kind_name, path, into);
         }
-        let kind = self.known_kind(api_version, kind, &fields, path)?;
-        let value = Value::Object(fields);
-        self.check(kind, &value, path)?;
+        let kind = self.known_kind(&api_version, &kind_name, &fields, path)?;
+        let bad_request = |message: &str| {
+            let refusal = bad_request(&api_version, &kind_name, message);
+            match kind.deprecation() {
+                Some(warning) => format!("Warning: {warning}\n{refusal}"),
+                None => refusal,
+            }
+        };
+        let mut value = Value::Object(fields);
+        let faults = faults(kind, &mut value);
+        self.check(faults, &bad_request, path)?;
         let Value::Object(fields) = value else {
             unreachable!("it was made of fields")
         };
         let object = Object::from_fields(kind, fields).map_err(|error| {
-            let text = bad_request(kind, &error.to_string());
-            self.failure(&text, path, Part::Value, &error.to_string())
+            let message = error.to_string();
+            self.failure(&bad_request(&message), path, Part::Value, &message)
         })?;
         let location = self.document.locate(path, Part::Value);
         let file = self.document.source.clone();
@@ -140,6 +146,35 @@ impl Reader<'_> {
             path: path.clone(),
             location,
         });
+        Ok(())
+    }
+
+    /// The items of a list; those of a typed one need not say what they are.
+    fn read_items(
+        &self,
+        items: Value,
+        api_version: &str,
+        kind: &str,
+        path: &Path,
+        into: &mut Vec<Manifest>,
+    ) -> Result<(), DecodeFailure> {
+        let path = path.key("items");
+        let Value::Array(items) = items else {
+            let text = "error: a List has no items";
+            return Err(self.failure(text, &path, Part::Value, "`items` must be a list"));
+        };
+        let item_kind = kind.strip_suffix("List").unwrap_or_default();
+        for (index, mut item) in items.into_iter().enumerate() {
+            if let Value::Object(fields) = &mut item
+                && !item_kind.is_empty()
+                && !fields.contains_key("apiVersion")
+                && !fields.contains_key("kind")
+            {
+                fields.insert("apiVersion".to_owned(), api_version.into());
+                fields.insert("kind".to_owned(), item_kind.into());
+            }
+            self.read(item, &path.index(index), into)?;
+        }
         Ok(())
     }
 
@@ -176,6 +211,11 @@ impl Reader<'_> {
         if let Some(known) = Kind::of_manifest(api_version, kind) {
             return Ok(known);
         }
+        if let Some((group, _)) = api_version.split_once('/')
+            && !Kind::is_stock_group(group)
+        {
+            return Ok(Kind::CUSTOM);
+        }
         let meta = |field| {
             let value = fields
                 .get("metadata")
@@ -195,7 +235,8 @@ impl Reader<'_> {
                 Some(format!("{kind} is in {}", known.api_version())),
             ),
             None => {
-                let near = closest(kind, Kind::all().map(Kind::name));
+                let named = Kind::all().filter(|kind| *kind != Kind::CUSTOM);
+                let near = closest(kind, named.map(Kind::name));
                 ("kind", near.map(|near| format!("did you mean {near}?")))
             }
         };
@@ -205,26 +246,40 @@ impl Reader<'_> {
     }
 
     /// The first wrong type, or else all unknown fields together, as the real server reports them.
-    fn check(&self, kind: Kind, value: &Value, path: &Path) -> Result<(), DecodeFailure> {
+    fn check(
+        &self,
+        faults: Vec<Fault>,
+        bad_request: &dyn Fn(&str) -> String,
+        path: &Path,
+    ) -> Result<(), DecodeFailure> {
         let mut unknown = Vec::new();
-        for fault in faults(kind, value) {
+        let mut mistyped = Vec::new();
+        for fault in faults {
             match fault {
-                Fault::Mistyped {
-                    path: field,
-                    message,
-                } => {
-                    // kubectl reads the metadata itself before it sends anything.
-                    let local =
-                        field.segments().first() == Path::root().key("metadata").segments().first();
-                    let text = if local {
-                        format!("error: unable to decode \"STDIN\": {message}")
-                    } else {
-                        bad_request(kind, &message)
-                    };
-                    return Err(self.failure(&text, &joined(path, &field), Part::Value, &message));
-                }
-                Fault::Unknown { path: field, known } => unknown.push((field, known)),
+                Fault::Mistyped(fault) => mistyped.push(fault),
+                Fault::Unknown { path, known } => unknown.push((path, known)),
             }
+        }
+        // kubectl reads the metadata itself before it sends anything.
+        let metadata = Path::root().key("metadata");
+        let is_local =
+            |fault: &Mistyped| fault.path.segments().first() == metadata.segments().first();
+        let first = |local: bool| {
+            let of = || {
+                mistyped
+                    .iter()
+                    .filter(move |fault| is_local(fault) == local)
+            };
+            of().find(|fault| fault.stops).or_else(|| of().next())
+        };
+        if let Some(fault) = first(true).or_else(|| first(false)) {
+            let message = &fault.message;
+            let text = if is_local(fault) {
+                format!("error: unable to decode \"STDIN\": {message}")
+            } else {
+                bad_request(message)
+            };
+            return Err(self.failure(&text, &joined(path, &fault.path), Part::Value, message));
         }
         if unknown.is_empty() || !self.strict {
             return Ok(());
@@ -233,10 +288,7 @@ impl Reader<'_> {
             .iter()
             .map(|(field, _)| format!("unknown field \"{field}\""))
             .collect();
-        let text = bad_request(
-            kind,
-            &format!("strict decoding error: {}", names.join(", ")),
-        );
+        let text = bad_request(&format!("strict decoding error: {}", names.join(", ")));
         let problem = |((field, known), message): ((Path, Vec<&'static str>), &String)| {
             let word = last_key(&field);
             let near = closest(&word, known).map(|near| format!("did you mean `{near}`?"));
@@ -298,20 +350,32 @@ impl Reader<'_> {
     }
 }
 
-fn bad_request(kind: Kind, message: &str) -> String {
-    let api_version = kind.api_version();
+/// Whether kubectl takes an object for a list of objects.
+fn is_list(api_version: &str, kind: &str, fields: &Map<String, Value>) -> bool {
+    (api_version, kind) == ("v1", "List")
+        || kind.ends_with("List") && fields.get("items").is_some_and(Value::is_array)
+}
+
+fn bad_request(api_version: &str, kind: &str, message: &str) -> String {
     let version = api_version.rsplit('/').next().unwrap_or(api_version);
     format!(
         "Error from server (BadRequest): error when creating \"STDIN\": {kind} in version \"{version}\" cannot be handled as a {kind}: {message}"
     )
 }
 
+/// A whole number stays one however it is written: `80.0` is 80.
 fn json_number(number: &serde_yaml::Number) -> Option<Number> {
     let whole = number
         .as_i64()
         .map(Number::from)
         .or_else(|| number.as_u64().map(Number::from));
-    whole.or_else(|| number.as_f64().and_then(Number::from_f64))
+    whole.or_else(|| {
+        let number = number.as_f64()?;
+        if number.fract() == 0.0 && number.abs() < WHOLE_MAX {
+            return Some(Number::from(number as i64));
+        }
+        Number::from_f64(number)
+    })
 }
 
 /// Kubernetes turns keys that are numbers or booleans into texts.

@@ -61,8 +61,11 @@ fn drop_unknown(key: &ObjectKey, fields: &mut Value) -> Result<Vec<String>, Stat
     let mut warnings = Vec::new();
     for fault in faults(key.kind, fields) {
         match fault {
-            Fault::Mistyped { message, .. } => {
-                return Err(Status::invalid_patch(&fields.to_string(), &message));
+            Fault::Mistyped(mistyped) => {
+                return Err(Status::invalid_patch(
+                    &fields.to_string(),
+                    &mistyped.message,
+                ));
             }
             Fault::Unknown { path, .. } => {
                 warnings.push(format!("unknown field \"{path}\""));

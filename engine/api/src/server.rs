@@ -112,7 +112,7 @@ pub struct Written {
 impl std::fmt::Display for Written {
     /// kubectl's line: `service/web created`, `service "web" deleted`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kind, name) = (self.object.kind().singular(), &self.object.meta().name);
+        let (kind, name) = (self.object.key().singular(), &self.object.meta().name);
         let word = match self.verb {
             Verb::Created => "created",
             Verb::Configured => "configured",
@@ -296,8 +296,9 @@ impl ApiServer {
     fn insert(&mut self, object: Object, verb: Verb, now: SimTime) -> Result<Written, Status> {
         let mut object = settled(object);
         self.check_namespace_takes(&object)?;
+        let mut names = self.names.clone();
         if object.meta().name.is_empty() && !object.meta().generate_name.is_empty() {
-            object.meta_mut().name = self.free_name(&object);
+            object.meta_mut().name = self.free_name(&object, &mut names);
         }
         let mut pools = self.pools.clone();
         let warnings = strategy::create(&mut object, &mut pools)?;
@@ -311,6 +312,7 @@ impl ApiServer {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         self.pools = pools;
+        self.names = names;
         if let Object::Service(service) = &object {
             self.hold_addresses(service, &[], now);
         }
@@ -388,10 +390,10 @@ impl ApiServer {
         }
     }
 
-    fn free_name(&mut self, object: &Object) -> String {
+    fn free_name(&self, object: &Object, names: &mut Rng) -> String {
         let mut key = object.key();
         for _ in 0..NAME_DRAWS {
-            key.name = generate_name(&object.meta().generate_name, &mut self.names);
+            key.name = generate_name(&object.meta().generate_name, names);
             if self.get(&key).is_none() {
                 break;
             }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::field::FieldError;
-use crate::object::{Kind, ObjectKey};
+use crate::object::{Object, ObjectKey};
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Status {
     pub message: String,
     /// One per field, for reason `Invalid` and `NotSupported`.
     pub causes: Vec<Cause>,
-    subject: Option<(Kind, String)>,
+    subject: Option<(String, String)>,
     doing: Option<&'static str>,
 }
 
@@ -81,9 +81,10 @@ impl Status {
         causes.any(|cause| cause.reason == Self::NAMESPACE_TERMINATING)
     }
 
-    /// 422: every complaint at once (API-6).
+    /// 422: every complaint at once (API-6). The message names the kind with its group, kubectl without.
     #[must_use]
-    pub(crate) fn invalid(kind: Kind, name: &str, errors: Vec<FieldError>) -> Self {
+    pub(crate) fn invalid(object: &Object, errors: Vec<FieldError>) -> Self {
+        let (kind, name) = (object.kind_name(), &object.meta().name);
         let mut texts: Vec<String> = Vec::new();
         for text in errors.iter().map(ToString::to_string) {
             if !texts.contains(&text) {
@@ -95,7 +96,11 @@ impl Status {
             several => format!("[{}]", several.join(", ")),
         };
         let causes = errors.into_iter().map(FieldError::into_cause).collect();
-        let message = format!("{} \"{name}\" is invalid: {body}", kind.qualified());
+        let qualified = match object.group() {
+            "" => kind.to_owned(),
+            group => format!("{kind}.{group}"),
+        };
+        let message = format!("{qualified} \"{name}\" is invalid: {body}");
         Self {
             causes,
             ..Self::about(422, Reason::Invalid, kind, name, message)
@@ -104,7 +109,11 @@ impl Status {
 
     /// 501: our own limit: field paths and what is supported there.
     #[must_use]
-    pub fn not_supported(kind: Kind, name: &str, limits: Vec<(String, String)>) -> Self {
+    pub fn not_supported(
+        kind: impl fmt::Display,
+        name: &str,
+        limits: Vec<(String, String)>,
+    ) -> Self {
         let texts: Vec<String> = limits
             .iter()
             .map(|(field, text)| format!("{field}: {text}"))
@@ -124,14 +133,14 @@ impl Status {
     /// 404 (API-9).
     #[must_use]
     pub fn not_found(key: &ObjectKey) -> Self {
-        let message = format!("{} \"{}\" not found", key.kind.resource(), key.name);
+        let message = format!("{} \"{}\" not found", key.resource(), key.name);
         Self::about(404, Reason::NotFound, key.kind, &key.name, message)
     }
 
     /// 409 (API-9).
     #[must_use]
     pub(crate) fn already_exists(key: &ObjectKey) -> Self {
-        let message = format!("{} \"{}\" already exists", key.kind.resource(), key.name);
+        let message = format!("{} \"{}\" already exists", key.resource(), key.name);
         Self::about(409, Reason::AlreadyExists, key.kind, &key.name, message)
     }
 
@@ -152,7 +161,7 @@ impl Status {
     }
 
     fn conflict(key: &ObjectKey, text: &str) -> Self {
-        let resource = key.kind.resource();
+        let resource = key.resource();
         let message = format!(
             "Operation cannot be fulfilled on {resource} \"{}\": {text}",
             key.name
@@ -163,11 +172,7 @@ impl Status {
     /// 403.
     #[must_use]
     pub(crate) fn forbidden(key: &ObjectKey, text: &str) -> Self {
-        let message = format!(
-            "{} \"{}\" is forbidden: {text}",
-            key.kind.resource(),
-            key.name
-        );
+        let message = format!("{} \"{}\" is forbidden: {text}", key.resource(), key.name);
         Self::about(403, Reason::Forbidden, key.kind, &key.name, message)
     }
 
@@ -246,7 +251,7 @@ impl Status {
     #[must_use]
     pub fn kubectl_text(&self) -> String {
         match (self.reason, &self.subject) {
-            (Reason::Invalid, Some((kind, name))) => self.invalid_text(*kind, name),
+            (Reason::Invalid, Some((kind, name))) => self.invalid_text(kind, name),
             (Reason::Invalid, None) => {
                 let causes = self.causes.iter();
                 let texts: Vec<_> = causes
@@ -268,7 +273,7 @@ impl Status {
         }
     }
 
-    fn invalid_text(&self, kind: Kind, name: &str) -> String {
+    fn invalid_text(&self, kind: &str, name: &str) -> String {
         let mut lines: Vec<String> = Vec::new();
         for cause in &self.causes {
             let line = format!("{}: {}", cause.field, cause.message);
@@ -285,9 +290,15 @@ impl Status {
         }
     }
 
-    fn about(code: u16, reason: Reason, kind: Kind, name: &str, message: String) -> Self {
+    fn about(
+        code: u16,
+        reason: Reason,
+        kind: impl fmt::Display,
+        name: &str,
+        message: String,
+    ) -> Self {
         Self {
-            subject: Some((kind, name.to_owned())),
+            subject: Some((kind.to_string(), name.to_owned())),
             ..Self::plain(code, reason, message)
         }
     }

@@ -105,6 +105,317 @@ fn lists_are_expanded_and_places_go_on_counting() {
     );
 }
 
+/// Objects of a text, as keys.
+fn keys(text: &str) -> Vec<String> {
+    let documents = yaml::split(&yaml::Source::new("x.yaml", text)).unwrap();
+    let manifests = documents
+        .iter()
+        .flat_map(|document| decode(document).unwrap());
+    manifests
+        .map(|manifest| manifest.object.key().to_string())
+        .collect()
+}
+
+#[test]
+fn documents_json_and_lists_within_lists_are_read() {
+    let config_map =
+        |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    let (a, b) = (config_map("a"), config_map("b"));
+    let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
+    assert_eq!(keys(&a.to_string()), ["configmap//a"]);
+    assert_eq!(
+        keys(&format!("---\n{a}\n---\n# nothing\n---\n{b}\n")),
+        ["configmap//a", "configmap//b"]
+    );
+    assert_eq!(
+        keys(&list(json!([a, list(json!([b]))])).to_string()),
+        ["configmap//a", "configmap//b"]
+    );
+    assert_eq!(keys(&list(json!([])).to_string()), Vec::<String>::new());
+}
+
+#[test]
+fn items_of_typed_lists_need_not_say_what_they_are() {
+    let typed = "{apiVersion: v1, kind: ServiceList, items: [{metadata: {name: a}}, {apiVersion: v1, kind: Pod, metadata: {name: b}}]}";
+    assert_eq!(keys(typed), ["service//a", "pod//b"]);
+    let slices = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSliceList, metadata: {resourceVersion: '7'}, items: [{metadata: {name: a}}]}";
+    assert_eq!(keys(slices), ["endpointslice//a"]);
+    let custom =
+        "{apiVersion: cert-manager.io/v1, kind: CertificateList, items: [{metadata: {name: a}}]}";
+    assert_eq!(keys(custom), ["certificate.cert-manager.io//a"]);
+    check(
+        "apiVersion: v1\nkind: PodList\nitems:\n- spec: {contaners: []}\n",
+        4,
+        10,
+        "items[0].spec.contaners",
+        "unknown field \"spec.contaners\"",
+        Some("did you mean `containers`?"),
+    );
+}
+
+/// `spec` of a kind, in one line; the message, and the beginning of what kubectl prints.
+fn check_spec(kind: Kind, spec: &str, message: &str) {
+    let text = format!(
+        "apiVersion: {}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n",
+        kind.api_version()
+    );
+    let failure = failure(&text);
+    assert_eq!(failure.problems()[0].message, message);
+    assert_eq!(failure.problems()[0].line, 4);
+    let version = kind.api_version().rsplit('/').next().unwrap();
+    let head = format!(
+        "Error from server (BadRequest): error when creating \"STDIN\": {kind} in version \"{version}\" cannot be handled as a {kind}: "
+    );
+    assert!(
+        failure.kubectl_text().starts_with(&head),
+        "{}",
+        failure.kubectl_text()
+    );
+}
+
+#[test]
+fn types_are_those_of_gos_structs() {
+    let container = |fields: &str| format!("{{containers: [{{name: c, {fields}}}]}}");
+    check_spec(
+        Kind::Pod,
+        &container("ports: [{containerPort: 80, protocol: 6}]"),
+        "json: cannot unmarshal number into Go struct field ContainerPort.spec.containers.ports.protocol of type v1.Protocol",
+    );
+    check_spec(
+        Kind::Pod,
+        &container("readinessProbe: {httpGet: {port: true}}"),
+        "json: cannot unmarshal bool into Go struct field HTTPGetAction.spec.containers.readinessProbe.httpGet.port of type int32",
+    );
+    check_spec(
+        Kind::Pod,
+        &container("resources: {limits: {cpu: lots}}"),
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+    );
+    check_spec(
+        Kind::Pod,
+        &container("resources: {limits: [cpu]}"),
+        "json: cannot unmarshal array into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList",
+    );
+    check_spec(
+        Kind::Pod,
+        &container("command: run"),
+        "json: cannot unmarshal string into Go struct field Container.spec.containers.command of type []string",
+    );
+    check_spec(
+        Kind::Service,
+        "{ports: [80]}",
+        "json: cannot unmarshal number into Go struct field ServiceSpec.spec.ports of type v1.ServicePort",
+    );
+    check_spec(
+        Kind::Deployment,
+        "{replicas: two}",
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+    );
+    check_spec(
+        Kind::Deployment,
+        "{template: {metadata: {creationTimestamp: now}}}",
+        "parsing time \"now\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"now\" as \"2006\"",
+    );
+    check_spec(
+        Kind::of_resource("ingress").unwrap(),
+        "{rules: [{host: 3}]}",
+        "json: cannot unmarshal number into Go struct field IngressRule.spec.rules.host of type string",
+    );
+}
+
+#[test]
+fn every_kind_refuses_unknown_fields() {
+    for kind in Kind::all().filter(|kind| *kind != Kind::CUSTOM) {
+        let text = format!(
+            "apiVersion: {}\nkind: {kind}\nmetadata: {{name: a}}\nspce: 1\n",
+            kind.api_version()
+        );
+        assert_eq!(
+            failure(&text).problems()[0].message,
+            "unknown field \"spce\"",
+            "{kind}"
+        );
+    }
+    check_spec(
+        Kind::Pod,
+        "{contaners: []}",
+        "unknown field \"spec.contaners\"",
+    );
+}
+
+/// The decoder stops at what reads itself, and goes on after a plain mismatch; the metadata comes before all.
+#[test]
+fn the_complaint_that_a_real_server_would_make_is_made() {
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  clusterIP: 5\n  ports: [{port: x, targetPort: []}]\n";
+    assert_eq!(
+        failure(text).problems()[0].message,
+        "json: cannot unmarshal array into Go struct field ServicePort.spec.ports.targetPort of type int32"
+    );
+    let text =
+        "apiVersion: v1\nkind: Service\nspec: {ports: [{port: x}], b: 1}\nmetadata: {labels: x}\n";
+    assert_eq!(
+        failure(text).kubectl_text(),
+        "error: unable to decode \"STDIN\": json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string"
+    );
+    let text = "apiVersion: v1\nkind: Service\nmetadata: x\n";
+    assert_eq!(
+        failure(text).kubectl_text(),
+        "error: unable to decode \"STDIN\": json: cannot unmarshal string into Go struct field metadataOnlyObject.metadata of type v1.ObjectMeta"
+    );
+    let text = "apiVersion: v1\nkind: Service\nzulu: 1\nalpha: 2\n";
+    assert!(
+        failure(text)
+            .kubectl_text()
+            .ends_with("strict decoding error: unknown field \"alpha\", unknown field \"zulu\"")
+    );
+}
+
+#[test]
+fn null_in_a_list_is_the_zero_of_its_type() {
+    let text = "{apiVersion: v1, kind: Service, metadata: {name: a, labels: {x: null}}, spec: {externalIPs: [null], ports: [null, {port: 80.0}]}}";
+    let documents = yaml::split(&yaml::Source::new("x.yaml", text)).unwrap();
+    let object = decode(&documents[0]).unwrap().remove(0).object;
+    let spec = &object.as_service().unwrap().spec;
+    assert_eq!(spec.external_ips, [""]);
+    assert_eq!(
+        spec.ports.iter().map(|port| port.port).collect::<Vec<_>>(),
+        [0, 80]
+    );
+    assert_eq!(object.meta().labels["x"], "");
+}
+
+#[test]
+fn custom_resources_are_stored_as_what_they_are() {
+    let now = base::SimTime::ZERO;
+    let config = api::ApiConfig {
+        service_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
+        node_port_range: 30_000..=32_767,
+        dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
+        seed: base::Seed::new(7),
+    };
+    let mut server = api::ApiServer::new(config, now);
+    let text = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web}
+spec: {listeners: [{port: 80, weight: 1.5, nothing: [null]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: web}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata: {name: web, labels: {a: b}}
+";
+    let documents = yaml::split(&yaml::Source::new("x.yaml", text)).unwrap();
+    let objects: Vec<Object> = documents
+        .iter()
+        .map(|document| decode(document).unwrap().remove(0).object)
+        .collect();
+    let lines = |server: &mut api::ApiServer, objects: &[Object]| -> Vec<String> {
+        let written = objects
+            .iter()
+            .map(|object| server.apply(object.clone(), now).unwrap().to_string());
+        written.collect()
+    };
+    let words = |word: &str| {
+        [
+            "gateway.gateway.networking.k8s.io",
+            "gateway.networking.istio.io",
+            "servicemonitor.monitoring.coreos.com",
+        ]
+        .map(|kind| format!("{kind}/web {word}"))
+    };
+    assert_eq!(lines(&mut server, &objects), words("created"));
+    assert_eq!(lines(&mut server, &objects), words("unchanged"));
+    assert_eq!(server.list(Kind::CUSTOM, Some("default")).count(), 3);
+    let key =
+        api::ObjectKey::of_resource("Gateway.gateway.networking.k8s.io", "default", "web").unwrap();
+    assert_eq!(key, server.get(&key).unwrap().key());
+    let stored = server.get(&key).unwrap().to_fields();
+    assert_eq!(
+        (&stored["apiVersion"], &stored["kind"]),
+        (&json!("gateway.networking.k8s.io/v1"), &json!("Gateway"))
+    );
+    assert_eq!(
+        stored["spec"],
+        json!({"listeners": [{"port": 80, "weight": 1.5, "nothing": [null]}]})
+    );
+    let options = api::DeleteOptions::default();
+    let deleted = server.delete(&key, &options, now).unwrap();
+    assert_eq!(
+        deleted.to_string(),
+        "gateway.gateway.networking.k8s.io \"web\" deleted"
+    );
+    let missing = server.delete(&key, &options, now).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "gateways.gateway.networking.k8s.io \"web\" not found"
+    );
+    assert_eq!(
+        server.list(Kind::CUSTOM, None).count(),
+        2,
+        "a Gateway of another group is another kind"
+    );
+    let bad = objects[0].clone();
+    let mut bad = bad.to_fields();
+    bad["metadata"] = json!({"name": "bad", "labels": {"a b": "c"}});
+    let refused = server
+        .create(Object::from_fields(Kind::CUSTOM, bad).unwrap(), now)
+        .unwrap_err();
+    assert!(
+        refused
+            .kubectl_text()
+            .starts_with("The Gateway \"bad\" is invalid: metadata.labels"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn custom_resources_have_the_metadata_of_all_objects() {
+    let head = "apiVersion: cert-manager.io/v1\nkind: Certificate\n";
+    check(
+        &format!("{head}metadata: {{nmae: a}}\nspec: {{anything: [1]}}\n"),
+        3,
+        12,
+        "metadata.nmae",
+        "unknown field \"metadata.nmae\"",
+        Some("did you mean `name`?"),
+    );
+    check(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingres\n",
+        2,
+        7,
+        "kind",
+        "no matches for kind \"Ingres\" in version \"networking.k8s.io/v1\"",
+        Some("did you mean Ingress?"),
+    );
+}
+
+#[test]
+fn kinds_without_an_effect_say_so() {
+    let names = |effect: bool| -> Vec<&str> {
+        let kinds = Kind::LIVE
+            .into_iter()
+            .filter(|kind| kind.has_effect() == effect);
+        kinds.map(Kind::name).collect()
+    };
+    assert_eq!(
+        names(false),
+        [
+            "Deployment",
+            "ReplicaSet",
+            "StatefulSet",
+            "DaemonSet",
+            "NetworkPolicy"
+        ]
+    );
+    assert!(names(true).contains(&"Service"));
+    assert!(!Kind::CUSTOM.has_effect());
+}
+
 #[test]
 fn odd_yaml_is_refused_by_name() {
     assert!(

@@ -181,7 +181,7 @@ fn delete(
         match runner.world.delete(key) {
             Ok(()) => done
                 .lines
-                .push(format!("{} {:?} deleted", key.kind.singular(), key.name)),
+                .push(format!("{} {:?} deleted", key.singular(), key.name)),
             Err(status) => done.refused(&status),
         }
     }

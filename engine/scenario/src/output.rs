@@ -18,7 +18,7 @@ pub fn print(objects: &[Object], is_list: bool, output: Output) -> String {
         Output::Name => {
             let lines = objects
                 .iter()
-                .map(|object| format!("{}/{}\n", object.kind().singular(), object.meta().name));
+                .map(|object| format!("{}/{}\n", object.key().singular(), object.meta().name));
             lines.collect()
         }
         Output::Yaml => serde_yaml::to_string(&sorted(to_json(objects, is_list)))

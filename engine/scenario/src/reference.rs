@@ -77,18 +77,18 @@ pub fn object_key(text: &str, namespace: &str) -> Result<ObjectKey, ReferenceSpe
     if parts.iter().any(|part| part.is_empty()) {
         return Err(shape());
     }
-    let kind_of = |word: &str| {
-        Kind::of_resource(word).ok_or_else(|| ReferenceSpelling::Kind {
+    let key_of = |word: &str, namespace: &str, name: &str| {
+        ObjectKey::of_resource(word, namespace, name).ok_or_else(|| ReferenceSpelling::Kind {
             word: word.to_owned(),
         })
     };
     match parts[..] {
-        [word, name] => Ok(ObjectKey::new(kind_of(word)?, namespace, name)),
-        [word, namespace, name] => match kind_of(word)? {
-            kind if kind.is_namespaced() => Ok(ObjectKey::new(kind, namespace, name)),
-            kind => Err(ReferenceSpelling::Namespaced {
-                kind,
-                name: name.to_owned(),
+        [word, name] => key_of(word, namespace, name),
+        [word, namespace, name] => match key_of(word, namespace, name)? {
+            key if key.namespace.is_some() => Ok(key),
+            key => Err(ReferenceSpelling::Namespaced {
+                kind: key.kind,
+                name: key.name,
             }),
         },
         _ => Err(shape()),
@@ -258,6 +258,10 @@ mod tests {
         check("pod/default/a", "pod/default/a");
         check("node/node-a", "node/node-a");
         check("deployment/web", "deployment/shop/web");
+        check(
+            "gateway.gateway.networking.k8s.io/web",
+            "gateway.gateway.networking.k8s.io/shop/web",
+        );
     }
 
     fn check_refused(text: &str, message: &str) {

@@ -7,6 +7,7 @@
 //! **Source of the semantics.** The scenario language's contract. A step begins when the one before has ended,
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::yaml::Problem;
@@ -232,13 +233,16 @@ impl Runner<'_> {
         if let Some(conclusion) = &self.scenario.conclusion {
             self.warn(conclusion.clone());
         }
-        let mut ignored: Vec<api::Kind> = Vec::new();
+        let mut ignored: BTreeSet<String> = BTreeSet::new();
         for manifest in &self.scenario.manifests {
-            let kind = manifest.object.kind();
-            if manifest.object.is_inert() && !ignored.contains(&kind) {
-                ignored.push(kind);
+            let object = &manifest.object;
+            if object.is_inert() && ignored.insert(object.key().singular()) {
+                let group = object
+                    .custom_kind()
+                    .map_or_else(String::new, |custom| format!(" of {}", custom.group()));
                 self.warn(format!(
-                    "{kind} objects are stored, but have no effect on this network"
+                    "{} objects{group} are stored, but have no effect on this network",
+                    object.kind_name()
                 ));
             }
             match self.world.write(WriteVerb::Apply, manifest.object.clone()) {

@@ -83,9 +83,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
 #[must_use]
 pub fn key(key: &ObjectKey, namespace: &str) -> String {
     match &key.namespace {
-        Some(own) if own == namespace => {
-            format!("{}/{}", key.kind.name().to_ascii_lowercase(), key.name)
-        }
+        Some(own) if own == namespace => key.to_string().replacen(&format!("/{own}/"), "/", 1),
         _ => key.to_string(),
     }
 }
@@ -131,7 +129,7 @@ pub fn queries(seen: &Resolution) -> String {
 /// An object in a few words: its name, and a Service's ClusterIP.
 #[must_use]
 pub fn object(object: &Object) -> String {
-    let name = format!("{}/{}", object.kind().singular(), object.meta().name);
+    let name = format!("{}/{}", object.key().singular(), object.meta().name);
     match object
         .as_service()
         .map(|service| service.spec.cluster_ip.as_str())

@@ -70,6 +70,7 @@ const fn spelled(
 }
 
 const NETWORKING: &str = "networking.k8s.io/v1";
+const ADMISSION: &str = "admissionregistration.k8s.io/v1";
 
 const NAMESPACE: Spelling = spelled("Namespace", "v1", "namespaces", &["ns"], false);
 const NODE: Spelling = spelled("Node", "v1", "nodes", &["no"], false);
@@ -99,8 +100,11 @@ const NETWORK_POLICY: Spelling = spelled(
 );
 const EVENT: Spelling = spelled("Event", "v1", "events", &["ev"], true);
 
-/// Kinds of Kubernetes 1.36 that users put beside their Services.
-const INERT: [Spelling; 27] = [
+/// Kinds of Kubernetes 1.36 that users put beside their Services; the last one stands for all that it does not know.
+///
+/// Deviation: an object is stored in the version it was written in, where Kubernetes shows it in every version that it
+/// serves.
+const INERT: &[Spelling] = &[
     spelled("ConfigMap", "v1", "configmaps", &["cm"], true),
     spelled("LimitRange", "v1", "limitranges", &["limits"], true),
     spelled(
@@ -210,6 +214,127 @@ const INERT: [Spelling; 27] = [
         false,
     ),
     spelled("CSIDriver", "storage.k8s.io/v1", "csidrivers", &[], false),
+    spelled("CSINode", "storage.k8s.io/v1", "csinodes", &[], false),
+    spelled(
+        "CSIStorageCapacity",
+        "storage.k8s.io/v1",
+        "csistoragecapacities",
+        &[],
+        true,
+    ),
+    spelled(
+        "VolumeAttachment",
+        "storage.k8s.io/v1",
+        "volumeattachments",
+        &[],
+        false,
+    ),
+    spelled(
+        "VolumeAttributesClass",
+        "storage.k8s.io/v1",
+        "volumeattributesclasses",
+        &["vac"],
+        false,
+    ),
+    spelled(
+        "HorizontalPodAutoscaler",
+        "autoscaling/v1",
+        "horizontalpodautoscalers",
+        &["hpa"],
+        true,
+    ),
+    spelled("Event", "events.k8s.io/v1", "events", &["ev"], true),
+    spelled(
+        "CertificateSigningRequest",
+        "certificates.k8s.io/v1",
+        "certificatesigningrequests",
+        &["csr"],
+        false,
+    ),
+    spelled(
+        "MutatingWebhookConfiguration",
+        ADMISSION,
+        "mutatingwebhookconfigurations",
+        &[],
+        false,
+    ),
+    spelled(
+        "ValidatingWebhookConfiguration",
+        ADMISSION,
+        "validatingwebhookconfigurations",
+        &[],
+        false,
+    ),
+    spelled(
+        "MutatingAdmissionPolicy",
+        ADMISSION,
+        "mutatingadmissionpolicies",
+        &[],
+        false,
+    ),
+    spelled(
+        "MutatingAdmissionPolicyBinding",
+        ADMISSION,
+        "mutatingadmissionpolicybindings",
+        &[],
+        false,
+    ),
+    spelled(
+        "ValidatingAdmissionPolicy",
+        ADMISSION,
+        "validatingadmissionpolicies",
+        &[],
+        false,
+    ),
+    spelled(
+        "ValidatingAdmissionPolicyBinding",
+        ADMISSION,
+        "validatingadmissionpolicybindings",
+        &[],
+        false,
+    ),
+    spelled(
+        "FlowSchema",
+        "flowcontrol.apiserver.k8s.io/v1",
+        "flowschemas",
+        &[],
+        false,
+    ),
+    spelled(
+        "PriorityLevelConfiguration",
+        "flowcontrol.apiserver.k8s.io/v1",
+        "prioritylevelconfigurations",
+        &[],
+        false,
+    ),
+    spelled(
+        "DeviceClass",
+        "resource.k8s.io/v1",
+        "deviceclasses",
+        &[],
+        false,
+    ),
+    spelled(
+        "ResourceClaim",
+        "resource.k8s.io/v1",
+        "resourceclaims",
+        &[],
+        true,
+    ),
+    spelled(
+        "ResourceClaimTemplate",
+        "resource.k8s.io/v1",
+        "resourceclaimtemplates",
+        &[],
+        true,
+    ),
+    spelled(
+        "ResourceSlice",
+        "resource.k8s.io/v1",
+        "resourceslices",
+        &[],
+        false,
+    ),
     spelled(
         "CustomResourceDefinition",
         "apiextensions.k8s.io/v1",
@@ -224,6 +349,30 @@ const INERT: [Spelling; 27] = [
         &[],
         false,
     ),
+    spelled("CustomResource", "", "customresources", &[], true),
+];
+
+/// Groups that a stock cluster serves beside those whose name has no dot: a kind that it does not know there is a
+/// misspelled one, not a custom resource.
+const GROUPS: &[&str] = &[
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
 ];
 
 impl Kind {
@@ -244,6 +393,12 @@ impl Kind {
         Self::NetworkPolicy,
         Self::Event,
     ];
+
+    /// Every custom resource: each object says itself what it is.
+    pub const CUSTOM: Self = {
+        assert!(INERT.len() <= 256, "a place fits its type");
+        Self::Other(InertKind((INERT.len() - 1) as u8))
+    };
 
     /// Every kind, those with a struct of their own first.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -307,22 +462,43 @@ impl Kind {
         self.with_group(&self.name().to_ascii_lowercase())
     }
 
-    /// The kind as error messages name it, with its group: `Service`, `EndpointSlice.discovery.k8s.io`.
-    #[must_use]
-    pub fn qualified(self) -> String {
-        self.with_group(self.name())
-    }
-
     /// The resource without its group: `services`, `endpointslices`.
     #[must_use]
     pub fn plural(self) -> &'static str {
         self.spelling().plural
     }
 
+    /// Whether its objects do anything to the network; others are stored and printed, and that is all.
+    ///
+    /// Deviation: workloads make no Pods and nothing enforces a NetworkPolicy yet.
+    #[must_use]
+    pub fn has_effect(self) -> bool {
+        !matches!(
+            self,
+            Self::Deployment
+                | Self::ReplicaSet
+                | Self::StatefulSet
+                | Self::DaemonSet
+                | Self::NetworkPolicy
+                | Self::Other(_)
+        )
+    }
+
+    /// What the API server warns of whenever an object of the kind is sent, if it is deprecated.
+    pub(crate) fn deprecation(self) -> Option<&'static str> {
+        let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        (self == Self::Endpoints).then_some(text)
+    }
+
     /// Whether its objects live in a namespace.
     #[must_use]
     pub fn is_namespaced(self) -> bool {
         self.spelling().namespaced
+    }
+
+    /// Whether a stock cluster serves an API group.
+    pub(crate) fn is_stock_group(group: &str) -> bool {
+        !group.contains('.') || GROUPS.contains(&group)
     }
 
     fn with_group(self, word: &str) -> String {
@@ -370,11 +546,21 @@ mod tests {
                 Kind::of_manifest(kind.api_version(), kind.name()),
                 Some(kind)
             );
-            assert_eq!(Kind::of_resource(&kind.resource()), Some(kind));
-            assert_eq!(Kind::of_resource(&kind.singular()), Some(kind));
+            // The word alone is for the first of several versions or groups.
+            let first = Kind::all().find(|first| first.resource() == kind.resource());
+            assert_eq!(Kind::of_resource(&kind.resource()), first);
+            assert_eq!(Kind::of_resource(&kind.singular()), first);
             for short in kind.spelling().short {
-                assert_eq!(Kind::of_resource(short), Some(kind));
+                let named = Kind::of_resource(short).unwrap();
+                assert_eq!(named.name(), kind.name());
             }
+        }
+    }
+
+    #[test]
+    fn every_group_with_a_dot_is_known_as_stock() {
+        for kind in Kind::all() {
+            assert!(Kind::is_stock_group(kind.group()), "{kind}");
         }
     }
 

@@ -1,16 +1,19 @@
 //! Kubernetes objects as slim structs that lose no field.
 //!
 //! **What.** One struct per kind that a Service network reads; fields that nothing reads are kept in a
-//! [`Rest`]. Service and EndpointSlice are complete, so that an unknown field in one is an error.
+//! [`Rest`]. All other kinds, custom resources included, are [`Inert`].
 //! **Why.** Objects go in as YAML, live in the store, and come out again as kubectl prints them: whatever the
 //! user wrote must still be there. Like Go's structs, a text field that is empty is unset, and `null` is the
 //! same as absent.
-//! **Source of the semantics.** API-75 … API-79; the field order is that of Kubernetes' `types.go`.
+//! **Source of the semantics.** API-75 … API-79; the field order is that of Kubernetes' `types.go`. `tests/schema`
+//! holds every struct against the real schema.
 
 mod endpoint_slice;
 mod endpoints;
 mod event;
+mod inert;
 mod ip_address;
+mod key;
 mod kind;
 mod label_selector;
 mod meta;
@@ -24,7 +27,6 @@ mod service_cidr;
 mod values;
 mod workload;
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -37,9 +39,11 @@ pub use endpoint_slice::{
 };
 pub use endpoints::{EndpointAddress, EndpointSubset, Endpoints, EndpointsPort};
 pub use event::{Event, EventSource};
+pub use inert::{CustomKind, Inert, InertType};
 pub use ip_address::{
     IpAddress, IpAddressSpec, LABEL_ADDRESS_FAMILY, LABEL_ADDRESS_MANAGED_BY, ParentReference,
 };
+pub use key::ObjectKey;
 pub use kind::{InertKind, Kind};
 pub use label_selector::{LabelRequirement, LabelSelector};
 pub use meta::{ObjectMeta, OwnerReference};
@@ -63,52 +67,6 @@ pub use workload::{
     WorkloadStatus,
 };
 
-/// An object of a kind that networking ignores: stored and printed, nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inert {
-    /// Which kind.
-    pub kind: InertKind,
-    /// `metadata`
-    pub metadata: ObjectMeta,
-    /// Everything else.
-    pub rest: Rest,
-}
-
-/// What identifies an object: kind, namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace; `None` for kinds without one.
-    pub namespace: Option<String>,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectKey {
-    /// The key of an object; `namespace` is ignored for kinds without one.
-    #[must_use]
-    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
-        let namespace = kind.is_namespaced().then(|| namespace.to_owned());
-        Self {
-            kind,
-            namespace,
-            name: name.to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for ObjectKey {
-    /// `service/default/web`, `node/node-a`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/", self.kind.name().to_ascii_lowercase())?;
-        if let Some(namespace) = &self.namespace {
-            write!(f, "{namespace}/")?;
-        }
-        f.write_str(&self.name)
-    }
-}
-
 /// One variant and one accessor per kind that has a struct.
 macro_rules! objects {
     ($($(#[$doc:meta])+ $kind:ident, $as_kind:ident;)+) => {
@@ -121,17 +79,21 @@ macro_rules! objects {
         }
 
         impl Object {
-            /// Reads the fields of an object of `kind`; `apiVersion` and `kind` among them are ignored.
+            /// Reads the fields of an object of `kind`; `apiVersion` and `kind` among them say what a custom
+            /// resource is, and are ignored in others.
             ///
             /// # Errors
             /// When a field that has a place of its own does not have its type.
             pub fn from_fields(kind: Kind, fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
                 let mut fields = without_nulls(fields);
-                fields.shift_remove("apiVersion");
-                fields.shift_remove("kind");
+                let api_version = fields.shift_remove("apiVersion");
+                let kind_name = fields.shift_remove("kind");
                 Ok(match kind {
                     $(Kind::$kind => Self::$kind(read(fields)?),)+
-                    Kind::Other(kind) => Self::Other(Arc::new(Inert::read(kind, fields)?)),
+                    Kind::Other(kind) => {
+                        let kind = InertType::read(kind, api_version, kind_name)?;
+                        Self::Other(Arc::new(Inert::read(kind, fields)?))
+                    }
                 })
             }
 
@@ -139,8 +101,8 @@ macro_rules! objects {
             #[must_use]
             pub fn to_fields(&self) -> Map<String, Value> {
                 let mut fields = Map::new();
-                fields.insert("apiVersion".to_owned(), self.kind().api_version().into());
-                fields.insert("kind".to_owned(), self.kind().name().into());
+                fields.insert("apiVersion".to_owned(), self.api_version().into());
+                fields.insert("kind".to_owned(), self.kind_name().into());
                 fields.extend(match self {
                     $(Self::$kind(object) => written(&**object),)+
                     Self::Other(inert) => inert.written(),
@@ -153,7 +115,7 @@ macro_rules! objects {
             pub fn kind(&self) -> Kind {
                 match self {
                     $(Self::$kind(_) => Kind::$kind,)+
-                    Self::Other(inert) => Kind::Other(inert.kind),
+                    Self::Other(inert) => inert.kind.kind(),
                 }
             }
 
@@ -233,13 +195,47 @@ impl Object {
     #[must_use]
     pub fn key(&self) -> ObjectKey {
         let meta = self.meta();
-        ObjectKey::new(self.kind(), &meta.namespace, &meta.name)
+        match self.custom_kind() {
+            Some(custom) => custom.key(&meta.namespace, &meta.name),
+            None => ObjectKey::new(self.kind(), &meta.namespace, &meta.name),
+        }
+    }
+
+    /// `Service`, `Gateway`: its kind's name, a custom resource's own.
+    #[must_use]
+    pub fn kind_name(&self) -> &str {
+        self.custom_kind()
+            .map_or(self.kind().name(), |custom| &custom.kind)
+    }
+
+    /// `v1`, `gateway.networking.k8s.io/v1`: the version it was written in.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        self.custom_kind()
+            .map_or(self.kind().api_version(), |custom| &custom.api_version)
+    }
+
+    /// The API group that it was written in; empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version()
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+
+    /// What it is, if it is a custom resource.
+    #[must_use]
+    pub fn custom_kind(&self) -> Option<&CustomKind> {
+        match self {
+            Self::Other(inert) => inert.kind.custom(),
+            _ => None,
+        }
     }
 
     /// Whether its kind has no effect here: it is stored and printed, and that is all.
     #[must_use]
     pub fn is_inert(&self) -> bool {
-        matches!(self, Self::Other(_))
+        !self.kind().has_effect()
     }
 
     /// Moves the status of another object of its kind into it; kinds without a status have nothing to move.
@@ -271,26 +267,6 @@ impl Object {
 impl From<Inert> for Object {
     fn from(object: Inert) -> Self {
         Self::Other(Arc::new(object))
-    }
-}
-
-impl Inert {
-    fn read(kind: InertKind, mut fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
-        let metadata = fields.shift_remove("metadata");
-        let metadata = metadata.unwrap_or_else(|| Map::new().into());
-        Ok(Self {
-            kind,
-            metadata: serde_json::from_value(metadata)?,
-            rest: Rest::new(fields),
-        })
-    }
-
-    fn written(&self) -> Map<String, Value> {
-        let mut fields = Map::new();
-        fields.insert("metadata".to_owned(), written(&self.metadata).into());
-        let rest = self.rest.iter();
-        fields.extend(rest.map(|(field, value)| (field.clone(), value.clone())));
-        fields
     }
 }
 

@@ -13,7 +13,7 @@ use imbl::OrdSet;
 use crate::object::{Kind, ObjectKey, StringMap};
 use crate::selector::{Requirement, Selector, Test};
 
-/// Between the two halves of a text: below every character that a name or label may have.
+/// Between the parts of a text: below every character that a name or label may have.
 const BETWEEN: char = '\0';
 
 /// Objects by their labels.
@@ -27,7 +27,7 @@ struct Entry {
     kind: Kind,
     /// Key and value.
     label: Arc<str>,
-    /// Namespace and name.
+    /// Namespace, name and, of a custom resource, which one it is.
     object: Arc<str>,
 }
 
@@ -95,7 +95,7 @@ impl LabelIndex {
         requirement: &Requirement,
     ) -> Option<Box<dyn Iterator<Item = &'a Entry> + 'a>> {
         let inside = move |entry: &&Entry| {
-            namespace.is_none_or(|namespace| halves(&entry.object).0 == namespace)
+            namespace.is_none_or(|namespace| entry.object.split(BETWEEN).next() == Some(namespace))
         };
         let key = requirement.key.clone();
         match &requirement.test {
@@ -164,15 +164,20 @@ fn label_text(key: &str, value: &str) -> String {
 
 fn object_text(key: &ObjectKey) -> String {
     let namespace = key.namespace.as_deref().unwrap_or_default();
-    format!("{namespace}{BETWEEN}{}", key.name)
-}
-
-fn halves(text: &str) -> (&str, &str) {
-    text.split_once(BETWEEN)
-        .expect("every text of the index has two halves")
+    let custom = key.custom.as_deref().unwrap_or_default();
+    format!("{namespace}{BETWEEN}{}{BETWEEN}{custom}", key.name)
 }
 
 fn key_of(entry: &Entry) -> ObjectKey {
-    let (namespace, name) = halves(&entry.object);
-    ObjectKey::new(entry.kind, namespace, name)
+    let mut parts = entry.object.split(BETWEEN);
+    let mut part = || {
+        parts
+            .next()
+            .expect("every text of the index has three parts")
+    };
+    let (namespace, name, custom) = (part(), part(), part());
+    ObjectKey {
+        custom: (!custom.is_empty()).then(|| custom.into()),
+        ..ObjectKey::new(entry.kind, namespace, name)
+    }
 }

@@ -83,9 +83,8 @@ impl Store {
             .filter(|_| kind.is_namespaced())
             .map(str::to_owned);
         let start = ObjectKey {
-            kind,
             namespace: namespace.clone(),
-            name: String::new(),
+            ..ObjectKey::new(kind, "", "")
         };
         let inside = move |key: &ObjectKey| {
             key.kind == kind && (namespace.is_none() || key.namespace == namespace)

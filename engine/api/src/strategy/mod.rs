@@ -99,9 +99,8 @@ fn conclude(
     errors: Vec<FieldError>,
     pools: &Pools,
 ) -> Result<Vec<String>, Status> {
-    let (kind, name) = (object.kind(), &object.meta().name);
     if !errors.is_empty() {
-        return Err(Status::invalid(kind, name, errors));
+        return Err(Status::invalid(object, errors));
     }
     match object {
         Object::Service(service) => {
@@ -109,14 +108,14 @@ fn conclude(
             if limits.is_empty() {
                 Ok(service::warnings(service))
             } else {
+                let (kind, name) = (object.kind_name(), &object.meta().name);
                 Err(Status::not_supported(kind, name, limits))
             }
         }
         Object::Pod(pod) => Ok(pod::warnings(pod)),
-        Object::Endpoints(_) => Ok(vec![
-            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-                .to_owned(),
-        ]),
-        _ => Ok(Vec::new()),
+        _ => {
+            let deprecation = object.kind().deprecation();
+            Ok(deprecation.map(str::to_owned).into_iter().collect())
+        }
     }
 }

@@ -16,7 +16,7 @@ mod warnings;
 
 use super::Pools;
 use crate::field::FieldError;
-use crate::object::{ClientIpConfig, IntOrString, Kind, Service, SessionAffinityConfig};
+use crate::object::{ClientIpConfig, IntOrString, Service, SessionAffinityConfig};
 use crate::status::Status;
 
 pub(crate) use checks::{errors, limits};
@@ -120,5 +120,5 @@ fn default_affinity(config: &mut SessionAffinityConfig) {
 }
 
 fn refused(service: &Service, errors: Vec<FieldError>) -> Status {
-    Status::invalid(Kind::Service, &service.metadata.name, errors)
+    Status::invalid(&service.clone().into(), errors)
 }
