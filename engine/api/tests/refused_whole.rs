@@ -170,7 +170,7 @@ impl Model {
                 let spec = json!({"clusterIP": address.to_string(), "ipFamilies": [family], "ports": [{"port": 80}]});
                 let granted = server
                     .clone()
-                    .create(object("v1", "Service", "probe", spec), NOW);
+                    .create(object("v1", "Service", "probe", &spec), NOW);
                 assert_eq!(granted.is_ok(), free, "{address}: {granted:?}");
             }
         }
@@ -184,7 +184,7 @@ impl Model {
             let spec = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
             let granted = server
                 .clone()
-                .create(object("v1", "Service", "probe", spec), NOW);
+                .create(object("v1", "Service", "probe", &spec), NOW);
             // Another protocol at the same number may stand in the way or not.
             if held("TCP") || !held("UDP") {
                 assert_eq!(granted.is_ok(), !held("TCP"), "{port}: {granted:?}");
@@ -206,7 +206,7 @@ fn server() -> ApiServer {
     ApiServer::new(config, NOW)
 }
 
-fn object(version: &str, kind: &str, name: &str, spec: Value) -> Object {
+fn object(version: &str, kind: &str, name: &str, spec: &Value) -> Object {
     let fields = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "default"}, "spec": spec});
     let known = Kind::of_manifest(version, kind).unwrap_or(Kind::CUSTOM);
     Object::from_fields(known, fields.as_object().unwrap().clone()).unwrap()
@@ -365,7 +365,7 @@ fn request() -> impl Strategy<Value = Request> {
     (content, verb, name, namespace, version)
         .prop_map(
             |((api_version, kind, spec, flawed), verb, name, namespace, version)| {
-                let mut object = object(api_version, kind, name, spec);
+                let mut object = object(api_version, kind, name, &spec);
                 let meta = object.meta_mut();
                 meta.namespace = if kind == "Namespace" {
                     String::new()
