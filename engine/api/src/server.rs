@@ -18,7 +18,7 @@ mod repair;
 mod restore;
 mod upkeep;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{Rng, Seed, SimTime};
@@ -314,7 +314,7 @@ impl ApiServer {
         self.pools = pools;
         self.names = names;
         if let Object::Service(service) = &object {
-            self.hold_addresses(service, &[], now);
+            self.hold_addresses(service, None, now);
         }
         let object = self.put(object, now);
         Ok(Written {
@@ -345,16 +345,15 @@ impl ApiServer {
             });
         }
         self.pools = pools;
-        let (Object::Service(service), Object::Service(before)) = (&object, old) else {
-            return Ok(self.commit(object, old, verb, warnings, now));
-        };
-        let service = Arc::clone(service);
-        let held: Vec<IpAddr> = before.addresses().collect();
-        self.hold_addresses(&service, &held, now);
+        let after = object.as_service().cloned();
+        let services = old.as_service().zip(after.as_ref());
+        if let Some((before, after)) = services {
+            self.hold_addresses(after, Some(before), now);
+        }
         let written = self.commit(object, old, verb, warnings, now);
-        let kept: Vec<IpAddr> = service.addresses().collect();
-        let dropped = held.into_iter().filter(|address| !kept.contains(address));
-        self.release_addresses(before, dropped.collect(), now);
+        if let Some((before, after)) = services {
+            self.release_addresses(before, Some(after), now);
+        }
         Ok(written)
     }
 

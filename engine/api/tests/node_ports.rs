@@ -71,7 +71,7 @@ fn check_refused(result: Result<ServiceSpec, Status>, text: &str) {
 }
 
 #[test]
-fn alloc_49_to_51_and_56_as_recorded() {
+fn alloc_49_50_51_56_as_recorded() {
     let mut server = server(30_000..=32_767);
     for index in 0..60 {
         let spec = "{type: NodePort, ports: [{port: 80}]}";
@@ -111,7 +111,7 @@ fn alloc_49_to_51_and_56_as_recorded() {
 }
 
 #[test]
-fn alloc_52_and_58_a_full_range() {
+fn alloc_52_58_a_full_range() {
     let mut server = server(30_000..=30_031);
     let node_port = "{type: NodePort, ports: [{port: 80}]}";
     for index in 0..32 {
@@ -250,7 +250,7 @@ fn alloc_55_without_allocation_only_requests_count() {
 }
 
 #[test]
-fn alloc_57_to_59_the_health_check_port_comes_and_goes() {
+fn alloc_57_58_59_the_health_check_port_comes_and_goes() {
     let mut server = server(30_000..=30_031);
     let spec = |policy: &str, more: &str| {
         format!(

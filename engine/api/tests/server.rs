@@ -404,7 +404,7 @@ fn api_36_generations_count_changes_of_the_spec() {
 }
 
 #[test]
-fn two_runs_of_a_seed_are_equal() {
+fn alloc_16_two_runs_of_a_seed_are_equal() {
     let run = || {
         let mut server = server(&["10.96.0.0/12"]);
         for index in 0..5 {

@@ -10,7 +10,7 @@ use switchboard_control::{
     WriteVerb,
 };
 
-fn cluster() -> Control {
+fn config() -> ClusterConfig {
     let node = NodeConfig {
         name: "node-a".to_owned(),
         zone: None,
@@ -19,7 +19,7 @@ fn cluster() -> Control {
         labels: Default::default(),
         watch: None,
     };
-    Control::new(ClusterConfig {
+    ClusterConfig {
         seed: Seed::new(7),
         service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
         pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
@@ -32,8 +32,11 @@ fn cluster() -> Control {
         outside: Vec::new(),
         network: NetworkConfig::default(),
         timing: TimingConfig::default(),
-    })
-    .unwrap()
+    }
+}
+
+fn cluster() -> Control {
+    Control::new(config()).unwrap()
 }
 
 fn write(control: &mut Control, text: &str) {
@@ -135,4 +138,34 @@ fn alloc_41_44_a_service_cidr_comes_and_goes() {
     assert!(control.api().get(&key).is_some());
     pass(&mut control, 2);
     assert!(control.api().get(&key).is_none());
+}
+
+#[test]
+fn alloc_6_7_cluster_dns_is_at_the_tenth_address_if_there_is_one() {
+    let with_dns = |range: &str| {
+        Control::new(ClusterConfig {
+            service_cidrs: vec![range.parse().unwrap()],
+            dns: true,
+            ..config()
+        })
+    };
+    let control = with_dns("10.96.0.0/28").unwrap();
+    let dns = control.api().service("kube-system", "kube-dns").unwrap();
+    assert_eq!(dns.spec.cluster_ip, "10.96.0.10");
+    let ports: Vec<_> = dns
+        .spec
+        .ports
+        .iter()
+        .map(|port| (port.name.as_str(), port.port))
+        .collect();
+    assert_eq!(ports, [("dns", 53), ("dns-tcp", 53), ("metrics", 9153)]);
+    let Err(refused) = with_dns("10.96.0.0/29") else {
+        panic!("a range of six addresses has no tenth one")
+    };
+    assert!(
+        refused
+            .message
+            .ends_with("does not match the current range"),
+        "{refused}"
+    );
 }

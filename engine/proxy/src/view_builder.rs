@@ -2,14 +2,19 @@
 //!
 //! The filters are those of kube-proxy's watches: Services without a ClusterIP, and Services and slices that are
 //! labelled for another proxy or as headless, are not seen (PROXY-2); a slice belongs to the
-//! Service its `kubernetes.io/service-name` label names (EP-40).
+//! Service its `kubernetes.io/service-name` label names (EP-40). The Service ranges are those of the ServiceCIDRs, once
+//! there is one.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, WatchEvent};
+use api::{
+    Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, ServiceCidr, WatchEvent,
+};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use ipnet::IpNet;
 use rules::{
     ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
     TrafficPolicy,
@@ -30,14 +35,16 @@ pub struct ViewBuilder {
     /// The Service under which each slice is filed, of the same namespace; slices are keyed like Services, by namespace
     /// and name. Never iterated.
     owners: HashMap<ServiceName, Arc<str>, FixedState>,
+    /// The ranges of each ServiceCIDR.
+    service_cidrs: BTreeMap<String, Vec<IpNet>>,
     /// Of namespaces, ports and nodes.
     names: Names,
 }
 
 impl ViewBuilder {
-    /// Starts with nothing seen.
+    /// Starts with nothing seen; the ranges hold until a ServiceCIDR is.
     #[must_use]
-    pub fn new(service_cidrs: Arc<[ipnet::IpNet]>) -> Self {
+    pub fn new(service_cidrs: Arc<[IpNet]>) -> Self {
         Self {
             view: ClusterView {
                 service_cidrs,
@@ -60,6 +67,7 @@ impl ViewBuilder {
         match &event.object {
             Object::Service(service) => self.observe_service(service, gone),
             Object::EndpointSlice(slice) => self.observe_slice(slice, gone),
+            Object::ServiceCidr(cidr) => self.observe_service_cidr(cidr, gone),
             _ => false,
         }
     }
@@ -79,6 +87,22 @@ impl ViewBuilder {
             Some(view) => self.view.services.insert(name, view),
             None => self.view.services.remove(&name),
         };
+        true
+    }
+
+    fn observe_service_cidr(&mut self, cidr: &ServiceCidr, gone: bool) -> bool {
+        let name = &cidr.metadata.name;
+        if gone {
+            self.service_cidrs.remove(name);
+        } else {
+            let ranges = cidr.ranges().collect();
+            self.service_cidrs.insert(name.clone(), ranges);
+        }
+        let ranges: Vec<IpNet> = self.service_cidrs.values().flatten().copied().collect();
+        if *ranges == *self.view.service_cidrs {
+            return false;
+        }
+        self.view.service_cidrs = ranges.into();
         true
     }
 

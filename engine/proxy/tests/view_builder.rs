@@ -163,3 +163,20 @@ fn what_does_not_concern_rules_changes_nothing() {
     assert!(!world.apply(WEB), "nor is taking it away");
     assert!(world.delete(api::Kind::Service, "web"));
 }
+
+#[test]
+fn proxy_52_alloc_44_the_service_ranges_are_those_of_the_service_cidrs() {
+    let mut world = World::new();
+    let ranges = |world: &World| -> Vec<String> {
+        let ranges = world.builder.view().service_cidrs.iter();
+        ranges.map(ToString::to_string).collect()
+    };
+    assert_eq!(ranges(&world), ["10.96.0.0/12"]);
+    let more = "{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: more}, spec: {cidrs: [10.90.0.0/24]}}";
+    assert!(world.apply(more));
+    assert_eq!(ranges(&world), ["10.96.0.0/12", "10.90.0.0/24"]);
+    let labelled = more.replace("name: more", "name: more, labels: {a: b}");
+    assert!(!world.apply(&labelled), "its ranges are the same");
+    assert!(world.delete(api::Kind::ServiceCidr, "more"));
+    assert_eq!(ranges(&world), ["10.96.0.0/12"]);
+}

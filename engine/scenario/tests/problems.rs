@@ -164,6 +164,12 @@ fn values_of_the_cluster() {
         ],
     );
     check_cluster(
+        "serviceCIDRs: [\"fd00::/48\"]",
+        &[
+            "7:19: fd00::/48 is too large: Services get no addresses of such an IPv6 range (give at most a /64)",
+        ],
+    );
+    check_cluster(
         "podCIDRs: [10.244.0.0/16, 10.245.0.0/16]",
         &["7:15: expected one range, or one of each address family"],
     );

@@ -50,3 +50,35 @@ fn free_from_random(taken: &Runs, first: u128, last: u128, rng: &mut Rng) -> Opt
         .first_free(start, last)
         .or_else(|| taken.first_free(first, below()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use base::Seed;
+
+    use super::*;
+
+    /// From each of ten starts the walk goes upward: five of them end behind the run of five.
+    #[test]
+    fn alloc_13_14_the_number_behind_a_run_is_the_likeliest() {
+        let range = Range {
+            first: 10,
+            last: 19,
+            band: 0,
+        };
+        let mut taken = Runs::default();
+        for number in 12..17 {
+            taken.insert(number);
+        }
+        let mut rng = Seed::new(7).split("range");
+        let mut counts = [0; 10];
+        for _ in 0..10_000 {
+            let picked = range.pick(&taken, &mut rng).unwrap();
+            counts[usize::try_from(picked - 10).unwrap()] += 1;
+        }
+        assert!((5_700..6_300).contains(&counts[7]), "{counts:?}");
+        for free in [0, 1, 8, 9] {
+            assert!((900..1_100).contains(&counts[free]), "{counts:?}");
+        }
+        assert!(counts[2..7].iter().all(|count| *count == 0), "{counts:?}");
+    }
+}

@@ -63,17 +63,10 @@ impl IpAddress {
         ] {
             metadata.labels.insert(key.to_owned(), value);
         }
-        let parent_ref = ParentReference {
-            group: String::new(),
-            resource: "services".to_owned(),
-            namespace: service.metadata.namespace.clone(),
-            name: service.metadata.name.clone(),
-        };
+        let parent_ref = Some(ParentReference::to_service(&service.metadata));
         Self {
             metadata,
-            spec: IpAddressSpec {
-                parent_ref: Some(parent_ref),
-            },
+            spec: IpAddressSpec { parent_ref },
         }
     }
 
@@ -107,6 +100,17 @@ impl IpAddress {
 }
 
 impl ParentReference {
+    /// The Service that has this metadata.
+    #[must_use]
+    pub fn to_service(service: &ObjectMeta) -> Self {
+        Self {
+            group: String::new(),
+            resource: "services".to_owned(),
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+        }
+    }
+
     /// Whether it names this Service.
     #[must_use]
     pub fn names(&self, service: &Service) -> bool {

@@ -9,6 +9,7 @@
 //! has it, so that an address which two Services state (a restored backup, say) could be given out once more.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base::SimTime;
 
@@ -19,13 +20,17 @@ use crate::strategy::Pools;
 use crate::timestamp::timestamp;
 
 impl ApiServer {
-    /// Makes the IPAddresses of what a Service has taken beside the addresses that it `held`.
-    pub(super) fn hold_addresses(&mut self, service: &Service, held: &[IpAddr], now: SimTime) {
-        for address in service
-            .addresses()
-            .filter(|address| !held.contains(address))
-        {
-            self.make_address(address, service, now);
+    /// Makes the IPAddresses of what a Service has taken beside what it had `before`.
+    pub(super) fn hold_addresses(
+        &mut self,
+        service: &Service,
+        before: Option<&Arc<Service>>,
+        now: SimTime,
+    ) {
+        for address in service.addresses() {
+            if !has(before, address) {
+                self.make_address(address, service, now);
+            }
         }
     }
 
@@ -38,26 +43,26 @@ impl ApiServer {
         self.pools.note(&object);
     }
 
-    /// Removes the IPAddresses of what a Service has given back.
+    /// Removes the IPAddresses of what a Service had and does not have `after`.
     pub(super) fn release_addresses(
         &mut self,
         service: &Service,
-        addresses: Vec<IpAddr>,
+        after: Option<&Arc<Service>>,
         now: SimTime,
     ) {
-        for address in addresses {
+        for address in service.addresses().filter(|address| !has(after, *address)) {
             let key = address_key(address);
             let Some(Object::IpAddress(object)) = self.store.get(&key) else {
                 continue;
             };
-            let own = object.service();
-            if !own.is_some_and(|parent| parent.names(service)) {
+            if !object.service().is_some_and(|parent| parent.names(service)) {
                 continue;
             }
             if object.metadata.finalizers.is_empty() {
                 let gone = self.store.remove(&key, now).expect("it has been looked at");
                 self.pools.forget(&gone);
             } else {
+                // It is there, and may go.
                 let _ = self.delete(&key, &DeleteOptions::default(), now);
             }
         }
@@ -79,6 +84,10 @@ impl ApiServer {
         self.upkeep.note(&object, now);
         object
     }
+}
+
+fn has(service: Option<&Arc<Service>>, address: IpAddr) -> bool {
+    service.is_some_and(|service| service.addresses().any(|held| held == address))
 }
 
 /// The key of the IPAddress of an address.

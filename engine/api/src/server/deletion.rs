@@ -103,7 +103,7 @@ impl ApiServer {
             let endpoints = ObjectKey::new(Kind::Endpoints, &meta.namespace, &meta.name);
             // Most Services have none.
             let _ = self.delete(&endpoints, &DeleteOptions::default(), now);
-            self.release_addresses(service, service.addresses().collect(), now);
+            self.release_addresses(service, None, now);
         }
         object
     }

@@ -76,3 +76,42 @@ impl ApiServer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::Seed;
+
+    use super::*;
+    use crate::ApiConfig;
+
+    /// A server that has crashed between taking a port and storing its Service would have this.
+    #[test]
+    fn alloc_34_a_leaked_port_is_given_back_at_the_third_comparison() {
+        let mut server = ApiServer::new(
+            ApiConfig {
+                service_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
+                node_port_range: 30_000..=32_767,
+                dns_domain: "cluster.local".to_owned(),
+                api_servers: Vec::new(),
+                seed: Seed::new(7),
+            },
+            SimTime::ZERO,
+        );
+        let leak = |server: &mut ApiServer| server.pools.node_ports.reserve(30_500);
+        leak(&mut server).unwrap();
+        server.repair(SimTime::ZERO);
+        server.repair(SimTime::ZERO);
+        assert!(leak(&mut server).is_err());
+        // Whoever is seen to have it in between starts the count again.
+        server.pools.node_ports.release(30_500);
+        server.repair(SimTime::ZERO);
+        leak(&mut server).unwrap();
+        for _ in 0..2 {
+            server.repair(SimTime::ZERO);
+            assert!(leak(&mut server).is_err());
+            assert!(server.next_periodic().is_some(), "it is looked at again");
+        }
+        server.repair(SimTime::ZERO);
+        assert!(leak(&mut server).is_ok());
+    }
+}

@@ -3,10 +3,13 @@
 //! **Source of the semantics.** ALLOC-36; S: `pkg/apis/networking/validation/validation.go` (ValidateIPAddress,
 //! ValidateIPAddressUpdate).
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use crate::field::FieldError;
-use crate::object::{IpAddress, ParentReference};
+use crate::object::{IpAddress, Kind, ObjectMeta, ParentReference};
+use crate::status::Status;
 use crate::validate::{meta, text};
 
 /// A parent as messages show it: Kubernetes prints its internal struct.
@@ -31,6 +34,16 @@ pub(super) fn errors(address: &IpAddress, old: Option<&IpAddress>) -> Vec<FieldE
         Some(parent) => errors.extend(parent_errors(parent)),
     }
     errors
+}
+
+/// Whether a Service can have an address: its name must be one that an IPAddress can refer to (ALLOC-23).
+pub(super) fn check_holder(address: IpAddr, service: &ObjectMeta) -> Result<(), String> {
+    let errors = parent_errors(&ParentReference::to_service(service));
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let status = Status::invalid(Kind::IpAddress, &address.to_string(), errors);
+    Err(status.message)
 }
 
 fn change_errors(parent: Option<&ParentReference>, old: &IpAddress) -> Vec<FieldError> {

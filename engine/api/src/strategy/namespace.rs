@@ -6,29 +6,25 @@ use crate::object::Namespace;
 /// The label that every Namespace carries.
 const LABEL_NAME: &str = "kubernetes.io/metadata.name";
 
-/// A new Namespace is not removed before its content.
+/// A new Namespace is active, and is not removed before its content.
 pub(super) fn create(namespace: &mut Namespace) {
     let finalizers = &mut namespace.spec.finalizers;
     if !finalizers.iter().any(|known| known == Namespace::FINALIZER) {
         finalizers.push(Namespace::FINALIZER.to_owned());
     }
-    complete(namespace);
+    "Active".clone_into(&mut namespace.status.phase);
+    label(namespace);
 }
 
 /// The finalizers of `spec` are not the user's.
 pub(super) fn update(namespace: &mut Namespace, old: &Namespace) {
     let finalizers = &mut namespace.spec.finalizers;
     finalizers.clone_from(&old.spec.finalizers);
-    complete(namespace);
+    label(namespace);
 }
 
-fn complete(namespace: &mut Namespace) {
+fn label(namespace: &mut Namespace) {
     let name = namespace.metadata.name.clone();
-    namespace
-        .metadata
-        .labels
-        .insert(LABEL_NAME.to_owned(), name);
-    if namespace.status.phase.is_empty() {
-        "Active".clone_into(&mut namespace.status.phase);
-    }
+    let labels = &mut namespace.metadata.labels;
+    labels.insert(LABEL_NAME.to_owned(), name);
 }

@@ -124,7 +124,7 @@ fn take(server: &mut ApiServer, step: Step, now: &mut SimTime) {
             }
         }
         Step::Pass(seconds) => {
-            *now = *now + Duration::from_secs(seconds.into());
+            *now += Duration::from_secs(seconds.into());
             server.run(*now);
         }
     }

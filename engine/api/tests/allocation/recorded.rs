@@ -119,6 +119,56 @@ fn alloc_5_36_40_41_the_objects_of_the_start() {
     );
 }
 
+/// The addresses that vendors' clusters have.
+#[test]
+fn alloc_1_2_5_common_ranges() {
+    for (range, first) in [
+        ("10.96.0.0/12", "10.96.0.1"),
+        ("10.96.0.0/16", "10.96.0.1"),
+        ("10.43.0.0/16", "10.43.0.1"),
+        ("10.0.0.0/16", "10.0.0.1"),
+        ("10.0.0.0/24", "10.0.0.1"),
+        ("172.20.0.0/16", "172.20.0.1"),
+        ("172.30.0.0/16", "172.30.0.1"),
+        ("fd00::/108", "fd00::1"),
+    ] {
+        let server = server(&[range]);
+        let kubernetes = server.service("default", "kubernetes").unwrap();
+        assert_eq!(kubernetes.spec.cluster_ip, first);
+    }
+}
+
+/// `recorded/validation.yaml`, svc-name-empty and svc-name-slash; the address is a random one.
+#[test]
+fn alloc_23_a_service_that_no_address_can_refer_to() {
+    let recorded = include_str!("../recorded/validation.yaml");
+    for name in ["\"\"", "a/b"] {
+        let mut server = server(&["10.96.0.0/12"]);
+        let refused = create(&mut server, name, "{ports: [{port: 80}]}").unwrap_err();
+        let [head, tail] = ["IPAddress.networking.k8s.io \"", "\" is invalid: "];
+        let (before, rest) = refused.message.split_once(head).unwrap();
+        let (address, after) = rest.split_once(tail).unwrap();
+        assert!(address.parse::<std::net::Ipv4Addr>().is_ok(), "{refused}");
+        let is_recorded = |text: &str| recorded.contains(&text.replace('\'', "\'\'"));
+        assert!(is_recorded(&format!("{before}{head}")), "{refused}");
+        // The recording breaks its lines at some blanks.
+        assert!(
+            is_recorded(after.split(" not ").next().unwrap()),
+            "{refused}"
+        );
+    }
+    let mut server = server(&["10.96.0.0/12"]);
+    let refused = create(
+        &mut server,
+        "a/b",
+        "{clusterIP: 10.96.0.7, ports: [{port: 80}]}",
+    );
+    assert_eq!(
+        refused.unwrap_err().message,
+        "Service \"a/b\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.7\"]: failed to allocate IP 10.96.0.7: IPAddress.networking.k8s.io \"10.96.0.7\" is invalid: spec.parentRef.name: Invalid value: \"a/b\": may not contain '/'"
+    );
+}
+
 #[test]
 fn alloc_9_13_the_dynamic_band_comes_first() {
     let mut server = server(&["10.96.0.0/12"]);

@@ -224,6 +224,7 @@ fn apply(
     meta.uid.clear();
     meta.generation = None;
     meta.creation_timestamp = None;
+    meta.finalizers.clear();
     let namespace = meta.namespace.clone();
     let written = ensure_namespace(server, &namespace)
         .and_then(|()| server.apply(object.clone(), SimTime::ZERO))
@@ -266,11 +267,20 @@ const fn has_status_that_counts(object: &Object) -> bool {
     matches!(object, Object::Service(_) | Object::Node(_))
 }
 
-/// Whatever it is, nobody has to be asked or waited for. What the server does not let go stays: its own namespaces do.
+/// Whatever it is, nobody has to be asked or waited for. What the server does not let go stays: its own namespaces do,
+/// and those that hold something.
 fn remove(server: &mut ApiServer, key: &ObjectKey) {
+    let mut kinds = api::Kind::all().filter(|kind| kind.is_namespaced());
+    let is_namespace = key.kind == api::Kind::Namespace;
+    if is_namespace && kinds.any(|kind| server.list(kind, Some(&key.name)).next().is_some()) {
+        return;
+    }
     let now = DeleteOptions {
         grace: Some(0),
         ..DeleteOptions::default()
     };
-    drop(server.delete(key, &now, SimTime::ZERO));
+    let removed = server.delete(key, &now, SimTime::ZERO);
+    if is_namespace && removed.is_ok() {
+        drop(server.finalize(key, SimTime::ZERO));
+    }
 }

@@ -23,6 +23,8 @@ const LIST_MAX: usize = 1_000;
 const LATER_MODES: [&str; 1] = ["ipvs"];
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
+/// The largest IPv6 range that addresses are given out of (ALLOC-4).
+const SERVICE_PREFIX_MIN_V6: u8 = 64;
 
 /// `serviceCIDRs` or `podCIDRs`: one range, or one of each family.
 pub(super) struct Ranges<'a> {
@@ -240,6 +242,13 @@ fn cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
 
 fn service_cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
     let ranges = cidrs(at)?;
+    let is_large = |net: &&IpNet| net.addr().is_ipv6() && net.prefix_len() < SERVICE_PREFIX_MIN_V6;
+    if let Some(net) = ranges.nets.iter().find(is_large) {
+        return Err(at.refuse_with(
+            format!("{net} is too large: Services get no addresses of such an IPv6 range"),
+            format!("give at most a /{SERVICE_PREFIX_MIN_V6}"),
+        ));
+    }
     match ranges
         .nets
         .iter()

@@ -11,7 +11,7 @@ use crate::family::IpFamily;
 use crate::field::FieldError;
 use crate::object::Service;
 use crate::status::Status;
-use crate::strategy::Pools;
+use crate::strategy::{Pools, ip_address};
 
 /// Takes the addresses of a Service that is about to be created.
 pub(super) fn take(service: &mut Service, pools: &mut Pools) -> Result<(), Status> {
@@ -53,7 +53,10 @@ fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(),
             continue;
         }
         let taken = pools.cluster_ips.reserve(*address);
-        taken.map_err(|error| not_reserved(service, *address, error))?;
+        let taken = taken.map_err(|error| error.to_string());
+        taken
+            .and_then(|()| ip_address::check_holder(*address, &service.metadata))
+            .map_err(|error| not_reserved(service, *address, &error))?;
     }
     let families = service.spec.ip_families.iter().skip(asked.len());
     let missing: Vec<IpFamily> = families
@@ -64,6 +67,8 @@ fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(),
             .cluster_ips
             .allocate(family, &mut pools.cluster_ip_rng);
         let address = taken.map_err(|error| not_allocated(service, error))?;
+        ip_address::check_holder(address, &service.metadata)
+            .map_err(|error| not_held(service, &error))?;
         service.spec.cluster_ips.push(address.to_string());
     }
     service.spec.cluster_ip = service
@@ -76,10 +81,21 @@ fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(),
 }
 
 /// ALLOC-20, ALLOC-21, ALLOC-24.
-fn not_reserved(service: &Service, address: IpAddr, error: AllocateError) -> Status {
+fn not_reserved(service: &Service, address: IpAddr, error: &str) -> Status {
     let detail = format!("failed to allocate IP {address}: {error}");
     let error = FieldError::invalid("spec.clusterIPs", &service.spec.cluster_ips, &detail);
     refused(service, vec![error])
+}
+
+/// ALLOC-23: the list has a place for the address already.
+fn not_held(service: &Service, error: &str) -> Status {
+    let mut ips = service.spec.cluster_ips.clone();
+    ips.push(String::new());
+    let detail = format!("failed to allocate IP: {error}");
+    refused(
+        service,
+        vec![FieldError::invalid("spec.clusterIPs", &ips, &detail)],
+    )
 }
 
 /// ALLOC-22.
