@@ -33,7 +33,6 @@ pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
         service_cidrs: service_cidrs(view, family),
         cluster_ip_masquerade: node.cluster_ip_masquerade.clone(),
         node_ports: node.node_ports.clone(),
-        endpoints: 0,
         service_ports: ServicePortPlans::new(),
     };
     for name in view.services.keys() {
@@ -102,8 +101,7 @@ pub fn plan_service(
     facts: &NodeFacts,
     family: Family,
 ) -> Vec<ServicePortPlan> {
-    let plans = Node::of(facts, family).plan_service(name, service, slices);
-    plans.into_iter().map(|(plan, _)| plan).collect()
+    Node::of(facts, family).plan_service(name, service, slices)
 }
 
 /// What is decided for a node once, whatever its Services are.
@@ -126,8 +124,7 @@ impl<'f> Node<'f> {
 
     /// Decides for a Service of a view.
     fn add(&self, name: &ServiceName, view: &ClusterView, plan: &mut RulePlan) {
-        for (port, endpoints) in self.plan_of(name, view) {
-            plan.endpoints += endpoints;
+        for port in self.plan_of(name, view) {
             plan.service_ports.insert(port.id.clone(), Arc::new(port));
         }
     }
@@ -142,15 +139,12 @@ impl<'f> Node<'f> {
         let Some(service) = self.served(name, view) else {
             return Vec::new();
         };
-        let slices = view.slices.get(name).cloned().unwrap_or_default();
-        let ports = service.ports.iter().filter_map(|port| {
-            plan.endpoints -= Candidates::of_port(&slices, port, self.family).len();
-            plan.service_ports.remove(&port_id(name, port))
-        });
+        let ports = service.ports.iter();
+        let ports = ports.filter_map(|port| plan.service_ports.remove(&port_id(name, port)));
         ports.collect()
     }
 
-    fn plan_of(&self, name: &ServiceName, view: &ClusterView) -> Vec<(ServicePortPlan, usize)> {
+    fn plan_of(&self, name: &ServiceName, view: &ClusterView) -> Vec<ServicePortPlan> {
         let Some(service) = self.served(name, view) else {
             return Vec::new();
         };
@@ -164,20 +158,18 @@ impl<'f> Node<'f> {
         service.cluster_ip(self.family).map(|_| &**service)
     }
 
-    /// Each plan comes with the number of its endpoints, in whatever condition they are.
     fn plan_service(
         &self,
         name: &ServiceName,
         service: &ServiceView,
         slices: &SlicesByName,
-    ) -> Vec<(ServicePortPlan, usize)> {
+    ) -> Vec<ServicePortPlan> {
         let Some(cluster_ip) = service.cluster_ip(self.family) else {
             return Vec::new();
         };
         let plan_port = |port| {
             let candidates = Candidates::of_port(slices, port, self.family);
-            let plan = self.plan_port(name, cluster_ip, service, port, &candidates);
-            (plan, candidates.len())
+            self.plan_port(name, cluster_ip, service, port, &candidates)
         };
         service.ports.iter().map(plan_port).collect()
     }
