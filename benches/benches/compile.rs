@@ -10,7 +10,10 @@ use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use rules::{Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts};
+use rules::{
+    Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledNftables, Compiler,
+    NodeFacts,
+};
 use ruleset::nft::NftTransaction;
 use ruleset::xt::{XtTransaction, restore_text};
 use switchboard_benches::cluster::{events, node, view, without_an_endpoint};
@@ -38,7 +41,9 @@ struct Layout<R, T> {
 }
 
 const IPTABLES: Layout<CompiledIptables, Vec<XtTransaction>> = Layout {
-    compile: Compiler::iptables_after,
+    compile: |compiler, earlier, view, facts| {
+        compiler.iptables_after(earlier, view, facts, ClusterSizes::of(view))
+    },
     between: |before, after| {
         let families = before.tables.values().zip(after.tables.values());
         families

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use rules::{Capabilities, ClusterView, Compiler, NodeFacts, NodePortAddresses};
+use rules::{Capabilities, ClusterSizes, ClusterView, Compiler, NodeFacts, NodePortAddresses};
 use rules::{ServiceView, SliceView, TrafficPolicy};
 use switchboard_benches::cluster::{ENDPOINTS, events, node, service_name, view};
 
@@ -26,7 +26,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &view,
             nodes,
             &NodePortAddresses::All,
-            Compiler::iptables_after,
+            |compiler, earlier, view, facts| {
+                compiler.iptables_after(earlier, view, facts, ClusterSizes::of(view))
+            },
         ),
         "nftables" => judge(
             &view,

@@ -8,7 +8,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use proxy::{RuleSink, SyncKind};
-use rules::{Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts};
+use rules::{
+    Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledNftables, Compiler,
+    NodeFacts,
+};
 use ruleset::{Family, nft, xt};
 
 use crate::ProxyMode;
@@ -32,6 +35,7 @@ impl NodeRules {
         earlier: Option<&Self>,
         view: &ClusterView,
         facts: &NodeFacts,
+        sizes: ClusterSizes,
     ) -> Self {
         let nft = match earlier {
             Some(Self::Nftables(earlier)) => Some(earlier),
@@ -42,7 +46,7 @@ impl NodeRules {
             Some(Self::Nftables(_)) | None => None,
         };
         match mode {
-            ProxyMode::Iptables => Self::Iptables(compiler.iptables_after(xt, view, facts)),
+            ProxyMode::Iptables => Self::Iptables(compiler.iptables_after(xt, view, facts, sizes)),
             ProxyMode::Nftables => Self::Nftables(compiler.nftables_after(nft, view, facts)),
             ProxyMode::Flat => Self::Nftables(compiler.flat_after(nft, view, facts)),
         }
@@ -85,6 +89,7 @@ pub(crate) struct RuleBook {
 struct Page {
     facts: Arc<NodeFacts>,
     view: ClusterView,
+    sizes: ClusterSizes,
     commit: u64,
     compiled: Option<NodeRules>,
     /// Those that it had when somebody looked last.
@@ -112,8 +117,9 @@ impl RuleBook {
         let compiled = page.compiled.get_or_insert_with(|| {
             let earlier = page.earlier.take();
             let earlier = earlier.as_ref().or(self.latest.as_ref());
-            let (view, facts) = (&page.view, &page.facts);
-            let compiled = NodeRules::compile(self.mode, &mut self.compiler, earlier, view, facts);
+            let (mode, view, facts, sizes) = (self.mode, &page.view, &page.facts, page.sizes);
+            let compiled =
+                NodeRules::compile(mode, &mut self.compiler, earlier, view, facts, sizes);
             self.latest = Some(compiled.clone());
             compiled
         });
@@ -139,6 +145,7 @@ impl RuleSink for RuleBook {
         _: SyncKind,
         node: &Arc<NodeFacts>,
         view: &ClusterView,
+        sizes: ClusterSizes,
     ) -> Result<(), Infallible> {
         self.commits += 1;
         let before = self.nodes.remove(&node.name);
@@ -146,6 +153,7 @@ impl RuleSink for RuleBook {
         let page = Page {
             facts: Arc::clone(node),
             view: view.clone(),
+            sizes,
             commit: self.commits,
             compiled: None,
             earlier,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proxy::{RuleSink, SyncKind};
-use rules::{Capabilities, ClusterView, CompiledIptables, Compiler, NodeFacts};
+use rules::{Capabilities, ClusterSizes, ClusterView, CompiledIptables, Compiler, NodeFacts};
 use ruleset::Family;
 use ruleset::xt::{TableName, XtCommand, XtTables, XtTransaction, parse_dump};
 
@@ -176,9 +176,10 @@ impl RuleSink for IptablesSink {
         kind: SyncKind,
         node: &Arc<NodeFacts>,
         view: &ClusterView,
+        sizes: ClusterSizes,
     ) -> Result<(), CommitError> {
         let earlier = self.compiled.as_ref();
-        let compiled = self.compiler.iptables_after(earlier, view, node);
+        let compiled = self.compiler.iptables_after(earlier, view, node, sizes);
         self.compiled = Some(compiled.clone());
         self.written.clear();
         let mut failed = None;
@@ -224,7 +225,8 @@ mod tests {
             localhost_node_ports: true,
             masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
         });
-        let done = sink.commit(SyncKind::Full, &node, &ClusterView::default());
+        let (view, sizes) = (ClusterView::default(), ClusterSizes::SMALL);
+        let done = sink.commit(SyncKind::Full, &node, &view, sizes);
         let error = done.unwrap_err();
         assert_eq!(error.to_string(), "rules of node node-a not loaded");
         let source = error.source.to_string();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use control::ProxyMode;
 use proxy::{Dialect, RuleSink, SyncKind};
-use rules::{Capabilities, ClusterView, NodeFacts};
+use rules::{Capabilities, ClusterSizes, ClusterView, NodeFacts};
 use ruleset::Family;
 
 use crate::{
@@ -114,10 +114,11 @@ impl RuleSink for KernelSink {
         kind: SyncKind,
         node: &Arc<NodeFacts>,
         view: &ClusterView,
+        sizes: ClusterSizes,
     ) -> Result<(), CommitError> {
         match self.dialect {
-            Dialect::Iptables => self.iptables.commit(kind, node, view)?,
-            Dialect::Nftables => self.nftables.commit(kind, node, view)?,
+            Dialect::Iptables => self.iptables.commit(kind, node, view, sizes)?,
+            Dialect::Nftables => self.nftables.commit(kind, node, view, sizes)?,
         }
         if !self.is_alone {
             self.leftover = self.leave_other().err();

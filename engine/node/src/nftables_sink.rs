@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use proxy::{RuleSink, SyncKind};
-use rules::{Capabilities, ClusterView, CompiledNftables, Compiler, NodeFacts};
+use rules::{Capabilities, ClusterSizes, ClusterView, CompiledNftables, Compiler, NodeFacts};
 use ruleset::nft::{
     NftAction, NftFamily, NftOperation, NftTables, NftTransaction, SetOrMap, TableKey, parse,
 };
@@ -326,6 +326,7 @@ impl RuleSink for NftablesSink {
         kind: SyncKind,
         node: &Arc<NodeFacts>,
         view: &ClusterView,
+        _: ClusterSizes,
     ) -> Result<(), CommitError> {
         let earlier = self.compiled.as_ref();
         let compiled = match self.layout {

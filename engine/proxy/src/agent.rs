@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::SimTime;
-use rules::{ClusterView, NodeFacts};
+use rules::{ClusterSizes, ClusterView, NodeFacts};
 
-use crate::cluster_size::is_large;
 use crate::{ProxyHealth, RuleSink, SyncKind};
 
 /// How an agent times its syncs.
@@ -78,6 +77,8 @@ pub struct Agent {
     settings: AgentSettings,
     seen: Option<ClusterView>,
     programmed: Option<ClusterView>,
+    /// As the last sync has taken them.
+    sizes: ClusterSizes,
     running: Option<Sync>,
     /// Whether something asks for a sync.
     wanted: bool,
@@ -99,6 +100,7 @@ struct Sync {
     periodic: bool,
     pending_since: Option<SimTime>,
     view: ClusterView,
+    sizes: ClusterSizes,
 }
 
 impl Agent {
@@ -110,6 +112,7 @@ impl Agent {
             settings,
             seen: None,
             programmed: None,
+            sizes: ClusterSizes::SMALL,
             running: None,
             wanted: false,
             pending_since: None,
@@ -181,7 +184,9 @@ impl Agent {
         now: SimTime,
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        sink.commit(SyncKind::Full, &self.facts, &view)?;
+        let sizes = self.sizes.after(&view);
+        sink.commit(SyncKind::Full, &self.facts, &view, sizes)?;
+        self.sizes = sizes;
         self.seen = Some(view.clone());
         self.programmed = Some(view);
         self.full_at = Some(now);
@@ -223,7 +228,7 @@ impl Agent {
     ) -> Option<SyncReport<S::Error>> {
         let ended = self.running.take_if(|sync| sync.ends <= now);
         let ended = ended.map(|sync| {
-            let result = sink.commit(sync.kind, &self.facts, &sync.view);
+            let result = sink.commit(sync.kind, &self.facts, &sync.view, sync.sizes);
             let end = sync.ends;
             self.finish(sync, end, result)
         });
@@ -241,7 +246,7 @@ impl Agent {
         sink: &mut S,
     ) -> Option<SyncReport<S::Error>> {
         let sync = self.start(clock())?;
-        let result = sink.commit(sync.kind, &self.facts, &sync.view);
+        let result = sink.commit(sync.kind, &self.facts, &sync.view, sync.sizes);
         Some(self.finish(sync, clock(), result))
     }
 
@@ -255,34 +260,31 @@ impl Agent {
         }
         let view = self.seen.clone()?;
         self.wanted = false;
+        // A large cluster is spared by what it was.
+        let kind = self.kind(now);
+        self.sizes = self.sizes.after(&view);
         Some(Sync {
             started: now,
             ends: now,
-            kind: self.kind(now),
+            kind,
             periodic: !asked,
             pending_since: self.pending_since.take(),
             view,
+            sizes: self.sizes,
         })
     }
 
     fn kind(&mut self, now: SimTime) -> SyncKind {
         // Whyever this one is full, nobody needs another.
         let needs_full = std::mem::take(&mut self.needs_full);
-        let Some((at, programmed)) = self.full_at.zip(self.programmed.as_ref()) else {
+        let Some(at) = self.full_at.filter(|_| !needs_full) else {
             return SyncKind::Full;
         };
-        if needs_full {
-            return SyncKind::Full;
+        let is_spared = self.settings.spares_large_clusters && self.sizes.any_large();
+        match is_spared || now.since(at) < self.settings.full_sync_period {
+            true => SyncKind::Partial,
+            false => SyncKind::Full,
         }
-        if now.since(at) < self.settings.full_sync_period {
-            return SyncKind::Partial;
-        }
-        if self.settings.spares_large_clusters && is_large(programmed) {
-            // Asked once per period: counting takes as long as the cluster is large.
-            self.full_at = Some(now);
-            return SyncKind::Partial;
-        }
-        SyncKind::Full
     }
 
     fn finish<E>(&mut self, sync: Sync, ended: SimTime, result: Result<(), E>) -> SyncReport<E> {

@@ -9,7 +9,6 @@
 //! (health), PROXY-76 (metrics).
 
 mod agent;
-mod cluster_size;
 mod health;
 mod metrics;
 mod names;

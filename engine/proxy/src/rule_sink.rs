@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rules::{ClusterView, NodeFacts};
+use rules::{ClusterSizes, ClusterView, NodeFacts};
 
 /// Takes compiled rules, or what they are to be compiled from.
 pub trait RuleSink {
     /// Why rules were not taken; [`Infallible`](std::convert::Infallible) where they always are.
     type Error;
 
-    /// Makes the node's rules those of a view. Where the sink is atomic, they are the old ones before and the new ones
+    /// Makes the node's rules those of a view, for a cluster that counts as large or not. Where the sink is atomic, they are the old ones before and the new ones
     /// after.
     ///
     /// # Errors
@@ -20,6 +20,7 @@ pub trait RuleSink {
         kind: SyncKind,
         node: &Arc<NodeFacts>,
         view: &ClusterView,
+        sizes: ClusterSizes,
     ) -> Result<(), Self::Error>;
 }
 

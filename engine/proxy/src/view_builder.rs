@@ -83,6 +83,12 @@ impl ViewBuilder {
         if before == after {
             return false;
         }
+        let mut counts = self.view.endpoints;
+        for slice in self.view.slices_of(&name) {
+            before.iter().for_each(|view| counts.subtract(view, slice));
+            after.iter().for_each(|view| counts.add(view, slice));
+        }
+        self.view.endpoints = counts;
         match after {
             Some(view) => self.view.services.insert(name, view),
             None => self.view.services.remove(&name),
@@ -151,6 +157,13 @@ impl ViewBuilder {
         let before = filed.and_then(|slices| slices.get(slice));
         if before.map(|view| &**view) == view.as_ref() {
             return false;
+        }
+        if let Some(service) = self.view.services.get(&owner) {
+            let counts = &mut self.view.endpoints;
+            before
+                .iter()
+                .for_each(|view| counts.subtract(service, view));
+            view.iter().for_each(|view| counts.add(service, view));
         }
         let mut slices = filed.map(|slices| (**slices).clone()).unwrap_or_default();
         match view {

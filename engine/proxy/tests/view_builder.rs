@@ -3,7 +3,7 @@
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, DeleteOptions, ObjectKey, decode};
 use base::{Seed, SimTime};
-use rules::ClusterView;
+use rules::{ClusterView, EndpointCounts};
 use switchboard_proxy::ViewBuilder;
 
 struct World {
@@ -56,6 +56,9 @@ impl World {
             changed | this
         });
         self.seen = log.len();
+        let mut counted_anew = self.view().clone();
+        counted_anew.recount();
+        assert_eq!(self.view().endpoints, counted_anew.endpoints);
         changed
     }
 
@@ -152,6 +155,23 @@ fn proxy_4_ports_without_a_number_and_ep_13_absent_conditions() {
     assert_eq!(slice.ports.len(), 1);
     let endpoint = &slice.endpoints[0];
     assert!(endpoint.ready && endpoint.serving && !endpoint.terminating);
+}
+
+#[test]
+fn proxy_45_endpoints_are_counted() {
+    let mut world = World::new();
+    let mut check = |step: fn(&mut World) -> bool, count| {
+        assert!(step(&mut world), "a proxy looks at it");
+        assert_eq!(world.view().endpoints, EndpointCounts { v4: count, v6: 0 });
+    };
+    check(|world| world.apply(&slice("a", "web", "")), 0);
+    check(|world| world.apply(WEB), 1);
+    check(|world| world.apply(&slice("b", "web", "")), 2);
+    check(|world| world.apply(&slice("b", "shop", "")), 1);
+    check(|world| world.apply(&slice("b", "web", "")), 2);
+    check(|world| world.delete(api::Kind::Service, "web"), 0);
+    check(|world| world.apply(WEB), 2);
+    check(|world| world.delete(api::Kind::EndpointSlice, "a"), 1);
 }
 
 #[test]

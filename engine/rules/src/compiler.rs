@@ -12,7 +12,10 @@ use crate::memo::{Lowerer, Memo};
 use crate::nftables::Layout;
 use crate::origin::Origins;
 use crate::plan::plan_after;
-use crate::{ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, nftables, plan};
+use crate::{
+    ClusterSizes, ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, nftables,
+    plan,
+};
 
 /// What a kernel may lack; rules that use what is missing are refused as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,20 +176,22 @@ impl Compiler {
 
     /// The iptables rules of one node, in kube-proxy's layout (PROXY-33 … PROXY-46).
     pub fn iptables(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledIptables {
-        self.iptables_after(None, view, facts)
+        self.iptables_after(None, view, facts, ClusterSizes::of(view))
     }
 
-    /// The same, made from earlier ones of this compiler: what does not differ is shared with them. After a later view of
-    /// the same node it costs what has changed; after another node's, what differs is found by comparing their plans.
+    /// The same for a cluster that counts as large or not, made from earlier ones of this compiler: what does not differ is
+    /// shared with them. After a later view of the same node it costs what has changed; after another node's, what differs is
+    /// found by comparing their plans.
     pub fn iptables_after(
         &mut self,
         earlier: Option<&CompiledIptables>,
         view: &ClusterView,
         facts: &NodeFacts,
+        sizes: ClusterSizes,
     ) -> CompiledIptables {
         let earlier = earlier.map(|earlier| &*earlier.basis);
         let basis = Basis::after(earlier, view, facts, |earlier, plan| {
-            self.assemble_iptables(earlier, plan)
+            self.assemble_iptables(earlier, plan, sizes)
         });
         self.iptables.values_mut().for_each(Memo::sweep);
         let tables = Family::ALL.map(|family| {
@@ -204,7 +209,7 @@ impl Compiler {
         self.nftables_in(Layout::KubeProxy, None, view, facts)
     }
 
-    /// The same, made from earlier ones of this compiler in the same layout; see [`Self::iptables_after`].
+    /// The same, made from earlier ones of this compiler in the same layout, as [`Self::iptables_after`] does.
     pub fn nftables_after(
         &mut self,
         earlier: Option<&CompiledNftables>,
@@ -219,7 +224,7 @@ impl Compiler {
         self.nftables_in(Layout::Flat, None, view, facts)
     }
 
-    /// The same, made from earlier ones of this compiler in the same layout; see [`Self::iptables_after`].
+    /// The same, made from earlier ones of this compiler in the same layout, as [`Self::iptables_after`] does.
     pub fn flat_after(
         &mut self,
         earlier: Option<&CompiledNftables>,
@@ -271,8 +276,9 @@ impl Compiler {
         &mut self,
         earlier: Option<&Half<iptables::Assembly>>,
         plan: &RulePlan,
+        sizes: ClusterSizes,
     ) -> iptables::Assembly {
-        let comments = match plan.is_large_cluster() {
+        let comments = match sizes.is_large(plan.family) {
             true => EndpointComments::Omitted,
             false => EndpointComments::Written,
         };

@@ -54,11 +54,6 @@ impl<'v> Candidates<'v> {
         Self(candidates)
     }
 
-    /// Their number.
-    pub(crate) const fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether any node has an endpoint that could be used (PROXY-11).
     pub(crate) fn any_usable(&self) -> bool {
         self.0

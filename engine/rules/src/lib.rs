@@ -45,6 +45,7 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
+mod cluster_size;
 mod compiler;
 mod endpoints;
 mod iptables;
@@ -57,6 +58,7 @@ mod service_port;
 mod socket_text;
 mod view;
 
+pub use cluster_size::{ClusterSizes, EndpointCounts};
 pub use compiler::{Capabilities, CompiledIptables, CompiledNftables, Compiler};
 pub use iptables::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
 pub use node_facts::{LocalDetection, NodeFacts, NodePortAddresses, PodTraffic};

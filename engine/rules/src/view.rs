@@ -13,6 +13,8 @@ use imbl::OrdMap;
 use ipnet::IpNet;
 use ruleset::{Family, Protocol};
 
+use crate::EndpointCounts;
+
 /// `namespace/name` of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServiceName {
@@ -60,6 +62,8 @@ pub struct ClusterView {
     pub slices: OrdMap<ServiceName, Arc<SlicesByName>>,
     /// The Service ranges that exist.
     pub service_cidrs: Arc<[IpNet]>,
+    /// How many endpoints these Services have, as whoever makes the view counts them; see [`Self::recount`].
+    pub endpoints: EndpointCounts,
 }
 
 /// The parts of a Service that decide about packets.

@@ -17,7 +17,9 @@ use node::{
     NftTools, NftablesSink, NodeProxy, NodeProxyConfig, Notice, ToolError,
 };
 use proxy::{AgentSettings, StaleUdp};
-use rules::{Capabilities, ClusterView, CompiledIptables, Compiler, LocalDetection, NodeFacts};
+use rules::{
+    Capabilities, ClusterSizes, ClusterView, CompiledIptables, Compiler, LocalDetection, NodeFacts,
+};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -221,7 +223,9 @@ impl Kernel {
             nfacct: false,
             random_fully,
         });
-        Ok(NodeRules::compile(mode, &mut compiler, None, view, facts))
+        let sizes = ClusterSizes::of(view);
+        let rules = NodeRules::compile(mode, &mut compiler, None, view, facts, sizes);
+        Ok(rules)
     }
 
     /// Programs the kernel; says what that took. What a proxy in the other mode has left goes when the new rules stand.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use proxy::{RuleSink as _, SyncKind};
 use rules::{
-    Capabilities, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts,
+    Capabilities, ClusterSizes, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts,
     NodePortAddresses, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
 };
 use ruleset::xt::{self, TableName, XtTables};
@@ -153,7 +153,7 @@ fn restore_takes_three_endpoints() {
 fn the_kernel_has_what_was_compiled() {
     with_tools("have", |tools| {
         let mut sink = IptablesSink::new(tools.clone(), Capabilities::default());
-        let done = sink.commit(SyncKind::Full, &node(), &view(3));
+        let done = sink.commit(SyncKind::Full, &node(), &view(3), ClusterSizes::SMALL);
         assert_eq!(done, Ok(()));
         for family in Family::ALL {
             let compiled = compile(&view(3), family);
@@ -193,7 +193,7 @@ fn later_commits_replace_and_leave_others_alone() {
             (3, SyncKind::Partial),
             (2, SyncKind::Partial),
         ] {
-            let done = sink.commit(kind, &node(), &view(endpoints));
+            let done = sink.commit(kind, &node(), &view(endpoints), ClusterSizes::SMALL);
             assert_eq!(done, Ok(()));
         }
         let saved = tools.save(Family::V4, TableName::Nat).unwrap();

@@ -6,7 +6,7 @@ use conformance::clusters;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use proxy::{RuleSink as _, SyncKind};
-use rules::{Capabilities, ClusterView, Compiler};
+use rules::{Capabilities, ClusterSizes, ClusterView, Compiler};
 use ruleset::nft::{
     Ident, NftChain, NftFamily, NftRule, NftTables, SetOrMap, Statement, TableKey, Verdict,
     list_text, parse,
@@ -396,7 +396,9 @@ fn commits_follow_each_other() {
                 0 => SyncKind::Full,
                 _ => SyncKind::Partial,
             };
-            kernel.sink.commit(kind, &node(), &view(endpoints)).unwrap();
+            let (sink, seen) = (&mut kernel.sink, view(endpoints));
+            sink.commit(kind, &node(), &seen, ClusterSizes::SMALL)
+                .unwrap();
             kernel.has(&tables(&view(endpoints), layout));
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use control::ProxyMode;
 use proxy::{RuleSink as _, SyncKind};
-use rules::{Capabilities, ClusterView, Compiler};
+use rules::{Capabilities, ClusterSizes, ClusterView, Compiler};
 use ruleset::Family;
 use ruleset::nft::{NftTables, parse};
 use ruleset::xt::{TableName, XtTables};
@@ -261,7 +261,7 @@ fn nftables_commits_in_each_layout() {
                 NftLayout::KubeProxy => compiler.nftables(&view, &node()),
                 NftLayout::Flat => compiler.flat(&view, &node()),
             };
-            let done = sink.commit(kind, &node(), &view);
+            let done = sink.commit(kind, &node(), &view, ClusterSizes::SMALL);
             done.map(|()| nft.there().canonical() == compiled.tables.canonical())
         };
         assert_eq!(commit(SyncKind::Full, 1), Ok(true), "{layout:?}");
@@ -295,11 +295,15 @@ fn what_cannot_be_cleaned_up_fails_no_commit() {
     nft.netns.nft(&[STRANGE]);
     let new = NftTools::in_netns(nft.netns.name());
     let mut sink = KernelSink::new(ProxyMode::Nftables, tools, new).unwrap();
-    assert_eq!(sink.commit(SyncKind::Full, &node(), &view(2)), Ok(()));
+    let commit = |kind, sink: &mut KernelSink| {
+        let done = sink.commit(kind, &node(), &view(2), ClusterSizes::SMALL);
+        assert_eq!(done, Ok(()));
+    };
+    commit(SyncKind::Full, &mut sink);
     assert!(sink.leftover().is_some());
     assert!(nft.netns.nft(&["list tables"]).contains("kube-proxy"));
     nft.netns.nft(&["delete table ip filter"]);
-    assert_eq!(sink.commit(SyncKind::Partial, &node(), &view(2)), Ok(()));
+    commit(SyncKind::Partial, &mut sink);
     assert_eq!(sink.leftover(), None);
     assert!(old.load(&XtTables::new(Family::V6)).unwrap().is_empty());
 }

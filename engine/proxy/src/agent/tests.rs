@@ -1,22 +1,39 @@
-use rules::LocalDetection;
+use rules::{EndpointCounts, LocalDetection};
 
 use super::*;
 
 /// What was committed; refuses while it is broken.
-#[derive(Default)]
 struct Log {
     committed: Vec<u64>,
+    sizes: ClusterSizes,
     broken: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            committed: Vec::new(),
+            sizes: ClusterSizes::SMALL,
+            broken: false,
+        }
+    }
 }
 
 impl RuleSink for Log {
     type Error = ();
 
-    fn commit(&mut self, _: SyncKind, _: &Arc<NodeFacts>, view: &ClusterView) -> Result<(), ()> {
+    fn commit(
+        &mut self,
+        _: SyncKind,
+        _: &Arc<NodeFacts>,
+        view: &ClusterView,
+        sizes: ClusterSizes,
+    ) -> Result<(), ()> {
         if self.broken {
             return Err(());
         }
         self.committed.push(view.revision);
+        self.sizes = sizes;
         Ok(())
     }
 }
@@ -235,58 +252,49 @@ fn proxy_67_damage_is_repaired_soon() {
     assert_eq!(run(&mut agent, at(1_100), &mut sink), Some(SyncKind::Full));
 }
 
+/// A view with so many endpoints.
+fn sized(revision: u64, v4: usize) -> ClusterView {
+    ClusterView {
+        endpoints: EndpointCounts { v4, v6: 0 },
+        ..view(revision)
+    }
+}
+
 #[test]
 fn proxy_45_large_clusters_are_spared() {
-    use rules::{
-        EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
-    };
-    let name = ServiceName {
-        namespace: "default".into(),
-        name: "web".into(),
-    };
-    let tcp = ruleset::Protocol::TCP;
-    let service = ServiceView {
-        ports: vec![ServicePortView {
-            name: "".into(),
-            protocol: tcp,
-            port: 80,
-            node_port: None,
-        }],
-        ..ServiceView::default()
-    };
-    let endpoint = EndpointView {
-        address: "10.244.1.5".parse().unwrap(),
-        node: None,
-        ready: true,
-        serving: true,
-        terminating: false,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
-        pod: None,
-    };
     for (endpoints, kind) in [(1000, SyncKind::Full), (1001, SyncKind::Partial)] {
-        let slice = SliceView {
-            family: ruleset::Family::V4,
-            ports: vec![SlicePortView {
-                name: "".into(),
-                protocol: tcp,
-                port: 8080,
-            }],
-            endpoints: vec![endpoint.clone(); endpoints],
-        };
-        let mut view = view(1);
-        view.services
-            .insert(name.clone(), Arc::new(service.clone()));
-        let slices = [(Arc::from("web-1"), Arc::new(slice))];
-        view.slices
-            .insert(name.clone(), Arc::new(slices.into_iter().collect()));
         let mut agent = agent();
         agent.settings.spares_large_clusters = true;
         let mut sink = Log::default();
-        agent.adopt(view, at(0), &mut sink).unwrap();
+        agent.adopt(sized(1, endpoints), at(0), &mut sink).unwrap();
         run(&mut agent, at(3_600_000), &mut sink);
         assert_eq!(run(&mut agent, at(3_600_050), &mut sink), Some(kind));
     }
+}
+
+/// What a cluster counts as depends on what it was at the agent's syncs, and on no view between them.
+#[test]
+fn proxy_45_what_was_large_stays_so_for_a_while() {
+    let mut agent = agent();
+    let mut sink = Log::default();
+    agent.adopt(sized(1, 1001), at(0), &mut sink).unwrap();
+    let mut now = 0;
+    let mut sync = |agent: &mut Agent, views: &[usize]| {
+        for endpoints in views {
+            agent.deliver(sized(2, *endpoints), true, at(now));
+        }
+        run(agent, at(now), &mut sink);
+        run(agent, at(now + 50), &mut sink);
+        now += 2_000;
+        sink.sizes.any_large()
+    };
+    assert!(sync(&mut agent, &[1000]));
+    assert!(sync(&mut agent, &[500, 900]), "the 500 were never synced");
+    assert!(!sync(&mut agent, &[899]));
+    assert!(!sync(&mut agent, &[1001, 1000]));
+    // An agent that starts again knows nothing of what was.
+    let mut started = self::agent();
+    assert!(!sync(&mut started, &[1000]));
 }
 
 #[test]

@@ -36,7 +36,6 @@ pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
         service_cidrs: service_cidrs(view, family),
         cluster_ip_masquerade: node.cluster_ip_masquerade.clone(),
         node_ports: node.node_ports.clone(),
-        endpoints: 0,
         service_ports: ServicePortPlans::new(),
     };
     let mut slices = SlicesInOrder::of(view);
@@ -109,8 +108,7 @@ pub fn plan_service(
     family: Family,
 ) -> Vec<ServicePortPlan> {
     let node = Node::of(facts, family);
-    let plans = node.plan_service(name, service, Some(slices));
-    plans.map(|(plan, _)| plan).collect()
+    node.plan_service(name, service, Some(slices)).collect()
 }
 
 /// The slices of a view, for who asks in the order of Services: faster than looking each up.
@@ -164,8 +162,7 @@ impl<'f> Node<'f> {
         slices: Option<&Arc<SlicesByName>>,
         plan: &mut RulePlan,
     ) {
-        for (port, endpoints) in self.plan_service(name, service, slices.map(|slices| &**slices)) {
-            plan.endpoints += endpoints;
+        for port in self.plan_service(name, service, slices.map(|slices| &**slices)) {
             plan.service_ports.insert(port.id.clone(), Arc::new(port));
         }
     }
@@ -180,23 +177,18 @@ impl<'f> Node<'f> {
         let service = view.services.get(name);
         // One without a ClusterIP of the family has no plans (PROXY-2).
         let served = service.filter(|service| service.cluster_ip(self.family).is_some());
-        let slices = view.slices.get(name).map(|slices| &**slices);
         let ports = served.into_iter().flat_map(|service| &service.ports);
-        let gone = ports.filter_map(|port| {
-            plan.endpoints -= Candidates::of_port(slices, port, self.family).len();
-            plan.service_ports.remove(&port_id(name, port))
-        });
+        let gone = ports.filter_map(|port| plan.service_ports.remove(&port_id(name, port)));
         gone.collect()
     }
 
-    /// Decides for a Service: a plan per port, none when it has no ClusterIP of the family (PROXY-2). Each comes with the
-    /// number of its endpoints, in whatever condition they are.
+    /// Decides for a Service: a plan per port, none when it has no ClusterIP of the family (PROXY-2).
     fn plan_service(
         &self,
         name: &ServiceName,
         service: &ServiceView,
         slices: Option<&SlicesByName>,
-    ) -> impl Iterator<Item = (ServicePortPlan, usize)> {
+    ) -> impl Iterator<Item = ServicePortPlan> {
         let cluster_ip = service.cluster_ip(self.family).into_iter();
         let ports = cluster_ip.flat_map(|cluster_ip| {
             let ports = service.ports.iter();
@@ -204,8 +196,7 @@ impl<'f> Node<'f> {
         });
         ports.map(move |(cluster_ip, port)| {
             let candidates = Candidates::of_port(slices, port, self.family);
-            let plan = self.plan_port(name, cluster_ip, service, port, &candidates);
-            (plan, candidates.len())
+            self.plan_port(name, cluster_ip, service, port, &candidates)
         })
     }
 

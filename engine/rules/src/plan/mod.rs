@@ -41,8 +41,6 @@ pub struct RulePlan {
     pub node_ports: NodePortPlan,
     /// The Service ranges of the family (PROXY-52).
     pub service_cidrs: Vec<IpNet>,
-    /// The number of endpoints of Services, in whatever condition they are.
-    pub endpoints: usize,
     /// What happens to each service port that has a ClusterIP of the family.
     pub service_ports: ServicePortPlans,
 }
@@ -147,17 +145,6 @@ pub(crate) fn changes<'p>(
 }
 
 impl RulePlan {
-    /// The greatest number of endpoints, ready or not, over all service ports of a cluster that is not large:
-    /// kube-proxy's `largeClusterEndpointsThreshold` (PROXY-45).
-    pub const SMALL_CLUSTER_ENDPOINTS_MAX: usize = 1000;
-
-    /// Whether the cluster counts as large: it has more than 1,000 endpoints of Services (PROXY-45). Rules for
-    /// endpoints then have no comments, in iptables.
-    #[must_use]
-    pub const fn is_large_cluster(&self) -> bool {
-        self.endpoints > Self::SMALL_CLUSTER_ENDPOINTS_MAX
-    }
-
     /// The same plan; what is equal in another one is shared with it.
     pub(crate) fn sharing(mut self, other: &Self) -> Self {
         let mut service_ports = other.service_ports.clone();
@@ -187,7 +174,6 @@ impl RulePlan {
                 cluster_ip_masquerade,
                 node_ports,
                 service_cidrs,
-                endpoints: _,
                 service_ports: _,
             } = plan;
             (

@@ -212,6 +212,7 @@ fn endpoints_of_a_large_cluster_have_no_comments() {
         let mut one = service(&["10.96.0.40"], TrafficPolicy::Cluster);
         one.affinity_seconds = Some(600);
         add_service(&mut view, "web", one);
+        view.recount();
         save_text(
             &Compiler::new(Capabilities::ALL)
                 .iptables(&view, &node_1())

@@ -12,8 +12,8 @@ use ruleset::xt::{
 };
 use ruleset::{Family, OriginId, nft};
 use switchboard_rules::{
-    Capabilities, ClusterView, CompiledIptables, CompiledNftables, Compiler, NodeFacts,
-    TrafficPolicy,
+    Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledNftables, Compiler,
+    EndpointCounts, NodeFacts, TrafficPolicy,
 };
 
 use crate::generate::{Change, change, nodes};
@@ -131,22 +131,31 @@ fn said(compiler: &Compiler, origins: impl Iterator<Item = Option<OriginId>>) ->
     origins.map(say).collect()
 }
 
+/// What a cluster counts, whatever it has.
+fn count() -> impl Strategy<Value = EndpointCounts> {
+    let of_family = || prop_oneof![Just(500_usize), Just(950), Just(1500)];
+    (of_family(), of_family()).prop_map(|(v4, v6)| EndpointCounts { v4, v6 })
+}
+
 proptest! {
     // Each case is some dozens of compilations.
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn any_history_compiles_like_from_scratch(changes in vec(change(), 1..12)) {
+    fn any_history_compiles_like_from_scratch(changes in vec((change(), count()), 1..12)) {
         let mut view = ClusterView::default();
+        let mut sizes = ClusterSizes::SMALL;
         let mut compiler = Compiler::new(Capabilities::ALL);
         let mut earlier = Earlier::default();
-        for change in &changes {
+        for (change, count) in &changes {
             change.apply(&mut view);
+            view.endpoints = *count;
+            sizes = sizes.after(&view);
             for facts in nodes() {
                 let mut fresh_compiler = Compiler::new(Capabilities::ALL);
-                let fresh = fresh_compiler.iptables(&view, &facts);
+                let fresh = fresh_compiler.iptables_after(None, &view, &facts, sizes);
                 for earlier in earlier.of(&facts) {
-                    let compiled = compiler.iptables_after(earlier.as_ref(), &view, &facts);
+                    let compiled = compiler.iptables_after(earlier.as_ref(), &view, &facts, sizes);
                     prop_assert_eq!(&compiled, &fresh);
                     prop_assert_eq!(explained(&compiler, &compiled), explained(&fresh_compiler, &fresh));
                     for (family, before) in earlier.iter().flat_map(|earlier| &earlier.tables) {
@@ -161,7 +170,7 @@ proptest! {
                 for tables in fresh.tables.values() {
                     check_iptables(tables)?;
                 }
-                let latest = compiler.iptables_after(earlier.latest.as_ref(), &view, &facts);
+                let latest = compiler.iptables_after(earlier.latest.as_ref(), &view, &facts, sizes);
                 earlier.note(&facts, latest);
             }
         }
