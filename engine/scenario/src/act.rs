@@ -104,10 +104,9 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
         } => write(runner, *verb, manifests, expect.in_mode(mode)),
         Action::Delete { targets, expect } => delete(runner, targets, expect.in_mode(mode)),
         Action::Wait(wait) => pass_time(runner, *wait),
-        Action::Get { request, expect } => runner
-            .look(expect.in_mode(mode), |runner, check| {
-                get(&*runner.world, request, check)
-            }),
+        Action::Get { request, expect } => runner.look(expect.in_mode(mode), |runner, check| {
+            get(&*runner.world, request, check)
+        }),
         Action::Resolve {
             from,
             name,

@@ -1,6 +1,6 @@
 //! What steps ask and what they see, in a few words.
 
-use api::{Object, ObjectKey};
+use api::ObjectKey;
 use base::format_duration;
 use control::{Connection, Resolution};
 use kubectl::{Get, Resources, Scope};

@@ -253,19 +253,18 @@ pub(super) fn total(pod: &Pod, of: &str, resource: &str) -> Quantity {
     regular.plus(sidecars).max(alone)
 }
 
-/// Whether a Pod still takes up its node's resources.
-pub(super) fn is_on(pod: &Pod, node: &str) -> bool {
-    pod.spec.node_name == node && !pod.is_finished()
-}
-
-/// The Pods of a node, by namespace and name.
+/// The Pods that take up a node's resources, by namespace and name.
 pub(super) fn on_node(node: &str, view: &View<'_>) -> Vec<Object> {
     let mut pods = view.objects.list(Kind::Pod, None);
-    pods.retain(|object| object.as_pod().is_some_and(|pod| is_on(pod, node)));
+    pods.retain(|object| {
+        object
+            .as_pod()
+            .is_some_and(|pod| pod.spec.node_name == node && !pod.is_finished())
+    });
     pods
 }
 
-/// `Yes` and `No` of Kubernetes.
+/// A flag as descriptions spell it.
 pub(super) fn boolean(value: &Value, pointer: &str) -> &'static str {
     match flag(value, pointer) {
         true => "True",

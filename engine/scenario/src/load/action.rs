@@ -154,7 +154,9 @@ fn resources(
     if selector.is_none() && words.iter().all(|word| word.contains('/')) {
         let keys = words.iter().map(|word| object_key(word, namespace));
         let keys: Result<_, _> = keys.collect();
-        return keys.map(Resources::Named).map_err(|error| error.to_string());
+        return keys
+            .map(Resources::Named)
+            .map_err(|error| error.to_string());
     }
     Resources::parse(&words, scope, selector).map_err(|error| error.to_string())
 }

@@ -13,7 +13,6 @@ use crate::expect::{
     Outcomes, Percentile, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::reference::PodsRef;
-use crate::step::Output;
 
 /// Items of any list in an expectation.
 const LIST_MAX: usize = 10_000;
