@@ -62,5 +62,7 @@ pub use selector::{FieldSelector, Requirement, Selector, SelectorError, Test, ma
 pub use server::{ANNOTATION_STATUS, ApiConfig, ApiServer, DeleteOptions, Verb, Written};
 pub use status::{Cause, Reason, Status};
 pub use store::{Change, WatchEvent};
-pub use timestamp::{EPOCH_UNIX_SECONDS, parse_timestamp, timestamp, timestamp_nanos};
+pub use timestamp::{
+    EPOCH_UNIX_SECONDS, parse_timestamp, parse_unix_nanos, timestamp, timestamp_nanos,
+};
 pub use watch::{Watch, WatchFrom, WatchOptions, WatchOutput};

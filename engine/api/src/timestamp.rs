@@ -37,20 +37,26 @@ pub fn timestamp_nanos(at: SimTime) -> String {
 /// no time at all.
 #[must_use]
 pub fn parse_timestamp(text: &str) -> Option<SimTime> {
+    let since_epoch = parse_unix_nanos(text)? - i128::from(EPOCH_UNIX_SECONDS) * 1_000_000_000;
+    u64::try_from(since_epoch).ok().map(SimTime::from_nanos)
+}
+
+/// Nanoseconds from 1970-01-01 to a time in UTC; `None` for what is before, in another zone, or no time at all.
+#[must_use]
+pub fn parse_unix_nanos(text: &str) -> Option<i128> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
     let [year, month, day] = numbers(date, '-')?;
     let [hour, minute, second] = numbers(time, ':')?;
     let is_time = hour < 24 && minute < 60 && second < 60;
     let is_fraction = fraction.len() <= 9 && fraction.bytes().all(|digit| digit.is_ascii_digit());
-    if !is_time || !is_fraction || !(2026..=9999).contains(&year) {
+    if !is_time || !is_fraction || !(1970..=9999).contains(&year) {
         return None;
     }
     let days = days(year, month, day)?;
-    let seconds = (days - EPOCH_DAYS) * 86_400 + hour * 3600 + minute * 60 + second;
-    let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
-    let all = seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?;
-    Some(SimTime::from_nanos(all))
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    let nanos: u32 = format!("{fraction:0<9}").parse().ok()?;
+    Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
 }
 
 fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {

@@ -11,6 +11,7 @@ use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use control::ProxyMode;
 use ipnet::IpNet;
+use kubectl::{FieldPath, Selector};
 use netfilter::InterfaceName;
 use node::Variant;
 use scenario::At;
@@ -33,6 +34,10 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Follow one packet, and its answer, hop by hop and rule by rule
     Trace(TraceArgs),
+    /// Print objects at an instant as kubectl would
+    Get(GetArgs),
+    /// Describe objects at an instant as kubectl would
+    Describe(DescribeArgs),
     /// Say what is wrong with a Service, why, and how to fix it
     Explain(ExplainArgs),
     /// Be a node's proxy: program the kernel of this machine, in this network namespace, as manifests say
@@ -127,6 +132,51 @@ impl DumpArgs {
     pub(crate) const fn is_given(&self) -> bool {
         self.iptables_save.is_some() || self.nft.is_some()
     }
+}
+
+/// Which objects.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ObjectsArgs {
+    /// svc | svc,pods | all | svc NAME… | svc/NAME…
+    #[arg(required = true, value_name = "RESOURCE")]
+    pub(crate) words: Vec<String>,
+    /// In which namespace [default: the scenario's]
+    #[arg(long, short, value_name = "NS", conflicts_with = "all_namespaces")]
+    pub(crate) namespace: Option<String>,
+    /// In all namespaces
+    #[arg(long, short = 'A')]
+    pub(crate) all_namespaces: bool,
+    /// Only those with these labels: app=web,tier!=front
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub(crate) selector: Option<Selector>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+    #[command(flatten)]
+    pub(crate) instant: InstantArgs,
+    /// wide | yaml | json | name | jsonpath={.path} | custom-columns=HEADER:.path,… [default: a table]
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<kubectl::Output>,
+    /// With a column of labels
+    #[arg(long)]
+    pub(crate) show_labels: bool,
+    /// Without headers
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+    /// Sorted by a field: .metadata.creationTimestamp
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sort_by: Option<FieldPath>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DescribeArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+    #[command(flatten)]
+    pub(crate) instant: InstantArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -281,8 +331,8 @@ impl From<VariantArg> for Variant {
 /// A scenario and an instant of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstantArgs {
-    /// The scenario file
-    #[arg(long = "in", value_name = "FILE")]
+    /// A scenario; or manifests, in a file or a folder: then of a cluster of default settings
+    #[arg(long = "in", value_name = "FILE|DIR")]
     pub(crate) file: PathBuf,
     /// Which scenario of the file
     #[arg(long, value_name = "NAME")]

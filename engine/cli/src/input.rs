@@ -13,6 +13,7 @@ use sim::Sim;
 use thiserror::Error;
 
 use crate::args::InstantArgs;
+use crate::manifests;
 use crate::snippet::{Snippet, clipped};
 
 /// The most bytes of a file that is read: more is a mistake, such as a log in place of a manifest.
@@ -56,6 +57,11 @@ pub(crate) fn text_of(file: &Path) -> Result<String, Report> {
 /// Reads and checks every scenario of a file.
 pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
     let text = text_of(file)?;
+    load_text(file, text)
+}
+
+/// Reads and checks every scenario of a text that stands, or could stand, in a file.
+pub(crate) fn load_text(file: &Path, text: String) -> Result<Vec<Scenario>, Report> {
     let source = Source::new(file.display().to_string(), text);
     let folder = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut read_beside = |path: &str| read(&folder.join(path));
@@ -118,7 +124,7 @@ pub(crate) struct Instant {
 
 /// Runs a scenario up to the instant that the arguments name.
 pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
-    let scenarios = load(&args.file)?;
+    let scenarios = manifests::scenarios(&args.file)?;
     let scenario = choose(scenarios, args.scenario.as_deref(), &args.file)?;
     // A question may be asked in any mode, whether or not the scenario is judged in it.
     let mode = args.mode.unwrap_or(scenario.modes[0]);

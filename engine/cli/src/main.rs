@@ -2,13 +2,15 @@
 //!
 //! **What.** Reads files, builds a simulated cluster, replays a scenario, and prints what came of it. **Why.** All
 //! I/O of the simulator is in this crate; everything below it is pure. **Source of the semantics.** The command
-//! line's contract: exit code 0 when all passed, 1 when an expectation failed, 2 for bad input, output that
+//! line's contract: exit code 0 when all passed, 1 when an expectation failed or an object is not there, 2 for bad input, output that
 //! cannot be written, or a kernel that cannot be programmed, 3 where `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
 mod dump;
 mod explain;
+mod get;
 mod input;
+mod manifests;
 mod node;
 mod output;
 mod rules;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Rules(rules) => rules::run(rules),
         Command::Trace(trace) => trace::run(trace),
+        Command::Get(get) => get::get(get),
+        Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
         Command::Node(args) => node::run(args),
     });

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{root, stdout, switchboard};
+use common::{root, stderr, stdout, switchboard};
 
 #[test]
 fn the_readme_shows_a_real_run() {
@@ -15,6 +15,23 @@ fn the_readme_shows_a_real_run() {
         &["run", "scenarios/clusterip.yaml", "--mode", "iptables"],
     ));
     check("README.md", "run", &output);
+}
+
+#[test]
+fn the_readme_shows_real_tables() {
+    let args = [
+        "get",
+        "svc,endpointslices,pods",
+        "-o",
+        "wide",
+        "--in",
+        "scenarios/clusterip.yaml",
+        "--at",
+        "publish",
+    ];
+    let output = switchboard(&root(), &args);
+    let shown = format!("{}{}", stderr(&output), stdout(&output));
+    check("README.md", "get", &shown);
 }
 
 #[test]

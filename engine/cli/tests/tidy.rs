@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("api", &[]),
+    ("kubectl", &["api"]),
     ("ruleset", &[]),
     ("rules", &["ruleset"]),
     ("netfilter", &["ruleset"]),
@@ -21,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["api", "controllers", "dns", "proxy"]),
     ("plane", &["netfilter"]),
     ("sim", &["control", "plane"]),
-    ("scenario", &["control"]),
+    ("scenario", &["control", "kubectl"]),
     ("explain", &["control", "netfilter", "rules"]),
     ("conformance", &["api"]),
     ("node", &["proxy", "control", "ruleset"]),

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use api::{Manifest, Object, ObjectKey, Status};
+use api::{Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
     ConnectRequest, Connection, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
-    Resolution, ResolveRequest, WriteVerb,
+    Resolution, ResolveRequest, World, WriteVerb,
 };
+use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
 use crate::expect::{
@@ -19,11 +20,10 @@ use crate::expect::{
     RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, ExpectedPods, Mismatch};
-use crate::output::{print, to_json};
 use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
-use crate::step::{Action, Dial, Output, ProbeFrom, Selection, Wait};
+use crate::step::{Action, Dial, ProbeFrom, Wait};
 use crate::{why, words};
 
 /// What was seen, judged.
@@ -104,12 +104,8 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
         } => write(runner, *verb, manifests, expect.in_mode(mode)),
         Action::Delete { targets, expect } => delete(runner, targets, expect.in_mode(mode)),
         Action::Wait(wait) => pass_time(runner, *wait),
-        Action::Get {
-            selection,
-            output,
-            expect,
-        } => runner.look(expect.in_mode(mode), |runner, check| {
-            get(runner, selection, *output, check)
+        Action::Get { request, expect } => runner.look(expect.in_mode(mode), |runner, check| {
+            get(&*runner.world, request, check)
         }),
         Action::Resolve {
             from,
@@ -254,51 +250,52 @@ fn pass_time(runner: &mut Runner<'_>, wait: Wait) -> Judged {
     }
 }
 
-fn get(
-    runner: &mut Runner<'_>,
-    selection: &Selection,
-    output: Option<Output>,
-    check: Option<&GetCheck>,
-) -> Judged {
-    let objects: Result<Vec<Object>, Status> = match selection {
-        Selection::One(key) => runner.world.get(key).map(|object| vec![object]),
-        Selection::All { kind, namespace } => {
-            let namespace = kind.is_namespaced().then_some(namespace.as_str());
-            Ok(runner.world.list(*kind, namespace))
+/// A world, as kubectl asks it.
+struct Asked<'a>(&'a dyn World);
+
+impl Objects for Asked<'_> {
+    fn get(&self, key: &ObjectKey) -> Result<Object, Status> {
+        self.0.get(key)
+    }
+
+    fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Object> {
+        self.0.list(kind, namespace)
+    }
+}
+
+/// What kubectl prints; where that is nothing, what it says about it.
+fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
+    let found = request.find(&Asked(world));
+    let printed = request.print(&found, world.now());
+    let errors: Vec<String> = found.errors().iter().map(Status::kubectl_text).collect();
+    let error = (!errors.is_empty()).then(|| errors.join("\n"));
+    let text = match printed.stdout.is_empty() {
+        true => &printed.stderr,
+        false => &printed.stdout,
+    };
+    let mismatches = match (check, &error) {
+        (Some(GetCheck::Error(check)), error) => judge::error_text(check, error.as_deref()),
+        (_, Some(error)) => vec![error.clone().into()],
+        (None, None) => Vec::new(),
+        (Some(GetCheck::Object(given)), None) => judge::object(given, &found.to_json()),
+        (Some(GetCheck::Output(wanted)), None) if wanted.trim() == text.trim() => Vec::new(),
+        (Some(GetCheck::Output(_)), None) => vec!["the output is another one".to_owned().into()],
+        (Some(GetCheck::OutputContains(parts)), None) => {
+            judge::missing_parts(parts, text, "the output")
         }
     };
-    let objects = match objects {
-        Ok(objects) => objects,
-        Err(status) => {
-            let text = status.kubectl_text();
-            let mismatches = match check {
-                Some(GetCheck::Error(check)) => judge::error_text(check, Some(&text)),
-                _ => vec![text.clone().into()],
-            };
-            return Judged::by(&mismatches, json!({"error": text}), vec![text]);
+    let lines = printed.stderr.lines().chain(printed.stdout.lines());
+    let seen = lines.map(str::to_owned).collect();
+    let mut observed = Map::new();
+    if let Some(error) = error {
+        observed.insert("error".to_owned(), error.into());
+    } else {
+        observed.insert("output".to_owned(), text.clone().into());
+        if matches!(request.output, Output::Table | Output::Wide) {
+            observed.insert("object".to_owned(), found.to_json());
         }
-    };
-    let is_list = matches!(selection, Selection::All { .. });
-    let json = to_json(&objects, is_list);
-    let printed = output.map(|output| print(&objects, is_list, output));
-    let text = printed.as_deref().unwrap_or_default();
-    let mismatches = match check {
-        None => Vec::new(),
-        Some(GetCheck::Object(given)) => judge::object(given, &json),
-        Some(GetCheck::Output(wanted)) if wanted.trim() == text.trim() => Vec::new(),
-        Some(GetCheck::Output(_)) => vec!["the output is another one".to_owned().into()],
-        Some(GetCheck::OutputContains(parts)) => judge::missing_parts(parts, text, "the output"),
-        Some(GetCheck::Error(check)) => judge::error_text(check, None),
-    };
-    let seen = match &printed {
-        Some(printed) => printed.lines().map(str::to_owned).collect(),
-        None => objects.iter().map(words::object).collect(),
-    };
-    let observed = match printed {
-        Some(printed) => json!({"output": printed}),
-        None => json!({"object": json}),
-    };
-    Judged::by(&mismatches, observed, seen)
+    }
+    Judged::by(&mismatches, observed.into(), seen)
 }
 
 fn resolve(

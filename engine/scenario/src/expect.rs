@@ -74,7 +74,8 @@ pub struct WriteCheck {
     pub error: ErrorText,
 }
 
-/// Of `get`.
+/// Of `get`. The printed text is what kubectl writes to standard output, or, where that is nothing, to standard error
+/// (`No resources found in default namespace.`).
 #[derive(Clone, Debug)]
 pub enum GetCheck {
     /// The printed text is exactly this, white space at the ends aside.

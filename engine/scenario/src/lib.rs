@@ -9,8 +9,8 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic, tables of `get`, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own
-//! watch latency, is an extension.
+//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
+//! `selector` in a `get` are extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -42,7 +42,6 @@ pub mod expect;
 pub mod human;
 pub mod judge;
 mod load;
-pub mod output;
 mod range;
 mod reference;
 mod report;
@@ -58,4 +57,4 @@ pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
 pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
 pub use scenario::Scenario;
-pub use step::{Action, Dial, Only, Output, Plane, ProbeFrom, Schedule, Selection, Step, Wait};
+pub use step::{Action, Dial, Only, Plane, ProbeFrom, Schedule, Step, Wait};

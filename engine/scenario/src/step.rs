@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::{Manifest, ObjectKey};
 use base::SimTime;
 use control::{ProxyMode, Target, WriteVerb};
+use kubectl::Get;
 use ruleset::Protocol;
 use serde_json::Value as Json;
 
@@ -136,10 +137,8 @@ pub enum Action {
     Wait(Wait),
     /// `get`
     Get {
-        /// What is read.
-        selection: Selection,
-        /// How it is printed; `None` when it need not be.
-        output: Option<Output>,
+        /// What is read, and how it is printed.
+        request: Get,
         /// What is expected.
         expect: Expect<GetCheck>,
     },
@@ -208,31 +207,6 @@ pub enum Wait {
     For(Duration),
     /// Until nothing is pending but periodic events.
     Converged,
-}
-
-/// What `get` reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// One object.
-    One(ObjectKey),
-    /// All objects of a kind in a namespace.
-    All {
-        /// The kind.
-        kind: api::Kind,
-        /// The namespace; ignored for kinds without one.
-        namespace: String,
-    },
-}
-
-/// How `get` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// `yaml`
-    Yaml,
-    /// `json`
-    Json,
-    /// `name`
-    Name,
 }
 
 /// Whose first packet is explored.

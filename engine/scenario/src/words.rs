@@ -1,14 +1,15 @@
 //! What steps ask and what they see, in a few words.
 
-use api::{Object, ObjectKey};
+use api::ObjectKey;
 use base::format_duration;
 use control::{Connection, Resolution};
+use kubectl::{Get, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
 
 use crate::judge;
 use crate::reference::SourceRef;
-use crate::step::{Action, Dial, ProbeFrom, Selection, Wait};
+use crate::step::{Action, Dial, ProbeFrom, Wait};
 
 /// Names of a list that are spelled out.
 const SHOWN_MAX: usize = 4;
@@ -27,21 +28,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
         }
         Action::Wait(Wait::For(span)) => format_duration(*span),
         Action::Wait(Wait::Converged) => "until converged".to_owned(),
-        Action::Get {
-            selection: Selection::One(object),
-            ..
-        } => key(object, namespace),
-        Action::Get {
-            selection:
-                Selection::All {
-                    kind,
-                    namespace: other,
-                },
-            ..
-        } => match other == namespace || !kind.is_namespaced() {
-            true => kind.resource(),
-            false => format!("{} in {other}", kind.resource()),
-        },
+        Action::Get { request, .. } => requested(request, namespace),
         Action::Resolve {
             from,
             name,
@@ -126,19 +113,6 @@ pub fn queries(seen: &Resolution) -> String {
     }
 }
 
-/// An object in a few words: its name, and a Service's ClusterIP.
-#[must_use]
-pub fn object(object: &Object) -> String {
-    let name = format!("{}/{}", object.key().singular(), object.meta().name);
-    match object
-        .as_service()
-        .map(|service| service.spec.cluster_ip.as_str())
-    {
-        None | Some("") => name,
-        Some(address) => format!("{name} {address}"),
-    }
-}
-
 /// An expectation as YAML in one line.
 #[must_use]
 pub fn flow(value: &Json) -> String {
@@ -176,6 +150,22 @@ fn dialled(dial: &Dial) -> String {
         format!(" ×{}", dial.count)
     };
     format!("{}{}{count}", dial.to, transport(dial.protocol))
+}
+
+fn requested(request: &Get, namespace: &str) -> String {
+    match &request.resources {
+        Resources::Named(keys) => listed(keys.iter().map(|object| key(object, namespace))),
+        Resources::Kinds(kinds) => {
+            let names = listed(kinds.iter().map(|kind| kind.resource()));
+            let of_a_namespace = kinds.iter().any(|kind| kind.is_namespaced());
+            match &request.scope {
+                Scope::Namespace(other) if of_a_namespace && other != namespace => {
+                    format!("{names} in {other}")
+                }
+                _ => names,
+            }
+        }
+    }
 }
 
 /// A protocol other than the one that everybody expects.

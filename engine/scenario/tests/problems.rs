@@ -281,16 +281,24 @@ fn what_this_version_does_not_support() {
         ],
     );
     check_step(
-        "get: {resource: svc/web, output: wide}",
+        "get: {resource: svc/web, output: xml}",
         &[
-            "13:38: tables are not supported by this version of switchboard (say yaml, json or name)",
+            "13:38: unable to match a printer suitable for the output format \"xml\"; allowed formats are: wide, yaml, json, name, jsonpath=…, custom-columns=…",
         ],
     );
     check_step(
-        "{get: {resource: svc/web}, expect: {output: x}}",
+        "{get: {resource: svc, selector: app=web, output: wide}, expect: {output: x}}",
+        &[],
+    );
+    check_step(
+        "get: {resource: svc, selector: a b}",
         &[
-            "13:49: the table output is not supported by this version of switchboard (say `output: yaml`, `json` or `name` in `get`, or expect an `object`)",
+            "13:36: unable to parse \"a b\" in the selector \"a b\": expected key=value, key!=value, key in (a,b), key notin (a,b), key or !key",
         ],
+    );
+    check_step(
+        "get: {resource: svc web, selector: a=b}",
+        &["13:21: name cannot be provided when a selector is specified"],
     );
     check_step(
         "{delete: svc/web, expect: {error: {matches: x}}}",
@@ -577,7 +585,7 @@ fn steps() {
     );
     check_step(
         "get: {resource: gizmos}",
-        &["13:21: \"gizmos\" is no kind of object"],
+        &["13:21: the server doesn't have a resource type \"gizmos\""],
     );
     check_step(
         "get: {resource: node/x/y}",

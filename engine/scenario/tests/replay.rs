@@ -255,6 +255,12 @@ fn objects() {
         &["the output does not contain \"pod\""],
     );
     check_published(
+        "get: {resource: \"svc,ep\", selector: app=nothing}",
+        "{output: \"Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\\nNo resources found in default namespace.\"}",
+        "{output: {contains: NAME}}",
+        &["the output does not contain \"NAME\""],
+    );
+    check_published(
         "get: {resource: svc/wep}",
         "{error: {contains: NotFound}}",
         "{object: {kind: Service}}",

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
-use std::{fs, io, thread};
 
 use api::yaml::{Problem, Source, split};
 use api::{
@@ -17,10 +17,7 @@ use miette::Report;
 use proxy::ViewBuilder;
 use rules::ClusterView;
 
-use crate::input;
-
-/// What files of these names hold is read.
-const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+use crate::{input, manifests};
 
 /// Files that have changed are read until they stay the same for so long, but not more often than this.
 const SETTLING: Duration = Duration::from_millis(20);
@@ -113,7 +110,7 @@ impl Cluster {
         let mut server = self.server.clone();
         let mut objects = Vec::new();
         for source in &*sources {
-            for manifest in manifests(source)? {
+            for manifest in decoded(source)? {
                 objects.push((source, manifest));
             }
         }
@@ -166,33 +163,10 @@ fn sources(path: &Path) -> Result<Vec<Source>, Report> {
         let text = input::text_of(file)?;
         Ok(Source::new(file.display().to_string(), text))
     };
-    files(path)?.iter().map(read).collect()
+    manifests::files(path)?.iter().map(read).collect()
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
-    let cannot =
-        |error: io::Error| input::error(format!("cannot read {}: {error}", path.display()), None);
-    if !fs::metadata(path).map_err(cannot)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(path).map_err(cannot)? {
-        let file = entry.map_err(cannot)?.path();
-        let ending = file.extension().and_then(|ending| ending.to_str());
-        if ending.is_some_and(|ending| ENDINGS.contains(&ending)) && !file.is_dir() {
-            found.insert(file);
-        }
-    }
-    if found.is_empty() {
-        let message = format!("there are no manifests in {}", path.display());
-        let help =
-            "expected files that end with .yaml, .yml or .json; folders in it are not looked into";
-        return Err(input::error(message, Some(help)));
-    }
-    Ok(found.into_iter().collect())
-}
-
-fn manifests(source: &Source) -> Result<Vec<Manifest>, Report> {
+fn decoded(source: &Source) -> Result<Vec<Manifest>, Report> {
     let failed = |problem: &Problem| input::report(problem, Some(&source.text));
     let mut all = Vec::new();
     for document in split(source).map_err(|problem| failed(&problem))? {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use control::{Target, WriteVerb, is_host_name};
+use kubectl::{Get, Output, Resources, Scope, Selector};
 use ruleset::Protocol;
 
 use super::check::{self, Repeat, expect};
@@ -10,7 +11,7 @@ use super::manifests::Files;
 use super::{Setting, nodes};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
-use crate::step::{Action, Dial, Output, ProbeFrom, Selection, Wait};
+use crate::step::{Action, Dial, ProbeFrom, Wait};
 
 /// Connections of one step.
 const COUNT_MAX: u64 = 100_000;
@@ -123,40 +124,41 @@ fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
 fn get(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let namespace = fields.or("namespace", setting.namespace, Cursor::name);
+    let selector = fields.may("selector", Cursor::parsed::<Selector>);
     let resource = fields.need("resource", |at| Ok((at.clone(), at.name()?)));
-    let output = fields.may("output", |at| match at.text()? {
-        "table" | "wide" => Err(at.refuse_with(
-            "tables are not supported by this version of switchboard",
-            "say yaml, json or name",
-        )),
-        _ => at.word(&[
-            ("yaml", Output::Yaml),
-            ("json", Output::Json),
-            ("name", Output::Name),
-        ]),
-    });
+    let output = fields.or("output", Output::Table, Cursor::parsed);
     fields.finish()?;
-    let (namespace, (resource_at, resource)) = (namespace?, resource?);
-    let selection = if resource.contains('/') {
-        object_key(resource, namespace)
-            .map(Selection::One)
-            .map_err(|error| resource_at.refuse(error))
-    } else {
-        match api::Kind::of_resource(resource) {
-            Some(kind) => Ok(Selection::All {
-                kind,
-                namespace: namespace.to_owned(),
-            }),
-            None => Err(resource_at.refuse(format!("{resource:?} is no kind of object"))),
-        }
+    let (namespace, selector, (resource_at, resource)) = (namespace?, selector?, resource?);
+    let scope = Scope::Namespace(namespace.to_owned());
+    let resources = resources(resource, &scope, namespace, selector.as_ref())
+        .map_err(|message| resource_at.refuse(message));
+    let expect = expect(step, Repeat::Looks, check::get);
+    let request = Get {
+        selector,
+        ..Get::new(resources?, scope, output?)
     };
-    let output = output?;
-    let expect = expect(step, Repeat::Looks, |fields| check::get(fields, output));
     Ok(Action::Get {
-        selection: selection?,
-        output,
+        request,
         expect: expect?,
     })
+}
+
+/// Reads `svc`, `svc,pods`, `svc web api`, or references such as `svc/web`.
+fn resources(
+    text: &str,
+    scope: &Scope,
+    namespace: &str,
+    selector: Option<&Selector>,
+) -> Result<Resources, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if selector.is_none() && words.iter().all(|word| word.contains('/')) {
+        let keys = words.iter().map(|word| object_key(word, namespace));
+        let keys: Result<_, _> = keys.collect();
+        return keys
+            .map(Resources::Named)
+            .map_err(|error| error.to_string());
+    }
+    Resources::parse(&words, scope, selector).map_err(|error| error.to_string())
 }
 
 fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {

@@ -13,7 +13,6 @@ use crate::expect::{
     Outcomes, Percentile, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::reference::PodsRef;
-use crate::step::Output;
 
 /// Items of any list in an expectation.
 const LIST_MAX: usize = 10_000;
@@ -71,19 +70,11 @@ pub(super) fn write(fields: &mut Fields<'_>) -> Read<WriteCheck> {
     })
 }
 
-/// Of `get`, which prints as `output` says.
-pub(super) fn get(fields: &mut Fields<'_>, output: Option<Output>) -> Read<GetCheck> {
-    let printed = fields.may("output", |at| {
-        if output.is_none() {
-            return Err(at.refuse_with(
-                "the table output is not supported by this version of switchboard",
-                "say `output: yaml`, `json` or `name` in `get`, or expect an `object`",
-            ));
-        }
-        match at.value().is_mapping() {
-            true => contains(at).map(GetCheck::OutputContains),
-            false => Ok(GetCheck::Output(at.text()?.to_owned())),
-        }
+/// Of `get`.
+pub(super) fn get(fields: &mut Fields<'_>) -> Read<GetCheck> {
+    let printed = fields.may("output", |at| match at.value().is_mapping() {
+        true => contains(at).map(GetCheck::OutputContains),
+        false => Ok(GetCheck::Output(at.text()?.to_owned())),
     });
     let object = fields.may("object", |at| {
         at.fields()?;
