@@ -286,8 +286,10 @@ impl Reader<'_> {
 fn bad_request(kind: Kind, message: &str) -> String {
     let api_version = kind.api_version();
     let version = api_version.rsplit('/').next().unwrap_or(api_version);
+    let warning = kind.deprecation();
+    let warning = warning.map_or_else(String::new, |warning| format!("Warning: {warning}\n"));
     format!(
-        "Error from server (BadRequest): error when creating \"STDIN\": {kind} in version \"{version}\" cannot be handled as a {kind}: {message}"
+        "{warning}Error from server (BadRequest): error when creating \"STDIN\": {kind} in version \"{version}\" cannot be handled as a {kind}: {message}"
     )
 }
 

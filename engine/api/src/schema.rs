@@ -381,6 +381,35 @@ static NAMESPACE: Struct = complete(
     ],
 );
 
+static ENDPOINT_ADDRESS: Struct = complete(
+    "EndpointAddress",
+    &[
+        ("ip", Text),
+        ("hostname", Text),
+        ("nodeName", Text),
+        ("targetRef", Fields(&TARGET)),
+    ],
+);
+
+static SUBSET: Struct = complete(
+    "EndpointSubset",
+    &[
+        ("addresses", List(&Fields(&ENDPOINT_ADDRESS))),
+        ("notReadyAddresses", List(&Fields(&ENDPOINT_ADDRESS))),
+        ("ports", List(&Fields(&ENDPOINT_PORT))),
+    ],
+);
+
+static ENDPOINTS: Struct = complete(
+    "Endpoints",
+    &[
+        ("apiVersion", Text),
+        ("kind", Text),
+        ("metadata", Fields(&META)),
+        ("subsets", List(&Fields(&SUBSET))),
+    ],
+);
+
 static INERT: Struct = partial("", &[("metadata", Fields(&META))]);
 
 /// Everything wrong with an object of `kind`, in the order of the manifest.
@@ -391,6 +420,7 @@ pub(crate) fn faults(kind: Kind, value: &Value) -> Vec<Fault> {
         Kind::Pod => &POD,
         Kind::Service => &SERVICE,
         Kind::EndpointSlice => &ENDPOINT_SLICE,
+        Kind::Endpoints => &ENDPOINTS,
         _ => &INERT,
     };
     let mut walk = Walk { faults: Vec::new() };

@@ -17,8 +17,10 @@ pub struct Status {
     pub reason: Reason,
     /// Why, as a sentence.
     pub message: String,
-    /// One per field, for reason `Invalid` and `NotSupported`.
+    /// One per field, for reason `Invalid` and `NotSupported`; of an `InternalError` one without a field.
     pub causes: Vec<Cause>,
+    /// What kubectl prints behind `Warning: `, before the error.
+    pub warnings: Vec<String>,
     subject: Option<(Kind, String)>,
     doing: Option<&'static str>,
 }
@@ -81,7 +83,7 @@ impl Status {
             several => format!("[{}]", several.join(", ")),
         };
         let causes = errors.into_iter().map(FieldError::into_cause).collect();
-        let message = format!("{kind} \"{name}\" is invalid: {body}");
+        let message = format!("{} \"{name}\" is invalid: {body}", kind.qualified());
         Self {
             causes,
             ..Self::about(422, Reason::Invalid, kind, name, message)
@@ -160,11 +162,16 @@ impl Status {
     /// 500 (API-12).
     #[must_use]
     pub(crate) fn internal(text: &str) -> Self {
-        Self::plain(
-            500,
-            Reason::InternalError,
-            format!("Internal error occurred: {text}"),
-        )
+        let message = format!("Internal error occurred: {text}");
+        let cause = Cause {
+            reason: "",
+            message: text.to_owned(),
+            field: String::new(),
+        };
+        Self {
+            causes: vec![cause],
+            ..Self::plain(500, Reason::InternalError, message)
+        }
     }
 
     /// 500 with a bare text.
@@ -192,6 +199,12 @@ impl Status {
     /// Deviation: reason [`Reason::NotSupported`] does not exist in Kubernetes; its line begins `error: `.
     #[must_use]
     pub fn kubectl_text(&self) -> String {
+        let warnings = self.warnings.iter();
+        let warnings = warnings.map(|warning| format!("Warning: {warning}\n"));
+        warnings.chain([self.error_text()]).collect()
+    }
+
+    fn error_text(&self) -> String {
         match (self.reason, &self.subject) {
             (Reason::Invalid, Some((kind, name))) => self.invalid_text(*kind, name),
             (Reason::NotSupported | Reason::Client, _) => format!("error: {}", self.message),
@@ -228,6 +241,7 @@ impl Status {
     fn about(code: u16, reason: Reason, kind: Kind, name: &str, message: String) -> Self {
         Self {
             subject: Some((kind, name.to_owned())),
+            warnings: kind.deprecation().map(str::to_owned).into_iter().collect(),
             ..Self::plain(code, reason, message)
         }
     }
@@ -238,6 +252,7 @@ impl Status {
             reason,
             message,
             causes: Vec::new(),
+            warnings: Vec::new(),
             subject: None,
             doing: None,
         }

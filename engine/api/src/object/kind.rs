@@ -307,6 +307,19 @@ impl Kind {
         self.with_group(&self.name().to_ascii_lowercase())
     }
 
+    /// The kind with its group, as the server's messages name it: `Service`, `EndpointSlice.discovery.k8s.io`.
+    #[must_use]
+    pub fn qualified(self) -> String {
+        self.with_group(self.name())
+    }
+
+    /// What the server warns about in the answer to every request for the kind (API-80).
+    #[must_use]
+    pub fn deprecation(self) -> Option<&'static str> {
+        let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        (self == Self::Endpoints).then_some(text)
+    }
+
     /// The resource without its group: `services`, `endpointslices`.
     #[must_use]
     pub fn plural(self) -> &'static str {
