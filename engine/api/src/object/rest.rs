@@ -54,14 +54,15 @@ impl Rest {
 
     /// Fills in the fields of `defaults` that are not there.
     pub fn complete(&mut self, defaults: &Self) {
-        if self.is_empty() {
-            self.clone_from(defaults);
-            return;
-        }
-        for (field, value) in defaults.iter() {
-            if self.get(field).is_none() {
-                self.insert(field, value.clone());
+        if !self.is_empty() {
+            for (field, value) in defaults.iter() {
+                if self.get(field).is_none() {
+                    self.insert(field, value.clone());
+                }
             }
+        }
+        if self.is_empty() || self == defaults {
+            self.clone_from(defaults);
         }
     }
 
