@@ -59,7 +59,7 @@ pub(super) fn warnings(node: &Node) -> Vec<String> {
         .collect()
 }
 
-fn range_errors(ranges: &Vec<String>) -> Errors {
+fn range_errors(ranges: &[String]) -> Errors {
     let field = "spec.podCIDRs";
     let mut errors = Errors::new();
     for (index, range) in ranges.iter().enumerate() {
@@ -76,7 +76,7 @@ fn range_errors(ranges: &Vec<String>) -> Errors {
     let same = families.windows(2).any(|pair| pair[0] == pair[1]);
     if ranges.len() > 2 || same {
         let detail = "may specify no more than one CIDR for each IP family";
-        errors.push(FieldError::invalid(field, ranges, detail));
+        errors.push(FieldError::invalid(field, &ranges, detail));
     }
     errors
 }

@@ -8,8 +8,7 @@ use crate::field::FieldError;
 use crate::object::{IntOrString, LabelSelector, PodTemplateSpec, RollingUpdate, UpdateStrategy};
 use crate::validate::{Errors, meta, not_negative, one_of, pod_spec, selector, text};
 
-/// Checks the selector of a kind that must have one. `None` in place of a verdict on the template: the selector
-/// cannot be held against it.
+/// Checks the selector of a kind that must have one; `empty` is what is said of one that selects everything.
 pub(super) fn selector_errors(chosen: Option<&LabelSelector>, empty: &str) -> Errors {
     let field = "spec.selector";
     let Some(chosen) = chosen else {

@@ -6,6 +6,8 @@
 //! Deviation: volumes, environment, resources, security contexts, affinity and spreading constraints are kept and not
 //! checked: the network does not depend on them.
 
+use serde::Deserialize;
+
 use super::{Errors, address, container, meta, required_one_of, taint, text};
 use crate::field::FieldError;
 use crate::object::{PodDnsConfig, PodSpec, PodTemplateSpec, StringMap, Toleration};
@@ -142,17 +144,17 @@ fn dns_config_errors(config: Option<&PodDnsConfig>, policy: &str, field: &str) -
     errors
 }
 
-fn search_errors(searches: &Vec<String>, field: &str) -> Errors {
+fn search_errors(searches: &[String], field: &str) -> Errors {
     let mut errors = Errors::new();
     if searches.len() > SEARCHES_MAX {
         let detail = format!("must not have more than {SEARCHES_MAX} search paths");
-        errors.push(FieldError::invalid(field, searches, &detail));
+        errors.push(FieldError::invalid(field, &searches, &detail));
     }
     if searches.join(" ").len() > SEARCH_LIST_MAX {
         let detail = format!(
             "must not have more than {SEARCH_LIST_MAX} characters (including spaces) in the search list"
         );
-        errors.push(FieldError::invalid(field, searches, &detail));
+        errors.push(FieldError::invalid(field, &searches, &detail));
     }
     for (index, search) in searches
         .iter()
@@ -219,9 +221,8 @@ fn host_alias_errors(spec: &PodSpec, field: &str) -> Errors {
 }
 
 /// An entry of `spec.hostAliases`.
-#[derive(serde::Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub(crate) struct HostAlias {
     pub(crate) ip: String,
     pub(crate) hostnames: Vec<String>,

@@ -7,13 +7,17 @@ fn endpoints(subsets: &str) -> String {
 }
 
 fn slice(fields: &str) -> String {
-    format!("{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: web-x}}, {fields}}}")
+    format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: web-x}}, {fields}}}"
+    )
 }
 
 #[test]
 fn api_80_addresses_and_ports_of_endpoints() {
     check_refused(
-        &endpoints("[{notReadyAddresses: [{ip: \"::1\", hostname: a.b, nodeName: N}], ports: [{port: 1}, {name: A, port: 2, protocol: X, appProtocol: \"a b\"}]}]"),
+        &endpoints(
+            "[{notReadyAddresses: [{ip: \"::1\", hostname: a.b, nodeName: N}], ports: [{port: 1}, {name: A, port: 2, protocol: X, appProtocol: \"a b\"}]}]",
+        ),
         &[
             "subsets[0].notReadyAddresses[0].hostname: Invalid value: \"a.b\": must not contain dots",
             "subsets[0].notReadyAddresses[0].nodeName: Invalid value: \"N\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
@@ -28,8 +32,13 @@ fn api_80_addresses_and_ports_of_endpoints() {
         &endpoints("[{addresses: [{ip: 010.0.0.1}]}]"),
         &["subsets[0].addresses[0].ip: Invalid value: \"010.0.0.1\": must not have leading 0s"],
     );
-    let stored = stored(&endpoints("[{addresses: [{ip: 10.0.0.1, targetRef: {kind: Pod, name: p}}]}]"));
-    assert_eq!(stored["subsets"][0]["addresses"][0]["targetRef"]["name"], "p");
+    let stored = stored(&endpoints(
+        "[{addresses: [{ip: 10.0.0.1, targetRef: {kind: Pod, name: p}}]}]",
+    ));
+    assert_eq!(
+        stored["subsets"][0]["addresses"][0]["targetRef"]["name"],
+        "p"
+    );
 }
 
 #[test]
@@ -57,7 +66,9 @@ fn api_82_the_type_of_addresses_does_not_change() {
     );
     check_refused(
         &slice("addressType: IPv6, endpoints: [{addresses: [\"FD00::1\"]}]"),
-        &["endpoints[0].addresses[0]: Invalid value: \"FD00::1\": must be in canonical form (\"fd00::1\")"],
+        &[
+            "endpoints[0].addresses[0]: Invalid value: \"FD00::1\": must be in canonical form (\"fd00::1\")",
+        ],
     );
 }
 
@@ -70,7 +81,10 @@ fn api_81_too_many_endpoints_and_hints() {
     );
     let nodes: Vec<String> = (0..9).map(|index| format!("{{name: n{index}}}")).collect();
     check_refused(
-        &slice(&format!("addressType: IPv4, endpoints: [{{addresses: [10.0.0.1], hints: {{forNodes: [{}]}}}}]", nodes.join(","))),
+        &slice(&format!(
+            "addressType: IPv4, endpoints: [{{addresses: [10.0.0.1], hints: {{forNodes: [{}]}}}}]",
+            nodes.join(",")
+        )),
         &["endpoints[0].hints.forNodes: Too many: 9: must have at most 8 items"],
     );
 }

@@ -17,7 +17,11 @@ fn with(kind: &str, meta: &str) -> String {
             "spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}",
         ),
     };
-    let fields = if fields == "{}" { String::new() } else { format!(", {fields}") };
+    let fields = if fields == "{}" {
+        String::new()
+    } else {
+        format!(", {fields}")
+    };
     format!("{{apiVersion: {version}, kind: {kind}, metadata: {meta}{fields}}}")
 }
 
@@ -37,7 +41,14 @@ fn api_14_and_19_which_names_are_labels_and_which_subdomains() {
         stored(&with(kind, "{name: 1a}"));
     }
     for kind in [
-        "Pod", "Node", "Endpoints", "EndpointSlice", "Deployment", "ReplicaSet", "DaemonSet", "NetworkPolicy",
+        "Pod",
+        "Node",
+        "Endpoints",
+        "EndpointSlice",
+        "Deployment",
+        "ReplicaSet",
+        "DaemonSet",
+        "NetworkPolicy",
     ] {
         check_refused(
             &with(kind, "{name: A}"),
@@ -68,18 +79,40 @@ fn kinds_without_an_effect_need_a_name_that_fits_in_a_path() {
 #[test]
 fn a_prefix_is_checked_and_completed() {
     let stored = stored(&with("Service", "{generateName: web-}"));
-    assert!(stored["metadata"]["name"].as_str().unwrap().starts_with("web-"));
+    assert!(
+        stored["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("web-")
+    );
     let mut server = server();
-    let refused = server.create(object(&with("Service", "{generateName: Web-}")), NOW).unwrap_err();
-    let fields: Vec<&str> = refused.causes.iter().map(|cause| cause.field.as_str()).collect();
+    let refused = server
+        .create(object(&with("Service", "{generateName: Web-}")), NOW)
+        .unwrap_err();
+    let fields: Vec<&str> = refused
+        .causes
+        .iter()
+        .map(|cause| cause.field.as_str())
+        .collect();
     assert_eq!(fields, ["metadata.generateName", "metadata.name"]);
 }
 
 #[test]
 fn api_20_and_21_labels_and_annotations_of_every_kind() {
-    for kind in ["Service", "Pod", "Node", "Deployment", "NetworkPolicy", "ConfigMap", "Endpoints"] {
+    for kind in [
+        "Service",
+        "Pod",
+        "Node",
+        "Deployment",
+        "NetworkPolicy",
+        "ConfigMap",
+        "Endpoints",
+    ] {
         check_refused(
-            &with(kind, "{name: a, labels: {\"a b\": c}, annotations: {\"d e\": f}}"),
+            &with(
+                kind,
+                "{name: a, labels: {\"a b\": c}, annotations: {\"d e\": f}}",
+            ),
             &[
                 &format!("metadata.labels: Invalid value: \"a b\": {NAME_PART}"),
                 &format!("metadata.annotations: Invalid value: \"d e\": {NAME_PART}"),
@@ -99,28 +132,48 @@ fn owners() {
             "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
         ],
     );
-    let owner = |kind: &str, more: &str| format!("{{apiVersion: v1, kind: {kind}, name: x, uid: u{more}}}");
+    let owner =
+        |kind: &str, more: &str| format!("{{apiVersion: v1, kind: {kind}, name: x, uid: u{more}}}");
     check_refused(
-        &with("Pod", &format!("{{name: a, ownerReferences: [{}]}}", owner("Event", ""))),
-        &["metadata.ownerReferences: Invalid value: {\"apiVersion\":\"v1\",\"kind\":\"Event\",\"name\":\"x\",\"uid\":\"u\"}: /v1, Kind=Event is disallowed from being an owner"],
+        &with(
+            "Pod",
+            &format!("{{name: a, ownerReferences: [{}]}}", owner("Event", "")),
+        ),
+        &[
+            "metadata.ownerReferences: Invalid value: {\"apiVersion\":\"v1\",\"kind\":\"Event\",\"name\":\"x\",\"uid\":\"u\"}: /v1, Kind=Event is disallowed from being an owner",
+        ],
     );
-    let (one, other) = (owner("Pod", ", controller: true"), owner("Node", ", controller: true"));
+    let (one, other) = (
+        owner("Pod", ", controller: true"),
+        owner("Node", ", controller: true"),
+    );
     check_refused(
-        &with("Pod", &format!("{{name: a, ownerReferences: [{one}, {other}]}}")),
-        &["metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"x\",\"uid\":\"u\",\"controller\":true},{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":\"x\",\"uid\":\"u\",\"controller\":true}]: Only one reference can have Controller set to true. Found \"true\" in references for Pod/x and Node/x"],
+        &with(
+            "Pod",
+            &format!("{{name: a, ownerReferences: [{one}, {other}]}}"),
+        ),
+        &[
+            "metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"x\",\"uid\":\"u\",\"controller\":true},{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":\"x\",\"uid\":\"u\",\"controller\":true}]: Only one reference can have Controller set to true. Found \"true\" in references for Pod/x and Node/x",
+        ],
     );
 }
 
 #[test]
 fn finalizers() {
     check_refused(
-        &with("Pod", "{name: a, finalizers: [orphan, foregroundDeletion, mine]}"),
+        &with(
+            "Pod",
+            "{name: a, finalizers: [orphan, foregroundDeletion, mine]}",
+        ),
         &[
             "metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\",\"mine\"]: finalizer orphan and foregroundDeletion cannot be both set",
             "metadata.finalizers[2]: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified",
         ],
     );
-    stored(&with("Pod", "{name: a, finalizers: [kubernetes, example.com/mine]}"));
+    stored(&with(
+        "Pod",
+        "{name: a, finalizers: [kubernetes, example.com/mine]}",
+    ));
 }
 
 #[test]
@@ -131,17 +184,26 @@ fn api_85_what_a_deletion_leaves_alone() {
     let key = ObjectKey::new(Kind::Pod, "default", "a");
     server.delete(&key, &DeleteOptions::default(), NOW).unwrap();
     let before = server.get(&key).unwrap().meta().clone();
-    let more = running.replace("{name: a}", "{name: a, finalizers: [example.com/b, example.com/a]}");
+    let more = running.replace(
+        "{name: a}",
+        "{name: a, finalizers: [example.com/b, example.com/a]}",
+    );
     let refused = server.replace(object(&more), NOW).unwrap_err();
     assert_eq!(
         refused.message,
         "Pod \"a\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"example.com/a\", \"example.com/b\"}"
     );
-    let other = running.replace("{name: a}", "{name: a, labels: {b: c}, creationTimestamp: \"2020-01-01T00:00:00Z\"}");
+    let other = running.replace(
+        "{name: a}",
+        "{name: a, labels: {b: c}, creationTimestamp: \"2020-01-01T00:00:00Z\"}",
+    );
     server.replace(object(&other), NOW).unwrap();
     let after = server.get(&key).unwrap().meta();
     assert_eq!(after.deletion_timestamp, before.deletion_timestamp);
-    assert_eq!(after.deletion_grace_period_seconds, before.deletion_grace_period_seconds);
+    assert_eq!(
+        after.deletion_grace_period_seconds,
+        before.deletion_grace_period_seconds
+    );
     assert_eq!(after.creation_timestamp, before.creation_timestamp);
     assert_eq!(after.labels["b"], "c");
 }
@@ -150,7 +212,10 @@ fn api_85_what_a_deletion_leaves_alone() {
 fn api_85_a_write_begins_no_deletion() {
     check_update_refused(
         &with("Pod", "{name: a}"),
-        &with("Pod", "{name: a, deletionTimestamp: \"2026-01-01T00:00:00Z\", deletionGracePeriodSeconds: 3}"),
+        &with(
+            "Pod",
+            "{name: a, deletionTimestamp: \"2026-01-01T00:00:00Z\", deletionGracePeriodSeconds: 3}",
+        ),
         &[
             "metadata.deletionTimestamp: Invalid value: \"2026-01-01T00:00:00Z\": field is immutable",
             "metadata.deletionGracePeriodSeconds: Invalid value: 3: field is immutable",
@@ -161,17 +226,25 @@ fn api_85_a_write_begins_no_deletion() {
 #[test]
 fn api_10_and_11_versions_and_identities_must_be_the_stored_ones() {
     let mut server = server();
-    let written = server.create(object(&with("Service", "{name: web}")), NOW).unwrap();
+    let written = server
+        .create(object(&with("Service", "{name: web}")), NOW)
+        .unwrap();
     let uid = written.object.meta().uid.clone();
-    let stale = server.replace(object(&with("Service", "{name: web, resourceVersion: \"1\"}")), NOW);
+    let stale = server.replace(
+        object(&with("Service", "{name: web, resourceVersion: \"1\"}")),
+        NOW,
+    );
     let stale = stale.unwrap_err();
     assert_eq!((stale.code, stale.reason), (409, Reason::Conflict));
     assert_eq!(
         stale.message,
         "Operation cannot be fulfilled on services \"web\": the object has been modified; please apply your changes to the latest version and try again"
     );
-    let other = server.replace(object(&with("Service", "{name: web, uid: other}")), NOW).unwrap_err();
-    let text = format!("Precondition failed: UID in precondition: other, UID in object meta: {uid}");
+    let other = server
+        .replace(object(&with("Service", "{name: web, uid: other}")), NOW)
+        .unwrap_err();
+    let text =
+        format!("Precondition failed: UID in precondition: other, UID in object meta: {uid}");
     assert!(other.message.ends_with(&text), "{}", other.message);
     let options = DeleteOptions {
         resource_version: Some("1".to_owned()),
@@ -179,5 +252,8 @@ fn api_10_and_11_versions_and_identities_must_be_the_stored_ones() {
     };
     let key = ObjectKey::new(Kind::Service, "default", "web");
     let kept = server.delete(&key, &options, NOW).unwrap_err();
-    assert!(kept.message.contains("Precondition failed: ResourceVersion in precondition: 1, "));
+    assert!(
+        kept.message
+            .contains("Precondition failed: ResourceVersion in precondition: 1, ")
+    );
 }

@@ -5,7 +5,9 @@ use serde_json::json;
 use crate::support::{check_refused, check_warnings, stored};
 
 fn policy(spec: &str) -> String {
-    format!("{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: np}}, spec: {spec}}}")
+    format!(
+        "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: np}}, spec: {spec}}}"
+    )
 }
 
 #[test]
@@ -14,17 +16,22 @@ fn policies_are_completed() {
     assert_eq!(spec("{podSelector: {}}")["policyTypes"], json!(["Ingress"]));
     let both = spec("{podSelector: {}, egress: [{ports: [{port: 53}]}]}");
     assert_eq!(both["policyTypes"], json!(["Ingress", "Egress"]));
-    assert_eq!(both["egress"], json!([{"ports": [{"protocol": "TCP", "port": 53}]}]));
+    assert_eq!(
+        both["egress"],
+        json!([{"ports": [{"protocol": "TCP", "port": 53}]}])
+    );
     assert_eq!(stored(&policy("{}"))["metadata"]["generation"], 1);
 }
 
 #[test]
 fn ports_and_peers_of_policies() {
     check_refused(
-        &policy("{podSelector: {matchExpressions: [{key: a, operator: In, values: [\"b c\"]}]}, \
+        &policy(
+            "{podSelector: {matchExpressions: [{key: a, operator: In, values: [\"b c\"]}]}, \
                  ingress: [{ports: [{port: 90, endPort: 80, protocol: X}, {port: A, endPort: 1}, {endPort: 1}], from: [{}]}], \
                  egress: [{to: [{ipBlock: {}}, {ipBlock: {cidr: x}, podSelector: {}}, \
-                 {ipBlock: {cidr: 10.0.0.0/16, except: [10.0.0.0/16, 10.1.0.0/24, 10.0.1.0/24]}}]}], policyTypes: [Both]}"),
+                 {ipBlock: {cidr: 10.0.0.0/16, except: [10.0.0.0/16, 10.1.0.0/24, 10.0.1.0/24]}}]}], policyTypes: [Both]}",
+        ),
         &[
             "spec.podSelector.matchExpressions[0].values[0]: Invalid value: \"b c\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
             "spec.ingress[0].ports[0].protocol: Unsupported value: \"X\": supported values: \"TCP\", \"UDP\", \"SCTP\"",
@@ -44,7 +51,9 @@ fn ports_and_peers_of_policies() {
     );
     check_refused(
         &policy("{policyTypes: [Ingress, Egress, Ingress]}"),
-        &["spec.policyTypes: Invalid value: [\"Ingress\",\"Egress\",\"Ingress\"]: may not specify more than two policyTypes"],
+        &[
+            "spec.policyTypes: Invalid value: [\"Ingress\",\"Egress\",\"Ingress\"]: may not specify more than two policyTypes",
+        ],
     );
 }
 
@@ -52,7 +61,9 @@ fn ports_and_peers_of_policies() {
 fn api_58_warnings_about_policies() {
     check_warnings(
         &policy("{ingress: [{from: [{ipBlock: {cidr: \"FD00::/64\"}}]}]}"),
-        &["spec.ingress[0].from[0].ipBlock.cidr: IPv6 CIDR value \"FD00::/64\" should be in RFC 5952 canonical format (\"fd00::/64\")"],
+        &[
+            "spec.ingress[0].from[0].ipBlock.cidr: IPv6 CIDR value \"FD00::/64\" should be in RFC 5952 canonical format (\"fd00::/64\")",
+        ],
     );
 }
 
@@ -62,8 +73,12 @@ fn event(fields: &str) -> String {
 
 #[test]
 fn an_event_is_where_its_object_is() {
-    let mismatch = "involvedObject.namespace: Invalid value: \"shop\": does not match event.namespace";
-    check_refused(&event("involvedObject: {kind: Pod, namespace: shop}"), &[mismatch]);
+    let mismatch =
+        "involvedObject.namespace: Invalid value: \"shop\": does not match event.namespace";
+    check_refused(
+        &event("involvedObject: {kind: Pod, namespace: shop}"),
+        &[mismatch],
+    );
     stored(&event("involvedObject: {kind: Pod, namespace: default}"));
     stored(&event("involvedObject: {kind: Node}"));
 }

@@ -1,6 +1,8 @@
 //! Nodes.
 
-use crate::support::{check_refused, check_update, check_update_refused, check_warnings, object, stored};
+use crate::support::{
+    check_refused, check_update, check_update_refused, check_warnings, object, stored,
+};
 
 fn node(spec: &str, status: &str) -> String {
     format!("{{apiVersion: v1, kind: Node, metadata: {{name: n}}, spec: {spec}, status: {status}}}")
@@ -46,7 +48,10 @@ fn ranges_and_taints() {
         ],
     );
     check_refused(
-        &node("{taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule}, {key: b}, {key: c, effect: X}]}", "{}"),
+        &node(
+            "{taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule}, {key: b}, {key: c, effect: X}]}",
+            "{}",
+        ),
         &[
             "metadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoSchedule\",\"TimeAdded\":null}: taints must be unique by key and effect pair",
             "metadata.taints[2].effect: Required value",
@@ -58,7 +63,10 @@ fn ranges_and_taints() {
 #[test]
 fn what_a_node_was_given_stays() {
     let fixed = "node updates may not change podCIDR except from \"\" to valid";
-    check_update(&node("{}", "{}"), &node("{podCIDR: 10.0.0.0/24, providerID: a}", "{}"));
+    check_update(
+        &node("{}", "{}"),
+        &node("{podCIDR: 10.0.0.0/24, providerID: a}", "{}"),
+    );
     check_update_refused(
         &node("{podCIDR: 10.0.0.0/24, providerID: a}", "{}"),
         &node("{podCIDR: 10.0.1.0/24, providerID: b}", "{}"),
@@ -71,7 +79,9 @@ fn what_a_node_was_given_stays() {
     check_update_refused(
         &node("{}", twice),
         &node("{unschedulable: true}", twice),
-        &["status.addresses[1]: Duplicate value: {\"Type\":\"InternalIP\",\"Address\":\"10.0.0.1\"}"],
+        &[
+            "status.addresses[1]: Duplicate value: {\"Type\":\"InternalIP\",\"Address\":\"10.0.0.1\"}",
+        ],
     );
 }
 

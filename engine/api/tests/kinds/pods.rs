@@ -10,7 +10,9 @@ fn pod(spec: &str) -> String {
 
 /// A Pod of one container with these further fields.
 fn container(fields: &str) -> String {
-    pod(&format!("{{containers: [{{name: c, image: i, {fields}}}]}}"))
+    pod(&format!(
+        "{{containers: [{{name: c, image: i, {fields}}}]}}"
+    ))
 }
 
 fn probe(fields: &str) -> String {
@@ -50,14 +52,25 @@ fn a_pod_on_its_nodes_network_has_the_nodes_ports() {
 #[test]
 fn absence_of_a_node_is_tolerated_unless_the_user_says_how() {
     let tolerations = |given: &str| {
-        let manifest = pod(&format!("{{containers: [{{name: c, image: i}}], tolerations: {given}}}"));
+        let manifest = pod(&format!(
+            "{{containers: [{{name: c, image: i}}], tolerations: {given}}}"
+        ));
         let stored = stored(&manifest);
         let listed = stored["spec"]["tolerations"].as_array().unwrap().clone();
-        listed.iter().map(|entry| entry["key"].as_str().unwrap_or("*").to_owned()).collect::<Vec<_>>()
+        listed
+            .iter()
+            .map(|entry| entry["key"].as_str().unwrap_or("*").to_owned())
+            .collect::<Vec<_>>()
     };
-    let (not_ready, unreachable) = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable");
+    let (not_ready, unreachable) = (
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    );
     assert_eq!(tolerations("[]"), [not_ready, unreachable]);
-    assert_eq!(tolerations("[{key: a, operator: Exists}]"), ["a", not_ready, unreachable]);
+    assert_eq!(
+        tolerations("[{key: a, operator: Exists}]"),
+        ["a", not_ready, unreachable]
+    );
     assert_eq!(tolerations("[{operator: Exists}]"), ["*"]);
     let own = "[{key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute}]";
     assert_eq!(tolerations(own), [not_ready, unreachable]);
@@ -68,7 +81,10 @@ fn resources_make_the_class() {
     let class = |resources: &str| {
         let stored = stored(&container(&format!("resources: {resources}")));
         let requests = stored["spec"]["containers"][0]["resources"]["requests"].clone();
-        (stored["status"]["qosClass"].as_str().unwrap().to_owned(), requests)
+        (
+            stored["status"]["qosClass"].as_str().unwrap().to_owned(),
+            requests,
+        )
     };
     assert_eq!(class("{}").0, "BestEffort");
     assert_eq!(class("{requests: {cpu: 1}}").0, "Burstable");
@@ -87,7 +103,10 @@ fn api_75_and_77_the_fields_that_networking_reads() {
          status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: fd00::1}], conditions: [{type: Ready, status: \"True\"}]}}",
     );
     let pod = pod.as_pod().unwrap();
-    let serving: Vec<_> = pod.serving_containers().map(|container| &container.name).collect();
+    let serving: Vec<_> = pod
+        .serving_containers()
+        .map(|container| &container.name)
+        .collect();
     assert_eq!(serving, ["c", "side"]);
     assert_eq!(pod.addresses().len(), 2);
     assert!(pod.is_ready() && !pod.is_finished() && pod.spec.host_network);
@@ -100,9 +119,14 @@ fn api_75_and_77_the_fields_that_networking_reads() {
 
 #[test]
 fn names_and_images_of_containers() {
-    check_refused(&pod("{containers: []}"), &["spec.containers: Required value"]);
     check_refused(
-        &pod("{containers: [{name: \"\", image: \"\"}], initContainers: [{name: a, image: \" i\"}]}"),
+        &pod("{containers: []}"),
+        &["spec.containers: Required value"],
+    );
+    check_refused(
+        &pod(
+            "{containers: [{name: \"\", image: \"\"}], initContainers: [{name: a, image: \" i\"}]}",
+        ),
         &[
             "spec.containers[0].name: Required value",
             "spec.containers[0].image: Required value",
@@ -110,7 +134,9 @@ fn names_and_images_of_containers() {
         ],
     );
     check_refused(
-        &pod("{containers: [{name: a, image: i}], initContainers: [{name: a, image: i}, {name: a, image: i}]}"),
+        &pod(
+            "{containers: [{name: a, image: i}], initContainers: [{name: a, image: i}, {name: a, image: i}]}",
+        ),
         &[
             "spec.initContainers[0].name: Duplicate value: \"a\"",
             "spec.initContainers[1].name: Duplicate value: \"a\"",
@@ -137,12 +163,18 @@ fn api_22_and_76_ports_of_containers() {
         ],
     );
     check_refused(
-        &container("ports: [{containerPort: 1, hostPort: 9}, {containerPort: 2, hostPort: 9}, {containerPort: 3, hostPort: 9, hostIP: 10.0.0.1}]"),
+        &container(
+            "ports: [{containerPort: 1, hostPort: 9}, {containerPort: 2, hostPort: 9}, {containerPort: 3, hostPort: 9, hostIP: 10.0.0.1}]",
+        ),
         &["spec.containers[0].ports[1].hostPort: Duplicate value: \"TCP//9\""],
     );
     check_refused(
-        &pod("{hostNetwork: true, containers: [{name: c, image: i, ports: [{containerPort: 1, hostPort: 2}]}]}"),
-        &["spec.containers[0].ports[0].hostPort: Invalid value: 2: must match `containerPort` when `hostNetwork` is true"],
+        &pod(
+            "{hostNetwork: true, containers: [{name: c, image: i, ports: [{containerPort: 1, hostPort: 2}]}]}",
+        ),
+        &[
+            "spec.containers[0].ports[0].hostPort: Invalid value: 2: must match `containerPort` when `hostNetwork` is true",
+        ],
     );
 }
 
@@ -179,26 +211,36 @@ fn figures_of_probes() {
     let at = "spec.containers[0].livenessProbe";
     let negative = "must be greater than or equal to 0";
     check_refused(
-        &probe("{exec: {command: [a]}, initialDelaySeconds: -1, timeoutSeconds: -2, periodSeconds: -3, successThreshold: 2, failureThreshold: -5, terminationGracePeriodSeconds: 0}"),
+        &probe(
+            "{exec: {command: [a]}, initialDelaySeconds: -1, timeoutSeconds: -2, periodSeconds: -3, successThreshold: 2, failureThreshold: -5, terminationGracePeriodSeconds: 0}",
+        ),
         &[
             &format!("{at}.initialDelaySeconds: Invalid value: -1: {negative}"),
             &format!("{at}.timeoutSeconds: Invalid value: -2: {negative}"),
             &format!("{at}.periodSeconds: Invalid value: -3: {negative}"),
             &format!("{at}.failureThreshold: Invalid value: -5: {negative}"),
-            &format!("{at}.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0"),
+            &format!(
+                "{at}.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0"
+            ),
             &format!("{at}.successThreshold: Invalid value: 2: must be 1"),
         ],
     );
     check_refused(
-        &container("readinessProbe: {exec: {command: [a]}, successThreshold: 2, terminationGracePeriodSeconds: 9}"),
-        &["spec.containers[0].readinessProbe.terminationGracePeriodSeconds: Invalid value: 9: must not be set for readinessProbes"],
+        &container(
+            "readinessProbe: {exec: {command: [a]}, successThreshold: 2, terminationGracePeriodSeconds: 9}",
+        ),
+        &[
+            "spec.containers[0].readinessProbe.terminationGracePeriodSeconds: Invalid value: 9: must not be set for readinessProbes",
+        ],
     );
 }
 
 #[test]
 fn hooks_and_what_an_init_container_may_not_have() {
     check_refused(
-        &pod("{terminationGracePeriodSeconds: 5, containers: [{name: c, image: i, lifecycle: {preStop: {sleep: {seconds: 9}}, postStart: {}}}]}"),
+        &pod(
+            "{terminationGracePeriodSeconds: 5, containers: [{name: c, image: i, lifecycle: {preStop: {sleep: {seconds: 9}}, postStart: {}}}]}",
+        ),
         &[
             "spec.containers[0].lifecycle.postStart: Required value: must specify a handler type",
             "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 9: must be non-negative and less than terminationGracePeriodSeconds (5)",
@@ -206,8 +248,12 @@ fn hooks_and_what_an_init_container_may_not_have() {
     );
     let probe = "readinessProbe: {exec: {command: [a]}}";
     check_refused(
-        &pod(&format!("{{containers: [{{name: c, image: i}}], initContainers: [{{name: a, image: i, {probe}}}]}}")),
-        &["spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always"],
+        &pod(&format!(
+            "{{containers: [{{name: c, image: i}}], initContainers: [{{name: a, image: i, {probe}}}]}}"
+        )),
+        &[
+            "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
+        ],
     );
     stored(&pod(&format!(
         "{{containers: [{{name: c, image: i}}], initContainers: [{{name: a, image: i, restartPolicy: Always, {probe}}}]}}"
@@ -217,10 +263,12 @@ fn hooks_and_what_an_init_container_may_not_have() {
 #[test]
 fn fields_of_the_pod_in_the_order_of_the_checks() {
     check_refused(
-        &pod("{containers: [{name: c, image: i}], restartPolicy: X, dnsPolicy: Y, nodeSelector: {a: \"b c\"}, \
+        &pod(
+            "{containers: [{name: c, image: i}], restartPolicy: X, dnsPolicy: Y, nodeSelector: {a: \"b c\"}, \
               readinessGates: [{conditionType: \"a b\"}], serviceAccountName: A, nodeName: N, \
-              activeDeadlineSeconds: 0, hostname: a.b, subdomain: -, \
-              tolerations: [{key: \"a b\"}], hostAliases: [{ip: x, hostnames: [A]}]}"),
+              activeDeadlineSeconds: 0, hostname: a.b, subdomain: \"-\", \
+              tolerations: [{key: \"a b\"}], hostAliases: [{ip: x, hostnames: [A]}]}",
+        ),
         &[
             "spec.restartPolicy: Unsupported value: \"X\": supported values: \"Always\", \"OnFailure\", \"Never\"",
             "spec.dnsPolicy: Unsupported value: \"Y\": supported values: \"ClusterFirstWithHostNet\", \"ClusterFirst\", \"Default\", \"None\"",
@@ -245,7 +293,9 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 fn tolerations() {
     let check = |toleration: &str, expected: &str| {
         check_refused(
-            &pod(&format!("{{containers: [{{name: c, image: i}}], tolerations: [{toleration}]}}")),
+            &pod(&format!(
+                "{{containers: [{{name: c, image: i}}], tolerations: [{toleration}]}}"
+            )),
             &[&format!("spec.tolerations[0].{expected}")],
         );
     };
@@ -274,7 +324,12 @@ fn tolerations() {
 #[test]
 fn resolver_settings() {
     let check = |config: &str, expected: &[&str]| {
-        check_refused(&pod(&format!("{{containers: [{{name: c, image: i}}], {config}}}")), expected);
+        check_refused(
+            &pod(&format!(
+                "{{containers: [{{name: c, image: i}}], {config}}}"
+            )),
+            expected,
+        );
     };
     check(
         "dnsPolicy: None",
@@ -282,7 +337,9 @@ fn resolver_settings() {
     );
     check(
         "dnsPolicy: None, dnsConfig: {searches: [a]}",
-        &["spec.dnsConfig.nameservers: Required value: must provide at least one DNS nameserver when `dnsPolicy` is None"],
+        &[
+            "spec.dnsConfig.nameservers: Required value: must provide at least one DNS nameserver when `dnsPolicy` is None",
+        ],
     );
     check(
         "dnsConfig: {nameservers: [10.0.0.1, 10.0.0.2, 10.0.0.3, x], searches: [., _a.b., A], options: [{value: \"1\"}]}",
@@ -298,9 +355,11 @@ fn resolver_settings() {
 #[test]
 fn api_58_warnings_about_pods() {
     check_warnings(
-        &pod("{terminationGracePeriodSeconds: -1, hostAliases: [{ip: 10.0.0.1}, {ip: 10.0.0.1}], \
+        &pod(
+            "{terminationGracePeriodSeconds: -1, hostAliases: [{ip: 10.0.0.1}, {ip: 10.0.0.1}], \
               dnsConfig: {nameservers: [\"FD00::1\"]}, \
-              containers: [{name: c, image: i, ports: [{containerPort: 80}, {containerPort: 80}, {containerPort: 80, hostPort: 8}, {containerPort: 81, hostIP: 10.0.0.1}]}]}"),
+              containers: [{name: c, image: i, ports: [{containerPort: 80}, {containerPort: 80}, {containerPort: 80, hostPort: 8}, {containerPort: 81, hostIP: 10.0.0.1}]}]}",
+        ),
         &[
             "spec.hostAliases[1].ip: duplicate ip \"10.0.0.1\"",
             "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
@@ -317,7 +376,9 @@ fn api_58_warnings_about_pods() {
 fn addresses_in_the_status() {
     let check = |status: &str, expected: &str| {
         check_refused(
-            &format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {{containers: [{{name: c, image: i}}]}}, status: {status}}}"),
+            &format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {{containers: [{{name: c, image: i}}]}}, status: {status}}}"
+            ),
             &[expected],
         );
     };
@@ -327,6 +388,6 @@ fn addresses_in_the_status() {
     );
     check(
         "{podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0.2}]}",
-        "status.podIPs: Invalid value: [{\"ip\":\"10.0.0.1\"},{\"ip\":\"10.0.0.2\"}]: may specify no more than one IP for each IP family",
+        "status.podIPs: Invalid value: [{\"IP\":\"10.0.0.1\"},{\"IP\":\"10.0.0.2\"}]: may specify no more than one IP for each IP family",
     );
 }

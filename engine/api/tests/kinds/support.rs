@@ -61,7 +61,9 @@ pub(crate) fn check_update_refused(first: &str, second: &str, expected: &[&str])
 pub(crate) fn check_update(first: &str, second: &str) -> Written {
     let mut server = server();
     server.create(object(first), NOW).unwrap();
-    server.replace(object(second), NOW).unwrap_or_else(|status| panic!("{}", status.message))
+    server
+        .replace(object(second), NOW)
+        .unwrap_or_else(|status| panic!("{}", status.message))
 }
 
 /// The manifest must be taken with these warnings.

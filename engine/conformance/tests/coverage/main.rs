@@ -69,7 +69,9 @@ fn every_id_has_its_line() {
 #[test]
 fn only_ids_of_the_reference_are_cited() {
     let known = |prefix: &str, number: u16| {
-        let reference = REFERENCES.iter().find(|reference| reference.prefix == prefix);
+        let reference = REFERENCES
+            .iter()
+            .find(|reference| reference.prefix == prefix);
         reference.is_some_and(|reference| (1..=reference.ids).contains(&number))
     };
     let unknown = scan::tests(&root());

@@ -155,8 +155,8 @@ fn ids_of_name(name: &str) -> Vec<Id> {
     let mut prefix = None;
     let mut is_range = false;
     for word in name.split(['_', '(', '<']) {
-        let known = REFERENCES.iter().map(|reference| reference.prefix);
-        let named = known.into_iter().find(|known| known.to_lowercase() == word);
+        let mut known = REFERENCES.iter().map(|reference| reference.prefix);
+        let named = known.find(|known| known.to_lowercase() == word);
         match (named, prefix, word.parse::<u16>()) {
             (Some(named), ..) => prefix = Some(named),
             (None, Some(prefix), Ok(number)) => {

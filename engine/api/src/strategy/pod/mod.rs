@@ -11,6 +11,8 @@ mod qos;
 mod update;
 mod warnings;
 
+use serde_json::json;
+
 use crate::field::FieldError;
 use crate::object::{Pod, PodIp};
 use crate::validate::pod_spec::{self, Owner};
@@ -60,7 +62,9 @@ pub(super) fn status_errors(pod: &Pod) -> Errors {
     let of_one_family = |pair: &[std::net::IpAddr]| pair[0].is_ipv4() == pair[1].is_ipv4();
     if ips.len() > 2 || families.windows(2).any(of_one_family) {
         let detail = "may specify no more than one IP for each IP family";
-        errors.push(FieldError::invalid(field, ips, detail));
+        // As Go prints it: its fields have no JSON names.
+        let shown: Vec<_> = ips.iter().map(|entry| json!({"IP": entry.ip})).collect();
+        errors.push(FieldError::invalid(field, &shown, detail));
     }
     errors
 }
