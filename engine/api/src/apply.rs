@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::object::{Kind, Object, ObjectKey};
 use crate::status::Status;
+use crate::validate::text;
 
 /// Where kubectl keeps what was applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -31,20 +32,12 @@ pub(crate) fn check_applicable(manifest: &Object) -> Result<(), Status> {
             )));
         }
         "" => "resource name may not be empty".to_owned(),
-        "." | ".." => format!(
-            "invalid resource name \"{0}\": [may not be '{0}']",
-            meta.name
-        ),
         name => {
-            let bad: Vec<String> = ["/", "%"]
-                .iter()
-                .filter(|bad| name.contains(**bad))
-                .map(|bad| format!("may not contain '{bad}'"))
-                .collect();
-            if bad.is_empty() {
+            let found = text::path_segment(name);
+            if found.is_empty() {
                 return Ok(());
             }
-            format!("invalid resource name \"{name}\": [{}]", bad.join(" "))
+            format!("invalid resource name \"{name}\": [{}]", found.join(" "))
         }
     };
     let resource = manifest.key().resource();

@@ -211,8 +211,10 @@ impl Reader<'_> {
         if let Some(known) = Kind::of_manifest(api_version, kind) {
             return Ok(known);
         }
+        let versions = Kind::all().find(|known| known.name() == kind);
         if let Some((group, _)) = api_version.split_once('/')
             && !Kind::is_stock_group(group)
+            && versions.is_none()
         {
             return Ok(Kind::CUSTOM);
         }
@@ -228,7 +230,6 @@ impl Reader<'_> {
             meta("name"),
             meta("namespace"),
         );
-        let versions = Kind::all().find(|known| known.name() == kind);
         let (field, help) = match versions {
             Some(known) => (
                 "apiVersion",

@@ -30,7 +30,11 @@ impl FieldError {
     }
 
     pub(crate) fn invalid(field: impl Into<String>, value: &impl Serialize, detail: &str) -> Self {
-        let body = format!("Invalid value: {}: {detail}", rendered(value));
+        let value = rendered(value);
+        let body = match detail {
+            "" => format!("Invalid value: {value}"),
+            detail => format!("Invalid value: {value}: {detail}"),
+        };
         Self {
             field: field.into(),
             reason: "FieldValueInvalid",
@@ -38,11 +42,15 @@ impl FieldError {
         }
     }
 
-    pub(crate) fn unsupported(field: impl Into<String>, value: &str, supported: &[&str]) -> Self {
+    pub(crate) fn unsupported(
+        field: impl Into<String>,
+        value: &impl Serialize,
+        supported: &[&str],
+    ) -> Self {
         let names: Vec<String> = supported.iter().map(rendered).collect();
         let body = format!(
             "Unsupported value: {}: supported values: {}",
-            rendered(&value),
+            rendered(value),
             names.join(", ")
         );
         Self {
@@ -53,12 +61,21 @@ impl FieldError {
     }
 
     pub(crate) fn duplicate(field: impl Into<String>, value: &impl Serialize) -> Self {
-        let body = format!("Duplicate value: {}", rendered(value));
         Self {
             field: field.into(),
             reason: "FieldValueDuplicate",
-            body,
+            body: format!("Duplicate value: {}", rendered(value)),
         }
+    }
+
+    pub(crate) fn duplicate_because(
+        field: impl Into<String>,
+        value: &impl Serialize,
+        detail: &str,
+    ) -> Self {
+        let mut error = Self::duplicate(field, value);
+        error.body = format!("{}: {detail}", error.body);
+        error
     }
 
     pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Self {
@@ -105,5 +122,5 @@ impl fmt::Display for FieldError {
 
 /// Values print as JSON (API-3).
 fn rendered(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("field values are texts, numbers and lists of them")
+    serde_json::to_string(value).expect("field values are texts, numbers, lists and structs")
 }

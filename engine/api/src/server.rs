@@ -215,7 +215,7 @@ impl ApiServer {
     /// must be the stored one.
     ///
     /// # Errors
-    /// Not found, a conflict, or a Service's status that is invalid.
+    /// Not found, a conflict, or a status that is invalid.
     pub fn update_status(&mut self, object: Object, now: SimTime) -> Result<Written, Status> {
         let key = object.key();
         let old = self
@@ -226,9 +226,7 @@ impl ApiServer {
         check_version(&key, object.meta(), old.meta())?;
         let mut updated = old.clone();
         updated.take_status(object);
-        if let Object::Service(service) = &mut updated {
-            strategy::service::complete_status(Arc::make_mut(service))?;
-        }
+        strategy::update_status(&mut updated)?;
         Ok(self.commit(updated, &old, Verb::Configured, Vec::new(), now))
     }
 
@@ -448,14 +446,16 @@ fn check_preconditions(
 fn keep_what_users_do_not_write(object: &mut Object, old: &Object) {
     let (meta, before) = (object.meta_mut(), old.meta());
     meta.uid.clone_from(&before.uid);
-    if meta.creation_timestamp.is_none() {
-        meta.creation_timestamp
-            .clone_from(&before.creation_timestamp);
-    }
+    meta.creation_timestamp
+        .clone_from(&before.creation_timestamp);
     meta.generation = before.generation;
-    meta.deletion_timestamp
-        .clone_from(&before.deletion_timestamp);
-    meta.deletion_grace_period_seconds = before.deletion_grace_period_seconds;
+    if before.is_terminating() {
+        meta.deletion_timestamp
+            .clone_from(&before.deletion_timestamp);
+    }
+    meta.deletion_grace_period_seconds = meta
+        .deletion_grace_period_seconds
+        .or(before.deletion_grace_period_seconds);
     let pinned = meta
         .annotations
         .get(ANNOTATION_STATUS)

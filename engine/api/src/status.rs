@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::field::FieldError;
-use crate::object::{Object, ObjectKey};
+use crate::object::{Kind, Object, ObjectKey};
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,12 @@ pub struct Status {
     pub reason: Reason,
     /// Why, as a sentence.
     pub message: String,
-    /// One per field, for reason `Invalid` and `NotSupported`.
+    /// One per field, for reason `Invalid` and `NotSupported`; of an `InternalError` one without a field.
     pub causes: Vec<Cause>,
-    subject: Option<(String, String)>,
+    /// What kubectl prints behind `Warning: `, before the error.
+    pub warnings: Vec<String>,
+    /// Kind and name; boxed, so that an answer stays small.
+    subject: Option<Box<(String, String)>>,
     doing: Option<&'static str>,
 }
 
@@ -103,6 +106,7 @@ impl Status {
         let message = format!("{qualified} \"{name}\" is invalid: {body}");
         Self {
             causes,
+            warnings: warnings_of(object.kind()),
             ..Self::about(422, Reason::Invalid, kind, name, message)
         }
     }
@@ -134,14 +138,14 @@ impl Status {
     #[must_use]
     pub fn not_found(key: &ObjectKey) -> Self {
         let message = format!("{} \"{}\" not found", key.resource(), key.name);
-        Self::about(404, Reason::NotFound, key.kind, &key.name, message)
+        Self::on(key, 404, Reason::NotFound, message)
     }
 
     /// 409 (API-9).
     #[must_use]
     pub(crate) fn already_exists(key: &ObjectKey) -> Self {
         let message = format!("{} \"{}\" already exists", key.resource(), key.name);
-        Self::about(409, Reason::AlreadyExists, key.kind, &key.name, message)
+        Self::on(key, 409, Reason::AlreadyExists, message)
     }
 
     /// 409: a write based on an old version (API-10).
@@ -166,14 +170,14 @@ impl Status {
             "Operation cannot be fulfilled on {resource} \"{}\": {text}",
             key.name
         );
-        Self::about(409, Reason::Conflict, key.kind, &key.name, message)
+        Self::on(key, 409, Reason::Conflict, message)
     }
 
     /// 403.
     #[must_use]
     pub(crate) fn forbidden(key: &ObjectKey, text: &str) -> Self {
         let message = format!("{} \"{}\" is forbidden: {text}", key.resource(), key.name);
-        Self::about(403, Reason::Forbidden, key.kind, &key.name, message)
+        Self::on(key, 403, Reason::Forbidden, message)
     }
 
     /// 400.
@@ -218,11 +222,16 @@ impl Status {
     /// 500 (API-12).
     #[must_use]
     pub(crate) fn internal(text: &str) -> Self {
-        Self::plain(
-            500,
-            Reason::InternalError,
-            format!("Internal error occurred: {text}"),
-        )
+        let message = format!("Internal error occurred: {text}");
+        let cause = Cause {
+            reason: "",
+            message: text.to_owned(),
+            field: String::new(),
+        };
+        Self {
+            causes: vec![cause],
+            ..Self::plain(500, Reason::InternalError, message)
+        }
     }
 
     /// 500 with a bare text.
@@ -250,7 +259,13 @@ impl Status {
     /// Deviation: reason [`Reason::NotSupported`] does not exist in Kubernetes; its line begins `error: `.
     #[must_use]
     pub fn kubectl_text(&self) -> String {
-        match (self.reason, &self.subject) {
+        let warnings = self.warnings.iter();
+        let warnings = warnings.map(|warning| format!("Warning: {warning}\n"));
+        warnings.chain([self.error_text()]).collect()
+    }
+
+    fn error_text(&self) -> String {
+        match (self.reason, self.subject.as_deref()) {
             (Reason::Invalid, Some((kind, name))) => self.invalid_text(kind, name),
             (Reason::Invalid, None) => {
                 let causes = self.causes.iter();
@@ -290,6 +305,13 @@ impl Status {
         }
     }
 
+    fn on(key: &ObjectKey, code: u16, reason: Reason, message: String) -> Self {
+        Self {
+            warnings: warnings_of(key.kind),
+            ..Self::about(code, reason, key.kind, &key.name, message)
+        }
+    }
+
     fn about(
         code: u16,
         reason: Reason,
@@ -298,7 +320,7 @@ impl Status {
         message: String,
     ) -> Self {
         Self {
-            subject: Some((kind.to_string(), name.to_owned())),
+            subject: Some(Box::new((kind.to_string(), name.to_owned()))),
             ..Self::plain(code, reason, message)
         }
     }
@@ -309,10 +331,16 @@ impl Status {
             reason,
             message,
             causes: Vec::new(),
+            warnings: Vec::new(),
             subject: None,
             doing: None,
         }
     }
+}
+
+/// What the server warns of whenever it is asked about objects of a kind.
+fn warnings_of(kind: Kind) -> Vec<String> {
+    kind.deprecation().map(str::to_owned).into_iter().collect()
 }
 
 impl fmt::Display for Status {

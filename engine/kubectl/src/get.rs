@@ -229,7 +229,7 @@ pub(crate) fn nothing_found(resources: &Resources, scope: &Scope) -> String {
 }
 
 fn name_line(object: &Object) -> String {
-    format!("{}/{}\n", object.kind().singular(), object.meta().name)
+    format!("{}/{}\n", object.key().singular(), object.meta().name)
 }
 
 fn custom(columns: &CustomColumns, found: &Found, no_headers: bool) -> String {

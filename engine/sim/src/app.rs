@@ -176,17 +176,16 @@ pub(crate) fn warnings(object: &Object) -> Vec<String> {
     };
     match object {
         Object::Pod(pod) => {
-            let probes = [
-                "readinessProbe",
-                "startupProbe",
-                "livenessProbe",
-                "lifecycle",
-            ];
             let containers = pod.spec.containers.iter().enumerate();
             let asked = containers.flat_map(|(index, container)| {
-                let has = move |probe: &&str| container.rest.get(probe).is_some();
-                let field = move |probe| format!("spec.containers[{index}].{probe}");
-                probes.into_iter().filter(has).map(field)
+                let given = [
+                    ("readinessProbe", container.readiness_probe.is_some()),
+                    ("startupProbe", container.startup_probe.is_some()),
+                    ("livenessProbe", container.liveness_probe.is_some()),
+                    ("lifecycle", container.lifecycle.is_some()),
+                ];
+                let given = given.into_iter().filter(|(_, given)| *given);
+                given.map(move |(probe, _)| format!("spec.containers[{index}].{probe}"))
             });
             asked
                 .map(|field| ignored(field, "a Pod is ready once it has started"))

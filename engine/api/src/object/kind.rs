@@ -462,6 +462,13 @@ impl Kind {
         self.with_group(&self.name().to_ascii_lowercase())
     }
 
+    /// What the server warns about in the answer to every request for the kind (API-80).
+    #[must_use]
+    pub fn deprecation(self) -> Option<&'static str> {
+        let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        (self == Self::Endpoints).then_some(text)
+    }
+
     /// The resource without its group: `services`, `endpointslices`.
     #[must_use]
     pub fn plural(self) -> &'static str {
@@ -482,12 +489,6 @@ impl Kind {
                 | Self::NetworkPolicy
                 | Self::Other(_)
         )
-    }
-
-    /// What the API server warns of whenever an object of the kind is sent, if it is deprecated.
-    pub(crate) fn deprecation(self) -> Option<&'static str> {
-        let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
-        (self == Self::Endpoints).then_some(text)
     }
 
     /// Whether its objects live in a namespace.

@@ -8,6 +8,7 @@
 //! **Source of the semantics.** API-75 … API-79; the field order is that of Kubernetes' `types.go`. `tests/schema`
 //! holds every struct against the real schema.
 
+mod dns_config;
 mod endpoint_slice;
 mod endpoints;
 mod event;
@@ -21,9 +22,11 @@ mod namespace;
 mod network_policy;
 mod node;
 mod pod;
+mod probe;
 mod rest;
 mod service;
 mod service_cidr;
+mod taint;
 mod values;
 mod workload;
 
@@ -33,6 +36,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+pub use dns_config::{PodDnsConfig, PodDnsConfigOption};
 pub use endpoint_slice::{
     Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, LABEL_HEADLESS,
     LABEL_MANAGED_BY, LABEL_SERVICE_NAME, Named, ObjectReference,
@@ -48,10 +52,17 @@ pub use kind::{InertKind, Kind};
 pub use label_selector::{LabelRequirement, LabelSelector};
 pub use meta::{ObjectMeta, OwnerReference};
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
-pub use network_policy::{NetworkPolicy, NetworkPolicySpec};
+pub use network_policy::{
+    IpBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
 pub use node::{LABEL_ZONE, Node, NodeAddress, NodeSpec, NodeStatus};
 pub use pod::{
     Container, ContainerPort, ContainerStatus, Pod, PodIp, PodSpec, PodStatus, ReadinessGate,
+};
+pub use probe::{
+    ExecAction, GrpcAction, HttpGetAction, HttpHeader, Lifecycle, LifecycleHandler, Probe,
+    SleepAction, TcpSocketAction,
 };
 pub use rest::Rest;
 pub(crate) use service::ANNOTATION_SOURCE_RANGES;
@@ -60,6 +71,7 @@ pub use service::{
     ServiceStatus, SessionAffinityConfig, TrafficPolicy,
 };
 pub use service_cidr::{ServiceCidr, ServiceCidrSpec, ServiceCidrStatus};
+pub use taint::{Taint, Toleration};
 pub use values::{Condition, IntOrString, Protocol, StringMap};
 pub use workload::{
     DaemonSet, DaemonSetSpec, DaemonSetStatus, Deployment, DeploymentSpec, PodTemplateSpec,

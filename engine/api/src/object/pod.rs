@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::values::{condition_holds, is_false};
-use super::{Condition, ObjectMeta, Protocol, Rest};
+use super::values::{condition_holds, is_false, is_zero};
+use super::{Condition, Lifecycle, ObjectMeta, PodDnsConfig, Probe, Protocol, Rest};
 
 /// A Pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +29,9 @@ pub struct PodSpec {
     /// Containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Container>,
+    /// `Always`, `OnFailure` or `Never`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub restart_policy: String,
     /// The node it runs on; empty until it is scheduled.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub node_name: String,
@@ -53,7 +55,7 @@ pub struct PodSpec {
     pub dns_policy: String,
     /// Resolver settings.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dns_config: Option<Value>,
+    pub dns_config: Option<Box<PodDnsConfig>>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
@@ -74,6 +76,18 @@ pub struct Container {
     /// `Always` makes an init container a sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_policy: Option<String>,
+    /// Whether it must be restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub liveness_probe: Option<Box<Probe>>,
+    /// Whether it may be sent traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<Box<Probe>>,
+    /// Whether it has started; until then the other probes wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub startup_probe: Option<Box<Probe>>,
+    /// What is done when it starts and before it stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Box<Lifecycle>>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
@@ -86,14 +100,17 @@ pub struct ContainerPort {
     /// What a Service's `targetPort` may name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The number at which the node forwards to it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub host_port: i32,
     /// Its number.
     pub container_port: i32,
     /// `TCP`, `UDP` or `SCTP`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protocol: String,
-    /// Everything else.
-    #[serde(flatten)]
-    pub rest: Rest,
+    /// The node's address at which it forwards; any unless given.
+    #[serde(rename = "hostIP", skip_serializing_if = "String::is_empty")]
+    pub host_ip: String,
 }
 
 impl ContainerPort {

@@ -30,6 +30,13 @@ pub enum IntOrString {
     String(String),
 }
 
+impl Default for IntOrString {
+    /// Go's zero value.
+    fn default() -> Self {
+        Self::Int(0)
+    }
+}
+
 impl IntOrString {
     /// Whether it stands for "not given": 0 or the empty string (API-28).
     #[must_use]

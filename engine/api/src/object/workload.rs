@@ -70,6 +70,12 @@ pub struct DeploymentSpec {
     /// Seconds that a new Pod must be ready to count as available.
     #[serde(skip_serializing_if = "super::values::is_zero")]
     pub min_ready_seconds: i32,
+    /// How many old revisions are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision_history_limit: Option<i32>,
+    /// Seconds after which a rollout without progress counts as failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress_deadline_seconds: Option<i32>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
@@ -117,6 +123,9 @@ pub struct StatefulSetSpec {
     /// Seconds that a new Pod must be ready to count as available.
     #[serde(skip_serializing_if = "super::values::is_zero")]
     pub min_ready_seconds: i32,
+    /// How many old revisions are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision_history_limit: Option<i32>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
@@ -136,6 +145,9 @@ pub struct DaemonSetSpec {
     /// Seconds that a new Pod must be ready to count as available.
     #[serde(skip_serializing_if = "super::values::is_zero")]
     pub min_ready_seconds: i32,
+    /// How many old revisions are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision_history_limit: Option<i32>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,

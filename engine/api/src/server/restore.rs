@@ -6,7 +6,6 @@
 //!
 //! Deviation: versions are this store's own; those of the dump are forgotten.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use base::SimTime;
@@ -35,9 +34,11 @@ impl ApiServer {
         let services: Vec<Arc<Service>> =
             services.filter_map(Object::as_service).cloned().collect();
         for service in &services {
-            let is_there = |address: &IpAddr| self.get(&address_key(*address)).is_some();
-            let held: Vec<IpAddr> = service.addresses().filter(is_there).collect();
-            self.hold_addresses(service, &held, now);
+            for address in service.addresses() {
+                if self.get(&address_key(address)).is_none() {
+                    self.make_address(address, service, now);
+                }
+            }
         }
     }
 
@@ -59,7 +60,7 @@ impl ApiServer {
         }
         if let Some(Object::Service(old)) = self.get(&key).cloned() {
             service::release(&old, &mut self.pools);
-            self.release_addresses(&old, old.addresses().collect(), now);
+            self.release_addresses(&old, None, now);
         }
         let identity = uid(&mut self.identities);
         let meta = object.meta_mut();

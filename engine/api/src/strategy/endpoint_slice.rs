@@ -1,6 +1,6 @@
 //! EndpointSlice: defaults and checks.
 //!
-//! **Source of the semantics.** API-25, API-36, API-81, API-82; S: `pkg/apis/discovery/validation/validation.go`.
+//! **Source of the semantics.** API-25, API-81, API-82; S: `pkg/apis/discovery/validation/validation.go`.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,6 @@ pub(super) fn complete(slice: &mut EndpointSlice) {
         port.name.get_or_insert_default();
         port.protocol.get_or_insert_with(|| "TCP".to_owned());
     }
-    slice.metadata.generation.get_or_insert(1);
-}
-
-/// The generation counts changes outside the metadata, and of the labels (API-36).
-pub(super) fn count_generation(slice: &mut EndpointSlice, old: &EndpointSlice) {
-    let changed = slice.metadata.labels != old.metadata.labels
-        || slice.address_type != old.address_type
-        || slice.endpoints != old.endpoints
-        || slice.ports != old.ports;
-    let before = old.metadata.generation.unwrap_or(1);
-    slice.metadata.generation = Some(before + i64::from(changed));
 }
 
 pub(super) fn errors(slice: &EndpointSlice, old: Option<&EndpointSlice>) -> Vec<FieldError> {
@@ -68,6 +57,13 @@ pub(super) fn errors(slice: &EndpointSlice, old: Option<&EndpointSlice>) -> Vec<
     }
     errors.extend(port_errors(slice));
     errors
+}
+
+/// A deprecated type of address. The texts of addresses are checked strictly, so that nothing is left to warn about.
+pub(super) fn warnings(slice: &EndpointSlice) -> Vec<String> {
+    let text = "spec.addressType: FQDN endpoints are deprecated";
+    let deprecated = slice.address_type == "FQDN";
+    deprecated.then(|| text.to_owned()).into_iter().collect()
 }
 
 fn endpoint_errors(endpoint: &Endpoint, address_type: &str, field: &str) -> Vec<FieldError> {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::field::FieldError;
-use crate::object::{IpAddress, Kind, ObjectMeta, ParentReference};
+use crate::object::{IpAddress, ObjectMeta, ParentReference};
 use crate::status::Status;
 use crate::validate::{meta, text};
 
@@ -42,8 +42,11 @@ pub(super) fn check_holder(address: IpAddr, service: &ObjectMeta) -> Result<(), 
     if errors.is_empty() {
         return Ok(());
     }
-    let status = Status::invalid(Kind::IpAddress, &address.to_string(), errors);
-    Err(status.message)
+    let object = IpAddress {
+        metadata: ObjectMeta::named("", &address.to_string()),
+        ..IpAddress::default()
+    };
+    Err(Status::invalid(&object.into(), errors).message)
 }
 
 fn change_errors(parent: Option<&ParentReference>, old: &IpAddress) -> Vec<FieldError> {

@@ -15,6 +15,10 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
+const SUBDOMAIN_WITH_UNDERSCORE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
+const HTTP_HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
+const PERCENT: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+
 /// RFC 1123 label of at most 63 characters (API-15).
 pub(crate) fn label(text: &str) -> Complaints {
     let mut complaints = too_long(text, 63, "characters");
@@ -39,6 +43,48 @@ pub(crate) fn subdomain(text: &str) -> Complaints {
         complaints.push(SUBDOMAIN.to_owned());
     }
     complaints
+}
+
+/// Like [`subdomain`], for search domains, whose labels may begin with an underscore.
+pub(crate) fn subdomain_with_underscore(text: &str) -> Complaints {
+    let mut complaints = too_long(text, 253, "characters");
+    let is_part = |part: &str| {
+        let part = part.strip_prefix('_').unwrap_or(part);
+        let edge =
+            |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        edge(part.bytes().next()) && edge(part.bytes().last()) && part.bytes().all(inner)
+    };
+    if !text.split('.').all(is_part) {
+        complaints.push(SUBDOMAIN_WITH_UNDERSCORE.to_owned());
+    }
+    complaints
+}
+
+/// What a name in a path of the API must not be, whatever its kind (S: `validation/path/name.go`).
+pub(crate) fn path_segment(text: &str) -> Complaints {
+    if matches!(text, "." | "..") {
+        return vec![format!("may not be '{text}'")];
+    }
+    let bad = ["/", "%"].into_iter().filter(|bad| text.contains(*bad));
+    bad.map(|bad| format!("may not contain '{bad}'")).collect()
+}
+
+/// The name of an HTTP header.
+pub(crate) fn http_header(text: &str) -> Complaints {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let good = !text.is_empty() && text.bytes().all(allowed);
+    (!good)
+        .then(|| HTTP_HEADER.to_owned())
+        .into_iter()
+        .collect()
+}
+
+/// A percentage.
+pub(crate) fn percent(text: &str) -> Complaints {
+    let digits = text.strip_suffix('%').unwrap_or_default();
+    let good = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (!good).then(|| PERCENT.to_owned()).into_iter().collect()
 }
 
 /// The value of a label or selector (API-20).
@@ -193,7 +239,7 @@ pub(crate) fn special_range(address: IpAddr) -> Option<&'static str> {
 }
 
 /// A decimal IPv4 text that at most leading zeros spoil.
-fn has_leading_zeros(text: &str) -> bool {
+pub(crate) fn has_leading_zeros(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
     let number = |part: &&str| {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -6,9 +6,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::reference::REFERENCES;
+
+/// An id: its part of the reference, and its number.
+type Id = (&'static str, u16);
+
 /// A place that cites an id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Citation {
+    pub(crate) prefix: &'static str,
     pub(crate) number: u16,
     /// Below the root, with `/`.
     pub(crate) file: String,
@@ -34,7 +40,8 @@ pub(crate) fn tests(root: &Path) -> Vec<Citation> {
         found.extend(
             cited(lines, is_rust)
                 .into_iter()
-                .map(|(number, test)| Citation {
+                .map(|((prefix, number), test)| Citation {
+                    prefix,
                     number,
                     file: file.clone(),
                     test,
@@ -79,16 +86,16 @@ fn first_test_line(file: &str, lines: &[&str]) -> usize {
 }
 
 /// The ids that are cited, each with the test that cites it.
-fn cited(lines: &[&str], is_rust: bool) -> Vec<(u16, Option<String>)> {
+fn cited(lines: &[&str], is_rust: bool) -> Vec<(Id, Option<String>)> {
     let mut found = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         if is_rust && line.trim_start().starts_with("//!") {
             continue;
         }
-        let numbers = numbers(line);
-        if !numbers.is_empty() {
+        let ids = ids(line);
+        if !ids.is_empty() {
             let test = is_rust.then(|| test_at(lines, index)).flatten();
-            found.extend(numbers.into_iter().map(|number| (number, test.clone())));
+            found.extend(ids.into_iter().map(|id| (id, test.clone())));
         }
     }
     found
@@ -115,27 +122,52 @@ fn test_at(lines: &[&str], index: usize) -> Option<String> {
     is_test.then(|| name[..end].to_owned())
 }
 
-/// `PROXY-16`, `PROXY-16/-17`, `PROXY-72, -75`, and the numbers in `fn proxy_20_and_23_…`.
-fn numbers(line: &str) -> Vec<u16> {
+/// `PROXY-16`, `API-16/-17`, `ALLOC-2, -5`, and those that the name of a function begins with.
+fn ids(line: &str) -> Vec<Id> {
     let mut found = Vec::new();
-    for (at, word) in line.match_indices("PROXY-") {
-        let mut rest = &line[at + word.len()..];
-        while let Some(number) = leading_number(&mut rest) {
-            found.push(number);
-            let joined = ["/-", ", -", " and -"];
-            match joined.iter().find_map(|joint| rest.strip_prefix(joint)) {
-                Some(next) => rest = next,
-                None => break,
+    for prefix in REFERENCES.iter().map(|reference| reference.prefix) {
+        let is_word = |at: usize| {
+            let before = line[..at].chars().next_back();
+            before.is_none_or(|c| !c.is_alphanumeric() && c != '-' && c != '_')
+        };
+        let word = format!("{prefix}-");
+        for (at, _) in line.match_indices(&word).filter(|(at, _)| is_word(*at)) {
+            let mut rest = &line[at + word.len()..];
+            while let Some(number) = leading_number(&mut rest) {
+                found.push((prefix, number));
+                let joined = ["/-", ", -", " and -"];
+                match joined.iter().find_map(|joint| rest.strip_prefix(joint)) {
+                    Some(next) => rest = next,
+                    None => break,
+                }
             }
         }
     }
-    if let Some((_, name)) = line.split_once("fn proxy_") {
-        let mut words = name.split(['_', '(']);
-        while let Some(number) = words.next().and_then(|word| word.parse().ok()) {
-            found.push(number);
-            if words.next() != Some("and") {
-                break;
+    if let Some((_, name)) = line.split_once("fn ") {
+        found.extend(ids_of_name(name));
+    }
+    found
+}
+
+/// `proxy_20_and_23_…`, `alloc_49_to_51_…`, `api_65_and_alloc_25_…`.
+fn ids_of_name(name: &str) -> Vec<Id> {
+    let mut found: Vec<Id> = Vec::new();
+    let mut prefix = None;
+    let mut is_range = false;
+    for word in name.split(['_', '(', '<']) {
+        let mut known = REFERENCES.iter().map(|reference| reference.prefix);
+        let named = known.find(|known| known.to_lowercase() == word);
+        match (named, prefix, word.parse::<u16>()) {
+            (Some(named), ..) => prefix = Some(named),
+            (None, Some(prefix), Ok(number)) => {
+                let last = found.last().map_or(number, |(_, last)| *last);
+                let first = if is_range { last + 1 } else { number };
+                found.extend((first..=number).map(|number| (prefix, number)));
+                is_range = false;
             }
+            (None, Some(_), Err(_)) if word == "to" => is_range = true,
+            (None, Some(_), Err(_)) if word == "and" => {}
+            _ => break,
         }
     }
     found
@@ -160,24 +192,31 @@ fn one() {
     check(\"PROXY-4/-5\");
 }
 fn helper() {
-    // PROXY-6 … PROXY-9
+    // API-6 … PROXY-9, JSON-API-1
 }
 #[test]
-fn proxy_20_and_23_both() {}";
+fn proxy_20_and_23_both() {}
+#[test]
+fn api_65_and_alloc_49_to_51_all_of_3() {}";
     let lines: Vec<&str> = text.lines().collect();
     let one = || Some("one".to_owned());
     let both = || Some("proxy_20_and_23_both".to_owned());
+    let all = || Some("api_65_and_alloc_49_to_51_all_of_3".to_owned());
     assert_eq!(
         cited(&lines, true),
         [
-            (2, one()),
-            (3, one()),
-            (4, one()),
-            (5, one()),
-            (6, None),
-            (9, None),
-            (20, both()),
-            (23, both())
+            (("PROXY", 2), one()),
+            (("PROXY", 3), one()),
+            (("PROXY", 4), one()),
+            (("PROXY", 5), one()),
+            (("PROXY", 9), None),
+            (("API", 6), None),
+            (("PROXY", 20), both()),
+            (("PROXY", 23), both()),
+            (("API", 65), all()),
+            (("ALLOC", 49), all()),
+            (("ALLOC", 50), all()),
+            (("ALLOC", 51), all()),
         ]
     );
 }
