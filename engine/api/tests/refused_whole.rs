@@ -329,7 +329,12 @@ fn other() -> impl Strategy<Value = (&'static str, &'static str, Value, bool)> {
             json!({"containers": [{"name": "c", "image": "i"}]}),
             false
         )),
-        Just(("v1", "Pod", json!({"containers": []}), true)),
+        Just((
+            "v1",
+            "Pod",
+            json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 0}]}]}),
+            true
+        )),
         Just(("v1", "ConfigMap", json!({"x": 1}), false)),
         Just(("v1", "Namespace", json!({}), false)),
         Just((
