@@ -173,9 +173,8 @@ fn tolerate_absence(spec: &mut PodSpec) {
     let Some(Value::Array(given)) = spec.rest.get("tolerations") else {
         return;
     };
+    let tolerations: Vec<Toleration> = spec.rest.typed("tolerations").unwrap_or_default();
     let borne = |taint: &str| {
-        let tolerations = spec.rest.typed("tolerations");
-        let tolerations: Vec<Toleration> = tolerations.unwrap_or_default();
         tolerations.iter().any(|toleration| {
             let same_key = toleration.key.is_empty() || toleration.key == taint;
             same_key && matches!(toleration.effect.as_str(), "" | "NoExecute")
