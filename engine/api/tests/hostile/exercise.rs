@@ -55,7 +55,7 @@ fn send(server: &mut ApiServer, object: &Object) {
         ApiServer::replace,
         ApiServer::update_status,
         ApiServer::apply,
-        delete,
+        |server, object, now| server.delete(&object.key(), &DeleteOptions::default(), now),
     ];
     for (second, verb) in (1..).zip(verbs) {
         let before = server.revision();
@@ -67,10 +67,6 @@ fn send(server: &mut ApiServer, object: &Object) {
             }
         }
     }
-}
-
-fn delete(server: &mut ApiServer, object: Object, now: SimTime) -> Result<Written, Status> {
-    server.delete(&object.key(), &DeleteOptions::default(), now)
 }
 
 /// What was stored prints, and reads back as it was.
