@@ -14,6 +14,7 @@
 //!     service_cidrs: vec!["10.96.0.0/12".parse()?],
 //!     node_port_range: 30_000..=32_767,
 //!     dns_domain: "cluster.local".to_owned(),
+//!     api_servers: Vec::new(),
 //!     seed: Seed::new(7),
 //! };
 //! let server = ApiServer::new(config, SimTime::ZERO);

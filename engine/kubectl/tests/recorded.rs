@@ -437,6 +437,7 @@ fn server() -> ApiServer {
         service_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
         node_port_range: 30_000..=32_767,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(0),
     };
     ApiServer::new(config, SimTime::ZERO)

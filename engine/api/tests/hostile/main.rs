@@ -5,6 +5,8 @@
 
 mod exercise;
 
+use std::sync::LazyLock;
+
 use exercise::exercise;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -12,12 +14,12 @@ use serde_json::{Map, Value, json};
 use switchboard_api as api;
 
 /// The manifests of the recording.
-fn recorded() -> Vec<Value> {
-    let cases: Vec<Value> =
-        serde_yaml::from_str(include_str!("../recorded/validation.yaml")).unwrap();
+static RECORDED: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let text = include_str!("../recorded/validation.yaml");
+    let cases: Vec<Value> = serde_yaml::from_str(text).unwrap();
     let manifests = cases.into_iter().map(|mut case| case["manifest"].take());
     manifests.filter(Value::is_object).collect()
-}
+});
 
 /// One change somewhere in a manifest.
 #[derive(Clone, Debug)]
@@ -139,11 +141,10 @@ proptest! {
         as_yaml in any::<bool>(),
         twice in any::<bool>(),
     ) {
-        let all = recorded();
-        let original = start.get(&all);
+        let original = start.get(&RECORDED);
         let mut manifest = original.clone();
         for (place, change) in &changes {
-            alter(&mut manifest, place, change, &all);
+            alter(&mut manifest, place, change, &RECORDED);
         }
         let items = if twice { vec![original.clone(), manifest] } else { vec![manifest] };
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
@@ -161,7 +162,7 @@ proptest! {
 
 #[test]
 fn recorded_manifests_go_through_every_verb() {
-    for manifest in recorded() {
+    for manifest in RECORDED.iter() {
         exercise(&manifest.to_string());
     }
 }

@@ -177,8 +177,8 @@ fn api_60_and_61_the_primary_address_stays() {
         "spec.clusterIPs[0]: Invalid value: [\"None\"]: may not change once set",
     );
     check_update_refused(
-        &service("{clusterIP: None, ports: [{port: 80}]}"),
-        &service("{clusterIP: 10.96.0.9, ports: [{port: 80}]}"),
+        &service("{clusterIP: None, selector: {app: web}, ports: [{port: 80}]}"),
+        &service("{clusterIP: 10.96.0.9, selector: {app: web}, ports: [{port: 80}]}"),
         &["spec.clusterIPs[0]: Invalid value: [\"10.96.0.9\"]: may not change once set"],
     );
 }
@@ -203,7 +203,10 @@ fn api_62_63_and_71_the_second_family_is_added_and_given_back_by_policy_only() {
     check_replace_refused(
         &mut server,
         &format!("{{ipFamilies: [IPv6, IPv4], ipFamilyPolicy: PreferDualStack, {ports}}}"),
-        "spec.ipFamilies[0]: Invalid value: [\"IPv6\",\"IPv4\"]: may not change once set",
+        &format!(
+            "[spec.clusterIPs[0]: Invalid value: {:?}: expected an IPv6 value as indicated by `ipFamilies[0]`, spec.clusterIPs[1]: Invalid value: {:?}: expected an IPv4 value as indicated by `ipFamilies[1]`]",
+            both.spec.cluster_ips[0], both.spec.cluster_ips[1]
+        ),
     );
     let back = replace(
         &mut server,

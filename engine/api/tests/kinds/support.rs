@@ -16,6 +16,7 @@ pub(crate) fn server_of(ranges: &[&str]) -> ApiServer {
         service_cidrs: ranges.iter().map(|range| range.parse().unwrap()).collect(),
         node_port_range: 30_000..=32_767,
         dns_domain: "cluster.local".to_owned(),
+        api_servers: Vec::new(),
         seed: Seed::new(7),
     };
     ApiServer::new(config, NOW)
