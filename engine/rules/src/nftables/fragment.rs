@@ -11,7 +11,7 @@ use ruleset::nft::{
 use ruleset::{Family, OriginId};
 
 use super::container::{Container, FragmentElement};
-use super::flat::{Layout, count, external_count, needs_chain};
+use super::flat::{self, Layout, count, external_count, needs_chain};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, socket_key, within};
 use crate::origin::{Origins, PortOrigins};
@@ -104,11 +104,14 @@ impl Part {
         }
     }
 
-    /// The container that is there as long as somebody has so many endpoints.
-    pub(super) fn counted(&self) -> Option<Container> {
+    /// The containers that are there as long as somebody has so many endpoints.
+    pub(super) fn counted(&self) -> Vec<Container> {
         match self {
-            Self::Element(_) => None,
-            Self::Frontend(frontend) => Some(frontend.container()),
+            Self::Element(_) => Vec::new(),
+            Self::Frontend(frontend) => {
+                let selecting = frontend.selecting();
+                selecting.chain([frontend.container()]).collect()
+            }
         }
     }
 }
@@ -116,11 +119,29 @@ impl Part {
 impl FlatFrontend {
     /// The map that its endpoints are in.
     pub(super) fn container(&self) -> Container {
-        let count = u32::try_from(self.endpoints.len()).expect("there are few");
         match self.place {
-            Container::ServiceNodePorts => Container::NodePortEndpoints(count),
-            _ => Container::Endpoints(count),
+            Container::ServiceNodePorts => Container::NodePortEndpoints(self.count()),
+            _ => Container::Endpoints(self.count()),
         }
+    }
+
+    /// The sets that lead to this map.
+    pub(super) fn selecting(&self) -> impl Iterator<Item = Container> {
+        let is_node_port = self.place == Container::ServiceNodePorts;
+        let bits = flat::bits(self.count());
+        let (many, bit): (_, fn(u32) -> Container) = match is_node_port {
+            true => (
+                Container::ManyNodePortEndpoints,
+                Container::NodePortEndpointsBit,
+            ),
+            false => (Container::ManyEndpoints, Container::EndpointsBit),
+        };
+        let many = flat::is_many(self.count()).then_some(many);
+        many.into_iter().chain(bits.map(bit))
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.endpoints.len()).expect("there are few")
     }
 }
 
@@ -170,6 +191,7 @@ impl Lowering<'_> {
             key,
             value: None,
             comment: None,
+            is_guarded: false,
             origin,
         }));
     }
@@ -210,6 +232,23 @@ impl Lowering<'_> {
         Some(())
     }
 
+    /// An element that leads to a chain in which each packet finds an endpoint.
+    fn guarded(&mut self, container: Container, key: Key, to: Ident, decision: Decision) {
+        if self.layout == Layout::KubeProxy {
+            return self.entry(container, key, Verdict::Goto(to), decision);
+        }
+        let origin = self.origins.id(decision);
+        self.fragment.parts.push(Part::Element(FragmentElement {
+            container,
+            key,
+            // One that finds none, because endpoints are being changed, comes back.
+            value: Some(Value::Verdict(Verdict::Jump(to))),
+            comment: None,
+            is_guarded: true,
+            origin,
+        }));
+    }
+
     /// kube-proxy says whose an element is where its verdict does not say it.
     fn entry(&mut self, container: Container, key: Key, verdict: Verdict, decision: Decision) {
         if self.layout == Layout::Flat
@@ -228,6 +267,7 @@ impl Lowering<'_> {
             key,
             value: Some(Value::Verdict(verdict)),
             comment: refuses.then(|| self.name.clone()),
+            is_guarded: false,
             origin,
         }));
     }
@@ -252,13 +292,13 @@ impl Lowering<'_> {
         let frontend_key = self.key(address);
         match self.plan.cluster_ip.verdict {
             FrontendVerdict::Balance(policy) => {
-                let verdict = Verdict::Goto(self.names.policy(policy));
+                let chain = self.names.policy(policy);
                 let frontend = self.plan.cluster_ip_socket();
                 let decision = Decision::Enter { frontend, policy };
                 let place = Container::ServiceIps;
                 let flat = self.flat(place, &frontend_key, policy, &decision, None);
                 if flat.is_none() {
-                    self.entry(place, frontend_key, verdict, decision);
+                    self.guarded(place, frontend_key, chain, decision);
                 }
             }
             FrontendVerdict::Reject(reason) => {
@@ -297,8 +337,7 @@ impl Lowering<'_> {
             if self.layout == Layout::KubeProxy || !is_flat {
                 self.external_chain(&external.route);
             }
-            let to = Verdict::Goto(self.names.external());
-            self.enter(external, &to);
+            self.enter(external, &self.names.external());
         }
         if let Some((verdict, decision)) = refusal {
             self.refuse(external, &verdict, &decision);
@@ -347,7 +386,7 @@ impl Lowering<'_> {
     }
 
     /// Elements that lead to `external-…`.
-    fn enter(&mut self, external: &ExternalPlan, to: &Verdict) {
+    fn enter(&mut self, external: &ExternalPlan, to: &Ident) {
         for (kind, addresses) in [
             (FrontendKind::ExternalIp, &external.external_ips),
             (FrontendKind::LoadBalancerIp, &external.load_balancer_ips),
@@ -371,15 +410,22 @@ impl Lowering<'_> {
         external: &ExternalPlan,
         place: Container,
         key: Key,
-        to: &Verdict,
+        to: &Ident,
         decision: Decision,
     ) {
         let flat = external_count(self.plan, external).and_then(|_| {
             let hides = Some(Decision::HideExternal);
             self.flat(place, &key, TrafficPolicy::Cluster, &decision, hides)
         });
-        if flat.is_none() {
-            self.entry(place, key, to.clone(), decision);
+        let serves_all = match &external.route {
+            ExternalRoute::Cluster => true,
+            ExternalRoute::Local { others, .. } => *others == LocalOutcome::Balance,
+            ExternalRoute::Reject(_) => false,
+        };
+        match flat {
+            Some(()) => {}
+            None if serves_all => self.guarded(place, key, to.clone(), decision),
+            None => self.entry(place, key, Verdict::Goto(to.clone()), decision),
         }
     }
 
