@@ -1,9 +1,13 @@
 //! Programs the kernel of this network namespace by netlink with the rules of a cluster of so many Services, five endpoints
-//! each, in the layout `flat`, and changes one endpoint of one Service again and again: `kernel SERVICES`. Prints what the
-//! load and a change cost from the finished tables on: seconds of CPU, the kernel's included, and of the clock.
+//! each, in the layout `flat`, and changes one endpoint of one Service again and again: `kernel SERVICES`. Prints what it
+//! costs to go from the watch's log to tables, to print them, and what the load and a change cost from the finished tables
+//! on: seconds of CPU, the kernel's included, and of the clock.
+
+use std::convert::Infallible;
 
 use node::{NftLayout, NftTools, NftablesSink};
 use rules::{Capabilities, Compiler};
+use ruleset::nft::script_text;
 use rustix::time::{ClockId, clock_gettime};
 use switchboard_benches::cluster::{events, node as facts, view, without_an_endpoint};
 
@@ -13,7 +17,8 @@ const CHANGES: usize = 50;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let services: usize = arguments.next().ok_or("usage: kernel SERVICES")?.parse()?;
-    let before = view(&events(services));
+    let events = events(services);
+    let before = view(&events);
     let after = without_an_endpoint(&before, services / 2);
     let capabilities = Capabilities {
         nfacct: false,
@@ -21,7 +26,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let facts = facts();
     let mut compiler = Compiler::new(capabilities);
+    let compile = || Ok::<_, Infallible>(drop(compiler.flat(&view(&events), &facts)));
+    report("compile", spend(compile)?);
+    let mut compiler = Compiler::new(capabilities);
     let all = compiler.flat(&before, &facts);
+    let print = || Ok::<_, Infallible>(drop(script_text(&all.tables)));
+    report("print", spend(print)?);
     let less = compiler.flat_after(Some(&all), &after, &facts).tables;
     let all = all.tables;
     let mut sink = NftablesSink::new(NftTools::new(), capabilities).in_layout(NftLayout::Flat);

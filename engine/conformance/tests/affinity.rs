@@ -239,6 +239,34 @@ fn proxy_32_compiled_rules_keep_it() {
     }
 }
 
+/// PROXY-32: what happens to other Services is no reason to forget a client.
+#[test]
+fn proxy_32_unrelated_changes_leave_it() {
+    let other = |endpoints: &[&str]| {
+        let mut sticky = sticky(&[HERE, THERE]);
+        let text = format!("{}{}", web(""), slice("b", endpoints))
+            .replace("10.96.0.40", "10.96.0.41")
+            .replace("name: web", "name: other")
+            .replace("service-name: web", "service-name: other");
+        sticky.objects.extend(cluster(&text).objects);
+        sticky
+    };
+    let changes = [other(&[HERE]), other(&[HERE, THERE]), other(&[])];
+    let mut visits = vec![visit(0, 9)];
+    visits.extend((1..13).map(|nth| Visit {
+        change: Some(&changes[nth as usize % changes.len()]),
+        ..visit(nth, 9)
+    }));
+    for layout in LAYOUTS {
+        let outcomes =
+            run(&mut LayoutPlane::new(layout), &visits).unwrap_or_else(|broken| panic!("{broken}"));
+        assert!(
+            outcomes.iter().all(|one| *one == outcomes[0]),
+            "{layout:?}: {outcomes:?}"
+        );
+    }
+}
+
 /// PROXY-32: the client is remembered per service port, and only where affinity is asked for.
 #[test]
 fn proxy_32_only_where_it_is_asked_for() {

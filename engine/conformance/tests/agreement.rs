@@ -36,6 +36,30 @@ fn compiled_rules_do_what_kubernetes_promises() {
     }
 }
 
+/// Each endpoint is as likely as the others, however many there are and other Services have.
+#[test]
+fn any_number_of_endpoints_is_chosen_from() {
+    let services = [1, 8, 9, 10, 16, 17, 33, 34, 127, 128, 129].map(|count| {
+        let endpoints: Vec<String> = (1..=count)
+            .map(|host| format!("{{addresses: [10.244.2.{host}], nodeName: node-2}}"))
+            .collect();
+        let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+        let text = format!(
+            "{}{}",
+            web(", type: NodePort, externalIPs: [203.0.113.5]"),
+            slice("web-1", &endpoints)
+        );
+        text.replace("web", &format!("web{count}"))
+            .replace("10.96.0.40", &format!("10.96.1.{count}"))
+            .replace("203.0.113.5", &format!("203.0.113.{count}"))
+    });
+    let cluster = cluster(&services.join("---"));
+    for layout in LAYOUTS {
+        let judged = check(&mut LayoutPlane::new(layout), &cluster, &packets(&cluster));
+        judged.unwrap_or_else(|disagreement| panic!("{disagreement}"));
+    }
+}
+
 #[test]
 fn a_node_without_rules_never_passes() {
     let fails = |cluster: Cluster| match check(&mut NoRules, &cluster, &packets(&cluster)) {

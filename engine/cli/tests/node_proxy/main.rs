@@ -51,23 +51,25 @@ fn a_client() {
 
 #[test]
 fn proxy_65_what_others_break_in_nftables_is_repaired() {
-    let Some(lab) = node_with("nft-repair", &service("TCP", 0, 40, 2)) else {
-        return;
-    };
-    let wanted = lab.fresh("nftables");
-    let proxy = lab.start("nftables", &["--full-sync-period", "300ms"]);
-    lab.until_tables("it is programmed", &wanted);
-    for damage in [
-        "delete table ip kube-proxy",
-        "flush chain ip kube-proxy services",
-        "delete element ip kube-proxy cluster-ips { 10.96.0.40 }",
-        "add rule ip6 kube-proxy services drop",
-    ] {
-        lab.does("nft", damage);
-        lab.until_tables(damage, &wanted);
+    for mode in ["nftables", "flat"] {
+        let Some(lab) = node_with(&format!("{mode}-repair"), &service("TCP", 0, 40, 2)) else {
+            return;
+        };
+        let wanted = lab.fresh(mode);
+        let proxy = lab.start(mode, &["--full-sync-period", "300ms"]);
+        lab.until_tables("it is programmed", &wanted);
+        for damage in [
+            "delete table ip kube-proxy",
+            "flush chain ip kube-proxy services",
+            "delete element ip kube-proxy cluster-ips { 10.96.0.40 }",
+            "add rule ip6 kube-proxy services drop",
+        ] {
+            lab.does("nft", damage);
+            lab.until_tables(damage, &wanted);
+        }
+        proxy.end();
+        assert!(lab.tables() == wanted, "the rules stay");
     }
-    proxy.end();
-    assert!(lab.tables() == wanted, "the rules stay");
 }
 
 #[test]
@@ -392,6 +394,14 @@ fn killed(label: &str, mode: &str, check: impl Fn(&Tables, &[Tables; 2])) {
 #[test]
 fn a_killed_proxy_leaves_old_or_new_nftables() {
     killed("nft-kill", "nftables", |there, states| {
+        let known = states.iter().any(|state| state.nft == there.nft);
+        assert!(known || there.nft.tables.is_empty(), "{:?}", there.nft);
+    });
+}
+
+#[test]
+fn a_killed_proxy_leaves_old_or_new_flat_rules() {
+    killed("flat-kill", "flat", |there, states| {
         let known = states.iter().any(|state| state.nft == there.nft);
         assert!(known || there.nft.tables.is_empty(), "{:?}", there.nft);
     });

@@ -31,10 +31,9 @@ const EXTERNAL_IP: &str = "203.0.113.5:80";
 const CLIENT: &str = "10.244.1.4";
 const DOOR: &str = "veth4";
 
-/// Its endpoints are some of so many.
-const ENDPOINTS: u8 = 6;
-/// How many of them there are at a time, as bits.
-const CHOICES: std::ops::Range<u8> = 1..1 << ENDPOINTS;
+/// Its endpoints are some of so many, and there are so many choices of them.
+const ENDPOINTS: u8 = 20;
+const CHOICES: usize = 60;
 /// First packets until the node forgets its connections, and how many are on their way before they are counted: an
 /// interface holds 500.
 const FLOWS: u16 = 20_000;
@@ -98,8 +97,18 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Both kinds of change: with other Services, whose numbers of endpoints are all that occur, only elements change in
-/// layout `flat`; without, maps and rules come and go as well.
+/// What else there is beside the Service that is flooded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cluster {
+    /// Other Services, whose numbers of endpoints are all that occur: only elements change in layout `flat`.
+    Several,
+    /// Nothing: maps and rules come and go as well.
+    Alone,
+    /// Nothing, and the Service has session affinity: it has chains in any layout.
+    Sticky,
+}
+
+/// Each kind of change.
 #[test]
 fn all_reach_an_endpoint_or_are_lost() {
     let backends = [Backend::Flat, Backend::Nftables];
@@ -107,11 +116,15 @@ fn all_reach_an_endpoint_or_are_lost() {
         &backends,
         "flood::all_reach_an_endpoint_or_are_lost",
         |lab| {
-            for (frontend, others) in [(CLUSTER_IP, true), (EXTERNAL_IP, false)] {
+            for (frontend, cluster) in [
+                (CLUSTER_IP, Cluster::Several),
+                (EXTERNAL_IP, Cluster::Alone),
+                (EXTERNAL_IP, Cluster::Sticky),
+            ] {
                 let changes = changes(lab.backend);
-                let tally = flood_under_changes(lab, frontend, others);
+                let tally = flood_under_changes(lab, frontend, cluster);
                 let summary = format!(
-                    "{frontend} with {:?}, {changes} changes, {tally}",
+                    "{frontend} with {:?}, {cluster:?}, {changes} changes, {tally}",
                     lab.backend
                 );
                 println!("{summary}");
@@ -127,8 +140,8 @@ fn all_reach_an_endpoint_or_are_lost() {
 /// Changes for each frontend: what takes some seconds.
 fn changes(backend: Backend) -> usize {
     match backend {
-        Backend::Flat => 2500,
-        _ => 150,
+        Backend::Flat => 1500,
+        _ => 100,
     }
 }
 
@@ -152,7 +165,7 @@ fn allows(backend: Backend, frontend: &str, tally: &Tally) -> bool {
 fn without_the_guard_it_would_be_seen() {
     let test = "flood::without_the_guard_it_would_be_seen";
     on(&[Backend::Flat], test, |lab| {
-        let present = compile(lab.backend, 0b111, false);
+        let present = compile(lab.backend, 0b111, Cluster::Alone);
         lab.load(vec![Ruleset::Nft(Arc::clone(&present))]);
         let packets = first_packets(CLUSTER_IP);
         let mut packets = packets.chunks(BATCH);
@@ -176,9 +189,15 @@ fn without_the_guard_it_would_be_seen() {
 }
 
 /// Floods the Service as long as its endpoints change.
-fn flood_under_changes(lab: &mut Lab, frontend: &str, others: bool) -> Tally {
+fn flood_under_changes(lab: &mut Lab, frontend: &str, cluster: Cluster) -> Tally {
     let backend = lab.backend;
-    let choices = CHOICES.map(|chosen| compile(backend, chosen, others));
+    let mut rng = Seed::new(7).split("choices");
+    let choices = (0..CHOICES).map(|_| {
+        let all = rng.below(1 << ENDPOINTS) | 1 << rng.below(ENDPOINTS.into());
+        // Few of them as often as many.
+        let some = all >> rng.below(ENDPOINTS.into());
+        compile(backend, some.max(1), cluster)
+    });
     let choices: Vec<_> = choices.collect();
     lab.load(vec![Ruleset::Nft(Arc::clone(&choices[0]))]);
     let packets = first_packets(frontend);
@@ -212,8 +231,7 @@ fn change(backend: Backend, choices: &[Arc<NftTables>]) {
         let step = usize::try_from(step).expect("there are few");
         present = (present + step) % choices.len();
         let done = sink.update(&choices[present]);
-        let done = done.expect("the kernel takes every change");
-        assert!(!done.is_empty());
+        done.expect("the kernel takes every change");
     }
     let unencodable = sink.take_unencodable();
     assert!(unencodable.is_none(), "nft did one: {unencodable:?}");
@@ -225,12 +243,18 @@ fn nft(script: &str) {
 
 /// The tables of a node on which the Service has these endpoints, and on which other Services have each number of
 /// endpoints, or do not.
-fn compile(backend: Backend, chosen: u8, others: bool) -> Arc<NftTables> {
+fn compile(backend: Backend, chosen: u64, cluster: Cluster) -> Arc<NftTables> {
     let mut view = ClusterView::default();
     let chosen = (1..=ENDPOINTS).filter(|number| chosen >> (number - 1) & 1 == 1);
-    add_service(&mut view, &[CLUSTER_IP, EXTERNAL_IP], chosen);
-    for number in (1..=ENDPOINTS).filter(|_| others) {
-        add_service(&mut view, &[&format!("10.96.1.{number}:80")], 1..=number);
+    let affinity = (cluster == Cluster::Sticky).then_some(600);
+    add_service(&mut view, &[CLUSTER_IP, EXTERNAL_IP], affinity, chosen);
+    for number in (1..=ENDPOINTS).filter(|_| cluster == Cluster::Several) {
+        add_service(
+            &mut view,
+            &[&format!("10.96.1.{number}:80")],
+            None,
+            1..=number,
+        );
     }
     let compiled = backend.compile(&view, &node());
     let [Ruleset::Nft(tables)] = compiled.as_slice() else {
@@ -240,7 +264,12 @@ fn compile(backend: Backend, chosen: u8, others: bool) -> Arc<NftTables> {
 }
 
 /// Adds a Service of both protocols, with a ClusterIP and perhaps external IPs.
-fn add_service(view: &mut ClusterView, frontends: &[&str], endpoints: impl Iterator<Item = u8>) {
+fn add_service(
+    view: &mut ClusterView,
+    frontends: &[&str],
+    affinity_seconds: Option<u32>,
+    endpoints: impl Iterator<Item = u8>,
+) {
     let frontends = frontends.iter().map(|frontend| frontend.parse());
     let frontends: Vec<SocketAddr> = frontends
         .map(|frontend| frontend.expect("it is an address and a port"))
@@ -257,6 +286,7 @@ fn add_service(view: &mut ClusterView, frontends: &[&str], endpoints: impl Itera
         cluster_ips: [at.ip()].into(),
         external_ips: external.iter().map(SocketAddr::ip).collect(),
         ports: protocols.map(port).into(),
+        affinity_seconds,
         ..ServiceView::default()
     };
     let port = |(name, protocol): (&str, _)| SlicePortView {
@@ -289,12 +319,12 @@ fn unguarded(tables: &NftTables) -> NftTables {
     let mut tables = tables.clone();
     let drops = |statement: &Statement| *statement == Statement::Verdict(Verdict::Drop);
     for table in tables.tables.values_mut() {
-        let services = Ident::literal("services");
-        let mut chain = NftChain::clone(table.chain(&services).expect("the frame has it"));
+        let choose = Ident::literal("choose-service");
+        let mut chain = NftChain::clone(table.chain(&choose).expect("the frame has it"));
         chain
             .rules
             .retain(|rule| !rule.statements.iter().any(drops));
-        table.put_chain(services, Arc::new(chain));
+        table.put_chain(choose, Arc::new(chain));
     }
     tables
 }

@@ -161,16 +161,14 @@ impl Assembly {
         self.table.chains.insert_all(chains);
         let counts: Vec<Container> = self.counts.keys().copied().collect();
         if counts != counted {
-            for gone in counted.iter().filter(|one| !self.counts.contains_key(one)) {
-                self.table.chains.remove(&frame::draws(*gone));
-            }
             let origins = &mut *with.origins;
-            self.write(frame::chains_by_count(
-                plan,
-                &counts,
-                with.capabilities,
-                origins,
-            ));
+            let chains = frame::chains_by_count(plan, &counts, with.capabilities, origins);
+            for gone in frame::names_by_count(&counted) {
+                if !chains.iter().any(|(_, name, _)| *name == gone) {
+                    self.table.chains.remove(&gone);
+                }
+            }
+            self.write(chains);
         }
         self.settle();
     }
@@ -198,7 +196,21 @@ impl Assembly {
                 Some(*origin)
             }
             Container::FlatServices | Container::FlatNodePorts => {
-                Some(frontend(container.frontends(), key)?.origin)
+                let claims = self.claims.get(&(container.frontends(), key.clone()))?;
+                match claims.first()?.part() {
+                    Part::Frontend(frontend) => Some(frontend.origin),
+                    Part::Element(element) => element.is_guarded.then_some(element.origin),
+                }
+            }
+            Container::ManyEndpoints
+            | Container::ManyNodePortEndpoints
+            | Container::EndpointsBit(_)
+            | Container::NodePortEndpointsBit(_) => {
+                let frontend = frontend(container.frontends(), key)?;
+                let mut selecting = frontend.selecting();
+                selecting
+                    .any(|one| one == container)
+                    .then_some(frontend.origin)
             }
             Container::MasqueradeServices | Container::MasqueradeNodePorts => {
                 frontend(container.frontends(), key)?.hides
@@ -253,7 +265,7 @@ impl Assembly {
     }
 
     fn claim(&mut self, claim: &Claim) {
-        if let Some(container) = claim.part().counted() {
+        for container in claim.part().counted() {
             *self.counts.entry(container).or_insert_with(|| {
                 let empty = container.empty(self.family);
                 self.containers.insert(container, empty);
@@ -291,9 +303,9 @@ impl Assembly {
                 self.put_all(heir.part());
             }
         }
-        if let Some(container) = claim.part().counted()
-            && let Some(count) = self.counts.get_mut(&container)
-        {
+        for container in claim.part().counted() {
+            let count = self.counts.get_mut(&container);
+            let count = count.expect("whoever goes was counted");
             *count -= 1;
             if *count == 0 {
                 self.counts.remove(&container);
@@ -400,6 +412,15 @@ fn have_the_same_origins(one: &NftChain, other: &NftChain) -> bool {
 fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
     let frontend = match part {
         Part::Element(element) => {
+            let [guard, _] = element.container.guards();
+            if element.is_guarded {
+                act(Put {
+                    container: guard,
+                    key: element.key.clone(),
+                    value: None,
+                    comment: None,
+                });
+            }
             return act(Put {
                 container: element.container,
                 key: element.key.clone(),
@@ -421,6 +442,9 @@ fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
     act(guard, frontend.key.clone(), None);
     if frontend.hides.is_some() {
         act(hiding, frontend.key.clone(), None);
+    }
+    for set in frontend.selecting() {
+        act(set, frontend.key.clone(), None);
     }
     let endpoints = frontend.container();
     for (number, (to, _)) in (0..).zip(&frontend.endpoints) {

@@ -18,6 +18,8 @@ pub(super) struct FragmentElement {
     /// In a map.
     pub(super) verdict: Option<Verdict>,
     pub(super) comment: Option<Comment>,
+    /// Whether whoever is sent on by it and comes back is dropped.
+    pub(super) is_guarded: bool,
     pub(super) origin: OriginId,
 }
 
@@ -40,9 +42,9 @@ pub(crate) enum Container {
     ServiceIps,
     /// Map: node ports that can be served.
     ServiceNodePorts,
-    /// Set: frontends without a chain. This one and all that follow are of the layout of our own.
+    /// Set: frontends of which each packet finds an endpoint. This one and all that follow are of the layout of our own.
     FlatServices,
-    /// Set: node ports without a chain.
+    /// Set: node ports of which each packet finds an endpoint.
     FlatNodePorts,
     /// Set: frontends whose clients are hidden.
     MasqueradeServices,
@@ -60,6 +62,14 @@ pub(crate) enum Container {
     Endpoints(u32),
     /// Map: the endpoints of node ports that have so many.
     NodePortEndpoints(u32),
+    /// Set: frontends that have more endpoints than are asked for one number after the other.
+    ManyEndpoints,
+    /// Set: node ports of the same kind.
+    ManyNodePortEndpoints,
+    /// Set: those of these frontends in whose number, less one, this bit is set.
+    EndpointsBit(u32),
+    /// Set: the same of node ports.
+    NodePortEndpointsBit(u32),
 }
 
 impl Container {
@@ -113,6 +123,10 @@ impl Container {
         match self {
             Self::Endpoints(count) => of(BY_COUNT, count),
             Self::NodePortEndpoints(count) => of(BY_COUNT + 1, count),
+            Self::ManyEndpoints => of(BY_COUNT + 2, 0),
+            Self::ManyNodePortEndpoints => of(BY_COUNT + 3, 0),
+            Self::EndpointsBit(bit) => of(BY_COUNT + 4, bit),
+            Self::NodePortEndpointsBit(bit) => of(BY_COUNT + 5, bit),
             fixed => {
                 let mut all = (0..).zip(Self::KUBE_PROXY.iter().chain(&Self::FLAT));
                 let place = all.find_map(|(place, one)| (*one == fixed).then_some(place));
@@ -134,9 +148,11 @@ impl Container {
     /// The map in which those frontends would be that have no chain and are in this container.
     pub(super) const fn frontends(self) -> Self {
         match self {
-            Self::NodePortEndpoints(_) | Self::FlatNodePorts | Self::MasqueradeNodePorts => {
-                Self::ServiceNodePorts
-            }
+            Self::NodePortEndpoints(_)
+            | Self::FlatNodePorts
+            | Self::MasqueradeNodePorts
+            | Self::ManyNodePortEndpoints
+            | Self::NodePortEndpointsBit(_) => Self::ServiceNodePorts,
             _ => Self::ServiceIps,
         }
     }
@@ -170,13 +186,20 @@ impl Container {
             Self::DroppedNodePorts => "dropped-nodeports",
             Self::Endpoints(_) => "endpoints",
             Self::NodePortEndpoints(_) => "nodeport-endpoints",
+            Self::ManyEndpoints => "many-endpoints",
+            Self::ManyNodePortEndpoints => "many-nodeport-endpoints",
+            Self::EndpointsBit(_) => "many-endpoints-bit",
+            Self::NodePortEndpointsBit(_) => "many-nodeport-endpoints-bit",
         }
     }
 
     /// Its name as one word of a rule.
     pub(crate) fn ident(self) -> Ident {
         match self {
-            Self::Endpoints(count) | Self::NodePortEndpoints(count) => {
+            Self::Endpoints(count)
+            | Self::NodePortEndpoints(count)
+            | Self::EndpointsBit(count)
+            | Self::NodePortEndpointsBit(count) => {
                 let name = format!("{}-{count}", self.name());
                 Ident::new(&name).expect("a word and a number are a name")
             }
@@ -203,6 +226,10 @@ impl Container {
             Self::RejectedServices | Self::RejectedNodePorts => "no endpoints: rejected",
             Self::DroppedServices | Self::DroppedNodePorts => "no endpoints here: dropped",
             Self::Endpoints(_) | Self::NodePortEndpoints(_) => "endpoints by number",
+            Self::ManyEndpoints | Self::ManyNodePortEndpoints => "have many endpoints",
+            Self::EndpointsBit(_) | Self::NodePortEndpointsBit(_) => {
+                "have this bit in their number less one"
+            }
         }
     }
 
@@ -218,13 +245,17 @@ impl Container {
             | Self::FlatServices
             | Self::MasqueradeServices
             | Self::RejectedServices
-            | Self::DroppedServices => vec![address, InetProto, InetService],
+            | Self::DroppedServices
+            | Self::ManyEndpoints
+            | Self::EndpointsBit(_) => vec![address, InetProto, InetService],
             Self::NoEndpointNodePorts
             | Self::ServiceNodePorts
             | Self::FlatNodePorts
             | Self::MasqueradeNodePorts
             | Self::RejectedNodePorts
-            | Self::DroppedNodePorts => vec![InetProto, InetService],
+            | Self::DroppedNodePorts
+            | Self::ManyNodePortEndpoints
+            | Self::NodePortEndpointsBit(_) => vec![InetProto, InetService],
             Self::Endpoints(_) => vec![address, InetProto, InetService, Integer],
             Self::NodePortEndpoints(_) => vec![InetProto, InetService, Integer],
         }

@@ -1,4 +1,9 @@
 //! Choosing an endpoint and going there (PROXY-23, -32, -54).
+//!
+//! **How many clients are remembered.** Session affinity remembers client addresses, [`AFFINITY_SIZE`] of each endpoint,
+//! as in kube-proxy. Whoever can send from many addresses, as a host with an IPv6 network of its own can, or a sender of
+//! forged UDP packets, can fill an endpoint's set until the timeout has passed. New clients are served meanwhile, but do not
+//! stay with that endpoint; those that are remembered stay.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

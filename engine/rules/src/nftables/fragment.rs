@@ -10,7 +10,7 @@ use ruleset::nft::{
 use ruleset::{Family, OriginId};
 
 use super::container::{Container, FragmentElement};
-use super::flat::{Layout, count, external_count, needs_chain};
+use super::flat::{self, Layout, count, external_count, needs_chain};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
 use crate::origin::PortOrigins;
@@ -103,11 +103,14 @@ impl Part {
         }
     }
 
-    /// The container that is there as long as somebody has so many endpoints.
-    pub(super) fn counted(&self) -> Option<Container> {
+    /// The containers that are there as long as somebody has so many endpoints.
+    pub(super) fn counted(&self) -> Vec<Container> {
         match self {
-            Self::Element(_) => None,
-            Self::Frontend(frontend) => Some(frontend.container()),
+            Self::Element(_) => Vec::new(),
+            Self::Frontend(frontend) => {
+                let selecting = frontend.selecting();
+                selecting.chain([frontend.container()]).collect()
+            }
         }
     }
 }
@@ -115,11 +118,29 @@ impl Part {
 impl FlatFrontend {
     /// The map that its endpoints are in.
     pub(super) fn container(&self) -> Container {
-        let count = u32::try_from(self.endpoints.len()).expect("there are few");
         match self.place {
-            Container::ServiceNodePorts => Container::NodePortEndpoints(count),
-            _ => Container::Endpoints(count),
+            Container::ServiceNodePorts => Container::NodePortEndpoints(self.count()),
+            _ => Container::Endpoints(self.count()),
         }
+    }
+
+    /// The sets that lead to this map.
+    pub(super) fn selecting(&self) -> impl Iterator<Item = Container> {
+        let is_node_port = self.place == Container::ServiceNodePorts;
+        let bits = flat::bits(self.count());
+        let (many, bit): (_, fn(u32) -> Container) = match is_node_port {
+            true => (
+                Container::ManyNodePortEndpoints,
+                Container::NodePortEndpointsBit,
+            ),
+            false => (Container::ManyEndpoints, Container::EndpointsBit),
+        };
+        let many = flat::is_many(self.count()).then_some(many);
+        many.into_iter().chain(bits.map(bit))
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.endpoints.len()).expect("there are few")
     }
 }
 
@@ -176,6 +197,7 @@ impl Lowering<'_> {
             key,
             verdict: None,
             comment: None,
+            is_guarded: false,
             origin,
         }));
     }
@@ -216,6 +238,23 @@ impl Lowering<'_> {
         Some(())
     }
 
+    /// An element that leads to a chain in which each packet finds an endpoint.
+    fn guarded(&mut self, container: Container, key: Key, to: Ident, decision: Decision) {
+        if self.layout == Layout::KubeProxy {
+            return self.entry(container, key, Verdict::Goto(to), decision);
+        }
+        let origin = self.origins.id(decision);
+        self.fragment.parts.push(Part::Element(FragmentElement {
+            container,
+            key,
+            // One that finds none, because endpoints are being changed, comes back.
+            verdict: Some(Verdict::Jump(to)),
+            comment: None,
+            is_guarded: true,
+            origin,
+        }));
+    }
+
     /// kube-proxy says whose an element is where its verdict does not say it.
     fn entry(&mut self, container: Container, key: Key, verdict: Verdict, decision: Decision) {
         if self.layout == Layout::Flat
@@ -234,6 +273,7 @@ impl Lowering<'_> {
             key,
             verdict: Some(verdict),
             comment: refuses.then(|| Comment::new(&self.plan.id.to_string())),
+            is_guarded: false,
             origin,
         }));
     }
@@ -263,8 +303,8 @@ impl Lowering<'_> {
                 let place = Container::ServiceIps;
                 let flat = self.flat(place, &frontend_key, policy, &decision, None);
                 if flat.is_none() {
-                    let verdict = Verdict::Goto(self.names.policy(policy));
-                    self.entry(place, frontend_key, verdict, decision);
+                    let chain = self.names.policy(policy);
+                    self.guarded(place, frontend_key, chain, decision);
                 }
             }
             FrontendVerdict::Reject(reason) => {
@@ -303,8 +343,7 @@ impl Lowering<'_> {
             if self.layout == Layout::KubeProxy || !is_flat {
                 self.external_chain(&external.route);
             }
-            let to = Verdict::Goto(self.names.external());
-            self.enter(external, &to);
+            self.enter(external, &self.names.external());
         }
         if let Some((verdict, decision)) = refusal {
             self.refuse(external, &verdict, &decision);
@@ -353,7 +392,7 @@ impl Lowering<'_> {
     }
 
     /// Elements that lead to `external-…`.
-    fn enter(&mut self, external: &ExternalPlan, to: &Verdict) {
+    fn enter(&mut self, external: &ExternalPlan, to: &Ident) {
         for (kind, addresses) in [
             (FrontendKind::ExternalIp, &external.external_ips),
             (FrontendKind::LoadBalancerIp, &external.load_balancer_ips),
@@ -377,15 +416,22 @@ impl Lowering<'_> {
         external: &ExternalPlan,
         place: Container,
         key: Key,
-        to: &Verdict,
+        to: &Ident,
         decision: Decision,
     ) {
         let flat = external_count(self.plan, external).and_then(|_| {
             let hides = Some(Decision::HideExternal);
             self.flat(place, &key, TrafficPolicy::Cluster, &decision, hides)
         });
-        if flat.is_none() {
-            self.entry(place, key, to.clone(), decision);
+        let serves_all = match &external.route {
+            ExternalRoute::Cluster => true,
+            ExternalRoute::Local { others, .. } => *others == LocalOutcome::Balance,
+            ExternalRoute::Reject(_) => false,
+        };
+        match flat {
+            Some(()) => {}
+            None if serves_all => self.guarded(place, key, to.clone(), decision),
+            None => self.entry(place, key, Verdict::Goto(to.clone()), decision),
         }
     }
 

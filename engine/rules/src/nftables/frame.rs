@@ -13,11 +13,11 @@ use ruleset::nft::{
 use ruleset::{Family, OriginId};
 
 use super::container::Container;
-use super::flat::Layout;
+use super::flat::{FlatKind, Layout, Tree};
 use super::fragment::REJECT_CHAIN;
 use super::spell::{
-    change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
-    saddr, set_mark, vmap, within,
+    change_mark, daddr, dport, goto, in_set, is_local, is_new, key, l4proto, mark_with, matches,
+    pods, saddr, set_mark, vmap, within,
 };
 use crate::origin::Origins;
 use crate::{Capabilities, Decision, FrameDecision, Masquerade, NodePortDestinations, RulePlan};
@@ -378,16 +378,16 @@ impl<'a> Writer<'a> {
     /// [`Self::services`] in the layout of our own.
     fn flat_services(&mut self, counts: &[Container]) {
         const NODE_PORTS: &str = "nodeports";
-        let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
+        let is_of_services = |one: &Container| one.frontends() == Container::ServiceIps;
+        let (of_services, of_node_ports): (Vec<_>, Vec<_>) =
+            counts.iter().copied().partition(is_of_services);
         let frontend = self.frontend();
-        let sets = [Container::MasqueradeServices, Container::FlatServices];
-        let is_of_services = |map: &Container| matches!(map, Container::Endpoints(_));
-        let (of_services, of_node_ports) = counts.split_at(counts.partition_point(is_of_services));
-        rules.extend(self.flat_rules(&frontend, sets, of_services));
+        let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
+        rules.push(self.choose(&frontend, FlatKind::Services, &of_services));
         rules.push(self.by_address(
             Container::ServiceIps,
             "@service-ips",
-            "is it for an address of a Service that has a chain?",
+            "is it for an address that not everybody is served at?",
         ));
         let own = self.own_addresses(false);
         let jump = Statement::Verdict(Verdict::Jump(Ident::literal(NODE_PORTS)));
@@ -396,63 +396,104 @@ impl<'a> Writer<'a> {
             purpose: "is it for a node port?",
         };
         rules.push(self.rule(own.into_iter().chain([jump]), decision));
-        let sets = [Container::MasqueradeNodePorts, Container::FlatNodePorts];
-        let mut of_node = self.flat_rules(&node_port(), sets, of_node_ports);
         let look = vmap(node_port(), Container::ServiceNodePorts.ident());
         let decision = FrameDecision::Visit {
             chain: "@service-nodeports",
-            purpose: "is it for a node port that has a chain?",
+            purpose: "is it for a node port that not everybody is served at?",
         };
-        of_node.push(self.rule([look], decision));
+        let of_node = vec![
+            self.choose(&node_port(), FlatKind::NodePorts, &of_node_ports),
+            self.rule([look], decision),
+        ];
         self.plain_chain(Ident::literal(NODE_PORTS), of_node);
         self.plain_chain(Ident::literal("services"), rules);
     }
 
-    /// Hide whose clients are to be hidden, choose for each number of endpoints, and drop who should have been chosen for.
-    fn flat_rules(
-        &mut self,
-        key: &[Expr],
-        [hiding, guard]: [Container; 2],
-        by_count: &[Container],
-    ) -> Vec<NftRule> {
+    /// The rule that sends those to a chain of which each finds an endpoint, and this chain and what it leads to.
+    ///
+    /// In the chain, clients that are to be hidden are; then their endpoints are looked for, and who has missed them is
+    /// dropped.
+    fn choose(&mut self, key: &[Expr], kind: FlatKind, counts: &[Container]) -> NftRule {
         let found = |set: Container| in_set(Expr::Concat(key.to_vec()), set.ident());
-        let hidden = found(hiding);
+        let [guard, hiding] = kind.chained().guards();
         let mark = set_mark(self.plan.masquerade_mark);
         let decision = self.origins.of_frame(Decision::HideExternal);
-        let mut rules = vec![NftRule::new([hidden, mark]).with_origin(decision)];
-        for map in by_count {
-            let (Container::Endpoints(count) | Container::NodePortEndpoints(count)) = *map else {
-                continue;
-            };
-            let number = Expr::Numgen(Numgen::random(count));
-            let parts = key.iter().cloned().chain([number]);
-            let dnat = Statement::Dnat {
-                to: NatTo::Lookup {
-                    family: self.family,
-                    key: Expr::Concat(parts.collect()),
-                    map: MapRef::Named(map.ident()),
-                },
-                flags: NatFlags::NONE,
-            };
-            let decision = FrameDecision::Visit {
-                chain: "the endpoints",
-                purpose: "has it so many? Then one of them is drawn",
-            };
-            let draw = self.rule([dnat], decision);
-            let chain = draws(*map);
-            let jump = Statement::Verdict(Verdict::Jump(chain.clone()));
-            rules.push(self.rule([jump], decision));
-            let body = NftChain {
-                rules: vec![draw],
-                ..NftChain::default()
-            };
-            // As its map stands behind the frame's others.
-            self.chains.push((map.place(), chain, Arc::new(body)));
+        let mut rules = vec![NftRule::new([found(hiding), mark]).with_origin(decision)];
+        let (many, few) = kind.numbers(counts);
+        if let Some(tree) = Tree::of(&many) {
+            let to = tree.chain(kind);
+            let is_many = (!few.is_empty()).then(|| found(kind.many()));
+            let jump = Statement::Verdict(Verdict::Jump(to));
+            rules.push(self.rule(is_many.into_iter().chain([jump]), MORE));
+            self.tree(key, kind, &tree);
         }
-        let missed = found(guard);
+        for count in &few {
+            let to = Statement::Verdict(Verdict::Jump(kind.draws(*count)));
+            rules.push(self.rule([to], DRAW));
+        }
+        for count in few.iter().chain(&many) {
+            self.draw(key, kind, *count);
+        }
+        let decision = FrameDecision::Visit {
+            chain: kind.chained_name(),
+            purpose: "has it a chain?",
+        };
+        let look = vmap(key.to_vec(), kind.chained().ident());
+        rules.push(self.rule([look], decision));
         let drop = Statement::Verdict(Verdict::Drop);
-        rules.push(self.rule([missed, drop], FrameDecision::DropMissed));
-        rules
+        rules.push(self.rule([drop], FrameDecision::DropMissed));
+        self.plain_chain(kind.chooses(), rules);
+        let decision = FrameDecision::Visit {
+            chain: kind.chooses_name(),
+            purpose: "does everybody find an endpoint there?",
+        };
+        self.rule([found(guard), goto(kind.chooses())], decision)
+    }
+
+    /// The chains that ask bit after bit.
+    fn tree(&mut self, key: &[Expr], kind: FlatKind, tree: &Tree) {
+        let Tree::Inner { bit, unset, set } = tree else {
+            return;
+        };
+        let is_set = in_set(Expr::Concat(key.to_vec()), kind.bit(*bit).ident());
+        let rules = vec![
+            self.rule([is_set, goto(set.chain(kind))], MORE),
+            self.rule([goto(unset.chain(kind))], MORE),
+        ];
+        let chain = NftChain {
+            rules,
+            ..NftChain::default()
+        };
+        let (first, last) = tree.range();
+        let place = Place {
+            within: first << 16 | last,
+            ..kind.many().place()
+        };
+        self.chains.push((place, tree.chain(kind), Arc::new(chain)));
+        self.tree(key, kind, unset);
+        self.tree(key, kind, set);
+    }
+
+    /// The chain that draws from a map.
+    fn draw(&mut self, key: &[Expr], kind: FlatKind, count: u32) {
+        let map = kind.endpoints(count);
+        let number = Expr::Numgen(Numgen::random(count));
+        let parts = key.iter().cloned().chain([number]);
+        let dnat = Statement::Dnat {
+            to: NatTo::Lookup {
+                family: self.family,
+                key: Expr::Concat(parts.collect()),
+                map: MapRef::Named(map.ident()),
+            },
+            flags: NatFlags::NONE,
+        };
+        let body = NftChain {
+            rules: vec![self.rule([dnat], DRAW)],
+            ..NftChain::default()
+        };
+        // As its map stands behind the frame's others.
+        let name = kind.draws(count);
+        self.chains.push((map.place(), name, Arc::new(body)));
     }
 
     /// `ip daddr . meta l4proto . th dport`
@@ -522,11 +563,27 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The chain that draws from a map. It is one of its own so that no other number of endpoints has it written anew: nft
-/// cannot name a map in a new rule without making it anew, too.
-pub(super) fn draws(map: Container) -> Ident {
-    let name = format!("draw-{}", map.ident());
-    Ident::new(&name).expect("two names are a name")
+const DRAW: FrameDecision = FrameDecision::Visit {
+    chain: "the endpoints",
+    purpose: "has it so many? Then one of them is drawn",
+};
+const MORE: FrameDecision = FrameDecision::Visit {
+    chain: "more endpoints",
+    purpose: "how many has it?",
+};
+
+/// The names of the chains that [`chains_by_count`] has for some containers and not for others.
+pub(super) fn names_by_count(counts: &[Container]) -> Vec<Ident> {
+    let mut names = Vec::new();
+    for kind in FlatKind::ALL {
+        let (many, few) = kind.numbers(counts);
+        let all = few.iter().chain(&many);
+        names.extend(all.map(|count| kind.draws(*count)));
+        if let Some(tree) = Tree::of(&many) {
+            tree.add_names(kind, &mut names);
+        }
+    }
+    names
 }
 
 /// `meta l4proto . th dport`

@@ -56,8 +56,13 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
             Change::ServiceRanges(ranges.iter().map(|range| range.parse().unwrap()).collect())
         }),
         3 => name.clone().prop_flat_map(|n| service(n).prop_map(move |s| Change::Service(n, s))),
-        5 => (name, any::<bool>()).prop_flat_map(|(n, is_v6)| {
+        5 => (name.clone(), any::<bool>()).prop_flat_map(|(n, is_v6)| {
             vec(endpoint_view(is_v6), 0..5).prop_map(move |all| Change::Endpoints(n, is_v6, all))
+        }),
+        // So many that numbers of endpoints are told apart in another way.
+        1 => (name, 7_u8..40).prop_map(|(n, count)| {
+            let all = (1..=count).map(|host| endpoint(&format!("10.244.2.{host}"), "node-2"));
+            Change::Endpoints(n, false, all.collect())
         }),
     ]
 }
