@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::Selector;
 use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use control::ProxyMode;
 use ipnet::IpNet;
-use kubectl::{FieldPath, Selector};
+use kubectl::FieldPath;
 use netfilter::InterfaceName;
 use node::Variant;
 use scenario::At;

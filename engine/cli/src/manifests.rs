@@ -42,7 +42,7 @@ pub(crate) fn scenarios(path: &Path) -> Result<Vec<Scenario>, Report> {
         }
         (None, _) => {
             let names = files.iter().filter_map(|file| file.file_name()?.to_str());
-            let text = around(&names.collect::<Vec<_>>(), nodes(&texts));
+            let text = around(&names.collect::<Vec<_>>(), &nodes(&texts));
             let folder = files[0].parent().unwrap_or(Path::new(""));
             input::load_text(&folder.join("manifests"), text.to_string())
         }
@@ -89,7 +89,7 @@ fn holds_scenario(text: &str) -> bool {
 }
 
 /// A scenario in which these files are applied.
-fn around(files: &[&str], nodes: Vec<Value>) -> Value {
+fn around(files: &[&str], nodes: &[Value]) -> Value {
     json!({
         "apiVersion": API_VERSION,
         "kind": "Scenario",

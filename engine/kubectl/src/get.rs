@@ -6,14 +6,14 @@
 
 use std::str::FromStr;
 
-use api::{Kind, Object};
+use api::{Kind, Object, Selector};
 use base::SimTime;
 use serde_json::{Value, json};
 
 use crate::fields::plain;
 use crate::path::{ColumnsError, CustomColumns, FieldPath, JsonPath, PathError};
 use crate::request::{Found, Objects, Resources, Scope};
-use crate::selector::{Selector, joined};
+use crate::selector::joined;
 use crate::table::{self, Look};
 use crate::tabs::Tabs;
 use crate::{json as json_text, yaml};

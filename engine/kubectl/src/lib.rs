@@ -46,4 +46,3 @@ pub use describe::{Describe, DescribeError, SUPPORTED};
 pub use get::{Get, Output, OutputError, Printed};
 pub use path::{ColumnsError, CustomColumns, FieldPath, JsonPath, PathError};
 pub use request::{Found, Objects, RequestError, Resources, Scope};
-pub use selector::{Selector, SelectorError};

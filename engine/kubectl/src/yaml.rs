@@ -269,8 +269,7 @@ impl Shape {
                     '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"'
                     | '%' | '@' | '`',
                 ) => true,
-                (0, '?' | ':' | '-') => followed,
-                (_, ':') => followed,
+                (0, '?' | '-') | (_, ':') => followed,
                 (_, '#') => matches!(before, Some(' ' | '\t' | '\n')),
                 _ => false,
             };
@@ -322,7 +321,7 @@ fn escape(char: char) -> Option<String> {
             let code = u32::from(char);
             return Some(match code {
                 ..0x100 => format!("\\x{code:02X}"),
-                ..0x1_0000 => format!("\\u{code:04X}"),
+                0x100..0x1_0000 => format!("\\u{code:04X}"),
                 _ => format!("\\U{code:08X}"),
             });
         }
@@ -393,8 +392,7 @@ fn is_base_60(text: &str) -> bool {
         return false;
     };
     let is_minute = |part: &&str| match part.as_bytes() {
-        [unit] => unit.is_ascii_digit(),
-        [b'0'..=b'5', unit] => unit.is_ascii_digit(),
+        [unit] | [b'0'..=b'5', unit] => unit.is_ascii_digit(),
         _ => false,
     };
     let (last, fraction) = last.split_once('.').unwrap_or((last, ""));

@@ -257,8 +257,7 @@ mod tests {
             ..Pod::default()
         };
         "n1".clone_into(&mut pod.spec.node_name);
-        let rest = &mut pod.spec.rest;
-        rest.insert("restartPolicy", "Never".into());
+        "Never".clone_into(&mut pod.spec.restart_policy);
         let pod: Object = pod.into();
         check(&pod, "spec.nodeName=n1,spec.restartPolicy=Never", true);
         check(&pod, "spec.hostNetwork=false", true);

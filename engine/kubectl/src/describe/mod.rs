@@ -16,12 +16,11 @@ mod pod;
 mod service;
 mod volume;
 
-use api::{Kind, Object};
+use api::{Kind, Object, Selector};
 use base::SimTime;
 
 use crate::get::{Printed, nothing_found, warnings};
 use crate::request::{Found, Objects, Resources, Scope};
-use crate::selector::Selector;
 
 /// The kinds that can be described.
 pub const SUPPORTED: [Kind; 7] = [

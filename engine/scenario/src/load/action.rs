@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use api::Selector;
 use control::{Target, WriteVerb, is_host_name};
-use kubectl::{Get, Output, Resources, Scope, Selector};
+use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 
 use super::check::{self, Repeat, expect};
