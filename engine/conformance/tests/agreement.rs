@@ -39,7 +39,7 @@ fn compiled_rules_do_what_kubernetes_promises() {
 /// Each endpoint is as likely as the others, however many there are and other Services have.
 #[test]
 fn any_number_of_endpoints_is_chosen_from() {
-    let services = [1, 8, 9, 10, 16, 17, 33, 34, 127, 128, 129].map(|count| {
+    let services = [1, 8, 9, 12, 17, 33, 129].map(|count| {
         let endpoints: Vec<String> = (1..=count)
             .map(|host| format!("{{addresses: [10.244.2.{host}], nodeName: node-2}}"))
             .collect();

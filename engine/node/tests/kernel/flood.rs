@@ -121,7 +121,7 @@ fn all_reach_an_endpoint_or_are_lost() {
                 (EXTERNAL_IP, Cluster::Alone),
                 (EXTERNAL_IP, Cluster::Sticky),
             ] {
-                let changes = changes(lab.backend);
+                let changes = changes(lab.backend, cluster);
                 let tally = flood_under_changes(lab, frontend, cluster);
                 let summary = format!(
                     "{frontend} with {:?}, {cluster:?}, {changes} changes, {tally}",
@@ -137,11 +137,12 @@ fn all_reach_an_endpoint_or_are_lost() {
     );
 }
 
-/// Changes for each frontend: what takes some seconds.
-fn changes(backend: Backend) -> usize {
-    match backend {
-        Backend::Flat => 1500,
-        _ => 100,
+/// How many changes: what takes some seconds in all. Those that make chains come and go take more time.
+const fn changes(backend: Backend, cluster: Cluster) -> usize {
+    match (backend, cluster) {
+        (Backend::Flat, Cluster::Several) => 1500,
+        (Backend::Flat, Cluster::Alone) => 1000,
+        _ => 60,
     }
 }
 
@@ -203,7 +204,7 @@ fn flood_under_changes(lab: &mut Lab, frontend: &str, cluster: Cluster) -> Tally
     let packets = first_packets(frontend);
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
-        let changes = scope.spawn(|| change(backend, &choices));
+        let changes = scope.spawn(|| change(backend, changes(backend, cluster), &choices));
         while !changes.is_finished() {
             run("conntrack", &["--flush"], "");
             let mut batches = packets.chunks(BATCH);
@@ -217,7 +218,7 @@ fn flood_under_changes(lab: &mut Lab, frontend: &str, cluster: Cluster) -> Tally
 }
 
 /// From the first choice of endpoints to another, and on, again and again.
-fn change(backend: Backend, choices: &[Arc<NftTables>]) {
+fn change(backend: Backend, changes: usize, choices: &[Arc<NftTables>]) {
     let transport = match backend {
         Backend::Flat => Transport::Netlink,
         _ => Transport::Text,
@@ -226,7 +227,7 @@ fn change(backend: Backend, choices: &[Arc<NftTables>]) {
     let mut sink = sink.by_transport(transport);
     let mut rng = Seed::new(7).split("changes");
     let mut present = 0;
-    for _ in 0..changes(backend) {
+    for _ in 0..changes {
         let step = 1 + rng.below(choices.len() as u64 - 1);
         let step = usize::try_from(step).expect("there are few");
         present = (present + step) % choices.len();

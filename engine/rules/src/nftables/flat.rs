@@ -21,7 +21,8 @@
 //! **Many endpoints.** Each map that is asked in vain costs a first packet a third of a microsecond. So only numbers up to
 //! [`FEW_MAX`] are asked for one after the other. A frontend with more is in `many-endpoints`, and for each bit of its number
 //! less one that is set, in `many-endpoints-bit-B`; a tree of chains asks for those bits in which the numbers that occur
-//! differ. These are at most seven look-ups, and cost a Service with at least nine endpoints one to eight elements.
+//! differ. These are at most seven look-ups, and cost a Service with at least nine endpoints two to eight elements. Sets of
+//! bits that no chain asks for are filled, too: otherwise a number that comes might need elements of all Services.
 //!
 //! By the kind of a frontend:
 //!
