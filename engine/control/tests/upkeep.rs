@@ -29,6 +29,7 @@ fn config() -> ClusterConfig {
         mode: ProxyMode::Nftables,
         proxy: ProxySettings::default(),
         nodes: vec![node],
+        state: Vec::new(),
         outside: Vec::new(),
         network: NetworkConfig::default(),
         timing: TimingConfig::default(),

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use api::Selector;
 use api::yaml::{Source, split};
 use api::{
     ApiConfig, ApiServer, DeleteOptions, Kind, Object, ObjectKey, Status, decode, parse_timestamp,
 };
 use base::{Seed, SimTime};
 use serde_json::{Value, json};
-use switchboard_kubectl::{Describe, Get, Objects, Output, Printed, Resources, Scope, Selector};
+use switchboard_kubectl::{Describe, Get, Objects, Output, Printed, Resources, Scope};
 
 const MATCHED: &str = include_str!("recorded/matched.md");
 const MISMATCHED: &str = include_str!("recorded/mismatched.md");
