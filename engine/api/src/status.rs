@@ -264,7 +264,9 @@ impl Status {
         warnings.chain([self.error_text()]).collect()
     }
 
-    fn error_text(&self) -> String {
+    /// The same without warnings, for who prints those of all requests at once.
+    #[must_use]
+    pub fn error_text(&self) -> String {
         match (self.reason, self.subject.as_deref()) {
             (Reason::Invalid, Some((kind, name))) => self.invalid_text(kind, name),
             (Reason::Invalid, None) => {

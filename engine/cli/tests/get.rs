@@ -17,7 +17,7 @@ fn run(args: &[&str]) -> std::process::Output {
 fn check(args: &[&str], code: i32, out: &str, err: &str) {
     let output = run(args);
     let header =
-        "# scenario clusterip, mode nftables, seed 7, at 5.004s, at the end of step publish\n";
+        "# scenario clusterip, mode nftables, seed 7, at 5.00212s, at the end of step publish\n";
     assert_eq!(stdout(&output), out);
     assert_eq!(stderr(&output), format!("{header}{err}"));
     assert_eq!(output.status.code(), Some(code));
@@ -117,7 +117,10 @@ fn bad_input_is_refused() {
     for (args, complaint) in [
         (&["get", "serivces"][..], "did you mean \"services\"?"),
         (&["get", "svc", "-o", "xml"], "unable to match a printer"),
-        (&["get", "po", "-l", "a b"], "unable to parse \"a b\""),
+        (
+            &["get", "po", "-l", "a b"],
+            "unable to parse requirement: found 'b'",
+        ),
         (&["get", "po", "a", "-l", "a=b"], "name cannot be provided"),
         (&["get", "po", "a", "-A"], "across all namespaces"),
         (

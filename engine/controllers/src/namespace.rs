@@ -111,6 +111,7 @@ mod tests {
             at: SimTime::ZERO,
             change,
             object,
+            previous: None,
         }
     }
 

@@ -155,6 +155,11 @@ fn check_no_endpoint_twice(cluster: &Cluster) {
 
 fn put_pod(cluster: &mut Cluster, name: u8, app: u8, port: u16, ready: bool) {
     let node = name % 3 + 1;
+    let before = cluster.api.pod("default", &format!("p{name}"));
+    // A Pod's ports are fixed: another one takes its place.
+    if before.is_some_and(|pod| pod.spec.containers[0].ports[0].container_port != i32::from(port)) {
+        cluster.remove_pod(&format!("p{name}"));
+    }
     cluster.apply(&format!(
         "{{apiVersion: v1, kind: Pod, metadata: {{name: p{name}, labels: {{app: a{app}}}}}, spec: {{nodeName: n{node}, containers: [{{name: c, image: i, ports: [{{name: http, containerPort: {port}}}]}}]}}}}"
     ));

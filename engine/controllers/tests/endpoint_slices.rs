@@ -161,6 +161,8 @@ fn ep_77_to_79_pods_with_other_ports_are_in_other_slices() {
 fn ep_80_pods_that_know_fewer_ports_are_apart() {
     let mut cluster = start();
     let both = "[{name: http, containerPort: 8080}, {name: metrics, containerPort: 9100}]";
+    // A Pod's ports are fixed.
+    cluster.remove_pod("p1");
     cluster.pod_with("p1", "n1", "10.244.1.5", true, both);
     let ports =
         "[{name: http, port: 80, targetPort: http}, {name: m, port: 91, targetPort: metrics}]";
@@ -401,6 +403,7 @@ fn relabelled_slices_leave_their_service() {
     }
 }
 
+/// API-66: what was written for them before stays.
 #[test]
 fn ep_1_and_66_services_without_selector_are_left_alone() {
     let mut cluster = start();

@@ -155,7 +155,7 @@ impl Get {
         };
         let mut stderr = warnings(&self.resources);
         for status in &found.errors {
-            stderr.push_str(&status.kubectl_text());
+            stderr.push_str(&status.error_text());
             stderr.push('\n');
         }
         let is_table = matches!(self.output, Output::Table | Output::Wide);

@@ -112,7 +112,7 @@ impl Cluster {
             .into_iter()
             .filter(|object| object.kind() == Kind::Pod)
         {
-            cluster.add_pod(pod);
+            cluster.add_pod(&pod);
         }
         for node in 1..=3 {
             cluster.add_node(node);
@@ -150,7 +150,7 @@ impl Cluster {
     }
 
     /// A Pod of the manifests, with what a scheduler, admission and a kubelet had put into it.
-    fn add_pod(&mut self, pod: Object) {
+    fn add_pod(&mut self, pod: &Object) {
         let mut value = Value::Object(pod.to_fields());
         let node = value["spec"]["nodeName"].as_str().unwrap().to_owned();
         let number = node.strip_prefix("node-").unwrap().to_owned();

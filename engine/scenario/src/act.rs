@@ -267,7 +267,7 @@ impl Objects for Asked<'_> {
 fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
     let found = request.find(&Asked(world));
     let printed = request.print(&found, world.now());
-    let errors: Vec<String> = found.errors().iter().map(Status::kubectl_text).collect();
+    let errors: Vec<String> = found.errors().iter().map(Status::error_text).collect();
     let error = (!errors.is_empty()).then(|| errors.join("\n"));
     let text = match printed.stdout.is_empty() {
         true => &printed.stderr,

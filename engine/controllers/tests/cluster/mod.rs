@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use api::{
-    ApiConfig, ApiServer, Condition, EndpointSlice, Kind, Object, ObjectKey, Pod, PodIp, decode,
-    timestamp, yaml,
+    ApiConfig, ApiServer, Condition, DeleteOptions, EndpointSlice, Kind, Object, ObjectKey, Pod,
+    PodIp, decode, timestamp, yaml,
 };
 use base::{Seed, SimTime};
 use switchboard_controllers::{Controller, Effect, PodSignal};
@@ -144,6 +144,16 @@ impl Cluster {
                 self.now,
             )
             .unwrap();
+    }
+
+    /// Removes a Pod at once, if there is one.
+    pub(crate) fn remove_pod(&mut self, name: &str) {
+        let key = ObjectKey::new(Kind::Pod, "default", name);
+        let at_once = DeleteOptions {
+            grace: Some(0),
+            ..DeleteOptions::default()
+        };
+        let _ = self.api.delete(&key, &at_once, self.now);
     }
 
     /// A Pod that runs, with these addresses.

@@ -105,7 +105,7 @@ impl Describe {
         }
         if is_failure {
             for status in &found.errors {
-                stderr.push_str(&status.kubectl_text());
+                stderr.push_str(&status.error_text());
                 stderr.push('\n');
             }
         } else if stdout.is_empty() {

@@ -71,7 +71,8 @@ mod tests {
     use super::*;
 
     fn subsets(subsets: Value) -> String {
-        let endpoints: Endpoints = serde_json::from_value(json!({ "subsets": subsets })).unwrap();
+        let endpoints: Endpoints =
+            serde_json::from_value([("subsets", subsets)].into_iter().collect()).unwrap();
         cells(&endpoints, String::new()).swap_remove(1)
     }
 

@@ -231,7 +231,9 @@ mod tests {
     use super::*;
 
     fn check(spec: Value, status: Value, expected: [&str; 3]) {
-        let pod: Pod = serde_json::from_value(json!({"spec": spec, "status": status})).unwrap();
+        let pod: Pod =
+            serde_json::from_value([("spec", spec), ("status", status)].into_iter().collect())
+                .unwrap();
         let now = SimTime::from_nanos(60_000_000_000);
         assert_eq!(cells(&pod, now)[1..4], expected);
     }

@@ -86,9 +86,9 @@ mod tests {
     use super::*;
 
     fn check(spec: Value, status: Value, expected: [&str; 3]) {
-        let Value::Object(fields) = json!({"spec": spec, "status": status}) else {
-            unreachable!("written as a mapping")
-        };
+        let fields = [("spec", spec), ("status", status)];
+        let fields = fields.map(|(field, value)| (field.to_owned(), value));
+        let fields = fields.into_iter().collect();
         let object = Object::from_fields(api::Kind::Service, fields).unwrap();
         let mut service = Service::clone(object.as_service().unwrap());
         service.metadata = ObjectMeta::named("default", "web");
