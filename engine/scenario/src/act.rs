@@ -66,8 +66,14 @@ impl Judged {
 
     /// The same, saying how long it took to come about.
     pub(crate) fn late_by(mut self, wait: Duration) -> Self {
-        if let Some(last) = self.seen.last_mut().filter(|_| !wait.is_zero()) {
-            let _ = write!(last, " · after {}", format_duration(wait));
+        let after = format!("after {}", format_duration(wait));
+        match &mut self.seen[..] {
+            _ if wait.is_zero() => {}
+            [only] => {
+                let _ = write!(only, " · {after}");
+            }
+            [_, ..] => self.seen.push(after),
+            [] => {}
         }
         self
     }
