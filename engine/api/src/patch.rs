@@ -101,6 +101,18 @@ fn check_identity(
     old: &Object,
     fields: &Map<String, Value>,
 ) -> Result<(), Status> {
+    let stored = [("apiVersion", old.api_version()), ("kind", old.kind_name())];
+    for (field, stored) in stored {
+        let given = fields
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if given != stored {
+            return Err(Status::bad_request(format!(
+                "the {field} in the data ({given}) does not match the expected {field} ({stored})"
+            )));
+        }
+    }
     let metadata = fields.get("metadata");
     let text = |field| {
         let value = metadata.and_then(|metadata| metadata.get(field));

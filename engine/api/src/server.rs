@@ -1,8 +1,8 @@
 //! The API server: verbs over the store.
 //!
-//! **What.** `create`, `replace`, `apply`, `update_status`, `delete`, and reads; and what the server does by itself
-//! (`upkeep`, `repair`). Every write is judged whole and
-//! then done whole: a refused one leaves store, virtual IPs, node ports and log as they were.
+//! **What.** `create`, `replace`, `apply`, `patch`, `update_status`, `delete` and what ends objects, reads, and what the
+//! server does by itself (`upkeep`, `repair`). Every write is judged whole and then done whole: a refused one leaves
+//! store, virtual IPs, node ports and log as they were.
 //! **Why.** Requests work on a draft of the object and on a copy of the (persistent) pools; only success
 //! puts them in place, so there is nothing to undo.
 //! **Source of the semantics.** API-33 … API-38, API-59, API-65, API-83 … API-85, API-92, ALLOC-5, ALLOC-25.

@@ -28,7 +28,7 @@ pub enum WatchFrom {
     /// With the present state, as objects that appear, then changes: no resourceVersion, or `0`.
     #[default]
     Now,
-    /// With changes after this revision only.
+    /// With changes after this revision only; with `initial_events`, with a state that is not older.
     After(u64),
 }
 
@@ -41,7 +41,8 @@ pub struct WatchOptions {
     pub from: WatchFrom,
     /// `allowWatchBookmarks`
     pub bookmarks: bool,
-    /// `sendInitialEvents`: a bookmark says where the present state ends; needs `bookmarks`.
+    /// `sendInitialEvents`: the present state comes first, and a bookmark says where it ends, if `bookmarks` are
+    /// wanted.
     pub initial_events: bool,
 }
 
@@ -93,6 +94,11 @@ impl ApiServer {
         let (initial, position) = match from {
             WatchFrom::Now => {
                 let list = self.select(kind, &scope, Version::Newest, now)?;
+                (list.items, list.revision)
+            }
+            WatchFrom::After(revision) if initial_events => {
+                let version = Version::NotOlderThan(revision);
+                let list = self.select(kind, &scope, version, now)?;
                 (list.items, list.revision)
             }
             WatchFrom::After(revision) => {

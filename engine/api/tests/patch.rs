@@ -89,6 +89,13 @@ fn a_refused_patch_changes_nothing() {
         status.message,
         "the namespace of the object (other) does not match the namespace on the request (default)"
     );
+    let status = refused(json!({"kind": "Gateway"}));
+    assert_eq!(
+        status.message,
+        "the kind in the data (Gateway) does not match the expected kind (Service)"
+    );
+    let status = refused(json!({"apiVersion": "example.com/v1"}));
+    assert_eq!(status.reason, Reason::BadRequest);
     let status = refused(json!({"metadata": {"resourceVersion": "1"}}));
     assert_eq!(status.reason, Reason::Conflict);
     let status = refused(json!({"spec": {"ports": [{"port": 0}]}}));

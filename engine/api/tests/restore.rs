@@ -152,3 +152,28 @@ fn what_is_restored_can_be_changed_and_deleted_like_anything_else() {
         .collect();
     assert_eq!(changes, (1..=server.revision()).collect::<Vec<_>>());
 }
+
+/// As `kubectl get ipaddresses,services` prints them, of a cluster from before `clusterIPs`.
+#[test]
+fn a_dump_keeps_its_addresses_whatever_its_order() {
+    let dump = r#"
+apiVersion: v1
+kind: List
+items:
+- apiVersion: networking.k8s.io/v1
+  kind: IPAddress
+  metadata: {name: 10.96.0.1, uid: 00000000-0000-0000-0000-000000000009, labels: {ipaddress.kubernetes.io/managed-by: ipallocator.k8s.io}}
+  spec: {parentRef: {resource: services, namespace: default, name: kubernetes}}
+- {apiVersion: v1, kind: Service, metadata: {name: kubernetes, namespace: default}, spec: {type: ClusterIP, clusterIP: 10.96.0.1, ports: [{port: 443}]}}
+- {apiVersion: v1, kind: Service, metadata: {name: old, namespace: default}, spec: {type: ClusterIP, clusterIP: 10.96.3.3, ports: [{port: 80}]}}
+"#;
+    let mut server = server();
+    server.restore_all(objects(dump), NOW);
+    let address = |name| server.get(&ObjectKey::new(Kind::IpAddress, "", name));
+    let kept = address("10.96.0.1").unwrap();
+    assert_eq!(kept.meta().uid, "00000000-0000-0000-0000-000000000009");
+    assert!(address("10.96.3.3").is_some(), "one is made for it");
+    assert_eq!(server.list(Kind::IpAddress, None).count(), 2);
+    let thief = service("f", "{clusterIP: 10.96.3.3, ports: [{port: 80}]}");
+    assert!(server.create(thief, NOW).is_err());
+}

@@ -199,6 +199,14 @@ fn api_90_bookmarks() {
     let revision = server.revision();
     let state = ["+a".to_owned(), format!("@{revision}!")];
     assert_eq!(told(&mut watch, &server, at(0)).unwrap(), state);
+    let later = WatchOptions {
+        from: WatchFrom::After(1),
+        bookmarks: true,
+        initial_events: true,
+        ..WatchOptions::default()
+    };
+    let mut other = server.watch(Kind::Pod, later, at(0)).unwrap();
+    assert_eq!(told(&mut other, &server, at(0)).unwrap(), state);
     assert_eq!(told(&mut watch, &server, at(59)).unwrap(), [""; 0]);
     // What happens to other kinds moves the position, too.
     let namespace = serde_json::json!({"metadata": {"name": "x"}});

@@ -3,7 +3,7 @@
 //! An object goes when every one of its owners is a Service that no longer exists under that uid.
 //! **Source of the semantics.** API-65, EP-25, EP-86; S: `pkg/controller/garbagecollector`.
 //!
-//! Deviation: owners of other kinds are taken to exist for ever; nothing here deletes them yet.
+//! Deviation: owners of other kinds are taken to exist for ever, so what a deleted workload owned stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 

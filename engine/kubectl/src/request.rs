@@ -3,8 +3,8 @@
 //! **Source of the semantics.** S: `cli-runtime/pkg/resource/builder.go`: `svc`, `svc web api`, `svc/web pod/a`,
 //! `svc,pods`, `all`.
 
-use api::{Kind, Object, ObjectKey, Status};
-use api::{Selector, yaml::closest};
+use api::yaml::closest;
+use api::{Kind, Object, ObjectKey, Selector, Status};
 
 /// The kinds that `all` stands for, as far as there are any here.
 const ALL: [&str; 10] = [

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::yaml::Problem;
-use api::{Manifest, Status};
+use api::{Manifest, Object, Status};
 use base::{SimTime, format_duration};
 use control::{Happening, ProxyMode, World, WriteVerb};
 
@@ -234,17 +234,12 @@ impl Runner<'_> {
             self.warn(conclusion.clone());
         }
         let mut ignored: BTreeSet<String> = BTreeSet::new();
-        for manifest in &self.scenario.manifests {
-            let object = &manifest.object;
-            if object.is_inert() && ignored.insert(object.key().singular()) {
-                let group = object
-                    .custom_kind()
-                    .map_or_else(String::new, |custom| format!(" of {}", custom.group()));
-                self.warn(format!(
-                    "{} objects{group} are stored, but have no effect on this network",
-                    object.kind_name()
-                ));
-            }
+        let scenario = self.scenario;
+        for object in &scenario.cluster.state {
+            self.warn_of_inert(object, &mut ignored);
+        }
+        for manifest in &scenario.manifests {
+            self.warn_of_inert(&manifest.object, &mut ignored);
             match self.world.write(WriteVerb::Apply, manifest.object.clone()) {
                 Ok(written) => {
                     for warning in &written.warnings {
@@ -256,6 +251,20 @@ impl Runner<'_> {
         }
         self.listen();
         Ok(())
+    }
+
+    /// Says once of each kind without an effect that it has none.
+    fn warn_of_inert(&mut self, object: &Object, ignored: &mut BTreeSet<String>) {
+        if !object.is_inert() || !ignored.insert(object.key().singular()) {
+            return;
+        }
+        let group = object
+            .custom_kind()
+            .map_or_else(String::new, |custom| format!(" of {}", custom.group()));
+        self.warn(format!(
+            "{} objects{group} are stored, but have no effect on this network",
+            object.kind_name()
+        ));
     }
 
     fn refused(&self, manifest: &Manifest, status: &Status) -> RunError {

@@ -229,6 +229,14 @@ impl Service {
         texts.filter_map(|text| text.trim().parse().ok())
     }
 
+    /// What the server does with Services of before `clusterIPs` when it reads them (S: `defaultOnReadService`).
+    pub fn complete_cluster_ips(&mut self) {
+        let spec = &mut self.spec;
+        if spec.cluster_ips.is_empty() && !spec.cluster_ip.is_empty() {
+            spec.cluster_ips.push(spec.cluster_ip.clone());
+        }
+    }
+
     /// Its addresses, primary first; none for a headless Service.
     pub fn addresses(&self) -> impl Iterator<Item = std::net::IpAddr> {
         self.spec

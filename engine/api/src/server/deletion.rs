@@ -180,12 +180,16 @@ fn grace_seconds(pod: &Pod, options: &DeleteOptions) -> i64 {
     if pod.spec.node_name.is_empty() || pod.is_finished() {
         return 0;
     }
-    let own = pod
-        .spec
-        .termination_grace_period_seconds
-        .unwrap_or(30)
-        .max(0);
-    options
-        .grace
-        .map_or(own, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
+    if let Some(seconds) = options.grace {
+        return i64::try_from(seconds).unwrap_or(i64::MAX);
+    }
+    // Who does not say how long does not change what was said before.
+    if let Some(before) = pod.metadata.deletion_grace_period_seconds {
+        return before;
+    }
+    match pod.spec.termination_grace_period_seconds.unwrap_or(30) {
+        // S: `pkg/registry/core/pod/strategy.go`, CheckGracefulDelete.
+        ..0 => 1,
+        own => own,
+    }
 }

@@ -1,7 +1,7 @@
 //! Another cluster's objects, put in place as they are.
 //!
 //! **What.** What `kubectl get -o yaml` printed becomes stored state: identities, creation times, virtual IPs, node
-//! ports and statuses stay. Nothing is completed or checked, as nothing is when etcd is restored.
+//! ports and statuses stay. Nothing is checked, and nothing but `clusterIPs` completed, as when etcd is restored.
 //! **Source of the semantics.** ALLOC-30: what Services say is the truth, and the allocators follow.
 //!
 //! Deviation: versions are this store's own; those of the dump are forgotten.
@@ -22,11 +22,17 @@ impl ApiServer {
     /// be there is made: namespaces, and the IPAddresses of Services, which few dumps hold.
     ///
     /// An address that two Services claim, or that no range holds, stays with both, as it does in a real store;
-    /// [`ApiServer::repair`] tells of it.
+    /// [`ApiServer::repair`] tells of it. Names and labels with control characters, which no cluster takes, are not
+    /// found by lists.
     pub fn restore_all(&mut self, objects: impl IntoIterator<Item = Object>, now: SimTime) {
         let mut objects: Vec<Object> = objects.into_iter().map(settled).collect();
-        // What others live in comes first.
-        objects.sort_by_key(|object| object.kind() != Kind::Namespace);
+        objects.sort_by_key(|object| match object.kind() {
+            // What others live in comes first,
+            Kind::Namespace => 0,
+            // and addresses after the Services in whose place others are put.
+            Kind::IpAddress => 2,
+            _ => 1,
+        });
         for object in objects {
             self.replace_with(object, now);
         }
@@ -57,6 +63,9 @@ impl ApiServer {
         let key = object.key();
         if let Some(namespace) = &key.namespace {
             self.ensure_namespace(namespace, now);
+        }
+        if let Object::Service(service) = &mut object {
+            Arc::make_mut(service).complete_cluster_ips();
         }
         if let Some(Object::Service(old)) = self.get(&key).cloned() {
             service::release(&old, &mut self.pools);

@@ -82,10 +82,10 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     }
     let node_port_range = fields.or("nodePortRange", 30_000..=32_767, port_range);
     let dns_domain = fields.or("dnsDomain", "cluster.local".to_owned(), dns_domain);
-    let dns = fields.or("dns", true, Cursor::boolean);
+    let dns = fields.or("dns", !concluded.no_dns, Cursor::boolean);
     let balancer = fields.unsupported(
         "loadBalancer",
-        "leave it out: Services of type LoadBalancer come later",
+        "leave it out: no load balancer gives out addresses yet",
     );
     let modes = modes(&mut fields);
     let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
@@ -137,6 +137,8 @@ struct Concluded {
     nodes: Option<Vec<NodeConfig>>,
     services: Option<Vec<IpNet>>,
     pods: Option<Vec<IpNet>>,
+    /// A dump without kube-dns is of a cluster without, or shows a part: none is made up in its midst.
+    no_dns: bool,
 }
 
 impl Concluded {
@@ -153,12 +155,13 @@ impl Concluded {
             nodes: nodes.filter(|nodes| !nodes.is_empty()),
             services: ranges("serviceCIDRs", State::service_ranges),
             pods: ranges("podCIDRs", State::pod_ranges),
+            no_dns: left_out(&["dns"]).is_some_and(|stated| !stated.state.has_dns()),
         }
     }
 
     fn told(&self, state: &State) -> Option<String> {
         let (services, pods) = (self.services.as_deref(), self.pods.as_deref());
-        state.conclusion(self.nodes.as_deref(), services, pods)
+        state.conclusion(self.nodes.as_deref(), services, pods, self.no_dns)
     }
 }
 

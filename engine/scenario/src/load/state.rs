@@ -6,6 +6,7 @@
 //! **Source of the semantics.** ALLOC-1, ALLOC-5, ALLOC-40; PROXY-20.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api::{Node, Object};
 use control::NodeConfig;
@@ -32,8 +33,21 @@ pub(super) struct Stated<'a> {
 }
 
 impl State {
-    pub(super) const fn new(objects: Vec<Object>, files: Vec<String>) -> Self {
+    pub(super) fn new(mut objects: Vec<Object>, files: Vec<String>) -> Self {
+        for object in &mut objects {
+            if let Object::Service(service) = object {
+                Arc::make_mut(service).complete_cluster_ips();
+            }
+        }
         Self { objects, files }
+    }
+
+    /// Whether cluster DNS is among it.
+    pub(super) fn has_dns(&self) -> bool {
+        self.services().any(|service| {
+            let meta = &service.metadata;
+            (meta.namespace.as_str(), meta.name.as_str()) == ("kube-system", "kube-dns")
+        })
     }
 
     /// The nodes, by name.
@@ -48,7 +62,7 @@ impl State {
     pub(super) fn service_ranges(&self) -> Vec<IpNet> {
         let mut ranges = self.objects.iter().filter_map(Object::as_service_cidr);
         if let Some(default) = ranges.find(|range| range.metadata.name == "kubernetes") {
-            return default.ranges().collect();
+            return default.ranges().map(|range| range.trunc()).collect();
         }
         let taken: Vec<IpAddr> = self.services().flat_map(api::Service::addresses).collect();
         let first = self.services().find(|service| {
@@ -91,6 +105,7 @@ impl State {
         nodes: Option<&[NodeConfig]>,
         services: Option<&[IpNet]>,
         pods: Option<&[IpNet]>,
+        no_dns: bool,
     ) -> Option<String> {
         let mut concluded = Vec::new();
         if let Some(nodes) = nodes {
@@ -109,6 +124,9 @@ impl State {
                 let texts: Vec<_> = ranges.iter().map(ToString::to_string).collect();
                 concluded.push(format!("{what} {}", texts.join(", ")));
             }
+        }
+        if no_dns {
+            concluded.push("no cluster DNS".to_owned());
         }
         (!concluded.is_empty()).then(|| {
             format!(
@@ -130,7 +148,7 @@ fn node_config(node: &Node) -> NodeConfig {
         name: node.metadata.name.clone(),
         zone: node.zone().map(str::to_owned),
         addresses: node.internal_addresses().collect(),
-        pod_cidrs: node.pod_ranges(),
+        pod_cidrs: node.pod_ranges().iter().map(IpNet::trunc).collect(),
         labels: node.metadata.labels.clone(),
         watch: None,
     }

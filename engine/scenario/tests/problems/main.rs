@@ -239,7 +239,7 @@ fn what_this_version_does_not_support() {
     check_cluster(
         "loadBalancer: {pool: [203.0.113.0/28]}",
         &[
-            "7:5: `loadBalancer` is not supported by this version of switchboard (leave it out: Services of type LoadBalancer come later)",
+            "7:5: `loadBalancer` is not supported by this version of switchboard (leave it out: no load balancer gives out addresses yet)",
         ],
     );
     check_cluster(

@@ -30,10 +30,7 @@ const AFFINITY_SECONDS: i32 = 10_800;
 /// Completes a Service that is about to be created and takes its addresses and ports.
 pub(super) fn create(service: &mut Service, pools: &mut Pools) -> Result<(), Status> {
     default(service);
-    let spec = &mut service.spec;
-    if spec.cluster_ips.is_empty() && !spec.cluster_ip.is_empty() {
-        spec.cluster_ips.push(spec.cluster_ip.clone());
-    }
+    service.complete_cluster_ips();
     settle(service, None, pools)?;
     cluster_ips::take(service, pools)?;
     node_ports::take(service, pools)
