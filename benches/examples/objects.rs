@@ -56,6 +56,8 @@ fn main() {
             server.watch(Kind::Pod, options, NOW).expect("visible")
         })
         .collect();
+    let labels = &mut pod.metadata.labels;
+    labels.insert("round".to_owned(), "last".to_owned());
     server.replace(pod.into(), NOW).expect("valid");
     timed("a change told to 5,000 watches", || {
         for watch in &mut watches {
