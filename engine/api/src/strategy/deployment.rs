@@ -55,14 +55,8 @@ pub(super) fn errors(deployment: &Deployment, old: Option<&Deployment>) -> Error
 }
 
 pub(super) fn warnings(deployment: &Deployment, old: Option<&Deployment>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    match old {
-        None => warnings.extend(workload::name_warnings(&deployment.metadata.name)),
-        Some(old) if old.metadata.generation == deployment.metadata.generation => return warnings,
-        Some(_) => {}
-    }
-    warnings.extend(pod::template_warnings(&deployment.spec.template));
-    warnings
+    let old = old.map(|old| &old.metadata);
+    workload::warnings(&deployment.metadata, old, &deployment.spec.template)
 }
 
 fn deadline_error(spec: &DeploymentSpec) -> Option<FieldError> {

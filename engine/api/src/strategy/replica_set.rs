@@ -37,12 +37,6 @@ pub(super) fn errors(set: &ReplicaSet, old: Option<&ReplicaSet>) -> Errors {
 }
 
 pub(super) fn warnings(set: &ReplicaSet, old: Option<&ReplicaSet>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    match old {
-        None => warnings.extend(workload::name_warnings(&set.metadata.name)),
-        Some(old) if old.metadata.generation == set.metadata.generation => return warnings,
-        Some(_) => {}
-    }
-    warnings.extend(pod::template_warnings(&set.spec.template));
-    warnings
+    let old = old.map(|old| &old.metadata);
+    workload::warnings(&set.metadata, old, &set.spec.template)
 }

@@ -88,11 +88,8 @@ pub(super) fn errors(set: &StatefulSet, old: Option<&StatefulSet>) -> Errors {
 }
 
 pub(super) fn warnings(set: &StatefulSet, old: Option<&StatefulSet>) -> Vec<String> {
-    let same = old.is_some_and(|old| old.metadata.generation == set.metadata.generation);
-    if same {
-        return Vec::new();
-    }
-    pod::template_warnings(&set.spec.template)
+    let old = old.map(|old| &old.metadata);
+    workload::template_warnings(&set.metadata, old, &set.spec.template)
 }
 
 fn strategy_errors(strategy: &UpdateStrategy) -> Errors {

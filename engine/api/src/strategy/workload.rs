@@ -4,8 +4,11 @@
 
 use serde_json::{Value, json};
 
+use super::pod;
 use crate::field::FieldError;
-use crate::object::{IntOrString, LabelSelector, PodTemplateSpec, RollingUpdate, UpdateStrategy};
+use crate::object::{
+    IntOrString, LabelSelector, ObjectMeta, PodTemplateSpec, RollingUpdate, UpdateStrategy,
+};
 use crate::validate::{Errors, meta, not_negative, one_of, pod_spec, selector, text};
 
 /// Checks the selector of a kind that must have one; `empty` is what is said of one that selects everything.
@@ -86,8 +89,32 @@ pub(super) fn endless_errors(template: &PodTemplateSpec, kind: &str) -> Errors {
     errors
 }
 
+/// What is warned of in a template, when it is new or may have changed.
+pub(super) fn template_warnings(
+    meta: &ObjectMeta,
+    old: Option<&ObjectMeta>,
+    template: &PodTemplateSpec,
+) -> Vec<String> {
+    if old.is_some_and(|old| old.generation == meta.generation) {
+        return Vec::new();
+    }
+    pod::template_warnings(template)
+}
+
+/// The same of a kind whose name begins those of its Pods.
+pub(super) fn warnings(
+    meta: &ObjectMeta,
+    old: Option<&ObjectMeta>,
+    template: &PodTemplateSpec,
+) -> Vec<String> {
+    let named = old.is_none().then(|| name_warnings(&meta.name));
+    let mut warnings = Vec::from_iter(named.into_iter().flatten());
+    warnings.extend(template_warnings(meta, old, template));
+    warnings
+}
+
 /// Warnings about the name of a kind whose Pods are named after it.
-pub(super) fn name_warnings(name: &str) -> Vec<String> {
+fn name_warnings(name: &str) -> Vec<String> {
     let found = text::label(name);
     if found.is_empty() {
         return Vec::new();
