@@ -23,6 +23,26 @@ impl ApiServer {
         patch: &Map<String, Value>,
         now: SimTime,
     ) -> Result<Written, Status> {
+        let (old, object, unknown) = self.merge_into(key, patch)?;
+        let mut written = self.overwrite(object, &old, Verb::Patched, now)?;
+        written.warnings.splice(0..0, unknown);
+        Ok(written)
+    }
+
+    /// The stored object as [`ApiServer::patch`] would write it, before defaults and checks. Changes nothing.
+    ///
+    /// # Errors
+    /// Not found, and a field of a wrong type.
+    pub fn merged(&self, key: &ObjectKey, patch: &Map<String, Value>) -> Result<Object, Status> {
+        self.merge_into(key, patch).map(|(_, object, _)| object)
+    }
+
+    /// The stored object, the same with the patch in it, and warnings of fields that do not exist.
+    fn merge_into(
+        &self,
+        key: &ObjectKey,
+        patch: &Map<String, Value>,
+    ) -> Result<(Object, Object, Vec<String>), Status> {
         let old = self.get(key).cloned();
         let old = old.ok_or_else(|| Status::not_found(key))?;
         let mut fields = Value::Object(old.to_fields());
@@ -34,9 +54,7 @@ impl ApiServer {
         check_identity(key, &old, &fields)?;
         let object = Object::from_fields(key.kind, fields)
             .map_err(|error| Status::bad_request(error.to_string()))?;
-        let mut written = self.overwrite(object, &old, Verb::Patched, now)?;
-        written.warnings.splice(0..0, unknown);
-        Ok(written)
+        Ok((old, object, unknown))
     }
 }
 

@@ -19,6 +19,7 @@ use controllers::{
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
+use serde_json::{Map, Value as Json};
 
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
@@ -220,6 +221,16 @@ impl Control {
             WriteVerb::Create => self.api.create(object, self.now),
             WriteVerb::Replace => self.api.replace(object, self.now),
         }?;
+        self.wrote("api");
+        Ok(written)
+    }
+
+    /// Merges a patch into one object at the present instant, as `kubectl patch --type merge` does.
+    ///
+    /// # Errors
+    /// What the API server answers; nothing has changed then.
+    pub fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
+        let written = self.api.patch(key, patch, self.now)?;
         self.wrote("api");
         Ok(written)
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use api::{Object, ObjectKey, Status, Written};
 use base::SimTime;
 use ruleset::Protocol;
+use serde_json::{Map, Value as Json};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -34,6 +35,12 @@ pub trait World {
     /// # Errors
     /// What the API server answers; nothing has changed then.
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status>;
+
+    /// Merges a patch into one object, as `kubectl patch --type merge` does.
+    ///
+    /// # Errors
+    /// What the API server answers; nothing has changed then.
+    fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status>;
 
     /// Deletes an object as `kubectl delete` does, without waiting for it to be gone.
     ///

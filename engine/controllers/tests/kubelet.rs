@@ -312,3 +312,113 @@ fn ep_86_what_a_service_owned_goes_with_it() {
     cluster.drain();
     assert_eq!(names(&cluster), ["nobodys", "shared"]);
 }
+
+/// When the Pod `web`, whose container has these probes, is Ready, for a minute's time after it runs; the condition's
+/// message where it is not.
+fn readiness(container: &str, seconds: &[u64]) -> Vec<(u64, Result<(), String>)> {
+    let mut cluster = cluster();
+    cluster.apply(&format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: web}}, spec: {{containers: [{{name: c, image: i, \
+         ports: [{{name: http, containerPort: 8080}}], {container}}}]}}}}"
+    ));
+    let look = |at: &u64| {
+        cluster.pass(
+            (START + Duration::from_secs(*at)).saturating_sub(cluster.now.since(SimTime::ZERO)),
+        );
+        let pod = cluster.api.pod("default", "web").unwrap();
+        let mut conditions = pod.status.conditions.iter();
+        let ready = conditions
+            .find(|found| found.condition_type == "Ready")
+            .unwrap();
+        assert_eq!(pod.status.container_statuses[0].ready, pod.is_ready());
+        let message = ready.rest.get("message").map(ToString::to_string);
+        (
+            *at,
+            match ready.status.as_str() {
+                "True" => Ok(()),
+                _ => Err(message.unwrap_or_default()),
+            },
+        )
+    };
+    seconds.iter().map(look).collect()
+}
+
+fn ready_after(container: &str, last_unready: u64, ready: u64) {
+    let seen = readiness(container, &[last_unready, ready]);
+    let unready = Err("\"containers with unready status: [c]\"".to_owned());
+    assert_eq!(
+        seen,
+        [(last_unready, unready), (ready, Ok(()))],
+        "{container}"
+    );
+}
+
+#[test]
+fn api_77_readiness_follows_the_probes() {
+    let at_once = readiness("readinessProbe: {httpGet: {port: http}}", &[0]);
+    assert_eq!(at_once, [(0, Ok(()))]);
+    ready_after(
+        "readinessProbe: {tcpSocket: {port: 8080}, initialDelaySeconds: 7, periodSeconds: 5}",
+        9,
+        10,
+    );
+    ready_after(
+        "readinessProbe: {httpGet: {port: 8080}, periodSeconds: 3, successThreshold: 4}",
+        8,
+        9,
+    );
+    ready_after(
+        "startupProbe: {exec: {command: [x]}, initialDelaySeconds: 4, periodSeconds: 4}, \
+         readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 3}",
+        5,
+        6,
+    );
+}
+
+#[test]
+fn a_probe_of_a_port_that_nothing_listens_on_fails_for_good() {
+    for container in [
+        "readinessProbe: {httpGet: {port: 80}}",
+        "readinessProbe: {tcpSocket: {port: htp}}",
+        "readinessProbe: {grpc: {port: 9090}}",
+        "startupProbe: {httpGet: {port: 80}}, readinessProbe: {httpGet: {port: http}}",
+    ] {
+        let seen = readiness(container, &[0, 1000]);
+        assert!(
+            seen.iter().all(|(_, ready)| ready.is_err()),
+            "{container}: {seen:?}"
+        );
+    }
+}
+
+#[test]
+fn ep_73_a_pre_stop_sleep_puts_off_sigterm() {
+    let sleeping = |grace: Option<u64>| {
+        let mut cluster = cluster();
+        let sleep = "lifecycle: {preStop: {sleep: {seconds: 5}}}";
+        cluster.apply(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: web}}, \
+             spec: {{containers: [{{name: c, image: i, {sleep}}}]}}}}"
+        ));
+        cluster.drain();
+        let begun = cluster.now;
+        let key = ObjectKey::new(Kind::Pod, "default", "web");
+        let options = DeleteOptions {
+            grace,
+            ..DeleteOptions::default()
+        };
+        cluster.api.delete(&key, &options, begun).unwrap();
+        cluster.drain();
+        let ends = cluster
+            .signals
+            .iter()
+            .filter_map(|(at, signal)| match signal {
+                PodSignal::Started { .. } => None,
+                PodSignal::Terminating { .. } | PodSignal::Removed { .. } => Some(at.since(begun)),
+            });
+        ends.collect::<Vec<_>>()
+    };
+    let second = Duration::from_secs(1);
+    assert_eq!(sleeping(None), [5 * second, 5 * second + POD_TEARDOWN]);
+    assert_eq!(sleeping(Some(2)), [2 * second, 2 * second + POD_TEARDOWN]);
+}

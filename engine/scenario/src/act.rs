@@ -23,7 +23,7 @@ use crate::judge::{self, ExpectedPods, Mismatch};
 use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
-use crate::step::{Action, Dial, ProbeFrom, Wait};
+use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
 use crate::{why, words};
 
 /// What was seen, judged.
@@ -109,6 +109,11 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             expect,
         } => write(runner, *verb, manifests, expect.in_mode(mode)),
         Action::Delete { targets, expect } => delete(runner, targets, expect.in_mode(mode)),
+        Action::Change {
+            target,
+            change,
+            expect,
+        } => edit(runner, target, change, expect.in_mode(mode)),
         Action::Wait(wait) => pass_time(runner, *wait),
         Action::Get { request, expect } => runner.look(expect.in_mode(mode), |runner, check| {
             get(&*runner.world, request, check)
@@ -186,6 +191,29 @@ fn delete(
                 .push(format!("{} {:?} deleted", key.singular(), key.name)),
             Err(status) => done.refused(&status),
         }
+    }
+    done.judged(expectation)
+}
+
+fn edit(
+    runner: &mut Runner<'_>,
+    target: &ObjectKey,
+    change: &Edit,
+    expectation: Option<&Expectation<WriteCheck>>,
+) -> Judged {
+    let mut done = Done::default();
+    let patch = change.patch(runner.world.now());
+    match runner.world.patch(target, &patch) {
+        Ok(written) => {
+            let named = |word| format!("{}/{} {word}", target.singular(), target.name);
+            done.lines.push(match change {
+                Edit::Merge(_) => written.to_string(),
+                Edit::Scale(_) => named("scaled"),
+                Edit::Restart => named("restarted"),
+            });
+            done.warnings.extend(written.warnings);
+        }
+        Err(status) => done.refused(&status),
     }
     done.judged(expectation)
 }

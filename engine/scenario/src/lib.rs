@@ -57,4 +57,4 @@ pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
 pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
 pub use scenario::Scenario;
-pub use step::{Action, Dial, Only, Plane, ProbeFrom, Schedule, Step, Wait};
+pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, Wait};

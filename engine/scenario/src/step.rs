@@ -3,17 +3,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use api::{Manifest, ObjectKey};
+use api::{Manifest, ObjectKey, timestamp};
 use base::SimTime;
 use control::{ProxyMode, Target, WriteVerb};
 use kubectl::Get;
 use ruleset::Protocol;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::expect::{
     ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, WriteCheck,
 };
 use crate::reference::SourceRef;
+
+/// What `kubectl rollout restart` writes into a template, so that it differs.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -50,6 +53,7 @@ impl Step {
                 ..
             } => "replace",
             Action::Delete { .. } => "delete",
+            Action::Change { change, .. } => change.verb(),
             Action::Wait(_) => "wait",
             Action::Get { .. } => "get",
             Action::Resolve { .. } => "resolve",
@@ -133,6 +137,15 @@ pub enum Action {
         /// Expected instead of success.
         expect: Expect<WriteCheck>,
     },
+    /// `patch`, `scale`, `restart`
+    Change {
+        /// What is changed.
+        target: ObjectKey,
+        /// How.
+        change: Edit,
+        /// Expected instead of success.
+        expect: Expect<WriteCheck>,
+    },
     /// `wait`
     Wait(Wait),
     /// `get`
@@ -189,13 +202,59 @@ impl Action {
     #[must_use]
     pub fn expected(&self, mode: ProxyMode) -> Option<&Json> {
         match self {
-            Self::Write { expect, .. } | Self::Delete { expect, .. } => expect.given(mode),
+            Self::Write { expect, .. }
+            | Self::Delete { expect, .. }
+            | Self::Change { expect, .. } => expect.given(mode),
             Self::Wait(_) => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
             Self::Connect { expect, .. } => expect.given(mode),
             Self::Probe { expect, .. } => expect.given(mode),
             Self::Rules { expect, .. } => expect.given(mode),
+        }
+    }
+}
+
+/// How one object is changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// `patch`: merged into it.
+    Merge(Map<String, Json>),
+    /// `scale`: as many replicas.
+    Scale(u32),
+    /// `restart`: its Pods are made anew, one after the other.
+    Restart,
+}
+
+impl Edit {
+    /// The key that says what the step does.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Merge(_) => "patch",
+            Self::Scale(_) => "scale",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// What kubectl would send at `now`.
+    #[must_use]
+    pub fn patch(&self, now: SimTime) -> Map<String, Json> {
+        let path: &[&str] = match self {
+            Self::Merge(patch) => return patch.clone(),
+            Self::Scale(_) => &["spec", "replicas"],
+            Self::Restart => &["spec", "template", "metadata", "annotations", RESTARTED_AT],
+        };
+        let value = match self {
+            Self::Scale(replicas) => Json::from(*replicas),
+            _ => timestamp(now).into(),
+        };
+        let nested = path.iter().rev().fold(value, |value, key| {
+            Json::Object(Map::from_iter([((*key).to_owned(), value)]))
+        });
+        match nested {
+            Json::Object(patch) => patch,
+            _ => unreachable!("a path has at least one part"),
         }
     }
 }

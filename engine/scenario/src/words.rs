@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::judge;
 use crate::reference::SourceRef;
-use crate::step::{Action, Dial, ProbeFrom, Wait};
+use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
 
 /// Names of a list that are spelled out.
 const SHOWN_MAX: usize = 4;
@@ -26,6 +26,10 @@ pub fn asked(action: &Action, namespace: &str) -> String {
         Action::Delete { targets, .. } => {
             listed(targets.iter().map(|target| key(target, namespace)))
         }
+        Action::Change { target, change, .. } => match change {
+            Edit::Scale(replicas) => format!("{} to {replicas}", key(target, namespace)),
+            Edit::Merge(_) | Edit::Restart => key(target, namespace),
+        },
         Action::Wait(Wait::For(span)) => format_duration(*span),
         Action::Wait(Wait::Converged) => "until converged".to_owned(),
         Action::Get { request, .. } => requested(request, namespace),

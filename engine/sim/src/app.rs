@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use api::{Object, Pod, Status};
+use api::{Object, ObjectMeta, Pod, PodSpec, Status};
 use dns::ClusterZone;
 use ruleset::Protocol;
 
@@ -100,13 +100,8 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
             .labels
             .get("k8s-app")
             .is_some_and(|app| app == "kube-dns");
-    let sidecars = pod.spec.init_containers.iter();
-    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let ports = pod
-        .spec
-        .containers
-        .iter()
-        .chain(sidecars)
+        .serving_containers()
         .flat_map(|container| &container.ports);
     let mut listeners: Vec<Listener> = ports
         .filter_map(|port| {
@@ -133,66 +128,91 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
     listeners
 }
 
-/// Refuses what a Pod asks of its application or resolver and this version cannot do.
+/// What a Pod is made from, and where it stands in `object`: itself, or a workload's template.
+fn pod_of(object: &Object) -> Option<(&'static str, &ObjectMeta, &PodSpec)> {
+    let template = match object {
+        Object::Pod(pod) => return Some(("", &pod.metadata, &pod.spec)),
+        Object::Deployment(workload) => &workload.spec.template,
+        Object::ReplicaSet(workload) => &workload.spec.template,
+        Object::StatefulSet(workload) => &workload.spec.template,
+        Object::DaemonSet(workload) => &workload.spec.template,
+        _ => return None,
+    };
+    Some(("spec.template.", &template.metadata, &template.spec))
+}
+
+/// Refuses what a Pod, or a workload's Pods, ask of application or resolver and this version cannot do.
 pub(crate) fn check(object: &Object) -> Result<(), Status> {
-    let Object::Pod(pod) = object else {
+    let Some((place, metadata, spec)) = pod_of(object) else {
         return Ok(());
     };
     let mut limits: Vec<(String, String)> = Vec::new();
-    for key in pod.metadata.annotations.keys() {
+    for key in metadata.annotations.keys() {
         if key
             .strip_prefix(PREFIX)
             .is_some_and(|name| UNSUPPORTED.contains(&name))
         {
             let text = "not supported by this version of switchboard; a simulated application \
                         listens on its containerPorts and answers at once";
-            limits.push((format!("metadata.annotations[{key}]"), text.to_owned()));
+            let field = format!("{place}metadata.annotations[{key}]");
+            limits.push((field, text.to_owned()));
         }
     }
-    if pod.spec.dns_config.is_some() {
+    if spec.dns_config.is_some() {
         let text =
             "not supported by this version of switchboard; a Pod's resolver is what dnsPolicy says";
-        limits.push(("spec.dnsConfig".to_owned(), text.to_owned()));
+        limits.push((format!("{place}spec.dnsConfig"), text.to_owned()));
     }
-    if pod.spec.dns_policy == "None" {
+    if spec.dns_policy == "None" {
         let text = "\"None\" is not supported by this version of switchboard; supported: ClusterFirst, \
                     ClusterFirstWithHostNet, Default";
-        limits.push(("spec.dnsPolicy".to_owned(), text.to_owned()));
+        limits.push((format!("{place}spec.dnsPolicy"), text.to_owned()));
     }
     if limits.is_empty() {
         return Ok(());
     }
     Err(Status::not_supported(
         object.kind(),
-        &pod.metadata.name,
+        &object.meta().name,
         limits,
     ))
 }
 
 /// What an object asks for and this version stores without carrying it out.
 pub(crate) fn warnings(object: &Object) -> Vec<String> {
-    let ignored = |field: String, instead: &str| {
-        format!("{field} is not carried out by this version of switchboard: {instead}")
+    let Some((place, _, spec)) = pod_of(object) else {
+        return Vec::new();
     };
-    match object {
-        Object::Pod(pod) => {
-            let containers = pod.spec.containers.iter().enumerate();
-            let asked = containers.flat_map(|(index, container)| {
-                let given = [
-                    ("readinessProbe", container.readiness_probe.is_some()),
-                    ("startupProbe", container.startup_probe.is_some()),
-                    ("livenessProbe", container.liveness_probe.is_some()),
-                    ("lifecycle", container.lifecycle.is_some()),
-                ];
-                let given = given.into_iter().filter(|(_, given)| *given);
-                given.map(move |(probe, _)| format!("spec.containers[{index}].{probe}"))
-            });
-            asked
-                .map(|field| ignored(field, "a Pod is ready once it has started"))
-                .collect()
-        }
-        _ => Vec::new(),
-    }
+    let containers = spec.containers.iter().enumerate();
+    let asked = containers.flat_map(|(index, container)| {
+        let hooks = container.lifecycle.as_deref();
+        let pre_stop = hooks.and_then(|hooks| hooks.pre_stop.as_ref());
+        let given = [
+            (
+                "livenessProbe",
+                container.liveness_probe.is_some(),
+                "a container lives as long as its Pod",
+            ),
+            (
+                "lifecycle.postStart",
+                hooks.is_some_and(|hooks| hooks.post_start.is_some()),
+                "it takes no time",
+            ),
+            (
+                "lifecycle.preStop",
+                pre_stop.is_some_and(|hook| hook.sleep.is_none()),
+                "it takes no time; `sleep` does",
+            ),
+        ];
+        let given = given.into_iter().filter(|(_, given, _)| *given);
+        given.map(move |(field, _, instead)| {
+            format!(
+                "{place}spec.containers[{index}].{field} is not carried out by this version of \
+                 switchboard: {instead}"
+            )
+        })
+    });
+    asked.collect()
 }
 
 /// The complete messages of DNS over TCP (RFC 1035 section 4.2.2) in `buffer`, answered; what is left of an

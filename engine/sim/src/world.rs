@@ -8,6 +8,7 @@ use control::{
 };
 use dns::RecordType;
 use plane::HostId;
+use serde_json::{Map, Value as Json};
 
 use crate::app;
 use crate::client::{ADDRESS_TYPES, Client, Errand};
@@ -42,6 +43,14 @@ impl World for Sim {
         let warnings = app::warnings(&object);
         let mut written = self.control.write(verb, object)?;
         written.warnings.extend(warnings);
+        Ok(written)
+    }
+
+    fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
+        let object = self.control.api().merged(key, patch)?;
+        app::check(&object)?;
+        let mut written = self.control.patch(key, patch)?;
+        written.warnings.extend(app::warnings(&object));
         Ok(written)
     }
 

@@ -2,32 +2,36 @@
 
 use std::time::Duration;
 
-use api::Selector;
+use api::{Kind, ObjectKey, Selector};
 use control::{Target, WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
+use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
 use super::{Setting, nodes};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
-use crate::step::{Action, Dial, ProbeFrom, Wait};
+use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
 
 /// Connections of one step.
 const COUNT_MAX: u64 = 100_000;
+/// Pods of one workload.
+const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
 /// How long a client waits unless the step says so.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-const VERBS: [&str; 10] = [
-    "apply", "create", "replace", "delete", "wait", "get", "resolve", "connect", "probe", "rules",
+const VERBS: [&str; 13] = [
+    "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
+    "connect", "probe", "rules",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 14] = [
-    "patch", "scale", "restart", "proxy", "open", "send", "close", "traffic", "stop", "fault",
-    "heal", "explain", "matrix", "events",
+const LATER_VERBS: [&str; 11] = [
+    "proxy", "open", "send", "close", "traffic", "stop", "fault", "heal", "explain", "matrix",
+    "events",
 ];
 /// What simulated hosts speak.
 const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
@@ -64,6 +68,9 @@ pub(super) fn action(
         "create" => write(step, WriteVerb::Create, &at, setting, files),
         "replace" => write(step, WriteVerb::Replace, &at, setting, files),
         "delete" => delete(step, &at, setting),
+        "patch" => patch(step, &at, setting),
+        "scale" => scale(step, &at, setting),
+        "restart" => restart(step, &at, setting),
         "wait" => wait(step, &at),
         "get" => get(step, &at, setting),
         "resolve" => resolve(step, &at, setting),
@@ -96,14 +103,68 @@ fn write(
 }
 
 fn delete(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    let targets = at.one_or_list(TARGETS_MAX, |item| {
-        object_key(item.text()?, setting.namespace).map_err(|error| item.refuse(error))
-    });
+    let targets = at.one_or_list(TARGETS_MAX, |item| target(&item, setting));
     let expect = expect(step, Repeat::Writes, check::write);
     Ok(Action::Delete {
         targets: targets?,
         expect: expect?,
     })
+}
+
+fn patch(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+    let mut fields = at.fields()?;
+    let target = fields.need("target", |at| target(at, setting));
+    let patch = fields.need("patch", |at| match at.json()? {
+        Json::Object(patch) => Ok(patch),
+        _ => Err(at.mismatch("a mapping, which is merged into the object")),
+    });
+    fields.finish()?;
+    change(step, target, patch.map(Edit::Merge))
+}
+
+fn scale(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+    const SCALABLE: [Kind; 3] = [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet];
+    let mut fields = at.fields()?;
+    let target = fields.need("target", |at| workload(at, setting, &SCALABLE));
+    let replicas = fields.need("replicas", |at| at.integer(0..=REPLICAS_MAX));
+    fields.finish()?;
+    let replicas = replicas.map(|count| u32::try_from(count).expect("at most REPLICAS_MAX"));
+    change(step, target, replicas.map(Edit::Scale))
+}
+
+fn restart(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+    const RESTARTABLE: [Kind; 3] = [Kind::Deployment, Kind::DaemonSet, Kind::StatefulSet];
+    let target = workload(at, setting, &RESTARTABLE);
+    change(step, target, Ok(Edit::Restart))
+}
+
+fn change(step: &mut Fields<'_>, target: Read<ObjectKey>, change: Read<Edit>) -> Read<Action> {
+    let expect = expect(step, Repeat::Writes, check::write);
+    Ok(Action::Change {
+        target: target?,
+        change: change?,
+        expect: expect?,
+    })
+}
+
+fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
+    object_key(at.text()?, setting.namespace).map_err(|error| at.refuse(error))
+}
+
+/// Reads a reference to an object of one of `kinds`.
+fn workload(at: &Cursor<'_>, setting: &Setting<'_>, kinds: &[Kind]) -> Read<ObjectKey> {
+    let key = target(at, setting)?;
+    if kinds.contains(&key.kind) {
+        return Ok(key);
+    }
+    let kinds: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("{}/…", kind.name().to_lowercase()))
+        .collect();
+    Err(at.refuse(format!(
+        "{key} cannot stand here: expected {}",
+        kinds.join(", ")
+    )))
 }
 
 fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {

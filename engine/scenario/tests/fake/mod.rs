@@ -14,6 +14,7 @@ use control::{
     ProbeOutcome, ProbeRequest, ReferenceError, Resolution, ResolveRequest, Share, Source, World,
     WriteVerb,
 };
+use serde_json::{Map, Value as Json};
 
 const LAG: Duration = Duration::from_millis(5);
 const TRIP: Duration = Duration::from_millis(1);
@@ -208,6 +209,17 @@ impl World for Fake {
         self.changed();
         Ok(Written {
             verb: api::Verb::Created,
+            object,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn patch(&mut self, key: &ObjectKey, _patch: &Map<String, Json>) -> Result<Written, Status> {
+        let object = self.get(key)?;
+        self.tell("api", format!("{key} is patched"));
+        self.changed();
+        Ok(Written {
+            verb: api::Verb::Patched,
             object,
             warnings: Vec::new(),
         })

@@ -274,13 +274,13 @@ fn what_this_version_does_not_support() {
     check_step(
         "fault: {kind: partition-api, node: node-b}",
         &[
-            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
         ],
     );
     check_step(
         "{stop: load, expect: {failed: 0}}",
         &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
         ],
     );
     check_step(
@@ -358,15 +358,36 @@ fn lookups_and_packets_of_a_later_version() {
             "13:38: a packet has addresses of one family, and 10.0.0.1 is not of that of [fd00::a]:53",
         ],
     );
-    for step in ["patch: {}", "events: {}", "scale:"] {
+    for step in ["traffic: {}", "events: {}", "fault:"] {
         let verb = step.split(':').next().unwrap();
         check_step(
             step,
             &[&format!(
-                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)"
+                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)"
             )],
         );
     }
+}
+
+#[test]
+fn changes() {
+    check_step(
+        "patch: {target: service/web, patch: [1]}",
+        &["13:41: expected a mapping, which is merged into the object, found a list"],
+    );
+    check_step(
+        "scale: {target: service/web, replicas: many}",
+        &[
+            "13:21: service/default/web cannot stand here: expected deployment/…, replicaset/…, statefulset/…",
+            "13:44: expected a whole number from 0 to 150000, found the text \"many\"",
+        ],
+    );
+    check_step(
+        "restart: pod/a",
+        &[
+            "13:14: pod/default/a cannot stand here: expected deployment/…, daemonset/…, statefulset/…",
+        ],
+    );
 }
 
 #[test]
@@ -378,7 +399,7 @@ fn steps() {
     check_step(
         "{}",
         &[
-            "13:5: this step does nothing (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
         ],
     );
     check_step(
@@ -666,7 +687,7 @@ fn several_scenarios_in_one_file() {
         &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
         &[
             "16:18: another scenario of this file is called \"s\" too",
-            "26:5: this step does nothing (supported steps: apply, create, replace, delete, wait, get, resolve, connect, probe, rules)",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
         ],
     );
 }

@@ -6,25 +6,29 @@
 //! **Why.** One controller for all nodes: nodes differ in names and addresses only.
 //! **Source of the semantics.** API-77, API-92, EP-73; S: `pkg/kubelet` (pod workers, status manager).
 //!
-//! Deviation: starting takes a fixed time, and stopping takes [`POD_TEARDOWN`]; both are settings of ours. A Pod
-//! becomes Ready when it starts: probes are not run, and readiness gates count as they stand at that instant.
-//! A Pod whose manifest gives it the phase Running and an address runs from the moment it is seen.
+//! A Pod is Ready when all its containers pass their probes. A deleted one sleeps as its `preStop` hooks say, at most
+//! for its grace period, before SIGTERM; the longest of its containers' hooks counts.
+//!
+//! Deviation: starting takes a fixed time, and stopping takes [`POD_TEARDOWN`]; both are settings of ours. Hooks other
+//! than a `preStop` that sleeps take no time. Readiness gates count as they stand when a status is written.
+//! A Pod whose manifest gives it the phase Running and an address runs from the moment it is seen, and has passed the
+//! probes that it can pass.
 //! With `switchboard.dev/status: pinned` the status is the user's and is not written; the Pod is still stopped and
 //! removed when it is deleted.
+
+mod probes;
+mod status;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{
-    ANNOTATION_STATUS, Change, Condition, ContainerStatus, DeleteOptions, Object, ObjectKey, Pod,
-    PodIp, Status, WatchEvent, timestamp,
-};
+use api::{ANNOTATION_STATUS, Change, DeleteOptions, Object, ObjectKey, Pod, Status, WatchEvent};
 use base::SimTime;
 use ipnet::IpNet;
-use serde_json::json;
 
+use self::probes::Health;
 use crate::controller::{Controller, Effect, PodSignal};
 use crate::pod_ips::PodIps;
 use crate::queue::Queue;
@@ -69,6 +73,10 @@ struct Sandbox {
     /// Its addresses, as far as they are known; they are held in its node's pool unless it uses the node's.
     addresses: Vec<IpAddr>,
     stage: Stage,
+    /// Since when its containers run; meaningless before they do.
+    runs_since: SimTime,
+    /// Of each container; none before they run.
+    health: Vec<Health>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +85,8 @@ enum Stage {
     Starting,
     /// Its containers run.
     Running,
+    /// It is to stop, and its `preStop` hooks run.
+    Resting,
     /// Its containers have got SIGTERM.
     Stopping,
     /// Nothing runs any more; its object is to go.
@@ -137,6 +147,8 @@ impl Kubelet {
                 seen: now,
                 addresses,
                 stage,
+                runs_since: now,
+                health: Vec::new(),
             },
         );
         if pod.metadata.is_terminating() {
@@ -148,7 +160,7 @@ impl Kubelet {
         }
     }
 
-    /// SIGTERM, once; what never ran needs none and is over at once.
+    /// SIGTERM, once and after the hooks; what never ran needs none and is over at once.
     fn begin_stop(&mut self, key: &ObjectKey, now: SimTime) {
         let sandbox = self
             .sandboxes
@@ -161,15 +173,30 @@ impl Kubelet {
                 self.due.add(key.clone(), now);
             }
             Stage::Running => {
-                sandbox.stage = Stage::Stopping;
-                let (pod, uid, node) = identity(key, &sandbox.pod);
-                self.signals
-                    .push((now, PodSignal::Terminating { pod, uid, node }));
+                let rest = pre_stop(&sandbox.pod);
                 self.due.forget(key);
-                self.due.add(key.clone(), now + POD_TEARDOWN);
+                if rest.is_zero() {
+                    let told = self.terminate(key, now);
+                    self.signals.push((now, told));
+                } else {
+                    sandbox.stage = Stage::Resting;
+                    self.due.add(key.clone(), now + rest);
+                }
             }
-            Stage::Stopping | Stage::Stopped => {}
+            Stage::Resting | Stage::Stopping | Stage::Stopped => {}
         }
+    }
+
+    /// SIGTERM.
+    fn terminate(&mut self, key: &ObjectKey, now: SimTime) -> PodSignal {
+        let sandbox = self
+            .sandboxes
+            .get_mut(key)
+            .expect("the caller looked it up");
+        sandbox.stage = Stage::Stopping;
+        self.due.add(key.clone(), now + POD_TEARDOWN);
+        let (pod, uid, node) = identity(key, &sandbox.pod);
+        PodSignal::Terminating { pod, uid, node }
     }
 
     /// The object is gone: so are the containers, however they were doing.
@@ -179,7 +206,10 @@ impl Kubelet {
             return;
         };
         self.release(&sandbox);
-        if matches!(sandbox.stage, Stage::Running | Stage::Stopping) {
+        if matches!(
+            sandbox.stage,
+            Stage::Running | Stage::Resting | Stage::Stopping
+        ) {
             let (pod, uid, node) = identity(key, &sandbox.pod);
             self.signals
                 .push((now, PodSignal::Removed { pod, uid, node }));
@@ -204,11 +234,13 @@ impl Kubelet {
         match sandbox.stage {
             Stage::Starting if is_pinned(&sandbox.pod) => self.start_pinned(key),
             Stage::Starting => self.start(key, now),
-            // Due again: the API server has refused the status.
+            // Due again: a probe has passed, or the API server has refused the status.
+            Stage::Running if is_pinned(&sandbox.pod) => Vec::new(),
             Stage::Running => {
-                let pod = self.running(sandbox, now);
+                let pod = self.report(key, now);
                 vec![Effect::UpdateStatus(Arc::unwrap_or_clone(pod).into())]
             }
+            Stage::Resting => vec![Effect::Signal(self.terminate(key, now))],
             Stage::Stopping => self.tear_down(key),
             Stage::Stopped => vec![delete_object(key, &sandbox.pod)],
         }
@@ -233,14 +265,31 @@ impl Kubelet {
             sandbox.addresses = addresses;
         }
         sandbox.stage = Stage::Running;
-        let sandbox = &self.sandboxes[key];
-        let pod = self.running(sandbox, now);
-        let started = started(key, &pod);
-        self.sandboxes.get_mut(key).expect("looked up above").pod = Arc::clone(&pod);
+        sandbox.runs_since = now;
+        sandbox.health = match runs_already(&sandbox.pod) {
+            true => Health::of_old(&sandbox.pod, now),
+            false => Health::of(&sandbox.pod, now),
+        };
+        let pod = self.report(key, now);
         vec![
-            started,
+            started(key, &pod),
             Effect::UpdateStatus(Arc::unwrap_or_clone(pod).into()),
         ]
+    }
+
+    /// The Pod with the status that its kubelet reports now; it is due again when that changes.
+    fn report(&mut self, key: &ObjectKey, now: SimTime) -> Arc<Pod> {
+        let sandbox = self
+            .sandboxes
+            .get_mut(key)
+            .expect("the caller looked it up");
+        let machine = &self.nodes[&sandbox.pod.spec.node_name];
+        sandbox.pod = Arc::new(status::running(sandbox, &machine.addresses, now));
+        let changes = sandbox.health.iter();
+        if let Some(next) = changes.filter_map(|one| one.next_change(now)).min() {
+            self.due.add(key.clone(), next);
+        }
+        Arc::clone(&sandbox.pod)
     }
 
     /// A pinned status without an address is that of a Pod without a network: nothing to tell.
@@ -270,61 +319,6 @@ impl Kubelet {
         let (pod, uid, node) = identity(key, &gone.pod);
         let removed = Effect::Signal(PodSignal::Removed { pod, uid, node });
         vec![removed, delete_object(key, &gone.pod)]
-    }
-
-    /// The Pod as its kubelet reports it from now on.
-    ///
-    /// Its resourceVersion is left out: a kubelet patches the status whatever else has changed.
-    fn running(&self, sandbox: &Sandbox, now: SimTime) -> Arc<Pod> {
-        let addresses = &sandbox.addresses;
-        let mut pod = Pod::clone(&sandbox.pod);
-        pod.metadata.resource_version.clear();
-        let machine = &self.nodes[&pod.spec.node_name];
-        let ready = gates_hold(&pod);
-        let status = &mut pod.status;
-        "Running".clone_into(&mut status.phase);
-        status.host_ip = machine
-            .addresses
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        status.pod_ip = addresses
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        status.pod_ips = addresses
-            .iter()
-            .map(|ip| PodIp { ip: ip.to_string() })
-            .collect();
-        status
-            .start_time
-            .get_or_insert_with(|| timestamp(sandbox.seen));
-        for (name, holds) in [
-            ("PodReadyToStartContainers", true),
-            ("Initialized", true),
-            ("Ready", ready),
-            ("ContainersReady", true),
-            ("PodScheduled", true),
-        ] {
-            set_condition(&mut status.conditions, name, holds, now);
-        }
-        let containers = pod.spec.containers.iter();
-        status.container_statuses = containers
-            .map(|container| {
-                let mut entry = ContainerStatus {
-                    name: container.name.clone(),
-                    ready: true,
-                    image: container.image.clone(),
-                    ..ContainerStatus::default()
-                };
-                entry.rest.insert("started", true.into());
-                entry
-                    .rest
-                    .insert("state", json!({"running": {"startedAt": timestamp(now)}}));
-                entry
-            })
-            .collect();
-        Arc::new(pod)
     }
 }
 
@@ -385,38 +379,20 @@ fn is_pinned(pod: &Pod) -> bool {
         .is_some_and(|value| value == "pinned")
 }
 
+/// How long the `preStop` hooks of a Pod sleep before its containers get SIGTERM.
+fn pre_stop(pod: &Pod) -> Duration {
+    let sleeps = pod.serving_containers().filter_map(|container| {
+        let hook = container.lifecycle.as_ref()?.pre_stop.as_ref()?;
+        u64::try_from(hook.sleep.as_ref()?.seconds).ok()
+    });
+    let grace = pod.metadata.deletion_grace_period_seconds;
+    let grace = grace.map_or(u64::MAX, |grace| u64::try_from(grace).unwrap_or(0));
+    Duration::from_secs(sleeps.max().unwrap_or(0).min(grace))
+}
+
 /// A Pod whose initial status says so has been running before the scenario began.
 fn runs_already(pod: &Pod) -> bool {
     pod.status.phase == "Running" && !pod.addresses().is_empty()
-}
-
-fn gates_hold(pod: &Pod) -> bool {
-    pod.spec.readiness_gates.iter().all(|gate| {
-        let conditions = pod.status.conditions.iter();
-        let mut gates = conditions.filter(|found| found.condition_type == gate.condition_type);
-        gates.any(|found| found.status == "True")
-    })
-}
-
-/// Keeps the transition time of a condition that stays as it is.
-fn set_condition(conditions: &mut Vec<Condition>, name: &str, holds: bool, now: SimTime) {
-    let status = if holds { "True" } else { "False" };
-    let place = conditions
-        .iter()
-        .position(|condition| condition.condition_type == name);
-    let place = place.unwrap_or_else(|| {
-        let condition = Condition {
-            condition_type: name.to_owned(),
-            ..Condition::default()
-        };
-        conditions.push(condition);
-        conditions.len() - 1
-    });
-    let condition = &mut conditions[place];
-    if condition.status != status {
-        status.clone_into(&mut condition.status);
-        condition.last_transition_time = Some(timestamp(now));
-    }
 }
 
 /// The first address of each family.
