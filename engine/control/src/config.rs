@@ -23,6 +23,8 @@ pub struct ClusterConfig {
     pub pod_cidrs: Vec<IpNet>,
     /// `nodePortRange`
     pub node_port_range: RangeInclusive<u16>,
+    /// `loadBalancer.pool`: the addresses that Services of type LoadBalancer get; none: they get none.
+    pub load_balancer_pool: Vec<IpNet>,
     /// `dnsDomain`
     pub dns_domain: String,
     /// `dns`: whether kube-system/kube-dns exists.

@@ -14,7 +14,7 @@ use api::{
 use base::SimTime;
 use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
-    NamespaceController, PodSignal, Scheduler, ServiceCidrController,
+    LoadBalancerController, NamespaceController, PodSignal, Scheduler, ServiceCidrController,
 };
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
@@ -24,8 +24,8 @@ use serde_json::{Map, Value as Json};
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
 use crate::{
-    ClusterConfig, DetectLocal, Happening, NodeConfig, ProxyMode, ReferenceError, WriteVerb,
-    bootstrap, narrate,
+    Balanced, ClusterConfig, DetectLocal, Happening, NodeConfig, ProxyMode, ReferenceError,
+    WriteVerb, balance, bootstrap, narrate,
 };
 
 /// The control plane of one cluster.
@@ -46,6 +46,7 @@ pub struct Control {
     happenings: Vec<Happening>,
     signals: Vec<(SimTime, PodSignal)>,
     stale: Vec<(Arc<str>, StaleUdp)>,
+    balanced: Vec<Balanced>,
 }
 
 /// A reader of the API's log.
@@ -126,6 +127,7 @@ impl Control {
             happenings: Vec::new(),
             signals: Vec::new(),
             stale: Vec::new(),
+            balanced: Vec::new(),
             config,
         };
         control.settle();
@@ -297,6 +299,11 @@ impl Control {
         std::mem::take(&mut self.stale)
     }
 
+    /// Which nodes begin or cease to take connections from the load balancer, since this was last asked, in order.
+    pub fn balanced(&mut self) -> Vec<Balanced> {
+        std::mem::take(&mut self.balanced)
+    }
+
     /// What Pods' containers are to do, since this was last asked.
     pub fn signals(&mut self) -> Vec<(SimTime, PodSignal)> {
         std::mem::take(&mut self.signals)
@@ -333,6 +340,10 @@ impl Control {
         self.views.catch_up(log);
         for agent in &mut self.agents {
             let view = self.views.builder.view().clone();
+            let pool = &self.config.load_balancer_pool;
+            let nothing = ViewBuilder::new(view.service_cidrs.clone());
+            let taken = balance::changes(nothing.view(), &view, agent.reader.facts(), pool);
+            self.balanced.extend(taken);
             let Ok(()) = agent.reader.adopt(view, self.now, &mut self.book);
             agent.position = self.views.end();
         }
@@ -414,6 +425,10 @@ impl Control {
             if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
                 self.stale.push((Arc::clone(node), stale));
             }
+            let pool = &self.config.load_balancer_pool;
+            let facts = agent.reader.facts();
+            let changes = balance::changes(&report.before, &report.after, facts, pool);
+            self.balanced.extend(changes);
             // From time to time all is written that is there already: nothing has happened then.
             if !report.periodic {
                 let who = format!("{}/proxy", agent.reader.facts().name);
@@ -588,7 +603,7 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         pod_start: config.timing.pod_start,
         nodes: nodes.collect(),
     };
-    vec![
+    let mut controllers: Vec<Box<dyn Controller>> = vec![
         Box::new(Scheduler::new()),
         Box::new(Kubelet::new(kubelet)),
         Box::new(EndpointSliceController::new(
@@ -598,7 +613,12 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
-    ]
+    ];
+    if !config.load_balancer_pool.is_empty() {
+        let pool = config.load_balancer_pool.clone();
+        controllers.push(Box::new(LoadBalancerController::new(pool)));
+    }
+    controllers
 }
 
 const fn agent_settings(config: &ClusterConfig) -> AgentSettings {

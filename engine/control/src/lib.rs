@@ -6,6 +6,7 @@
 //! position in the API's log and sees an event that long after it was written.
 //! **Source of the semantics.** EP-72, PROXY-6, PROXY-65, DNS-69.
 
+mod balance;
 mod bootstrap;
 mod config;
 mod control;
@@ -15,6 +16,7 @@ mod schedule;
 mod sync_cost;
 mod world;
 
+pub use balance::Balanced;
 pub use config::{
     ClusterConfig, DetectLocal, ModeSettings, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
     ProxySettings, SyncCost, TimingConfig,

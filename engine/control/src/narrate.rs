@@ -54,7 +54,7 @@ pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts) -> String {
 }
 
 /// The Services whose rules may differ between two views, by name.
-fn candidates(before: &ClusterView, after: &ClusterView) -> BTreeSet<ServiceName> {
+pub(crate) fn candidates(before: &ClusterView, after: &ClusterView) -> BTreeSet<ServiceName> {
     let services = before.services.diff(&after.services);
     let slices = before.slices.diff(&after.slices);
     let services = services.map(|item| diff_key(&item).clone());

@@ -26,6 +26,7 @@ fn cluster(partitioned: bool) -> Control {
         service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
         pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
         node_port_range: 30_000..=32_767,
+        load_balancer_pool: Vec::new(),
         dns_domain: "cluster.local".to_owned(),
         dns: false,
         mode: ProxyMode::Iptables,

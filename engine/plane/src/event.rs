@@ -142,6 +142,8 @@ pub enum LostReason {
     Dropped(DropReason),
     /// It took the default route, and nobody out there has this address (PROXY-16, DBG-52).
     NobodyThere,
+    /// The address is the load balancer's, and it sends it to no node.
+    NoNodeTakes,
     /// The node serves the address's range, but no Pod there has the address (any more; DBG-71).
     NoSuchPod,
     /// The host was removed while the packet was on its way.
@@ -155,6 +157,9 @@ impl fmt::Display for LostReason {
         match self {
             Self::Dropped(reason) => reason.fmt(f),
             Self::NobodyThere => f.pad("left by the default route; nobody there has the address"),
+            Self::NoNodeTakes => {
+                f.pad("the load balancer knows no node that takes packets to this address")
+            }
             Self::NoSuchPod => f.pad("no Pod on the node has the address"),
             Self::HostGone => f.pad("the host is gone"),
             Self::NoPath => f.pad("no path through the network"),

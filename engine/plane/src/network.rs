@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
 
+use crate::balancer::Balancer;
 use crate::prefix::PrefixMap;
 use crate::segment::Datagram;
 use crate::topology::{Topology, Vertex};
@@ -116,6 +117,7 @@ pub(crate) struct Network {
     /// Who claims an address, in order. The last to claim it has it, as on a real link where nobody checks.
     claims: BTreeMap<IpAddr, Vec<Holder>>,
     pod_ranges: PrefixMap<NodeId>,
+    balancer: Balancer,
     node_names: BTreeMap<Arc<str>, NodeId>,
     host_names: BTreeMap<Arc<str>, HostId>,
 }
@@ -128,6 +130,7 @@ impl Network {
             hosts: Vec::new(),
             claims: BTreeMap::new(),
             pod_ranges: PrefixMap::new(),
+            balancer: Balancer::default(),
             node_names: BTreeMap::new(),
             host_names: BTreeMap::new(),
         }
@@ -198,6 +201,10 @@ impl Network {
         let id = HostId(count(self.hosts.len()));
         self.hosts.push(Some(host));
         id
+    }
+
+    pub(crate) const fn balancer_mut(&mut self) -> &mut Balancer {
+        &mut self.balancer
     }
 
     /// Takes a Pod or an outside host away. Nodes stay.
@@ -273,7 +280,7 @@ impl Network {
             }),
             Attachment::Outside { at, routes } => match routes.lookup(destination) {
                 Some(node) => self.towards_node(*at, place, node),
-                None => self.over_uplink(*at, place, destination),
+                None => self.over_uplink(*at, place, packet, destination),
             },
         }
     }
@@ -295,7 +302,9 @@ impl Network {
             }
         };
         let transit = match (&interface, destination(packet.bytes())) {
-            (Some(interface), Some(to)) => self.leaving_node(node, interface.as_str(), to),
+            (Some(interface), Some(to)) => {
+                self.leaving_node(node, interface.as_str(), packet.bytes(), to)
+            }
             _ => self.through_access(Next::Host(self.node(node).host)),
         };
         Some((transit, interface, packet))
@@ -309,7 +318,13 @@ impl Network {
     }
 
     /// The way of a packet that leaves a node through an interface.
-    fn leaving_node(&self, id: NodeId, interface: &str, destination: IpAddr) -> Transit {
+    fn leaving_node(
+        &self,
+        id: NodeId,
+        interface: &str,
+        packet: &[u8],
+        destination: IpAddr,
+    ) -> Transit {
         if let Some(pod) = self.pod_behind(id, interface) {
             return self.through_access(Next::Host(pod));
         }
@@ -319,11 +334,11 @@ impl Network {
                 .holder(destination)
                 .is_some_and(|holder| self.is_on_uplink(holder)) =>
             {
-                self.over_uplink(at, place, destination)
+                self.over_uplink(at, place, packet, destination)
             }
             Some(node) if node == id => lost(place, LostReason::NoSuchPod),
             Some(node) => self.towards_node(at, place, node),
-            None => self.over_uplink(at, place, destination),
+            None => self.over_uplink(at, place, packet, destination),
         }
     }
 
@@ -335,7 +350,7 @@ impl Network {
         }
     }
 
-    fn over_uplink(&self, at: Vertex, from: Place, destination: IpAddr) -> Transit {
+    fn over_uplink(&self, at: Vertex, from: Place, packet: &[u8], destination: IpAddr) -> Transit {
         match self.holder(destination) {
             Some(Holder::Node(node)) => self.towards_node(at, from, node),
             Some(Holder::Host(id)) => match self.host(id).map(|host| &host.attachment) {
@@ -344,7 +359,11 @@ impl Network {
                 }
                 _ => lost(Place::World, LostReason::NobodyThere),
             },
-            None => lost(Place::World, LostReason::NobodyThere),
+            None => match self.balancer.choose(packet, destination) {
+                Some(Some(node)) => self.towards_node(at, from, node),
+                Some(None) => lost(Place::World, LostReason::NoNodeTakes),
+                None => lost(Place::World, LostReason::NobodyThere),
+            },
         }
     }
 

@@ -156,6 +156,19 @@ impl Plane {
         self.network.add_outside(spec)
     }
 
+    /// Says whether a node takes packets to an address of the load balancer. Those to an address that nobody else has go
+    /// to the nodes that take them, each flow to one of them.
+    ///
+    /// # Panics
+    /// When the node is not of this network.
+    pub fn balance(&mut self, address: IpAddr, node: NodeId, takes: bool) {
+        assert!(
+            node.index() < self.engines.len(),
+            "the node is of this network"
+        );
+        self.network.balancer_mut().set(address, node, takes);
+    }
+
     /// Takes a Pod or an outside host away, with its sockets; nobody is told. Packets to it are lost from now on
     /// (DBG-71). A node cannot be removed.
     pub fn remove_host(&mut self, host: HostId) {

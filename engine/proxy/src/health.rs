@@ -120,13 +120,26 @@ impl HealthCheck {
     pub fn all(view: &ClusterView, facts: &NodeFacts) -> BTreeMap<u16, Self> {
         let services = view.services.iter();
         let checked = services.filter_map(|(name, service)| {
-            let check = Self {
-                service: name.clone(),
-                local_endpoints: local_endpoints(view, name, service, facts),
-            };
-            Some((service.health_check_node_port?, check))
+            Some((
+                service.health_check_node_port?,
+                Self::of(view, name, service, facts),
+            ))
         });
         checked.collect()
+    }
+
+    /// That of one Service, whether it has a port for it or not.
+    #[must_use]
+    pub fn of(
+        view: &ClusterView,
+        name: &ServiceName,
+        service: &ServiceView,
+        facts: &NodeFacts,
+    ) -> Self {
+        Self {
+            service: name.clone(),
+            local_endpoints: local_endpoints(view, name, service, facts),
+        }
     }
 
     /// The answer, whatever the path.

@@ -278,6 +278,10 @@ impl Sim {
             }
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
+        for change in self.control.balanced() {
+            let node = self.nodes[&*change.node];
+            self.plane.balance(change.address, node, change.takes);
+        }
         for (node, stale) in self.control.stale_connections() {
             let state = self.plane.node_state_mut(self.nodes[&*node]);
             state.delete(|entry| {

@@ -75,6 +75,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
             "fd00:10:244::/48".parse().unwrap(),
         ],
         node_port_range: 30000..=32767,
+        load_balancer_pool: Vec::new(),
         dns_domain: "cluster.local".to_owned(),
         dns: true,
         mode,

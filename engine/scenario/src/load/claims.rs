@@ -35,6 +35,8 @@ pub(super) enum Purpose {
     Services,
     /// `podCIDRs`
     Pods,
+    /// `loadBalancer.pool`
+    Balancer,
     /// A node's `podCIDRs`.
     PodsOf(String),
     /// A node's address.
@@ -58,7 +60,7 @@ pub(super) struct Claims<'a>(Vec<Claim<'a>>);
 /// Claims that lie apart from each other.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// `serviceCIDRs` and `podCIDRs`: nodes' ranges may lie in the latter.
+    /// `serviceCIDRs`, `podCIDRs` and the load balancer's pool: nodes' ranges may lie in the second.
     wide: Vec<(IpNet, Purpose)>,
     nodes: Apart,
     addresses: BTreeMap<IpAddr, Purpose>,
@@ -153,7 +155,9 @@ impl Taken {
         }
         let purpose = purpose.clone();
         match purpose {
-            Purpose::Services | Purpose::Pods => self.wide.push((*net, purpose)),
+            Purpose::Services | Purpose::Pods | Purpose::Balancer => {
+                self.wide.push((*net, purpose));
+            }
             Purpose::PodsOf(_) => {
                 self.nodes.0.insert(*net, purpose);
             }
@@ -183,6 +187,7 @@ impl fmt::Display for Purpose {
         match self {
             Self::Services => f.write_str("one of serviceCIDRs"),
             Self::Pods => f.write_str("one of podCIDRs"),
+            Self::Balancer => f.write_str("one of loadBalancer.pool"),
             Self::PodsOf(node) => write!(f, "a Pod range of node {node}"),
             Self::Node(node) => write!(f, "an address of node {node}"),
             Self::Outside(host) => write!(f, "the address of outside host {host}"),
@@ -194,9 +199,10 @@ fn rank(purpose: &Purpose) -> u8 {
     match purpose {
         Purpose::Services => 0,
         Purpose::Pods => 1,
-        Purpose::PodsOf(_) => 2,
-        Purpose::Node(_) => 3,
-        Purpose::Outside(_) => 4,
+        Purpose::Balancer => 2,
+        Purpose::PodsOf(_) => 3,
+        Purpose::Node(_) => 4,
+        Purpose::Outside(_) => 5,
     }
 }
 

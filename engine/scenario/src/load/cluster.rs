@@ -47,6 +47,9 @@ impl<'a> Ranges<'a> {
     }
 }
 
+/// Ranges of one load balancer.
+const POOL_MAX: usize = 100;
+
 /// `spec.cluster`, read.
 pub(super) struct Cluster {
     /// The modes to run in.
@@ -83,10 +86,7 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     let node_port_range = fields.or("nodePortRange", 30_000..=32_767, port_range);
     let dns_domain = fields.or("dnsDomain", "cluster.local".to_owned(), dns_domain);
     let dns = fields.or("dns", !concluded.no_dns, Cursor::boolean);
-    let balancer = fields.unsupported(
-        "loadBalancer",
-        "leave it out: no load balancer gives out addresses yet",
-    );
+    let pool = fields.or("loadBalancer", Vec::new(), |at| balancer(at, &mut claims));
     let modes = modes(&mut fields);
     let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
     let mut names = BTreeSet::new();
@@ -105,7 +105,6 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     };
     let taken = claims.check();
     fields.finish()?;
-    balancer?;
     let modes = modes?;
     let (services, pods) = (services?, pods?);
     let nodes = nodes::complete(drafts?, &services, &pods, taken?);
@@ -114,6 +113,7 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
         service_cidrs: services.nets,
         pod_cidrs: pods.nets,
         node_port_range: node_port_range?,
+        load_balancer_pool: pool?,
         dns_domain: dns_domain?,
         dns: dns?,
         mode: modes[0],
@@ -241,6 +241,20 @@ fn cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
         at: Some(at.clone()),
         items: at.items(2)?,
     })
+}
+
+/// Reads `loadBalancer`.
+fn balancer<'a>(at: &Cursor<'a>, claims: &mut Claims<'a>) -> Read<Vec<IpNet>> {
+    let mut fields = at.fields()?;
+    let pool = fields.need("pool", |at| {
+        at.list(POOL_MAX, |item| Ok((cidr(&item)?, item)))
+    });
+    fields.finish()?;
+    let claim = |(net, at)| {
+        claims.range(Purpose::Balancer, net, Some(at));
+        net
+    };
+    Ok(pool?.into_iter().map(claim).collect())
 }
 
 fn service_cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {

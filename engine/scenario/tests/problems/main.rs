@@ -148,7 +148,7 @@ fn unknown_and_missing_keys() {
     check_cluster(
         "extra: 1",
         &[
-            "7:5: unknown key `extra` (known here: serviceCIDRs, podCIDRs, nodePortRange, dnsDomain, dns, modes, proxy, nodes, nodeGroups, network, timing, outside)",
+            "7:5: unknown key `extra` (known here: serviceCIDRs, podCIDRs, nodePortRange, dnsDomain, dns, loadBalancer, modes, proxy, nodes, nodeGroups, network, timing, outside)",
         ],
     );
     check_cluster("1: 1", &["6:5: key 1 should be text"]);
@@ -235,13 +235,16 @@ fn values_of_the_cluster() {
 }
 
 #[test]
-fn what_this_version_does_not_support() {
+fn a_load_balancer() {
     check_cluster(
-        "loadBalancer: {pool: [203.0.113.0/28]}",
-        &[
-            "7:5: `loadBalancer` is not supported by this version of switchboard (leave it out: no load balancer gives out addresses yet)",
-        ],
+        "loadBalancer: {pool: [203.0.113.0/28, 10.96.1.0/24]}",
+        &["7:43: 10.96.1.0/24 overlaps 10.96.0.0/12, one of serviceCIDRs"],
     );
+    check_cluster("loadBalancer: {}", &["7:19: `pool` is missing"]);
+}
+
+#[test]
+fn what_this_version_does_not_support() {
     check_cluster(
         "timing: {nodeGrace: 40s}",
         &[
