@@ -8,7 +8,7 @@ use base::{Seed, SimTime};
 use serde_json::json;
 
 /// The nodes that Pods are spread over.
-const NODES: usize = 5_000;
+pub const NODES: usize = 5_000;
 
 /// A server without objects of the mix.
 ///

@@ -60,6 +60,15 @@ pub enum PodSignal {
         /// The Pod with the status that the kubelet is about to report, its addresses among it.
         object: Arc<Pod>,
     },
+    /// Its application begins to listen.
+    Serving {
+        /// The Pod.
+        pod: ObjectKey,
+        /// Its identity.
+        uid: String,
+        /// The node it runs on.
+        node: String,
+    },
     /// Its containers get SIGTERM.
     Terminating {
         /// The Pod.

@@ -34,6 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod application;
 mod controller;
 mod endpoint_slice;
 mod garbage;
@@ -45,6 +46,7 @@ mod queue;
 mod scheduler;
 mod service_cidr;
 
+pub use application::{Application, ApplicationError, ListenPort, Manners, OnTerm};
 pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
 pub use garbage::GarbageCollector;

@@ -146,6 +146,8 @@ pub enum LostReason {
     NoNodeTakes,
     /// The node serves the address's range, but no Pod there has the address (any more; DBG-71).
     NoSuchPod,
+    /// The host takes every packet and answers none.
+    Ignored,
     /// The host was removed while the packet was on its way.
     HostGone,
     /// The network has no path.
@@ -161,6 +163,7 @@ impl fmt::Display for LostReason {
                 f.pad("the load balancer knows no node that takes packets to this address")
             }
             Self::NoSuchPod => f.pad("no Pod on the node has the address"),
+            Self::Ignored => f.pad("the host takes every packet and answers none"),
             Self::HostGone => f.pad("the host is gone"),
             Self::NoPath => f.pad("no path through the network"),
         }

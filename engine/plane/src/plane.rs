@@ -39,6 +39,8 @@ pub struct Plane {
     pub(crate) stacks: BTreeMap<HostId, Stack>,
     /// What hosts without a stack listen on: most hosts of a large network are never talked to.
     pub(crate) asleep: BTreeMap<HostId, BTreeSet<(Protocol, u16)>>,
+    /// Hosts that ignore every packet.
+    pub(crate) deaf: BTreeSet<HostId>,
     /// The number of the next socket that is asked of a host that is gone.
     pub(crate) next_stillborn: u32,
     pub(crate) due: Queue<Due>,
@@ -115,6 +117,7 @@ impl Plane {
             engines: Vec::new(),
             stacks: BTreeMap::new(),
             asleep: BTreeMap::new(),
+            deaf: BTreeSet::new(),
             next_stillborn: u32::MAX,
             due: Queue::new(),
             timers: BTreeMap::new(),
@@ -178,6 +181,7 @@ impl Plane {
         }
         self.stacks.remove(&host);
         self.asleep.remove(&host);
+        self.deaf.remove(&host);
         let bounds = [0, u32::MAX].map(|serial| SocketId { host, serial });
         let stopped: Vec<SocketId> = self
             .timers
@@ -265,6 +269,11 @@ impl Plane {
             .or_default()
             .insert((protocol, port));
         Ok(())
+    }
+
+    /// Has a host ignore every packet that reaches it from now on.
+    pub fn ignore_all(&mut self, host: HostId) {
+        self.deaf.insert(host);
     }
 
     /// Ends listening. TCP connections that stand go on; a UDP socket is gone.

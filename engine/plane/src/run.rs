@@ -115,6 +115,10 @@ impl Plane {
 
     fn arrive_at_host(&mut self, host: HostId, packet: Vec<u8>) -> Vec<PlaneEvent> {
         self.capture_at_host(host, &packet);
+        if self.deaf.contains(&host) {
+            let lost = self.lost(Place::Host(host), packet, LostReason::Ignored);
+            return lost.into_iter().collect();
+        }
         let now = self.now;
         let Some(stack) = self.stack(host) else {
             let lost = self.lost(Place::Host(host), packet, LostReason::HostGone);

@@ -1,24 +1,18 @@
 //! The applications that run in simulated Pods.
 //!
-//! A Pod's application listens on its containers' `containerPort`s and answers a request with one line: the
-//! Pod's name, then where it runs and whom it sees. What a client learns about its backend it learns from that
+//! A Pod's application listens where [`Application`] says and answers a request with one line: the Pod's name, then where it runs and whom it sees. What a client learns about its backend it learns from that
 //! line, so a test would notice if a reply came from somebody else.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use api::{Object, ObjectMeta, Pod, PodSpec, Status};
+use controllers::{Application, Manners};
 use dns::ClusterZone;
 use ruleset::Protocol;
 
 /// Annotations of simulated applications that the contract has and this version does not carry out.
-const UNSUPPORTED: [&str; 5] = [
-    "listen",
-    "start-delay",
-    "respond-after",
-    "on-term",
-    "hostile",
-];
+const UNSUPPORTED: [&str; 1] = ["respond-after"];
 const PREFIX: &str = "switchboard.dev/";
 
 /// What a Pod does with what it receives.
@@ -90,7 +84,7 @@ impl Introduction {
     }
 }
 
-/// Where a Pod's application listens: on every container port, sidecars' included.
+/// Where a Pod's application is reached.
 ///
 /// Deviation: SCTP ports are not listened on; smoltcp has no SCTP.
 pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
@@ -100,25 +94,23 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
             .labels
             .get("k8s-app")
             .is_some_and(|app| app == "kube-dns");
-    let ports = pod
-        .serving_containers()
-        .flat_map(|container| &container.ports);
-    let mut listeners: Vec<Listener> = ports
-        .filter_map(|port| {
-            let number = u16::try_from(port.container_port).ok()?;
-            let protocol = match port.transport() {
+    let application = Application::of(pod);
+    let mut listeners: Vec<Listener> = application
+        .open_ports()
+        .filter_map(|open| {
+            let protocol = match open.protocol {
                 api::Protocol::Tcp => Protocol::TCP,
                 api::Protocol::Udp => Protocol::UDP,
                 api::Protocol::Sctp => return None,
             };
-            let app = if is_dns && number == 53 {
+            let app = if is_dns && open.port == 53 {
                 App::Dns
             } else {
                 App::Introduce
             };
             Some(Listener {
                 protocol,
-                port: number,
+                port: open.port,
                 app,
             })
         })
@@ -141,6 +133,14 @@ fn pod_of(object: &Object) -> Option<(&'static str, &ObjectMeta, &PodSpec)> {
     Some(("spec.template.", &template.metadata, &template.spec))
 }
 
+fn application_is_silent(metadata: &ObjectMeta) -> bool {
+    let pod = Pod {
+        metadata: metadata.clone(),
+        ..Pod::default()
+    };
+    Application::of(&pod).manners == Manners::Blackhole
+}
+
 /// Refuses what a Pod, or a workload's Pods, ask of application or resolver and this version cannot do.
 pub(crate) fn check(object: &Object) -> Result<(), Status> {
     let Some((place, metadata, spec)) = pod_of(object) else {
@@ -153,10 +153,19 @@ pub(crate) fn check(object: &Object) -> Result<(), Status> {
             .is_some_and(|name| UNSUPPORTED.contains(&name))
         {
             let text = "not supported by this version of switchboard; a simulated application \
-                        listens on its containerPorts and answers at once";
+                        answers at once";
             let field = format!("{place}metadata.annotations[{key}]");
             limits.push((field, text.to_owned()));
         }
+    }
+    for error in Application::check(&metadata.annotations) {
+        let field = format!("{place}metadata.annotations[{}]", error.key);
+        limits.push((field, error.message));
+    }
+    if application_is_silent(metadata) && spec.host_network {
+        let text = "\"blackhole\" is not supported with hostNetwork: it would silence the node";
+        let field = format!("{place}metadata.annotations[{PREFIX}hostile]");
+        limits.push((field, text.to_owned()));
     }
     if spec.dns_config.is_some() {
         let text =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{ObjectKey, Pod};
-use controllers::PodSignal;
+use controllers::{Application, Manners, OnTerm, PodSignal};
 use plane::{HostId, HostSpec, NodeId, Plane};
 use ruleset::Protocol;
 
@@ -21,6 +21,11 @@ struct Running {
     host: HostId,
     node: NodeId,
     on_host_network: bool,
+    identity: Identity,
+    on_term: OnTerm,
+    /// Where its application will listen.
+    wanted: Vec<Listener>,
+    /// Where it listens.
     listeners: Vec<Listener>,
     dns_policy: String,
 }
@@ -41,8 +46,14 @@ impl Fleet {
                     self.start(plane, pod, &node, *node_id, &object);
                 }
             }
-            PodSignal::Terminating { pod, uid, .. } => {
+            PodSignal::Serving { pod, uid, .. } => {
                 if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    serve(plane, &mut self.apps, running);
+                }
+            }
+            PodSignal::Terminating { pod, uid, .. } => {
+                let known = self.pods.get_mut(&pod).filter(|r| r.uid == uid);
+                if let Some(running) = known.filter(|r| r.on_term == OnTerm::Close) {
                     silence(plane, &mut self.apps, running);
                 }
             }
@@ -113,19 +124,19 @@ impl Fleet {
             namespace: pod.metadata.namespace.clone(),
             node: node.to_owned(),
         };
-        let mut listeners = app::listeners(pod);
-        // Two Pods on the host's network cannot share a port: the first one has it.
-        listeners.retain(|l| plane.listen(host, l.protocol, l.port).is_ok());
-        for listener in &listeners {
-            let place = (host, listener.protocol, listener.port);
-            self.apps.insert(place, (identity.clone(), listener.app));
+        let application = Application::of(pod);
+        if application.manners == Manners::Blackhole && !on_host_network {
+            plane.ignore_all(host);
         }
         let running = Running {
             uid: pod.metadata.uid.clone(),
             host,
             node: id,
             on_host_network,
-            listeners,
+            identity,
+            on_term: application.on_term,
+            wanted: app::listeners(pod),
+            listeners: Vec::new(),
             dns_policy: pod.spec.dns_policy.clone(),
         };
         self.pods.insert(key, running);
@@ -136,6 +147,22 @@ impl Fleet {
         silence(plane, &mut self.apps, &mut running);
         if !running.on_host_network {
             plane.remove_host(running.host);
+        }
+    }
+}
+
+/// The application opens its listening sockets. Two Pods on the host's network cannot share a port: the first one has it.
+fn serve(
+    plane: &mut Plane,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    running: &mut Running,
+) {
+    let host = running.host;
+    for listener in std::mem::take(&mut running.wanted) {
+        if plane.listen(host, listener.protocol, listener.port).is_ok() {
+            let place = (host, listener.protocol, listener.port);
+            apps.insert(place, (running.identity.clone(), listener.app));
+            running.listeners.push(listener);
         }
     }
 }

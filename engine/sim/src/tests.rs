@@ -19,6 +19,7 @@ use ruleset::{Family, Protocol, nft, xt};
 
 use crate::Sim;
 
+mod applications;
 mod memory;
 mod probes;
 
@@ -458,11 +459,11 @@ fn what_cannot_be_carried_out_is_refused_or_said() {
     );
     let probed = CLIENT.replace("name: client", "name: probed").replace(
         "image: c}",
-        "image: c, readinessProbe: {tcpSocket: {port: 1}}}",
+        "image: c, livenessProbe: {tcpSocket: {port: 1}}}",
     );
     let warnings = write(&probed).unwrap().warnings;
     assert!(
-        warnings[0].contains("spec.containers[0].readinessProbe"),
+        warnings[0].contains("spec.containers[0].livenessProbe"),
         "{warnings:?}"
     );
 }

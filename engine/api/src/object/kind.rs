@@ -477,18 +477,10 @@ impl Kind {
 
     /// Whether its objects do anything to the network; others are stored and printed, and that is all.
     ///
-    /// Deviation: workloads make no Pods and nothing enforces a NetworkPolicy yet.
+    /// Deviation: nothing enforces a NetworkPolicy yet, and the workloads of `batch` make no Pods.
     #[must_use]
     pub fn has_effect(self) -> bool {
-        !matches!(
-            self,
-            Self::Deployment
-                | Self::ReplicaSet
-                | Self::StatefulSet
-                | Self::DaemonSet
-                | Self::NetworkPolicy
-                | Self::Other(_)
-        )
+        !matches!(self, Self::NetworkPolicy | Self::Other(_))
     }
 
     /// Whether its objects live in a namespace.

@@ -29,6 +29,7 @@ use base::SimTime;
 use ipnet::IpNet;
 
 use self::probes::Health;
+use crate::application::Application;
 use crate::controller::{Controller, Effect, PodSignal};
 use crate::pod_ips::PodIps;
 use crate::queue::Queue;
@@ -77,6 +78,8 @@ struct Sandbox {
     runs_since: SimTime,
     /// Of each container; none before they run.
     health: Vec<Health>,
+    /// When its application begins to listen; `None` once it does, or before it runs.
+    listens_at: Option<SimTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +152,7 @@ impl Kubelet {
                 stage,
                 runs_since: now,
                 health: Vec::new(),
+                listens_at: None,
             },
         );
         if pod.metadata.is_terminating() {
@@ -232,13 +236,13 @@ impl Kubelet {
             return Vec::new();
         };
         match sandbox.stage {
-            Stage::Starting if is_pinned(&sandbox.pod) => self.start_pinned(key),
+            Stage::Starting if is_pinned(&sandbox.pod) => self.start_pinned(key, now),
             Stage::Starting => self.start(key, now),
-            // Due again: a probe has passed, or the API server has refused the status.
-            Stage::Running if is_pinned(&sandbox.pod) => Vec::new(),
+            // Due again: it listens, a probe has passed, or the API server has refused the status.
             Stage::Running => {
-                let pod = self.report(key, now);
-                vec![Effect::UpdateStatus(Arc::unwrap_or_clone(pod).into())]
+                let mut effects: Vec<Effect> = self.listen(key, now).into_iter().collect();
+                effects.extend(self.report(key, now));
+                effects
             }
             Stage::Resting => vec![Effect::Signal(self.terminate(key, now))],
             Stage::Stopping => self.tear_down(key),
@@ -266,34 +270,54 @@ impl Kubelet {
         }
         sandbox.stage = Stage::Running;
         sandbox.runs_since = now;
-        sandbox.health = match runs_already(&sandbox.pod) {
-            true => Health::of_old(&sandbox.pod, now),
-            false => Health::of(&sandbox.pod, now),
+        let delay = Application::of(&sandbox.pod).start_delay;
+        (sandbox.health, sandbox.listens_at) = match runs_already(&sandbox.pod) {
+            true => (Health::of_old(&sandbox.pod, now), Some(now)),
+            false => (Health::of(&sandbox.pod, now), Some(now + delay)),
         };
-        let pod = self.report(key, now);
-        vec![
-            started(key, &pod),
-            Effect::UpdateStatus(Arc::unwrap_or_clone(pod).into()),
-        ]
+        let report = self.report(key, now);
+        let mut effects = vec![started(key, &self.sandboxes[key].pod)];
+        effects.extend(self.listen(key, now));
+        effects.extend(report);
+        effects
     }
 
-    /// The Pod with the status that its kubelet reports now; it is due again when that changes.
-    fn report(&mut self, key: &ObjectKey, now: SimTime) -> Arc<Pod> {
+    /// Its application begins to listen, if it is time; else it is due again.
+    fn listen(&mut self, key: &ObjectKey, now: SimTime) -> Option<Effect> {
         let sandbox = self
             .sandboxes
             .get_mut(key)
             .expect("the caller looked it up");
+        let at = sandbox.listens_at?;
+        if at > now {
+            self.due.add(key.clone(), at);
+            return None;
+        }
+        sandbox.listens_at = None;
+        let (pod, uid, node) = identity(key, &sandbox.pod);
+        Some(Effect::Signal(PodSignal::Serving { pod, uid, node }))
+    }
+
+    /// The status that a kubelet reports now; it is due again when that changes. A pinned one is not its business.
+    fn report(&mut self, key: &ObjectKey, now: SimTime) -> Option<Effect> {
+        let sandbox = self
+            .sandboxes
+            .get_mut(key)
+            .expect("the caller looked it up");
+        if is_pinned(&sandbox.pod) {
+            return None;
+        }
         let machine = &self.nodes[&sandbox.pod.spec.node_name];
         sandbox.pod = Arc::new(status::running(sandbox, &machine.addresses, now));
         let changes = sandbox.health.iter();
         if let Some(next) = changes.filter_map(|one| one.next_change(now)).min() {
             self.due.add(key.clone(), next);
         }
-        Arc::clone(&sandbox.pod)
+        Some(Effect::UpdateStatus(Object::Pod(Arc::clone(&sandbox.pod))))
     }
 
     /// A pinned status without an address is that of a Pod without a network: nothing to tell.
-    fn start_pinned(&mut self, key: &ObjectKey) -> Vec<Effect> {
+    fn start_pinned(&mut self, key: &ObjectKey, now: SimTime) -> Vec<Effect> {
         let sandbox = self
             .sandboxes
             .get_mut(key)
@@ -302,7 +326,10 @@ impl Kubelet {
             return Vec::new();
         }
         sandbox.stage = Stage::Running;
-        vec![started(key, &sandbox.pod)]
+        sandbox.listens_at = Some(now);
+        let mut effects = vec![started(key, &sandbox.pod)];
+        effects.extend(self.listen(key, now));
+        effects
     }
 
     fn tear_down(&mut self, key: &ObjectKey) -> Vec<Effect> {

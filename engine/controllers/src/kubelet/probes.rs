@@ -5,15 +5,18 @@
 //! A container without a startup probe has started when it runs; one without a readiness probe is ready once it has
 //! started. An attempt is made when the container starts and every `periodSeconds` after; those before
 //! `initialDelaySeconds` are left out, and readiness is not asked for before the container has started. What an attempt
-//! finds follows from what the simulated application does: it listens on the declared TCP ports of all containers.
+//! finds follows from what the simulated application does ([`Application`]).
 //!
-//! Deviation: an attempt takes no time and no packets. A command (`exec`) succeeds. A probe of another host than the
+//! Deviation: an attempt takes no time and no packets. A command (`exec`) succeeds once the
+//! application has started. A probe of another host than the
 //! Pod's own is taken to succeed. A container whose startup or liveness probe fails is not restarted.
 
 use std::time::Duration;
 
 use api::{Container, IntOrString, Pod, Probe};
 use base::SimTime;
+
+use crate::Application;
 
 /// When a container comes to be what its probes ask for; `None`: it never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +47,13 @@ impl Health {
     }
 
     fn of_container(pod: &Pod, container: &Container, since: SimTime) -> Self {
+        let application = Application::of(pod);
+        let listens = since + application.start_delay;
         let passes = |probe: Option<&Probe>, from: SimTime| match probe {
             None => Some(from),
-            Some(probe) if answers(pod, container, probe) => Some(passed_at(probe, since, from)),
+            Some(probe) if answers(pod, container, &application, probe) => {
+                Some(passed_at(probe, since, from.max(listens)))
+            }
             Some(_) => None,
         };
         let started = passes(container.startup_probe.as_deref(), since);
@@ -85,10 +92,11 @@ fn passed_at(probe: &Probe, since: SimTime, from: SimTime) -> SimTime {
 }
 
 /// Whether the simulated application answers this probe.
-fn answers(pod: &Pod, container: &Container, probe: &Probe) -> bool {
+fn answers(pod: &Pod, container: &Container, application: &Application, probe: &Probe) -> bool {
     let is_own = |host: &str| host.is_empty() || pod.status.pod_ips.iter().any(|ip| ip.ip == host);
-    let listens =
-        |port: &IntOrString| number(container, port).is_some_and(|number| listens_on(pod, number));
+    let listens = |port: &IntOrString| {
+        number(container, port).is_some_and(|number| application.answers(number))
+    };
     if let Some(get) = &probe.http_get {
         return !is_own(&get.host) || listens(&get.port);
     }
@@ -96,7 +104,7 @@ fn answers(pod: &Pod, container: &Container, probe: &Probe) -> bool {
         return !is_own(&socket.host) || listens(&socket.port);
     }
     if let Some(grpc) = &probe.grpc {
-        return listens_on(pod, grpc.port);
+        return application.answers(grpc.port);
     }
     true
 }
@@ -111,11 +119,4 @@ fn number(container: &Container, port: &IntOrString) -> Option<i32> {
             named.map_or_else(|| name.parse().ok(), |port| Some(port.container_port))
         }
     }
-}
-
-fn listens_on(pod: &Pod, number: i32) -> bool {
-    let mut ports = pod
-        .serving_containers()
-        .flat_map(|container| &container.ports);
-    ports.any(|port| port.container_port == number && port.transport() == api::Protocol::Tcp)
 }
