@@ -34,15 +34,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backing;
 mod controller;
 mod endpoint_slice;
 mod garbage;
 mod kubelet;
+mod name;
 mod namespace;
 mod pod_ips;
 mod queue;
 mod scheduler;
 mod service_cidr;
+mod slices;
+mod unseen;
 
 pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
