@@ -37,6 +37,8 @@
 mod backing;
 mod controller;
 mod endpoint_slice;
+mod endpoints;
+mod events;
 mod garbage;
 mod kubelet;
 mod name;
@@ -50,6 +52,7 @@ mod unseen;
 
 pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
+pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
 pub use namespace::NamespaceController;
