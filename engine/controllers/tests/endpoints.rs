@@ -362,6 +362,33 @@ fn nothing_is_written_for_what_makes_no_difference() {
     assert_eq!(cluster.writes, writes);
 }
 
+/// A real controller orders ports and subsets otherwise: what a dump of a real cluster holds is not written again.
+#[test]
+fn the_order_of_ports_and_subsets_makes_no_difference() {
+    let ports =
+        "[{name: a, port: 1}, {name: b, port: 2}, {name: http, port: 80, targetPort: http}]";
+    let mut cluster = start_with(&format!("{{selector: {{app: web}}, ports: {ports}}}"));
+    cluster.pod_with("p3", "n3", "10.244.3.9", true, "[]");
+    let ordered = [
+        "web a:1,b:2 | 10.244.1.5, 10.244.2.7, 10.244.3.9 | ",
+        "web http:8080 | 10.244.1.5, 10.244.2.7 | ",
+    ];
+    check(&mut cluster, &ordered);
+    let mut changed = Endpoints::clone(&only(&cluster));
+    changed.subsets[0].ports.reverse();
+    changed.subsets.reverse();
+    cluster.api.replace(changed.into(), cluster.now).unwrap();
+    let writes = cluster.writes;
+    cluster.pass(Duration::from_secs(1));
+    // The Pod has a new time of becoming ready.
+    cluster.report("p3", "Running", "10.244.3.9", Some(true));
+    cluster.drain();
+    assert_eq!(cluster.writes, writes);
+    cluster.report("p3", "Running", "10.244.3.9", Some(false));
+    let left = "web a:1,b:2 | 10.244.1.5, 10.244.2.7 | 10.244.3.9";
+    check(&mut cluster, &[left, ordered[1]]);
+}
+
 /// Changes of somebody else last until something happens; what is deleted comes back.
 #[test]
 fn endpoints_are_not_watched_over() {

@@ -231,14 +231,14 @@ fn labels(service: &Service) -> StringMap {
 }
 
 /// Whether stored Endpoints need not be written. The label of headless Services is not looked at.
-fn is_settled(stored: &Endpoints, subsets: &[EndpointSubset], labels: &StringMap) -> bool {
+fn is_settled(stored: &Endpoints, wanted: &[EndpointSubset], labels: &StringMap) -> bool {
     let own = |labels: &StringMap| -> Vec<(String, String)> {
         let labels = labels.iter().filter(|(key, _)| *key != LABEL_HEADLESS);
         labels
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
     };
-    stored.subsets == subsets
+    subsets::say_the_same(&stored.subsets, wanted)
         && own(&stored.metadata.labels) == own(labels)
         && capacity::is_settled(stored)
 }

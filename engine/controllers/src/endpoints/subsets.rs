@@ -6,7 +6,7 @@
 //! (podToEndpointAddressForService, addEndpointSubset), `pkg/api/v1/endpoints/util.go` (RepackSubsets).
 //!
 //! Deviation: ports and subsets are in the order of the ports' names; in Kubernetes they are in the order of a hash
-//! over all they hold.
+//! over all they hold. Endpoints of a real cluster that differ in that alone are left as they are.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,30 @@ pub(super) fn subsets(service: &Service, pods: &[impl AsRef<Pod>]) -> Vec<Endpoi
     // Addresses are compared as texts.
     listed.sort_by(|left, right| (&left.address.ip, left.uid).cmp(&(&right.address.ip, right.uid)));
     repack(&listed)
+}
+
+/// Whether two lists of subsets say the same, in whatever order.
+pub(super) fn say_the_same(left: &[EndpointSubset], right: &[EndpointSubset]) -> bool {
+    sorted(left) == sorted(right)
+}
+
+/// Ports, ready addresses, others.
+type Parts<'a> = (
+    Vec<&'a EndpointsPort>,
+    &'a [EndpointAddress],
+    &'a [EndpointAddress],
+);
+
+fn sorted(subsets: &[EndpointSubset]) -> Vec<Parts<'_>> {
+    let parts = subsets.iter().map(|subset| {
+        let mut ports: Vec<&EndpointsPort> = subset.ports.iter().collect();
+        ports.sort();
+        let (ready, others) = (&*subset.addresses, &*subset.not_ready_addresses);
+        (ports, ready, others)
+    });
+    let mut parts: Vec<Parts> = parts.collect();
+    parts.sort_by(|left, right| left.0.cmp(&right.0));
+    parts
 }
 
 fn repack(listed: &[Listed]) -> Vec<EndpointSubset> {
