@@ -16,6 +16,7 @@ use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
     LoadBalancerController, NamespaceController, PodSignal, Scheduler, ServiceCidrController,
 };
+use controllers::{EndpointSliceMirroringController, EndpointsController};
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
@@ -610,6 +611,8 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
             config.timing.endpoint_slice_batch,
             config.seed,
         )),
+        Box::new(EndpointsController::new(Duration::ZERO)),
+        Box::new(EndpointSliceMirroringController::new(config.seed)),
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),

@@ -171,3 +171,38 @@ fn alloc_6_7_cluster_dns_is_at_the_tenth_address_if_there_is_one() {
         "{refused}"
     );
 }
+
+/// Of a Service with a selector Endpoints are made, of Endpoints without one slices.
+#[test]
+fn ep_44_63_endpoints_come_about_and_are_mirrored() {
+    let mut control = cluster();
+    write(
+        &mut control,
+        "
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}, spec: {containers: [{name: c, image: i}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {ports: [{port: 5432}]}}
+---
+{apiVersion: v1, kind: Endpoints, metadata: {name: db}, subsets: [{addresses: [{ip: 192.0.2.10}], ports: [{port: 5432}]}]}
+",
+    );
+    converge(&mut control);
+    let key = ObjectKey::new(Kind::Endpoints, "default", "web");
+    let endpoints = control.api().get(&key).unwrap().as_endpoints().unwrap();
+    let pod = control.api().pod("default", "web").unwrap();
+    assert_eq!(endpoints.subsets[0].addresses[0].ip, pod.status.pod_ip);
+    let slices = control.api().list(Kind::EndpointSlice, Some("default"));
+    let of_db = slices.filter_map(|slice| slice.as_endpoint_slice());
+    let of_db: Vec<_> = of_db
+        .filter(|slice| slice.service_name() == Some("db"))
+        .collect();
+    assert_eq!(of_db.len(), 1);
+    assert_eq!(of_db[0].endpoints[0].addresses, ["192.0.2.10"]);
+    control
+        .delete(&ObjectKey::new(Kind::Service, "default", "web"))
+        .unwrap();
+    converge(&mut control);
+    assert!(control.api().get(&key).is_none());
+}

@@ -46,6 +46,19 @@ pub enum Effect {
     Signal(PodSignal),
 }
 
+impl Effect {
+    /// The object that it writes, if it is one.
+    pub(crate) fn target(&self) -> Option<ObjectKey> {
+        match self {
+            Self::Create(object) | Self::Update(object) | Self::UpdateStatus(object) => {
+                Some(object.key())
+            }
+            Self::Delete(key, _) => Some(key.clone()),
+            Self::DeleteContent(_) | Self::Finalize(_) | Self::Signal(_) => None,
+        }
+    }
+}
+
 /// What happens to a Pod's containers and its network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PodSignal {

@@ -35,23 +35,32 @@
 //! ```
 
 mod application;
+mod backing;
 mod controller;
 mod endpoint_slice;
+mod endpoints;
+mod events;
 mod garbage;
 mod kubelet;
 mod load_balancer;
+mod mirroring;
+mod name;
 mod namespace;
 mod pod_ips;
 mod queue;
 mod scheduler;
 mod service_cidr;
+mod slices;
+mod unseen;
 
 pub use application::{Application, ApplicationError, ListenPort, Manners, OnTerm};
 pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
+pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
 pub use load_balancer::LoadBalancerController;
+pub use mirroring::EndpointSliceMirroringController;
 pub use namespace::NamespaceController;
 pub use pod_ips::first_pod_address;
 pub use scheduler::Scheduler;

@@ -2,8 +2,10 @@
 //!
 //! **Source of the semantics.** EP-37: 1 s, doubling to 1000 s, at most 15 times; S:
 //! `pkg/controller/endpointslice/endpointslice_controller.go` (defaultSyncBackOff, maxSyncBackOff, maxRetries).
+//! Controllers that wait otherwise say so ([`Queue::with_backoff`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base::SimTime;
@@ -20,11 +22,18 @@ pub(crate) struct Queue<K> {
     order: BTreeSet<(SimTime, K)>,
     held: BTreeSet<K>,
     failures: BTreeMap<K, u32>,
+    backoff: RangeInclusive<Duration>,
 }
 
 impl<K: Ord + Clone> Queue<K> {
     pub(crate) fn new() -> Self {
+        Self::with_backoff(BACKOFF_MIN..=BACKOFF_MAX)
+    }
+
+    /// A queue whose failed keys wait the first of these spans, then twice as long each time, up to the last.
+    pub(crate) fn with_backoff(backoff: RangeInclusive<Duration>) -> Self {
         Self {
+            backoff,
             due: BTreeMap::new(),
             order: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -69,7 +78,8 @@ impl<K: Ord + Clone> Queue<K> {
         *failures += 1;
         if *failures <= RETRIES_MAX {
             let factor = 1_u32.checked_shl(*failures - 1).unwrap_or(u32::MAX);
-            let backoff = BACKOFF_MIN.saturating_mul(factor).min(BACKOFF_MAX);
+            let backoff = self.backoff.start().saturating_mul(factor);
+            let backoff = backoff.min(*self.backoff.end());
             self.add(key, now + backoff);
         } else {
             self.forget(&key);

@@ -2,12 +2,12 @@
 
 mod cluster;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{Kind, Object, ObjectKey, Status, WatchEvent};
 use base::Seed;
-use cluster::{Cluster, NODES, objects};
+use cluster::recorded::Recording;
+use cluster::{Cluster, NODES};
 use serde_json::Value;
 use switchboard_controllers::{Controller, Effect, EndpointSliceController, GarbageCollector};
 
@@ -604,87 +604,14 @@ fn sorted(mut slices: Vec<Value>) -> Vec<Value> {
     slices
 }
 
-/// Applies the manifests of a recording, plays the kubelet by its `oracle/…` annotations, deletes what was
-/// deleted, and compares the slices.
+/// Compares the slices of a recording with those that its objects lead to.
 fn check_recorded(text: &str) {
-    let (manifests, rest) = text.split_once("# ==== resulting EndpointSlices").unwrap();
-    let (_, rest) = rest.split_once('\n').unwrap();
-    let (slices, _) = rest.split_once("# ==== resulting Endpoints").unwrap();
     let controller = EndpointSliceController::new(Duration::ZERO, Seed::new(7));
-    let mut cluster = Cluster::new(vec![Box::new(controller)]);
-    let (head, _) = manifests.split_once('\n').unwrap();
-    let namespace = head
-        .split("(namespace ")
-        .nth(1)
-        .unwrap()
-        .split(')')
-        .next()
-        .unwrap();
-    cluster.apply(&format!(
-        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"
-    ));
-    let node = |text: String| {
-        text.replace("n1", "node-1")
-            .replace("n2", "node-2")
-            .replace("n3", "node-3")
-    };
-    for zone in ["a", "b", "c"] {
-        let place = format!("zone: {zone}");
-        let line = NODES
-            .lines()
-            .find(|line| line.contains(&place))
-            .unwrap()
-            .replace(&place, &format!("zone: zone-{zone}"));
-        cluster.apply(&node(line));
-    }
-    for object in objects(manifests) {
-        let annotations = object.meta().annotations.clone();
-        let (name, is_pod) = (object.meta().name.clone(), object.kind() == Kind::Pod);
-        cluster.put(object);
-        if is_pod {
-            report_recorded(&mut cluster, &name, &annotations);
-        }
-    }
-    cluster.drain();
-    for name in head
-        .split("('del', '")
-        .skip(1)
-        .map(|rest| rest.split('\'').next().unwrap())
-    {
-        let key = ObjectKey::new(Kind::Pod, namespace, name);
-        cluster
-            .api
-            .delete(&key, &Default::default(), cluster.now)
-            .unwrap();
-    }
-    cluster.drain();
-    let documents = slices.split("---\n").filter(|text| !text.trim().is_empty());
-    let recorded: Vec<Value> = documents
-        .map(|text| serde_yaml::from_str(text).unwrap())
-        .collect();
-    let recorded: Vec<Value> = recorded.into_iter().filter(Value::is_object).collect();
-    let found = cluster
-        .slices()
-        .into_iter()
-        .map(|slice| Object::from(slice).to_fields().into());
-    let (found, recorded) = (sorted(found.collect()), sorted(recorded));
-    assert_eq!(found, recorded, "{head}");
-}
-
-fn report_recorded(cluster: &mut Cluster, name: &str, annotations: &BTreeMap<String, String>) {
-    let told = |key: &str| {
-        annotations
-            .get(&format!("oracle/{key}"))
-            .map(String::as_str)
-    };
-    let ip = if told("noip").is_some() {
-        ""
-    } else {
-        told("ip").unwrap_or_default()
-    };
-    let phase = told("phase").unwrap_or("Running");
-    let ready = phase == "Running" && told("ready") != Some("false");
-    cluster.report(name, phase, ip, Some(ready));
+    let recording = Recording::replay(text, vec![Box::new(controller)]);
+    let found = recording.cluster.slices().into_iter();
+    let found = found.map(|slice| Object::from(slice).to_fields().into());
+    let recorded = sorted(recording.slices);
+    assert_eq!(sorted(found.collect()), recorded, "{}", recording.head);
 }
 
 macro_rules! recorded {

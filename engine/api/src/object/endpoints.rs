@@ -48,7 +48,7 @@ pub struct EndpointAddress {
 }
 
 /// A port of a subset.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointsPort {
     /// The name of the Service's port.

@@ -16,33 +16,32 @@
 mod cache;
 mod desired;
 mod hints;
-mod namespace;
 mod packing;
 mod topology;
-mod trigger;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
     Change, DeleteOptions, EndpointSlice, IpFamily, Kind, LABEL_HEADLESS, LABEL_MANAGED_BY,
-    LABEL_SERVICE_NAME, Object, ObjectKey, ObjectMeta, OwnerReference, Service, Status, StringMap,
-    WatchEvent, generate_name, matches,
+    LABEL_SERVICE_NAME, Object, ObjectKey, ObjectMeta, Service, Status, StringMap, WatchEvent,
 };
 use base::{Rng, Seed, SimTime};
 
-use self::cache::{Cache, Name};
+use self::cache::Cache;
 use self::hints::Distribution;
 use self::packing::Plan;
 use self::topology::Topology;
-use self::trigger::Triggers;
+use crate::backing::{self, Triggers};
 use crate::controller::{Controller, Effect};
+use crate::name::Name;
 use crate::queue::Queue;
+use crate::slices::{self, controller_reference};
+use crate::unseen::Unseen;
 
 /// What the controller calls itself in its slices (EP-24).
 const MANAGER: &str = "endpointslice-controller.k8s.io";
-/// When the newest change that a slice reflects happened (EP-26).
-const ANNOTATION_TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// How long after somebody else's change of a slice the Service is looked at (EP-37).
 const SLICE_DELAY: Duration = Duration::from_secs(1);
 
@@ -55,8 +54,7 @@ pub struct EndpointSliceController {
     triggers: Triggers,
     topology: Topology,
     due: Queue<Name>,
-    /// Slices that were written and not seen since, by Service. These Services are held in `due`.
-    unseen: BTreeMap<Name, BTreeSet<String>>,
+    unseen: Unseen,
 }
 
 impl EndpointSliceController {
@@ -67,49 +65,38 @@ impl EndpointSliceController {
         Self {
             batch,
             names: seed.split("controllers/endpointslice"),
-            cache: Cache::default(),
+            cache: Cache::new(),
             triggers: Triggers::default(),
             topology: Topology::default(),
             due: Queue::new(),
-            unseen: BTreeMap::new(),
+            unseen: Unseen::default(),
         }
     }
 
-    fn observe_slice(&mut self, slice: &EndpointSlice, change: Change, now: SimTime) {
-        let [before, after] = self.cache.note_slice(slice, change);
+    fn observe_slice(&mut self, slice: &Arc<EndpointSlice>, change: Change, now: SimTime) {
+        let [before, after] = self.cache.slices.note(slice, change);
         // The controller's own writes never give a slice to another Service.
         let is_moved = change != Change::Deleted && before.is_some() && before != after;
         let services: BTreeSet<Name> = before.into_iter().chain(after).collect();
         for service in services {
-            let is_own = self.forget_unseen(&service, &slice.metadata.name);
+            let is_own = self
+                .unseen
+                .remove(&service, &slice.metadata.name, &mut self.due);
             if is_moved || !is_own {
                 self.due.add(service, now + SLICE_DELAY);
             }
         }
     }
 
-    /// Waits no longer to see a slice that was written; says whether it did.
-    fn forget_unseen(&mut self, service: &Name, slice: &str) -> bool {
-        let Some(slices) = self.unseen.get_mut(service) else {
-            return false;
-        };
-        let was_awaited = slices.remove(slice);
-        if slices.is_empty() {
-            self.unseen.remove(service);
-            self.due.release(service);
-        }
-        was_awaited
-    }
-
     /// The writes that make one Service's slices what they should be.
     fn sync(&mut self, name: &Name) -> Vec<Effect> {
-        let Some(service) = self.cache.service(name) else {
+        let Some(service) = self.cache.backing.service(name) else {
             return Vec::new();
         };
-        if service.spec.service_type == "ExternalName" || service.spec.selector.is_empty() {
+        if !backing::is_backed_by_pods(&service) {
             return Vec::new();
         }
-        let existing = self.cache.slices_of(name);
+        let existing = self.cache.slices.of_service(name);
         let (own, strangers): (Vec<_>, Vec<_>) = existing
             .into_iter()
             .partition(|slice| is_owned(slice, &service));
@@ -124,7 +111,7 @@ impl EndpointSliceController {
                 .iter()
                 .any(|family| family.name() == slice.address_type)
         });
-        let pods = self.cache.pods_of(&service);
+        let pods = self.cache.backing.pods_of(&service);
         let trigger = self.triggers.newest(name, &service, &pods);
         let mut plan = Plan::default();
         for family in families {
@@ -143,7 +130,8 @@ impl EndpointSliceController {
         plan.delete.extend(unwanted);
         plan.delete.extend(strangers);
         // Sharing out again may come to the hints that stand, and a write without a change is never seen.
-        plan.update.retain(|slice| !self.cache.holds(name, slice));
+        plan.update
+            .retain(|slice| !self.cache.slices.holds(name, slice));
         self.effects(name, &service, plan, trigger.as_deref())
     }
 
@@ -169,21 +157,17 @@ impl EndpointSliceController {
         let mut effects = Vec::new();
         let mut written = BTreeSet::new();
         for mut slice in plan.create {
-            let prefix = format!("{}-", service.metadata.name);
             slice.metadata = ObjectMeta {
-                name: generate_name(&prefix, &mut self.names),
-                generate_name: prefix,
-                namespace: service.metadata.namespace.clone(),
                 labels: slice_labels(service),
-                owner_references: vec![owner_reference(service)],
-                ..ObjectMeta::default()
+                owner_references: vec![controller_reference(Kind::Service, &service.metadata)],
+                ..slices::new_metadata(name, &mut self.names)
             };
-            set_trigger(&mut slice, trigger);
+            backing::set_trigger(&mut slice.metadata, trigger);
             written.insert(slice.metadata.name.clone());
             effects.push(Effect::Create(slice.into()));
         }
         for mut slice in plan.update {
-            set_trigger(&mut slice, trigger);
+            backing::set_trigger(&mut slice.metadata, trigger);
             written.insert(slice.metadata.name.clone());
             effects.push(Effect::Update(slice.into()));
         }
@@ -202,28 +186,9 @@ impl EndpointSliceController {
         if written.is_empty() {
             self.due.succeeded(name);
         } else {
-            self.due.hold(name);
-            self.unseen.insert(name.clone(), written);
+            self.unseen.add(name, written, &mut self.due);
         }
         effects
-    }
-
-    /// No event will come of a write; the Service whose slice it was meant for.
-    fn not_written(&mut self, effect: &Effect) -> Option<Name> {
-        let key = match effect {
-            Effect::Create(object) | Effect::Update(object) | Effect::UpdateStatus(object) => {
-                object.key()
-            }
-            Effect::Delete(key, _) => key.clone(),
-            Effect::DeleteContent(_) | Effect::Finalize(_) | Effect::Signal(_) => return None,
-        };
-        let mut waiting = self.unseen.iter();
-        let found = waiting.find(|(service, slices)| {
-            key.namespace.as_deref() == Some(&service.namespace) && slices.contains(&key.name)
-        });
-        let service = found.map(|(service, _)| service.clone())?;
-        self.forget_unseen(&service, &key.name);
-        Some(service)
     }
 }
 
@@ -235,7 +200,7 @@ impl Controller for EndpointSliceController {
     fn observe(&mut self, event: &WatchEvent, now: SimTime) {
         match &event.object {
             Object::Service(service) => {
-                let name = self.cache.note_service(service, event.change);
+                let name = self.cache.backing.note_service(service, event.change);
                 if event.change == Change::Deleted {
                     self.triggers.forget(&name);
                     self.topology.forget(&name);
@@ -245,7 +210,7 @@ impl Controller for EndpointSliceController {
                 }
             }
             Object::Pod(pod) => {
-                for service in self.cache.note_pod(pod, event.change) {
+                for service in self.cache.backing.note_pod(pod, event.change) {
                     self.due.add(service, now + self.batch);
                 }
             }
@@ -274,7 +239,7 @@ impl Controller for EndpointSliceController {
     }
 
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
-        let Some(service) = self.not_written(effect) else {
+        let Some(service) = self.unseen.not_written(effect, &mut self.due) else {
             return;
         };
         self.triggers.forget(&service);
@@ -287,7 +252,7 @@ impl Controller for EndpointSliceController {
     }
 
     fn unchanged(&mut self, effect: &Effect, _now: SimTime) {
-        self.not_written(effect);
+        self.unseen.not_written(effect, &mut self.due);
     }
 }
 
@@ -300,17 +265,6 @@ fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {
         .any(|owner| owner.uid == service.metadata.uid)
 }
 
-fn owner_reference(service: &Service) -> OwnerReference {
-    OwnerReference {
-        api_version: Kind::Service.api_version().to_owned(),
-        kind: Kind::Service.name().to_owned(),
-        name: service.metadata.name.clone(),
-        uid: service.metadata.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    }
-}
-
 /// The Service's labels under the controller's own (EP-24).
 fn slice_labels(service: &Service) -> StringMap {
     let mut labels = service.metadata.labels.clone();
@@ -321,26 +275,4 @@ fn slice_labels(service: &Service) -> StringMap {
     labels.insert(LABEL_SERVICE_NAME.to_owned(), service.metadata.name.clone());
     labels.insert(LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned());
     labels
-}
-
-fn set_trigger(slice: &mut EndpointSlice, trigger: Option<&str>) {
-    let annotations = &mut slice.metadata.annotations;
-    match trigger {
-        Some(trigger) => annotations.insert(ANNOTATION_TRIGGER.to_owned(), trigger.to_owned()),
-        None => annotations.remove(ANNOTATION_TRIGGER),
-    };
-}
-
-/// Whether the controller manages a slice.
-fn is_managed(slice: &EndpointSlice) -> bool {
-    slice
-        .metadata
-        .labels
-        .get(LABEL_MANAGED_BY)
-        .is_some_and(|manager| manager == MANAGER)
-}
-
-/// Whether a Service selects Pods with these labels (EP-1, EP-2).
-fn selects(service: &Service, labels: &StringMap) -> bool {
-    service.spec.service_type != "ExternalName" && matches(&service.spec.selector, labels)
 }

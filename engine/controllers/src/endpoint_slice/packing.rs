@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use api::{Endpoint, EndpointPort, EndpointSlice, IpFamily, StringMap};
 
 use super::desired::Groups;
+use crate::slices::{Identity, identity};
 
 /// `--max-endpoints-per-slice`.
 pub(super) const ENDPOINTS_MAX: usize = 100;
@@ -64,9 +65,6 @@ impl Plan {
         }
     }
 }
-
-/// What identifies an endpoint across changes of everything else (EP-29).
-type Identity = (Vec<String>, Option<String>, Option<(String, String)>);
 
 /// Plans one family of one Service, from its own slices of that family. New endpoints have no hints yet, and
 /// differences in hints are none here.
@@ -205,12 +203,4 @@ fn same_but_for_hints((wanted, found): (&Endpoint, &Endpoint)) -> bool {
         ..found.clone()
     };
     *wanted == unhinted
-}
-
-fn identity(endpoint: &Endpoint) -> Identity {
-    let mut addresses = endpoint.addresses.clone();
-    addresses.sort();
-    let target = endpoint.target_ref.as_ref();
-    let target = target.map(|target| (target.namespace.clone(), target.name.clone()));
-    (addresses, endpoint.hostname.clone(), target)
 }

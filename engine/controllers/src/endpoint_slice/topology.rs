@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use api::{Change, EndpointSlice, IpFamily, Node};
 use serde_json::Value;
 
-use super::cache::Name;
 use super::hints::{self, Distribution, is_ready, zone_hint};
 use super::packing::Plan;
+use crate::name::Name;
 
 /// How much more than its share a zone may be left to carry.
 const OVERLOAD: f64 = 0.2;

@@ -1,11 +1,14 @@
 //! A cluster without a network: the API server and controllers that follow its log.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod recorded;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    ApiConfig, ApiServer, Condition, DeleteOptions, EndpointSlice, Kind, Object, ObjectKey, Pod,
-    PodIp, decode, timestamp, yaml,
+    ApiConfig, ApiServer, Condition, DeleteOptions, EndpointAddress, EndpointSlice, EndpointSubset,
+    Endpoints, Event, Kind, Object, ObjectKey, Pod, PodIp, decode, timestamp, yaml,
 };
 use base::{Seed, SimTime};
 use switchboard_controllers::{Controller, Effect, PodSignal};
@@ -205,6 +208,44 @@ impl Cluster {
         slices.map(|slice| EndpointSlice::clone(slice)).collect()
     }
 
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoints>> {
+        let endpoints = self.api.list(Kind::Endpoints, None);
+        endpoints
+            .filter_map(Object::as_endpoints)
+            .cloned()
+            .collect()
+    }
+
+    /// Every subset of every Endpoints object in short.
+    pub(crate) fn subsets(&self) -> Vec<String> {
+        let endpoints = self.endpoints();
+        let lines = endpoints.iter().flat_map(|endpoints| {
+            let name = &endpoints.metadata.name;
+            let none = endpoints
+                .subsets
+                .is_empty()
+                .then(|| format!("{name} <none>"));
+            let subsets = endpoints.subsets.iter();
+            none.into_iter()
+                .chain(subsets.map(move |subset| format!("{name} {}", short_subset(subset))))
+        });
+        lines.collect()
+    }
+
+    /// Every Event in short: what it is about, how often, why.
+    pub(crate) fn told_events(&self) -> Vec<String> {
+        let events = self
+            .api
+            .list(Kind::Event, None)
+            .filter_map(Object::as_event);
+        let short = |event: &Arc<Event>| {
+            let (about, count) = (&event.involved_object, event.count.unwrap_or_default());
+            let (kind, name) = (&about.kind, &about.name);
+            format!("{kind}/{name} {count}x {}: {}", event.reason, event.message)
+        };
+        events.map(short).collect()
+    }
+
     /// Every slice in short: family, ports, endpoints with the conditions that hold (r s t), sorted.
     pub(crate) fn told(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.slices().iter().map(short).collect();
@@ -248,6 +289,18 @@ pub(crate) fn short(slice: &EndpointSlice) -> String {
         ports.join(","),
         endpoints.join(", ")
     )
+}
+
+/// `http:8080 | 10.0.0.1, 10.0.0.2 | 10.0.0.3`: ports, ready addresses, others.
+fn short_subset(subset: &EndpointSubset) -> String {
+    let port = |port: &api::EndpointsPort| format!("{}:{}", port.name, port.port);
+    let ports: Vec<String> = subset.ports.iter().map(port).collect();
+    let list = |addresses: &[EndpointAddress]| {
+        let addresses: Vec<&str> = addresses.iter().map(|entry| entry.ip.as_str()).collect();
+        addresses.join(", ")
+    };
+    let (ready, others) = (list(&subset.addresses), list(&subset.not_ready_addresses));
+    format!("{} | {ready} | {others}", ports.join(","))
 }
 
 pub(crate) fn objects(text: &str) -> Vec<Object> {

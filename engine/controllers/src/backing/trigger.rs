@@ -1,4 +1,4 @@
-//! When the change happened that a slice is written for.
+//! When the change happened that a Service's endpoints are written for.
 //!
 //! **Source of the semantics.** EP-26, EP-72; S: `pkg/controller/util/endpoint` (TriggerTimeTracker): the earliest
 //! among the changes since the last sync; a Service's time is its creation, a Pod's the last transition of its
@@ -7,14 +7,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Pod, Service};
+use api::{ObjectMeta, Pod, Service};
 
-use super::cache::Name;
+use crate::name::Name;
+
+/// When the newest change that an object reflects happened (EP-26).
+pub(crate) const ANNOTATION_TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The times that earlier syncs have accounted for, by Service. Times are RFC 3339 to the second and in UTC, so
 /// their texts are ordered as they are.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Triggers(BTreeMap<Name, Seen>);
+pub(crate) struct Triggers(BTreeMap<Name, Seen>);
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
@@ -23,8 +26,8 @@ struct Seen {
 }
 
 impl Triggers {
-    /// The time to write into slices now; the changes count as accounted for from here on.
-    pub(super) fn newest(
+    /// The time to write now; the changes count as accounted for from here on.
+    pub(crate) fn newest(
         &mut self,
         name: &Name,
         service: &Service,
@@ -59,9 +62,18 @@ impl Triggers {
         fresh.into_iter().min()
     }
 
-    pub(super) fn forget(&mut self, name: &Name) {
+    pub(crate) fn forget(&mut self, name: &Name) {
         self.0.remove(name);
     }
+}
+
+/// Says in an object what it is written for; a time that was there before goes.
+pub(crate) fn set_trigger(meta: &mut ObjectMeta, trigger: Option<&str>) {
+    let annotations = &mut meta.annotations;
+    match trigger {
+        Some(trigger) => annotations.insert(ANNOTATION_TRIGGER.to_owned(), trigger.to_owned()),
+        None => annotations.remove(ANNOTATION_TRIGGER),
+    };
 }
 
 fn ready_since(pod: &Pod) -> Option<&String> {

@@ -8,9 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Change, Pod, Service, StringMap};
-
-use super::selects;
+use api::{Change, Pod, Service, StringMap, matches};
 
 /// What is in a namespace.
 #[derive(Clone, Debug, Default)]
@@ -119,6 +117,11 @@ impl Namespace {
         let (key, value) = pairs.min_by_key(|(key, value)| self.selectors.count(key, value))?;
         Some((key.clone(), value.clone()))
     }
+}
+
+/// Whether a Service selects Pods with these labels (EP-1, EP-2).
+fn selects(service: &Service, labels: &StringMap) -> bool {
+    service.spec.service_type != "ExternalName" && matches(&service.spec.selector, labels)
 }
 
 /// Names under pairs of a label's key and value.
