@@ -1,7 +1,7 @@
 //! Controllers: pure reconcilers behind their own cache.
 //!
 //! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
-//! and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! and those of namespaces, ServiceCIDRs, StatefulSets and DaemonSets. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -34,17 +34,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod amount;
 mod controller;
+mod daemon_nodes;
+mod daemon_set;
 mod endpoint_slice;
 mod garbage;
 mod kubelet;
 mod namespace;
 mod pod_ips;
+mod pod_state;
 mod queue;
+mod revision;
 mod scheduler;
 mod service_cidr;
+mod set_cache;
+mod stateful_set;
 
 pub use controller::{Controller, Effect, PodSignal};
+pub use daemon_set::DaemonSetController;
 pub use endpoint_slice::EndpointSliceController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
@@ -52,3 +60,4 @@ pub use namespace::NamespaceController;
 pub use pod_ips::first_pod_address;
 pub use scheduler::Scheduler;
 pub use service_cidr::ServiceCidrController;
+pub use stateful_set::StatefulSetController;
