@@ -272,9 +272,10 @@ impl<S: PodSet> SetCache<S> {
 
 impl<S: PodSet> Known<S> {
     fn selects(&self, pod: &Pod) -> bool {
+        let labels = &pod.metadata.labels;
         let selector = self.selector.as_ref();
-        selector.is_some_and(|selector| selector.matches(&pod.metadata.labels))
-            && self.set.may_own(&pod.metadata.name)
+        self.set.may_own(&pod.metadata.name)
+            && selector.is_some_and(|selector| selector.matches(labels))
     }
 
     /// Whether it would adopt an orphan.

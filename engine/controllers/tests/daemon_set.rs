@@ -424,4 +424,25 @@ proptest! {
             }
         }
     }
+
+    /// However late the controller hears of things, a rollout leaves no more nodes without an available Pod than it
+    /// may.
+    #[test]
+    fn a_rollout_stays_within_its_bounds(
+        missing in 1..3_usize,
+        steps in prop::collection::vec((0..3_usize, 0..4_usize, 0..1500_u64), 0..120),
+    ) {
+        let more = format!(", updateStrategy: {{type: RollingUpdate, rollingUpdate: {{maxUnavailable: {missing}}}}}");
+        let mut cluster = up(&set("i:1", "", &more));
+        let before = cluster.api.revision();
+        cluster.apply(&set("i:2", "", &more));
+        for (controller, events, millis) in steps {
+            cluster.run(controller, events);
+            cluster.now += Duration::from_millis(millis);
+        }
+        cluster.drain();
+        prop_assert_eq!(shown(&cluster), on(&ALL, "i:2"));
+        let (most, fewest) = extremes(&cluster, before);
+        prop_assert_eq!((most, fewest), (1, 3 - missing));
+    }
 }

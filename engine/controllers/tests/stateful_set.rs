@@ -56,7 +56,7 @@ fn numbers(cluster: &Cluster) -> [i64; 5] {
     let current = status
         .rest
         .get("currentReplicas")
-        .and_then(|found| found.as_i64());
+        .and_then(serde_json::Value::as_i64);
     [
         status.replicas.unwrap().into(),
         status.ready_replicas.into(),

@@ -25,7 +25,7 @@ use base::{Rng, Seed, SimTime};
 
 use self::pods::State;
 use crate::controller::{Controller, Effect};
-use crate::daemon_nodes::{are_alike, verdict};
+use crate::daemon_nodes::{Demands, are_alike};
 use crate::pod_state::LABEL_REVISION;
 use crate::revision::{self, Owner, Revision};
 use crate::set_cache::{PodSet, SetCache};
@@ -81,8 +81,8 @@ impl DaemonSetController {
             return;
         }
         let concerned = self.cache.sets().filter(|(_, set)| {
-            let template = &set.spec.template.spec;
-            let of = |node: &Arc<Node>| verdict(template, node);
+            let demands = Demands::of(&set.spec.template.spec);
+            let of = |node: &Arc<Node>| demands.verdict(node);
             before.as_ref().map(of) != after.map(of)
         });
         let concerned: Vec<ObjectKey> = concerned.map(|(key, _)| key.clone()).collect();
@@ -120,7 +120,7 @@ impl DaemonSetController {
             if plan.is_empty() {
                 plan = state.roll();
             }
-            effects.extend(state.effects(plan, &mut self.names));
+            effects.extend(state.effects(&plan, &mut self.names));
         }
         let status = state.status();
         if status != set.status {

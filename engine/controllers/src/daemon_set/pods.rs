@@ -10,7 +10,7 @@ use api::{DaemonSet, Kind, Node, ObjectMeta, Pod, generate_name};
 use base::{Rng, SimTime};
 
 use crate::controller::Effect;
-use crate::daemon_nodes::{Verdict, node_of, tie, verdict};
+use crate::daemon_nodes::{Demands, Verdict, node_of, tie};
 use crate::pod_state::{LABEL_REVISION, available_at, controller_reference, delete, revision_of};
 use crate::revision::Revision;
 
@@ -50,10 +50,10 @@ impl<'a> State<'a> {
         update: &'a Revision,
         now: SimTime,
     ) -> Self {
-        let template = &set.spec.template.spec;
+        let demands = Demands::of(&set.spec.template.spec);
         let verdicts = nodes
             .iter()
-            .map(|(name, node)| (name.as_str(), verdict(template, node)));
+            .map(|(name, node)| (name.as_str(), demands.verdict(node)));
         let mut pods: BTreeMap<String, Vec<Arc<Pod>>> = BTreeMap::new();
         for pod in owned {
             // One that is tied to no node is on none, and is treated as one of a node that is gone.
@@ -153,7 +153,7 @@ impl<'a> State<'a> {
     }
 
     /// The writes of a plan, as many as are made at once.
-    pub(super) fn effects(&self, plan: Plan, names: &mut Rng) -> Vec<Effect> {
+    pub(super) fn effects(&self, plan: &Plan, names: &mut Rng) -> Vec<Effect> {
         let create = plan.create.iter().take(BURST);
         let create = create.map(|node| Effect::Create(self.pod(node, names).into()));
         let delete = plan.delete.iter().take(BURST).map(|pod| delete(pod));

@@ -9,6 +9,12 @@ use api::{IntOrString, Pod, RollingUpdate};
 use super::pods::{Plan, State};
 use crate::amount::{Rounding, scaled};
 
+/// A node's Pods, as long as it has at most one of each sort.
+struct Pair {
+    new: Option<Arc<Pod>>,
+    old: Option<Arc<Pod>>,
+}
+
 impl State<'_> {
     /// The next step of a rolling update; what is missing or too many is left to `manage`.
     pub(super) fn roll(&self) -> Plan {
@@ -27,16 +33,10 @@ impl State<'_> {
         let mut missing = 0;
         let mut candidates = Vec::new();
         for (node, verdict) in &self.nodes {
-            let old = match self.of_node(node) {
-                Some((Some(new), _)) => {
-                    missing += usize::from(!self.is_available(&new));
-                    continue;
-                }
-                Some((None, Some(old))) => old,
-                Some((None, None)) | None => {
-                    missing += usize::from(verdict.should_run);
-                    continue;
-                }
+            let Some(old) = self.pair(node).and_then(Pair::into_replaceable) else {
+                let is_served = self.staying(node).any(|pod| self.is_available(pod));
+                missing += usize::from(verdict.should_run && !is_served);
+                continue;
             };
             if self.is_available(&old) {
                 candidates.push(old);
@@ -57,8 +57,11 @@ impl State<'_> {
         let mut surplus = 0;
         let mut candidates = Vec::new();
         for (node, verdict) in &self.nodes {
-            match self.of_node(node) {
-                Some((Some(new), Some(old))) => {
+            let Some(pair) = self.pair(node) else {
+                continue;
+            };
+            match (pair.new, pair.old) {
+                (Some(new), Some(old)) => {
                     if self.is_available(&new) {
                         plan.delete.push(old);
                     } else {
@@ -66,15 +69,15 @@ impl State<'_> {
                     }
                 }
                 // No new Pod may come, and this one is not of today.
-                Some((None, Some(old))) if !verdict.should_run => plan.delete.push(old),
-                Some((None, Some(old))) if self.is_available(&old) => {
+                (None, Some(old)) if !verdict.should_run => plan.delete.push(old),
+                (None, Some(old)) if self.is_available(&old) => {
                     candidates.push((*node).to_owned());
                 }
-                Some((None, Some(_))) => {
+                (None, Some(_)) => {
                     surplus += 1;
                     plan.create.push((*node).to_owned());
                 }
-                Some((_, None)) | None => {}
+                (_, None) => {}
             }
         }
         let room = max_surge.saturating_sub(surplus);
@@ -82,14 +85,17 @@ impl State<'_> {
         plan
     }
 
-    /// The new and the old Pod of a node; `None` while it has several of one sort.
-    fn of_node(&self, node: &str) -> Option<(Option<Arc<Pod>>, Option<Arc<Pod>>)> {
+    /// The Pods of a node; `None` while it has several of one sort.
+    fn pair(&self, node: &str) -> Option<Pair> {
         let (new, old): (Vec<_>, Vec<_>) = self
             .staying(node)
             .cloned()
             .partition(|pod| self.is_new(pod));
         let is_clear = new.len() < 2 && old.len() < 2;
-        is_clear.then(|| (new.into_iter().next(), old.into_iter().next()))
+        is_clear.then(|| Pair {
+            new: new.into_iter().next(),
+            old: old.into_iter().next(),
+        })
     }
 
     fn figures(&self) -> Option<&RollingUpdate> {
@@ -116,5 +122,12 @@ impl State<'_> {
         amount.map_or(default, |amount| {
             scaled(amount, self.desired(), Rounding::Up)
         })
+    }
+}
+
+impl Pair {
+    /// The old Pod, if there is no new one yet.
+    fn into_replaceable(self) -> Option<Arc<Pod>> {
+        self.old.filter(|_| self.new.is_none())
     }
 }
