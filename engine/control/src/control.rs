@@ -16,6 +16,7 @@ use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
     NamespaceController, PodSignal, Scheduler, ServiceCidrController,
 };
+use controllers::{DaemonSetController, StatefulSetController};
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
@@ -587,6 +588,8 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
+        Box::new(StatefulSetController::new()),
+        Box::new(DaemonSetController::new(config.seed)),
     ]
 }
 
