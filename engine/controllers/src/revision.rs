@@ -8,8 +8,8 @@
 //!
 //! Deviation: the hash is FNV-1 of the template's JSON with sorted keys, for both kinds. Kubernetes does so for
 //! StatefulSets; its JSON has fields that the stored template here has not, so the hashes are others, and for
-//! DaemonSets it hashes Go's printout of the template. Two templates of one hash are not told apart by a collision count: the
-//! second one's revision is refused, and no Pod is made of it.
+//! DaemonSets it hashes Go's printout of the template. Two templates of one hash are not told apart by a collision
+//! count: the second one's revision is refused. Revisions without a controller are not adopted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

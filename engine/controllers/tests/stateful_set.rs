@@ -5,11 +5,14 @@ mod cluster;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::{Change, Kind, Object, ObjectKey, Pod, StatefulSet};
+use api::{Change, Kind, Object, ObjectKey, Pod, StatefulSet, WatchEvent};
+use base::SimTime;
 use cluster::{Cluster, NODES};
 use proptest::prelude::{Strategy, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use serde_json::json;
-use switchboard_controllers::{Kubelet, KubeletConfig, Scheduler, StatefulSetController};
+use switchboard_controllers::{
+    Controller, Effect, Kubelet, KubeletConfig, Scheduler, StatefulSetController,
+};
 
 const START: Duration = Duration::from_secs(2);
 
@@ -135,7 +138,7 @@ fn pods_come_up_one_after_the_other() {
         story(&cluster, 0),
         "+db-0, ok db-0, +db-1, ok db-1, +db-2, ok db-2"
     );
-    assert_eq!(cluster.now - base::SimTime::ZERO, START * 3);
+    assert_eq!(cluster.now - SimTime::ZERO, START * 3);
     assert_eq!(numbers(&cluster), [3, 3, 3, 3, 3]);
     let (revision, before) = (cluster.api.revision(), cluster.writes);
     cluster.drain();
@@ -181,7 +184,7 @@ fn ordinals_begin_where_they_are_told() {
 fn each_pod_is_ready_for_long_enough_before_the_next() {
     let cluster = up(&set(2, "i:1", ", minReadySeconds: 10"));
     assert_eq!(
-        cluster.now - base::SimTime::ZERO,
+        cluster.now - SimTime::ZERO,
         (START + Duration::from_secs(10)) * 2
     );
     assert_eq!(numbers(&cluster), [2; 5]);
@@ -400,6 +403,49 @@ fn a_set_of_more_than_there_can_be_is_no_harm() {
     cluster.apply(&text.replace("replicas: 1", "replicas: 2147483647"));
     cluster.run(0, usize::MAX);
     assert_eq!(pods(&cluster).len(), 500);
+}
+
+/// An object that the controller writes comes back to it as an event.
+fn echo(effect: Effect) -> Option<WatchEvent> {
+    let (change, object) = match effect {
+        Effect::Create(object) => (Change::Added, object),
+        Effect::Update(object) | Effect::UpdateStatus(object) => (Change::Modified, object),
+        _ => return None,
+    };
+    Some(WatchEvent {
+        revision: 0,
+        at: SimTime::ZERO,
+        change,
+        object,
+        previous: None,
+    })
+}
+
+/// Each of many sets makes its Pod, one after the other: it would take minutes if each looked at all Pods.
+#[test]
+fn many_sets_come_up_fast() {
+    let mut controller = StatefulSetController::new();
+    let template = cluster::objects(&set(1, "i:1", "")).remove(0);
+    let mut made = 0;
+    for index in 0..5_000 {
+        let mut object = template.clone();
+        object.meta_mut().name = format!("s{index}");
+        object.meta_mut().uid = format!("u{index}");
+        object.meta_mut().namespace = "default".to_owned();
+        let mut events = Vec::from_iter(echo(Effect::Create(object)));
+        while !events.is_empty() {
+            for event in &events {
+                controller.observe(event, SimTime::ZERO);
+            }
+            let effects = controller.reconcile(SimTime::ZERO);
+            let pods = effects.iter().filter(
+                |effect| matches!(effect, Effect::Create(object) if object.kind() == Kind::Pod),
+            );
+            made += pods.count();
+            events = effects.into_iter().filter_map(echo).collect();
+        }
+    }
+    assert_eq!(made, 5_000);
 }
 
 /// One thing that happens.

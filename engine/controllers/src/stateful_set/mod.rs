@@ -183,7 +183,7 @@ impl Controller for StatefulSetController {
 
     fn observe(&mut self, event: &WatchEvent, now: SimTime) {
         let key = event.object.key();
-        if Some(key.kind) == identity::claim_kind() {
+        if event.object.is_inert() && Some(key.kind) == identity::claim_kind() {
             if event.change == Change::Deleted {
                 self.claims.remove(&key);
             } else {
