@@ -16,6 +16,7 @@ use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
     LoadBalancerController, NamespaceController, PodSignal, Scheduler, ServiceCidrController,
 };
+use controllers::{DaemonSetController, StatefulSetController};
 use controllers::{EndpointSliceMirroringController, EndpointsController};
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
@@ -616,6 +617,8 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
+        Box::new(StatefulSetController::new()),
+        Box::new(DaemonSetController::new(config.seed)),
     ];
     if !config.load_balancer_pool.is_empty() {
         let pool = config.load_balancer_pool.clone();

@@ -1,7 +1,7 @@
 //! Controllers: pure reconcilers behind their own cache.
 //!
 //! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
-//! and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! and those of namespaces, ServiceCIDRs, StatefulSets and DaemonSets. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -34,9 +34,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod amount;
 mod application;
 mod backing;
 mod controller;
+mod daemon_nodes;
+mod daemon_set;
 mod endpoint_slice;
 mod endpoints;
 mod events;
@@ -47,14 +50,19 @@ mod mirroring;
 mod name;
 mod namespace;
 mod pod_ips;
+mod pod_state;
 mod queue;
+mod revision;
 mod scheduler;
 mod service_cidr;
+mod set_cache;
 mod slices;
+mod stateful_set;
 mod unseen;
 
 pub use application::{Application, ApplicationError, ListenPort, Manners, OnTerm};
 pub use controller::{Controller, Effect, PodSignal};
+pub use daemon_set::DaemonSetController;
 pub use endpoint_slice::EndpointSliceController;
 pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
@@ -65,3 +73,4 @@ pub use namespace::NamespaceController;
 pub use pod_ips::first_pod_address;
 pub use scheduler::Scheduler;
 pub use service_cidr::ServiceCidrController;
+pub use stateful_set::StatefulSetController;
