@@ -1,9 +1,11 @@
-//! Removes what a deleted Service leaves behind.
+//! Removes what a deleted Service or workload leaves behind.
 //!
-//! An object goes when every one of its owners is a Service that no longer exists under that uid.
+//! An object goes when none of its owners exists any more under the uid that it names: with a Deployment go its
+//! ReplicaSets, and with these their Pods.
 //! **Source of the semantics.** API-65, EP-25, EP-86; S: `pkg/controller/garbagecollector`.
 //!
-//! Deviation: owners of other kinds are taken to exist for ever, so what a deleted workload owned stays.
+//! Deviation: all deletions are in the background (owners first); foreground deletion and orphaning are not there.
+//! Owners of kinds other than Services and workloads are taken to exist for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +15,19 @@ use base::SimTime;
 use crate::controller::{Controller, Effect};
 use crate::queue::Queue;
 
-/// Deletes objects whose owning Services are gone.
+/// The kinds whose objects take others with them.
+const OWNERS: [Kind; 5] = [
+    Kind::Service,
+    Kind::Deployment,
+    Kind::ReplicaSet,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+];
+
+/// Deletes objects whose owners are gone.
 #[derive(Clone, Debug)]
 pub struct GarbageCollector {
-    /// uids of the Services that exist.
+    /// uids of the owners that exist.
     owners: BTreeSet<String>,
     dependents: BTreeMap<ObjectKey, Dependent>,
     /// Dependents by the uid of each of their owners.
@@ -44,8 +55,12 @@ impl GarbageCollector {
 
     /// Events come in the order of the log, so an owner that is unknown is gone and not just late.
     fn is_orphan(&self, dependent: &Dependent) -> bool {
-        let gone =
-            |owner: &OwnerReference| owner.kind == "Service" && !self.owners.contains(&owner.uid);
+        let gone = |owner: &OwnerReference| {
+            let is_of = |kind: &Kind| {
+                kind.name() == owner.kind && kind.api_version() == owner.api_version
+            };
+            OWNERS.iter().any(is_of) && !self.owners.contains(&owner.uid)
+        };
         dependent.owners.iter().all(gone)
     }
 
@@ -89,7 +104,7 @@ impl Controller for GarbageCollector {
 
     fn observe(&mut self, event: &WatchEvent, now: SimTime) {
         let (key, meta) = (event.object.key(), event.object.meta());
-        if key.kind == Kind::Service {
+        if OWNERS.contains(&key.kind) {
             if event.change == Change::Deleted {
                 self.owners.remove(&meta.uid);
                 for orphan in self.owned.get(&meta.uid).into_iter().flatten() {
@@ -108,7 +123,7 @@ impl Controller for GarbageCollector {
             uid: meta.uid.clone(),
             owners: meta.owner_references.clone(),
         };
-        if self.is_orphan(&dependent) {
+        if !meta.is_terminating() && self.is_orphan(&dependent) {
             self.orphans.add(key.clone(), now);
         }
         self.set_dependent(&key, Some(dependent));
@@ -172,6 +187,7 @@ mod tests {
 
     fn slice(name: &str, owners: &[&str], change: Change) -> WatchEvent {
         let owner = |uid: &&str| OwnerReference {
+            api_version: "v1".to_owned(),
             kind: "Service".to_owned(),
             uid: (*uid).to_owned(),
             ..OwnerReference::default()

@@ -1,7 +1,8 @@
 //! Controllers: pure reconcilers behind their own cache.
 //!
 //! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
-//! and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! the controllers of Deployments and
+//! ReplicaSets, and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -34,21 +35,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod conditions;
 mod controller;
+mod deployment;
 mod endpoint_slice;
+mod expectations;
 mod garbage;
 mod kubelet;
 mod namespace;
+mod owned_pods;
+mod ownership;
 mod pod_ips;
 mod queue;
+mod replica_set;
 mod scheduler;
 mod service_cidr;
 
 pub use controller::{Controller, Effect, PodSignal};
+pub use deployment::DeploymentController;
 pub use endpoint_slice::EndpointSliceController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
 pub use namespace::NamespaceController;
 pub use pod_ips::first_pod_address;
+pub use replica_set::ReplicaSetController;
 pub use scheduler::Scheduler;
 pub use service_cidr::ServiceCidrController;
