@@ -56,9 +56,8 @@ impl GarbageCollector {
     /// Events come in the order of the log, so an owner that is unknown is gone and not just late.
     fn is_orphan(&self, dependent: &Dependent) -> bool {
         let gone = |owner: &OwnerReference| {
-            let is_of = |kind: &Kind| {
-                kind.name() == owner.kind && kind.api_version() == owner.api_version
-            };
+            let is_of =
+                |kind: &Kind| kind.name() == owner.kind && kind.api_version() == owner.api_version;
             OWNERS.iter().any(is_of) && !self.owners.contains(&owner.uid)
         };
         dependent.owners.iter().all(gone)

@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use api::{
-    Kind, ObjectMeta, Pod, PodTemplateSpec, parse_timestamp, parse_unix_nanos,
-};
+use api::{Kind, ObjectMeta, Pod, PodTemplateSpec, parse_timestamp, parse_unix_nanos};
 use base::SimTime;
 
 use crate::ownership::owner_reference;

@@ -232,10 +232,7 @@ impl<T: Dependent> Ownership<T> {
         claims.adopted = orphans
             .map(|orphan| {
                 let mut adopted = T::clone(orphan);
-                adopted
-                    .meta_mut()
-                    .owner_references
-                    .push(reference.clone());
+                adopted.meta_mut().owner_references.push(reference.clone());
                 Arc::new(adopted)
             })
             .collect();

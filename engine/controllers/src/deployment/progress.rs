@@ -106,7 +106,9 @@ pub(super) fn note_pause(deployment: &mut Deployment, is_paused: bool, now: SimT
         return;
     }
     let found = find(&deployment.status);
-    let reason = found.as_ref().map_or("", |found| conditions::text(found, "reason"));
+    let reason = found
+        .as_ref()
+        .map_or("", |found| conditions::text(found, "reason"));
     let was_paused = reason == Reason::Paused.word();
     if reason == Reason::TimedOut.word() || is_paused == was_paused {
         return;
@@ -138,9 +140,9 @@ impl Rollout {
     pub(super) fn set_rollout_status(&mut self) -> Option<SimTime> {
         let mut status = self.counted();
         let former = find(&self.deployment.status);
-        let was_complete = former.as_ref().is_some_and(|former| {
-            conditions::text(former, "reason") == Reason::Complete.word()
-        });
+        let was_complete = former
+            .as_ref()
+            .is_some_and(|former| conditions::text(former, "reason") == Reason::Complete.word());
         let is_at_rest = status.replicas == Some(status.updated_replicas) && was_complete;
         if !has_deadline(&self.deployment.spec) {
             remove(&mut status, PROGRESSING);
@@ -162,8 +164,13 @@ impl Rollout {
         } else if has_progressed(&self.deployment.status, status) {
             let reason = Reason::Updated;
             let message = reason.message(&whom);
-            let condition =
-                condition(PROGRESSING, reason.status(), reason.word(), &message, self.now);
+            let condition = condition(
+                PROGRESSING,
+                reason.status(),
+                reason.word(),
+                &message,
+                self.now,
+            );
             set_condition(status, condition, true);
         } else if self.has_timed_out(status) {
             set(status, Reason::TimedOut, &whom, self.now);

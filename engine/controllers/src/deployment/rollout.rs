@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use api::{ANNOTATION_STATUS, Deployment, Kind, LabelSelector, ObjectMeta, ReplicaSet, ReplicaSetSpec};
+use api::{
+    ANNOTATION_STATUS, Deployment, Kind, LabelSelector, ObjectMeta, ReplicaSet, ReplicaSetSpec,
+};
 use base::SimTime;
 
 use super::figures::Figures;
@@ -47,8 +49,7 @@ impl Rollout {
         let deployment = Deployment::clone(&stored);
         members.sort_by(|left, right| age(left).cmp(&age(right)));
         let wanted = &deployment.spec.template;
-        let is_new =
-            |member: &Member| template::is_equal(wanted, &member.set.spec.template);
+        let is_new = |member: &Member| template::is_equal(wanted, &member.set.spec.template);
         let new = members.iter().position(is_new);
         Self {
             figures: Figures::of(&deployment.spec),
@@ -125,7 +126,12 @@ impl Rollout {
         self.new = Some(member);
         self.keep_new();
         if progress::has_deadline(&self.deployment.spec) && !self.has_failed {
-            progress::set(&mut self.deployment.status, Reason::Created, &name, self.now);
+            progress::set(
+                &mut self.deployment.status,
+                Reason::Created,
+                &name,
+                self.now,
+            );
         }
     }
 
@@ -205,8 +211,8 @@ impl Rollout {
         let stored = &self.stored;
         let annotations = &self.deployment.metadata.annotations;
         let pinned = annotations.get(ANNOTATION_STATUS);
-        let is_changed = self.deployment.status != stored.status
-            || *annotations != stored.metadata.annotations;
+        let is_changed =
+            self.deployment.status != stored.status || *annotations != stored.metadata.annotations;
         if is_changed && pinned.is_none_or(|value| value != "pinned") {
             effects.push(Effect::UpdateStatus(self.deployment.into()));
         }

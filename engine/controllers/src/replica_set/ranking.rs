@@ -60,7 +60,9 @@ fn rank(pod: &Pod, beside: usize, now: SimTime) -> impl Ord + use<> {
         Reverse(beside),
         ready_since(pod).and_then(|since| age(since, now)),
         Reverse(restarts.unwrap_or(0)),
-        created.and_then(instant).and_then(|created| age(created, now)),
+        created
+            .and_then(instant)
+            .and_then(|created| age(created, now)),
         (pod.metadata.uid.clone(), pod.metadata.name.clone()),
     )
 }

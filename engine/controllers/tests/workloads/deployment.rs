@@ -21,7 +21,10 @@ fn comes_up() {
     let set = sets(&cluster).remove(0);
     let hash = &set.metadata.labels["pod-template-hash"];
     assert_eq!(set.metadata.name, format!("web-{hash}"));
-    assert_eq!(set.spec.selector.as_ref().unwrap().match_labels["pod-template-hash"], *hash);
+    assert_eq!(
+        set.spec.selector.as_ref().unwrap().match_labels["pod-template-hash"],
+        *hash
+    );
     assert_eq!(annotation(&set.metadata, "revision"), "1");
     assert_eq!(annotation(&set.metadata, "desired-replicas"), "3");
     assert_eq!(annotation(&set.metadata, "max-replicas"), "4");
@@ -29,8 +32,14 @@ fn comes_up() {
         assert!(pod.metadata.name.starts_with(&format!("web-{hash}-")));
         assert_eq!(pod.metadata.labels["pod-template-hash"], *hash);
         let owner = &pod.metadata.owner_references[0];
-        assert_eq!((owner.kind.as_str(), &owner.uid), ("ReplicaSet", &set.metadata.uid));
-        assert_eq!((owner.controller, owner.block_owner_deletion), (Some(true), Some(true)));
+        assert_eq!(
+            (owner.kind.as_str(), &owner.uid),
+            ("ReplicaSet", &set.metadata.uid)
+        );
+        assert_eq!(
+            (owner.controller, owner.block_owner_deletion),
+            (Some(true), Some(true))
+        );
     }
     let deployment = stored(&cluster);
     assert_eq!(annotation(&deployment.metadata, "revision"), "1");
@@ -186,17 +195,26 @@ fn a_rollout_without_progress_runs_out_of_time() {
     let mut cluster = fleet();
     for node in ["n1", "n2", "n3"] {
         let key = ObjectKey::new(Kind::Node, "", node);
-        cluster.api.delete(&key, &Default::default(), cluster.now).unwrap();
+        cluster
+            .api
+            .delete(&key, &Default::default(), cluster.now)
+            .unwrap();
     }
     cluster.apply(&web(1, "a", "progressDeadlineSeconds: 60, "));
     cluster.pass(Duration::from_secs(60));
     let progressing = |cluster: &Cluster| conditions(&stored(cluster).status).remove(1);
     assert_eq!(progressing(&cluster), "Progressing=True ReplicaSetUpdated");
     cluster.pass(Duration::from_secs(2));
-    assert_eq!(progressing(&cluster), "Progressing=False ProgressDeadlineExceeded");
+    assert_eq!(
+        progressing(&cluster),
+        "Progressing=False ProgressDeadlineExceeded"
+    );
     cluster.apply(super::NODES);
     cluster.drain();
-    assert_eq!(progressing(&cluster), "Progressing=True NewReplicaSetAvailable");
+    assert_eq!(
+        progressing(&cluster),
+        "Progressing=True NewReplicaSetAvailable"
+    );
 }
 
 #[test]
@@ -216,26 +234,24 @@ fn scaling_during_a_rollout_is_shared_out() {
 #[test]
 fn a_name_that_is_taken_is_avoided() {
     let mut cluster = running(1, "");
-    let set = sets(&cluster).remove(0);
+    let taken = sets(&cluster)[0].metadata.name.clone();
     cluster.delete(Kind::Deployment, "web");
     cluster.drain();
-    let text = super::manifest("ReplicaSet", 0, "other", "");
-    cluster.apply(&text.replace("name: web}", &format!("name: {}}}", set.metadata.name)));
-    let key = set.metadata.name.clone();
-    let stranger = text.replace("app: web", "app: other");
-    cluster.delete(Kind::ReplicaSet, &key);
-    cluster.apply(&stranger.replace("name: web}", &format!("name: {key}}}")));
-    cluster.drain();
+    let stranger = super::manifest("ReplicaSet", 0, "other", "");
+    let stranger = stranger.replace("app: web", "app: other");
+    cluster.apply(&stranger.replace("name: web}", &format!("name: {taken}}}")));
     cluster.apply(&web(1, "a", ""));
     cluster.drain();
     assert_eq!(counts(&cluster), (1, 1));
-    assert_eq!(stored(&cluster).status.rest.get("collisionCount"), Some(&1.into()));
+    let collisions = stored(&cluster).status.rest.get("collisionCount").cloned();
+    assert_eq!(collisions, Some(1.into()));
 }
 
 #[test]
 fn sets_that_match_are_adopted() {
     let mut cluster = fleet();
-    cluster.apply(&super::manifest("ReplicaSet", 2, "a", "").replace("name: web}", "name: old}"));
+    let old = super::manifest("ReplicaSet", 2, "a", "");
+    cluster.apply(&old.replace("name: web}", "name: old, labels: {app: web}}"));
     cluster.drain();
     cluster.apply(&web(2, "b", ""));
     cluster.drain();

@@ -43,7 +43,11 @@ fn resolved(amount: &str, total: usize, up: bool) -> usize {
         None => amount.parse().unwrap(),
         Some(percent) => {
             let hundredths = percent.parse::<usize>().unwrap() * total;
-            if up { hundredths.div_ceil(100) } else { hundredths / 100 }
+            if up {
+                hundredths.div_ceil(100)
+            } else {
+                hundredths / 100
+            }
         }
     }
 }
@@ -68,11 +72,16 @@ impl Bounds {
         prop_assert!(total <= self.most, "{total} Pods are wanted");
         let active = active(cluster);
         for (uid, told) in &self.told {
-            let of_set = active.iter().filter(|pod| pod.metadata.owner_references[0].uid == *uid);
+            let of_set = active
+                .iter()
+                .filter(|pod| pod.metadata.owner_references[0].uid == *uid);
             prop_assert!(of_set.count() <= *told, "created twice");
         }
         let available = active.iter().filter(|pod| pod.is_ready()).count();
-        prop_assert!(available >= self.least_available, "{available} are available");
+        prop_assert!(
+            available >= self.least_available,
+            "{available} are available"
+        );
         Ok(())
     }
 }
