@@ -5,7 +5,8 @@
 //! **Source of the semantics.** API-65, EP-25, EP-86; S: `pkg/controller/garbagecollector`.
 //!
 //! Deviation: all deletions are in the background (owners first); foreground deletion and orphaning are not there.
-//! Owners of kinds other than Services and workloads are taken to exist for ever.
+//! Owners of kinds other than Services and workloads are taken to exist for ever, and so are workloads that were never
+//! seen: a dump may hold Pods without their ReplicaSets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +16,8 @@ use base::SimTime;
 use crate::controller::{Controller, Effect};
 use crate::queue::Queue;
 
-/// The kinds whose objects take others with them.
-const OWNERS: [Kind; 5] = [
-    Kind::Service,
+/// The workloads, whose objects take others with them as Services do.
+const WORKLOADS: [Kind; 4] = [
     Kind::Deployment,
     Kind::ReplicaSet,
     Kind::StatefulSet,
@@ -27,8 +27,10 @@ const OWNERS: [Kind; 5] = [
 /// Deletes objects whose owners are gone.
 #[derive(Clone, Debug)]
 pub struct GarbageCollector {
-    /// uids of the owners that exist.
-    owners: BTreeSet<String>,
+    /// uids of the Services that exist.
+    services: BTreeSet<String>,
+    /// uids of the workloads that have gone.
+    gone: BTreeSet<String>,
     dependents: BTreeMap<ObjectKey, Dependent>,
     /// Dependents by the uid of each of their owners.
     owned: BTreeMap<String, BTreeSet<ObjectKey>>,
@@ -46,21 +48,43 @@ impl GarbageCollector {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            owners: BTreeSet::new(),
+            services: BTreeSet::new(),
+            gone: BTreeSet::new(),
             dependents: BTreeMap::new(),
             owned: BTreeMap::new(),
             orphans: Queue::new(),
         }
     }
 
-    /// Events come in the order of the log, so an owner that is unknown is gone and not just late.
+    /// Events come in the order of the log, so a Service that is unknown is gone and not just late.
     fn is_orphan(&self, dependent: &Dependent) -> bool {
-        let gone = |owner: &OwnerReference| {
-            let is_of =
-                |kind: &Kind| kind.name() == owner.kind && kind.api_version() == owner.api_version;
-            OWNERS.iter().any(is_of) && !self.owners.contains(&owner.uid)
+        let is_gone = |owner: &OwnerReference| {
+            let is_service = owner.kind == Kind::Service.name()
+                && owner.api_version == Kind::Service.api_version();
+            is_service && !self.services.contains(&owner.uid) || self.gone.contains(&owner.uid)
         };
-        dependent.owners.iter().all(gone)
+        dependent.owners.iter().all(is_gone)
+    }
+
+    /// Takes note of what may own others.
+    fn observe_owner(&mut self, kind: Kind, uid: &str, change: Change, now: SimTime) {
+        match (kind, change) {
+            (Kind::Service, Change::Deleted) => {
+                self.services.remove(uid);
+            }
+            (Kind::Service, _) => {
+                self.services.insert(uid.to_owned());
+            }
+            (kind, Change::Deleted) if WORKLOADS.contains(&kind) => {
+                self.gone.insert(uid.to_owned());
+            }
+            _ => return,
+        }
+        if change == Change::Deleted {
+            for orphan in self.owned.get(uid).into_iter().flatten() {
+                self.orphans.add(orphan.clone(), now);
+            }
+        }
     }
 
     /// Takes note of an object, which may have been known with other owners; `None` for one that has none or is
@@ -103,16 +127,7 @@ impl Controller for GarbageCollector {
 
     fn observe(&mut self, event: &WatchEvent, now: SimTime) {
         let (key, meta) = (event.object.key(), event.object.meta());
-        if OWNERS.contains(&key.kind) {
-            if event.change == Change::Deleted {
-                self.owners.remove(&meta.uid);
-                for orphan in self.owned.get(&meta.uid).into_iter().flatten() {
-                    self.orphans.add(orphan.clone(), now);
-                }
-            } else {
-                self.owners.insert(meta.uid.clone());
-            }
-        }
+        self.observe_owner(key.kind, &meta.uid, event.change, now);
         if event.change == Change::Deleted || meta.owner_references.is_empty() {
             self.set_dependent(&key, None);
             self.orphans.forget(&key);

@@ -7,10 +7,11 @@
 //! bounds do as well.
 //! **Source of the semantics.** S: `pkg/controller/deployment` (Kubernetes 1.36); each module names its files.
 //!
-//! After it has created a ReplicaSet, a Deployment is left alone until that has come back through the watch. Writes
-//! that meet a newer version are dropped, as its event is on the way.
+//! Writes that meet a newer version are dropped, as its event is on the way.
 //!
-//! Deviation: no Events are written, and the annotation `deprecated.deployment.rollback.to` does nothing.
+//! Deviation: a Deployment whose ReplicaSets have been written is left alone until these writes have come back through
+//! the watch. Kubernetes goes on with what it has, and two changes of mind in a row can make it exceed the surge. No
+//! Events are written, and the annotation `deprecated.deployment.rollback.to` does nothing.
 
 mod figures;
 mod member;
@@ -44,8 +45,10 @@ pub struct DeploymentController {
     /// Pods of ReplicaSets.
     pods: Ownership<Pod>,
     due: Queue<ObjectKey>,
-    /// ReplicaSets that were created and not seen since, with their Deployments, which are held in `due`.
+    /// ReplicaSets that were written and not seen since, with their Deployments, which are held in `due`.
     unseen: BTreeMap<ObjectKey, ObjectKey>,
+    /// How many of these each of the Deployments has.
+    waiting: BTreeMap<ObjectKey, usize>,
     /// Deployments whose ReplicaSet could not be created because its name is another one's.
     collided: BTreeSet<ObjectKey>,
     /// Why a Deployment's ReplicaSet could not be created otherwise.
@@ -62,6 +65,7 @@ impl DeploymentController {
             pods: Ownership::new(Kind::ReplicaSet),
             due: Queue::new(),
             unseen: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             collided: BTreeSet::new(),
             failures: BTreeMap::new(),
         }
@@ -79,19 +83,40 @@ impl DeploymentController {
         self.sets.forget_owner(key);
         self.due.release(key);
         self.due.forget(key);
-        self.unseen.retain(|_, deployment| deployment != key);
+        if self.waiting.remove(key).is_some() {
+            self.unseen.retain(|_, deployment| deployment != key);
+        }
         self.collided.remove(key);
         self.failures.remove(key);
     }
 
     fn observe_set(&mut self, key: &ObjectKey, set: Option<&Arc<ReplicaSet>>, now: SimTime) {
-        if let Some(deployment) = self.unseen.remove(key) {
-            self.due.release(&deployment);
+        if let Some(deployment) = self.seen(key) {
             self.due.succeeded(&deployment);
         }
         for deployment in self.sets.note(key, set) {
             self.due.add(deployment, now);
         }
+    }
+
+    /// Waits for the event of a write. As writes say what they are based on, the next event is its own.
+    fn wait_for(&mut self, set: ObjectKey, deployment: &ObjectKey) {
+        if self.unseen.insert(set, deployment.clone()).is_none() {
+            *self.waiting.entry(deployment.clone()).or_insert(0) += 1;
+            self.due.hold(deployment);
+        }
+    }
+
+    /// Waits no longer for the event of a ReplicaSet; gives the Deployment that did.
+    fn seen(&mut self, set: &ObjectKey) -> Option<ObjectKey> {
+        let deployment = self.unseen.remove(set)?;
+        let waiting = self.waiting.get_mut(&deployment)?;
+        *waiting -= 1;
+        if *waiting == 0 {
+            self.waiting.remove(&deployment);
+            self.due.release(&deployment);
+        }
+        Some(deployment)
     }
 
     /// Only who recreates has to know when the last Pod is gone.
@@ -142,9 +167,8 @@ impl DeploymentController {
         }
         let outcome = rollout.run();
         for effect in &outcome.effects {
-            if let Effect::Create(set) = effect {
-                self.unseen.insert(set.key(), key.clone());
-                self.due.hold(key);
+            if let Effect::Create(set) | Effect::Update(set) = effect {
+                self.wait_for(set.key(), key);
             }
         }
         if let Some(again) = outcome.again {
@@ -176,10 +200,9 @@ impl DeploymentController {
 
     /// A ReplicaSet was not to be had: its name is taken, or something is wrong with it.
     fn not_created(&mut self, set: &Object, status: &Status, now: SimTime) {
-        let Some(key) = self.unseen.remove(&set.key()) else {
+        let Some(key) = self.seen(&set.key()) else {
             return;
         };
-        self.due.release(&key);
         if status.is_namespace_terminating() {
             return;
         }
@@ -236,7 +259,7 @@ impl Controller for DeploymentController {
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
         let key = match effect {
             Effect::Create(set) => return self.not_created(set, status, now),
-            Effect::Update(Object::ReplicaSet(set)) => self.sets.owner_of(&set.metadata),
+            Effect::Update(set) => self.seen(&set.key()),
             Effect::Delete(key, _) => {
                 let set = self.sets.get(key);
                 set.and_then(|set| self.sets.owner_of(&set.metadata))
@@ -247,6 +270,12 @@ impl Controller for DeploymentController {
         // Gone already, or newer by now: its event is on the way.
         if let Some(key) = key.filter(|_| !matches!(status.code, 404 | 409)) {
             self.due.add_failed(key, now);
+        }
+    }
+
+    fn unchanged(&mut self, effect: &Effect, _now: SimTime) {
+        if let Effect::Update(set) = effect {
+            self.seen(&set.key());
         }
     }
 }

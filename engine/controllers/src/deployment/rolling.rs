@@ -2,6 +2,9 @@
 //!
 //! **Source of the semantics.** S: `pkg/controller/deployment/rolling.go`,
 //! `pkg/controller/deployment/util/deployment_util.go` (NewRSNewReplicas).
+//!
+//! Available is what ReplicaSets say. One that is told to shrink and, before it has said so, to grow again, still
+//! counts what it has lost: a rollout that is taken back at such a moment can leave too few, as in Kubernetes.
 
 use super::figures::Figures;
 use super::member::Member;
