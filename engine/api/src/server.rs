@@ -211,8 +211,8 @@ impl ApiServer {
         Ok(written)
     }
 
-    /// Writes the status alone; everything else stays as stored (API-34). A resourceVersion or uid in the object
-    /// must be the stored one.
+    /// Writes the status alone; everything else stays as stored (API-34), but for the annotations of a Deployment, which
+    /// its controller writes with the status. A resourceVersion or uid in the object must be the stored one.
     ///
     /// # Errors
     /// Not found, a conflict, or a status that is invalid.
@@ -225,6 +225,10 @@ impl ApiServer {
             .ok_or_else(|| Status::not_found(&key))?;
         check_version(&key, object.meta(), old.meta())?;
         let mut updated = old.clone();
+        if let Object::Deployment(deployment) = &object {
+            let annotations = deployment.metadata.annotations.clone();
+            updated.meta_mut().annotations = annotations;
+        }
         updated.take_status(object);
         strategy::update_status(&mut updated)?;
         Ok(self.commit(updated, &old, Verb::Configured, Vec::new(), now))

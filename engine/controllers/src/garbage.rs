@@ -1,9 +1,12 @@
-//! Removes what a deleted Service leaves behind.
+//! Removes what a deleted Service or workload leaves behind.
 //!
-//! An object goes when every one of its owners is a Service that no longer exists under that uid.
+//! An object goes when none of its owners exists any more under the uid that it names: with a Deployment go its
+//! ReplicaSets, and with these their Pods.
 //! **Source of the semantics.** API-65, EP-25, EP-86; S: `pkg/controller/garbagecollector`.
 //!
-//! Deviation: owners of other kinds are taken to exist for ever, so what a deleted workload owned stays.
+//! Deviation: all deletions are in the background (owners first); foreground deletion and orphaning are not there.
+//! Owners of kinds other than Services and workloads are taken to exist for ever, and so are workloads that were never
+//! seen: a dump may hold Pods without their ReplicaSets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +16,21 @@ use base::SimTime;
 use crate::controller::{Controller, Effect};
 use crate::queue::Queue;
 
-/// Deletes objects whose owning Services are gone.
+/// The workloads, whose objects take others with them as Services do.
+const WORKLOADS: [Kind; 4] = [
+    Kind::Deployment,
+    Kind::ReplicaSet,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+];
+
+/// Deletes objects whose owners are gone.
 #[derive(Clone, Debug)]
 pub struct GarbageCollector {
     /// uids of the Services that exist.
-    owners: BTreeSet<String>,
+    services: BTreeSet<String>,
+    /// uids of the workloads that have gone.
+    gone: BTreeSet<String>,
     dependents: BTreeMap<ObjectKey, Dependent>,
     /// Dependents by the uid of each of their owners.
     owned: BTreeMap<String, BTreeSet<ObjectKey>>,
@@ -35,18 +48,43 @@ impl GarbageCollector {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            owners: BTreeSet::new(),
+            services: BTreeSet::new(),
+            gone: BTreeSet::new(),
             dependents: BTreeMap::new(),
             owned: BTreeMap::new(),
             orphans: Queue::new(),
         }
     }
 
-    /// Events come in the order of the log, so an owner that is unknown is gone and not just late.
+    /// Events come in the order of the log, so a Service that is unknown is gone and not just late.
     fn is_orphan(&self, dependent: &Dependent) -> bool {
-        let gone =
-            |owner: &OwnerReference| owner.kind == "Service" && !self.owners.contains(&owner.uid);
-        dependent.owners.iter().all(gone)
+        let is_gone = |owner: &OwnerReference| {
+            let is_service = owner.kind == Kind::Service.name()
+                && owner.api_version == Kind::Service.api_version();
+            is_service && !self.services.contains(&owner.uid) || self.gone.contains(&owner.uid)
+        };
+        dependent.owners.iter().all(is_gone)
+    }
+
+    /// Takes note of what may own others.
+    fn observe_owner(&mut self, kind: Kind, uid: &str, change: Change, now: SimTime) {
+        match (kind, change) {
+            (Kind::Service, Change::Deleted) => {
+                self.services.remove(uid);
+            }
+            (Kind::Service, _) => {
+                self.services.insert(uid.to_owned());
+            }
+            (kind, Change::Deleted) if WORKLOADS.contains(&kind) => {
+                self.gone.insert(uid.to_owned());
+            }
+            _ => return,
+        }
+        if change == Change::Deleted {
+            for orphan in self.owned.get(uid).into_iter().flatten() {
+                self.orphans.add(orphan.clone(), now);
+            }
+        }
     }
 
     /// Takes note of an object, which may have been known with other owners; `None` for one that has none or is
@@ -89,16 +127,7 @@ impl Controller for GarbageCollector {
 
     fn observe(&mut self, event: &WatchEvent, now: SimTime) {
         let (key, meta) = (event.object.key(), event.object.meta());
-        if key.kind == Kind::Service {
-            if event.change == Change::Deleted {
-                self.owners.remove(&meta.uid);
-                for orphan in self.owned.get(&meta.uid).into_iter().flatten() {
-                    self.orphans.add(orphan.clone(), now);
-                }
-            } else {
-                self.owners.insert(meta.uid.clone());
-            }
-        }
+        self.observe_owner(key.kind, &meta.uid, event.change, now);
         if event.change == Change::Deleted || meta.owner_references.is_empty() {
             self.set_dependent(&key, None);
             self.orphans.forget(&key);
@@ -108,7 +137,7 @@ impl Controller for GarbageCollector {
             uid: meta.uid.clone(),
             owners: meta.owner_references.clone(),
         };
-        if self.is_orphan(&dependent) {
+        if !meta.is_terminating() && self.is_orphan(&dependent) {
             self.orphans.add(key.clone(), now);
         }
         self.set_dependent(&key, Some(dependent));
@@ -172,6 +201,7 @@ mod tests {
 
     fn slice(name: &str, owners: &[&str], change: Change) -> WatchEvent {
         let owner = |uid: &&str| OwnerReference {
+            api_version: "v1".to_owned(),
             kind: "Service".to_owned(),
             uid: (*uid).to_owned(),
             ..OwnerReference::default()

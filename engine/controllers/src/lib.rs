@@ -2,6 +2,8 @@
 //!
 //! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
 //! and those of namespaces, ServiceCIDRs, StatefulSets and DaemonSets. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! the controllers of Deployments and
+//! ReplicaSets, and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -37,21 +39,29 @@
 mod amount;
 mod application;
 mod backing;
+mod conditions;
+mod controller;
 mod controller;
 mod daemon_nodes;
 mod daemon_set;
+mod deployment;
+mod endpoint_slice;
 mod endpoint_slice;
 mod endpoints;
 mod events;
+mod expectations;
 mod garbage;
 mod kubelet;
 mod load_balancer;
 mod mirroring;
 mod name;
 mod namespace;
+mod owned_pods;
+mod ownership;
 mod pod_ips;
 mod pod_state;
 mod queue;
+mod replica_set;
 mod revision;
 mod scheduler;
 mod service_cidr;
@@ -63,6 +73,7 @@ mod unseen;
 pub use application::{Application, ApplicationError, ListenPort, Manners, OnTerm};
 pub use controller::{Controller, Effect, PodSignal};
 pub use daemon_set::DaemonSetController;
+pub use deployment::DeploymentController;
 pub use endpoint_slice::EndpointSliceController;
 pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
@@ -71,6 +82,7 @@ pub use load_balancer::LoadBalancerController;
 pub use mirroring::EndpointSliceMirroringController;
 pub use namespace::NamespaceController;
 pub use pod_ips::first_pod_address;
+pub use replica_set::ReplicaSetController;
 pub use scheduler::Scheduler;
 pub use service_cidr::ServiceCidrController;
 pub use stateful_set::StatefulSetController;
