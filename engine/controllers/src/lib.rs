@@ -43,6 +43,7 @@ mod pod_ips;
 mod queue;
 mod scheduler;
 mod service_cidr;
+mod tolerations;
 
 pub use controller::{Controller, Effect, PodSignal};
 pub use endpoint_slice::EndpointSliceController;
