@@ -1,7 +1,7 @@
 //! Controllers: pure reconcilers behind their own cache.
 //!
 //! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
-//! and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! and those of nodes, namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -39,6 +39,7 @@ mod endpoint_slice;
 mod garbage;
 mod kubelet;
 mod namespace;
+mod node_lifecycle;
 mod pod_ips;
 mod queue;
 mod scheduler;
@@ -50,6 +51,7 @@ pub use endpoint_slice::EndpointSliceController;
 pub use garbage::GarbageCollector;
 pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
 pub use namespace::NamespaceController;
+pub use node_lifecycle::NodeLifecycleController;
 pub use pod_ips::first_pod_address;
 pub use scheduler::Scheduler;
 pub use service_cidr::ServiceCidrController;

@@ -29,13 +29,13 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Takes note of a Pod, `None` if it is gone, and gives what was known of it.
-    pub(super) fn set_pod(&mut self, key: &ObjectKey, pod: Option<Arc<Pod>>) -> Option<Arc<Pod>> {
-        let before = match &pod {
+    pub(super) fn set_pod(&mut self, key: &ObjectKey, pod: Option<&Arc<Pod>>) -> Option<Arc<Pod>> {
+        let before = match pod {
             Some(pod) => self.pods.insert(key.clone(), Arc::clone(pod)),
             None => self.pods.remove(key),
         };
         let namespace = key.namespace.clone().unwrap_or_default();
-        match (&before, &pod) {
+        match (&before, pod) {
             (None, Some(_)) => *self.inhabitants.entry(namespace).or_insert(0) += 1,
             (Some(_), None) => decrease(&mut self.inhabitants, &namespace),
             _ => {}
@@ -43,19 +43,19 @@ impl Cache {
         if let Some((node, before)) = before.as_deref().and_then(|pod| Some((place(pod)?, pod))) {
             self.leave(node, before);
         }
-        if let Some((node, pod)) = pod.as_deref().and_then(|pod| Some((place(pod)?, pod))) {
+        if let Some((node, pod)) = pod.and_then(|pod| Some((place(pod)?, pod))) {
             self.arrive(node, pod);
         }
         before
     }
 
     /// The labels of a namespace, `None` if it is gone; and whether that is something new.
-    pub(super) fn set_namespace(&mut self, name: &str, labels: Option<StringMap>) -> bool {
-        let before = match labels.clone() {
-            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+    pub(super) fn set_namespace(&mut self, name: &str, labels: Option<&StringMap>) -> bool {
+        let before = match labels {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels.clone()),
             None => self.namespaces.remove(name),
         };
-        before != labels
+        before.as_ref() != labels
     }
 
     /// Counts a Pod where it is about to be.

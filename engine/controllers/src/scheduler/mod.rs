@@ -77,7 +77,7 @@ impl Scheduler {
     fn observe_pod(&mut self, key: ObjectKey, pod: &Arc<Pod>, change: Change, now: SimTime) {
         let is_gone = change == Change::Deleted;
         let pod = Some(pod).filter(|_| !is_gone);
-        let before = self.cache.set_pod(&key, pod.cloned());
+        let before = self.cache.set_pod(&key, pod);
         self.tell_others(before.as_deref(), pod.map(|pod| &**pod), now);
         let Some(pod) = pod.filter(|pod| is_wanted(pod)) else {
             if pod.is_none_or(|pod| !pod.spec.node_name.is_empty()) {
@@ -190,7 +190,7 @@ impl Controller for Scheduler {
             }
             Object::Namespace(namespace) => {
                 let meta = &namespace.metadata;
-                let labels = Some(meta.labels.clone()).filter(|_| !is_gone);
+                let labels = Some(&meta.labels).filter(|_| !is_gone);
                 if self.cache.set_namespace(&meta.name, labels) {
                     self.wake_all(now);
                 }
