@@ -12,6 +12,7 @@ use api::{
     ApiConfig, ApiServer, DeleteOptions, Kind, Object, ObjectKey, Status, WatchEvent, Written,
 };
 use base::SimTime;
+use controllers::NodeLifecycleController;
 use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
     NamespaceController, PodSignal, Scheduler, ServiceCidrController,
@@ -587,6 +588,7 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
+        Box::new(NodeLifecycleController::new()),
     ]
 }
 
