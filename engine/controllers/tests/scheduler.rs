@@ -370,6 +370,83 @@ fn anti_affinity_holds_in_both_directions() {
 }
 
 #[test]
+fn affinity_brings_pods_together() {
+    let nodes = [
+        node("n1", "zone: a", "", ""),
+        node("n2", "zone: b", "", ""),
+        node("n3", "", "", ""),
+    ]
+    .concat();
+    let near = |apps: &[&str]| {
+        let term = |app: &&str| {
+            format!("{{topologyKey: zone, labelSelector: {{matchLabels: {{app: {app}}}}}}}")
+        };
+        let terms: Vec<String> = apps.iter().map(term).collect();
+        format!(
+            ", affinity: {{podAffinity: {{requiredDuringSchedulingIgnoredDuringExecution: [{}]}}}}",
+            terms.join(", ")
+        )
+    };
+    let db = pod("db", ", labels: {app: db}", "", ", nodeName: n2");
+    check(&nodes, &db, "", &near(&["db"]), "n2");
+    check(&nodes, &db, "", &near(&["web"]), "n1");
+    let reasons = "3 node(s) didn't match pod affinity rules";
+    for apps in [&["cache"][..], &["db", "web"]] {
+        check(&nodes, &db, "", &near(apps), &unschedulable(3, reasons, 3));
+    }
+    let like = pod("like", ", labels: {app: web}", "", ", nodeName: n2");
+    check(&nodes, &like, "", &near(&["web"]), "n2");
+}
+
+#[test]
+fn a_pod_that_comes_may_make_room_for_others() {
+    let nodes = [
+        node("n1", "zone: a", "", ""),
+        node(
+            "n2",
+            "zone: b",
+            "taints: [{key: own, effect: NoSchedule}]",
+            "",
+        ),
+    ]
+    .concat();
+    let mut cluster = cluster_of(&nodes);
+    let like = |name: &str, spec: &str| pod(name, ", labels: {app: web}", "", spec);
+    let selector = "labelSelector: {matchLabels: {app: web}}";
+    let spread = format!(
+        ", topologySpreadConstraints: [{{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, {selector}}}]"
+    );
+    let near_db = ", affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone, labelSelector: {matchLabels: {app: db}}}]}}";
+    cluster.apply(&like("a", ", nodeName: n1"));
+    cluster.apply(&like("web", &spread));
+    cluster.apply(&pod("near", "", "", near_db));
+    cluster.drain();
+    assert!(outcome(&cluster, "web").contains("topology spread constraints"));
+    assert!(outcome(&cluster, "near").contains("pod affinity rules"));
+    cluster.apply(&like("b", ", nodeName: n2"));
+    cluster.apply(&pod("db", ", labels: {app: db}", "", ", nodeName: n1"));
+    cluster.drain();
+    assert_eq!(
+        ["web", "near"].map(|name| outcome(&cluster, name)),
+        ["n1", "n1"]
+    );
+}
+
+#[test]
+fn the_most_important_pod_is_served_first() {
+    let mut cluster = cluster_of(&node("n1", "", "", "pods: 1"));
+    for (name, more) in [("a", ""), ("z", ", priorityClassName: high, priority: 7")] {
+        cluster.apply(&pod(name, "", "", more));
+    }
+    cluster.drain();
+    assert_eq!(outcome(&cluster, "z"), "n1");
+    assert_eq!(
+        outcome(&cluster, "a"),
+        unschedulable(1, "1 Too many pods", 0)
+    );
+}
+
+#[test]
 fn pods_of_a_controller_are_kept_apart() {
     let nodes = NODES.replace("zone: b", "zone: a");
     let mut cluster = cluster_of(&nodes);

@@ -4,6 +4,7 @@ use api::{Pod, Taint, Toleration};
 
 use super::footprint::Footprint;
 use super::node_selector::NodeSelector;
+use super::pod_term::PodTerm;
 use super::spread::Spread;
 use crate::tolerations::{NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, any_bears, tolerations};
 
@@ -13,6 +14,8 @@ pub(super) struct Demand {
     pub(super) footprint: Footprint,
     pub(super) selector: NodeSelector,
     pub(super) spreads: Vec<Spread>,
+    /// The Pods that it must be near to.
+    pub(super) attracted_by: Vec<PodTerm>,
     /// Whether it may push other Pods aside.
     pub(super) preempts: bool,
     tolerations: Vec<Toleration>,
@@ -26,6 +29,7 @@ impl Demand {
             footprint: Footprint::of(pod),
             selector: NodeSelector::of(pod),
             spreads: Spread::all_of(pod),
+            attracted_by: PodTerm::affinity(pod),
             preempts: policy.is_none_or(|policy| policy != "Never"),
             tolerations: tolerations(pod),
         }
@@ -36,7 +40,13 @@ impl Demand {
         self.footprint.is_plain()
             && self.selector.is_empty()
             && self.spreads.is_empty()
+            && self.attracted_by.is_empty()
             && self.tolerations.iter().all(is_common)
+    }
+
+    /// Whether another Pod's coming may make it fit.
+    pub(super) fn minds_arrivals(&self) -> bool {
+        !self.attracted_by.is_empty() || self.spreads.iter().any(|spread| spread.is_hard)
     }
 
     /// Whether it may be put where this taint is.

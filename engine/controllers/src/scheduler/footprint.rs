@@ -74,7 +74,7 @@ impl Footprint {
             requests: requests(pod),
             ports: host_ports(pod),
             owner: owner.map(|owner| owner.uid.clone()),
-            repels: PodTerm::required_anti_affinity(pod),
+            repels: PodTerm::anti_affinity(pod),
         }
     }
 

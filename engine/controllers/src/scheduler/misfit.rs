@@ -29,6 +29,8 @@ pub(super) enum Misfit {
     NoDomain,
     /// (podtopologyspread)
     Uneven,
+    /// No Pod is there that the Pod must be near to (interpodaffinity).
+    Lonely,
     /// The Pod wants to be away from a Pod that is there (interpodaffinity).
     Averse,
     /// A Pod that is there wants to be away from the Pod (interpodaffinity).
@@ -44,7 +46,8 @@ impl Misfit {
             | Self::Tainted
             | Self::NotSelected
             | Self::TooSmall(_)
-            | Self::NoDomain => true,
+            | Self::NoDomain
+            | Self::Lonely => true,
             Self::PortsTaken
             | Self::TooManyPods
             | Self::Insufficient(_)
@@ -71,6 +74,7 @@ impl fmt::Display for Misfit {
                 "node(s) didn't match pod topology spread constraints (missing required label)"
             }
             Self::Uneven => "node(s) didn't match pod topology spread constraints",
+            Self::Lonely => "node(s) didn't match pod affinity rules",
             Self::Averse => "node(s) didn't match pod anti-affinity rules",
             Self::Repelled => "node(s) didn't satisfy existing pods anti-affinity rules",
         })

@@ -2,7 +2,7 @@
 //!
 //! **What.** A Pod goes to the best of the nodes that no filter excludes: cordons, taints, `nodeSelector` and required
 //! node affinity, host ports, requests of processors and memory, room for Pods, `topologySpreadConstraints`, required
-//! `podAntiAffinity`. The best has no taint that the Pod had rather not meet, the fewest of its like where it wishes
+//! `podAffinity` and `podAntiAffinity`. The best has no taint that the Pod had rather not meet, the fewest of its like where it wishes
 //! to be spread, the fewest Pods of its controller on it and in its zone, the fewest Pods, and the first name. A Pod
 //! that fits nowhere is told so in kube-scheduler's words, and is tried again when a node or another Pod changes
 //! such that it may fit.
@@ -10,7 +10,7 @@
 //! compared with all nodes, and with the Pods of the namespaces that it speaks of.
 //! **Source of the semantics.** S: `pkg/scheduler` of Kubernetes 1.36; each module names its plugin. API-78 for nodes.
 //!
-//! Deviation: no preemption; the message is that of a Pod that finds no victims. Preferred affinities, `podAffinity`,
+//! Deviation: no preemption; the message is that of a Pod that finds no victims. Preferred affinities,
 //! volumes, images and dynamic resources are not looked at, and nodes are not scored by what is left of them. A
 //! resource that a node does not state is unlimited. Pods are spread by their controller, not by what Services and
 //! workloads select. A node that is not Ready counts as tainted before its taint is written. The choice is written as
@@ -30,6 +30,7 @@ mod quantity;
 mod roster;
 mod spread;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -159,7 +160,7 @@ impl Scheduler {
                 Some(Effect::Update(placed.into()))
             }
             Err(misfits) => {
-                let by_arrival = demand.spreads.iter().any(|spread| spread.is_hard);
+                let by_arrival = demand.minds_arrivals();
                 let message = misfits.message(demand.preempts);
                 self.parked.park(key, misfits.may_pass(), by_arrival);
                 with_condition(&pod, Some((UNSCHEDULABLE, &message)), now)
@@ -205,7 +206,9 @@ impl Controller for Scheduler {
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
-        let due = self.waiting.take(now).into_iter();
+        let mut due = self.waiting.take(now);
+        due.sort_by_key(|key| Reverse(self.cache.pods.get(key).map_or(0, |pod| priority(pod))));
+        let due = due.into_iter();
         due.filter_map(|key| self.schedule(key, now)).collect()
     }
 
@@ -232,6 +235,12 @@ fn is_wanted(pod: &Pod) -> bool {
     pod.spec.node_name.is_empty() && !pod.is_finished() && !pod.metadata.is_terminating()
 }
 
+/// Who comes first of those who wait.
+fn priority(pod: &Pod) -> i64 {
+    let priority = pod.spec.rest.get("priority");
+    priority.and_then(serde_json::Value::as_i64).unwrap_or(0)
+}
+
 /// Whether somebody holds it back.
 fn is_gated(pod: &Pod) -> bool {
     let gates = pod.spec.rest.get("schedulingGates");
@@ -239,12 +248,15 @@ fn is_gated(pod: &Pod) -> bool {
     gates.is_some_and(|gates| !gates.is_empty())
 }
 
-/// Whether it is on a node, and its status still says that it is on none.
+/// Whether it is on a node, and its status still says that it is on none, or why.
 fn denies_its_place(pod: &Pod) -> bool {
     let mut conditions = pod.status.conditions.iter();
     place(pod).is_some()
         && !is_pinned(pod)
-        && conditions.any(|found| found.condition_type == SCHEDULED && found.status == "False")
+        && conditions.any(|found| {
+            let is_denial = found.status == "False" || found.rest.get("reason").is_some();
+            found.condition_type == SCHEDULED && is_denial
+        })
 }
 
 fn is_pinned(pod: &Pod) -> bool {

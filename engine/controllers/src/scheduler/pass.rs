@@ -20,7 +20,9 @@ pub(super) struct Pass<'a> {
     demand: &'a Demand,
     /// Each constraint with the Pods that its domains have.
     spreads: Vec<(&'a Spread, Domains<'a>)>,
-    /// Domains, by label and value, with Pods that the Pod wants to be away from.
+    /// Domains, by label and value, with Pods that the Pod must be near to; `None` if any domain will do.
+    company: Option<BTreeSet<(&'a str, &'a str)>>,
+    /// Domains with Pods that the Pod wants to be away from.
     averse: BTreeSet<(&'a str, &'a str)>,
     /// Those with Pods that want to be away from the Pod.
     repelling: BTreeSet<(&'a str, &'a str)>,
@@ -56,6 +58,7 @@ impl<'a> Pass<'a> {
             spreads: spreads
                 .map(|spread| (spread, domains(cache, pod, demand, spread)))
                 .collect(),
+            company: company(cache, pod, demand),
             averse: averse(cache, demand),
             repelling: cache.repelling_domains(pod),
             zones: zones(cache, demand),
@@ -99,9 +102,25 @@ impl<'a> Pass<'a> {
             return found;
         }
         let uneven = self.uneven(offer);
+        let lonely = self.is_lonely(offer).then_some(Misfit::Lonely);
         let averse = meets(&self.averse, offer).then_some(Misfit::Averse);
         let repelled = meets(&self.repelling, offer).then_some(Misfit::Repelled);
-        uneven.or(averse).or(repelled).into_iter().collect()
+        uneven
+            .or(lonely)
+            .or(averse)
+            .or(repelled)
+            .into_iter()
+            .collect()
+    }
+
+    fn is_lonely(&self, offer: &Offer) -> bool {
+        let mut terms = self.demand.attracted_by.iter();
+        terms.any(|term| {
+            let key = term.topology_key.as_str();
+            let domain = offer.labels.get(key).map(|value| (key, value.as_str()));
+            let company = self.company.as_ref();
+            domain.is_none_or(|domain| company.is_some_and(|found| !found.contains(&domain)))
+        })
     }
 
     fn uneven(&self, offer: &Offer) -> Option<Misfit> {
@@ -184,6 +203,39 @@ fn domains<'a>(cache: &'a Cache, pod: &'a Pod, demand: &Demand, spread: &'a Spre
         *domains.entry(domain).or_insert(0) += 1;
     }
     domains
+}
+
+/// The domains with Pods that the Pod must be near to. The first of several that want to be near to each other may be
+/// anywhere.
+fn company<'a>(
+    cache: &'a Cache,
+    pod: &Pod,
+    demand: &'a Demand,
+) -> Option<BTreeSet<(&'a str, &'a str)>> {
+    let terms = &demand.attracted_by;
+    let is_meant = |namespace: &str, other: &Pod| {
+        let labels = &other.metadata.labels;
+        terms
+            .iter()
+            .all(|term| term.covers(namespace, &cache.namespaces) && term.selects(labels))
+    };
+    let mut domains = BTreeSet::new();
+    if terms.is_empty() {
+        return None;
+    }
+    for namespace in cache.inhabited() {
+        let there = cache
+            .placed(namespace)
+            .filter(|(other, _)| is_meant(namespace, other));
+        for (_, node) in there {
+            let near = terms
+                .iter()
+                .filter_map(|term| cache.domain(&term.topology_key, node));
+            domains.extend(near);
+        }
+    }
+    let is_first = domains.is_empty() && is_meant(&pod.metadata.namespace, pod);
+    (!is_first).then_some(domains)
 }
 
 /// The domains with Pods that the Pod wants to be away from.

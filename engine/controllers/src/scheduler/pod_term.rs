@@ -1,4 +1,4 @@
-//! Pods that a Pod wants to be away from: a term of required `podAntiAffinity`.
+//! Pods that a Pod wants to be near to or away from: a term of required `podAffinity` or `podAntiAffinity`.
 //!
 //! **Source of the semantics.** S: `pkg/scheduler/framework/types.go` (AffinityTerm),
 //! `pkg/scheduler/framework/plugins/interpodaffinity/filtering.go`.
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// A term, resolved for the Pod that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PodTerm {
-    /// The label that says how far away: no node with the same value will do.
+    /// The label that says what is near: nodes with the same value.
     pub(super) topology_key: String,
     /// The Pods; `None` means none.
     selector: Option<Selector>,
@@ -33,11 +33,21 @@ struct Written {
 }
 
 impl PodTerm {
-    /// The terms of a Pod; one that cannot be read means no Pods.
-    pub(super) fn required_anti_affinity(pod: &Pod) -> Vec<Self> {
+    /// What a Pod wants to be near to.
+    pub(super) fn affinity(pod: &Pod) -> Vec<Self> {
+        Self::required(pod, "podAffinity")
+    }
+
+    /// What a Pod wants to be away from.
+    pub(super) fn anti_affinity(pod: &Pod) -> Vec<Self> {
+        Self::required(pod, "podAntiAffinity")
+    }
+
+    /// A term that cannot be read means no Pods.
+    fn required(pod: &Pod, field: &str) -> Vec<Self> {
         let terms = pod.spec.rest.get("affinity").and_then(|affinity| {
             affinity
-                .get("podAntiAffinity")?
+                .get(field)?
                 .get("requiredDuringSchedulingIgnoredDuringExecution")?
                 .as_array()
         });
