@@ -12,11 +12,14 @@ use api::{
     ApiConfig, ApiServer, DeleteOptions, Kind, Object, ObjectKey, Status, WatchEvent, Written,
 };
 use base::SimTime;
+use controllers::NodeLifecycleController;
 use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
     LoadBalancerController, NamespaceController, PodSignal, Scheduler, ServiceCidrController,
 };
-use controllers::{DaemonSetController, StatefulSetController};
+use controllers::{
+    DaemonSetController, DeploymentController, ReplicaSetController, StatefulSetController,
+};
 use controllers::{EndpointSliceMirroringController, EndpointsController};
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
@@ -617,6 +620,9 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
+        Box::new(NodeLifecycleController::new()),
+        Box::new(DeploymentController::new()),
+        Box::new(ReplicaSetController::new()),
         Box::new(StatefulSetController::new()),
         Box::new(DaemonSetController::new(config.seed)),
     ];

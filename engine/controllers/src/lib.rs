@@ -4,6 +4,7 @@
 //! and those of namespaces, ServiceCIDRs, StatefulSets and DaemonSets. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! the controllers of Deployments and
 //! ReplicaSets, and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! and those of nodes, namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
 //! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
@@ -41,11 +42,9 @@ mod application;
 mod backing;
 mod conditions;
 mod controller;
-mod controller;
 mod daemon_nodes;
 mod daemon_set;
 mod deployment;
-mod endpoint_slice;
 mod endpoint_slice;
 mod endpoints;
 mod events;
@@ -56,6 +55,7 @@ mod load_balancer;
 mod mirroring;
 mod name;
 mod namespace;
+mod node_lifecycle;
 mod owned_pods;
 mod ownership;
 mod pod_ips;
@@ -68,6 +68,7 @@ mod service_cidr;
 mod set_cache;
 mod slices;
 mod stateful_set;
+mod tolerations;
 mod unseen;
 
 pub use application::{Application, ApplicationError, ListenPort, Manners, OnTerm};
@@ -81,6 +82,7 @@ pub use kubelet::{Kubelet, KubeletConfig, POD_TEARDOWN};
 pub use load_balancer::LoadBalancerController;
 pub use mirroring::EndpointSliceMirroringController;
 pub use namespace::NamespaceController;
+pub use node_lifecycle::NodeLifecycleController;
 pub use pod_ips::first_pod_address;
 pub use replica_set::ReplicaSetController;
 pub use scheduler::Scheduler;
