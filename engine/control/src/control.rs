@@ -12,15 +12,7 @@ use api::{
     ApiConfig, ApiServer, DeleteOptions, Kind, Object, ObjectKey, Status, WatchEvent, Written,
 };
 use base::SimTime;
-use controllers::NodeLifecycleController;
-use controllers::{
-    Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
-    LoadBalancerController, NamespaceController, PodSignal, Scheduler, ServiceCidrController,
-};
-use controllers::{
-    DaemonSetController, DeploymentController, ReplicaSetController, StatefulSetController,
-};
-use controllers::{EndpointSliceMirroringController, EndpointsController};
+use controllers::{Controller, Effect, PodSignal};
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
@@ -30,7 +22,7 @@ use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
 use crate::{
     Balanced, ClusterConfig, DetectLocal, Happening, NodeConfig, ProxyMode, ReferenceError,
-    WriteVerb, balance, bootstrap, narrate,
+    WriteVerb, balance, bootstrap, narrate, roster,
 };
 
 /// The control plane of one cluster.
@@ -106,7 +98,10 @@ impl Control {
         let mut control = Self {
             now,
             api,
-            controllers: new_controllers(&config).into_iter().map(informed).collect(),
+            controllers: roster::controllers(&config)
+                .into_iter()
+                .map(informed)
+                .collect(),
             zone: Informed {
                 reader: ClusterZone::new(&config.dns_domain),
                 position: 0,
@@ -594,43 +589,6 @@ impl Views {
 
 fn earliest(a: Option<SimTime>, b: Option<SimTime>) -> Option<SimTime> {
     a.into_iter().chain(b).min()
-}
-
-fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
-    let nodes = config.nodes.iter().map(|node| {
-        (
-            node.name.clone(),
-            node.addresses.clone(),
-            node.pod_cidrs.clone(),
-        )
-    });
-    let kubelet = KubeletConfig {
-        pod_start: config.timing.pod_start,
-        nodes: nodes.collect(),
-    };
-    let mut controllers: Vec<Box<dyn Controller>> = vec![
-        Box::new(Scheduler::new()),
-        Box::new(Kubelet::new(kubelet)),
-        Box::new(EndpointSliceController::new(
-            config.timing.endpoint_slice_batch,
-            config.seed,
-        )),
-        Box::new(EndpointsController::new(Duration::ZERO)),
-        Box::new(EndpointSliceMirroringController::new(config.seed)),
-        Box::new(GarbageCollector::new()),
-        Box::new(NamespaceController::new()),
-        Box::new(ServiceCidrController::new()),
-        Box::new(NodeLifecycleController::new()),
-        Box::new(DeploymentController::new()),
-        Box::new(ReplicaSetController::new()),
-        Box::new(StatefulSetController::new()),
-        Box::new(DaemonSetController::new(config.seed)),
-    ];
-    if !config.load_balancer_pool.is_empty() {
-        let pool = config.load_balancer_pool.clone();
-        controllers.push(Box::new(LoadBalancerController::new(pool)));
-    }
-    controllers
 }
 
 const fn agent_settings(config: &ClusterConfig) -> AgentSettings {

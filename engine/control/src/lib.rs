@@ -11,6 +11,7 @@ mod bootstrap;
 mod config;
 mod control;
 mod narrate;
+mod roster;
 mod rule_book;
 mod schedule;
 mod sync_cost;
