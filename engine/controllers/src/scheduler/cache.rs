@@ -65,11 +65,11 @@ impl Cache {
         self.chosen.insert(key.clone(), (node, pod));
     }
 
-    /// Forgets a choice.
-    pub(super) fn take_back(&mut self, key: &ObjectKey) {
-        if let Some((node, pod)) = self.chosen.remove(key) {
-            self.leave(&node, &pod);
-        }
+    /// Forgets a choice, and gives the node that was chosen.
+    pub(super) fn take_back(&mut self, key: &ObjectKey) -> Option<String> {
+        let (node, pod) = self.chosen.remove(key)?;
+        self.leave(&node, &pod);
+        Some(node)
     }
 
     /// The Pods of a namespace that are somewhere, and where.

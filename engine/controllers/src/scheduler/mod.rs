@@ -82,7 +82,7 @@ impl Scheduler {
         self.tell_others(before.as_deref(), pod.map(|pod| &**pod), now);
         let Some(pod) = pod.filter(|pod| is_wanted(pod)) else {
             if pod.is_none_or(|pod| !pod.spec.node_name.is_empty()) {
-                self.cache.take_back(&key);
+                self.take_back(&key, pod.and_then(|pod| place(pod)), now);
                 self.waiting.forget(&key);
             }
             self.parked.remove(&key);
@@ -100,6 +100,15 @@ impl Scheduler {
         if !self.cache.chosen.contains_key(&key) {
             self.parked.remove(&key);
             self.waiting.add(key, now);
+        }
+    }
+
+    /// Forgets a choice: if the Pod is elsewhere by now, others may have its room.
+    fn take_back(&mut self, key: &ObjectKey, place: Option<&str>, now: SimTime) {
+        let chosen = self.cache.take_back(key);
+        if chosen.is_some() && chosen.as_deref() != place {
+            let helped = self.parked.take_by_departure();
+            self.wake(helped, now);
         }
     }
 
@@ -215,7 +224,7 @@ impl Controller for Scheduler {
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
         let key = match effect {
             Effect::Update(object) => {
-                self.cache.take_back(&object.key());
+                self.take_back(&object.key(), None, now);
                 object.key()
             }
             // Gone already.
@@ -373,6 +382,35 @@ mod tests {
         assert_eq!(scheduler.reconcile(SimTime::ZERO).len(), 20_000);
         let load = recounted(&scheduler);
         assert_eq!((load.len(), load.values().max()), (50, Some(&400)));
+    }
+
+    /// A Pod that is chosen for a node and goes before it gets there makes room as any other.
+    #[test]
+    fn a_choice_that_fails_frees_its_room() {
+        let now = SimTime::ZERO;
+        let mut scheduler = Scheduler::new();
+        let mut small = node("n0", true, Change::Added);
+        if let Object::Node(node) = &mut small.object {
+            let room = &mut Arc::make_mut(node).status.allocatable;
+            room.insert("pods".to_owned(), 1.into());
+        }
+        scheduler.observe(&small, now);
+        for name in ["a", "b"] {
+            scheduler.observe(&pod(name, "", "Pending", Change::Added), now);
+        }
+        let effects = scheduler.reconcile(now);
+        assert!(matches!(
+            effects.as_slice(),
+            [Effect::Update(_), Effect::UpdateStatus(_)]
+        ));
+        let gone = pod("a", "", "Pending", Change::Deleted);
+        scheduler.refused(&effects[0], &Status::not_found(&gone.object.key()), now);
+        scheduler.observe(&gone, now);
+        let effects = scheduler.reconcile(now);
+        let [Effect::Update(object)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(object.meta().name, "b");
     }
 
     #[derive(Clone, Debug)]
