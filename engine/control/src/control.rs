@@ -12,6 +12,8 @@ use api::{
     ApiConfig, ApiServer, DeleteOptions, Kind, Object, ObjectKey, Status, WatchEvent, Written,
 };
 use base::SimTime;
+use controllers::DeploymentController;
+use controllers::ReplicaSetController;
 use controllers::{
     Controller, Effect, EndpointSliceController, GarbageCollector, Kubelet, KubeletConfig,
     NamespaceController, PodSignal, Scheduler, ServiceCidrController,
@@ -587,6 +589,8 @@ fn new_controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
+        Box::new(ReplicaSetController::new()),
+        Box::new(DeploymentController::new()),
     ]
 }
 

@@ -477,17 +477,12 @@ impl Kind {
 
     /// Whether its objects do anything to the network; others are stored and printed, and that is all.
     ///
-    /// Deviation: workloads make no Pods and nothing enforces a NetworkPolicy yet.
+    /// Deviation: StatefulSets and DaemonSets make no Pods and nothing enforces a NetworkPolicy yet.
     #[must_use]
     pub fn has_effect(self) -> bool {
         !matches!(
             self,
-            Self::Deployment
-                | Self::ReplicaSet
-                | Self::StatefulSet
-                | Self::DaemonSet
-                | Self::NetworkPolicy
-                | Self::Other(_)
+            Self::StatefulSet | Self::DaemonSet | Self::NetworkPolicy | Self::Other(_)
         )
     }
 
