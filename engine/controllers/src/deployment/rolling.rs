@@ -52,7 +52,9 @@ impl Rollout {
         let Some(cleaned) = clean_up_unhealthy(&mut self.old, most, &figures) else {
             return false;
         };
-        let available: i64 = self.members().map(Member::available).sum();
+        // What has no Pods any more does not count, whatever it says.
+        let active = self.old.iter().filter(|member| member.is_active());
+        let available: i64 = active.chain(&self.new).map(Member::available).sum();
         let mut excess = available - figures.least_available();
         let mut scaled = false;
         for member in self.old.iter_mut().filter(|member| member.is_active()) {
