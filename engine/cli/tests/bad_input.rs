@@ -169,9 +169,17 @@ fn what_the_api_server_refuses_is_shown_at_its_field() {
         "not-supported",
         (
             "{name: client}",
+            "{name: client, annotations: {switchboard.dev/respond-after: 1s}}",
+        ),
+        &["pod.yaml:3:71", "supported by this version of switchboard"],
+    );
+    check(
+        "no-place-to-listen",
+        (
+            "{name: client}",
             "{name: client, annotations: {switchboard.dev/listen: x}}",
         ),
-        &["pod.yaml:3:64", "supported by this version of switchboard"],
+        &["pod.yaml:3:64", "no place to listen at"],
     );
 }
 

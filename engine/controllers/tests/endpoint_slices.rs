@@ -42,6 +42,7 @@ fn check(cluster: &mut Cluster, expected: &[&str]) {
     assert_eq!(cluster.told(), expected);
 }
 
+/// EP-2, EP-8, EP-10, EP-14, EP-20, EP-23.
 #[test]
 fn ep_74_one_slice_with_everything_in_it() {
     let mut cluster = start();
@@ -71,6 +72,7 @@ fn ep_74_one_slice_with_everything_in_it() {
     );
 }
 
+/// EP-3 (a Pod that is being deleted stays), EP-8, EP-9, EP-10, EP-11.
 #[test]
 fn ep_75_and_76_readiness_and_termination_are_conditions() {
     let mut cluster = start();
@@ -101,6 +103,7 @@ fn ep_75_and_76_readiness_and_termination_are_conditions() {
     check(&mut cluster, &["IPv4 http:8080 | 10.244.1.5 rs"]);
 }
 
+/// EP-18, EP-21; EP-35 (no slice is made where one is to go); EP-79, EP-81.
 #[test]
 fn ep_77_to_79_pods_with_other_ports_are_in_other_slices() {
     let mut cluster = start();
@@ -178,6 +181,7 @@ fn ep_80_pods_that_know_fewer_ports_are_apart() {
     );
 }
 
+/// EP-3, EP-28.
 #[test]
 fn ep_82_without_pods_a_placeholder_stays() {
     let mut cluster = start();
@@ -199,6 +203,7 @@ fn ep_82_without_pods_a_placeholder_stays() {
     assert_eq!(cluster.slices()[0].metadata.name, name);
 }
 
+/// EP-11, EP-12.
 #[test]
 fn ep_83_published_whatever_their_state() {
     let mut cluster = start();
@@ -213,6 +218,7 @@ fn ep_83_published_whatever_their_state() {
     );
 }
 
+/// EP-6, EP-27.
 #[test]
 fn ep_84_a_second_family_has_slices_of_its_own() {
     let mut cluster = start();
@@ -426,6 +432,7 @@ fn ep_5_pods_wait_for_their_node() {
     assert_eq!(cluster.slices()[0].endpoints[0].zone.as_deref(), Some("c"));
 }
 
+/// EP-22: without ports, too.
 #[test]
 fn ep_15_and_24_hostnames_and_labels() {
     let mut cluster = cluster();
@@ -499,6 +506,7 @@ fn sizes(cluster: &Cluster) -> Vec<usize> {
     sizes
 }
 
+/// EP-30, EP-33.
 #[test]
 fn ep_34_packing_aims_at_few_writes() {
     let mut cluster = cluster();

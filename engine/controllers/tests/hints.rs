@@ -73,6 +73,7 @@ fn pods(cluster: &mut Cluster, node: &str, from: usize, to: usize) {
     }
 }
 
+/// EP-87.
 #[test]
 fn ep_60_to_62_hints_follow_the_field() {
     let mut cluster = cluster();
@@ -103,6 +104,7 @@ fn ep_60_to_62_hints_follow_the_field() {
     );
 }
 
+/// EP-87.
 #[test]
 fn ep_62_without_a_zone_there_is_nothing_to_hint_at() {
     let mut cluster = cluster();

@@ -182,6 +182,7 @@ fn dbg_22_no_pod_is_ready() {
     );
 }
 
+/// EP-18, EP-19.
 #[test]
 fn dbg_24_nobody_declares_the_target_port() {
     let pods = [
@@ -362,6 +363,7 @@ fn what_slices_of_others_say_is_not_taken_for_certain() {
     );
 }
 
+/// EP-41.
 #[test]
 fn a_port_that_no_slice_serves_is_named() {
     let two_ports = manual("http").replace(

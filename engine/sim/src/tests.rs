@@ -329,6 +329,7 @@ fn proxy_14_a_service_without_endpoints_refuses_in(mode: ProxyMode) {
 }
 
 /// And nobody tries another one for the client (PROXY-43).
+/// EP-72, EP-73.
 #[test]
 fn dbg_41_a_deleted_backend_is_still_chosen_until_the_proxies_have_synced() {
     ProxyMode::ALL

@@ -344,6 +344,7 @@ fn alloc_63_what_is_refused_takes_no_address() {
     assert_eq!(address(&mut server, "good").unwrap(), "10.70.0.2");
 }
 
+/// EP-71.
 #[test]
 fn alloc_5_the_kubernetes_service_comes_back() {
     let mut config = config(&["10.96.0.0/12"]);

@@ -20,7 +20,7 @@ pub(crate) struct Reference {
 }
 
 /// All parts that have a table.
-pub(crate) const REFERENCES: [Reference; 3] = [
+pub(crate) const REFERENCES: [Reference; 4] = [
     Reference {
         prefix: "PROXY",
         ids: 76,
@@ -44,6 +44,14 @@ pub(crate) const REFERENCES: [Reference; 3] = [
         whose: "the allocators'",
         name: "allocator",
         lines: include_str!("ids/alloc.txt"),
+    },
+    Reference {
+        prefix: "EP",
+        ids: 89,
+        table: "engine/controllers/EP-COVERAGE.md",
+        whose: "the endpoint controllers'",
+        name: "endpoints",
+        lines: include_str!("ids/endpoints.txt"),
     },
 ];
 
