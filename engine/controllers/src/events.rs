@@ -43,6 +43,22 @@ impl Recorder {
 
     /// Tells a warning about an object with a namespace.
     pub(crate) fn warn(&mut self, about: &Object, reason: &str, message: String, now: SimTime) {
+        self.tell(about, "Warning", reason, message, now);
+    }
+
+    /// Tells that all is well with an object with a namespace.
+    pub(crate) fn note(&mut self, about: &Object, reason: &str, message: String, now: SimTime) {
+        self.tell(about, "Normal", reason, message, now);
+    }
+
+    fn tell(
+        &mut self,
+        about: &Object,
+        event_type: &str,
+        reason: &str,
+        message: String,
+        now: SimTime,
+    ) {
         let meta = about.meta();
         let telling = [
             meta.namespace.clone(),
@@ -61,6 +77,7 @@ impl Recorder {
         self.last = now.as_nanos().max(self.last + 1);
         let mut event = new_event(self.component, about, now);
         event.metadata.name = format!("{}.{:x}", meta.name, unix_nanos(self.last));
+        event_type.clone_into(&mut event.event_type);
         reason.clone_into(&mut event.reason);
         event.message = message;
         self.waiting.push(Effect::Create(event.clone().into()));
@@ -117,7 +134,6 @@ fn new_event(component: &str, about: &Object, now: SimTime) -> Event {
         first_timestamp: Some(timestamp(now)),
         last_timestamp: Some(timestamp(now)),
         count: Some(1),
-        event_type: "Warning".to_owned(),
         reporting_component: component.to_owned(),
         ..Event::default()
     }

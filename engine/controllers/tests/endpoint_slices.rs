@@ -298,7 +298,7 @@ fn ep_25_the_controller_itself_removes_slices_of_a_former_service() {
 }
 
 #[test]
-fn ep_37_a_refused_write_is_tried_again() {
+fn ep_37_and_38_a_refused_write_is_told_and_tried_again() {
     let mut cluster = Cluster::new(Vec::new());
     cluster.apply(&service(WEB));
     let mut controller = EndpointSliceController::new(Duration::ZERO, Seed::new(7));
@@ -312,6 +312,20 @@ fn ep_37_a_refused_write_is_tried_again() {
         assert!(matches!(effects.as_slice(), [Effect::Create(_)]));
         assert_eq!(controller.next_due(), None, "it waits to see its write");
         controller.refused(&effects[0], &status, now);
+        let told = controller.reconcile(now);
+        let [Effect::Create(Object::Event(event)) | Effect::Update(Object::Event(event))] =
+            told.as_slice()
+        else {
+            panic!("one Event: {told:?}");
+        };
+        assert_eq!(
+            (event.reason.as_str(), event.message.as_str()),
+            (
+                "FailedToUpdateEndpointSlices",
+                "Error updating Endpoint Slices for Service default/web: failed to create EndpointSlice for \
+                 Service default/web: namespaces \"default\" not found"
+            )
+        );
         let due = controller.next_due().unwrap();
         assert_eq!(due.since(now), Duration::from_secs(wait));
         now = due;

@@ -228,3 +228,59 @@ fn ep_57_hints_stay_while_their_zones_can_carry_them() {
     let same = before.iter().filter(|slice| after.contains(slice)).count();
     assert!(same >= before.len() - 1, "{same} of {}", before.len());
 }
+
+/// What is told of the Service, the newest last: type, reason, message and how often.
+fn told(cluster: &Cluster) -> Vec<String> {
+    let events = cluster.api.list(Kind::Event, Some("default"));
+    let events = events.filter_map(|event| event.as_event());
+    let told = events.map(|event| {
+        let times = event.count.unwrap_or(1);
+        format!(
+            "{} {}: {} ×{times}",
+            event.event_type, event.reason, event.message
+        )
+    });
+    told.collect()
+}
+
+#[test]
+fn ep_59_what_becomes_of_hints_is_told() {
+    let mut cluster = cluster();
+    cluster.apply(&service(AUTO, ""));
+    pods(&mut cluster, "n1", 0, 2);
+    cluster.drain();
+    let few = "Warning TopologyAwareHintsDisabled: Insufficient number of endpoints (2 endpoints, 3 zones), \
+               addressType: IPv4 ×1";
+    assert_eq!(told(&cluster).last().unwrap(), few);
+    pods(&mut cluster, "n1", 2, 4);
+    cluster.drain();
+    let overload = "Warning TopologyAwareHintsDisabled: Unable to allocate minimum required endpoints to each zone \
+                    without exceeding overload threshold (4 endpoints, 3 zones), addressType: IPv4 ×1";
+    assert_eq!(told(&cluster).last().unwrap(), overload);
+    pods(&mut cluster, "n1", 4, 6);
+    cluster.drain();
+    let enabled = "Normal TopologyAwareHintsEnabled: Topology Aware Hints has been enabled, addressType: IPv4 ×1";
+    assert_eq!(told(&cluster).last().unwrap(), enabled);
+    let count = told(&cluster).len();
+    pods(&mut cluster, "n2", 6, 9);
+    cluster.drain();
+    assert_eq!(told(&cluster).len(), count, "nothing new");
+    cluster.apply(&node("n4", "", "4", true));
+    pods(&mut cluster, "n3", 9, 10);
+    cluster.drain();
+    let lacking = "Warning TopologyAwareHintsDisabled: Insufficient Node information: allocatable CPU or zone not \
+                   specified on one or more nodes, addressType: IPv4";
+    assert!(told(&cluster).last().unwrap().starts_with(lacking));
+}
+
+#[test]
+fn ep_59_hints_that_are_turned_off_are_told() {
+    let mut cluster = cluster();
+    cluster.apply(&service(AUTO, ""));
+    pods(&mut cluster, "n1", 0, 6);
+    cluster.drain();
+    cluster.apply(&service("", ""));
+    cluster.drain();
+    let off = "Warning TopologyAwareHintsDisabled: Topology Aware Hints has been disabled, addressType: IPv4 ×1";
+    assert_eq!(told(&cluster).last().unwrap(), off);
+}

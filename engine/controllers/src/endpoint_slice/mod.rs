@@ -20,6 +20,7 @@ mod packing;
 mod topology;
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use self::packing::Plan;
 use self::topology::Topology;
 use crate::backing::{self, Triggers};
 use crate::controller::{Controller, Effect};
+use crate::events::Recorder;
 use crate::name::Name;
 use crate::queue::Queue;
 use crate::slices::{self, controller_reference};
@@ -42,6 +44,8 @@ use crate::unseen::Unseen;
 
 /// What the controller calls itself in its slices (EP-24).
 const MANAGER: &str = "endpointslice-controller.k8s.io";
+/// What it calls itself in its Events (EP-38).
+const COMPONENT: &str = "endpoint-slice-controller";
 /// How long after somebody else's change of a slice the Service is looked at (EP-37).
 const SLICE_DELAY: Duration = Duration::from_secs(1);
 
@@ -55,6 +59,7 @@ pub struct EndpointSliceController {
     topology: Topology,
     due: Queue<Name>,
     unseen: Unseen,
+    events: Recorder,
 }
 
 impl EndpointSliceController {
@@ -70,6 +75,7 @@ impl EndpointSliceController {
             topology: Topology::default(),
             due: Queue::new(),
             unseen: Unseen::default(),
+            events: Recorder::new(COMPONENT),
         }
     }
 
@@ -89,7 +95,7 @@ impl EndpointSliceController {
     }
 
     /// The writes that make one Service's slices what they should be.
-    fn sync(&mut self, name: &Name) -> Vec<Effect> {
+    fn sync(&mut self, name: &Name, now: SimTime) -> Vec<Effect> {
         let Some(service) = self.cache.backing.service(name) else {
             return Vec::new();
         };
@@ -123,7 +129,7 @@ impl EndpointSliceController {
                 .collect();
             let labels = slice_labels(&service);
             let mut of_family = packing::plan(family, &labels, of_family, groups);
-            self.hint(name, &service, family, &mut of_family);
+            self.hint(name, &service, family, &mut of_family, now);
             of_family.reuse_deleted(&labels);
             plan.add(of_family);
         }
@@ -136,14 +142,57 @@ impl EndpointSliceController {
     }
 
     /// Hints are decided for each family apart (EP-50).
-    fn hint(&mut self, name: &Name, service: &Service, family: IpFamily, plan: &mut Plan) {
+    fn hint(
+        &mut self,
+        name: &Name,
+        service: &Arc<Service>,
+        family: IpFamily,
+        plan: &mut Plan,
+        now: SimTime,
+    ) {
+        let about = Object::Service(Arc::clone(service));
+        let text = |what: &dyn Display| format!("{what}, addressType: {}", family.name());
+        let disabled = |events: &mut Recorder, why: &dyn Display| {
+            events.warn(&about, "TopologyAwareHintsDisabled", text(why), now);
+        };
         match hints::distribution(service) {
-            Distribution::Auto => self.topology.assign(name, family, plan),
+            Distribution::Auto => match self.topology.assign(name, family, plan) {
+                Ok(true) => {
+                    let message = text(&"Topology Aware Hints has been enabled");
+                    let reason = "TopologyAwareHintsEnabled";
+                    self.events.note(&about, reason, message, now);
+                }
+                Ok(false) => {}
+                Err(why) => disabled(&mut self.events, &why),
+            },
             distribution => {
+                if self.topology.is_hinted(name) {
+                    disabled(&mut self.events, &"Topology Aware Hints has been disabled");
+                }
                 self.topology.forget_family(name, family);
                 hints::assign(distribution, plan);
             }
         }
+    }
+
+    /// The Event about a write that has failed (EP-38).
+    fn tell_of_refusal(&mut self, name: &Name, effect: &Effect, status: &Status, now: SimTime) {
+        let Some(service) = self.cache.backing.service(name) else {
+            return;
+        };
+        let slice = match effect {
+            Effect::Update(object) => format!("update {} ", object.meta().name),
+            Effect::Delete(key, _) => format!("delete {} ", key.name),
+            _ => "create ".to_owned(),
+        };
+        let of = format!("{}/{}", name.namespace, name.name);
+        let message = format!(
+            "Error updating Endpoint Slices for Service {of}: failed to {slice}EndpointSlice for Service {of}: {}",
+            status.message
+        );
+        let about = Object::Service(service);
+        self.events
+            .warn(&about, "FailedToUpdateEndpointSlices", message, now);
     }
 
     /// Creates, updates, deletes, in this order (EP-35).
@@ -227,18 +276,24 @@ impl Controller for EndpointSliceController {
     }
 
     fn next_due(&self) -> Option<SimTime> {
-        self.due.next_due()
+        let due = [self.due.next_due(), self.events.next_due()];
+        due.into_iter().flatten().min()
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
         let services = self.due.take(now);
-        services
+        let mut effects: Vec<Effect> = services
             .iter()
-            .flat_map(|service| self.sync(service))
-            .collect()
+            .flat_map(|service| self.sync(service, now))
+            .collect();
+        effects.extend(self.events.take());
+        effects
     }
 
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
+        if self.events.refused(effect) {
+            return;
+        }
         let Some(service) = self.unseen.not_written(effect, &mut self.due) else {
             return;
         };
@@ -247,6 +302,7 @@ impl Controller for EndpointSliceController {
         if status.is_namespace_terminating() {
             self.due.succeeded(&service);
         } else {
+            self.tell_of_refusal(&service, effect, status, now);
             self.due.add_failed(service, now);
         }
     }

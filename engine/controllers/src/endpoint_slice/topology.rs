@@ -6,11 +6,12 @@
 //! **Why.** Hints that stand are left alone while they do: every write of a slice reaches every node.
 //! **Source of the semantics.** EP-51 … EP-58; S: `endpointslice/topologycache/{topologycache,sliceinfo,utils}.go`.
 //!
-//! Deviation: no events (EP-59). Between zones that are equal the one that is first by name gives or takes, where
+//! Deviation: between zones that are equal the one that is first by name gives or takes, where
 //! Kubernetes follows the order of a Go map. A change of a node's CPU alone counts at once, where Kubernetes
 //! waits for a change of its readiness or zone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use api::{Change, EndpointSlice, IpFamily, Node};
 use serde_json::Value;
@@ -51,6 +52,43 @@ struct Allocation {
     desired: f64,
 }
 
+/// Why the endpoints of one family of a Service are not shared out (EP-59).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unshared {
+    /// Of some node CPU or zone is not known, or all are in one zone.
+    Nodes,
+    /// There are fewer endpoints than zones.
+    Endpoints { endpoints: usize, zones: usize },
+    /// Some zone would have to carry too much.
+    Overload { endpoints: usize, zones: usize },
+    /// The zone of some endpoint is not known.
+    NoZone,
+    /// No endpoint is at any zone.
+    Nothing,
+}
+
+impl fmt::Display for Unshared {
+    /// Kubernetes' words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nodes => f.write_str(
+                "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes",
+            ),
+            Self::Endpoints { endpoints, zones } => write!(
+                f,
+                "Insufficient number of endpoints ({endpoints} endpoints, {zones} zones)"
+            ),
+            Self::Overload { endpoints, zones } => write!(
+                f,
+                "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold \
+                 ({endpoints} endpoints, {zones} zones)"
+            ),
+            Self::NoZone => f.write_str("One or more endpoints do not have a zone specified"),
+            Self::Nothing => f.write_str("No hints allocated for zones"),
+        }
+    }
+}
+
 impl Topology {
     /// Takes note of a node; returns the Services that have become overloaded by it (EP-58).
     pub(super) fn note_node(&mut self, node: &Node, change: Change) -> Vec<Name> {
@@ -85,18 +123,35 @@ impl Topology {
         services.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Shares the endpoints of one family of a Service out among zones, or takes their hints away.
-    pub(super) fn assign(&mut self, name: &Name, family: IpFamily, plan: &mut Plan) {
+    /// Shares the endpoints of one family of a Service out among zones, or takes their hints away; says whether the
+    /// Service had none before.
+    ///
+    /// # Errors
+    /// Why they are not shared out.
+    pub(super) fn assign(
+        &mut self,
+        name: &Name,
+        family: IpFamily,
+        plan: &mut Plan,
+    ) -> Result<bool, Unshared> {
         match self.share_out(plan) {
-            Some(hinted) => {
+            Ok(hinted) => {
+                let is_new = !self.is_hinted(name);
                 let families = self.hinted.entry(name.clone()).or_default();
                 families.insert(family, hinted);
+                Ok(is_new)
             }
-            None => {
+            Err(reason) => {
                 hints::assign(Distribution::Anywhere, plan);
                 self.forget_family(name, family);
+                Err(reason)
             }
         }
+    }
+
+    /// Whether the Service has hints by CPU.
+    pub(super) fn is_hinted(&self, name: &Name) -> bool {
+        self.hinted.contains_key(name)
     }
 
     /// The Service is gone.
@@ -115,11 +170,15 @@ impl Topology {
     }
 
     /// The number of hints at each zone, if the endpoints can be shared out.
-    fn share_out(&self, plan: &mut Plan) -> Option<ByZone<usize>> {
+    fn share_out(&self, plan: &mut Plan) -> Result<ByZone<usize>, Unshared> {
         let endpoints = plan.slices().flat_map(|slice| &slice.endpoints);
         let ready = endpoints.filter(|endpoint| is_ready(endpoint));
-        let zones: Option<Vec<&String>> = ready.map(|endpoint| endpoint.zone.as_ref()).collect();
-        let allocations = allocations(&self.shares()?, zones?.len())?;
+        let zones: Vec<Option<&String>> = ready.map(|endpoint| endpoint.zone.as_ref()).collect();
+        let shares = self.shares().ok_or(Unshared::Nodes)?;
+        let allocations = allocations(&shares, zones.len())?;
+        if zones.contains(&None) {
+            return Err(Unshared::NoZone);
+        }
         let mut hinted = ByZone::new();
         plan.touch(|slice| match standing_hints(slice, &hinted, &allocations) {
             Some(standing) => {
@@ -145,7 +204,10 @@ impl Topology {
                 *hinted.entry(to).or_default() += 1;
             }
         }
-        (!hinted.is_empty()).then_some(hinted)
+        if hinted.is_empty() {
+            return Err(Unshared::Nothing);
+        }
+        Ok(hinted)
     }
 
     /// Each zone's share of the CPU; `None` if too little is known (EP-51, EP-52).
@@ -202,12 +264,13 @@ fn millis(quantity: &Value) -> u64 {
     whole(value.clamp(0.0, 1e12).ceil())
 }
 
-/// How many endpoints each zone is to have; `None` if some zone would be overloaded (EP-53).
-fn allocations(shares: &ByZone<f64>, endpoints: usize) -> Option<ByZone<Allocation>> {
-    if shares.len() > endpoints {
-        return None;
+/// How many endpoints each zone is to have, unless some zone would be overloaded (EP-53).
+fn allocations(shares: &ByZone<f64>, endpoints: usize) -> Result<ByZone<Allocation>, Unshared> {
+    let zones = shares.len();
+    if zones > endpoints {
+        return Err(Unshared::Endpoints { endpoints, zones });
     }
-    let count = number(u64::try_from(endpoints).ok()?);
+    let count = number(u64::try_from(endpoints).unwrap_or(u64::MAX));
     let allocation = |share: &f64| {
         let desired = share * count;
         let minimum = (desired * (1.0 / (1.0 + OVERLOAD))).ceil();
@@ -222,11 +285,13 @@ fn allocations(shares: &ByZone<f64>, endpoints: usize) -> Option<ByZone<Allocati
         .map(|(zone, share)| (zone.clone(), allocation(share)))
         .collect();
     let least: usize = allocations.values().map(|zone| zone.minimum).sum();
-    let spare = endpoints.checked_sub(least)?;
+    let spare = endpoints
+        .checked_sub(least)
+        .ok_or(Unshared::Overload { endpoints, zones })?;
     for allocation in allocations.values_mut() {
         allocation.maximum = allocation.minimum + spare;
     }
-    Some(allocations)
+    Ok(allocations)
 }
 
 /// The hints of a slice that is not written otherwise, if they can stay (EP-57).

@@ -17,7 +17,7 @@ pub(crate) struct Cluster {
     pub(crate) api: ApiServer,
     pub(crate) now: SimTime,
     pub(crate) signals: Vec<(SimTime, PodSignal)>,
-    /// How many writes the controllers have made.
+    /// How many writes the controllers have made, Events aside.
     pub(crate) writes: usize,
     controllers: Vec<(Box<dyn Controller>, u64)>,
 }
@@ -57,7 +57,7 @@ impl Cluster {
             return;
         }
         for effect in controller.reconcile(self.now) {
-            self.writes += 1;
+            self.writes += usize::from(!is_event(&effect));
             let now = self.now;
             let revision = self.api.revision();
             let result = match effect.clone() {
@@ -319,3 +319,10 @@ pub(crate) const NODES: &str = "
 ---
 {apiVersion: v1, kind: Node, metadata: {name: n3, labels: {topology.kubernetes.io/zone: c}}, status: {allocatable: {cpu: 4}, conditions: [{type: Ready, status: 'True'}]}}
 ";
+
+fn is_event(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Create(Object::Event(_)) | Effect::Update(Object::Event(_))
+    )
+}
