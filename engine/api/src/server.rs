@@ -16,6 +16,7 @@ mod events;
 mod port_repair;
 mod repair;
 mod restore;
+mod restored_sets;
 mod upkeep;
 
 use std::net::SocketAddr;

@@ -24,7 +24,7 @@ pub(crate) fn controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         pod_start: config.timing.pod_start,
         nodes: nodes.collect(),
     };
-    let mut controllers: Vec<Box<dyn Controller>> = vec![
+    vec![
         Box::new(Scheduler::new()),
         Box::new(Kubelet::new(kubelet)),
         Box::new(EndpointSliceController::new(
@@ -41,10 +41,8 @@ pub(crate) fn controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(ReplicaSetController::new()),
         Box::new(StatefulSetController::new()),
         Box::new(DaemonSetController::new(config.seed)),
-    ];
-    if !config.load_balancer_pool.is_empty() {
-        let pool = config.load_balancer_pool.clone();
-        controllers.push(Box::new(LoadBalancerController::new(pool)));
-    }
-    controllers
+        Box::new(LoadBalancerController::new(
+            config.load_balancer_pool.clone(),
+        )),
+    ]
 }

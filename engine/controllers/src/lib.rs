@@ -1,13 +1,12 @@
 //! Controllers: pure reconcilers behind their own cache.
 //!
-//! **What.** The EndpointSlice controller, a scheduler, the simulated kubelet of all nodes, a garbage collector,
-//! and those of namespaces, ServiceCIDRs, StatefulSets and DaemonSets. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
-//! the controllers of Deployments and
-//! ReplicaSets, and those of namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
-//! and those of nodes, namespaces and ServiceCIDRs. Each learns about the cluster from watch events alone and answers with [`Effect`]s.
+//! **What.** Those that write EndpointSlices and Endpoints and mirror the latter; those of Deployments, ReplicaSets,
+//! StatefulSets and DaemonSets; a scheduler, the simulated kubelet of all nodes, what becomes of nodes, namespaces and
+//! ServiceCIDRs, a load balancer, and a garbage collector. Each learns about the cluster from watch events alone and answers
+//! with [`Effect`]s. [`Application`] is what runs in a simulated Pod.
 //! **Why.** Controllers of a real cluster see it late and write concurrently; a controller that never touches the
 //! API server can be delivered its events at any lag, in virtual time, and is tested without one.
-//! **Source of the semantics.** EP-1 … EP-39 (`pkg/controller/endpointslice`), API-92; each module names its own.
+//! **Source of the semantics.** EP-1 … EP-89, API-92; which tests show what is in `EP-COVERAGE.md`; each module names its own.
 //!
 //! ```
 //! use api::{ApiConfig, ApiServer, ObjectMeta, Service, ServicePort};

@@ -75,6 +75,10 @@ impl LoadBalancerController {
             .finalizers
             .iter()
             .any(|one| one == FINALIZER);
+        if self.pool.is_empty() && !service.metadata.is_terminating() {
+            // What another load balancer has left is not ours.
+            return None;
+        }
         if wants_balancer(&service) {
             if !has_finalizer {
                 let mut service = Service::clone(&service);
@@ -87,6 +91,9 @@ impl LoadBalancerController {
         self.release(key, now);
         if !has_finalizer {
             self.services.remove(key);
+            return None;
+        }
+        if is_pinned(&service) {
             return None;
         }
         if !service.metadata.is_terminating()
@@ -158,6 +165,12 @@ impl Controller for LoadBalancerController {
             return;
         };
         let key = event.object.key();
+        if event.change != Change::Deleted {
+            let present = service.status.load_balancer.ingress.iter();
+            for address in present.filter_map(address_of) {
+                self.taken.entry(address).or_insert_with(|| key.clone());
+            }
+        }
         if event.change == Change::Deleted {
             self.forget(&key, now);
         } else if wants_balancer(service) || self.services.contains_key(&key) || is_left(service) {
@@ -188,11 +201,15 @@ impl Controller for LoadBalancerController {
 
 /// Whether a Service is to have a load balancer of ours.
 fn wants_balancer(service: &Service) -> bool {
-    let pinned = service.metadata.annotations.get(ANNOTATION_STATUS);
     service.spec.service_type == "LoadBalancer"
         && service.spec.load_balancer_class.is_none()
         && !service.metadata.is_terminating()
-        && pinned.is_none_or(|value| value != "pinned")
+        && !is_pinned(service)
+}
+
+fn is_pinned(service: &Service) -> bool {
+    let status = service.metadata.annotations.get(ANNOTATION_STATUS);
+    status.is_some_and(|value| value == "pinned") && !service.metadata.is_terminating()
 }
 
 /// Whether a Service has what is left of a load balancer.

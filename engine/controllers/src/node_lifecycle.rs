@@ -37,6 +37,9 @@ use crate::tolerations::{
 };
 
 /// Each condition, the status in which it is a trouble, and the taint that tells of it.
+/// How long the Pods of a deleted node stay (S: `pkg/controller/podgc/gc_controller.go`, quarantineTime).
+const QUARANTINE: Duration = Duration::from_secs(40);
+
 const TROUBLES: [(&str, &str, &str); 6] = [
     ("Ready", "False", NOT_READY),
     ("Ready", "Unknown", UNREACHABLE),
@@ -58,6 +61,8 @@ const TROUBLES: [(&str, &str, &str); 6] = [
 #[derive(Clone, Debug)]
 pub struct NodeLifecycleController {
     nodes: BTreeMap<String, Arc<Node>>,
+    /// Nodes that were there and are not any more.
+    gone: BTreeSet<String>,
     pods: BTreeMap<ObjectKey, Arc<Pod>>,
     /// Pods by the name of their node, which may not exist.
     residents: BTreeMap<String, BTreeSet<ObjectKey>>,
@@ -79,6 +84,7 @@ impl NodeLifecycleController {
     pub fn new() -> Self {
         Self {
             nodes: BTreeMap::new(),
+            gone: BTreeSet::new(),
             pods: BTreeMap::new(),
             residents: BTreeMap::new(),
             strained: BTreeMap::new(),
@@ -93,8 +99,14 @@ impl NodeLifecycleController {
         let name = &node.metadata.name;
         let before = if change == Change::Deleted {
             self.tainting.forget(name);
+            self.gone.insert(name.clone());
+            // From now on they wait for something else.
+            for key in self.residents.get(name).into_iter().flatten() {
+                self.strained.remove(key);
+            }
             self.nodes.remove(name)
         } else {
+            self.gone.remove(name);
             if wanted_taints(node, now).is_some() {
                 self.tainting.add(name.clone(), now);
             }
@@ -153,7 +165,12 @@ impl NodeLifecycleController {
         if pod.is_ready() && node.and_then(|node| readiness(node)) == Some(true) {
             self.marked.remove(&key);
         }
-        let patience = node.map_or(Patience::Endless, |node| Patience::of(pod, node));
+        let patience = match node {
+            Some(node) => Patience::of(pod, node),
+            None if self.gone.contains(&pod.spec.node_name) => Patience::Lasts(QUARANTINE),
+            // It may run on a node that was not dumped.
+            None => Patience::Endless,
+        };
         if self.wanted_readiness(&key, pod).is_some() {
             self.marking.add(key.clone(), now);
         }
@@ -217,8 +234,10 @@ impl NodeLifecycleController {
         if !is_pinned(pod) {
             effects.push(Effect::UpdateStatus(with_disruption(pod, now).into()));
         }
+        let is_orphan = self.gone.contains(&pod.spec.node_name);
         let options = DeleteOptions {
             uid: Some(pod.metadata.uid.clone()),
+            grace: is_orphan.then_some(0),
             ..DeleteOptions::default()
         };
         effects.push(Effect::Delete(key.clone(), options));

@@ -30,6 +30,11 @@ impl<K: Ord + Clone> Queue<K> {
         Self::with_backoff(BACKOFF_MIN..=BACKOFF_MAX)
     }
 
+    /// A queue of workloads, whose failed keys wait as client-go's default rate limiter has it.
+    pub(crate) fn of_workloads() -> Self {
+        Self::with_backoff(Duration::from_millis(5)..=BACKOFF_MAX)
+    }
+
     /// A queue whose failed keys wait the first of these spans, then twice as long each time, up to the last.
     pub(crate) fn with_backoff(backoff: RangeInclusive<Duration>) -> Self {
         Self {

@@ -44,6 +44,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) template: &'a PodTemplateSpec,
     /// The label that carries the hash.
     pub(crate) hash_label: &'static str,
+    /// The hash that the present template has elsewhere: of a set that was dumped without its revisions.
+    pub(crate) hash: Option<&'a str>,
 }
 
 impl Revision {
@@ -82,11 +84,12 @@ impl Revision {
 /// The revision of the owner's present template among the known ones, and what must be written for it to be there
 /// with the highest number.
 pub(crate) fn of_today(owner: Owner<'_>, known: &[Revision]) -> (Revision, Option<Effect>) {
-    let data = data(owner.template);
     let newest = known.iter().map(Revision::number).max().unwrap_or(0);
-    let equal = known.iter().filter(|found| found.data() == Some(&data));
+    let equal = known
+        .iter()
+        .filter(|found| found.template().as_ref() == Some(owner.template));
     let Some(found) = equal.max_by_key(|found| found.number()) else {
-        let object = new(owner, data, newest.saturating_add(1));
+        let object = new(owner, newest.saturating_add(1));
         let effect = Effect::Create(object.clone().into());
         return (Revision::new(Arc::new(object)), Some(effect));
     };
@@ -124,8 +127,12 @@ pub(crate) fn cleanup(
     idle.iter().take(surplus).map(delete).collect()
 }
 
-fn new(owner: Owner<'_>, data: Value, number: i64) -> Inert {
-    let hash = hash(&data.to_string());
+fn new(owner: Owner<'_>, number: i64) -> Inert {
+    let data = data(owner.template);
+    let hash = match owner.hash {
+        Some(hash) => hash.to_owned(),
+        None => hash(&data.to_string()),
+    };
     let prefix: String = owner.meta.name.chars().take(PREFIX_MAX).collect();
     let mut labels = owner.template.metadata.labels.clone();
     labels.insert(owner.hash_label.to_owned(), hash.clone());
@@ -184,6 +191,7 @@ mod tests {
             kind: Kind::StatefulSet,
             meta: &ObjectMeta::named("default", "db"),
             template,
+            hash: None,
             hash_label: "hash",
         };
         of_today(owner, known)

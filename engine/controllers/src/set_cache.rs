@@ -95,7 +95,7 @@ impl<S: PodSet> SetCache<S> {
             revisions: Owned::new(),
             orphans: BTreeMap::new(),
             adoptable: BTreeMap::new(),
-            due: Queue::new(),
+            due: Queue::of_workloads(),
             unseen: BTreeMap::new(),
             open: BTreeMap::new(),
         }

@@ -103,3 +103,52 @@ fn api_52_somebody_elses_services_are_left_alone() {
         assert_eq!(seen(&cluster, name), ("-".to_owned(), false), "{name}");
     }
 }
+
+#[test]
+fn addresses_that_are_there_already_are_not_given_out() {
+    let mut cluster = cluster(&["203.0.113.0/29"]);
+    let ingress = |text: String, address: &str| {
+        text.replace(
+            ", spec:",
+            &format!(
+                ", status: {{loadBalancer: {{ingress: [{{ip: {address}, ipMode: VIP}}]}}}}, spec:"
+            ),
+        )
+    };
+    let pinned = service("pinned", "").replace(
+        "name: pinned",
+        "name: pinned, annotations: {switchboard.dev/status: pinned}",
+    );
+    cluster.apply(&service("a", ""));
+    cluster.apply(&ingress(pinned, "203.0.113.1"));
+    cluster.apply(&ingress(service("z", ""), "203.0.113.2"));
+    cluster.drain();
+    assert_eq!(seen(&cluster, "pinned"), ("203.0.113.1".to_owned(), false));
+    assert_eq!(seen(&cluster, "z").0, "203.0.113.2");
+    assert_eq!(seen(&cluster, "a").0, "203.0.113.3");
+    let now_pinned = service("a", "").replace(
+        "name: a",
+        "name: a, annotations: {switchboard.dev/status: pinned}",
+    );
+    cluster.apply(&now_pinned);
+    cluster.drain();
+    assert_eq!(seen(&cluster, "a").0, "203.0.113.3", "it keeps its status");
+}
+
+#[test]
+fn without_a_pool_services_wait_and_what_others_left_goes() {
+    let mut cluster = cluster(&[]);
+    cluster.apply(&service("web", ""));
+    let left = service("old", "").replace(
+        "name: old",
+        "name: old, finalizers: [service.kubernetes.io/load-balancer-cleanup]",
+    );
+    cluster.apply(&left);
+    cluster.drain();
+    assert_eq!(seen(&cluster, "web"), ("-".to_owned(), false));
+    assert_eq!(seen(&cluster, "old"), ("-".to_owned(), true));
+    cluster.delete(Kind::Service, "old");
+    cluster.drain();
+    let gone = ObjectKey::new(Kind::Service, "default", "old");
+    assert!(cluster.api.get(&gone).is_none());
+}

@@ -344,8 +344,13 @@ fn deleted_nodes_and_pods_are_forgotten() {
         .api
         .delete(&key, &DeleteOptions::default(), cluster.now)
         .unwrap();
-    cluster.pass(Duration::from_secs(600));
+    cluster.pass(Duration::from_secs(39));
     assert!(find(&cluster, "a").is_some());
+    cluster.pass(Duration::from_secs(2));
+    assert!(find(&cluster, "a").is_none(), "its node does not come back");
+    cluster.apply(&pod("elsewhere", ", nodeName: never-seen"));
+    cluster.pass(Duration::from_secs(600));
+    assert!(find(&cluster, "elsewhere").is_some());
 }
 
 #[derive(Clone, Debug)]

@@ -36,6 +36,7 @@ impl ApiServer {
         for object in objects {
             self.replace_with(object, now);
         }
+        self.restore_replica_sets(now);
         let services = self.list(Kind::Service, None);
         let services: Vec<Arc<Service>> =
             services.filter_map(Object::as_service).cloned().collect();
@@ -59,7 +60,7 @@ impl ApiServer {
         self.put(object, now);
     }
 
-    fn replace_with(&mut self, mut object: Object, now: SimTime) {
+    pub(super) fn replace_with(&mut self, mut object: Object, now: SimTime) {
         let key = object.key();
         if let Some(namespace) = &key.namespace {
             self.ensure_namespace(namespace, now);

@@ -19,14 +19,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::{
-    Change, DaemonSet, Kind, LabelSelector, Node, Object, ObjectKey, ObjectMeta, Status, WatchEvent,
+    Change, DaemonSet, Kind, LabelSelector, Node, Object, ObjectKey, ObjectMeta, Pod, Status,
+    WatchEvent,
 };
 use base::{Rng, Seed, SimTime};
 
 use self::pods::State;
 use crate::controller::{Controller, Effect};
 use crate::daemon_nodes::{Demands, are_alike};
-use crate::pod_state::LABEL_REVISION;
+use crate::pod_state::{LABEL_REVISION, revision_of};
 use crate::revision::{self, Owner, Revision};
 use crate::set_cache::{PodSet, SetCache};
 
@@ -100,7 +101,10 @@ impl DaemonSetController {
             return family.handovers;
         }
         let set = &family.set;
+        let observed: Option<i64> = set.status.rest.typed("observedGeneration");
+        let is_settled = observed.is_some() && observed == set.metadata.generation;
         let owner = Owner {
+            hash: common_hash(&family.pods).filter(|_| is_settled && family.revisions.is_empty()),
             kind: Kind::DaemonSet,
             meta: &set.metadata,
             template: &set.spec.template,
@@ -176,4 +180,11 @@ impl Controller for DaemonSetController {
     fn unchanged(&mut self, effect: &Effect, _now: SimTime) {
         self.cache.unchanged(effect);
     }
+}
+
+/// The hash that all Pods of a set have.
+fn common_hash(pods: &[Arc<Pod>]) -> Option<&str> {
+    let mut hashes = pods.iter().map(|pod| revision_of(pod));
+    let first = hashes.next().filter(|hash| !hash.is_empty())?;
+    hashes.all(|hash| hash == first).then_some(first)
 }

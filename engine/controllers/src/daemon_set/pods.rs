@@ -90,9 +90,11 @@ impl<'a> State<'a> {
                 None => {}
             }
         }
+        // Those that run on a node that is gone, or was never seen, are not this controller's business.
         for (node, pods) in &self.pods {
             if !self.nodes.contains_key(node.as_str()) {
-                plan.delete.extend(pods.iter().cloned());
+                let unbound = pods.iter().filter(|pod| pod.spec.node_name.is_empty());
+                plan.delete.extend(unbound.cloned());
             }
         }
         plan.delete.retain(|pod| !pod.metadata.is_terminating());

@@ -63,7 +63,7 @@ impl DeploymentController {
             deployments: BTreeMap::new(),
             sets: Ownership::new(Kind::Deployment),
             pods: Ownership::new(Kind::ReplicaSet),
-            due: Queue::new(),
+            due: Queue::of_workloads(),
             unseen: BTreeMap::new(),
             waiting: BTreeMap::new(),
             collided: BTreeSet::new(),

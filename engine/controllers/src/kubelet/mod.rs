@@ -19,7 +19,7 @@
 mod probes;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use base::SimTime;
 use ipnet::IpNet;
 
 use self::probes::Health;
-use crate::application::Application;
+use crate::application::{Application, OnTerm};
 use crate::controller::{Controller, Effect, PodSignal};
 use crate::pod_ips::PodIps;
 use crate::queue::Queue;
@@ -37,8 +37,6 @@ use crate::queue::Queue;
 /// From SIGTERM to the end of a Pod's sandbox, when its containers stop at once: our own number, in the range of
 /// what a container runtime takes.
 pub const POD_TEARDOWN: Duration = Duration::from_secs(1);
-/// How long a kubelet waits when no address is free.
-const NO_ADDRESS_RETRY: Duration = Duration::from_secs(1);
 
 /// The nodes that run Pods.
 #[derive(Clone, Debug)]
@@ -54,6 +52,10 @@ pub struct KubeletConfig {
 pub struct Kubelet {
     pod_start: Duration,
     nodes: BTreeMap<String, Machine>,
+    /// Whose a range of addresses is, by the range's first address.
+    ranges: BTreeMap<IpAddr, (IpNet, String)>,
+    /// Pods that wait for an address, by their node.
+    short: BTreeMap<String, BTreeSet<ObjectKey>>,
     sandboxes: BTreeMap<ObjectKey, Sandbox>,
     due: Queue<ObjectKey>,
     /// Signals that wait for the next reconcile.
@@ -100,6 +102,11 @@ impl Kubelet {
     /// Kubelets that know no Pod yet.
     #[must_use]
     pub fn new(config: KubeletConfig) -> Self {
+        let owned = config.nodes.iter().flat_map(|(name, _, ranges)| {
+            let owned = |range: &IpNet| (range.network(), (*range, name.clone()));
+            ranges.iter().map(owned)
+        });
+        let ranges = owned.collect();
         let nodes = config.nodes.into_iter().map(|(name, addresses, ranges)| {
             let pod_ips = PodIps::new(&ranges);
             (name, Machine { addresses, pod_ips })
@@ -107,6 +114,8 @@ impl Kubelet {
         Self {
             pod_start: config.pod_start,
             nodes: nodes.collect(),
+            ranges,
+            short: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
             due: Queue::new(),
             signals: Vec::new(),
@@ -129,10 +138,6 @@ impl Kubelet {
     }
 
     fn begin_start(&mut self, key: ObjectKey, pod: &Arc<Pod>, now: SimTime) {
-        let machine = self
-            .nodes
-            .get_mut(&pod.spec.node_name)
-            .expect("the caller looked it up");
         // Addresses that the manifest gives are the Pod's from the first moment.
         let addresses = if pod.spec.host_network {
             Vec::new()
@@ -140,7 +145,9 @@ impl Kubelet {
             pod.addresses()
         };
         for address in &addresses {
-            machine.pod_ips.hold(*address);
+            if let Some(machine) = self.machine_of(*address, &pod.spec.node_name) {
+                machine.pod_ips.hold(*address);
+            }
         }
         let stage = Stage::Starting;
         self.sandboxes.insert(
@@ -198,7 +205,8 @@ impl Kubelet {
             .get_mut(key)
             .expect("the caller looked it up");
         sandbox.stage = Stage::Stopping;
-        self.due.add(key.clone(), now + POD_TEARDOWN);
+        let end = now + stopping_time(&sandbox.pod);
+        self.due.add(key.clone(), end);
         let (pod, uid, node) = identity(key, &sandbox.pod);
         PodSignal::Terminating { pod, uid, node }
     }
@@ -209,7 +217,10 @@ impl Kubelet {
         let Some(sandbox) = self.sandboxes.remove(key) else {
             return;
         };
-        self.release(&sandbox);
+        if let Some(short) = self.short.get_mut(&sandbox.pod.spec.node_name) {
+            short.remove(key);
+        }
+        self.release(&sandbox, now);
         if matches!(
             sandbox.stage,
             Stage::Running | Stage::Resting | Stage::Stopping
@@ -220,14 +231,27 @@ impl Kubelet {
         }
     }
 
-    fn release(&mut self, sandbox: &Sandbox) {
+    /// Whose pool an address is in: that of the node with its range, or of `node`.
+    fn machine_of(&mut self, address: IpAddr, node: &str) -> Option<&mut Machine> {
+        let range = self.ranges.range(..=address).next_back();
+        let owner = range.filter(|(_, (range, _))| range.contains(&address));
+        let owner = owner.map_or(node, |(_, (_, owner))| owner.as_str());
+        self.nodes.get_mut(owner)
+    }
+
+    /// Gives a Pod's addresses back; those who wait for one on its node try again.
+    fn release(&mut self, sandbox: &Sandbox, now: SimTime) {
         if sandbox.pod.spec.host_network {
             return;
         }
-        if let Some(machine) = self.nodes.get_mut(&sandbox.pod.spec.node_name) {
-            for address in &sandbox.addresses {
+        let node = &sandbox.pod.spec.node_name;
+        for address in &sandbox.addresses {
+            if let Some(machine) = self.machine_of(*address, node) {
                 machine.pod_ips.release(*address);
             }
+        }
+        for key in self.short.remove(node).into_iter().flatten() {
+            self.due.add(key, now);
         }
     }
 
@@ -245,7 +269,7 @@ impl Kubelet {
                 effects
             }
             Stage::Resting => vec![Effect::Signal(self.terminate(key, now))],
-            Stage::Stopping => self.tear_down(key),
+            Stage::Stopping => self.tear_down(key, now),
             Stage::Stopped => vec![delete_object(key, &sandbox.pod)],
         }
     }
@@ -263,7 +287,8 @@ impl Kubelet {
             sandbox.addresses = primary_addresses(&machine.addresses);
         } else if sandbox.addresses.is_empty() {
             let Some(addresses) = machine.pod_ips.allocate() else {
-                self.due.add(key.clone(), now + NO_ADDRESS_RETRY);
+                let node = sandbox.pod.spec.node_name.clone();
+                self.short.entry(node).or_default().insert(key.clone());
                 return Vec::new();
             };
             sandbox.addresses = addresses;
@@ -332,7 +357,7 @@ impl Kubelet {
         effects
     }
 
-    fn tear_down(&mut self, key: &ObjectKey) -> Vec<Effect> {
+    fn tear_down(&mut self, key: &ObjectKey, now: SimTime) -> Vec<Effect> {
         let sandbox = self
             .sandboxes
             .get_mut(key)
@@ -342,7 +367,7 @@ impl Kubelet {
             addresses: std::mem::take(&mut sandbox.addresses),
             ..sandbox.clone()
         };
-        self.release(&gone);
+        self.release(&gone, now);
         let (pod, uid, node) = identity(key, &gone.pod);
         let removed = Effect::Signal(PodSignal::Removed { pod, uid, node });
         vec![removed, delete_object(key, &gone.pod)]
@@ -404,6 +429,19 @@ fn is_pinned(pod: &Pod) -> bool {
         .annotations
         .get(ANNOTATION_STATUS)
         .is_some_and(|value| value == "pinned")
+}
+
+/// From SIGTERM to the end of a Pod's sandbox. An application that goes on is killed when its grace period is over, of
+/// which two seconds are left at least.
+fn stopping_time(pod: &Pod) -> Duration {
+    if Application::of(pod).on_term == OnTerm::Close {
+        return POD_TEARDOWN;
+    }
+    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+    let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
+    grace
+        .saturating_sub(pre_stop(pod))
+        .max(Duration::from_secs(2))
 }
 
 /// How long the `preStop` hooks of a Pod sleep before its containers get SIGTERM.

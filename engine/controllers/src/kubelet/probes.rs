@@ -34,16 +34,26 @@ impl Health {
             .collect()
     }
 
-    /// Of each container of a `pod` that has been running for long at `now`.
+    /// Of each container of a `pod` that has been running for long at `now`: what its status says, or else what its
+    /// probes would have come to.
     pub(super) fn of_old(pod: &Pod, now: SimTime) -> Vec<Self> {
-        let at_once = |at: Option<SimTime>| at.map(|_| now);
-        let health = Self::of(pod, now).into_iter();
-        health
-            .map(|health| Self {
-                started: at_once(health.started),
-                ready: at_once(health.ready),
-            })
-            .collect()
+        let containers = pod.spec.containers.iter().zip(Self::of(pod, now));
+        let health = containers.map(|(container, probed)| {
+            let mut statuses = pod.status.container_statuses.iter();
+            let stated = statuses.find(|status| status.name == container.name);
+            let (started, ready) = match stated {
+                Some(status) => {
+                    let started = status.rest.typed("started").unwrap_or(status.ready);
+                    (started, status.ready)
+                }
+                None => (probed.started.is_some(), probed.ready.is_some()),
+            };
+            Self {
+                started: started.then_some(now),
+                ready: ready.then_some(now),
+            }
+        });
+        health.collect()
     }
 
     fn of_container(pod: &Pod, container: &Container, since: SimTime) -> Self {

@@ -54,6 +54,8 @@ pub struct EndpointSliceMirroringController {
     /// Services without selectors.
     services: BTreeSet<Name>,
     endpoints: BTreeMap<Name, Arc<Endpoints>>,
+    /// Endpoints that are or were there. The slices of others are left alone: they were dumped without their Endpoints.
+    known: BTreeSet<Name>,
     slices: ManagedSlices,
     due: Queue<Name>,
     unseen: Unseen,
@@ -68,6 +70,7 @@ impl EndpointSliceMirroringController {
             names: seed.split("controllers/endpointslicemirroring"),
             services: BTreeSet::new(),
             endpoints: BTreeMap::new(),
+            known: BTreeSet::new(),
             slices: ManagedSlices::of(MANAGER),
             due: Queue::with_backoff(BACKOFF),
             unseen: Unseen::default(),
@@ -91,6 +94,7 @@ impl EndpointSliceMirroringController {
 
     fn observe_endpoints(&mut self, endpoints: &Arc<Endpoints>, change: Change, now: SimTime) {
         let name = Name::of(&endpoints.metadata);
+        self.known.insert(name.clone());
         let before = match change {
             Change::Deleted => self.endpoints.remove(&name),
             Change::Added | Change::Modified => {
@@ -131,6 +135,7 @@ impl EndpointSliceMirroringController {
                 self.tell(&endpoints, &mirror, now);
                 Plan::new(&endpoints, mirror, existing)
             }
+            None if self.services.contains(name) && !self.known.contains(name) => Plan::default(),
             None => Plan {
                 delete: existing,
                 ..Plan::default()

@@ -55,7 +55,7 @@ impl ReplicaSetController {
             sets: Ownership::new(Kind::Deployment),
             pods: Ownership::new(Kind::ReplicaSet),
             expectations: Expectations::default(),
-            due: Queue::new(),
+            due: Queue::of_workloads(),
             failures: BTreeMap::new(),
             unreported: BTreeSet::new(),
         }

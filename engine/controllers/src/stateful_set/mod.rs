@@ -125,7 +125,15 @@ impl State {
     /// The state of a set, and the write of its newest revision if it is to be written.
     fn new(family: &Family<StatefulSet>, known: &[Revision]) -> (Self, Option<Effect>) {
         let set = &family.set;
+        let observed = set.status.observed_generation;
+        let is_settled = observed.is_some() && observed == set.metadata.generation;
+        let name = set.status.rest.typed::<String>("updateRevision");
+        let hash = name.as_deref().and_then(|name| {
+            let hash = name.strip_prefix(set.metadata.name.as_str())?;
+            hash.strip_prefix('-')
+        });
         let owner = Owner {
+            hash: hash.filter(|_| is_settled && known.is_empty()),
             kind: Kind::StatefulSet,
             meta: &set.metadata,
             template: &set.spec.template,

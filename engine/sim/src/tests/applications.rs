@@ -86,6 +86,11 @@ fn ep_73_who_drains_serves_until_it_is_killed() {
         run_to(&mut sim, 8006);
         let seen = connect(&mut sim, client(), Host::Address(address), Protocol::TCP, 1);
         assert_eq!(seen[0].outcome, expected, "{on_term}");
+        // The only endpoint: while it is terminating, proxies use it (PROXY-8). Its grace period is 30 seconds.
+        run_to(&mut sim, 20_000);
+        let host = Host::Address(address);
+        let later = connect(&mut sim, client(), host, Protocol::TCP, 1);
+        assert_eq!(later[0].outcome, expected, "{on_term}");
     }
 }
 
