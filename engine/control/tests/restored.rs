@@ -92,7 +92,7 @@ fn dump() -> String {
 }
 
 fn cluster() -> Control {
-    let objects = split(&Source::new("dump", &dump())).unwrap();
+    let objects = split(&Source::new("dump", dump())).unwrap();
     let objects = objects
         .iter()
         .flat_map(|document| api::decode_stored(document).unwrap());
