@@ -8,7 +8,7 @@
 //! **Source of the semantics.** API-33 … API-38, API-59, API-65, API-83 … API-85, API-92, ALLOC-5, ALLOC-25.
 //!
 //! Deviation: `status` in a manifest is the initial status (the scenario language); later writes of the main
-//! resource keep the stored status, as in Kubernetes, unless the object is annotated [`ANNOTATION_STATUS`].
+//! resource keep the stored status, as in Kubernetes, unless the object is annotated [`crate::ANNOTATION_STATUS`].
 
 mod addresses;
 mod deletion;
@@ -36,8 +36,6 @@ use crate::store::{Store, WatchEvent};
 use crate::strategy::{self, Pools};
 use crate::timestamp::timestamp;
 
-/// With the value `pinned`, an object's status is the user's: controllers leave it alone.
-pub const ANNOTATION_STATUS: &str = "switchboard.dev/status";
 /// How often a generated name is drawn before the request fails (S: apiserver `names.go`).
 const NAME_DRAWS: usize = 8;
 
@@ -461,11 +459,7 @@ fn keep_what_users_do_not_write(object: &mut Object, old: &Object) {
     meta.deletion_grace_period_seconds = meta
         .deletion_grace_period_seconds
         .or(before.deletion_grace_period_seconds);
-    let pinned = meta
-        .annotations
-        .get(ANNOTATION_STATUS)
-        .is_some_and(|value| value == "pinned");
-    if !pinned {
+    if !meta.has_pinned_status() {
         object.take_status(old.clone());
     }
 }

@@ -12,9 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{
-    ANNOTATION_STATUS, Change, LoadBalancerIngress, Object, ObjectKey, Service, Status, WatchEvent,
-};
+use api::{Change, LoadBalancerIngress, Object, ObjectKey, Service, Status, WatchEvent};
 use base::SimTime;
 use ipnet::IpNet;
 
@@ -208,8 +206,7 @@ fn wants_balancer(service: &Service) -> bool {
 }
 
 fn is_pinned(service: &Service) -> bool {
-    let status = service.metadata.annotations.get(ANNOTATION_STATUS);
-    status.is_some_and(|value| value == "pinned") && !service.metadata.is_terminating()
+    service.metadata.has_pinned_status() && !service.metadata.is_terminating()
 }
 
 /// Whether a Service has what is left of a load balancer.

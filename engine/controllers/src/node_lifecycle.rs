@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    ANNOTATION_STATUS, Change, Condition, DeleteOptions, Node, Object, ObjectKey, Pod, Rest,
-    Status, Taint, WatchEvent, timestamp,
+    Change, Condition, DeleteOptions, Node, Object, ObjectKey, Pod, Rest, Status, Taint,
+    WatchEvent, timestamp,
 };
 use base::SimTime;
 use serde_json::json;
@@ -188,7 +188,7 @@ impl NodeLifecycleController {
     fn wanted_readiness(&self, key: &ObjectKey, pod: &Pod) -> Option<bool> {
         let node = self.nodes.get(&pod.spec.node_name)?;
         match readiness(node)? {
-            _ if is_pinned(pod) => None,
+            _ if pod.metadata.has_pinned_status() => None,
             false => pod.is_ready().then_some(false),
             true => {
                 let is_back = self.marked.contains(key) && !pod.is_ready() && may_be_ready(pod);
@@ -231,7 +231,7 @@ impl NodeLifecycleController {
             return Vec::new();
         };
         let mut effects = Vec::new();
-        if !is_pinned(pod) {
+        if !pod.metadata.has_pinned_status() {
             effects.push(Effect::UpdateStatus(with_disruption(pod, now).into()));
         }
         let is_orphan = self.gone.contains(&pod.spec.node_name);
@@ -411,11 +411,6 @@ fn is_own(taint: &Taint, node: &Node) -> bool {
 
 fn is_absence(key: &str) -> bool {
     matches!(key, NOT_READY | UNREACHABLE)
-}
-
-fn is_pinned(pod: &Pod) -> bool {
-    let status = pod.metadata.annotations.get(ANNOTATION_STATUS);
-    status.is_some_and(|value| value == "pinned")
 }
 
 /// Whether its containers are ready, and so are its readiness gates (API-77).

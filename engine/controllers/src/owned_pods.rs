@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use api::{Kind, ObjectMeta, Pod, PodTemplateSpec, parse_timestamp, parse_unix_nanos};
+use api::{
+    Kind, ObjectMeta, OwnerReference, Pod, PodTemplateSpec, parse_timestamp, parse_unix_nanos,
+};
 use base::SimTime;
-
-use crate::ownership::owner_reference;
 
 /// A new Pod of an owner of `kind`, whose name is the API server's to complete.
 pub(crate) fn from_template(kind: Kind, owner: &ObjectMeta, template: &PodTemplateSpec) -> Pod {
@@ -18,7 +18,7 @@ pub(crate) fn from_template(kind: Kind, owner: &ObjectMeta, template: &PodTempla
         labels: template.metadata.labels.clone(),
         annotations: template.metadata.annotations.clone(),
         finalizers: template.metadata.finalizers.clone(),
-        owner_references: vec![owner_reference(kind, owner)],
+        owner_references: vec![OwnerReference::to_controller(kind, owner)],
         ..ObjectMeta::default()
     };
     Pod {

@@ -179,7 +179,7 @@ impl<T: Dependent> Ownership<T> {
 
     /// The owner that a dependent names as its controller, if it exists under that uid.
     pub(crate) fn owner_of(&self, meta: &ObjectMeta) -> Option<ObjectKey> {
-        let reference = controller_of(meta)?;
+        let reference = meta.controller()?;
         if reference.kind != self.kind.name() || reference.api_version != self.kind.api_version() {
             return None;
         }
@@ -209,7 +209,7 @@ impl<T: Dependent> Ownership<T> {
         found.candidates.retain(|key| {
             let orphan = dependents.get(key).map(|orphan| orphan.meta());
             orphan.is_some_and(|orphan| {
-                controller_of(orphan).is_none() && selector.matches(&orphan.labels)
+                orphan.controller().is_none() && selector.matches(&orphan.labels)
             })
         });
         let found = self.owners.get(owner)?;
@@ -225,7 +225,7 @@ impl<T: Dependent> Ownership<T> {
         if meta.is_terminating() {
             return Some(claims);
         }
-        let reference = owner_reference(self.kind, meta);
+        let reference = OwnerReference::to_controller(self.kind, meta);
         let orphans = found.candidates.iter();
         let orphans = orphans.filter_map(|key| self.dependents.get(key));
         let orphans = orphans.filter(|orphan| orphan.is_active());
@@ -251,7 +251,7 @@ impl<T: Dependent> Ownership<T> {
     /// Offers a dependent to the owners that may adopt it, if it is an orphan.
     fn offer(&mut self, key: &ObjectKey, dependent: &T) -> Vec<ObjectKey> {
         let meta = dependent.meta();
-        if controller_of(meta).is_some() || !dependent.is_active() {
+        if meta.controller().is_some() || !dependent.is_active() {
             return Vec::new();
         }
         let start = ObjectKey::new(self.kind, &meta.namespace, "");
@@ -276,24 +276,6 @@ impl<T: Dependent> Ownership<T> {
     }
 }
 
-/// The reference to the owner that controls an object.
-pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    let mut references = meta.owner_references.iter();
-    references.find(|reference| reference.controller == Some(true))
-}
-
-/// A reference by which an object of `kind` controls another.
-pub(crate) fn owner_reference(kind: Kind, meta: &ObjectMeta) -> OwnerReference {
-    OwnerReference {
-        api_version: kind.api_version().to_owned(),
-        kind: kind.name().to_owned(),
-        name: meta.name.clone(),
-        uid: meta.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    }
-}
-
 /// The write of an object that is adopted or released.
 pub(crate) fn update(dependent: &impl Dependent) -> Effect {
     Effect::Update(dependent.clone().into())
@@ -305,6 +287,6 @@ fn key_of<T: Dependent>(dependent: &T) -> ObjectKey {
 }
 
 fn place(meta: &ObjectMeta) -> (String, String) {
-    let controller = controller_of(meta).map(|reference| reference.uid.clone());
+    let controller = meta.controller().map(|reference| reference.uid.clone());
     (meta.namespace.clone(), controller.unwrap_or_default())
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use api::{DeleteOptions, Kind, ObjectKey, ObjectMeta, OwnerReference, Pod, parse_timestamp};
+use api::{DeleteOptions, Kind, ObjectKey, Pod, parse_timestamp};
 use base::SimTime;
 
 use crate::controller::Effect;
@@ -40,25 +40,6 @@ pub(crate) fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<SimTime>
 pub(crate) fn revision_of(pod: &Pod) -> &str {
     let label = pod.metadata.labels.get(LABEL_REVISION);
     label.map_or("", String::as_str)
-}
-
-/// Who manages an object.
-pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references
-        .iter()
-        .find(|owner| owner.controller == Some(true))
-}
-
-/// Says that an object of `kind` manages what refers to it.
-pub(crate) fn controller_reference(kind: Kind, owner: &ObjectMeta) -> OwnerReference {
-    OwnerReference {
-        api_version: kind.api_version().to_owned(),
-        kind: kind.name().to_owned(),
-        name: owner.name.clone(),
-        uid: owner.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    }
 }
 
 /// Deletes this very Pod, gracefully.

@@ -14,11 +14,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{DeleteOptions, Inert, InertType, Kind, ObjectKey, ObjectMeta, PodTemplateSpec, Rest};
+use api::{
+    DeleteOptions, Inert, InertType, Kind, ObjectKey, ObjectMeta, OwnerReference, PodTemplateSpec,
+    Rest,
+};
 use serde_json::{Map, Value, json};
 
 use crate::controller::Effect;
-use crate::pod_state::controller_reference;
 
 /// Characters of which no bad word can be made.
 const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -148,7 +150,7 @@ fn new(owner: Owner<'_>, number: i64) -> Inert {
         metadata: ObjectMeta {
             labels,
             annotations: owner.meta.annotations.clone(),
-            owner_references: vec![controller_reference(owner.kind, owner.meta)],
+            owner_references: vec![OwnerReference::to_controller(owner.kind, owner.meta)],
             ..ObjectMeta::named(&owner.meta.namespace, &format!("{prefix}-{hash}"))
         },
         rest: Rest::new(rest),

@@ -14,13 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::{
-    Change, Inert, Kind, LabelSelector, Object, ObjectKey, ObjectMeta, Pod, Selector, Status,
-    WatchEvent,
+    Change, Inert, Kind, LabelSelector, Object, ObjectKey, ObjectMeta, OwnerReference, Pod,
+    Selector, Status, WatchEvent,
 };
 use base::SimTime;
 
 use crate::controller::Effect;
-use crate::pod_state::{controller_of, controller_reference};
 use crate::queue::Queue;
 use crate::revision;
 
@@ -113,7 +112,9 @@ impl<S: PodSet> SetCache<S> {
             self.note_set(key, set, is_gone, now);
             return;
         }
-        let owner = controller_of(meta).filter(|owner| owner.kind == S::KIND.name() && !is_gone);
+        let owner = meta
+            .controller()
+            .filter(|owner| owner.kind == S::KIND.name() && !is_gone);
         let owner = owner.map(|owner| owner.uid.as_str());
         let concerned = match &event.object {
             Object::Pod(pod) => {
@@ -161,7 +162,7 @@ impl<S: PodSet> SetCache<S> {
     }
 
     fn note_orphan(&mut self, key: &ObjectKey, pod: &Arc<Pod>, is_gone: bool, now: SimTime) {
-        if is_gone || controller_of(&pod.metadata).is_some() {
+        if is_gone || pod.metadata.controller().is_some() {
             self.orphans.remove(key);
             return;
         }
@@ -341,7 +342,7 @@ fn adopt(kind: Kind, owner: &ObjectMeta, pod: &Pod) -> Effect {
     let mut pod = pod.clone();
     let owners = &mut pod.metadata.owner_references;
     owners.retain(|found| found.uid != owner.uid);
-    owners.push(controller_reference(kind, owner));
+    owners.push(OwnerReference::to_controller(kind, owner));
     Effect::Update(pod.into())
 }
 

@@ -6,10 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{
-    Change, Endpoint, EndpointSlice, Kind, LABEL_MANAGED_BY, ObjectMeta, OwnerReference,
-    generate_name,
-};
+use api::{Change, Endpoint, EndpointSlice, LABEL_MANAGED_BY, ObjectMeta, generate_name};
 use base::Rng;
 
 use crate::name::Name;
@@ -89,18 +86,6 @@ pub(crate) fn new_metadata(service: &Name, names: &mut Rng) -> ObjectMeta {
         generate_name: prefix,
         namespace: service.namespace.clone(),
         ..ObjectMeta::default()
-    }
-}
-
-/// The owner of a slice whose controller makes it from an object (EP-25, EP-45).
-pub(crate) fn controller_reference(kind: Kind, owner: &ObjectMeta) -> OwnerReference {
-    OwnerReference {
-        api_version: kind.api_version().to_owned(),
-        kind: kind.name().to_owned(),
-        name: owner.name.clone(),
-        uid: owner.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rest, StringMap};
+use super::{Kind, Rest, StringMap};
+
+/// With the value `pinned`, an object's status is the user's: controllers leave it alone.
+pub const ANNOTATION_STATUS: &str = "switchboard.dev/status";
 
 /// `metadata` of any object.
 ///
@@ -70,6 +73,35 @@ impl ObjectMeta {
     #[must_use]
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
+    }
+
+    /// Who manages the object.
+    #[must_use]
+    pub fn controller(&self) -> Option<&OwnerReference> {
+        let mut references = self.owner_references.iter();
+        references.find(|reference| reference.controller == Some(true))
+    }
+
+    /// Whether the user keeps its status: controllers leave it alone then.
+    #[must_use]
+    pub fn has_pinned_status(&self) -> bool {
+        let status = self.annotations.get(ANNOTATION_STATUS);
+        status.is_some_and(|value| value == "pinned")
+    }
+}
+
+impl OwnerReference {
+    /// Says that the object of `kind` with this metadata manages whatever refers to it.
+    #[must_use]
+    pub fn to_controller(kind: Kind, owner: &ObjectMeta) -> Self {
+        Self {
+            api_version: kind.api_version().to_owned(),
+            kind: kind.name().to_owned(),
+            name: owner.name.clone(),
+            uid: owner.uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub use ip_address::{
 pub use key::ObjectKey;
 pub use kind::{InertKind, Kind};
 pub use label_selector::{LabelRequirement, LabelSelector};
-pub use meta::{ObjectMeta, OwnerReference};
+pub use meta::{ANNOTATION_STATUS, ObjectMeta, OwnerReference};
 pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
 pub use network_policy::{
     IpBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,

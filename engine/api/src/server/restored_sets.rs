@@ -64,8 +64,8 @@ impl ApiServer {
 }
 
 fn replica_set_of(pod: &Pod) -> Option<&OwnerReference> {
-    let mut owners = pod.metadata.owner_references.iter();
-    owners.find(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet")
+    let owner = pod.metadata.controller();
+    owner.filter(|owner| owner.kind == "ReplicaSet")
 }
 
 fn selects(deployment: &Deployment, pod: &Pod) -> bool {
@@ -98,14 +98,8 @@ fn replica_set(
         let annotations = &mut metadata.annotations;
         annotations.insert(ANNOTATION_REVISION.to_owned(), revision.clone());
     }
-    metadata.owner_references.push(OwnerReference {
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        name: meta.name.clone(),
-        uid: meta.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    });
+    let owner = OwnerReference::to_controller(Kind::Deployment, meta);
+    metadata.owner_references.push(owner);
     Some(ReplicaSet {
         metadata,
         spec: ReplicaSetSpec {

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{DaemonSet, Kind, Node, ObjectMeta, Pod, generate_name};
+use api::{DaemonSet, Kind, Node, ObjectMeta, OwnerReference, Pod, generate_name};
 use base::{Rng, SimTime};
 
 use crate::controller::Effect;
 use crate::daemon_nodes::{Demands, Verdict, node_of, tie};
-use crate::pod_state::{LABEL_REVISION, available_at, controller_reference, delete, revision_of};
+use crate::pod_state::{LABEL_REVISION, available_at, delete, revision_of};
 use crate::revision::Revision;
 
 const LABEL_GENERATION: &str = "pod-template-generation";
@@ -180,7 +180,7 @@ impl<'a> State<'a> {
                 labels,
                 annotations: template.metadata.annotations,
                 finalizers: template.metadata.finalizers,
-                owner_references: vec![controller_reference(Kind::DaemonSet, meta)],
+                owner_references: vec![OwnerReference::to_controller(Kind::DaemonSet, meta)],
                 ..ObjectMeta::named(&meta.namespace, &generate_name(&prefix, names))
             },
             spec: template.spec,

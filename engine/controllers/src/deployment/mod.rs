@@ -34,7 +34,7 @@ use base::SimTime;
 use self::member::Member;
 use self::rollout::Rollout;
 use crate::controller::{Controller, Effect};
-use crate::ownership::{Claims, Ownership, controller_of, update};
+use crate::ownership::{Claims, Ownership, update};
 use crate::queue::Queue;
 
 /// Rolls out Deployments.
@@ -121,7 +121,7 @@ impl DeploymentController {
 
     /// Only who recreates has to know when the last Pod is gone.
     fn observe_pod(&mut self, key: &ObjectKey, pod: &Arc<Pod>, change: Change, now: SimTime) {
-        let is_owned = controller_of(&pod.metadata).is_some();
+        let is_owned = pod.metadata.controller().is_some();
         let is_there = change != Change::Deleted && is_owned;
         self.pods.note(key, is_there.then_some(pod));
         if change != Change::Deleted || !is_owned {
@@ -138,7 +138,7 @@ impl DeploymentController {
     }
 
     fn deployment_of(&self, pod: &Pod) -> Option<ObjectKey> {
-        let owner = controller_of(&pod.metadata)?;
+        let owner = pod.metadata.controller()?;
         let key = ObjectKey::new(Kind::ReplicaSet, &pod.metadata.namespace, &owner.name);
         let set = &self.sets.get(&key)?.metadata;
         if set.uid == owner.uid {

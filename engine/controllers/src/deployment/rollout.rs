@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use api::{
-    ANNOTATION_STATUS, Deployment, Kind, LabelSelector, ObjectMeta, ReplicaSet, ReplicaSetSpec,
+    ANNOTATION_STATUS, Deployment, Kind, LabelSelector, ObjectMeta, OwnerReference, ReplicaSet,
+    ReplicaSetSpec,
 };
 use base::SimTime;
 
@@ -17,7 +18,6 @@ use super::member::Member;
 use super::progress::{self, Reason};
 use super::{revision, template};
 use crate::controller::Effect;
-use crate::ownership::owner_reference;
 
 /// A Deployment with its ReplicaSets, changed step by step.
 pub(super) struct Rollout {
@@ -181,7 +181,7 @@ impl Rollout {
         ReplicaSet {
             metadata: ObjectMeta {
                 labels: template.metadata.labels.clone(),
-                owner_references: vec![owner_reference(Kind::Deployment, meta)],
+                owner_references: vec![OwnerReference::to_controller(Kind::Deployment, meta)],
                 ..ObjectMeta::named(&meta.namespace, &format!("{}-{hash}", meta.name))
             },
             spec: ReplicaSetSpec {

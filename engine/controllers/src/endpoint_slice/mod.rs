@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use api::{
     Change, DeleteOptions, EndpointSlice, IpFamily, Kind, LABEL_HEADLESS, LABEL_MANAGED_BY,
-    LABEL_SERVICE_NAME, Object, ObjectKey, ObjectMeta, Service, Status, StringMap, WatchEvent,
+    LABEL_SERVICE_NAME, Object, ObjectKey, ObjectMeta, OwnerReference, Service, Status, StringMap,
+    WatchEvent,
 };
 use base::{Rng, Seed, SimTime};
 
@@ -39,7 +40,7 @@ use crate::controller::{Controller, Effect};
 use crate::events::Recorder;
 use crate::name::Name;
 use crate::queue::Queue;
-use crate::slices::{self, controller_reference};
+use crate::slices::{self};
 use crate::unseen::Unseen;
 
 /// What the controller calls itself in its slices (EP-24).
@@ -208,7 +209,10 @@ impl EndpointSliceController {
         for mut slice in plan.create {
             slice.metadata = ObjectMeta {
                 labels: slice_labels(service),
-                owner_references: vec![controller_reference(Kind::Service, &service.metadata)],
+                owner_references: vec![OwnerReference::to_controller(
+                    Kind::Service,
+                    &service.metadata,
+                )],
                 ..slices::new_metadata(name, &mut self.names)
             };
             backing::set_trigger(&mut slice.metadata, trigger);

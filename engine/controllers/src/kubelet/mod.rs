@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ANNOTATION_STATUS, Change, DeleteOptions, Object, ObjectKey, Pod, Status, WatchEvent};
+use api::{Change, DeleteOptions, Object, ObjectKey, Pod, Status, WatchEvent};
 use base::SimTime;
 use ipnet::IpNet;
 
@@ -164,7 +164,7 @@ impl Kubelet {
         );
         if pod.metadata.is_terminating() {
             self.begin_stop(&key, now);
-        } else if is_pinned(pod) || runs_already(pod) {
+        } else if pod.metadata.has_pinned_status() || runs_already(pod) {
             self.due.add(key, now);
         } else {
             self.due.add(key, now + self.pod_start);
@@ -260,7 +260,9 @@ impl Kubelet {
             return Vec::new();
         };
         match sandbox.stage {
-            Stage::Starting if is_pinned(&sandbox.pod) => self.start_pinned(key, now),
+            Stage::Starting if sandbox.pod.metadata.has_pinned_status() => {
+                self.start_pinned(key, now)
+            }
             Stage::Starting => self.start(key, now),
             // Due again: it listens, a probe has passed, or the API server has refused the status.
             Stage::Running => {
@@ -329,7 +331,7 @@ impl Kubelet {
             .sandboxes
             .get_mut(key)
             .expect("the caller looked it up");
-        if is_pinned(&sandbox.pod) {
+        if sandbox.pod.metadata.has_pinned_status() {
             return None;
         }
         let machine = &self.nodes[&sandbox.pod.spec.node_name];
@@ -422,13 +424,6 @@ impl Controller for Kubelet {
             self.due.add_failed(key, now);
         }
     }
-}
-
-fn is_pinned(pod: &Pod) -> bool {
-    pod.metadata
-        .annotations
-        .get(ANNOTATION_STATUS)
-        .is_some_and(|value| value == "pinned")
 }
 
 /// From SIGTERM to the end of a Pod's sandbox. An application that goes on is killed when its grace period is over, of

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use api::{
     Endpoint, EndpointSlice, Endpoints, Kind, LABEL_MANAGED_BY, LABEL_SERVICE_NAME, LAST_APPLIED,
-    ObjectMeta, StringMap,
+    ObjectMeta, OwnerReference, StringMap,
 };
 
 use super::MANAGER;
 use super::mirror::{Group, GroupKey, Mirror};
 use crate::backing::ANNOTATION_TRIGGER;
-use crate::slices::{Identity, controller_reference, identity};
+use crate::slices::{Identity, identity};
 
 /// Slices to write. Created ones have no name yet.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +105,7 @@ fn metadata(endpoints: &ObjectMeta) -> ObjectMeta {
         namespace: endpoints.namespace.clone(),
         labels,
         annotations,
-        owner_references: vec![controller_reference(Kind::Endpoints, endpoints)],
+        owner_references: vec![OwnerReference::to_controller(Kind::Endpoints, endpoints)],
         ..ObjectMeta::default()
     }
 }

@@ -17,16 +17,14 @@ mod status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{
-    ANNOTATION_STATUS, Change, DeleteOptions, Kind, Object, ObjectKey, Pod, ReplicaSet, Status,
-    WatchEvent,
-};
+use api::{Change, Kind, Object, ObjectKey, Pod, ReplicaSet, Status, WatchEvent};
 use base::SimTime;
 
 use crate::controller::{Controller, Effect};
 use crate::expectations::Expectations;
 use crate::owned_pods::{available_at, from_template};
-use crate::ownership::{Claims, Dependent, Ownership, controller_of, update};
+use crate::ownership::{Claims, Dependent, Ownership, update};
+use crate::pod_state::delete;
 use crate::queue::Queue;
 
 /// How many Pods a ReplicaSet creates or deletes at once (S: BurstReplicas).
@@ -85,7 +83,7 @@ impl ReplicaSetController {
 
     fn observe_pod(&mut self, key: &ObjectKey, pod: &Arc<Pod>, change: Change, now: SimTime) {
         let meta = &pod.metadata;
-        if let Some(owner) = controller_of(meta) {
+        if let Some(owner) = meta.controller() {
             if change == Change::Added {
                 self.expectations.created(&owner.uid);
                 self.succeeded(meta);
@@ -164,7 +162,7 @@ impl ReplicaSetController {
     /// The Pods of the same Deployment, or those of the set if it has none.
     fn related(&self, set: &ReplicaSet, active: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
         let meta = &set.metadata;
-        let Some(owner) = controller_of(meta) else {
+        let Some(owner) = meta.controller() else {
             return active.to_vec();
         };
         let siblings = self.sets.of(&meta.namespace, &owner.uid);
@@ -186,7 +184,7 @@ impl ReplicaSetController {
         let terminating = others.iter().filter(|pod| !pod.is_finished()).count();
         let failure = self.failures.get(key).map(String::as_str);
         let status = status::of(set, &active, terminating, failure, now);
-        if status == set.status || is_pinned(set) {
+        if status == set.status || set.metadata.has_pinned_status() {
             return None;
         }
         let set = ReplicaSet {
@@ -220,7 +218,7 @@ impl ReplicaSetController {
 
     /// A Pod was not to be had. In a namespace that goes, nothing is missing.
     fn not_created(&mut self, pod: &Pod, status: &Status, now: SimTime) {
-        let Some(owner) = controller_of(&pod.metadata) else {
+        let Some(owner) = pod.metadata.controller() else {
             return;
         };
         self.expectations.created(&owner.uid);
@@ -241,7 +239,7 @@ impl ReplicaSetController {
     /// A Pod is not going to go.
     fn not_deleted(&mut self, key: &ObjectKey) -> Option<ObjectKey> {
         let pod = &self.pods.get(key)?.metadata;
-        let owner = controller_of(pod)?;
+        let owner = pod.controller()?;
         self.expectations.deleted(&owner.uid, &pod.uid);
         self.pods.owner_of(pod)
     }
@@ -305,21 +303,4 @@ impl Controller for ReplicaSetController {
             self.due.add_failed(key, now);
         }
     }
-}
-
-fn is_pinned(set: &ReplicaSet) -> bool {
-    let pinned = set.metadata.annotations.get(ANNOTATION_STATUS);
-    pinned.is_some_and(|value| value == "pinned")
-}
-
-fn delete(pod: &Pod) -> Effect {
-    let meta = &pod.metadata;
-    let options = DeleteOptions {
-        uid: Some(meta.uid.clone()),
-        ..DeleteOptions::default()
-    };
-    Effect::Delete(
-        ObjectKey::new(Kind::Pod, &meta.namespace, &meta.name),
-        options,
-    )
 }

@@ -68,8 +68,7 @@ pub(super) struct Footprint {
 impl Footprint {
     /// What this Pod takes up.
     pub(super) fn of(pod: &Pod) -> Self {
-        let mut owners = pod.metadata.owner_references.iter();
-        let owner = owners.find(|owner| owner.controller == Some(true));
+        let owner = pod.metadata.controller();
         Self {
             requests: requests(pod),
             ports: host_ports(pod),

@@ -34,10 +34,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{
-    ANNOTATION_STATUS, Change, Condition, Object, ObjectKey, Pod, Rest, Status, WatchEvent,
-    timestamp,
-};
+use api::{Change, Condition, Object, ObjectKey, Pod, Rest, Status, WatchEvent, timestamp};
 use base::SimTime;
 
 use self::cache::{Cache, place};
@@ -261,16 +258,11 @@ fn is_gated(pod: &Pod) -> bool {
 fn denies_its_place(pod: &Pod) -> bool {
     let mut conditions = pod.status.conditions.iter();
     place(pod).is_some()
-        && !is_pinned(pod)
+        && !pod.metadata.has_pinned_status()
         && conditions.any(|found| {
             let is_denial = found.status == "False" || found.rest.get("reason").is_some();
             found.condition_type == SCHEDULED && is_denial
         })
-}
-
-fn is_pinned(pod: &Pod) -> bool {
-    let status = pod.metadata.annotations.get(ANNOTATION_STATUS);
-    status.is_some_and(|value| value == "pinned")
 }
 
 /// The Pod with `PodScheduled` at True, or at False for a reason with a message; `None` if it is so already.
@@ -304,7 +296,7 @@ fn with_condition(pod: &Pod, fault: Option<(&str, &str)>, now: SimTime) -> Optio
         }
         None => conditions.push(condition),
     }
-    (!is_pinned(&pod)).then(|| Effect::UpdateStatus(pod.into()))
+    (!pod.metadata.has_pinned_status()).then(|| Effect::UpdateStatus(pod.into()))
 }
 
 #[cfg(test)]

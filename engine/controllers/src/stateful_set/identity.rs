@@ -3,11 +3,11 @@
 //! **Source of the semantics.** EP-15; S: `pkg/controller/statefulset/stateful_set_utils.go` (getParentNameAndOrdinal,
 //! newStatefulSetPod, updateIdentity, updateStorage, getPersistentVolumeClaims).
 
-use api::{Inert, Kind, Object, ObjectMeta, Pod, StatefulSet};
+use api::{Inert, Kind, Object, ObjectMeta, OwnerReference, Pod, StatefulSet};
 use serde_json::{Value, json};
 
 use super::State;
-use crate::pod_state::{LABEL_REVISION, controller_reference};
+use crate::pod_state::LABEL_REVISION;
 use crate::revision::Revision;
 
 const LABEL_POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
@@ -43,7 +43,7 @@ impl State {
                 labels,
                 annotations: template.metadata.annotations,
                 finalizers: template.metadata.finalizers,
-                owner_references: vec![controller_reference(Kind::StatefulSet, meta)],
+                owner_references: vec![OwnerReference::to_controller(Kind::StatefulSet, meta)],
                 ..ObjectMeta::named(&meta.namespace, &name)
             },
             spec: template.spec,

@@ -131,11 +131,7 @@ fn write_addresses(page: &mut Page, pod: &Pod, value: &Value) {
     for address in &pod.status.pod_ips {
         page.field(1, "IP", &address.ip);
     }
-    let owners = pod.metadata.owner_references.iter();
-    let controller = owners
-        .into_iter()
-        .find(|owner| owner.controller == Some(true));
-    if let Some(owner) = controller {
+    if let Some(owner) = pod.metadata.controller() {
         page.field(
             0,
             "Controlled By",
