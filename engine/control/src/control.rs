@@ -338,10 +338,10 @@ impl Control {
         log.iter().for_each(|event| self.zone.reader.observe(event));
         self.zone.position = log.len();
         self.views.catch_up(log);
+        let nothing = ViewBuilder::new(self.config.service_cidrs.clone().into());
         for agent in &mut self.agents {
             let view = self.views.builder.view().clone();
             let pool = &self.config.load_balancer_pool;
-            let nothing = ViewBuilder::new(view.service_cidrs.clone());
             let taken = balance::changes(nothing.view(), &view, agent.reader.facts(), pool);
             self.balanced.extend(taken);
             let Ok(()) = agent.reader.adopt(view, self.now, &mut self.book);

@@ -87,7 +87,7 @@ impl Application {
                 .unwrap_or_else(|| container_ports(pod)),
             start_delay: value(annotations, START_DELAY, start_delay),
             on_term: value(annotations, ON_TERM, on_term),
-            manners: value(annotations, HOSTILE, manners),
+            manners: Manners::of(annotations),
         }
     }
 
@@ -116,6 +116,14 @@ impl Application {
         self.ports
             .iter()
             .filter(move |port| polite && port.is_reachable)
+    }
+}
+
+impl Manners {
+    /// Those that a Pod's annotations, or a template's, ask for.
+    #[must_use]
+    pub fn of(annotations: &StringMap) -> Self {
+        value(annotations, HOSTILE, manners)
     }
 }
 

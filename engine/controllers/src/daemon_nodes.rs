@@ -6,9 +6,11 @@
 //! `pkg/controller/daemon/util/daemonset_util.go` (AddOrUpdateDaemonPodTolerations,
 //! ReplaceDaemonSetPodNodeNameNodeAffinity), `component-helpers/scheduling/corev1/nodeaffinity`.
 
-use api::{LabelRequirement, Node, Pod, PodSpec, StringMap, Taint, Toleration};
+use api::{LabelRequirement, Node, Pod, PodSpec, StringMap, Toleration};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::tolerations::{any_bears, taints};
 
 const FIELD_NAME: &str = "metadata.name";
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -64,12 +66,12 @@ impl<'a> Demands<'a> {
                 may_stay: false,
             };
         }
-        let taints: Vec<Taint> = node.spec.rest.typed("taints").unwrap_or_default();
+        let taints = taints(node);
         let is_free_of = |effects: &[&str]| {
             let mut meant = taints
                 .iter()
                 .filter(|taint| effects.contains(&taint.effect.as_str()));
-            meant.all(|taint| self.bears(taint))
+            meant.all(|taint| any_bears(&self.tolerations, taint))
         };
         Verdict {
             should_run: is_free_of(&["NoSchedule", "NoExecute"]),
@@ -85,11 +87,6 @@ impl<'a> Demands<'a> {
         (self.node_name.is_empty() || self.node_name == name)
             && selector.all(|(key, value)| labels.get(key) == Some(value))
             && terms.all(|terms| terms.iter().any(|term| term.holds(node)))
-    }
-
-    fn bears(&self, taint: &Taint) -> bool {
-        let mut listed = self.tolerations.iter();
-        listed.any(|toleration| tolerates(toleration, taint))
     }
 }
 
@@ -213,16 +210,6 @@ fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
         }
     }
     listed
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let fits = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-    let is_value = match toleration.operator.as_str() {
-        "" | "Equal" => toleration.value == taint.value,
-        "Exists" => true,
-        _ => false,
-    };
-    fits(&toleration.effect, &taint.effect) && fits(&toleration.key, &taint.key) && is_value
 }
 
 #[cfg(test)]

@@ -133,14 +133,6 @@ fn pod_of(object: &Object) -> Option<(&'static str, &ObjectMeta, &PodSpec)> {
     Some(("spec.template.", &template.metadata, &template.spec))
 }
 
-fn application_is_silent(metadata: &ObjectMeta) -> bool {
-    let pod = Pod {
-        metadata: metadata.clone(),
-        ..Pod::default()
-    };
-    Application::of(&pod).manners == Manners::Blackhole
-}
-
 /// Refuses what a Pod, or a workload's Pods, ask of application or resolver and this version cannot do.
 pub(crate) fn check(object: &Object) -> Result<(), Status> {
     let Some((place, metadata, spec)) = pod_of(object) else {
@@ -162,7 +154,7 @@ pub(crate) fn check(object: &Object) -> Result<(), Status> {
         let field = format!("{place}metadata.annotations[{}]", error.key);
         limits.push((field, error.message));
     }
-    if application_is_silent(metadata) && spec.host_network {
+    if spec.host_network && Manners::of(&metadata.annotations) == Manners::Blackhole {
         let text = "\"blackhole\" is not supported with hostNetwork: it would silence the node";
         let field = format!("{place}metadata.annotations[{PREFIX}hostile]");
         limits.push((field, text.to_owned()));

@@ -28,9 +28,10 @@ pub(super) struct Health {
 impl Health {
     /// Of each container of `pod`, which runs since `since`.
     pub(super) fn of(pod: &Pod, since: SimTime) -> Vec<Self> {
+        let application = Application::of(pod);
         let containers = pod.spec.containers.iter();
         containers
-            .map(|container| Self::of_container(pod, container, since))
+            .map(|container| Self::of_container(pod, container, &application, since))
             .collect()
     }
 
@@ -56,12 +57,16 @@ impl Health {
         health.collect()
     }
 
-    fn of_container(pod: &Pod, container: &Container, since: SimTime) -> Self {
-        let application = Application::of(pod);
+    fn of_container(
+        pod: &Pod,
+        container: &Container,
+        application: &Application,
+        since: SimTime,
+    ) -> Self {
         let listens = since + application.start_delay;
         let passes = |probe: Option<&Probe>, from: SimTime| match probe {
             None => Some(from),
-            Some(probe) if answers(pod, container, &application, probe) => {
+            Some(probe) if answers(pod, container, application, probe) => {
                 Some(passed_at(probe, since, from.max(listens)))
             }
             Some(_) => None,
