@@ -135,7 +135,10 @@ impl Client {
 
     /// Its TCP connection stands.
     pub(crate) fn connected(&mut self, plane: &mut Plane) {
-        if let State::Dialling(socket) = self.state {
+        if let State::Resolving(resolver) = &mut self.state {
+            let resolution = resolver.connected(plane);
+            self.go_on(plane, resolution);
+        } else if let State::Dialling(socket) = self.state {
             self.latency = Some(plane.now().since(self.dialled));
             self.state = State::Talking(socket);
             let errand = self
@@ -151,10 +154,9 @@ impl Client {
     /// Bytes came.
     pub(crate) fn received(&mut self, plane: &mut Plane, from: Option<SocketAddr>, bytes: &[u8]) {
         match (&mut self.state, from) {
-            (State::Resolving(resolver), Some(from)) => {
-                if let Some(resolution) = resolver.received(plane, from, bytes) {
-                    self.resolved(plane, resolution);
-                }
+            (State::Resolving(resolver), from) => {
+                let resolution = resolver.received(plane, from, bytes);
+                self.go_on(plane, resolution);
             }
             (State::Dialling(_), Some(from)) if Some(from) == self.remote => {
                 self.latency = Some(plane.now().since(self.dialled));
@@ -173,17 +175,21 @@ impl Client {
 
     /// The server will send nothing more.
     pub(crate) fn peer_closed(&mut self, plane: &mut Plane) {
-        if let State::Talking(_) = self.state {
-            self.finish(plane, Outcome::Connected);
+        match &mut self.state {
+            State::Resolving(resolver) => {
+                let resolution = resolver.closed(plane);
+                self.go_on(plane, resolution);
+            }
+            State::Talking(_) => self.finish(plane, Outcome::Connected),
+            State::Dialling(_) | State::Done(..) => {}
         }
     }
 
     /// Its socket failed.
     pub(crate) fn failed(&mut self, plane: &mut Plane, error: SocketError) {
         if let State::Resolving(resolver) = &mut self.state {
-            if let Some(resolution) = resolver.failed(plane, error) {
-                self.resolved(plane, resolution);
-            }
+            let resolution = resolver.failed(plane, error);
+            self.go_on(plane, resolution);
             return;
         }
         self.finish(plane, outcome_of(error));
@@ -193,9 +199,8 @@ impl Client {
     pub(crate) fn timed_out(&mut self, plane: &mut Plane) {
         match &mut self.state {
             State::Resolving(resolver) => {
-                if let Some(resolution) = resolver.timed_out(plane) {
-                    self.resolved(plane, resolution);
-                }
+                let resolution = resolver.timed_out(plane);
+                self.go_on(plane, resolution);
             }
             State::Dialling(_) | State::Talking(_) => self.finish(plane, Outcome::Timeout),
             State::Done(..) => {}
@@ -238,6 +243,13 @@ impl Client {
             None => &mut self.asked_from,
         };
         known.extend(address.filter(|address| !known.contains(address)));
+    }
+
+    /// Goes on once its lookup is done.
+    fn go_on(&mut self, plane: &mut Plane, resolution: Option<Resolution>) {
+        if let Some(resolution) = resolution {
+            self.resolved(plane, resolution);
+        }
     }
 
     fn resolved(&mut self, plane: &mut Plane, resolution: Resolution) {

@@ -265,7 +265,8 @@ fn dns_59_60_62_names_through_the_cluster_ip_of_dns() {
         let request = ResolveRequest {
             from: client(),
             name: name.to_owned(),
-            record_type: "A".to_owned(),
+            record_types: vec!["A".to_owned()],
+            protocol: Protocol::UDP,
         };
         let resolution = sim.resolve(&request).unwrap();
         assert_eq!(resolution.rcode, "NOERROR", "{name}");
@@ -627,7 +628,8 @@ fn a_source_that_does_not_run_is_named_with_those_that_do() {
     let request = ResolveRequest {
         from: Source::Pod(ObjectKey::new(Kind::Pod, "default", "cleint")),
         name: "web".to_owned(),
-        record_type: "A".to_owned(),
+        record_types: vec!["A".to_owned()],
+        protocol: Protocol::UDP,
     };
     let error = sim.resolve(&request.clone()).unwrap_err();
     assert!(error.wanted.contains("pod/default/cleint"));

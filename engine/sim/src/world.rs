@@ -6,13 +6,15 @@ use control::{
     ConnectRequest, Connection, Happening, Host, Probe, ProbeRequest, ReferenceError, Resolution,
     ResolveRequest, World, WriteVerb,
 };
-use dns::RecordType;
+use dns::{RecordType, Transport};
 use plane::HostId;
+use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::app;
 use crate::client::{ADDRESS_TYPES, Client, Errand};
 use crate::clients::Clients;
+use crate::resolver::Wanted;
 use crate::sim::Sim;
 
 impl World for Sim {
@@ -89,8 +91,7 @@ impl World for Sim {
 
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError> {
         let host = self.source_host(&request.from)?;
-        let record_type = RecordType::parse(&request.record_type).unwrap_or(RecordType::A);
-        let lookup = self.start_lookup(&request.from, host, &request.name, &[record_type]);
+        let lookup = self.start_lookup(&request.from, host, &wanted(request));
         let mut clients = Clients::default();
         clients.push(
             Client::resolving(&mut self.plane, None, lookup),
@@ -133,9 +134,38 @@ impl Sim {
         match &request.to.host {
             Host::Address(address) => Client::dialling(&mut self.plane, &errand, *address),
             Host::Name(name) => {
-                let lookup = self.start_lookup(&request.from, host, name, &ADDRESS_TYPES);
+                let wanted = Wanted {
+                    name: name.clone(),
+                    types: ADDRESS_TYPES.to_vec(),
+                    transport: Transport::Udp,
+                };
+                let lookup = self.start_lookup(&request.from, host, &wanted);
                 Client::resolving(&mut self.plane, Some(errand), lookup)
             }
         }
+    }
+}
+
+/// What a request asks for. The name of an address is asked for by the address's own name (RFC 1035 section 3.5).
+fn wanted(request: &ResolveRequest) -> Wanted {
+    let types: Vec<RecordType> = request
+        .record_types
+        .iter()
+        .filter_map(|name| RecordType::parse(name))
+        .collect();
+    let address = match types.as_slice() {
+        [RecordType::PTR] => request.name.parse().ok(),
+        _ => None,
+    };
+    Wanted {
+        name: address.map_or_else(
+            || request.name.clone(),
+            |address| format!("{}.", dns::reverse_name(address)),
+        ),
+        types,
+        transport: match request.protocol {
+            Protocol::TCP => Transport::Tcp,
+            _ => Transport::Udp,
+        },
     }
 }

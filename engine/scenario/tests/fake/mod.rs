@@ -14,6 +14,7 @@ use control::{
     ProbeOutcome, ProbeRequest, ReferenceError, Resolution, ResolveRequest, Share, Source, World,
     WriteVerb,
 };
+use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 const LAG: Duration = Duration::from_millis(5);
@@ -101,7 +102,10 @@ impl Fake {
                 name: full,
                 record_type,
                 server: DNS,
+                protocol: Protocol::UDP,
                 result: rcode.to_owned(),
+                sent: self.now,
+                known: self.now,
             }],
             started: self.now,
             finished: self.now,
