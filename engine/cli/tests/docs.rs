@@ -51,6 +51,19 @@ fn the_book_shows_a_real_trace() {
     check("book/src/the-walk-of-one-packet.md", "trace", &output);
 }
 
+#[test]
+fn the_book_shows_real_lookups() {
+    for (block, lookup) in [
+        ("search", &["cart.billing"][..]),
+        ("world", &["api.example.com", "--type", "A"]),
+        ("headless", &["db", "--type", "SRV"]),
+    ] {
+        let place = ["--in", "scenarios/dns.yaml", "--from", "pod/client"];
+        let output = switchboard(&root(), &[&["resolve"], lookup, &place].concat());
+        check("book/src/dns.md", block, &stdout(&output));
+    }
+}
+
 /// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
 fn check(file: &str, name: &str, output: &str) {
     let path = root().join(file);

@@ -321,6 +321,13 @@ pub struct ResolveRequest {
     pub protocol: Protocol,
 }
 
+impl ResolveRequest {
+    /// The types of records that can be asked for.
+    pub const TYPES: [&str; 10] = [
+        "A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY",
+    ];
+}
+
 /// What a lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {

@@ -171,6 +171,7 @@ fn expected(question: &Value, set_up: &str, ttl: u32) -> Value {
     serde_json::from_str(&text.replace(" 1795338093 ", " <serial> ")).unwrap()
 }
 
+/// DNS-47 and DNS-48 (Pods h1 and h2), DNS-72.
 #[test]
 fn dns_2_the_recorded_questions_have_the_recorded_answers() {
     let control = cluster();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use api::{Kind, ObjectKey, Selector};
-use control::{Target, WriteVerb, is_host_name};
+use control::{ResolveRequest, Target, WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
@@ -225,13 +225,12 @@ fn resources(
 }
 
 fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    const TYPES: [&str; 10] = [
-        "A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY",
-    ];
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
     let name = fields.need("name", |at| Ok((at.clone(), at.name()?)));
-    let record_type = fields.or("type", "A", |at| at.word(&TYPES.map(|name| (name, name))));
+    let record_type = fields.or("type", "A", |at| {
+        at.word(&ResolveRequest::TYPES.map(|name| (name, name)))
+    });
     let protocol = fields.or("protocol", Protocol::UDP, |at| at.word(&TRANSPORTS));
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::resolve);

@@ -314,7 +314,7 @@ fn what_this_version_does_not_support() {
         "resolve: {from: pod/a, name: 'fd00::1', protocol: SCTP}",
         &[
             "13:34: \"fd00::1\" is no host name",
-            "13:55: \"SCTP\" is not one of TCP, UDP",
+            "13:55: \"SCTP\" is not one of TCP, UDP (did you mean `TCP`?)",
         ],
     );
 }
