@@ -50,7 +50,9 @@ impl ClusterZone {
         }
         match self.look_up(question, &place) {
             // DNS-43: addresses that are not the cluster's may be somebody else's.
-            Err(NoSuchName) if place.is_reverse => self.ask_upstream(question),
+            Err(NoSuchName) if place.is_reverse && self.options.fallthrough => {
+                self.ask_upstream(question)
+            }
             Err(NoSuchName) => self.negative(Rcode::NxDomain, place.zone),
             Ok(found) if found.answers.is_empty() => self.negative(Rcode::NoError, place.zone),
             Ok(found) => Response {

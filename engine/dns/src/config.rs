@@ -38,13 +38,18 @@ pub struct ServerOptions {
     pub ttl: u32,
     /// `endpoint_pod_names`: an endpoint without a hostname is called as its Pod (DNS-16).
     pub endpoint_pod_names: bool,
-    /// Whether it answers for addresses (`in-addr.arpa ip6.arpa`), and passes on those that it does not know.
+    /// Whether it answers for addresses (`in-addr.arpa ip6.arpa`).
     pub reverse: bool,
+    /// `fallthrough`: whether addresses that it does not know are asked for elsewhere (DNS-43).
+    pub fallthrough: bool,
 }
 
 impl ServerOptions {
     /// The longest time to live that CoreDNS takes.
     pub const TTL_MAX: u32 = 3600;
+
+    /// What CoreDNS takes unless it is told.
+    pub(crate) const TTL_DEFAULT: u32 = 5;
 
     /// What kubeadm sets up (DNS-2).
     pub const KUBEADM: Self = Self {
@@ -52,13 +57,8 @@ impl ServerOptions {
         ttl: 30,
         endpoint_pod_names: false,
         reverse: true,
+        fallthrough: true,
     };
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        Self::KUBEADM
-    }
 }
 
 /// Whom the server asks about names that are not the cluster's (CoreDNS: `forward`).

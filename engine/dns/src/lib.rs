@@ -17,6 +17,7 @@
 
 mod answer;
 mod config;
+mod corefile;
 mod find;
 mod lookup;
 mod message;
@@ -28,6 +29,7 @@ mod wire;
 mod zone;
 
 pub use config::{PodsMode, ServerOptions, Upstream};
+pub use corefile::{Corefile, CorefileError};
 pub use lookup::{Lookup, LookupStep, Query, QueryResult, Resolved, Transport};
 pub use message::{Question, Rcode, Record, RecordData, RecordType, Response};
 pub use pod::{ClusterDns, Forming, PodResolver};

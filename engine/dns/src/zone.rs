@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use api::{Change, Endpoint, EndpointSlice, Object, Pod, Service, WatchEvent};
 
-use crate::{ServerOptions, Upstream};
+use crate::{Corefile, ServerOptions, Upstream};
 
 /// Namespace and name.
 pub(crate) type Names = (String, String);
@@ -24,6 +24,8 @@ pub struct ClusterZone {
     pub(crate) domain: String,
     pub(crate) options: ServerOptions,
     pub(crate) upstream: Upstream,
+    /// Options and upstream server without a Corefile.
+    start: (ServerOptions, Upstream),
     pub(crate) namespaces: BTreeSet<String>,
     pub(crate) services: BTreeMap<Names, Arc<Service>>,
     /// The slices of each Service, by name.
@@ -55,6 +57,7 @@ impl ClusterZone {
     pub fn with(domain: &str, options: ServerOptions, upstream: Upstream) -> Self {
         Self {
             domain: domain.trim_matches('.').to_ascii_lowercase(),
+            start: (options, upstream.clone()),
             options,
             upstream,
             namespaces: BTreeSet::new(),
@@ -84,6 +87,7 @@ impl ClusterZone {
             Object::Service(service) => self.observe_service(service, key, gone),
             Object::EndpointSlice(slice) => self.observe_slice(slice, key, gone),
             Object::Pod(pod) => return self.observe_pod(pod, key, gone),
+            Object::Other(_) => return self.observe_settings(&event.object, gone),
             _ => return,
         }
         self.serial = self.serial.wrapping_add(1);
@@ -141,6 +145,28 @@ impl ClusterZone {
             let slices = self.slices.entry(owner.clone()).or_default();
             slices.insert(key.1.clone(), Arc::clone(slice));
             self.owners.insert(key, owner);
+        }
+    }
+
+    /// Takes the settings of a Corefile; those from the start return with its end.
+    fn observe_settings(&mut self, object: &Object, gone: bool) {
+        let Some(text) = Corefile::text_of(object) else {
+            return;
+        };
+        let from_start = Corefile {
+            options: self.start.0,
+            forwards: true,
+        };
+        let read = match gone {
+            true => Ok(from_start),
+            false => Corefile::parse(text, &self.domain),
+        };
+        if let Ok(corefile) = read {
+            self.options = corefile.options;
+            self.upstream = match corefile.forwards {
+                true => self.start.1.clone(),
+                false => Upstream::Nobody,
+            };
         }
     }
 

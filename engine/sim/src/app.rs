@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use api::{Object, ObjectMeta, Pod, PodSpec, Status};
 use controllers::{Application, Manners};
-use dns::{ClusterZone, ResolvConf};
+use dns::{ClusterZone, Corefile, ResolvConf};
 use ruleset::Protocol;
 
 /// Annotations of simulated applications that the contract has and this version does not carry out.
@@ -133,8 +133,17 @@ fn pod_of(object: &Object) -> Option<(&'static str, &ObjectMeta, &PodSpec)> {
     Some(("spec.template.", &template.metadata, &template.spec))
 }
 
-/// Refuses what a Pod, or a workload's Pods, ask of an application and this version cannot do.
-pub(crate) fn check(object: &Object) -> Result<(), Status> {
+/// Refuses what a Pod, or a workload's Pods, ask of an application and this version cannot do, and what the Corefile of
+/// cluster DNS, in a cluster of this domain, asks of the server.
+pub(crate) fn check(object: &Object, domain: &str) -> Result<(), Status> {
+    if let Some(Err(error)) = Corefile::text_of(object).map(|text| Corefile::parse(text, domain)) {
+        let limits = [("data.Corefile".to_owned(), error.to_string())];
+        return Err(Status::not_supported(
+            object.kind(),
+            &object.meta().name,
+            limits.to_vec(),
+        ));
+    }
     let Some((place, metadata, spec)) = pod_of(object) else {
         return Ok(());
     };

@@ -9,7 +9,7 @@ use api::{ObjectKey, Status};
 use base::SimTime;
 use control::{ClusterConfig, Control, ReferenceError, Source};
 use controllers::PodSignal;
-use dns::ResolvConf;
+use dns::{ResolvConf, Transport};
 use netfilter::SeededChooser;
 use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
 use ruleset::Protocol;
@@ -192,8 +192,24 @@ impl Sim {
         format!("running {key} (it exists: {phase}, {node})")
     }
 
-    /// Starts a lookup as a source's own resolver would.
+    /// Starts a lookup of some types over UDP as a source's own resolver would.
     pub(crate) fn start_lookup(
+        &mut self,
+        source: &Source,
+        host: HostId,
+        name: &str,
+        types: &[dns::RecordType],
+    ) -> Result<Resolver, control::Resolution> {
+        let wanted = Wanted {
+            name: name.to_owned(),
+            types: types.to_vec(),
+            transport: Transport::Udp,
+        };
+        self.start_query(source, host, &wanted)
+    }
+
+    /// Starts a lookup as a source's own resolver would.
+    pub(crate) fn start_query(
         &mut self,
         source: &Source,
         host: HostId,

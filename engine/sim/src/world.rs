@@ -41,7 +41,7 @@ impl World for Sim {
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
-        app::check(&object)?;
+        app::check(&object, &self.control.config().dns_domain)?;
         let warnings = app::warnings(&object);
         let mut written = self.control.write(verb, object)?;
         written.warnings.extend(warnings);
@@ -50,7 +50,7 @@ impl World for Sim {
 
     fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
         let object = self.control.api().merged(key, patch)?;
-        app::check(&object)?;
+        app::check(&object, &self.control.config().dns_domain)?;
         let mut written = self.control.patch(key, patch)?;
         written.warnings.extend(app::warnings(&object));
         Ok(written)
@@ -91,7 +91,7 @@ impl World for Sim {
 
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError> {
         let host = self.source_host(&request.from)?;
-        let lookup = self.start_lookup(&request.from, host, &wanted(request));
+        let lookup = self.start_query(&request.from, host, &wanted(request));
         let mut clients = Clients::default();
         clients.push(
             Client::resolving(&mut self.plane, None, lookup),
@@ -134,12 +134,7 @@ impl Sim {
         match &request.to.host {
             Host::Address(address) => Client::dialling(&mut self.plane, &errand, *address),
             Host::Name(name) => {
-                let wanted = Wanted {
-                    name: name.clone(),
-                    types: ADDRESS_TYPES.to_vec(),
-                    transport: Transport::Udp,
-                };
-                let lookup = self.start_lookup(&request.from, host, &wanted);
+                let lookup = self.start_lookup(&request.from, host, name, &ADDRESS_TYPES);
                 Client::resolving(&mut self.plane, Some(errand), lookup)
             }
         }

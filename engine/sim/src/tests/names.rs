@@ -174,3 +174,67 @@ fn a_server_that_is_nobody_s_costs_its_time() {
     assert_eq!(seen.attempts.len(), 2, "{:?}", seen.attempts);
     assert_eq!(seen.attempts[1].server, "10.96.0.10:53".parse().unwrap());
 }
+
+fn settings(block: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: coredns, namespace: kube-system}}
+data:
+  Corefile: |
+    .:53 {{
+        kubernetes cluster.local in-addr.arpa ip6.arpa {{
+            {block}
+        }}
+        forward . /etc/resolv.conf
+    }}
+"
+    )
+}
+
+/// DNS-36, DNS-38, DNS-72: the server is set up as in a real cluster.
+#[test]
+fn dns_72_the_corefile_counts() {
+    let mut sim = cluster();
+    let web = sim
+        .control()
+        .api()
+        .pod("default", "web-1")
+        .unwrap()
+        .addresses()[0];
+    let dashed = |ip: &str| format!("{}.default.pod.cluster.local.", ip.replace('.', "-"));
+    let (known, unknown) = (dashed(&web.to_string()), dashed("10.244.9.9"));
+    let mut check = |block: &str, expected: [&str; 2]| {
+        if !block.is_empty() {
+            apply(&mut sim, &settings(block));
+            let later = sim.now() + Duration::from_secs(1);
+            sim.advance_to(later);
+        }
+        let rcodes =
+            [&known, &unknown].map(|name| ask(&mut sim, "client", name, "A", Protocol::UDP).rcode);
+        assert_eq!(rcodes, expected, "{block}");
+    };
+    check("", ["NOERROR", "NOERROR"]);
+    check("pods verified", ["NOERROR", "NXDOMAIN"]);
+    check("pods disabled", ["NXDOMAIN", "NXDOMAIN"]);
+    let ttl = settings("ttl 7");
+    apply(&mut sim, &ttl);
+    let later = sim.now() + Duration::from_secs(1);
+    sim.advance_to(later);
+    let seen = ask(&mut sim, "client", "web", "A", Protocol::UDP);
+    assert_eq!(seen.answers[0].ttl, 7);
+    let documents = split(&File::new("test", settings("noendpoints"))).unwrap();
+    let object = decode(&documents[0]).unwrap().remove(0).object;
+    let refused = sim.write(WriteVerb::Apply, object).unwrap_err();
+    assert!(
+        refused.message.contains("data.Corefile: "),
+        "{}",
+        refused.message
+    );
+    assert!(
+        refused.message.contains("line 3: `noendpoints`"),
+        "{}",
+        refused.message
+    );
+}
