@@ -1,6 +1,7 @@
 //! Pods as hosts: what the kubelet's signals mean for the network.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::{ObjectKey, Pod};
 use controllers::{Application, Manners, OnTerm, PodSignal};
@@ -13,7 +14,7 @@ use crate::app::{self, App, Identity, Listener};
 #[derive(Default)]
 pub(crate) struct Fleet {
     pods: BTreeMap<ObjectKey, Running>,
-    apps: BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
 }
 
 struct Running {
@@ -21,7 +22,7 @@ struct Running {
     host: HostId,
     node: NodeId,
     on_host_network: bool,
-    identity: Identity,
+    identity: Arc<Identity>,
     on_term: OnTerm,
     /// Where its application will listen.
     wanted: Vec<Listener>,
@@ -74,6 +75,12 @@ impl Fleet {
         self.pods.get(pod).map(|running| running.host)
     }
 
+    /// The host of a Pod, if SIGTERM has its application hang up.
+    pub(crate) fn hangs_up(&self, pod: &ObjectKey, uid: &str) -> Option<HostId> {
+        let running = self.pods.get(pod).filter(|running| running.uid == uid)?;
+        (running.on_term == OnTerm::Close).then_some(running.host)
+    }
+
     /// The node that a Pod's host is on.
     pub(crate) fn node_of(&self, host: HostId) -> Option<NodeId> {
         self.pods
@@ -100,7 +107,7 @@ impl Fleet {
         host: HostId,
         protocol: Protocol,
         port: u16,
-    ) -> Option<&(Identity, App)> {
+    ) -> Option<&(Arc<Identity>, App)> {
         self.apps.get(&(host, protocol, port))
     }
 
@@ -119,11 +126,11 @@ impl Fleet {
                 addresses,
             })
         };
-        let identity = Identity {
+        let identity = Arc::new(Identity {
             name: pod.metadata.name.clone(),
             namespace: pod.metadata.namespace.clone(),
             node: node.to_owned(),
-        };
+        });
         let application = Application::of(pod);
         if application.manners == Manners::Blackhole && !on_host_network {
             plane.ignore_all(host);
@@ -154,14 +161,14 @@ impl Fleet {
 /// The application opens its listening sockets. Two Pods on the host's network cannot share a port: the first one has it.
 fn serve(
     plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
     running: &mut Running,
 ) {
     let host = running.host;
     for listener in std::mem::take(&mut running.wanted) {
         if plane.listen(host, listener.protocol, listener.port).is_ok() {
             let place = (host, listener.protocol, listener.port);
-            apps.insert(place, (running.identity.clone(), listener.app));
+            apps.insert(place, (Arc::clone(&running.identity), listener.app));
             running.listeners.push(listener);
         }
     }
@@ -170,7 +177,7 @@ fn serve(
 /// The application closes its listening sockets.
 fn silence(
     plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
     running: &mut Running,
 ) {
     for listener in running.listeners.drain(..) {

@@ -11,6 +11,7 @@
 
 mod connections;
 mod probes;
+mod traffic;
 
 use control::Resolution;
 use serde_json::Value as Json;
@@ -18,6 +19,7 @@ use serde_json::Value as Json;
 use crate::expect::{ErrorText, ResolveCheck, RulesCheck};
 
 pub use connections::{ExpectedPods, backend_counts, connect, latencies, outcome_counts};
+pub use traffic::stop;
 pub use probes::{percent, probe, probe_shares, probe_words, verdict_of};
 
 /// One thing that is not as expected.
