@@ -195,6 +195,12 @@ impl Control {
         self.book.commit_number(node)
     }
 
+    /// How many syncs have written rules, of all nodes: while this stays, no node's rules change.
+    #[must_use]
+    pub const fn rules_written(&self) -> u64 {
+        self.book.commits()
+    }
+
     /// A node's agent.
     ///
     /// # Errors

@@ -128,6 +128,11 @@ impl RuleBook {
         &self.compiler
     }
 
+    /// How many commits there have been.
+    pub(crate) const fn commits(&self) -> u64 {
+        self.commits
+    }
+
     /// The rules of a node with the number of the commit that they stem from; `None` before its first.
     pub(crate) fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
         let page = self.nodes.get_mut(node)?;

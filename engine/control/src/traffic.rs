@@ -110,11 +110,12 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per = format_duration(self.per);
-        let unit = per.strip_prefix('1').filter(|unit| {
-            unit.starts_with(|first: char| first.is_ascii_alphabetic())
-        });
-        write!(f, "{}/{}", self.count, unit.unwrap_or(&per))
+        let units = [("s", 1), ("m", 60), ("h", 3600)];
+        let is_it = |(_, seconds): &&(&str, u64)| self.per == Duration::from_secs(*seconds);
+        match units.iter().find(is_it) {
+            Some((unit, _)) => write!(f, "{}/{unit}", self.count),
+            None => write!(f, "{}/{}", self.count, format_duration(self.per)),
+        }
     }
 }
 

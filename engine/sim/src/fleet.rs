@@ -75,10 +75,20 @@ impl Fleet {
         self.pods.get(pod).map(|running| running.host)
     }
 
-    /// The host of a Pod, if SIGTERM has its application hang up.
-    pub(crate) fn hangs_up(&self, pod: &ObjectKey, uid: &str) -> Option<HostId> {
-        let running = self.pods.get(pod).filter(|running| running.uid == uid)?;
-        (running.on_term == OnTerm::Close).then_some(running.host)
+    /// Where a signal ends the connections of an application, and whether the host itself ends.
+    pub(crate) fn ends(&self, signal: &PodSignal) -> Option<(HostId, bool)> {
+        let known = |pod: &ObjectKey, uid: &str| self.pods.get(pod).filter(|r| r.uid == uid);
+        match signal {
+            PodSignal::Terminating { pod, uid, .. } => {
+                let running = known(pod, uid).filter(|r| r.on_term == OnTerm::Close)?;
+                Some((running.host, false))
+            }
+            PodSignal::Removed { pod, uid, .. } => {
+                let running = known(pod, uid)?;
+                Some((running.host, !running.on_host_network))
+            }
+            PodSignal::Started { .. } | PodSignal::Serving { .. } => None,
+        }
     }
 
     /// The node that a Pod's host is on.

@@ -83,12 +83,15 @@ impl Sim {
         })
     }
 
-    /// The node that tracks a flow from its client's side, and what it knows of it; of several, the first one.
+    /// The node that tracks a flow from its client's side, or did until it was refused, and what it knows of it; of
+    /// several, the first one.
     pub(crate) fn tracked(&self, tuple: &Tuple) -> Option<(NodeId, &Entry)> {
         let now = self.plane.now();
         self.nodes.values().find_map(|node| {
-            let (entry, _) = self.plane.node_state(*node).find(tuple, now)?;
-            (entry.original() == tuple).then_some((*node, entry))
+            let state = self.plane.node_state(*node);
+            let known = state.find(tuple, now).map(|(entry, _)| entry);
+            let known = known.filter(|entry| entry.original() == tuple);
+            Some((*node, known.or_else(|| state.undone(tuple))?))
         })
     }
 

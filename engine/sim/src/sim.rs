@@ -326,12 +326,10 @@ impl Sim {
     /// What a signal means for connections that stand. Who gets SIGTERM and does not mind, or is killed, says goodbye
     /// to its clients; clients in a Pod that goes are no more.
     fn hang_up(&mut self, signal: &PodSignal) {
-        let (pod, host) = match signal {
-            PodSignal::Terminating { pod, uid, .. } => (pod, self.fleet.hangs_up(pod, uid)),
-            PodSignal::Removed { pod, .. } => (pod, self.fleet.host(pod)),
-            PodSignal::Started { .. } | PodSignal::Serving { .. } => return,
+        let (PodSignal::Terminating { pod, .. } | PodSignal::Removed { pod, .. }) = signal else {
+            return;
         };
-        let Some(host) = host else {
+        let Some((host, is_host_gone)) = self.fleet.ends(signal) else {
             return;
         };
         let inboxes = self.inboxes.range(host.sockets());
@@ -341,7 +339,7 @@ impl Sim {
             self.inboxes.remove(socket);
             self.plane.close(*socket);
         }
-        if matches!(signal, PodSignal::Removed { .. }) {
+        if is_host_gone {
             // The kernel sends what closing calls for before the Pod's addresses go.
             while !sockets.is_empty() && self.plane.next_event_at() == Some(self.plane.now()) {
                 self.step_packets();
