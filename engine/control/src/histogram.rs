@@ -111,10 +111,7 @@ mod tests {
     fn the_ends_are_exact() {
         let mut histogram = Histogram::default();
         histogram.add(Duration::from_nanos(12_345));
-        assert_eq!(
-            histogram.percentile(50),
-            Some(Duration::from_nanos(12_345))
-        );
+        assert_eq!(histogram.percentile(50), Some(Duration::from_nanos(12_345)));
         histogram.add(Duration::from_nanos(98_765));
         assert_eq!(histogram.percentile(1), Some(Duration::from_nanos(12_345)));
         assert_eq!(

@@ -106,9 +106,8 @@ impl SyncLog {
         since: SimTime,
     ) -> Option<SimTime> {
         let mut lately = self.nodes.get(node)?.lately.iter();
-        let found = lately.find(|(ended, view)| {
-            *ended >= since && !is_offered(view, service, endpoint)
-        });
+        let found =
+            lately.find(|(ended, view)| *ended >= since && !is_offered(view, service, endpoint));
         found.map(|(ended, _)| *ended)
     }
 }

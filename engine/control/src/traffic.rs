@@ -193,7 +193,10 @@ impl Tally {
     /// How many ended in this way.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
-        let fates = self.fates.iter().filter(|(fate, _)| fate.outcome == outcome);
+        let fates = self
+            .fates
+            .iter()
+            .filter(|(fate, _)| fate.outcome == outcome);
         fates.map(|(_, count)| count).sum()
     }
 
@@ -205,10 +208,7 @@ impl Tally {
 
     /// How many each of something answered, of what `key` gives.
     #[must_use]
-    pub fn by<'a, K: Ord>(
-        &'a self,
-        key: impl Fn(&'a Fate) -> Option<K>,
-    ) -> BTreeMap<K, u64> {
+    pub fn by<'a, K: Ord>(&'a self, key: impl Fn(&'a Fate) -> Option<K>) -> BTreeMap<K, u64> {
         let mut counts = BTreeMap::new();
         for (fate, count) in &self.fates {
             if let Some(key) = key(fate) {
@@ -260,7 +260,18 @@ mod tests {
             assert_eq!(rate.offset(2), third, "{text}");
             assert_eq!(rate.to_string(), text);
         }
-        for text in ["", "200", "/s", "0/s", "-1/s", "+1/s", "1.5/s", "1/0s", "1/x", "1000001/s"] {
+        for text in [
+            "",
+            "200",
+            "/s",
+            "0/s",
+            "-1/s",
+            "+1/s",
+            "1.5/s",
+            "1/0s",
+            "1/x",
+            "1000001/s",
+        ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }

@@ -435,7 +435,13 @@ fn connect(
     })?;
     runner.count(&from, &seen);
     let what = format!("connect to {}", dial.to);
-    Ok(judge_connections(runner, (&what, &dial.to), check, &expected, &seen))
+    Ok(judge_connections(
+        runner,
+        (&what, &dial.to),
+        check,
+        &expected,
+        &seen,
+    ))
 }
 
 /// The Pods that an expectation of backends stands for at this instant.

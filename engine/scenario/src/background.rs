@@ -60,7 +60,9 @@ pub(crate) fn stop(
     let lines = summary(&seen, &runner.scenario.namespace);
     let mut judged = Judged::by(&mismatches, observed(&seen), lines);
     if !judged.passed {
-        judged.why.extend(seen.failures.iter().take(TOLD_MAX).map(failure));
+        judged
+            .why
+            .extend(seen.failures.iter().take(TOLD_MAX).map(failure));
     }
     Ok(judged)
 }
@@ -97,7 +99,11 @@ fn summary(seen: &TrafficReport, namespace: &str) -> Vec<String> {
             lines.push(format!("{count} {what}"));
         }
     }
-    lines.extend(seen.failures.first().map(|first| format!("first failure: {}", failure(first))));
+    lines.extend(
+        seen.failures
+            .first()
+            .map(|first| format!("first failure: {}", failure(first))),
+    );
     lines
 }
 

@@ -30,9 +30,18 @@ pub(crate) fn open(
     };
     let seen = [runner.world.open(id, &request)?];
     runner.count(&from, &seen);
-    runner.background.held.insert(id.to_owned(), dial.to.clone());
+    runner
+        .background
+        .held
+        .insert(id.to_owned(), dial.to.clone());
     let what = format!("connect to {}", dial.to);
-    Ok(judge_connections(runner, (&what, &dial.to), check, &expected, &seen))
+    Ok(judge_connections(
+        runner,
+        (&what, &dial.to),
+        check,
+        &expected,
+        &seen,
+    ))
 }
 
 pub(crate) fn send(
@@ -46,7 +55,13 @@ pub(crate) fn send(
     let to = held(runner, id)?;
     let seen = [runner.world.send(id, payload, timeout)?];
     let what = format!("send on {id} to {to}");
-    Ok(judge_connections(runner, (&what, &to), check, &expected, &seen))
+    Ok(judge_connections(
+        runner,
+        (&what, &to),
+        check,
+        &expected,
+        &seen,
+    ))
 }
 
 pub(crate) fn close(runner: &mut Runner<'_>, id: &str) -> Result<Judged, ReferenceError> {

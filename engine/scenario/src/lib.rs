@@ -54,9 +54,9 @@ pub mod why;
 pub mod words;
 
 pub use load::{API_VERSION, Problems, load};
+pub use metrics::Metrics;
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
-pub use metrics::Metrics;
 pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
 pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
 pub use scenario::Scenario;

@@ -39,7 +39,10 @@ impl Metrics {
             let resolution = connection.resolution.as_ref();
             self.dns_queries += resolution.map_or(0, |lookup| lookup.attempts.len() as u64);
             if let Some(peer) = &connection.backend {
-                let to_zone = peer.node.as_deref().map_or(OUTSIDE, |node| zone(nodes, node));
+                let to_zone = peer
+                    .node
+                    .as_deref()
+                    .map_or(OUTSIDE, |node| zone(nodes, node));
                 self.count_zones(from_zone, to_zone, 1);
             }
         }
@@ -114,5 +117,6 @@ pub(crate) fn zone_of<'a>(world: &dyn World, nodes: &'a [NodeConfig], from: &Sou
 
 fn zone<'a>(nodes: &'a [NodeConfig], name: &str) -> &'a str {
     let node = nodes.iter().find(|node| node.name == name);
-    node.and_then(|node| node.zone.as_deref()).unwrap_or(NO_ZONE)
+    node.and_then(|node| node.zone.as_deref())
+        .unwrap_or(NO_ZONE)
 }

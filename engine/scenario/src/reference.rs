@@ -195,7 +195,8 @@ impl SourceRef {
             Self::Pods(PodsRef(key)) if key.kind == Kind::Pod => Ok(Source::Pod(key.clone())),
             Self::Pods(pods) => {
                 let keys = pods.pods(world)?;
-                let is_ready = |key: &&ObjectKey| world.get(key).is_ok_and(|pod| is_ready_pod(&pod));
+                let is_ready =
+                    |key: &&ObjectKey| world.get(key).is_ok_and(|pod| is_ready_pod(&pod));
                 match keys.iter().find(is_ready) {
                     Some(key) => Ok(Source::Pod(key.clone())),
                     None => Err(ReferenceError {

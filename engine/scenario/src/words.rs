@@ -73,9 +73,9 @@ pub fn asked(action: &Action, namespace: &str) -> String {
         Action::Send { on: id, .. } | Action::Close { id } | Action::Stop { id, .. } => id.clone(),
         Action::Traffic(start) => {
             let from = listed(start.from.iter().map(|from| source(from, namespace)));
-            let span = start
-                .span
-                .map_or_else(String::new, |span| format!(" for {}", format_duration(span)));
+            let span = start.span.map_or_else(String::new, |span| {
+                format!(" for {}", format_duration(span))
+            });
             let (id, dial, rate) = (&start.id, dialled(&start.dial), start.rate);
             format!("{id}: {from} → {dial}, {rate}{span}")
         }

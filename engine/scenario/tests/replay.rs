@@ -692,18 +692,27 @@ fn load_of(rest: &str) -> String {
 #[test]
 fn traffic_is_judged_when_it_stops() {
     let with = |rest: &str, expect: &str| {
-        let report = replay(&format!("{}  - {{stop: load, expect: {expect}}}\n", load_of(rest)));
+        let report = replay(&format!(
+            "{}  - {{stop: load, expect: {expect}}}\n",
+            load_of(rest)
+        ));
         report.steps.last().unwrap().clone()
     };
     for (rest, good) in [
         ("", "{failed: 0, connected: 20, latency: {p99: 1ms}}"),
         (", for: 1s", "{connected: 10}"),
-        (", reuse: keepalive", "{new: {connected: 1}, established: {connected: 19, failed: 0}}"),
+        (
+            ", reuse: keepalive",
+            "{new: {connected: 1}, established: {connected: 19, failed: 0}}",
+        ),
         ("", "{backends: {exactly: [pod/web-1, pod/web-2]}}"),
     ] {
         assert_eq!(with(rest, good).why, texts(&[]), "{good}");
     }
-    let step = with("", "{failed: 1.., connected: ..5, backends: {exactly: [pod/web-1]}}");
+    let step = with(
+        "",
+        "{failed: 1.., connected: ..5, backends: {exactly: [pod/web-1]}}",
+    );
     assert_eq!(
         step.why,
         texts(&[
@@ -719,7 +728,9 @@ fn traffic_is_judged_when_it_stops() {
 #[test]
 fn failures_of_traffic_are_told_with_their_reason() {
     let steps = load_of("").replace("web:80", "10.0.0.9:80");
-    let report = replay(&format!("{steps}  - {{stop: load, expect: {{failed: 0}}}}\n"));
+    let report = replay(&format!(
+        "{steps}  - {{stop: load, expect: {{failed: 0}}}}\n"
+    ));
     let step = report.steps.last().unwrap();
     assert_eq!(step.why.len(), 5, "the count and the first four");
     assert_eq!(step.why[0], "20 of 20 requests failed, expected 0");

@@ -29,7 +29,11 @@ pub(crate) struct Errand {
 impl Errand {
     /// What is sent for a payload. Servers answer requests, so a client with nothing to say greets.
     fn request(&self, payload: &[u8], is_first: bool) -> Vec<u8> {
-        let payload: &[u8] = if payload.is_empty() { b"hello" } else { payload };
+        let payload: &[u8] = if payload.is_empty() {
+            b"hello"
+        } else {
+            payload
+        };
         if !self.keeps || self.is_udp() {
             return payload.to_vec();
         }

@@ -128,7 +128,10 @@ impl Sim {
         let packets = [self.plane.next_event_at(), self.answers.next_at()];
         let packets = packets.into_iter().flatten().min();
         let packets = packets.filter(|_| self.traffic.is_over());
-        packets.into_iter().chain(self.control.next_pending_at()).min()
+        packets
+            .into_iter()
+            .chain(self.control.next_pending_at())
+            .min()
     }
 
     /// Runs everything due up to and including `at`.

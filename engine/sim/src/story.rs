@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use api::{Change, EndpointSlice, Object, ObjectKey};
 use base::{SimTime, format_duration};
-use control::{
-    Control, Outcome, Probe, ProbeOutcome, ProbeRequest, ProbeSource, Source,
-};
+use control::{Control, Outcome, Probe, ProbeOutcome, ProbeRequest, ProbeSource, Source};
 use netfilter::Tuple;
 use rules::ServiceName;
 
@@ -49,7 +47,9 @@ impl Sim {
             return (String::new(), None);
         };
         let (Some(remote), Some(protocol)) = (client.remote(), client.protocol()) else {
-            let rcode = client.resolution().map_or("no answer", |lookup| &lookup.rcode);
+            let rcode = client
+                .resolution()
+                .map_or("no answer", |lookup| &lookup.rcode);
             return (format!("its name was not resolved: {rcode}"), None);
         };
         let (sent, established) = (client.began().1, !client.is_first());
@@ -66,7 +66,10 @@ impl Sim {
                 protocol,
             };
             let seen = self.explore(&request).ok();
-            return (seen.map_or_else(|| UNKNOWN.to_owned(), |seen| refused(&seen)), None);
+            return (
+                seen.map_or_else(|| UNKNOWN.to_owned(), |seen| refused(&seen)),
+                None,
+            );
         };
         let endpoint = entry.reply().source_socket();
         let node = self.plane.node_name(node).to_owned();
@@ -172,7 +175,10 @@ fn has_ready(slice: &EndpointSlice, endpoint: SocketAddr) -> bool {
 /// What the rules do at this instant with a request that no connection is known of: they let none come about.
 fn refused(seen: &Probe) -> String {
     let node = &seen.node;
-    let meaning = seen.decisions.first().map_or("", |decision| &decision.meaning);
+    let meaning = seen
+        .decisions
+        .first()
+        .map_or("", |decision| &decision.meaning);
     match seen.outcomes.first() {
         Some((_, ProbeOutcome::Reject)) => format!("{node}'s rules refuse it: {meaning}"),
         Some((_, ProbeOutcome::Drop)) => format!("{node}'s rules drop it: {meaning}"),

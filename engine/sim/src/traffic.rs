@@ -115,7 +115,9 @@ impl Sim {
             },
             open: Vec::new(),
         };
-        self.traffic.streams.insert(self.traffic.begun, Box::new(stream));
+        self.traffic
+            .streams
+            .insert(self.traffic.begun, Box::new(stream));
         self.traffic.begun += 1;
         Ok(())
     }
@@ -254,10 +256,18 @@ impl Sim {
             let Some(host) = self.find_host(&place.source) else {
                 continue;
             };
-            if place.seat.as_ref().is_none_or(|seat| seat.errand.host != host) {
+            if place
+                .seat
+                .as_ref()
+                .is_none_or(|seat| seat.errand.host != host)
+            {
                 let errand = errand(&stream.request, host);
                 let (source, zone) = (place.source.clone(), self.zone_of(&place.source));
-                let seat = Seat { source, errand, zone };
+                let seat = Seat {
+                    source,
+                    errand,
+                    zone,
+                };
                 place.seat = Some(Arc::new(seat));
             }
             found.clone_from(&place.seat);
@@ -278,7 +288,9 @@ impl Sim {
         };
         let started = client.began().0;
         let established = !client.is_first();
-        let queries = client.resolution().map_or(0, |lookup| lookup.attempts.len() as u64);
+        let queries = client
+            .resolution()
+            .map_or(0, |lookup| lookup.attempts.len() as u64);
         let backend = self.backend_of(number, id);
         let stream = self.stream(number);
         stream.report.dns_queries += queries;
@@ -315,7 +327,9 @@ impl Sim {
     /// not trust its connection any more.
     fn dismiss(&mut self, number: usize, id: ClientId, host: HostId) {
         let client = self.clients.get(id);
-        let is_well = client.verdict().is_some_and(|(outcome, ..)| outcome == Outcome::Connected);
+        let is_well = client
+            .verdict()
+            .is_some_and(|(outcome, ..)| outcome == Outcome::Connected);
         let is_kept = client.is_idle() && (is_well || client.protocol() == Some(Protocol::UDP));
         if is_kept {
             self.stream(number).free.entry(host).or_default().push(id);

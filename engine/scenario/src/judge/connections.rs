@@ -35,7 +35,8 @@ pub fn connect(
     if let Some(backends) = &check.backends {
         let strangers = judge_backends(backends, expected, &backend_counts(seen), &mut mismatches);
         for (mismatch, name) in strangers {
-            let is_it = |one: &Connection| one.backend.as_ref().is_some_and(|peer| peer.name == name);
+            let is_it =
+                |one: &Connection| one.backend.as_ref().is_some_and(|peer| peer.name == name);
             mismatches[mismatch].examples = all_of(seen, is_it);
         }
     }

@@ -19,8 +19,8 @@ use serde_json::Value as Json;
 use crate::expect::{ErrorText, ResolveCheck, RulesCheck};
 
 pub use connections::{ExpectedPods, backend_counts, connect, latencies, outcome_counts};
-pub use traffic::stop;
 pub use probes::{percent, probe, probe_shares, probe_words, verdict_of};
+pub use traffic::stop;
 
 /// One thing that is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,11 @@ pub fn stop(check: &StopCheck, expected: &ExpectedPods, seen: &TrafficReport) ->
     for (check, seen, of) in [
         (&check.all, &all, ""),
         (&check.new, &seen.new, " on new connections"),
-        (&check.established, &seen.established, " on established connections"),
+        (
+            &check.established,
+            &seen.established,
+            " on established connections",
+        ),
     ] {
         judge_tally(check, seen, of, &mut mismatches);
     }
@@ -43,7 +47,10 @@ pub fn stop(check: &StopCheck, expected: &ExpectedPods, seen: &TrafficReport) ->
 
 fn judge_tally(check: &TallyCheck, seen: &Tally, of: &str, mismatches: &mut Vec<Mismatch>) {
     let total = seen.total();
-    let failed = check.failed.iter().map(|range| ("failed".to_owned(), seen.failed(), range));
+    let failed = check
+        .failed
+        .iter()
+        .map(|range| ("failed".to_owned(), seen.failed(), range));
     let outcomes = check
         .outcomes
         .iter()

@@ -176,7 +176,8 @@ pub(super) fn stop(fields: &mut Fields<'_>, namespace: &str) -> Read<StopCheck> 
 
 fn tally(fields: &mut Fields<'_>) -> Read<TallyCheck> {
     let failed = fields.may("failed", Cursor::parsed);
-    let outcomes = Outcome::ALL.map(|outcome| (outcome, fields.may(outcome.as_str(), Cursor::parsed)));
+    let outcomes =
+        Outcome::ALL.map(|outcome| (outcome, fields.may(outcome.as_str(), Cursor::parsed)));
     let outcomes = outcomes
         .into_iter()
         .map(|(outcome, range)| Ok(range?.map(|range| (outcome, range))));

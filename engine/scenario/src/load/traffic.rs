@@ -41,11 +41,7 @@ pub(super) fn dial(fields: &mut Fields<'_>) -> Read<Dial> {
     })
 }
 
-pub(super) fn open(
-    step: &mut Fields<'_>,
-    at: &Cursor<'_>,
-    setting: &Setting<'_>,
-) -> Read<Action> {
+pub(super) fn open(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let id = fields.need("id", name);
     let from = fields.need("from", |at| source(at, setting));
@@ -64,11 +60,7 @@ pub(super) fn open(
     })
 }
 
-pub(super) fn send(
-    step: &mut Fields<'_>,
-    at: &Cursor<'_>,
-    setting: &Setting<'_>,
-) -> Read<Action> {
+pub(super) fn send(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let on = fields.need("on", name);
     let one_line = one_line(&fields);
@@ -133,11 +125,7 @@ pub(super) fn traffic(
     })))
 }
 
-pub(super) fn stop(
-    step: &mut Fields<'_>,
-    at: &Cursor<'_>,
-    setting: &Setting<'_>,
-) -> Read<Action> {
+pub(super) fn stop(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let id = name(at);
     let expect = expect(step, Repeat::Acts, |fields| {
         check::stop(fields, setting.namespace)
@@ -212,7 +200,11 @@ fn timeout(at: &Cursor<'_>) -> Read<Duration> {
 
 /// On a connection that is kept, a line is a request.
 fn one_line(fields: &Fields<'_>) -> Read<()> {
-    let text = fields.at().value().get("send").and_then(|send| send.as_str());
+    let text = fields
+        .at()
+        .value()
+        .get("send")
+        .and_then(|send| send.as_str());
     match text.is_some_and(|text| text.contains('\n')) {
         true => Err(fields
             .at()

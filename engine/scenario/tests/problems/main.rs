@@ -282,12 +282,6 @@ fn what_this_version_does_not_support() {
         ],
     );
     check_step(
-        "{stop: load, expect: {failed: 0}}",
-        &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
-        ],
-    );
-    check_step(
         "get: {resource: svc/web, output: xml}",
         &[
             "13:38: unable to match a printer suitable for the output format \"xml\"; allowed formats are: wide, yaml, json, name, jsonpath=…, custom-columns=…",

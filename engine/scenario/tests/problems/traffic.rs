@@ -4,10 +4,13 @@ use crate::{HEAD, check, check_step};
 
 #[test]
 fn held_connections() {
-    check_step("open: {from: pod/a, to: \"web:80\"}", &["13:11: `id` is missing"]);
+    check_step(
+        "open: {from: pod/a, to: \"web:80\"}",
+        &["13:11: `id` is missing"],
+    );
     check_step(
         "open: {id: c, from: pod/a, to: \"web:80\", count: 2}",
-        &["13:47: unknown key `count` (expected one of: from, id, protocol, send, timeout, to)"],
+        &["13:46: unknown key `count` (known here: id, from, to, protocol, timeout, send)"],
     );
     check_step(
         "open: {id: c, from: pod/a, to: \"web:80\", send: \"a\\nb\"}",
@@ -15,7 +18,7 @@ fn held_connections() {
     );
     check_step(
         "{open: {id: c, from: pod/a, to: \"web:80\"}, expect: {outcome: connected, within: 5s}}",
-        &["13:79: what this step does is not repeated: `connect` and `get` look again"],
+        &["13:77: what this step does is not repeated: `connect` and `get` look again"],
     );
     check_step(
         "{close: c, expect: {outcome: reset}}",
@@ -30,19 +33,19 @@ fn traffic() {
     check_step(
         &traffic(", rate: fast"),
         &[
-            "13:57: \"fast\" is no rate: expected a whole number per span of time, such as 200/s, 30/m or 1/500ms, of at most 1000000/s",
+            "13:55: \"fast\" is no rate: expected a whole number per span of time, such as 200/s, 30/m or 1/500ms, of at most 1000000/s",
         ],
     );
     check_step(
         &traffic(", rate: 1/s, for: 0s, reuse: often"),
         &[
-            "13:67: traffic for no time at all is none",
-            "13:78: \"often\" is not one of none, keepalive",
+            "13:65: traffic for no time at all is none",
+            "13:76: \"often\" is not one of none, keepalive",
         ],
     );
     check_step(
         &format!("{{{}, expect: {{failed: 0}}}}", traffic(", rate: 1/s")),
-        &["13:64: `traffic` goes on while later steps run (its `stop` has the expectation)"],
+        &["13:62: `traffic` goes on while later steps run (its `stop` has the expectation)"],
     );
 }
 
@@ -60,9 +63,21 @@ fn ids_are_checked_step_by_step() {
     check_second(open, open, used);
     check_second(open, traffic, used);
     check_second(traffic, traffic, used);
-    check_second("wait: 1s", "send: {on: x}", "no step before this one opens \"x\"");
-    check_second("wait: 1s", "close: x", "no step before this one opens \"x\"");
-    check_second("wait: 1s", "stop: x", "no traffic before this step is called \"x\"");
+    check_second(
+        "wait: 1s",
+        "send: {on: x}",
+        "no step before this one opens \"x\"",
+    );
+    check_second(
+        "wait: 1s",
+        "close: x",
+        "no step before this one opens \"x\"",
+    );
+    check_second(
+        "wait: 1s",
+        "stop: x",
+        "no traffic before this step is called \"x\"",
+    );
     check_second(traffic, "close: x", "\"x\" is traffic: `stop` ends it");
     check_second(open, "stop: x", "\"x\" is a connection: `close` ends it");
     let text = format!("{HEAD}  - {open}\n  - close: x\n  - send: {{on: x}}\n");
@@ -87,7 +102,10 @@ fn expectations_of_stop() {
         check(&with(good), &[]);
     }
     check(&with("{}"), &["14:23: this expects nothing"]);
-    check(&with("{failed: x}"), &[
-        "14:32: \"x\" is no range of counts: expected one value, or a range with both ends included, such as 30, 28..30, ..5 or 5..",
-    ]);
+    check(
+        &with("{failed: x}"),
+        &[
+            "14:32: \"x\" is no range of counts: expected one value, or a range with both ends included, such as 30, 28..30, ..5 or 5..",
+        ],
+    );
 }

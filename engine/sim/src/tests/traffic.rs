@@ -71,10 +71,7 @@ fn draining(mode: ProxyMode) -> Sim {
             "labels:",
             "annotations: {switchboard.dev/on-term: drain}, labels:",
         )
-        .replace(
-            "spec:\n",
-            "spec:\n  terminationGracePeriodSeconds: 5\n",
-        );
+        .replace("spec:\n", "spec:\n  terminationGracePeriodSeconds: 5\n");
     apply(&mut sim, &drain);
     run_to(&mut sim, 45_000);
     sim
@@ -91,17 +88,27 @@ fn a_held_connection_keeps_its_backend() {
         for _ in 0..5 {
             let sent = send(&mut sim, "c1");
             assert_eq!(sent.outcome, Outcome::Connected);
-            assert_eq!((&sent.backend, sent.peer_seen), (&opened.backend, opened.peer_seen));
+            assert_eq!(
+                (&sent.backend, sent.peer_seen),
+                (&opened.backend, opened.peer_seen)
+            );
             assert!(sent.latency.unwrap() > Duration::ZERO);
             let told = &sent.decisions[0].meaning;
-            assert!(told.starts_with("connection tracking keeps to what was decided"), "{told}");
+            assert!(
+                told.starts_with("connection tracking keeps to what was decided"),
+                "{told}"
+            );
         }
         assert_eq!(sim.close("c1").unwrap(), None);
         assert!(sim.send("c1", b"", Duration::from_secs(1)).is_err());
         run_to(&mut sim, 8000);
         let backend = sim.fleet.host(&pod("web-1")).unwrap();
         assert_eq!(sim.plane.socket_count(backend), 1, "the UDP port alone");
-        assert!(sim.clients.on(sim.source_host(&client()).unwrap()).is_empty());
+        assert!(
+            sim.clients
+                .on(sim.source_host(&client()).unwrap())
+                .is_empty()
+        );
     }
 }
 
@@ -135,9 +142,17 @@ fn sigterm_ends_held_connections_unless_the_application_drains() {
     assert_eq!(opened.backend.as_ref().unwrap().name, "pod/default/drain");
     delete_backend(&mut sim, &opened);
     run_to(&mut sim, 47_000);
-    assert_eq!(send(&mut sim, "c1").outcome, Outcome::Connected, "it drains");
+    assert_eq!(
+        send(&mut sim, "c1").outcome,
+        Outcome::Connected,
+        "it drains"
+    );
     run_to(&mut sim, 60_000);
-    assert_eq!(send(&mut sim, "c1").outcome, Outcome::Reset, "it was killed");
+    assert_eq!(
+        send(&mut sim, "c1").outcome,
+        Outcome::Reset,
+        "it was killed"
+    );
 }
 
 #[test]
@@ -158,7 +173,11 @@ fn an_answer_may_take_a_while() {
             apply(&mut sim, &udp.replace("name: web", "name: udp"));
             run_to(&mut sim, 60_000);
         }
-        let name = if protocol == Protocol::UDP { "udp" } else { "web" };
+        let name = if protocol == Protocol::UDP {
+            "udp"
+        } else {
+            "web"
+        };
         let mut dial = request(&sim, protocol);
         dial.to.host = Host::Name(name.to_owned());
         let seen = sim.connect(&dial).unwrap().remove(0);
@@ -189,13 +208,19 @@ fn a_udp_socket_keeps_its_port_and_so_its_backend() {
     dial.to.host = Host::Name("udp".to_owned());
     let opened = sim.open("u", &dial).unwrap();
     let first = send(&mut sim, "u");
-    assert_eq!((first.backend, first.peer_seen), (opened.backend.clone(), opened.peer_seen));
+    assert_eq!(
+        (first.backend, first.peer_seen),
+        (opened.backend.clone(), opened.peer_seen)
+    );
     delete_backend(&mut sim, &opened);
     run_to(&mut sim, 20_000);
     let after = send(&mut sim, "u");
     assert_eq!(after.outcome, Outcome::Connected, "the entry is gone");
     assert_ne!(after.backend, opened.backend);
-    assert_eq!(after.peer_seen.unwrap().port(), opened.peer_seen.unwrap().port());
+    assert_eq!(
+        after.peer_seen.unwrap().port(),
+        opened.peer_seen.unwrap().port()
+    );
 }
 
 fn run_load(sim: &mut Sim, request: &TrafficRequest, until: u64) -> TrafficReport {
@@ -214,7 +239,9 @@ fn traffic_keeps_its_rate_and_counts_everything() {
         assert_eq!(report.new.total(), 201, "{mode}");
         assert_eq!((report.new.failed(), report.established.total()), (0, 0));
         assert_eq!(report.new.by(|fate| fate.backend.clone()).len(), 3);
-        let zones = report.new.by(|fate| Some((&*fate.from_zone, fate.to_zone.as_deref()?)));
+        let zones = report
+            .new
+            .by(|fate| Some((&*fate.from_zone, fate.to_zone.as_deref()?)));
         assert_eq!(zones.values().sum::<u64>(), 201);
         assert!(zones.keys().all(|(from, _)| *from == "zone-1"));
         assert_eq!(report.new.latency.len(), 201);
@@ -243,7 +270,10 @@ fn the_ready_pods_of_a_workload_send_in_turn_as_they_come_and_go() {
     apply(&mut sim, CLIENTS);
     let mut load = traffic(&sim, "10/s", Reuse::None);
     let workload = ObjectKey::new(Kind::Deployment, "default", "clients");
-    load.from = vec![Sender::PodsOf(workload.clone()), Sender::PodsOf(workload.clone())];
+    load.from = vec![
+        Sender::PodsOf(workload.clone()),
+        Sender::PodsOf(workload.clone()),
+    ];
     sim.start_traffic(&load).unwrap();
     run_to(&mut sim, 5900);
     run_to(&mut sim, 10_000);
@@ -269,11 +299,17 @@ fn dbg_41_a_failure_is_told_with_what_the_rules_did_not_know_yet() {
         run_to(&mut sim, 12_000);
         let report = sim.stop_traffic("load").unwrap();
         let all = report.all();
-        assert!(all.failed() > 0 && all.failed() == all.count(Outcome::Refused), "{mode}");
+        assert!(
+            all.failed() > 0 && all.failed() == all.count(Outcome::Refused),
+            "{mode}"
+        );
         assert!(report.failures.len() <= TrafficReport::FAILURES_MAX);
         let last = report.failures.last().unwrap();
-        for part in ["node-a's rules still had 10.244.2.", "removed from the EndpointSlice",
-            "before: nobody listened there any more; the sync that took it out of node-a's rules ended"] {
+        for part in [
+            "node-a's rules still had 10.244.2.",
+            "removed from the EndpointSlice",
+            "before: nobody listened there any more; the sync that took it out of node-a's rules ended",
+        ] {
             assert!(last.why.contains(part), "{mode}: {}", last.why);
         }
     }
@@ -282,7 +318,9 @@ fn dbg_41_a_failure_is_told_with_what_the_rules_did_not_know_yet() {
 #[test]
 fn proxy_14_a_refusal_by_rule_is_told_as_one() {
     let mut sim = cluster();
-    let lonely = SERVICE.replace("app: web", "app: nobody").replace("name: web", "name: lonely");
+    let lonely = SERVICE
+        .replace("app: web", "app: nobody")
+        .replace("name: web", "name: lonely");
     apply(&mut sim, &lonely);
     run_to(&mut sim, 8000);
     let service = sim.control().api().service("default", "lonely").unwrap();
@@ -296,7 +334,10 @@ fn proxy_14_a_refusal_by_rule_is_told_as_one() {
     let mut load = traffic(&sim, "10/s", Reuse::None);
     load.to.host = Host::Name("nobody".to_owned());
     let report = run_load(&mut sim, &load, 10_000);
-    assert_eq!(report.failures[0].why, "its name was not resolved: NXDOMAIN");
+    assert_eq!(
+        report.failures[0].why,
+        "its name was not resolved: NXDOMAIN"
+    );
     assert!(report.dns_queries >= 40);
 }
 
@@ -310,7 +351,11 @@ fn two_runs_with_traffic_are_equal() {
         sim.delete(&pod("web-1")).unwrap();
         by_name(&mut sim, 5);
         run_to(&mut sim, 12_000);
-        format!("{:?} {:?}", sim.stop_traffic("load").unwrap(), sim.figures())
+        format!(
+            "{:?} {:?}",
+            sim.stop_traffic("load").unwrap(),
+            sim.figures()
+        )
     };
     assert_eq!(run(), run());
 }
@@ -323,5 +368,8 @@ fn syncs_and_rules_are_counted() {
     assert!(syncs.full + syncs.partial >= 4, "{syncs:?}");
     assert!(syncs.time > Duration::ZERO && syncs.programming.len() >= 4);
     let least = syncs.programming.percentile(1).unwrap();
-    assert!(least > Duration::from_millis(5), "a watch takes as long: {least:?}");
+    assert!(
+        least > Duration::from_millis(5),
+        "a watch takes as long: {least:?}"
+    );
 }
