@@ -5,6 +5,7 @@
 //! before the controllers, these before DNS and DNS before the proxies, in the order of the nodes.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,15 @@ use base::SimTime;
 use controllers::{Controller, Effect, PodSignal};
 use dns::ClusterZone;
 use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
-use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
+use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts, ServiceName};
 use serde_json::{Map, Value as Json};
 
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
+use crate::sync_log::SyncLog;
 use crate::{
     Balanced, ClusterConfig, DetectLocal, Happening, NodeConfig, ProxyMode, ReferenceError,
-    WriteVerb, balance, bootstrap, narrate, roster,
+    SyncFigures, WriteVerb, balance, bootstrap, narrate, roster,
 };
 
 /// The control plane of one cluster.
@@ -44,6 +46,7 @@ pub struct Control {
     signals: Vec<(SimTime, PodSignal)>,
     stale: Vec<(Arc<str>, StaleUdp)>,
     balanced: Vec<Balanced>,
+    syncs: SyncLog,
 }
 
 /// A reader of the API's log.
@@ -128,6 +131,7 @@ impl Control {
             signals: Vec::new(),
             stale: Vec::new(),
             balanced: Vec::new(),
+            syncs: SyncLog::default(),
             config,
         };
         control.settle();
@@ -191,6 +195,12 @@ impl Control {
         self.book.commit_number(node)
     }
 
+    /// How many syncs have written rules, of all nodes: while this stays, no node's rules change.
+    #[must_use]
+    pub const fn rules_written(&self) -> u64 {
+        self.book.commits()
+    }
+
     /// A node's agent.
     ///
     /// # Errors
@@ -211,6 +221,14 @@ impl Control {
                     .map(|node| format!("node/{}", node.name))
                     .collect(),
             })
+    }
+
+    /// The name of a node's zone; `no zone` where it has none, or there is no such node.
+    #[must_use]
+    pub fn zone_of(&self, node: &str) -> Arc<str> {
+        let agent = self.agent(node).ok();
+        let zone = agent.and_then(|agent| agent.facts().zone.clone());
+        zone.unwrap_or_else(|| "no zone".into())
     }
 
     /// Writes an object at the present instant.
@@ -297,6 +315,30 @@ impl Control {
     /// Which connections of which nodes their proxies want deleted, since this was last asked (PROXY-73).
     pub fn stale_connections(&mut self) -> Vec<(Arc<str>, StaleUdp)> {
         std::mem::take(&mut self.stale)
+    }
+
+    /// What all proxies' syncs amount to.
+    #[must_use]
+    pub const fn sync_figures(&self) -> &SyncFigures {
+        self.syncs.figures()
+    }
+
+    /// Which nodes' proxies have synced since this was last asked, in order.
+    pub fn synced(&mut self) -> Vec<Arc<str>> {
+        self.syncs.news()
+    }
+
+    /// When a node's rules ceased to send to an endpoint of a Service: the end of the first sync from `since` on that
+    /// wrote rules without it, as far as it is among the node's last few.
+    #[must_use]
+    pub fn rules_dropped(
+        &self,
+        node: &str,
+        service: &ServiceName,
+        endpoint: SocketAddr,
+        since: SimTime,
+    ) -> Option<SimTime> {
+        self.syncs.dropped_at(node, service, endpoint, since)
     }
 
     /// Which nodes begin or cease to take connections from the load balancer, since this was last asked, in order.
@@ -415,12 +457,15 @@ impl Control {
         let agent = &mut self.agents[index];
         if let Some((position, view)) = self.views.arrived(agent.position, agent.latency, now) {
             agent.reader.deliver(view.clone(), true, now);
+            let written = self.views.written(agent.position, position);
+            self.syncs.reached(&agent.reader.facts().name, now, written);
             agent.position = position;
         }
         let (cost, mode) = (self.config.timing.sync_cost, self.config.mode);
         let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
         if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
             let node = &agent.reader.facts().name;
+            self.syncs.synced(node, &report);
             let stale = StaleUdp::between(&report.before, &report.after);
             if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
                 self.stale.push((Arc::clone(node), stale));
@@ -577,6 +622,12 @@ impl Views {
             .take_while(|(_, (at, _))| *at + latency <= now)
             .last()?;
         Some((position + steps, view))
+    }
+
+    /// When the changes between two positions were written.
+    fn written(&self, from: usize, to: usize) -> impl Iterator<Item = SimTime> {
+        let changes = self.changes.range(from - self.dropped..to - self.dropped);
+        changes.map(|(at, _)| *at)
     }
 
     /// Forgets the changes before the least position of any reader.

@@ -10,11 +10,15 @@ mod balance;
 mod bootstrap;
 mod config;
 mod control;
+mod histogram;
 mod narrate;
 mod roster;
 mod rule_book;
 mod schedule;
 mod sync_cost;
+mod sync_log;
+mod traffic;
+mod workload;
 mod world;
 
 pub use balance::Balanced;
@@ -23,10 +27,16 @@ pub use config::{
     ProxySettings, SyncCost, TimingConfig,
 };
 pub use control::Control;
+pub use histogram::Histogram;
 pub use rule_book::NodeRules;
 pub use rules::NodePortAddresses;
+pub use sync_log::{SyncFigures, is_offered};
+pub use traffic::{
+    Fate, Rate, RateError, Reuse, Sender, Tally, TrafficFailure, TrafficReport, TrafficRequest,
+};
+pub use workload::{is_pod_of, is_ready_pod};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
     ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,
-    Source, Target, TargetError, World, WriteVerb, is_host_name,
+    Source, Target, TargetError, World, WorldFigures, WriteVerb, is_host_name,
 };

@@ -8,8 +8,7 @@
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
+//! Deviation from the contract so far: steps that fault, and `matches:`, are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
 //! `selector` in a `get` are extensions.
 //!
 //! ```
@@ -37,11 +36,14 @@
 //! ```
 
 mod act;
+mod background;
 mod cursor;
 pub mod expect;
+mod held;
 pub mod human;
 pub mod judge;
 mod load;
+mod metrics;
 mod range;
 mod reference;
 mod report;
@@ -52,9 +54,10 @@ pub mod why;
 pub mod words;
 
 pub use load::{API_VERSION, Problems, load};
+pub use metrics::Metrics;
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
-pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
+pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
 pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
 pub use scenario::Scenario;
-pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, Wait};
+pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};

@@ -21,6 +21,7 @@ impl TableCache {
             id,
             Entry {
                 name: name.to_owned(),
+                commits: 0,
                 sync: 0,
                 tables,
             },
@@ -52,6 +53,8 @@ impl TableCache {
 
 struct Entry {
     name: String,
+    /// How many syncs there had been of all nodes when this was last compared.
+    commits: u64,
     sync: u64,
     tables: Arc<NodeTables>,
 }
@@ -69,6 +72,11 @@ impl TableSource for Tables<'_> {
             .nodes
             .get_mut(&node)
             .expect("every node was added");
+        let commits = self.control.rules_written();
+        if entry.commits == commits {
+            return Arc::clone(&entry.tables);
+        }
+        entry.commits = commits;
         let latest = self.control.rules_number(&entry.name);
         if entry.sync != latest {
             let (_, rules) = self.control.rules(&entry.name).expect("it has been synced");

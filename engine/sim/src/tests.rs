@@ -22,6 +22,7 @@ use crate::Sim;
 mod applications;
 mod memory;
 mod probes;
+mod traffic;
 
 const CLIENT: &str = "
 apiVersion: v1

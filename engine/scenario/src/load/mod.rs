@@ -15,6 +15,7 @@ mod nodes;
 mod proxy;
 mod state;
 mod steps;
+mod traffic;
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! Every class of bad input, with its exact place and words.
 
 mod network;
+mod traffic;
 
 use api::yaml::Source;
 use network::check_network;
@@ -277,13 +278,7 @@ fn what_this_version_does_not_support() {
     check_step(
         "fault: {kind: partition-api, node: node-b}",
         &[
-            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
-        ],
-    );
-    check_step(
-        "{stop: load, expect: {failed: 0}}",
-        &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
         ],
     );
     check_step(
@@ -361,12 +356,12 @@ fn lookups_and_packets_of_a_later_version() {
             "13:38: a packet has addresses of one family, and 10.0.0.1 is not of that of [fd00::a]:53",
         ],
     );
-    for step in ["traffic: {}", "events: {}", "fault:"] {
+    for step in ["matrix: {}", "events: {}", "fault:"] {
         let verb = step.split(':').next().unwrap();
         check_step(
             step,
             &[&format!(
-                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)"
+                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)"
             )],
         );
     }
@@ -402,7 +397,7 @@ fn steps() {
     check_step(
         "{}",
         &[
-            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
         ],
     );
     check_step(
@@ -690,7 +685,7 @@ fn several_scenarios_in_one_file() {
         &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
         &[
             "16:18: another scenario of this file is called \"s\" too",
-            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
         ],
     );
 }
