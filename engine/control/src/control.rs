@@ -4,6 +4,8 @@
 //! event its own latency after it was written. What is due first runs first; at one instant, the API server comes
 //! before the controllers, these before DNS and DNS before the proxies, in the order of the nodes.
 
+mod incidents;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
 use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
 use serde_json::{Map, Value as Json};
 
+use self::incidents::Troubles;
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
 use crate::{
@@ -44,6 +47,8 @@ pub struct Control {
     signals: Vec<(SimTime, PodSignal)>,
     stale: Vec<(Arc<str>, StaleUdp)>,
     balanced: Vec<Balanced>,
+    /// The nodes that are in trouble.
+    troubles: Troubles,
 }
 
 /// A reader of the API's log.
@@ -128,6 +133,7 @@ impl Control {
             signals: Vec::new(),
             stale: Vec::new(),
             balanced: Vec::new(),
+            troubles: Troubles::default(),
             config,
         };
         control.settle();
@@ -364,7 +370,8 @@ impl Control {
         while let Some(event) = informed.next(log, now) {
             informed.reader.observe(event, now);
         }
-        if informed.reader.next_due().is_some_and(|due| due <= now) {
+        let due = earliest(informed.reader.next_due(), informed.reader.next_periodic());
+        if due.is_some_and(|due| due <= now) {
             self.reconcile(index, now);
         }
     }
@@ -483,6 +490,7 @@ impl Control {
             }
             Reader::Controller(index) => {
                 let informed = &self.controllers[index];
+                self.periodic.set(reader, informed.reader.next_periodic());
                 earliest(informed.next_arrival(log), informed.reader.next_due())
             }
             Reader::Zone => self.zone.next_arrival(log),
@@ -515,6 +523,11 @@ impl Reader {
             Some(index) if index == controllers => Self::Zone,
             Some(index) => Self::Agent(index - controllers - 1),
         }
+    }
+
+    /// The number of a controller.
+    const fn controller(index: usize) -> usize {
+        1 + index
     }
 
     const fn count(controllers: usize, agents: usize) -> usize {

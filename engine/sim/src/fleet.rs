@@ -1,6 +1,7 @@
 //! Pods as hosts: what the kubelet's signals mean for the network.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use api::{ObjectKey, Pod};
 use controllers::{Application, Manners, OnTerm, PodSignal};
@@ -57,6 +58,12 @@ impl Fleet {
                     silence(plane, &mut self.apps, running);
                 }
             }
+            PodSignal::Crashed { pod, uid, .. } => {
+                if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    running.wanted.extend_from_slice(&running.listeners);
+                    silence(plane, &mut self.apps, running);
+                }
+            }
             PodSignal::Removed { pod, uid, .. } => {
                 if self
                     .pods
@@ -72,6 +79,16 @@ impl Fleet {
     /// The host of a running Pod.
     pub(crate) fn host(&self, pod: &ObjectKey) -> Option<HostId> {
         self.pods.get(pod).map(|running| running.host)
+    }
+
+    /// Whether a socket is of a Pod's application: at one of its ports, on its host.
+    pub(crate) fn owns(&self, pod: &ObjectKey, host: HostId, local: Option<SocketAddr>) -> bool {
+        self.pods.get(pod).is_some_and(|running| {
+            let port = local.map(|local| local.port());
+            let mut listeners = running.listeners.iter();
+            running.host == host
+                && (!running.on_host_network || listeners.any(|one| Some(one.port) == port))
+        })
     }
 
     /// The node that a Pod's host is on.

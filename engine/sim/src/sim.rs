@@ -271,10 +271,8 @@ impl Sim {
 
     fn obey_signals(&mut self) {
         for (_, signal) in self.control.signals() {
-            if let PodSignal::Removed { pod, .. } = &signal
-                && let Some(host) = self.fleet.host(pod)
-            {
-                self.inboxes.retain(|socket, _| socket.host() != host);
+            if let PodSignal::Crashed { pod, .. } | PodSignal::Removed { pod, .. } = &signal {
+                self.end_application(pod);
             }
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
@@ -289,6 +287,20 @@ impl Sim {
                 original.protocol() == Protocol::UDP
                     && stale.picks(original.destination_socket(), reply.source_socket())
             });
+        }
+    }
+
+    /// The processes of a Pod are gone: its host, if it lives on, resets their connections.
+    fn end_application(&mut self, pod: &ObjectKey) {
+        let sockets = self.inboxes.keys().copied();
+        let owned = |socket: &SocketId| {
+            let local = self.plane.local_address(*socket);
+            self.fleet.owns(pod, socket.host(), local)
+        };
+        let ended: Vec<SocketId> = sockets.filter(owned).collect();
+        for socket in ended {
+            self.inboxes.remove(&socket);
+            self.plane.abort(socket);
         }
     }
 
