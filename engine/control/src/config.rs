@@ -203,6 +203,8 @@ pub struct NetworkConfig {
     pub cross_zone: Duration,
     /// Bytes of an IP packet on every link.
     pub mtu: usize,
+    /// Whether the links of Pods are in hairpin mode: without it a Pod does not reach itself through a Service.
+    pub hairpin: bool,
 }
 
 impl Default for NetworkConfig {
@@ -212,6 +214,7 @@ impl Default for NetworkConfig {
             same_zone: Duration::from_micros(200),
             cross_zone: Duration::from_millis(1),
             mtu: 1500,
+            hairpin: true,
         }
     }
 }

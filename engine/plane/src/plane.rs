@@ -45,6 +45,8 @@ pub struct Plane {
     pub(crate) next_stillborn: u32,
     pub(crate) due: Queue<Due>,
     pub(crate) timers: BTreeMap<SocketId, Ticket>,
+    /// Sockets that wanted to run while their node was stopped.
+    pub(crate) parked: BTreeSet<SocketId>,
     pub(crate) captures: Option<Captures>,
     pub(crate) logs_decisions: bool,
 }
@@ -121,6 +123,7 @@ impl Plane {
             next_stillborn: u32::MAX,
             due: Queue::new(),
             timers: BTreeMap::new(),
+            parked: BTreeSet::new(),
             captures: None,
             logs_decisions: false,
         }
@@ -191,6 +194,7 @@ impl Plane {
         for socket in stopped {
             self.set_timer(socket, None);
         }
+        self.parked.retain(|socket| socket.host != host);
     }
 
     /// The node of a name.

@@ -78,6 +78,24 @@ impl Topology {
         self.attach(self.world, self.outside_to_world_nanos)
     }
 
+    /// A zone that has a node.
+    pub(crate) fn zone(&self, name: &str) -> Option<NodeIndex> {
+        self.zones.get(name).copied()
+    }
+
+    /// The name of a zone; empty for what is none.
+    pub(crate) fn zone_name(&self, zone: NodeIndex) -> &str {
+        let mut zones = self.zones.iter();
+        zones
+            .find(|(_, hub)| **hub == zone)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// What a place hangs on: a node's zone.
+    pub(crate) fn hub(&self, place: Vertex) -> NodeIndex {
+        self.leaves[place.0].hub
+    }
+
     /// The one-way delay between a process and the hooks of its node.
     pub(crate) const fn access_delay(&self) -> Duration {
         Duration::from_nanos(self.access_nanos)

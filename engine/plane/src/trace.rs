@@ -197,8 +197,9 @@ impl Walk<'_> {
         chooser: &mut impl Chooser,
     ) -> Option<Answer> {
         loop {
-            self.at += transit.delay;
-            let (node, door) = match transit.next {
+            let network = &self.plane.network;
+            self.at += transit.delay + network.added_delay(&transit);
+            let (node, door) = match network.arrival(transit.next) {
                 Next::Lost { place, reason } => {
                     self.record(place, packet.tuple(), Vec::new(), HopOutcome::Lost(reason));
                     return None;
@@ -210,7 +211,7 @@ impl Walk<'_> {
             let (verdict, events) = self.evaluate(node, &door, packet, tables, chooser);
             let rejected = matches!(verdict, Verdict::Reject { .. });
             self.record(Place::Node(node), arrived, events, outcome(&verdict));
-            let (next, _, leaving) = self.plane.network.after(node, verdict)?;
+            let (next, _, leaving) = self.plane.network.after(node, &door, verdict)?;
             if rejected {
                 return Some(Answer::OfNode {
                     transit: next,

@@ -54,6 +54,7 @@ impl Sim {
             same_zone: config.network.same_zone,
             cross_zone: config.network.cross_zone,
             mtu: config.network.mtu,
+            hairpin: config.network.hairpin,
             seed: config.seed,
         });
         let mut tables = TableCache::default();
@@ -414,7 +415,9 @@ const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Data { socket, .. }
         | PlaneEvent::PeerClosed { socket }
         | PlaneEvent::Closed { socket }
-        | PlaneEvent::Failed { socket, .. } => Some(*socket),
+        | PlaneEvent::Failed { socket, .. }
+        | PlaneEvent::Echoed { socket, .. }
+        | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
         PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
     }
 }

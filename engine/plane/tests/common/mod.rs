@@ -184,7 +184,9 @@ impl Lab {
             | PlaneEvent::Data { socket, .. }
             | PlaneEvent::PeerClosed { socket }
             | PlaneEvent::Closed { socket }
-            | PlaneEvent::Failed { socket, .. } => *socket == wanted,
+            | PlaneEvent::Failed { socket, .. }
+            | PlaneEvent::Echoed { socket, .. }
+            | PlaneEvent::EchoFailed { socket, .. } => *socket == wanted,
             PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => false,
         };
         self.log

@@ -378,17 +378,14 @@ fn network(at: &Cursor<'_>) -> Read<NetworkConfig> {
     let cross_zone = fields.or("crossZone", defaults.cross_zone, Cursor::duration);
     // 1280 is the least that IPv6 asks of a link (RFC 8200, section 5).
     let mtu = fields.or("mtu", 1500, |at| at.integer(1280..=65_535));
-    let hairpin = fields.or("hairpin", true, |at| match at.boolean()? {
-        true => Ok(true),
-        false => Err(at.refuse("`hairpin: false` is not supported by this version of switchboard")),
-    });
+    let hairpin = fields.or("hairpin", defaults.hairpin, Cursor::boolean);
     fields.finish()?;
-    hairpin?;
     Ok(NetworkConfig {
         same_node: same_node?,
         same_zone: same_zone?,
         cross_zone: cross_zone?,
         mtu: usize::try_from(mtu?).expect("at most 65535"),
+        hairpin: hairpin?,
     })
 }
 
