@@ -10,11 +10,16 @@ mod balance;
 mod bootstrap;
 mod config;
 mod control;
+mod fault;
+mod faults;
 mod narrate;
+mod node_proxy;
+mod proxy_config;
 mod roster;
 mod rule_book;
 mod schedule;
 mod sync_cost;
+mod views;
 mod world;
 
 pub use balance::Balanced;
@@ -23,8 +28,12 @@ pub use config::{
     ProxySettings, SyncCost, TimingConfig,
 };
 pub use control::Control;
+pub use fault::{Fault, Impairment, LinkEnd, PerMillion, Place};
+pub use faults::FaultId;
+pub use proxy_config::ProxyConfig;
 pub use rule_book::NodeRules;
 pub use rules::NodePortAddresses;
+pub use sync_cost::{Line, ModeCost, ModeCosts};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
     ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,
