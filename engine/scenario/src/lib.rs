@@ -39,9 +39,11 @@
 mod act;
 mod cursor;
 pub mod expect;
+mod fault;
 pub mod human;
 pub mod judge;
 mod load;
+mod proxy_step;
 mod range;
 mod reference;
 mod report;
@@ -51,7 +53,9 @@ mod step;
 pub mod why;
 pub mod words;
 
+pub use fault::{FaultStep, Trouble};
 pub use load::{API_VERSION, Problems, load};
+pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};

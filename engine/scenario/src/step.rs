@@ -13,6 +13,8 @@ use serde_json::{Map, Value as Json};
 use crate::expect::{
     ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, WriteCheck,
 };
+use crate::fault::FaultStep;
+use crate::proxy_step::ProxyStep;
 use crate::reference::SourceRef;
 
 /// What `kubectl rollout restart` writes into a template, so that it differs.
@@ -60,6 +62,9 @@ impl Step {
             Action::Connect { .. } => "connect",
             Action::Probe { .. } => "probe",
             Action::Rules { .. } => "rules",
+            Action::Fault(_) => "fault",
+            Action::Heal(_) => "heal",
+            Action::Proxy(_) => "proxy",
         }
     }
 }
@@ -195,6 +200,12 @@ pub enum Action {
         /// What is expected.
         expect: Expect<RulesCheck>,
     },
+    /// `fault`
+    Fault(FaultStep),
+    /// `heal`: the fault of that name.
+    Heal(String),
+    /// `proxy`
+    Proxy(ProxyStep),
 }
 
 impl Action {
@@ -205,7 +216,7 @@ impl Action {
             Self::Write { expect, .. }
             | Self::Delete { expect, .. }
             | Self::Change { expect, .. } => expect.given(mode),
-            Self::Wait(_) => None,
+            Self::Wait(_) | Self::Fault(_) | Self::Heal(_) | Self::Proxy(_) => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
             Self::Connect { expect, .. } => expect.given(mode),

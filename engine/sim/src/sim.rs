@@ -17,6 +17,7 @@ use ruleset::Protocol;
 use crate::app::{self, App};
 use crate::clients::Clients;
 use crate::evidence::Evidence;
+use crate::faults::Troubles;
 use crate::fleet::Fleet;
 use crate::resolver::Resolver;
 use crate::tables::TableCache;
@@ -30,6 +31,8 @@ pub struct Sim {
     pub(crate) outside: BTreeMap<String, HostId>,
     pub(crate) fleet: Fleet,
     pub(crate) evidence: Evidence,
+    /// What is wrong with the network.
+    pub(crate) troubles: Troubles,
     /// Unfinished requests of servers, by socket.
     inboxes: BTreeMap<SocketId, Inbox>,
     /// How many lookups have begun: each has a random stream of its own.
@@ -87,6 +90,7 @@ impl Sim {
             outside,
             fleet: Fleet::default(),
             evidence: Evidence::default(),
+            troubles: Troubles::default(),
             inboxes: BTreeMap::new(),
             lookups: 0,
         })
@@ -270,7 +274,8 @@ impl Sim {
         }
     }
 
-    fn obey_signals(&mut self) {
+    pub(crate) fn obey_signals(&mut self) {
+        self.suffer();
         for (_, signal) in self.control.signals() {
             if let PodSignal::Crashed { pod, .. } | PodSignal::Removed { pod, .. } = &signal {
                 self.end_application(pod);
@@ -364,6 +369,7 @@ impl Sim {
         };
         let answer = match inbox.app {
             App::Introduce => std::mem::take(&mut inbox.greeting),
+            App::Dns if self.troubles.is_dns_down => Vec::new(),
             App::Dns => {
                 inbox.bytes.extend_from_slice(bytes);
                 app::serve_dns_stream(self.control.zone(), &mut inbox.bytes)
@@ -383,6 +389,7 @@ impl Sim {
         };
         let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
         let answer = match app {
+            Some((_, App::Dns)) if self.troubles.is_dns_down => None,
             Some((_, App::Dns)) => dns::serve(self.control.zone(), bytes, dns::UDP_MAX),
             Some((identity, App::Introduce)) => {
                 let address = self.plane.host_addresses(socket.host());

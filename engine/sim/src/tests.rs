@@ -62,8 +62,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
             format!("10.244.{n}.0/24").parse().unwrap(),
             format!("fd00:10:244:{n}::/64").parse().unwrap(),
         ],
-        labels: BTreeMap::new(),
-        watch: None,
+        ..NodeConfig::default()
     };
     ClusterConfig {
         seed: Seed::new(seed),

@@ -1,10 +1,12 @@
 //! The simulated cluster as a [`World`].
 
+use std::time::Duration;
+
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    ConnectRequest, Connection, Happening, Host, Probe, ProbeRequest, ReferenceError, Resolution,
-    ResolveRequest, World, WriteVerb,
+    ConnectRequest, Connection, Fault, FaultId, Happening, Host, Probe, ProbeRequest, ProxyConfig,
+    ReferenceError, Resolution, ResolveRequest, World, WriteVerb,
 };
 use dns::RecordType;
 use plane::HostId;
@@ -47,6 +49,7 @@ impl World for Sim {
     }
 
     fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
+        self.control.check_reachable()?;
         let object = self.control.api().merged(key, patch)?;
         app::check(&object)?;
         let mut written = self.control.patch(key, patch)?;
@@ -108,6 +111,36 @@ impl World for Sim {
     fn rules(&mut self, node: &str) -> Result<String, ReferenceError> {
         self.control.agent(node)?;
         Ok(self.rule_text(node))
+    }
+
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError> {
+        let id = self.control.fault(fault, lasts)?;
+        self.obey_signals();
+        Ok(id)
+    }
+
+    fn heal(&mut self, fault: FaultId) -> Option<Fault> {
+        let healed = self.control.heal(fault);
+        self.obey_signals();
+        healed
+    }
+
+    fn check_reachable(&self) -> Result<(), Status> {
+        self.control.check_reachable()
+    }
+
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError> {
+        self.control.proxy_config(node).cloned()
+    }
+
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError> {
+        self.control.configure_proxy(node, config)
+    }
+
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+        self.control.restart_proxy(node)?;
+        self.obey_signals();
+        Ok(())
     }
 
     fn happenings(&mut self) -> Vec<Happening> {

@@ -1,5 +1,6 @@
 //! Every class of bad input, with its exact place and words.
 
+mod faults;
 mod network;
 
 use api::yaml::Source;
@@ -275,15 +276,9 @@ fn what_this_version_does_not_support() {
         &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
     );
     check_step(
-        "fault: {kind: partition-api, node: node-b}",
-        &[
-            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
-        ],
-    );
-    check_step(
         "{stop: load, expect: {failed: 0}}",
         &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, proxy, fault, heal)",
         ],
     );
     check_step(
@@ -361,12 +356,12 @@ fn lookups_and_packets_of_a_later_version() {
             "13:38: a packet has addresses of one family, and 10.0.0.1 is not of that of [fd00::a]:53",
         ],
     );
-    for step in ["traffic: {}", "events: {}", "fault:"] {
+    for step in ["traffic: {}", "events: {}", "open:"] {
         let verb = step.split(':').next().unwrap();
         check_step(
             step,
             &[&format!(
-                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)"
+                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, proxy, fault, heal)"
             )],
         );
     }
@@ -402,7 +397,7 @@ fn steps() {
     check_step(
         "{}",
         &[
-            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, proxy, fault, heal)",
         ],
     );
     check_step(
@@ -690,7 +685,7 @@ fn several_scenarios_in_one_file() {
         &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
         &[
             "16:18: another scenario of this file is called \"s\" too",
-            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, proxy, fault, heal)",
         ],
     );
 }
