@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::SimTime;
 use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
@@ -59,12 +60,16 @@ pub(crate) struct Engine {
     pub(crate) chooser: SeededChooser,
     /// With more entries than this, expired ones are looked for.
     sweep_above: usize,
+    /// While the table is full, expired ones are not looked for before this.
+    sweep_full_at: SimTime,
 }
 
 impl Engine {
     /// A sweep costs as much as there are entries, so it waits until as many new ones have come: then it is paid
     /// for. Nobody can see when it happens, since expired entries count for nothing.
     const SWEEP_ABOVE_LEAST: usize = 1024;
+    /// `GC_SCAN_INTERVAL_MIN` of Linux `nf_conntrack_core.c`.
+    const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 
     fn new(chooser: SeededChooser) -> Self {
         Self {
@@ -72,14 +77,20 @@ impl Engine {
             state: NodeState::new(),
             chooser,
             sweep_above: Self::SWEEP_ABOVE_LEAST,
+            sweep_full_at: SimTime::ZERO,
         }
     }
 
-    /// Tells of the tables that the next packet meets: what rules that are gone remembered is forgotten with them.
+    /// Tells of the tables that the next packet meets: what rules that are gone remembered is forgotten with them. A full
+    /// connection table is swept, as it is noticed when expired entries take up room.
     ///
     /// Deviation: tables are looked at when a packet comes, so rules that went and came back between two packets
     /// remember what a kernel would have forgotten.
-    pub(crate) fn meet(&mut self, tables: &Arc<NodeTables>) {
+    pub(crate) fn meet(&mut self, tables: &Arc<NodeTables>, now: SimTime) {
+        if now >= self.sweep_full_at && self.state.is_full() {
+            self.state.expire(now);
+            self.sweep_full_at = now + Self::SWEEP_FULL_EVERY;
+        }
         if !Arc::ptr_eq(&self.tables, tables) {
             self.state.forget_rules_not_in(tables);
             self.tables = Arc::clone(tables);

@@ -187,7 +187,7 @@ impl Plane {
     ) -> Verdict {
         let tables = tables.tables(node);
         let engine = &mut self.engines[node.index()];
-        engine.meet(&tables);
+        engine.meet(&tables, self.now);
         let evaluation = eval(
             &tables,
             &engine.state,

@@ -205,8 +205,8 @@ fn values_of_the_cluster() {
         ],
     );
     check_cluster(
-        "network: {hairpin: false}",
-        &["7:24: `hairpin: false` is not supported by this version of switchboard"],
+        "network: {hairpin: off-peak}",
+        &["7:24: expected true or false, found \"off-peak\""],
     );
     check_cluster(
         "timing: {syncCost: cheap, wacth: 5ms}",
