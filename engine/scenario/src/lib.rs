@@ -8,9 +8,9 @@
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
-//! `selector` in a `get` are extensions.
+//! Deviation from the contract so far: mode `ipvs`, steps that hold connections, generate traffic or explain, and
+//! `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, `selector` in a `get`,
+//! and costs by mode in `timing.syncCost` are extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;

@@ -7,7 +7,7 @@ use rules::ClusterView;
 
 use super::{Control, Reader};
 use crate::node_proxy::{NodeProxy, Turn};
-use crate::{Happening, ProxyConfig, ReferenceError, balance, narrate};
+use crate::{Happening, ProxyConfig, ProxyMode, ReferenceError, balance, narrate};
 
 impl Control {
     /// What the configuration file of a node's proxy says.
@@ -16,6 +16,14 @@ impl Control {
     /// When there is no such node; the error names those that exist.
     pub fn proxy_config(&self, node: &str) -> Result<&ProxyConfig, ReferenceError> {
         Ok(&self.proxies[self.node_index(node)?].config)
+    }
+
+    /// The mode that a node's proxy runs in: that of its last start.
+    ///
+    /// # Errors
+    /// When there is no such node; the error names those that exist.
+    pub fn proxy_mode(&self, node: &str) -> Result<ProxyMode, ReferenceError> {
+        Ok(self.proxies[self.node_index(node)?].mode())
     }
 
     /// Writes the configuration file of a node's proxy. The proxy reads it when it starts next.
