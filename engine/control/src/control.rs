@@ -9,6 +9,7 @@ mod faults;
 mod incidents;
 mod proxies;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use base::SimTime;
 use controllers::{Controller, Effect, PodSignal};
 use dns::ClusterZone;
 use proxy::{Agent, StaleUdp};
-use rules::{Capabilities, Compiler};
+use rules::{Capabilities, Compiler, ServiceName};
 use serde_json::{Map, Value as Json};
 
 use self::incidents::Troubles;
@@ -27,9 +28,11 @@ use crate::faults::Faults;
 use crate::node_proxy::NodeProxy;
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
+use crate::sync_log::SyncLog;
 use crate::views::Views;
 use crate::{
-    Balanced, ClusterConfig, Happening, ReferenceError, WriteVerb, bootstrap, narrate, roster,
+    Balanced, ClusterConfig, Happening, ReferenceError, SyncFigures, WriteVerb, bootstrap, narrate,
+    roster,
 };
 
 /// The control plane of one cluster.
@@ -55,6 +58,7 @@ pub struct Control {
     /// The nodes that are in trouble.
     troubles: Troubles,
     faults: Faults,
+    syncs: SyncLog,
 }
 
 /// A reader of the API's log.
@@ -118,6 +122,7 @@ impl Control {
             balanced: Vec::new(),
             troubles: Troubles::default(),
             faults: Faults::default(),
+            syncs: SyncLog::default(),
             config,
         };
         control.settle();
@@ -186,6 +191,12 @@ impl Control {
         self.book.commit_number(node)
     }
 
+    /// How many syncs have written rules, of all nodes: while this stays, no node's rules change.
+    #[must_use]
+    pub const fn rules_written(&self) -> u64 {
+        self.book.commits()
+    }
+
     /// A node's agent.
     ///
     /// # Errors
@@ -193,6 +204,14 @@ impl Control {
     pub fn agent(&self, node: &str) -> Result<&Agent, ReferenceError> {
         let index = self.node_index(node)?;
         Ok(&self.proxies[index].agent)
+    }
+
+    /// The name of a node's zone; `no zone` where it has none, or there is no such node.
+    #[must_use]
+    pub fn zone_of(&self, node: &str) -> Arc<str> {
+        let agent = self.agent(node).ok();
+        let zone = agent.and_then(|agent| agent.facts().zone.clone());
+        zone.unwrap_or_else(|| "no zone".into())
     }
 
     /// Writes an object at the present instant.
@@ -283,6 +302,30 @@ impl Control {
     /// Which connections of which nodes their proxies want deleted, since this was last asked (PROXY-73).
     pub fn stale_connections(&mut self) -> Vec<(Arc<str>, StaleUdp)> {
         std::mem::take(&mut self.stale)
+    }
+
+    /// What all proxies' syncs amount to.
+    #[must_use]
+    pub const fn sync_figures(&self) -> &SyncFigures {
+        self.syncs.figures()
+    }
+
+    /// Which nodes' proxies have synced since this was last asked, in order.
+    pub fn synced(&mut self) -> Vec<Arc<str>> {
+        self.syncs.news()
+    }
+
+    /// When a node's rules ceased to send to an endpoint of a Service: the end of the first sync from `since` on that
+    /// wrote rules without it, as far as it is among the node's last few.
+    #[must_use]
+    pub fn rules_dropped(
+        &self,
+        node: &str,
+        service: &ServiceName,
+        endpoint: SocketAddr,
+        since: SimTime,
+    ) -> Option<SimTime> {
+        self.syncs.dropped_at(node, service, endpoint, since)
     }
 
     /// Which nodes begin or cease to take connections from the load balancer, since this was last asked, in order.

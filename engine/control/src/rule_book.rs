@@ -65,6 +65,23 @@ impl NodeRules {
         }
     }
 
+    /// How many rules there are, in all tables and chains of both families.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Iptables(compiled) => {
+                let tables = compiled.tables.values().flat_map(|of| of.tables.values());
+                let chains = tables.flat_map(|table| table.chains.values());
+                chains.map(|chain| chain.rules.len()).sum()
+            }
+            Self::Nftables(compiled) => {
+                let tables = compiled.tables.tables.values();
+                let chains = tables.flat_map(|table| table.chains.iter());
+                chains.map(|(_, chain)| chain.rules.len()).sum()
+            }
+        }
+    }
+
     /// What the node's tools load: the input of `iptables-restore` (or `ip6tables-restore`), or a script for
     /// `nft -f`, which holds both families.
     #[must_use]
@@ -136,6 +153,11 @@ impl RuleBook {
 
     pub(crate) const fn compiler(&self) -> &Compiler {
         &self.compiler
+    }
+
+    /// How many commits there have been.
+    pub(crate) const fn commits(&self) -> u64 {
+        self.commits
     }
 
     /// The rules that a node's last commit has written, with its number; `None` while there are none.

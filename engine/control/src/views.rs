@@ -1,6 +1,7 @@
 //! What proxies see of the cluster, and when.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use api::WatchEvent;
@@ -74,6 +75,12 @@ impl Views {
             .take_while(|(_, (at, _))| *at + latency <= now)
             .last()?;
         Some((position + steps, view))
+    }
+
+    /// When the changes at these positions were written.
+    pub(crate) fn written(&self, positions: Range<usize>) -> impl Iterator<Item = SimTime> {
+        let changes = positions.filter_map(|position| self.changes.get(position - self.dropped));
+        changes.map(|(at, _)| *at)
     }
 
     /// Forgets the changes before the least position of any reader.

@@ -22,6 +22,7 @@ impl TableCache {
             id,
             Entry {
                 name: name.to_owned(),
+                commits: 0,
                 sync: 0,
                 tables,
             },
@@ -53,6 +54,8 @@ impl TableCache {
 
 struct Entry {
     name: String,
+    /// How many syncs there had been of all nodes when this was last compared.
+    commits: u64,
     sync: u64,
     tables: Arc<NodeTables>,
 }
@@ -70,6 +73,11 @@ impl TableSource for Tables<'_> {
             .nodes
             .get_mut(&node)
             .expect("every node was added");
+        let commits = self.control.rules_written();
+        if entry.commits == commits {
+            return Arc::clone(&entry.tables);
+        }
+        entry.commits = commits;
         let latest = self.control.rules_number(&entry.name);
         if entry.sync != latest {
             let mut owners = Vec::new();

@@ -23,6 +23,7 @@ mod applications;
 mod faults;
 mod memory;
 mod probes;
+mod traffic;
 
 const CLIENT: &str = "
 apiVersion: v1

@@ -82,7 +82,9 @@ impl Control {
     pub(super) fn run_proxy(&mut self, index: usize) {
         let now = self.now;
         let proxy = &mut self.proxies[index];
-        proxy.hear(&self.views, now);
+        let heard = proxy.hear(&self.views, now);
+        let name = Arc::clone(&proxy.agent.facts().name);
+        self.syncs.reached(&name, now, self.views.written(heard));
         if proxy.works() {
             let (cost, mode) = (self.config.timing.sync_cost, proxy.mode());
             let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
@@ -133,6 +135,7 @@ impl Control {
 
     fn synced<E>(&mut self, index: usize, report: SyncReport<E>) {
         let facts = Arc::clone(self.proxies[index].agent.facts());
+        self.syncs.synced(&facts.name, &report);
         // What the process itself had before counts: one that starts looks at all connections.
         let stale = StaleUdp::between(&report.before, &report.after);
         if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {

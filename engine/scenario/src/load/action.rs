@@ -1,16 +1,14 @@
 //! What a step does: one verb with its settings.
 
-use std::time::Duration;
-
 use api::{Kind, ObjectKey, Selector};
-use control::{Target, WriteVerb, is_host_name};
+use control::{WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
-use super::{Setting, fault, nodes, proxy};
+use super::{Setting, fault, nodes, proxy, traffic};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
@@ -21,19 +19,14 @@ const COUNT_MAX: u64 = 100_000;
 const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
-/// How long a client waits unless the step says so.
-const TIMEOUT: Duration = Duration::from_secs(3);
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 21] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
-    "connect", "probe", "rules", "proxy", "fault", "heal",
+    "connect", "probe", "rules", "open", "send", "close", "traffic", "stop", "proxy", "fault",
+    "heal",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 8] = [
-    "open", "send", "close", "traffic", "stop", "explain", "matrix", "events",
-];
-/// What simulated hosts speak.
-const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
+const LATER_VERBS: [&str; 3] = ["explain", "matrix", "events"];
 /// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
@@ -75,6 +68,11 @@ pub(super) fn action(
         "resolve" => resolve(step, &at, setting),
         "connect" => connect(step, &at, setting),
         "probe" => probe(step, &at, setting),
+        "open" => traffic::open(step, &at, setting),
+        "send" => traffic::send(step, &at, setting),
+        "close" => traffic::close(step, &at),
+        "traffic" => traffic::traffic(step, &at, setting),
+        "stop" => traffic::stop(step, &at, setting),
         "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
         "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
         "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
@@ -264,30 +262,15 @@ fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
 fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
-    let to = fields.need("to", Cursor::parsed::<Target>);
-    let protocol = fields.or("protocol", Protocol::TCP, |at| match at.text()? {
-        "SCTP" => Err(at.refuse_with(
-            "connections over SCTP are not supported by this version of switchboard",
-            "supported here: TCP and UDP; `probe` takes SCTP too",
-        )),
-        _ => at.word(&TRANSPORTS),
-    });
     let count = fields.or("count", 1, |at| at.integer(1..=COUNT_MAX));
-    let timeout = fields.or("timeout", TIMEOUT, |at| match at.duration()? {
-        Duration::ZERO => Err(at.refuse("a client that waits no time at all gets no answer")),
-        timeout => Ok(timeout),
-    });
-    let payload = fields.or("send", Vec::new(), |at| Ok(at.text()?.as_bytes().to_vec()));
+    let dial = traffic::dial(&mut fields);
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, |fields| {
         check::connect(fields, setting.namespace)
     });
     let dial = Dial {
-        to: to?,
-        protocol: protocol?,
         count: u32::try_from(count?).expect("at most COUNT_MAX"),
-        timeout: timeout?,
-        payload: payload?,
+        ..dial?
     };
     Ok(Action::Connect {
         from: from?,
@@ -354,7 +337,7 @@ pub(super) fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
 }
 
 /// Reads who sends. Nodes and outside hosts never come or go, so a name that none has is wrong from the start.
-fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
+pub(super) fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
     if at.value().is_mapping() {
         return Err(at.refuse_with(
             "a bare address has no sockets",

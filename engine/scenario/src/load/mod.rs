@@ -17,6 +17,7 @@ mod proxy;
 mod state;
 mod steps;
 mod sync_cost;
+mod traffic;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 use base::SimTime;
 
 use super::manifests::Files;
+use super::traffic::Ids;
 use super::{Setting, action, cluster};
 use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 use crate::fault::FaultStep;
@@ -18,6 +19,7 @@ pub(super) fn steps(
     files: &mut Files<'_>,
 ) -> Read<Vec<Step>> {
     let mut names: Vec<String> = Vec::new();
+    let mut ids = Ids::default();
     let mut earliest = SimTime::ZERO;
     let mut index = 0;
     let mut faults: Vec<String> = Vec::new();
@@ -25,6 +27,7 @@ pub(super) fn steps(
         let step = step(&item, index, &mut names, setting, files);
         index += 1;
         let step = step?;
+        ids.check(&item, &step.action)?;
         if let Schedule::At(start) = step.schedule
             && start < earliest
         {
