@@ -20,6 +20,7 @@ use ruleset::{Family, Protocol, nft, xt};
 use crate::Sim;
 
 mod applications;
+mod faults;
 mod memory;
 mod probes;
 mod traffic;
@@ -63,8 +64,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
             format!("10.244.{n}.0/24").parse().unwrap(),
             format!("fd00:10:244:{n}::/64").parse().unwrap(),
         ],
-        labels: BTreeMap::new(),
-        watch: None,
+        ..NodeConfig::default()
     };
     ClusterConfig {
         seed: Seed::new(seed),

@@ -5,8 +5,7 @@ use std::ops::RangeInclusive;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
-    TimingConfig,
+    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, TimingConfig,
 };
 use ipnet::IpNet;
 
@@ -15,6 +14,7 @@ use super::names;
 use super::nodes::{self, Draft};
 use super::proxy;
 use super::state::{State, Stated};
+use super::sync_cost;
 use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
@@ -88,10 +88,11 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     let dns = fields.or("dns", !concluded.no_dns, Cursor::boolean);
     let pool = fields.or("loadBalancer", Vec::new(), |at| balancer(at, &mut claims));
     let modes = modes(&mut fields);
-    let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
+    let proxy = fields.or("proxy", ProxySettings::default(), proxy::of_cluster);
     let mut names = BTreeSet::new();
     let known = nodes::stated(concluded.nodes.as_deref(), stated, &mut names, &mut claims);
-    let drafts = nodes::drafts(&mut fields, known, &mut names, &mut claims);
+    let shared = proxy.clone().unwrap_or_default();
+    let drafts = nodes::drafts(&mut fields, known, &shared, &mut names, &mut claims);
     let network = fields.or("network", NetworkConfig::default(), network);
     let timing = fields.or("timing", TimingConfig::default(), timing);
     let outside = match &drafts {
@@ -401,15 +402,7 @@ fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
     let pod_start = fields.or("podStart", defaults.pod_start, Cursor::duration);
     let grace = fields.unsupported("nodeGrace", "leave it out: nodes do not fail yet");
     let dns_watch = fields.or("dnsWatch", defaults.dns_watch, Cursor::duration);
-    let sync_cost = fields.or("syncCost", defaults.sync_cost, |at| {
-        match at.value().as_str() {
-            Some("model") => Ok(SyncCost::Model),
-            Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
-                "{text:?} is neither `model` nor a duration such as 20ms"
-            ))),
-            _ => at.duration().map(SyncCost::Fixed),
-        }
-    });
+    let sync_cost = fields.or("syncCost", defaults.sync_cost, sync_cost::sync_cost);
     fields.finish()?;
     grace?;
     Ok(TimingConfig {

@@ -1,5 +1,6 @@
 //! Every class of bad input, with its exact place and words.
 
+mod faults;
 mod network;
 mod traffic;
 
@@ -276,9 +277,9 @@ fn what_this_version_does_not_support() {
         &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
     );
     check_step(
-        "fault: {kind: partition-api, node: node-b}",
+        "{events: {}}",
         &[
-            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
+            "13:6: `events` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
     check_step(
@@ -356,12 +357,12 @@ fn lookups_and_packets_of_a_later_version() {
             "13:38: a packet has addresses of one family, and 10.0.0.1 is not of that of [fd00::a]:53",
         ],
     );
-    for step in ["matrix: {}", "events: {}", "fault:"] {
+    for step in ["matrix: {}", "events: {}", "explain:"] {
         let verb = step.split(':').next().unwrap();
         check_step(
             step,
             &[&format!(
-                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)"
+                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)"
             )],
         );
     }
@@ -397,7 +398,7 @@ fn steps() {
     check_step(
         "{}",
         &[
-            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
     check_step(
@@ -685,7 +686,7 @@ fn several_scenarios_in_one_file() {
         &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
         &[
             "16:18: another scenario of this file is called \"s\" too",
-            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop)",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
 }
