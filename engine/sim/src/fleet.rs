@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api::{ObjectKey, Pod};
 use controllers::{Application, Manners, OnTerm, PodSignal};
@@ -17,7 +18,7 @@ pub(crate) struct Fleet {
     dns_servers: Vec<IpAddr>,
     dns_domain: String,
     pods: BTreeMap<ObjectKey, Running>,
-    apps: BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
 }
 
 struct Running {
@@ -25,7 +26,7 @@ struct Running {
     host: HostId,
     node: NodeId,
     on_host_network: bool,
-    identity: Identity,
+    identity: Arc<Identity>,
     on_term: OnTerm,
     /// Where its application will listen.
     wanted: Vec<Listener>,
@@ -72,6 +73,12 @@ impl Fleet {
                     silence(plane, &mut self.apps, running);
                 }
             }
+            PodSignal::Crashed { pod, uid, .. } => {
+                if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    running.wanted.extend_from_slice(&running.listeners);
+                    silence(plane, &mut self.apps, running);
+                }
+            }
             PodSignal::Removed { pod, uid, .. } => {
                 if self
                     .pods
@@ -87,6 +94,24 @@ impl Fleet {
     /// The host of a running Pod.
     pub(crate) fn host(&self, pod: &ObjectKey) -> Option<HostId> {
         self.pods.get(pod).map(|running| running.host)
+    }
+
+    /// Where a signal ends the connections of an application, and whether the host itself ends.
+    pub(crate) fn ends(&self, signal: &PodSignal) -> Option<(HostId, bool)> {
+        let known = |pod: &ObjectKey, uid: &str| self.pods.get(pod).filter(|r| r.uid == uid);
+        match signal {
+            PodSignal::Terminating { pod, uid, .. } => {
+                let running = known(pod, uid).filter(|r| r.on_term == OnTerm::Close)?;
+                Some((running.host, false))
+            }
+            PodSignal::Removed { pod, uid, .. } => {
+                let running = known(pod, uid)?;
+                Some((running.host, !running.on_host_network))
+            }
+            PodSignal::Started { .. } | PodSignal::Serving { .. } | PodSignal::Crashed { .. } => {
+                None
+            }
+        }
     }
 
     /// The node that a Pod's host is on.
@@ -113,7 +138,7 @@ impl Fleet {
         host: HostId,
         protocol: Protocol,
         port: u16,
-    ) -> Option<&(Identity, App)> {
+    ) -> Option<&(Arc<Identity>, App)> {
         self.apps.get(&(host, protocol, port))
     }
 
@@ -132,11 +157,11 @@ impl Fleet {
                 addresses,
             })
         };
-        let identity = Identity {
+        let identity = Arc::new(Identity {
             name: pod.metadata.name.clone(),
             namespace: pod.metadata.namespace.clone(),
             node: node.to_owned(),
-        };
+        });
         let application = Application::of(pod);
         if application.manners == Manners::Blackhole && !on_host_network {
             plane.ignore_all(host);
@@ -179,14 +204,14 @@ impl Fleet {
 /// The application opens its listening sockets. Two Pods on the host's network cannot share a port: the first one has it.
 fn serve(
     plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
     running: &mut Running,
 ) {
     let host = running.host;
     for listener in std::mem::take(&mut running.wanted) {
         if plane.listen(host, listener.protocol, listener.port).is_ok() {
             let place = (host, listener.protocol, listener.port);
-            apps.insert(place, (running.identity.clone(), listener.app));
+            apps.insert(place, (Arc::clone(&running.identity), listener.app));
             running.listeners.push(listener);
         }
     }
@@ -195,7 +220,7 @@ fn serve(
 /// The application closes its listening sockets.
 fn silence(
     plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
     running: &mut Running,
 ) {
     for listener in running.listeners.drain(..) {
