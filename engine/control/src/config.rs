@@ -234,6 +234,9 @@ pub struct TimingConfig {
     pub endpoint_slice_batch: Duration,
     /// From a Pod being bound to it being ready.
     pub pod_start: Duration,
+    /// How long a node may go unheard of until it counts as away (`--node-monitor-grace-period`). Kubernetes has 50 s
+    /// since 1.32, and had 40 s before.
+    pub node_grace: Duration,
     /// From a write to DNS seeing it.
     pub dns_watch: Duration,
     /// How long a proxy's sync takes.
@@ -246,6 +249,7 @@ impl Default for TimingConfig {
             watch: Duration::from_millis(5),
             endpoint_slice_batch: Duration::ZERO,
             pod_start: Duration::from_secs(1),
+            node_grace: Duration::from_secs(40),
             dns_watch: Duration::from_millis(5),
             sync_cost: SyncCost::Model,
         }

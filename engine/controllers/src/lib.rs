@@ -49,6 +49,7 @@ mod endpoints;
 mod events;
 mod expectations;
 mod garbage;
+mod heartbeat;
 mod incident;
 mod kubelet;
 mod load_balancer;

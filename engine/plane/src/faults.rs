@@ -72,7 +72,7 @@ impl Plane {
     /// listens, until [`Plane::listen`] is called again, and nobody is told of events.
     pub fn reset_host(&mut self, host: HostId) {
         self.asleep.remove(&host);
-        let Some(stack) = self.stacks.get_mut(&host) else {
+        let Some(stack) = self.stacks.get_mut(host) else {
             return;
         };
         for socket in stack.orphan_all() {

@@ -44,9 +44,16 @@ impl Door {
 /// Where a packet goes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    Node { node: NodeId, door: Door },
+    Node {
+        node: NodeId,
+        door: Door,
+    },
     Host(HostId),
-    Lost { place: Place, reason: LostReason },
+    Lost {
+        place: Place,
+        /// Rare, and larger than the rest.
+        reason: Box<LostReason>,
+    },
 }
 
 /// A step of a packet's way, and how long it takes.
@@ -61,7 +68,8 @@ pub(crate) struct Transit {
 
 impl Transit {
     /// The end of a packet's way.
-    pub(crate) const fn lost(place: Place, reason: LostReason) -> Self {
+    pub(crate) fn lost(place: Place, reason: LostReason) -> Self {
+        let reason = Box::new(reason);
         Self {
             from: place,
             next: Next::Lost { place, reason },
@@ -378,10 +386,7 @@ impl Network {
             Next::Lost { .. } => None,
         };
         match stopped {
-            Some(place) => Next::Lost {
-                place,
-                reason: LostReason::NodeStopped,
-            },
+            Some(place) => Transit::lost(place, LostReason::NodeStopped).next,
             None => next,
         }
     }

@@ -14,12 +14,12 @@ use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, S
 impl Plane {
     /// A host's stack, made when it is first needed; `None` when the host is gone.
     pub(crate) fn stack(&mut self, id: HostId) -> Option<&mut Stack> {
-        if !self.stacks.contains_key(&id) {
+        if !self.stacks.contains(id) {
             let stack = self.fresh_stack(id)?;
             self.asleep.remove(&id);
             self.stacks.insert(id, stack);
         }
-        self.stacks.get_mut(&id)
+        self.stacks.get_mut(id)
     }
 
     /// The stack that a host without one would get, with what it listens on.
@@ -54,7 +54,7 @@ impl Plane {
             Ok(()) => self.wake(socket),
             Err(error) => {
                 let event = PlaneEvent::Failed { socket, error };
-                self.due.plan(self.now, Due::Report(event));
+                self.due.plan(self.now, Due::Report(Box::new(event)));
             }
         }
         socket
@@ -71,7 +71,7 @@ impl Plane {
 
     /// Has a connection run at this instant, after what is already due.
     pub(crate) fn wake(&mut self, socket: SocketId) {
-        let stack = self.stacks.get(&socket.host);
+        let stack = self.stacks.get(socket.host);
         let due = self
             .timers
             .get(&socket)
@@ -99,7 +99,7 @@ impl Plane {
             return Vec::new();
         }
         let now = self.now;
-        let stack = self.stacks.get_mut(&socket.host);
+        let stack = self.stacks.get_mut(socket.host);
         let reaction = stack
             .map(|stack| stack.run(now, socket))
             .unwrap_or_default();
@@ -115,7 +115,7 @@ impl Plane {
         match self.network.arrival(next) {
             Next::Node { node, door } => self.arrive_at_node(node, &door, packet, tables),
             Next::Host(host) => self.arrive_at_host(host, packet),
-            Next::Lost { place, reason } => self.lost(place, packet, reason).into_iter().collect(),
+            Next::Lost { place, reason } => self.lost(place, packet, *reason).into_iter().collect(),
         }
     }
 
@@ -218,7 +218,7 @@ impl Plane {
     /// Does what a stack wants done.
     fn apply(&mut self, host: HostId, reaction: Reaction) -> Vec<PlaneEvent> {
         self.transmit(host, reaction.packets);
-        for (socket, at) in reaction.timers {
+        if let Some((socket, at)) = reaction.timer {
             self.set_timer(socket, at);
         }
         reaction.events
@@ -264,10 +264,7 @@ impl Plane {
                 }
             }
             Err(reason) => {
-                let next = Next::Lost {
-                    place: from,
-                    reason,
-                };
+                let Transit { next, .. } = Transit::lost(from, reason);
                 self.due.plan(self.now, Due::Arrival { next, packet });
             }
         }

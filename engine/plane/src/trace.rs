@@ -201,7 +201,7 @@ impl Walk<'_> {
             self.at += transit.delay + network.added_delay(&transit);
             let (node, door) = match network.arrival(transit.next) {
                 Next::Lost { place, reason } => {
-                    self.record(place, packet.tuple(), Vec::new(), HopOutcome::Lost(reason));
+                    self.record(place, packet.tuple(), Vec::new(), HopOutcome::Lost(*reason));
                     return None;
                 }
                 Next::Host(host) => return self.arrive(host, packet),
@@ -263,11 +263,11 @@ impl Walk<'_> {
         self.record(place, tuple, Vec::new(), HopOutcome::Received);
         let plane = self.plane;
         let mut stand_in = Stack::new(host, target.addresses.clone(), plane.config.mtu, 0);
-        let fresh = match plane.stacks.contains_key(&host) {
+        let fresh = match plane.stacks.contains(host) {
             true => None,
             false => plane.fresh_stack(host),
         };
-        let original = plane.stacks.get(&host).or(fresh.as_ref());
+        let original = plane.stacks.get(host).or(fresh.as_ref());
         let reply = stand_in.answer(original, self.at, packet.into_bytes())?;
         Some(Answer::OfHost {
             host,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use base::{Seed, SimTime};
 use common::{Lab, VIP, service};
-use netfilter::DropReason;
+use netfilter::{DropReason, Packet, SeededChooser};
 use switchboard_plane::{
-    Impairment, LinkError, LostReason, PlaneConfig, PlaneEvent, Share, SocketError,
+    HopOutcome, Impairment, LinkError, LostReason, PlaneConfig, PlaneEvent, Share, SocketError,
+    tcp_syn,
 };
 
 fn millis(count: u64) -> Duration {
@@ -461,4 +462,35 @@ fn idle_hosts_plan_nothing() {
         lab.plane.close(socket);
     }
     lab.run();
+}
+
+/// A trace meets what is certain: a longer link, a cut, a stopped node.
+#[test]
+fn traces_see_what_is_wrong_with_links() {
+    let mut lab = Lab::new();
+    let client = lab.host("pod-a2");
+    let mut chooser = SeededChooser(Seed::new(1).split("trace"));
+    let mut follow = |lab: &mut Lab| {
+        let ends = ["10.244.1.2:40000", "10.244.3.3:80"].map(|end| end.parse().unwrap());
+        let packet = Packet::new(tcp_syn(ends[0], ends[1]).unwrap());
+        let tables = &mut lab.tables;
+        let trace = lab.plane.trace(client, packet, tables, &mut chooser);
+        let end = trace.request.last().unwrap();
+        (end.outcome.clone(), end.at)
+    };
+    let slow = Impairment {
+        delay: millis(10),
+        loss: share(500_000),
+        ..Impairment::default()
+    };
+    lab.impair("node-a", "zone-2", slow).unwrap();
+    let arrived = SimTime::ZERO + millis(11);
+    assert_eq!(follow(&mut lab), (HopOutcome::Received, arrived));
+    lab.impair("node-a", "zone-2", cut()).unwrap();
+    let lost = HopOutcome::Lost(LostReason::LinkCut);
+    assert_eq!(follow(&mut lab).0, lost);
+    lab.mend("node-a", "zone-2");
+    lab.plane.set_node_up(lab.nodes[2], false);
+    let lost = HopOutcome::Lost(LostReason::NodeStopped);
+    assert_eq!(follow(&mut lab).0, lost);
 }

@@ -461,11 +461,11 @@ fn what_cannot_be_carried_out_is_refused_or_said() {
     );
     let probed = CLIENT.replace("name: client", "name: probed").replace(
         "image: c}",
-        "image: c, livenessProbe: {tcpSocket: {port: 1}}}",
+        "image: c, lifecycle: {postStart: {exec: {command: [x]}}}}",
     );
     let warnings = write(&probed).unwrap().warnings;
     assert!(
-        warnings[0].contains("spec.containers[0].livenessProbe"),
+        warnings[0].contains("spec.containers[0].lifecycle.postStart"),
         "{warnings:?}"
     );
 }

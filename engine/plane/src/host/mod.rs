@@ -10,9 +10,11 @@ mod echo;
 mod error;
 mod path;
 mod stack;
+mod stacks;
 mod tcp;
 mod udp;
 mod wire;
 
 pub use error::{ListenError, SendError};
 pub(crate) use stack::{Reaction, Stack, may_listen};
+pub(crate) use stacks::Stacks;

@@ -27,8 +27,8 @@ pub(crate) struct Reaction {
     pub(crate) events: Vec<PlaneEvent>,
     /// Packets that it sent, in order.
     pub(crate) packets: Vec<Vec<u8>>,
-    /// The TCP sockets that ran, and when each wants to run again (`None`: not of its own accord).
-    pub(crate) timers: Vec<(SocketId, Option<SimTime>)>,
+    /// The TCP socket that ran, and when it wants to run again (`None`: not of its own accord).
+    pub(crate) timer: Option<(SocketId, Option<SimTime>)>,
 }
 
 /// The stack.
@@ -319,7 +319,7 @@ impl Stack {
         Reaction {
             events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timers: Vec::new(),
+            timer: None,
         }
     }
 
@@ -368,7 +368,7 @@ impl Stack {
         Reaction {
             events: progress.events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timers: vec![(socket, next)],
+            timer: Some((socket, next)),
         }
     }
 
@@ -413,7 +413,7 @@ impl Stack {
                     serial,
                 };
                 self.forget(serial);
-                reaction.timers.push((socket, None));
+                reaction.timer = Some((socket, None));
                 if was_client {
                     reaction.events.push(PlaneEvent::Failed { socket, error });
                 }

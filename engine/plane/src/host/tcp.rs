@@ -187,6 +187,9 @@ impl Connection {
             return self.finish(events, None);
         }
         self.apply_abort();
+        if wire.incoming.is_none() {
+            self.refill(now);
+        }
         loop {
             interface.poll(instant(now), wire, &mut self.set);
             self.report_opening(&mut events);
@@ -196,7 +199,8 @@ impl Connection {
                 self.apply_abort();
             }
             let sent = self.refill(now);
-            if !received && !sent {
+            // What was read may have opened the window, what was sent may go; most often neither says anything.
+            if !(received || sent) || !wants_to_run(now, interface, &self.set) {
                 break;
             }
         }
@@ -378,6 +382,12 @@ impl Connection {
             finished: true,
         }
     }
+}
+
+/// Whether smoltcp has something to do at once.
+fn wants_to_run(now: SimTime, interface: &mut Interface, set: &SocketSet<'static>) -> bool {
+    let now = instant(now);
+    interface.poll_at(now, set).is_some_and(|at| at <= now)
 }
 
 /// No delayed ACKs and no waiting for full segments: in a simulation both only blur latencies.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use base::Seed;
 use control::{
@@ -21,6 +22,8 @@ use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 const LIST_MAX: usize = 1_000;
 /// The contract's mode names that this version does not run.
 const LATER_MODES: [&str; 1] = ["ipvs"];
+/// From one heartbeat of a node to the next.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
 /// The largest IPv6 range that addresses are given out of (ALLOC-4).
@@ -390,6 +393,17 @@ fn network(at: &Cursor<'_>) -> Read<NetworkConfig> {
     })
 }
 
+/// Reads how long a node may go unheard of.
+fn node_grace(at: &Cursor<'_>) -> Read<Duration> {
+    let grace = at.duration()?;
+    if grace < HEARTBEAT {
+        return Err(
+            at.refuse("a node would count as away between two heartbeats, which come every 10s")
+        );
+    }
+    Ok(grace)
+}
+
 fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
     let defaults = TimingConfig::default();
     let mut fields = at.fields()?;
@@ -400,15 +414,15 @@ fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
         Cursor::duration,
     );
     let pod_start = fields.or("podStart", defaults.pod_start, Cursor::duration);
-    let grace = fields.unsupported("nodeGrace", "leave it out: nodes do not fail yet");
+    let grace = fields.or("nodeGrace", defaults.node_grace, node_grace);
     let dns_watch = fields.or("dnsWatch", defaults.dns_watch, Cursor::duration);
     let sync_cost = fields.or("syncCost", defaults.sync_cost, sync_cost::sync_cost);
     fields.finish()?;
-    grace?;
     Ok(TimingConfig {
         watch: watch?,
         endpoint_slice_batch: batch?,
         pod_start: pod_start?,
+        node_grace: grace?,
         dns_watch: dns_watch?,
         sync_cost: sync_cost?,
     })

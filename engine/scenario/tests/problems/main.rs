@@ -246,13 +246,16 @@ fn a_load_balancer() {
 }
 
 #[test]
-fn what_this_version_does_not_support() {
+fn a_node_may_be_unheard_of_for_a_while() {
+    check_cluster("timing: {nodeGrace: 10s}", &[]);
     check_cluster(
-        "timing: {nodeGrace: 40s}",
-        &[
-            "7:14: `nodeGrace` is not supported by this version of switchboard (leave it out: nodes do not fail yet)",
-        ],
+        "timing: {nodeGrace: 9s}",
+        &["7:25: a node would count as away between two heartbeats, which come every 10s"],
     );
+}
+
+#[test]
+fn what_this_version_does_not_support() {
     check_cluster(
         "proxy: {mode: ipvs, nftables: {masqueradeBit: 32}, iptables: {syncPeriod: 500ms}}",
         &[
@@ -277,9 +280,9 @@ fn what_this_version_does_not_support() {
         &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
     );
     check_step(
-        "{stop: load, expect: {failed: 0}}",
+        "{events: {}}",
         &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
+            "13:6: `events` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
     check_step(

@@ -10,7 +10,7 @@ fn held_connections() {
     );
     check_step(
         "open: {id: c, from: pod/a, to: \"web:80\", count: 2}",
-        &["13:47: unknown key `count` (expected one of: from, id, protocol, send, timeout, to)"],
+        &["13:46: unknown key `count` (known here: id, from, to, protocol, timeout, send)"],
     );
     check_step(
         "open: {id: c, from: pod/a, to: \"web:80\", send: \"a\\nb\"}",
@@ -18,7 +18,7 @@ fn held_connections() {
     );
     check_step(
         "{open: {id: c, from: pod/a, to: \"web:80\"}, expect: {outcome: connected, within: 5s}}",
-        &["13:79: what this step does is not repeated: `connect` and `get` look again"],
+        &["13:77: what this step does is not repeated: `connect` and `get` look again"],
     );
     check_step(
         "{close: c, expect: {outcome: reset}}",
@@ -33,19 +33,19 @@ fn traffic() {
     check_step(
         &traffic(", rate: fast"),
         &[
-            "13:57: \"fast\" is no rate: expected a whole number per span of time, such as 200/s, 30/m or 1/500ms, of at most 1000000/s",
+            "13:55: \"fast\" is no rate: expected a whole number per span of time, such as 200/s, 30/m or 1/500ms, of at most 1000000/s",
         ],
     );
     check_step(
         &traffic(", rate: 1/s, for: 0s, reuse: often"),
         &[
-            "13:67: traffic for no time at all is none",
-            "13:78: \"often\" is not one of none, keepalive",
+            "13:65: traffic for no time at all is none",
+            "13:76: \"often\" is not one of none, keepalive",
         ],
     );
     check_step(
         &format!("{{{}, expect: {{failed: 0}}}}", traffic(", rate: 1/s")),
-        &["13:64: `traffic` goes on while later steps run (its `stop` has the expectation)"],
+        &["13:62: `traffic` goes on while later steps run (its `stop` has the expectation)"],
     );
 }
 
