@@ -237,7 +237,9 @@ fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
     let record_type = fields.or("type", "A", |at| {
         at.word(&ResolveRequest::TYPES.map(|name| (name, name)))
     });
-    let protocol = fields.or("protocol", Protocol::UDP, |at| at.word(&traffic::TRANSPORTS));
+    let protocol = fields.or("protocol", Protocol::UDP, |at| {
+        at.word(&traffic::TRANSPORTS)
+    });
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::resolve);
     let record_type = record_type?;
