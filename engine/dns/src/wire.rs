@@ -91,7 +91,7 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
     };
     let udp_size = request.opt().map(|opt| opt.udp_packet_size);
     if request.opt().is_some_and(|opt| opt.version != 0) {
-        return failure(id, RCODE::BADVERS, udp_size, &request.questions);
+        return bad_version(id, udp_size, &request.questions);
     }
     if asked.qclass != QCLASS::CLASS(CLASS::IN) {
         return failure(id, RCODE::Refused, udp_size, &request.questions);
@@ -214,6 +214,19 @@ fn failure(
     *reply.rcode_mut() = rcode;
     *reply.opt_mut() = udp_size.map(edns);
     reply.build_bytes_vec().ok()
+}
+
+/// BADVERS: a version of EDNS that is not spoken here. The upper bits of the code begin the lifetime of the OPT record,
+/// which comes last (RFC 6891 section 6.1.3); `simple-dns` writes them to its end.
+fn bad_version(
+    id: u16,
+    udp_size: Option<u16>,
+    questions: &[simple_dns::Question<'_>],
+) -> Option<Vec<u8>> {
+    let mut bytes = failure(id, RCODE::NoError, udp_size, questions)?;
+    let lifetime = bytes.len().checked_sub(6)?;
+    bytes[lifetime] = 1;
+    Some(bytes)
 }
 
 /// What says how many bytes are taken over UDP.

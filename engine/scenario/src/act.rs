@@ -428,7 +428,7 @@ fn resolution_json(seen: &Resolution) -> Json {
             "name": attempt.name,
             "type": attempt.record_type,
             "server": attempt.server.to_string(),
-            "protocol": attempt.protocol.to_string(),
+            "protocol": attempt.protocol.to_string().to_uppercase(),
             "result": attempt.result,
         })
     });
