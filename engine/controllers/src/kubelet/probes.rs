@@ -248,14 +248,9 @@ fn finding(pod: &Pod, container: &Container, application: &Application, probe: &
             Finding::Failure
         }
     };
-    let (host, port) = match asked_port(probe) {
-        Some(asked) => asked,
-        None => {
-            return probe
-                .grpc
-                .as_ref()
-                .map_or(Finding::Success, |grpc| of(application.answers(grpc.port)));
-        }
+    let Some((host, port)) = asked_port(probe) else {
+        let grpc = probe.grpc.as_ref();
+        return grpc.map_or(Finding::Success, |grpc| of(application.answers(grpc.port)));
     };
     match number(container, port) {
         None => Finding::Error,
