@@ -1,6 +1,6 @@
 //! A whole cluster, from manifest to packet and back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,10 @@ use crate::Sim;
 
 mod applications;
 mod crashes;
+mod faults;
 mod memory;
 mod probes;
+mod traffic;
 
 const CLIENT: &str = "
 apiVersion: v1
@@ -63,8 +65,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
             format!("10.244.{n}.0/24").parse().unwrap(),
             format!("fd00:10:244:{n}::/64").parse().unwrap(),
         ],
-        labels: BTreeMap::new(),
-        watch: None,
+        ..NodeConfig::default()
     };
     ClusterConfig {
         seed: Seed::new(seed),

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
-    TimingConfig,
+    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, TimingConfig,
 };
 use ipnet::IpNet;
 
@@ -16,6 +15,7 @@ use super::names;
 use super::nodes::{self, Draft};
 use super::proxy;
 use super::state::{State, Stated};
+use super::sync_cost;
 use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
@@ -91,10 +91,11 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     let dns = fields.or("dns", !concluded.no_dns, Cursor::boolean);
     let pool = fields.or("loadBalancer", Vec::new(), |at| balancer(at, &mut claims));
     let modes = modes(&mut fields);
-    let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
+    let proxy = fields.or("proxy", ProxySettings::default(), proxy::of_cluster);
     let mut names = BTreeSet::new();
     let known = nodes::stated(concluded.nodes.as_deref(), stated, &mut names, &mut claims);
-    let drafts = nodes::drafts(&mut fields, known, &mut names, &mut claims);
+    let shared = proxy.clone().unwrap_or_default();
+    let drafts = nodes::drafts(&mut fields, known, &shared, &mut names, &mut claims);
     let network = fields.or("network", NetworkConfig::default(), network);
     let timing = fields.or("timing", TimingConfig::default(), timing);
     let outside = match &drafts {
@@ -381,17 +382,14 @@ fn network(at: &Cursor<'_>) -> Read<NetworkConfig> {
     let cross_zone = fields.or("crossZone", defaults.cross_zone, Cursor::duration);
     // 1280 is the least that IPv6 asks of a link (RFC 8200, section 5).
     let mtu = fields.or("mtu", 1500, |at| at.integer(1280..=65_535));
-    let hairpin = fields.or("hairpin", true, |at| match at.boolean()? {
-        true => Ok(true),
-        false => Err(at.refuse("`hairpin: false` is not supported by this version of switchboard")),
-    });
+    let hairpin = fields.or("hairpin", defaults.hairpin, Cursor::boolean);
     fields.finish()?;
-    hairpin?;
     Ok(NetworkConfig {
         same_node: same_node?,
         same_zone: same_zone?,
         cross_zone: cross_zone?,
         mtu: usize::try_from(mtu?).expect("at most 65535"),
+        hairpin: hairpin?,
     })
 }
 
@@ -418,15 +416,7 @@ fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
     let pod_start = fields.or("podStart", defaults.pod_start, Cursor::duration);
     let grace = fields.or("nodeGrace", defaults.node_grace, node_grace);
     let dns_watch = fields.or("dnsWatch", defaults.dns_watch, Cursor::duration);
-    let sync_cost = fields.or("syncCost", defaults.sync_cost, |at| {
-        match at.value().as_str() {
-            Some("model") => Ok(SyncCost::Model),
-            Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
-                "{text:?} is neither `model` nor a duration such as 20ms"
-            ))),
-            _ => at.duration().map(SyncCost::Fixed),
-        }
-    });
+    let sync_cost = fields.or("syncCost", defaults.sync_cost, sync_cost::sync_cost);
     fields.finish()?;
     Ok(TimingConfig {
         watch: watch?,
