@@ -14,15 +14,13 @@ use switchboard_control::{
 fn cluster(nodes: u32, grace: Duration) -> Control {
     let node = |number: u32| NodeConfig {
         name: format!("n{number}"),
-        zone: None,
         addresses: vec![std::net::Ipv4Addr::from(0xC0A8_0000 + number).into()],
         pod_cidrs: vec![
             format!("10.{}.{}.0/24", 128 + number / 256, number % 256)
                 .parse()
                 .unwrap(),
         ],
-        labels: Default::default(),
-        watch: None,
+        ..NodeConfig::default()
     };
     let config = ClusterConfig {
         seed: Seed::new(7),
