@@ -14,7 +14,7 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
-use crate::{SyncFigures, TrafficReport, TrafficRequest};
+use crate::{Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -124,6 +124,40 @@ pub trait World {
     /// # Errors
     /// When there is no such node.
     fn rules(&mut self, node: &str) -> Result<String, ReferenceError>;
+
+    /// Begins a fault, which is over after a while or when it is healed. One that lasts for a while is something
+    /// pending.
+    ///
+    /// # Errors
+    /// When it is one of something that does not exist at this instant; nothing has happened then.
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError>;
+
+    /// Ends a fault and gives it; `None` when it was over already.
+    fn heal(&mut self, fault: FaultId) -> Option<Fault>;
+
+    /// Whether kubectl reaches the API server.
+    ///
+    /// # Errors
+    /// What kubectl says when it does not.
+    fn check_reachable(&self) -> Result<(), Status>;
+
+    /// What the configuration file of a node's proxy says.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError>;
+
+    /// Writes the configuration file of a node's proxy, which reads it when it starts next.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError>;
+
+    /// Ends the process of a node's proxy and starts it anew; its rules are there as before.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError>;
 
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;

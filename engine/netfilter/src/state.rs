@@ -169,6 +169,12 @@ impl NodeState {
         self.limit = limit;
     }
 
+    /// Whether there are as many entries as may be, those past their time included until they are taken back.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.len() >= limit)
+    }
+
     /// Makes the changes of an evaluation. What became impossible since is left out: an entry that is gone stays
     /// gone, and a connection whose tuples were taken by another is not entered.
     pub fn commit(&mut self, effects: Effects) {
@@ -282,7 +288,7 @@ impl NodeState {
     /// (`early_drop`); here it is in eight slots that our hash picks.
     pub(crate) fn room(&self, tuple: &Tuple, now: SimTime) -> Room {
         const EVICTION_RANGE: usize = 8;
-        if self.limit.is_none_or(|limit| self.len() < limit) {
+        if !self.is_full() {
             return Room::Free;
         }
         let count = self.slots.len();

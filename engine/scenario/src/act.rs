@@ -24,7 +24,7 @@ use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
-use crate::{background, held, why, words};
+use crate::{background, fault, held, proxy_step, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -47,6 +47,11 @@ impl Judged {
             seen: Vec::new(),
             why,
         }
+    }
+
+    /// Something was done that nothing is expected of.
+    pub(crate) fn done(observed: Json, seen: Vec<String>) -> Self {
+        Self::by(&[], observed, seen)
     }
 
     /// The same with one more reason.
@@ -156,6 +161,9 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
                 .rules(node)
                 .map_or_else(Judged::from, |text| rules(&text, check))
         }),
+        Action::Fault(step) => fault::begin(runner, step),
+        Action::Heal(name) => fault::heal(runner, name),
+        Action::Proxy(step) => proxy_step::change(runner, step),
         Action::Open {
             id,
             from,
@@ -328,8 +336,21 @@ impl Objects for Asked<'_> {
     }
 }
 
+/// What kubectl says when no API server answers.
+fn unreachable(status: &Status, check: Option<&GetCheck>) -> Judged {
+    let error = status.error_text();
+    let mismatches = match check {
+        Some(GetCheck::Error(check)) => judge::error_text(check, Some(&error)),
+        _ => vec![error.clone().into()],
+    };
+    Judged::by(&mismatches, json!({ "error": error }), vec![error])
+}
+
 /// What kubectl prints; where that is nothing, what it says about it.
 fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
+    if let Err(status) = world.check_reachable() {
+        return unreachable(&status, check);
+    }
     let found = request.find(&Asked(world));
     let printed = request.print(&found, world.now());
     let errors: Vec<String> = found.errors().iter().map(Status::error_text).collect();

@@ -8,8 +8,8 @@
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: steps that fault, and `matches:`, are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
-//! `selector` in a `get` are extensions.
+//! Deviation from the contract so far: `matches:` is refused by name when a file is read. `nodes[].watch`, a node's own
+//! watch latency, `selector` in a `get`, and costs by mode in `timing.syncCost` are extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -39,11 +39,13 @@ mod act;
 mod background;
 mod cursor;
 pub mod expect;
+mod fault;
 mod held;
 pub mod human;
 pub mod judge;
 mod load;
 mod metrics;
+mod proxy_step;
 mod range;
 mod reference;
 mod report;
@@ -53,8 +55,10 @@ mod step;
 pub mod why;
 pub mod words;
 
+pub use fault::{FaultStep, Trouble};
 pub use load::{API_VERSION, Problems, load};
 pub use metrics::Metrics;
+pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};

@@ -7,13 +7,13 @@
 //! **Source of the semantics.** The scenario language's contract. A step begins when the one before has ended,
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::yaml::Problem;
 use api::{Manifest, Object, Status};
 use base::{SimTime, format_duration};
-use control::{Connection, Happening, ProxyMode, Source, World, WriteVerb};
+use control::{Connection, FaultId, Happening, ProxyMode, Source, World, WriteVerb};
 
 use crate::act::{Judged, act};
 use crate::background::Background;
@@ -124,6 +124,7 @@ pub fn run_until(
         background: Background::default(),
         limit,
         cut_short: false,
+        faults: BTreeMap::new(),
     };
     runner.apply_manifests()?;
     runner.steps(at);
@@ -148,6 +149,8 @@ pub(crate) struct Runner<'a> {
     limit: SimTime,
     /// Whether it should have.
     cut_short: bool,
+    /// The faults that have begun, by the names that steps give them.
+    pub(crate) faults: BTreeMap<String, FaultId>,
 }
 
 impl Runner<'_> {

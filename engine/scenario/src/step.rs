@@ -13,6 +13,8 @@ use serde_json::{Map, Value as Json};
 use crate::expect::{
     ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, StopCheck, WriteCheck,
 };
+use crate::fault::FaultStep;
+use crate::proxy_step::ProxyStep;
 use crate::reference::SourceRef;
 
 /// What `kubectl rollout restart` writes into a template, so that it differs.
@@ -65,6 +67,9 @@ impl Step {
             Action::Close { .. } => "close",
             Action::Traffic(_) => "traffic",
             Action::Stop { .. } => "stop",
+            Action::Fault(_) => "fault",
+            Action::Heal(_) => "heal",
+            Action::Proxy(_) => "proxy",
         }
     }
 }
@@ -236,6 +241,12 @@ pub enum Action {
         /// What is expected of all of it.
         expect: Expect<StopCheck>,
     },
+    /// `fault`
+    Fault(FaultStep),
+    /// `heal`: the fault of that name.
+    Heal(String),
+    /// `proxy`
+    Proxy(ProxyStep),
 }
 
 impl Action {
@@ -246,7 +257,12 @@ impl Action {
             Self::Write { expect, .. }
             | Self::Delete { expect, .. }
             | Self::Change { expect, .. } => expect.given(mode),
-            Self::Wait(_) | Self::Close { .. } | Self::Traffic(_) => None,
+            Self::Wait(_)
+            | Self::Close { .. }
+            | Self::Traffic(_)
+            | Self::Fault(_)
+            | Self::Heal(_)
+            | Self::Proxy(_) => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
             Self::Connect { expect, .. } => expect.given(mode),

@@ -79,6 +79,12 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             let (id, dial, rate) = (&start.id, dialled(&start.dial), start.rate);
             format!("{id}: {from} → {dial}, {rate}{span}")
         }
+        Action::Fault(step) => match step.lasts {
+            Some(lasts) => format!("{}, for {}", step.trouble, format_duration(lasts)),
+            None => step.trouble.to_string(),
+        },
+        Action::Heal(name) => name.clone(),
+        Action::Proxy(step) => step.node.clone().unwrap_or_else(|| "all nodes".to_owned()),
     }
 }
 

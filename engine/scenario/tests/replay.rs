@@ -641,6 +641,67 @@ fn two_runs_give_the_same_bytes() {
 }
 
 #[test]
+fn faults_begin_and_are_healed_by_name() {
+    let report = replay(
+        "  - fault: {kind: api-down, id: outage, for: 10s}
+  - apply: [{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}]
+  - {get: {resource: svc/web}, expect: {error: {contains: \"The connection to the server 127.0.0.1:6443 was refused\"}}}
+  - {get: {resource: svc/web}, expect: {output: web}}
+  - heal: outage
+  - get: {resource: pods}
+  - heal: outage
+  - fault: {kind: pod-unready, pod: deployment/web}
+  - fault: {kind: pod-crash, pod: pod/web-9}
+  - {fault: {kind: api-down, id: elsewhere}, only: {modes: [nftables]}}
+  - heal: elsewhere
+",
+    );
+    let passed = report
+        .steps
+        .iter()
+        .map(|step| step.outcome == Outcome::Passed);
+    assert_eq!(
+        passed.collect::<Vec<_>>(),
+        [
+            true, false, true, false, true, true, true, true, false, false, false
+        ]
+    );
+    let seen = |index: usize| report.steps[index].seen.join(" ");
+    assert_eq!(seen(4), "no more: the API server is down");
+    assert_eq!(seen(6), "it was over already");
+    assert_eq!(
+        report.steps[8].why,
+        texts(&[
+            "there is no pod/default/web-9 at this instant; what exists: pod/default/client, pod/default/web-1, pod/default/web-2"
+        ])
+    );
+    assert_eq!(
+        report.steps[10].why,
+        texts(&["the fault elsewhere has not begun"])
+    );
+}
+
+#[test]
+fn proxies_are_changed_one_after_the_other() {
+    let report = replay(
+        "  - proxy: {node: node-b, set: {mode: nftables, nftables: {syncPeriod: 10s}}}
+  - proxy: {set: {nftables: {minSyncPeriod: 20s, syncPeriod: 20s}}, restart: true}
+  - proxy: {node: node-b, set: {nftables: {syncPeriod: 10s}}}
+",
+    );
+    let seen = |index: usize| report.steps[index].seen.join(" ");
+    assert_eq!(seen(0), "node-b: mode nftables");
+    assert_eq!(
+        seen(1),
+        "node-a: mode iptables, restarted … node-b: mode nftables, restarted (2 nodes)"
+    );
+    assert_eq!(
+        report.steps[2].why,
+        texts(&["node-b: `syncPeriod` must be above zero, and not below `minSyncPeriod`"])
+    );
+}
+
+#[test]
 fn held_connections_are_judged_like_others() {
     let report = replay(&format!(
         "{PUBLISH}

@@ -193,11 +193,6 @@ pub(crate) fn warnings(object: &Object) -> Vec<String> {
         let pre_stop = hooks.and_then(|hooks| hooks.pre_stop.as_ref());
         let given = [
             (
-                "livenessProbe",
-                container.liveness_probe.is_some(),
-                "a container lives as long as its Pod",
-            ),
-            (
                 "lifecycle.postStart",
                 hooks.is_some_and(|hooks| hooks.post_start.is_some()),
                 "it takes no time",

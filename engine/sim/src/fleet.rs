@@ -58,6 +58,12 @@ impl Fleet {
                     silence(plane, &mut self.apps, running);
                 }
             }
+            PodSignal::Crashed { pod, uid, .. } => {
+                if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    running.wanted.extend_from_slice(&running.listeners);
+                    silence(plane, &mut self.apps, running);
+                }
+            }
             PodSignal::Removed { pod, uid, .. } => {
                 if self
                     .pods
@@ -87,7 +93,9 @@ impl Fleet {
                 let running = known(pod, uid)?;
                 Some((running.host, !running.on_host_network))
             }
-            PodSignal::Started { .. } | PodSignal::Serving { .. } => None,
+            PodSignal::Started { .. } | PodSignal::Serving { .. } | PodSignal::Crashed { .. } => {
+                None
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod app;
 mod client;
 mod clients;
 mod evidence;
+mod faults;
 mod fleet;
 mod held;
 mod inbox;

@@ -20,6 +20,7 @@ use ruleset::Protocol;
 use crate::app::{self, App};
 use crate::clients::{ClientId, Clients};
 use crate::evidence::Evidence;
+use crate::faults::Troubles;
 use crate::fleet::Fleet;
 use crate::inbox::{Answer, Answers, Inbox};
 use crate::resolver::Resolver;
@@ -35,6 +36,8 @@ pub struct Sim {
     pub(crate) outside: BTreeMap<String, HostId>,
     pub(crate) fleet: Fleet,
     pub(crate) evidence: Evidence,
+    /// What is wrong with the network.
+    pub(crate) troubles: Troubles,
     pub(crate) clients: Clients,
     /// Connections that are held, by their names.
     pub(crate) held: BTreeMap<String, ClientId>,
@@ -58,6 +61,7 @@ impl Sim {
             same_zone: config.network.same_zone,
             cross_zone: config.network.cross_zone,
             mtu: config.network.mtu,
+            hairpin: config.network.hairpin,
             seed: config.seed,
         });
         let mut tables = TableCache::default();
@@ -90,6 +94,7 @@ impl Sim {
             outside,
             fleet: Fleet::default(),
             evidence: Evidence::default(),
+            troubles: Troubles::default(),
             clients: Clients::default(),
             held: BTreeMap::new(),
             traffic: Traffic::default(),
@@ -304,8 +309,12 @@ impl Sim {
         }
     }
 
-    fn obey_signals(&mut self) {
+    pub(crate) fn obey_signals(&mut self) {
+        self.suffer();
         for (_, signal) in self.control.signals() {
+            if let PodSignal::Crashed { pod, .. } = &signal {
+                self.end_application(pod);
+            }
             self.hang_up(&signal);
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
@@ -323,6 +332,17 @@ impl Sim {
                 original.protocol() == Protocol::UDP
                     && stale.picks(original.destination_socket(), reply.source_socket())
             });
+        }
+    }
+
+    /// The processes of a Pod have ended, and its host lives on: it resets their connections.
+    fn end_application(&mut self, pod: &ObjectKey) {
+        let its_own = self.inboxes.iter();
+        let its_own = its_own.filter(|(_, inbox)| inbox.identity.is(pod));
+        let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
+        for socket in sockets {
+            self.inboxes.remove(&socket);
+            self.plane.abort(socket);
         }
     }
 
@@ -418,6 +438,7 @@ impl Sim {
                     self.answer(after, Answer::of_stream(socket, answer, closes));
                 }
             }
+            App::Dns if self.troubles.is_dns_down => {}
             App::Dns => {
                 inbox.bytes.extend_from_slice(bytes);
                 let answer = app::serve_dns_stream(self.control.zone(), &mut inbox.bytes);
@@ -442,6 +463,7 @@ impl Sim {
         };
         let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
         let (after, answer) = match app {
+            Some((_, App::Dns)) if self.troubles.is_dns_down => (Duration::ZERO, None),
             Some((_, App::Dns)) => {
                 let answer = dns::serve(self.control.zone(), bytes, dns::UDP_MAX);
                 (Duration::ZERO, answer)
@@ -478,7 +500,9 @@ const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Data { socket, .. }
         | PlaneEvent::PeerClosed { socket }
         | PlaneEvent::Closed { socket }
-        | PlaneEvent::Failed { socket, .. } => Some(*socket),
+        | PlaneEvent::Failed { socket, .. }
+        | PlaneEvent::Echoed { socket, .. }
+        | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
         PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
     }
 }

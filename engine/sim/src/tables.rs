@@ -1,10 +1,11 @@
-//! The tables that a node's packets meet: exactly the compiled ruleset of its last sync.
+//! The tables that a node's packets meet: exactly the compiled ruleset of its last sync, and what is left of a proxy in
+//! another mode.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control::{Control, NodeRules};
-use netfilter::NodeTables;
+use netfilter::{NodeTables, Ruleset};
 use plane::{NodeId, TableSource};
 
 /// The tables of every node that has seen a packet, as of a sync.
@@ -79,15 +80,25 @@ impl TableSource for Tables<'_> {
         entry.commits = commits;
         let latest = self.control.rules_number(&entry.name);
         if entry.sync != latest {
-            let (_, rules) = self.control.rules(&entry.name).expect("it has been synced");
-            let built = match rules {
-                NodeRules::Iptables(compiled) => NodeTables::new(compiled.tables.values()),
-                NodeRules::Nftables(compiled) => NodeTables::new([Arc::clone(&compiled.tables)]),
-            };
-            let built = built.expect("the compiler leaves no dangling jump");
+            let mut owners = Vec::new();
+            if let Some((_, rules)) = self.control.rules(&entry.name) {
+                owners.extend(rulesets(rules));
+            }
+            if let Some(rules) = self.control.leftover_rules(&entry.name) {
+                owners.extend(rulesets(rules));
+            }
+            let built = NodeTables::new(owners).expect("the compiler leaves no dangling jump");
             entry.tables = Arc::new(built);
             entry.sync = latest;
         }
         Arc::clone(&entry.tables)
+    }
+}
+
+/// What one proxy has written, as the kernel takes it.
+fn rulesets(rules: &NodeRules) -> Vec<Ruleset> {
+    match rules {
+        NodeRules::Iptables(compiled) => compiled.tables.values().map(Ruleset::from).collect(),
+        NodeRules::Nftables(compiled) => vec![Arc::clone(&compiled.tables).into()],
     }
 }

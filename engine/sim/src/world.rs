@@ -6,9 +6,9 @@ use std::time::Duration;
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    ConnectRequest, Connection, Happening, Host, Outcome, Probe, ProbeRequest, ReferenceError,
-    Resolution, ResolveRequest, Source, TrafficReport, TrafficRequest, World, WorldFigures,
-    WriteVerb,
+    ConnectRequest, Connection, Fault, FaultId, Happening, Host, NodeRules, Outcome, Probe,
+    ProbeRequest, ProxyConfig, ReferenceError, Resolution, ResolveRequest, Source, TrafficReport,
+    TrafficRequest, World, WorldFigures, WriteVerb,
 };
 use dns::RecordType;
 use plane::HostId;
@@ -51,6 +51,7 @@ impl World for Sim {
     }
 
     fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
+        self.control.check_reachable()?;
         let object = self.control.api().merged(key, patch)?;
         app::check(&object)?;
         let mut written = self.control.patch(key, patch)?;
@@ -118,8 +119,9 @@ impl World for Sim {
 
     fn figures(&self) -> WorldFigures {
         let rules = self.nodes.keys().filter_map(|node| {
-            let rules = self.control.compiled_rules(node)?;
-            Some((node.clone(), rules.count()))
+            let counts = self.control.compiled_rules(node);
+            let count = counts.map(NodeRules::count).reduce(|a, b| a + b)?;
+            Some((node.clone(), count))
         });
         WorldFigures {
             syncs: self.control.sync_figures().clone(),
@@ -146,6 +148,36 @@ impl World for Sim {
     fn rules(&mut self, node: &str) -> Result<String, ReferenceError> {
         self.control.agent(node)?;
         Ok(self.rule_text(node))
+    }
+
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError> {
+        let id = self.control.fault(fault, lasts)?;
+        self.obey_signals();
+        Ok(id)
+    }
+
+    fn heal(&mut self, fault: FaultId) -> Option<Fault> {
+        let healed = self.control.heal(fault);
+        self.obey_signals();
+        healed
+    }
+
+    fn check_reachable(&self) -> Result<(), Status> {
+        self.control.check_reachable()
+    }
+
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError> {
+        self.control.proxy_config(node).cloned()
+    }
+
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError> {
+        self.control.configure_proxy(node, config)
+    }
+
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+        self.control.restart_proxy(node)?;
+        self.obey_signals();
+        Ok(())
     }
 
     fn happenings(&mut self) -> Vec<Happening> {

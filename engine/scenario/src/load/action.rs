@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
-use super::{Setting, nodes, traffic};
+use super::{Setting, fault, nodes, proxy, traffic};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
@@ -20,12 +20,13 @@ const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 21] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
-    "connect", "probe", "rules", "open", "send", "close", "traffic", "stop",
+    "connect", "probe", "rules", "open", "send", "close", "traffic", "stop", "proxy", "fault",
+    "heal",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 6] = ["proxy", "fault", "heal", "explain", "matrix", "events"];
+const LATER_VERBS: [&str; 3] = ["explain", "matrix", "events"];
 /// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
@@ -72,6 +73,9 @@ pub(super) fn action(
         "close" => traffic::close(step, &at),
         "traffic" => traffic::traffic(step, &at, setting),
         "stop" => traffic::stop(step, &at, setting),
+        "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
+        "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
+        "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
         _ => rules(step, &at, setting),
     };
     action.map(Some)
@@ -163,13 +167,18 @@ fn workload(at: &Cursor<'_>, setting: &Setting<'_>, kinds: &[Kind]) -> Read<Obje
     )))
 }
 
-fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
-    if let Some(at) = step.take("expect") {
-        return Err(at.refuse_key(
-            "a `wait` expects nothing",
+fn without_expectation(step: &mut Fields<'_>, verb: &str) -> Read<()> {
+    match step.take("expect") {
+        None => Ok(()),
+        Some(at) => Err(at.refuse_key(
+            format!("a `{verb}` expects nothing"),
             Some("give the next step the expectation".to_owned()),
-        ));
+        )),
     }
+}
+
+fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
+    without_expectation(step, "wait")?;
     match at.value().as_str() {
         Some("converged") => Ok(Action::Wait(Wait::Converged)),
         Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
@@ -320,7 +329,7 @@ fn rules(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
     })
 }
 
-fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
+pub(super) fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
     match setting.cluster {
         Some(cluster) => nodes::known(at, cluster.nodes.iter()),
         None => at.name().map(str::to_owned),
@@ -341,15 +350,22 @@ pub(super) fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> 
         (SourceRef::Node(name), Some(cluster)) => {
             nodes::check_known(at, name, cluster.nodes.iter())?;
         }
-        (SourceRef::Outside(name), Some(cluster)) => {
-            let known = cluster.outside.iter().map(|host| host.name.as_str());
-            if !known.clone().any(|host| host == name) {
-                return Err(nodes::unknown(at, "outside host", name, known));
-            }
-        }
+        (SourceRef::Outside(name), _) => check_outside(at, name, setting)?,
         _ => {}
     }
     Ok(source)
+}
+
+/// Notes that no outside host is called `name`, unless one is.
+pub(super) fn check_outside(at: &Cursor<'_>, name: &str, setting: &Setting<'_>) -> Read<()> {
+    let Some(cluster) = setting.cluster else {
+        return Ok(());
+    };
+    let known = cluster.outside.iter().map(|host| host.name.as_str());
+    match known.clone().any(|host| host == name) {
+        true => Ok(()),
+        false => Err(nodes::unknown(at, "outside host", name, known)),
+    }
 }
 
 /// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.

@@ -10,9 +10,10 @@ use std::time::Duration;
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    Answer, Attempt, ConnectRequest, Connection, Decision, Fate, Happening, Host, Outcome, Peer,
-    Probe, ProbeOutcome, ProbeRequest, ReferenceError, Resolution, ResolveRequest, Reuse, Sender,
-    Share, Source, TrafficFailure, TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
+    Answer, Attempt, ConnectRequest, Connection, Decision, Fate, Fault, FaultId, Happening, Host,
+    Outcome, Peer, Probe, ProbeOutcome, ProbeRequest, ProxyConfig, ProxyMode, ProxySettings,
+    ReferenceError, Resolution, ResolveRequest, Reuse, Sender, Share, Source, TrafficFailure,
+    TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
 };
 use serde_json::{Map, Value as Json};
 
@@ -36,6 +37,10 @@ pub(crate) struct Fake {
     pub(crate) restless: Option<Duration>,
     /// Refuses every write.
     pub(crate) refuses: bool,
+    /// Each with its end.
+    faults: BTreeMap<FaultId, (Fault, SimTime)>,
+    /// What proxies' configuration files say, where it is not the default.
+    pub(crate) proxies: BTreeMap<String, ProxyConfig>,
     /// Connections that are held: how each was dialled, and how it ended if it is over.
     held: BTreeMap<String, (ConnectRequest, Option<Outcome>)>,
     /// Traffic that runs, and since when.
@@ -412,6 +417,50 @@ impl World for Fake {
             "*nat\n{}COMMIT\n",
             if self.has_web() { rule } else { "" }
         ))
+    }
+
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError> {
+        if let Fault::PodUnready { pods } | Fault::PodCrash { pods } = &fault {
+            for pod in pods {
+                self.check(&Source::Pod(pod.clone()))?;
+            }
+        }
+        let until = lasts.map_or(SimTime::MAX, |span| self.now + span);
+        let id = FaultId::new(self.faults.len() as u64);
+        self.faults.insert(id, (fault, until));
+        Ok(id)
+    }
+
+    fn heal(&mut self, fault: FaultId) -> Option<Fault> {
+        let (fault, until) = self.faults.get_mut(&fault)?;
+        let is_over = *until <= self.now;
+        *until = self.now;
+        (!is_over).then(|| fault.clone())
+    }
+
+    fn check_reachable(&self) -> Result<(), Status> {
+        let mut faults = self.faults.values();
+        match faults.any(|(fault, until)| *fault == Fault::ApiDown && *until > self.now) {
+            true => Err(Status::connection_refused("127.0.0.1:6443")),
+            false => Ok(()),
+        }
+    }
+
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError> {
+        Ok(self.proxies.get(node).cloned().unwrap_or(ProxyConfig {
+            mode: ProxyMode::Iptables,
+            settings: ProxySettings::default(),
+        }))
+    }
+
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError> {
+        self.proxies.insert(node.to_owned(), config);
+        Ok(())
+    }
+
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+        self.tell(&format!("{node}/proxy"), "starts".to_owned());
+        Ok(())
     }
 
     fn happenings(&mut self) -> Vec<Happening> {
