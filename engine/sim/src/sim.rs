@@ -319,7 +319,7 @@ impl Sim {
             let node = self.nodes[&*change.node];
             self.plane.balance(change.address, node, change.takes);
         }
-        for node in self.control.synced() {
+        for node in self.control.newly_synced() {
             self.follow_up(&node);
         }
         for (node, stale) in self.control.stale_connections() {
