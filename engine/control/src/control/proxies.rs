@@ -90,7 +90,7 @@ impl Control {
             let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
             let mut writer = self.book.in_mode(mode);
             if let Some(report) = proxy.agent.run(now, &mut cost, &mut writer) {
-                self.synced(index, report);
+                self.finish_sync(index, report);
             }
         }
         self.forget_views();
@@ -133,7 +133,7 @@ impl Control {
         cleaned
     }
 
-    fn synced<E>(&mut self, index: usize, report: SyncReport<E>) {
+    fn finish_sync<E>(&mut self, index: usize, report: SyncReport<E>) {
         let facts = Arc::clone(self.proxies[index].agent.facts());
         self.syncs.synced(&facts.name, &report);
         // What the process itself had before counts: one that starts looks at all connections.
