@@ -311,7 +311,7 @@ impl Control {
     }
 
     /// Which nodes' proxies have synced since this was last asked, in order.
-    pub fn synced(&mut self) -> Vec<Arc<str>> {
+    pub fn newly_synced(&mut self) -> Vec<Arc<str>> {
         self.syncs.news()
     }
 

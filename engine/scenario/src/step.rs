@@ -267,10 +267,11 @@ impl Action {
             | Self::Proxy(_) => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
-            Self::Connect { expect, .. } => expect.given(mode),
+            Self::Connect { expect, .. }
+            | Self::Open { expect, .. }
+            | Self::Send { expect, .. } => expect.given(mode),
             Self::Probe { expect, .. } => expect.given(mode),
             Self::Rules { expect, .. } => expect.given(mode),
-            Self::Open { expect, .. } | Self::Send { expect, .. } => expect.given(mode),
             Self::Stop { expect, .. } => expect.given(mode),
         }
     }

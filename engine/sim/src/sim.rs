@@ -326,9 +326,6 @@ impl Sim {
     pub(crate) fn obey_signals(&mut self) {
         self.suffer();
         for (_, signal) in self.control.signals() {
-            if let PodSignal::Crashed { pod, .. } = &signal {
-                self.end_application(pod);
-            }
             self.hang_up(&signal);
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
@@ -336,7 +333,7 @@ impl Sim {
             let node = self.nodes[&*change.node];
             self.plane.balance(change.address, node, change.takes);
         }
-        for node in self.control.synced() {
+        for node in self.control.newly_synced() {
             self.follow_up(&node);
         }
         for (node, stale) in self.control.stale_connections() {
@@ -349,21 +346,13 @@ impl Sim {
         }
     }
 
-    /// The processes of a Pod have ended, and its host lives on: it resets their connections.
-    fn end_application(&mut self, pod: &ObjectKey) {
-        let its_own = self.inboxes.iter();
-        let its_own = its_own.filter(|(_, inbox)| inbox.identity.is(pod));
-        let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
-        for socket in sockets {
-            self.inboxes.remove(&socket);
-            self.plane.abort(socket);
-        }
-    }
-
     /// What a signal means for connections that stand. Who gets SIGTERM and does not mind, or is killed, says goodbye
-    /// to its clients; clients in a Pod that goes are no more.
+    /// to its clients; the host of processes that crashed resets theirs; clients in a Pod that goes are no more.
     fn hang_up(&mut self, signal: &PodSignal) {
-        let (PodSignal::Terminating { pod, .. } | PodSignal::Removed { pod, .. }) = signal else {
+        let (PodSignal::Terminating { pod, .. }
+        | PodSignal::Crashed { pod, .. }
+        | PodSignal::Removed { pod, .. }) = signal
+        else {
             return;
         };
         let Some((host, is_host_gone)) = self.fleet.ends(signal) else {
@@ -374,7 +363,10 @@ impl Sim {
         let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
         for socket in &sockets {
             self.inboxes.remove(socket);
-            self.plane.close(*socket);
+            match signal {
+                PodSignal::Crashed { .. } => self.plane.abort(*socket),
+                _ => self.plane.close(*socket),
+            }
         }
         if is_host_gone {
             // The kernel sends what closing calls for before the Pod's addresses go.
