@@ -53,7 +53,7 @@ pub(crate) fn scenarios(path: &Path) -> Result<Vec<Scenario>, Report> {
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
     let cannot =
         |error: io::Error| input::error(format!("cannot read {}: {error}", path.display()), None);
-    if !fs::metadata(path).map_err(cannot)?.is_dir() {
+    if input::is_stdin(path) || !fs::metadata(path).map_err(cannot)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = BTreeSet::new();

@@ -13,6 +13,8 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
+use crate::Control;
+
 /// A cluster that a scenario drives.
 pub trait World {
     /// What evaluates packets: `sim` or `kernel`.
@@ -84,6 +86,9 @@ pub trait World {
 
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;
+
+    /// The control plane, for whoever explains what it did; `None` where it is somebody else's.
+    fn control(&self) -> Option<&Control>;
 }
 
 /// kubectl's writing verbs.

@@ -12,6 +12,7 @@ use control::{
     ConnectRequest, Connection, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
     Resolution, ResolveRequest, World, WriteVerb,
 };
+use explain::Finding;
 use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
@@ -24,7 +25,7 @@ use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
-use crate::{why, words};
+use crate::{findings, matrix, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Judged {
     pub(crate) seen: Vec<String>,
     /// Why it failed.
     pub(crate) why: Vec<String>,
+    /// What was found about a Service.
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Judged {
@@ -46,6 +49,7 @@ impl Judged {
             observed: json!({}),
             seen: Vec::new(),
             why,
+            findings: Vec::new(),
         }
     }
 
@@ -79,7 +83,7 @@ impl Judged {
     }
 
     /// Judged by its mismatches.
-    fn by(mismatches: &[Mismatch], observed: Json, seen: Vec<String>) -> Self {
+    pub(crate) fn by(mismatches: &[Mismatch], observed: Json, seen: Vec<String>) -> Self {
         let why: Vec<String> = mismatches
             .iter()
             .map(|mismatch| mismatch.text.clone())
@@ -89,6 +93,7 @@ impl Judged {
             observed,
             seen,
             why,
+            findings: Vec::new(),
         }
     }
 }
@@ -156,6 +161,14 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
                 .rules(node)
                 .map_or_else(Judged::from, |text| rules(&text, check))
         }),
+        Action::Explain { asked, expect } => runner.look(expect.in_mode(mode), |runner, check| {
+            findings::explain(&*runner.world, asked, check).unwrap_or_else(Judged::from)
+        }),
+        Action::Matrix => matrix::act(runner.world).unwrap_or_else(Judged::from),
+        Action::Await { .. } => {
+            let repair = runner.scenario.repair.as_deref().unwrap_or_default();
+            write(runner, WriteVerb::Apply, repair, None)
+        }
     }
 }
 

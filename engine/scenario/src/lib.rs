@@ -39,9 +39,11 @@
 mod act;
 mod cursor;
 pub mod expect;
+mod findings;
 pub mod human;
 pub mod judge;
 mod load;
+mod matrix;
 mod range;
 mod reference;
 mod report;
@@ -51,7 +53,9 @@ mod step;
 pub mod why;
 pub mod words;
 
-pub use load::{API_VERSION, Problems, load};
+pub use findings::{Asked, finding_json};
+pub use load::{API_VERSION, Problems, load, load_repair};
+pub use matrix::{difference_lines, differences_json, matrix_json, matrix_lines};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};

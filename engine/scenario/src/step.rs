@@ -11,8 +11,9 @@ use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::expect::{
-    ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, WriteCheck,
+    ConnectCheck, Expect, ExplainCheck, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, WriteCheck,
 };
+use crate::findings::Asked;
 use crate::reference::SourceRef;
 
 /// What `kubectl rollout restart` writes into a template, so that it differs.
@@ -60,6 +61,9 @@ impl Step {
             Action::Connect { .. } => "connect",
             Action::Probe { .. } => "probe",
             Action::Rules { .. } => "rules",
+            Action::Explain { .. } => "explain",
+            Action::Matrix => "matrix",
+            Action::Await { .. } => "await",
         }
     }
 }
@@ -195,6 +199,20 @@ pub enum Action {
         /// What is expected.
         expect: Expect<RulesCheck>,
     },
+    /// `explain`
+    Explain {
+        /// What about.
+        asked: Asked,
+        /// What is expected.
+        expect: Expect<ExplainCheck>,
+    },
+    /// `matrix`
+    Matrix,
+    /// `await`: the user's repair is applied here.
+    Await {
+        /// What is waited for, in a word.
+        what: String,
+    },
 }
 
 impl Action {
@@ -205,12 +223,13 @@ impl Action {
             Self::Write { expect, .. }
             | Self::Delete { expect, .. }
             | Self::Change { expect, .. } => expect.given(mode),
-            Self::Wait(_) => None,
+            Self::Wait(_) | Self::Matrix | Self::Await { .. } => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
             Self::Connect { expect, .. } => expect.given(mode),
             Self::Probe { expect, .. } => expect.given(mode),
             Self::Rules { expect, .. } => expect.given(mode),
+            Self::Explain { expect, .. } => expect.given(mode),
         }
     }
 }

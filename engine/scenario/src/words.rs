@@ -67,6 +67,18 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             format!("{from} → {to}{protocol}{node}")
         }
         Action::Rules { node, .. } => node.clone(),
+        Action::Explain { asked, .. } => {
+            let from = asked.from.as_ref();
+            let from = from.map_or_else(String::new, |from| {
+                format!(" from {}", source(from, namespace))
+            });
+            let port = asked
+                .port
+                .map_or_else(String::new, |port| format!(" port {port}"));
+            format!("{}{from}{port}", key(&asked.service, namespace))
+        }
+        Action::Matrix => "who reaches what".to_owned(),
+        Action::Await { what } => what.clone(),
     }
 }
 

@@ -3,8 +3,8 @@
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    ConnectRequest, Connection, Happening, Host, Probe, ProbeRequest, ReferenceError, Resolution,
-    ResolveRequest, World, WriteVerb,
+    ConnectRequest, Connection, Control, Happening, Host, Probe, ProbeRequest, ReferenceError,
+    Resolution, ResolveRequest, World, WriteVerb,
 };
 use dns::RecordType;
 use plane::HostId;
@@ -112,6 +112,10 @@ impl World for Sim {
 
     fn happenings(&mut self) -> Vec<Happening> {
         self.control.happenings()
+    }
+
+    fn control(&self) -> Option<&Control> {
+        Some(&self.control)
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
-use super::{Setting, nodes};
+use super::{Setting, explain, nodes};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
@@ -24,14 +24,13 @@ const TARGETS_MAX: usize = 10_000;
 /// How long a client waits unless the step says so.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 16] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
-    "connect", "probe", "rules",
+    "connect", "probe", "rules", "explain", "matrix", "await",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 11] = [
-    "proxy", "open", "send", "close", "traffic", "stop", "fault", "heal", "explain", "matrix",
-    "events",
+const LATER_VERBS: [&str; 9] = [
+    "proxy", "open", "send", "close", "traffic", "stop", "fault", "heal", "events",
 ];
 /// What simulated hosts speak.
 const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
@@ -76,9 +75,23 @@ pub(super) fn action(
         "resolve" => resolve(step, &at, setting),
         "connect" => connect(step, &at, setting),
         "probe" => probe(step, &at, setting),
+        "explain" => explain::explain(step, &at, setting),
+        "matrix" => explain::matrix(step, &at),
+        "await" => explain::awaited(step, &at),
         _ => rules(step, &at, setting),
     };
     action.map(Some)
+}
+
+/// Refuses an expectation of a verb that has none.
+pub(super) fn expects_nothing(step: &mut Fields<'_>, verb: &str) -> Read<()> {
+    match step.take("expect") {
+        None => Ok(()),
+        Some(at) => Err(at.refuse_key(
+            format!("a `{verb}` expects nothing"),
+            Some("give the next step the expectation".to_owned()),
+        )),
+    }
 }
 
 /// Which verbs there are, for people.
@@ -147,7 +160,7 @@ fn change(step: &mut Fields<'_>, target: Read<ObjectKey>, change: Read<Edit>) ->
     })
 }
 
-fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
+pub(super) fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
     object_key(at.text()?, setting.namespace).map_err(|error| at.refuse(error))
 }
 
@@ -168,12 +181,7 @@ fn workload(at: &Cursor<'_>, setting: &Setting<'_>, kinds: &[Kind]) -> Read<Obje
 }
 
 fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
-    if let Some(at) = step.take("expect") {
-        return Err(at.refuse_key(
-            "a `wait` expects nothing",
-            Some("give the next step the expectation".to_owned()),
-        ));
-    }
+    expects_nothing(step, "wait")?;
     match at.value().as_str() {
         Some("converged") => Ok(Action::Wait(Wait::Converged)),
         Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
@@ -347,7 +355,7 @@ fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
 }
 
 /// Reads who sends. Nodes and outside hosts never come or go, so a name that none has is wrong from the start.
-fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
+pub(super) fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
     if at.value().is_mapping() {
         return Err(at.refuse_with(
             "a bare address has no sockets",

@@ -19,10 +19,16 @@ pub(super) fn steps(
     let mut names: Vec<String> = Vec::new();
     let mut earliest = SimTime::ZERO;
     let mut index = 0;
+    let mut awaits = false;
     at.list(STEPS_MAX, |item| {
         let step = step(&item, index, &mut names, setting, files);
         index += 1;
         let step = step?;
+        if let Action::Await { .. } = step.action
+            && std::mem::replace(&mut awaits, true)
+        {
+            return Err(item.refuse("a scenario awaits one repair, and an earlier step does already"));
+        }
         if let Schedule::At(start) = step.schedule
             && start < earliest
         {
