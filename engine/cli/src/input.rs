@@ -62,10 +62,18 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
 
 /// Reads and checks every scenario of a text that stands, or could stand, in a file.
 pub(crate) fn load_text(file: &Path, text: String) -> Result<Vec<Scenario>, Report> {
-    let source = Source::new(file.display().to_string(), text);
     let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-    let mut read_beside = |path: &str| read(&folder.join(path));
-    scenario::load(&source, &mut read_beside).map_err(|problems| all_of(&problems, file))
+    load_with(file, text, &mut |path| read(&folder.join(path)))
+}
+
+/// The same, where `read` gives the texts of the files that it names.
+pub(crate) fn load_with(
+    file: &Path,
+    text: String,
+    read: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Result<Vec<Scenario>, Report> {
+    let source = Source::new(file.display().to_string(), text);
+    scenario::load(&source, read).map_err(|problems| all_of(&problems, file))
 }
 
 /// Brings the repair that scenarios await.

@@ -55,12 +55,20 @@ fn the_book_shows_a_real_trace() {
 fn the_book_lists_every_pitfall() {
     let mut table = "| id | what goes wrong | lab |\n|---|---|---|\n".to_owned();
     for page in explain::pages() {
-        let labs = page.text.lines().find_map(|line| line.strip_prefix("**Lab:** "));
+        let labs = page
+            .text
+            .lines()
+            .find_map(|line| line.strip_prefix("**Lab:** "));
         let labs = labs.unwrap_or_default();
         // As mdBook makes anchors of headings.
-        let heading = format!("{} {}", page.id, page.title).to_lowercase().replace(' ', "-");
+        let heading = format!("{} {}", page.id, page.title)
+            .to_lowercase()
+            .replace(' ', "-");
         let anchor = heading.replace(|c: char| !c.is_alphanumeric() && c != '-', "");
-        table.push_str(&format!("| [{}](#{anchor}) | {} | {labs} |\n", page.id, page.title));
+        table.push_str(&format!(
+            "| [{}](#{anchor}) | {} | {labs} |\n",
+            page.id, page.title
+        ));
     }
     check_block("book/src/pitfalls.md", "pitfalls", &table);
 }

@@ -88,7 +88,7 @@ pub(super) fn expects_nothing(step: &mut Fields<'_>, verb: &str) -> Read<()> {
     match step.take("expect") {
         None => Ok(()),
         Some(at) => Err(at.refuse_key(
-            format!("a `{verb}` expects nothing"),
+            format!("`{verb}` expects nothing"),
             Some("give the next step the expectation".to_owned()),
         )),
     }

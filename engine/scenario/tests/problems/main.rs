@@ -1,5 +1,6 @@
 //! Every class of bad input, with its exact place and words.
 
+mod explain;
 mod network;
 
 use api::yaml::Source;
@@ -429,7 +430,7 @@ fn steps() {
     );
     check_step(
         "{wait: 1s, expect: {error: x}}",
-        &["13:16: a `wait` expects nothing (give the next step the expectation)"],
+        &["13:16: `wait` expects nothing (give the next step the expectation)"],
     );
     check_step(
         "{wait: 3s, name: a}\n  - {wait: 1s, at: 2s, name: b}\n  - {wait: 1s, name: a}",
