@@ -41,10 +41,9 @@ fn lab() -> Scenario {
 fn repaired(fix: &str) -> Scenario {
     let source = Source::new("fix.yaml", fix);
     let repair = load_repair(&source, "shop").unwrap_or_else(|problems| panic!("{problems}"));
-    Scenario {
-        repair: Some(repair),
-        ..lab()
-    }
+    let mut scenario = lab();
+    scenario.repair = Some(repair);
+    scenario
 }
 
 fn replay(scenario: &Scenario) -> ScenarioReport {

@@ -1,6 +1,7 @@
 //! DBG-33, DBG-49, DBG-50, DBG-55: slices that somebody else writes, and what is in them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use api::{EndpointSlice, Kind, ObjectKey, Pod, ServicePort};
 
@@ -170,26 +171,26 @@ pub(super) fn of_two_managers(facts: &Facts<'_>) -> Vec<Finding> {
 
 /// DBG-55: two Pods that say they have one address.
 pub(super) fn shared_address(facts: &Facts<'_>) -> Vec<Finding> {
-    let mut told: BTreeSet<std::net::IpAddr> = BTreeSet::new();
-    let mut findings = Vec::new();
+    let mut own: BTreeMap<IpAddr, &Pod> = BTreeMap::new();
     for pod in facts.taking().filter(|pod| !pod.spec.host_network) {
-        for address in pod.addresses() {
-            let is_other = |other: &&Pod| {
-                let same = (&other.metadata.namespace, &other.metadata.name)
-                    == (&pod.metadata.namespace, &pod.metadata.name);
-                !same
-                    && !other.spec.host_network
-                    && !other.is_finished()
-                    && other.addresses().contains(&address)
-            };
-            let all = crate::facts::pods(facts.api, None);
-            let others: Vec<&Pod> = all.filter(is_other).collect();
-            if !others.is_empty() && told.insert(address) {
-                findings.push(two_of_one(facts, pod, address, &others));
+        own.extend(pod.addresses().into_iter().map(|address| (address, pod)));
+    }
+    let mut others: BTreeMap<IpAddr, Vec<&Pod>> = BTreeMap::new();
+    let all = crate::facts::pods(facts.api, None);
+    for other in all.filter(|pod| !pod.spec.host_network && !pod.is_finished()) {
+        for address in other.addresses() {
+            if own
+                .get(&address)
+                .is_some_and(|pod| !std::ptr::eq(*pod, other))
+            {
+                others.entry(address).or_default().push(other);
             }
         }
     }
-    findings
+    let shared = others.into_iter();
+    shared
+        .map(|(address, others)| two_of_one(facts, own[&address], address, &others))
+        .collect()
 }
 
 fn two_of_one(facts: &Facts<'_>, pod: &Pod, address: std::net::IpAddr, others: &[&Pod]) -> Finding {
