@@ -27,7 +27,7 @@ fn findings_are_named_by_numbers_that_there_are() {
     let help = "`switchboard explain DBG-21` prints the page of one";
     check_step(
         "{explain: service/web, expect: {findings: [DBG-61]}}",
-        &[&format!("13:49: \"DBG-61\" is no failure mode ({help})")],
+        &[&format!("13:48: \"DBG-61\" is no failure mode ({help})")],
     );
     check_step(
         "{explain: service/web, expect: {verdict: ill}}",
