@@ -186,7 +186,9 @@ pub(crate) struct DescribeArgs {
     pub(crate) instant: InstantArgs,
 }
 
+// The page of a failure mode needs no cluster.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("file", |file| file.required(false)))]
 pub(crate) struct ExplainArgs {
     /// Which Service: service/NAME or service/NAMESPACE/NAME; or the number of a failure mode, such as DBG-21, to read
     /// its page [default: every Service]

@@ -1,7 +1,7 @@
 //! The step `matrix`: who reaches what, as reports and tables have it.
 
 use control::{ReferenceError, World};
-use explain::{Difference, Fate, Matrix, Place, matrix};
+use explain::{Difference, Fate, Matrix, Place, Row, matrix};
 use serde_json::{Value as Json, json};
 
 use crate::act::Judged;
@@ -42,20 +42,16 @@ pub fn differences_json(differences: &[Difference]) -> Json {
 pub fn matrix_lines(matrix: &Matrix) -> Vec<String> {
     let mut lines = Vec::new();
     let mut last = None;
-    let width = widest(
-        matrix
-            .rows
-            .iter()
-            .map(|row| from(row.place.source.as_str(), &row.nodes)),
-    );
+    let sources = matrix.rows.iter().map(source);
+    let width = sources.map(|text| text.chars().count()).max().unwrap_or(0);
     for row in &matrix.rows {
         let head = head(&row.place);
         if last.as_ref() != Some(&head) {
             lines.push(head.clone());
             last = Some(head);
         }
-        let from = from(row.place.source.as_str(), &row.nodes);
-        lines.push(format!("  {from:<width$}  {}", fate_words(&row.fate)));
+        let source = source(row);
+        lines.push(format!("  {source:<width$}  {}", fate_words(&row.fate)));
     }
     let without = matrix.without.iter();
     lines.extend(without.map(|(service, why)| format!("{service}: no rules, {why}")));
@@ -118,6 +114,15 @@ fn head(place: &Place) -> String {
     )
 }
 
+/// `pod on node-a (local)`: with an endpoint there.
+fn source(row: &Row) -> String {
+    let from = from(row.place.source.as_str(), &row.nodes);
+    match row.is_local {
+        true => format!("{from} (local)"),
+        false => from,
+    }
+}
+
 /// `pod on node-a, node-b`
 fn from(source: &str, nodes: &[String]) -> String {
     const SHOWN_MAX: usize = 3;
@@ -151,8 +156,4 @@ fn fate_words(fate: &Fate) -> String {
         Fate::Untouched => "no rule is about it".to_owned(),
         Fate::Mixed(_) => format!("one of: {backends}"),
     }
-}
-
-fn widest(texts: impl Iterator<Item = String>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
 }

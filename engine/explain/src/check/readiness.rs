@@ -116,15 +116,22 @@ fn unready(facts: &Facts<'_>, held: &[(&Pod, String)]) -> Finding {
     }
 }
 
+/// Pods that are held up by the same are told of together.
 fn told(held: &[(&Pod, String)]) -> String {
-    let told: Vec<String> = held
-        .iter()
-        .map(|(pod, why)| match failing_probe(pod) {
-            Some(failing) => format!("{} {why}, {}", pod.metadata.name, failing.told),
-            None => format!("{} {why}", pod.metadata.name),
-        })
-        .collect();
-    list(&told)
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    for (pod, why) in held {
+        let why = failing_probe(pod).map_or_else(|| why.clone(), |failing| failing.told);
+        let name = pod.metadata.name.as_str();
+        match told.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name),
+            None => told.push((why, vec![name])),
+        }
+    }
+    let told = told.iter().map(|(why, names)| match names.len() {
+        1 => format!("{} {why}", list(names)),
+        _ => format!("{} each {why}", list(names)),
+    });
+    list(&told.collect::<Vec<_>>())
 }
 
 /// `0/1`, as the column READY has it.
@@ -166,7 +173,7 @@ fn failing_probe(pod: &Pod) -> Option<FailingProbe> {
         let field = format!("spec.containers[{index}].readinessProbe.{kind}.port");
         Some(FailingProbe {
             told: format!(
-                "and container {} fails its readiness probe {shown}, because nothing listens there ({open})",
+                "is not ready: container {} fails its readiness probe {shown}, because nothing listens there ({open})",
                 container.name
             ),
             fix: format!("correct {field}, or let the application listen on that port"),

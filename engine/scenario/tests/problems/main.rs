@@ -278,13 +278,13 @@ fn what_this_version_does_not_support() {
     check_step(
         "fault: {kind: partition-api, node: node-b}",
         &[
-            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, explain, matrix, await)",
         ],
     );
     check_step(
         "{stop: load, expect: {failed: 0}}",
         &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, explain, matrix, await)",
         ],
     );
     check_step(
@@ -367,7 +367,7 @@ fn lookups_and_packets_of_a_later_version() {
         check_step(
             step,
             &[&format!(
-                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)"
+                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, explain, matrix, await)"
             )],
         );
     }
@@ -403,7 +403,7 @@ fn steps() {
     check_step(
         "{}",
         &[
-            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, explain, matrix, await)",
         ],
     );
     check_step(
@@ -691,7 +691,7 @@ fn several_scenarios_in_one_file() {
         &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
         &[
             "16:18: another scenario of this file is called \"s\" too",
-            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, explain, matrix, await)",
         ],
     );
 }
