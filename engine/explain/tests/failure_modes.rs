@@ -6,7 +6,7 @@ use api::{Kind, ObjectKey};
 use control::Source;
 use switchboard_explain::{Certainty, Diagnosis, Finding, Question, Severity, Verdict, diagnose};
 
-use support::{about, apply, cluster, diagnosed, one, only, pod, service, web};
+use support::{about, apply, cluster, cluster_with, diagnosed, one, only, pod, service, web};
 
 fn ids(diagnosis: &Diagnosis) -> Vec<&str> {
     diagnosis.findings.iter().map(|found| found.id).collect()
@@ -464,22 +464,16 @@ fn dbg_48_an_alias_is_only_a_name() {
 
 #[test]
 fn dbg_51_a_family_that_no_pod_has() {
-    let dual = service("app: web", "http").replace(
-        "spec: {",
-        "spec: {clusterIP: None, ipFamilyPolicy: RequireDualStack, ",
-    );
-    let dual = dual.replace(
-        "ipFamilyPolicy: RequireDualStack",
-        "ipFamilies: [IPv4, IPv6], ipFamilyPolicy: RequireDualStack",
-    );
-    let web_1 = listening(&pod("web-1", "app: web", "http"), "80");
-    let diagnosis = diagnosed(&[dual, web_1]);
-    let found = diagnosis.findings.iter().find(|found| found.id == "DBG-51");
-    check(
-        found.expect("IPv6 is missed"),
-        "DBG-51",
-        Certainty::Certain,
-        Severity::Fault,
+    let mut control = cluster_with(false, &["10.96.0.0/16", "fd00:10:96::/112"]);
+    let policy = "spec: {ipFamilyPolicy: RequireDualStack, ";
+    let mut manifests = healthy();
+    manifests[0] = manifests[0].replace("spec: {", policy);
+    apply(&mut control, &manifests.concat());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-51", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.sees.contains("over IPv6 at fd00:10:96::"),
+        "{finding}"
     );
 }
 

@@ -17,6 +17,11 @@ use switchboard_explain::{Diagnosis, Finding, Question, diagnose};
 
 /// Two nodes; node-2 hears of changes after an hour if `partitioned`.
 pub(crate) fn cluster(partitioned: bool) -> Control {
+    cluster_with(partitioned, &["10.96.0.0/16"])
+}
+
+/// The same with these ranges of ClusterIPs.
+pub(crate) fn cluster_with(partitioned: bool, service_cidrs: &[&str]) -> Control {
     let node = |n: u8| NodeConfig {
         name: format!("node-{n}"),
         zone: None,
@@ -27,7 +32,10 @@ pub(crate) fn cluster(partitioned: bool) -> Control {
     };
     Control::new(ClusterConfig {
         seed: Seed::new(7),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        service_cidrs: service_cidrs
+            .iter()
+            .map(|cidr| cidr.parse().unwrap())
+            .collect(),
         pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
         node_port_range: 30_000..=32_767,
         load_balancer_pool: Vec::new(),
