@@ -9,8 +9,9 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
-//! `selector` in a `get` are extensions.
+//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency,
+//! `selector` in a `get`, `from` and `port` in an `explain`, and the step `await`, where a user's repair is applied, are
+//! extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;
