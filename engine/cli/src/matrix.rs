@@ -21,7 +21,7 @@ pub(crate) fn run(args: &MatrixArgs) -> Result<Exit, Report> {
     let text = if args.diff.is_none() && args.diff_at.is_none() {
         match args.output {
             Output::Human => page(&label, &matrix_lines(&seen)),
-            Output::Json => format!("{:#}\n", listed(&instant, matrix_json(&seen))),
+            Output::Json => format!("{:#}\n", listed(&instant, &matrix_json(&seen))),
         }
     } else {
         let (later, after) = at(&other)?;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &MatrixArgs) -> Result<Exit, Report> {
             (Output::Human, false) => page(&both, &difference_lines(&found)),
             (Output::Json, _) => {
                 let json = json!({"differences": differences_json(&found)});
-                format!("{:#}\n", listed(&instant, json))
+                format!("{:#}\n", listed(&instant, &json))
             }
         }
     };
@@ -51,7 +51,7 @@ fn page(head: &str, lines: &[String]) -> String {
     format!("{head}\n{}\n", lines.join("\n"))
 }
 
-fn listed(instant: &Instant, facts: serde_json::Value) -> serde_json::Value {
+fn listed(instant: &Instant, facts: &serde_json::Value) -> serde_json::Value {
     let mut json = json!({
         "apiVersion": scenario::API_VERSION,
         "kind": "Matrix",
