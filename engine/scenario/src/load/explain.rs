@@ -4,7 +4,7 @@ use api::Kind;
 use explain::{Verdict, page};
 
 use super::Setting;
-use super::action::{expects_nothing, source, target};
+use super::action::{source, target};
 use super::check::{Repeat, expect};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::expect::{ExplainCheck, Findings};
@@ -48,15 +48,13 @@ pub(super) fn explain(
 }
 
 /// Reads `await: fix`: what is waited for is the reader's to name.
-pub(super) fn awaited(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
-    expects_nothing(step, "await")?;
+pub(super) fn awaited(at: &Cursor<'_>) -> Read<Action> {
     let what = at.name()?.to_owned();
     Ok(Action::Await { what })
 }
 
 /// Reads `matrix: {}`: nothing of it can be chosen.
-pub(super) fn matrix(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
-    expects_nothing(step, "matrix")?;
+pub(super) fn matrix(at: &Cursor<'_>) -> Read<Action> {
     at.fields()?.finish()?;
     Ok(Action::Matrix)
 }

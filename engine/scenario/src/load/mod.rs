@@ -10,6 +10,7 @@ mod check;
 mod claims;
 mod cluster;
 mod explain;
+mod fault;
 pub(crate) mod manifests;
 mod names;
 mod nodes;
@@ -17,6 +18,8 @@ mod proxy;
 mod repair;
 mod state;
 mod steps;
+mod sync_cost;
+mod traffic;
 
 use std::fmt;
 

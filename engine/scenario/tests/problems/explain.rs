@@ -47,11 +47,11 @@ fn a_repair_is_awaited_once_and_expects_nothing() {
     );
     check_step(
         "{await: fix, expect: {}}",
-        &["13:18: `await` expects nothing (give the next step the expectation)"],
+        &["13:18: a `await` expects nothing (give the next step the expectation)"],
     );
     check_step(
         "{matrix: {}, expect: {}}",
-        &["13:18: `matrix` expects nothing (give the next step the expectation)"],
+        &["13:18: a `matrix` expects nothing (give the next step the expectation)"],
     );
     check_step(
         "matrix: {all: yes}",
