@@ -401,6 +401,15 @@ fn dbg_38_local_policy_for_what_comes_from_outside() {
 fn dbg_39_a_pod_calls_its_own_service() {
     let finding = one(&asked(&healthy(), from_pod("web-1")));
     check(&finding, "DBG-39", Certainty::Possible, Severity::Pitfall);
+    let mut flat = cluster_with(|config| config.network.hairpin = false);
+    apply(&mut flat, &healthy().concat());
+    let diagnosis = diagnose(&flat, &from_pod("web-1")(web()));
+    check(
+        &one(&diagnosis),
+        "DBG-39",
+        Certainty::Certain,
+        Severity::Fault,
+    );
     assert!(finding.sees.starts_with("1 of 2 connections"), "{finding}");
 }
 
@@ -464,7 +473,11 @@ fn dbg_48_an_alias_is_only_a_name() {
 
 #[test]
 fn dbg_51_a_family_that_no_pod_has() {
-    let mut control = cluster_with(false, &["10.96.0.0/16", "fd00:10:96::/112"]);
+    let mut control = cluster_with(|config| {
+        config
+            .service_cidrs
+            .push("fd00:10:96::/112".parse().unwrap());
+    });
     let policy = "spec: {ipFamilyPolicy: RequireDualStack, ";
     let mut manifests = healthy();
     manifests[0] = manifests[0].replace("spec: {", policy);

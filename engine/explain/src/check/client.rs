@@ -69,20 +69,32 @@ fn to_itself(facts: &Facts<'_>) -> Option<Finding> {
     if facts.service.is_headless() || !taking.iter().any(is_client) {
         return None;
     }
+    // A real network may be either; of a simulated one it is known.
+    let is_off = facts
+        .control
+        .is_some_and(|control| !control.config().network.hairpin);
+    let (certainty, severity, comes_back) = match is_off {
+        true => (Certainty::Certain, Severity::Fault, "gets no answer"),
+        false => (
+            Certainty::Possible,
+            Severity::Pitfall,
+            "comes back to that Pod itself",
+        ),
+    };
     Some(Finding {
         id: "DBG-39",
-        certainty: Certainty::Possible,
-        severity: Severity::Pitfall,
+        certainty,
+        severity,
         subject: facts.key.clone(),
         field: None,
         sees: format!(
-            "1 of {} from pod/{}/{} to {} comes back to that Pod itself",
+            "1 of {} from pod/{}/{} to {} {comes_back}",
             counted(taking.len(), "connection"),
             client.metadata.namespace,
             client.metadata.name,
             facts.name()
         ),
-        why: "the client is one of the endpoints: such a connection needs its source translated, and a network that \
+        why: "the client is one of the endpoints: a connection to itself needs its source translated, and a network that \
               sends a packet back to where it came from (hairpin mode)"
             .to_owned(),
         fix: "let the application call itself by localhost, or turn on hairpin mode in the CNI plugin".to_owned(),

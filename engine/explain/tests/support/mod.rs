@@ -17,25 +17,23 @@ use switchboard_explain::{Diagnosis, Finding, Question, diagnose};
 
 /// Two nodes; node-2 hears of changes after an hour if `partitioned`.
 pub(crate) fn cluster(partitioned: bool) -> Control {
-    cluster_with(partitioned, &["10.96.0.0/16"])
+    cluster_with(|config| {
+        config.nodes[1].watch = partitioned.then_some(Duration::from_secs(3600));
+    })
 }
 
-/// The same with these ranges of ClusterIPs.
-pub(crate) fn cluster_with(partitioned: bool, service_cidrs: &[&str]) -> Control {
+/// Two nodes and a laptop, and what a test changes of that.
+pub(crate) fn cluster_with(change: impl FnOnce(&mut ClusterConfig)) -> Control {
     let node = |n: u8| NodeConfig {
         name: format!("node-{n}"),
         zone: None,
         addresses: vec![[192, 168, 10, n].into()],
         pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
-        watch: (partitioned && n == 2).then_some(Duration::from_secs(3600)),
         ..NodeConfig::default()
     };
-    Control::new(ClusterConfig {
+    let mut config = ClusterConfig {
         seed: Seed::new(7),
-        service_cidrs: service_cidrs
-            .iter()
-            .map(|cidr| cidr.parse().unwrap())
-            .collect(),
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
         pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
         node_port_range: 30_000..=32_767,
         load_balancer_pool: Vec::new(),
@@ -52,8 +50,9 @@ pub(crate) fn cluster_with(partitioned: bool, service_cidrs: &[&str]) -> Control
         }],
         network: NetworkConfig::default(),
         timing: TimingConfig::default(),
-    })
-    .unwrap()
+    };
+    change(&mut config);
+    Control::new(config).unwrap()
 }
 
 pub(crate) fn apply(control: &mut Control, manifests: &str) {
