@@ -61,6 +61,14 @@ pub(crate) const REFERENCES: [Reference; 5] = [
         name: "DNS",
         lines: include_str!("ids/dns.txt"),
     },
+    Reference {
+        prefix: "DBG",
+        ids: 100,
+        table: "engine/explain/DBG-COVERAGE.md",
+        whose: "the debugging guide's",
+        name: "debugging",
+        lines: include_str!("ids/debugging.txt"),
+    },
 ];
 
 /// An id of the reference.

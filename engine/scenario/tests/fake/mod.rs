@@ -181,6 +181,11 @@ impl Fake {
 }
 
 impl World for Fake {
+    /// It is nothing but objects.
+    fn control(&self) -> Option<&control::Control> {
+        None
+    }
+
     fn plane(&self) -> &'static str {
         "sim"
     }
