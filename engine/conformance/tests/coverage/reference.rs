@@ -20,7 +20,7 @@ pub(crate) struct Reference {
 }
 
 /// All parts that have a table.
-pub(crate) const REFERENCES: [Reference; 5] = [
+pub(crate) const REFERENCES: [Reference; 6] = [
     Reference {
         prefix: "PROXY",
         ids: 76,
