@@ -103,7 +103,7 @@ impl Control {
                 .map(informed)
                 .collect(),
             zone: Informed {
-                reader: ClusterZone::new(&config.dns_domain),
+                reader: bootstrap::dns_zone(&config),
                 position: 0,
                 latency: config.timing.dns_watch,
             },

@@ -125,9 +125,18 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             from,
             name,
             record_type,
+            protocol,
             expect,
         } => runner.look(expect.in_mode(mode), |runner, check| {
-            resolve(runner, from, name, record_type, check).unwrap_or_else(Judged::from)
+            let request = |from| ResolveRequest {
+                from,
+                name: name.clone(),
+                record_types: vec![record_type.clone()],
+                protocol: *protocol,
+            };
+            let from = from.resolve(runner.world);
+            let judged = from.and_then(|from| resolve(runner, &request(from), check));
+            judged.unwrap_or_else(Judged::from)
         }),
         Action::Connect { from, dial, expect } => {
             runner.look(expect.in_mode(mode), |runner, check| {
@@ -385,18 +394,10 @@ fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
 
 fn resolve(
     runner: &mut Runner<'_>,
-    from: &SourceRef,
-    name: &str,
-    record_type: &str,
+    request: &ResolveRequest,
     check: Option<&ResolveCheck>,
 ) -> Result<Judged, ReferenceError> {
-    let from = from.resolve(runner.world)?;
-    let (name, record_type) = (name.to_owned(), record_type.to_owned());
-    let seen = runner.world.resolve(&ResolveRequest {
-        from,
-        name: name.clone(),
-        record_type,
-    })?;
+    let seen = runner.world.resolve(request)?;
     runner.metrics().dns_queries += seen.attempts.len() as u64;
     let mismatches = check.map_or_else(Vec::new, |check| judge::resolve(check, &seen));
     let answers: Vec<&str> = seen
@@ -414,7 +415,7 @@ fn resolve(
         vec![summary + &words::queries(&seen)],
     );
     if !judged.passed {
-        let explained = why::resolution(&name, &seen);
+        let explained = why::resolution(&request.name, &seen);
         judged.why.splice(0..0, explained);
     }
     Ok(judged)
@@ -426,6 +427,7 @@ fn resolution_json(seen: &Resolution) -> Json {
             "name": attempt.name,
             "type": attempt.record_type,
             "server": attempt.server.to_string(),
+            "protocol": attempt.protocol.to_string(),
             "result": attempt.result,
         })
     });

@@ -173,6 +173,8 @@ pub enum Action {
         name: String,
         /// The type.
         record_type: String,
+        /// What carries the queries: UDP, and TCP where that is too small, or TCP.
+        protocol: Protocol,
         /// What is expected.
         expect: Expect<ResolveCheck>,
     },

@@ -12,7 +12,7 @@ use api::{ObjectKey, Status};
 use base::SimTime;
 use control::{ClusterConfig, Control, ReferenceError, Source};
 use controllers::PodSignal;
-use dns::ResolvConf;
+use dns::{ResolvConf, Transport};
 use netfilter::SeededChooser;
 use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
 use ruleset::Protocol;
@@ -23,7 +23,7 @@ use crate::evidence::Evidence;
 use crate::faults::Troubles;
 use crate::fleet::Fleet;
 use crate::inbox::{Answer, Answers, Inbox};
-use crate::resolver::Resolver;
+use crate::resolver::{Resolver, Wanted};
 use crate::tables::TableCache;
 use crate::traffic::Traffic;
 
@@ -86,13 +86,14 @@ impl Sim {
             });
             outside.insert(host.name.clone(), id);
         }
+        let control = Control::new(config)?;
         Ok(Self {
-            control: Control::new(config)?,
+            fleet: Fleet::new(control.dns_address(), &control.config().dns_domain),
+            control,
             plane,
             tables,
             nodes,
             outside,
-            fleet: Fleet::default(),
             evidence: Evidence::default(),
             troubles: Troubles::default(),
             clients: Clients::default(),
@@ -229,13 +230,28 @@ impl Sim {
         format!("running {key} (it exists: {phase}, {node})")
     }
 
-    /// Starts a lookup as a source's own resolver would.
+    /// Starts a lookup of some types over UDP as a source's own resolver would.
     pub(crate) fn start_lookup(
         &mut self,
         source: &Source,
         host: HostId,
         name: &str,
         types: &[dns::RecordType],
+    ) -> Result<Resolver, control::Resolution> {
+        let wanted = Wanted {
+            name: name.to_owned(),
+            types: types.to_vec(),
+            transport: Transport::Udp,
+        };
+        self.start_query(source, host, &wanted)
+    }
+
+    /// Starts a lookup as a source's own resolver would.
+    pub(crate) fn start_query(
+        &mut self,
+        source: &Source,
+        host: HostId,
+        wanted: &Wanted,
     ) -> Result<Resolver, control::Resolution> {
         let conf = self.resolv_conf(source);
         self.lookups += 1;
@@ -244,38 +260,36 @@ impl Sim {
             .config()
             .seed
             .split(&format!("lookup/{}", self.lookups));
-        Resolver::start(&mut self.plane, host, conf, name, types, ids)
+        Resolver::start(&mut self.plane, host, conf, wanted, ids)
     }
 
-    /// What stands in a source's resolv.conf.
+    /// What stands in a source's resolv.conf: a Pod's as its kubelet wrote it (DNS-53 … DNS-58).
     ///
     /// Deviation: nodes and outside hosts ask cluster DNS, without a search list; a real one asks whatever its
-    /// administrator set. A Pod that uses its node's resolv.conf (`dnsPolicy: Default`, or a host-network Pod
-    /// that does not say `ClusterFirstWithHostNet`: DNS-54, DBG-36) asks servers elsewhere, which know no name at
-    /// all: there is nobody in its list.
-    pub(crate) fn resolv_conf(&self, source: &Source) -> ResolvConf {
-        let none = ResolvConf {
-            nameservers: Vec::new(),
-            ..ResolvConf::plain(std::net::Ipv4Addr::UNSPECIFIED.into())
-        };
-        let Some(server) = self.control.dns_address() else {
-            return none;
-        };
-        let Source::Pod(key) = source else {
-            return ResolvConf::plain(server);
-        };
-        let cluster_first = match self.fleet.resolver_of(key) {
-            Some(("" | "ClusterFirst", on_host_network)) => !on_host_network,
-            Some((policy, _)) => policy == "ClusterFirstWithHostNet",
-            None => true,
-        };
-        let namespace = key.namespace.as_deref().unwrap_or("default");
-        let zone = &self.control.config().dns_domain;
-        if cluster_first {
-            ResolvConf::cluster_first(server, namespace, zone)
-        } else {
-            none
+    /// administrator set.
+    #[must_use]
+    pub fn resolv_conf(&self, source: &Source) -> ResolvConf {
+        if let Source::Pod(key) = source {
+            let resolver = self.fleet.resolver_of(key);
+            return resolver.map_or_else(ResolvConf::default, |known| known.conf.clone());
         }
+        let server = self.control.dns_address();
+        server.map_or_else(ResolvConf::default, ResolvConf::plain)
+    }
+
+    /// What the kubelet complained of when it wrote a Pod's resolv.conf (DNS-56, DNS-57).
+    ///
+    /// Deviation: a real one writes Events as well.
+    #[must_use]
+    pub fn resolver_complaints(&self, source: &Source) -> Vec<String> {
+        let Source::Pod(key) = source else {
+            return Vec::new();
+        };
+        let complaints = self.fleet.resolver_of(key).map(|known| &known.complaints);
+        let complaints = complaints.into_iter().flatten();
+        complaints
+            .map(|complaint| format!("{}: {}", complaint.reason, complaint.message))
+            .collect()
     }
 
     /// A chooser for read-only questions, the same for each.
