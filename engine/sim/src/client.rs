@@ -451,8 +451,7 @@ impl Client {
         };
         let keeps = self.errand.as_ref().is_some_and(|errand| errand.keeps);
         let stands = match (&self.state, outcome) {
-            (_, Outcome::Connected) => true,
-            (State::Talking(_), Outcome::Timeout) => true,
+            (_, Outcome::Connected) | (State::Talking(_), Outcome::Timeout) => true,
             _ => self.is_udp(),
         };
         if keeps && stands {

@@ -104,13 +104,12 @@ impl Fleet {
                 let running = known(pod, uid).filter(|r| r.on_term == OnTerm::Close)?;
                 Some((running.host, false))
             }
+            PodSignal::Crashed { pod, uid, .. } => Some((known(pod, uid)?.host, false)),
             PodSignal::Removed { pod, uid, .. } => {
                 let running = known(pod, uid)?;
                 Some((running.host, !running.on_host_network))
             }
-            PodSignal::Started { .. } | PodSignal::Serving { .. } | PodSignal::Crashed { .. } => {
-                None
-            }
+            PodSignal::Started { .. } | PodSignal::Serving { .. } => None,
         }
     }
 

@@ -122,12 +122,6 @@ impl Sim {
         self.plane.captures()
     }
 
-    /// When something happens next.
-    pub(crate) fn next_due(&self) -> Option<SimTime> {
-        let due = [self.control.next_event_at(), self.plane.next_event_at()];
-        due.into_iter().flatten().min()
-    }
-
     /// When something happens next that is not merely periodic. Traffic in the background is no reason to wait: while
     /// there is some, packets do not count.
     pub(crate) fn next_pending(&self) -> Option<SimTime> {
@@ -161,8 +155,16 @@ impl Sim {
             self.traffic.next_at(),
         ];
         let own = own.into_iter().flatten().min();
-        match (self.next_due(), own) {
-            (Some(due), own) if due <= limit && own.is_none_or(|own| due <= own) => self.step(),
+        let control = self.control.next_event_at();
+        let due = control.into_iter().chain(self.plane.next_event_at()).min();
+        match (due, own) {
+            (Some(due), own) if due <= limit && own.is_none_or(|own| due <= own) => {
+                if control == Some(due) {
+                    self.step_control();
+                } else {
+                    self.step_packets();
+                }
+            }
             (_, Some(own)) if own <= limit => {
                 self.set_clock(own);
                 self.answers.give(own, &mut self.plane);
@@ -300,19 +302,10 @@ impl Sim {
         self.plane.advance_clock(at);
     }
 
-    fn step(&mut self) {
-        let packets = self.plane.next_event_at();
-        let control_first = match (self.control.next_event_at(), packets) {
-            (Some(control), Some(packets)) => control <= packets,
-            (control, _) => control.is_some(),
-        };
-        if control_first {
-            self.control.step();
-            self.plane.advance_clock(self.control.now());
-            self.obey_signals();
-        } else {
-            self.step_packets();
-        }
+    fn step_control(&mut self) {
+        self.control.step();
+        self.plane.advance_clock(self.control.now());
+        self.obey_signals();
     }
 
     fn step_packets(&mut self) {
@@ -326,9 +319,6 @@ impl Sim {
     pub(crate) fn obey_signals(&mut self) {
         self.suffer();
         for (_, signal) in self.control.signals() {
-            if let PodSignal::Crashed { pod, .. } = &signal {
-                self.end_application(pod);
-            }
             self.hang_up(&signal);
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
@@ -336,7 +326,7 @@ impl Sim {
             let node = self.nodes[&*change.node];
             self.plane.balance(change.address, node, change.takes);
         }
-        for node in self.control.synced() {
+        for node in self.control.newly_synced() {
             self.follow_up(&node);
         }
         for (node, stale) in self.control.stale_connections() {
@@ -349,21 +339,13 @@ impl Sim {
         }
     }
 
-    /// The processes of a Pod have ended, and its host lives on: it resets their connections.
-    fn end_application(&mut self, pod: &ObjectKey) {
-        let its_own = self.inboxes.iter();
-        let its_own = its_own.filter(|(_, inbox)| inbox.identity.is(pod));
-        let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
-        for socket in sockets {
-            self.inboxes.remove(&socket);
-            self.plane.abort(socket);
-        }
-    }
-
     /// What a signal means for connections that stand. Who gets SIGTERM and does not mind, or is killed, says goodbye
-    /// to its clients; clients in a Pod that goes are no more.
+    /// to its clients; the host of processes that crashed resets theirs; clients in a Pod that goes are no more.
     fn hang_up(&mut self, signal: &PodSignal) {
-        let (PodSignal::Terminating { pod, .. } | PodSignal::Removed { pod, .. }) = signal else {
+        let (PodSignal::Terminating { pod, .. }
+        | PodSignal::Crashed { pod, .. }
+        | PodSignal::Removed { pod, .. }) = signal
+        else {
             return;
         };
         let Some((host, is_host_gone)) = self.fleet.ends(signal) else {
@@ -374,7 +356,10 @@ impl Sim {
         let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
         for socket in &sockets {
             self.inboxes.remove(socket);
-            self.plane.close(*socket);
+            match signal {
+                PodSignal::Crashed { .. } => self.plane.abort(*socket),
+                _ => self.plane.close(*socket),
+            }
         }
         if is_host_gone {
             // The kernel sends what closing calls for before the Pod's addresses go.

@@ -20,6 +20,7 @@ use ruleset::{Family, Protocol, nft, xt};
 use crate::Sim;
 
 mod applications;
+mod crashes;
 mod faults;
 mod memory;
 mod names;
