@@ -90,7 +90,7 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
         return failure(id, RCODE::FormatError, None, &[]);
     };
     let udp_size = request.opt().map(|opt| opt.udp_packet_size);
-    if request.opt().is_some_and(|opt| opt.version != 0) {
+    if edns_version(bytes).is_some_and(|version| version != 0) {
         return bad_version(id, udp_size, &request.questions);
     }
     if asked.qclass != QCLASS::CLASS(CLASS::IN) {
@@ -214,6 +214,20 @@ fn failure(
     *reply.rcode_mut() = rcode;
     *reply.opt_mut() = udp_size.map(edns);
     reply.build_bytes_vec().ok()
+}
+
+/// The version of EDNS in a query of one question and the OPT record behind it (RFC 6891 section 6.1.3); `simple-dns` takes
+/// the flags for it.
+fn edns_version(query: &[u8]) -> Option<u8> {
+    /// Type OPT behind the root's name.
+    const OPT_HEAD: [u8; 3] = [0, 0, 41];
+    let mut rest = query.get(12..)?;
+    while let [length @ 1..=63, after @ ..] = rest {
+        rest = after.get(usize::from(*length)..)?;
+    }
+    // The root's label, type and class of the question, and the record with its class and the upper bits of a code.
+    let record = rest.get(5..)?.strip_prefix(&OPT_HEAD)?;
+    record.get(3).copied()
 }
 
 /// BADVERS: a version of EDNS that is not spoken here. The upper bits of the code begin the lifetime of the OPT record,
