@@ -218,6 +218,7 @@ impl World for Fake {
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
+        self.check_reachable()?;
         let key = object.key();
         if self.refuses || verb == WriteVerb::Replace && !self.objects.contains_key(&key) {
             return Err(Status::not_found(&key));

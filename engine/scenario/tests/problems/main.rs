@@ -208,7 +208,7 @@ fn values_of_the_cluster() {
     );
     check_cluster(
         "network: {hairpin: off-peak}",
-        &["7:24: expected true or false, found \"off-peak\""],
+        &["7:24: expected true or false, found the text \"off-peak\""],
     );
     check_cluster(
         "timing: {syncCost: cheap, wacth: 5ms}",
