@@ -18,7 +18,6 @@ use crate::expect::{
     Expect, Expectation, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, Mismatch};
-use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
