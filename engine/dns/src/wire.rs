@@ -108,7 +108,7 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
     *reply.opt_mut() = udp_size.map(edns);
     reply.questions.push(asked.clone());
     let limit = limit.max(udp_size.unwrap_or_default().into());
-    within(reply, &response, limit)
+    within(&reply, &response, limit)
 }
 
 /// Mixes the addresses of an answer, differently for each query. Other records stay where they are.
@@ -160,7 +160,7 @@ pub fn parse_response(bytes: &[u8]) -> Result<(u16, Question, Response), WireErr
 
 /// Encodes a reply with as many of the first records as fit. That any is missing is said: nobody can tell which ones
 /// the client needs.
-fn within(head: Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>> {
+fn within(head: &Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>> {
     let sections = [&response.answers, &response.authority, &response.additional];
     let records: Result<Vec<Vec<_>>, _> = sections
         .into_iter()
