@@ -11,8 +11,10 @@ mod explain;
 mod get;
 mod input;
 mod manifests;
+mod matrix;
 mod node;
 mod output;
+mod resolve;
 mod rules;
 mod run;
 mod snippet;
@@ -52,9 +54,11 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Rules(rules) => rules::run(rules),
         Command::Trace(trace) => trace::run(trace),
+        Command::Resolve(resolve) => resolve::run(resolve),
         Command::Get(get) => get::get(get),
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
+        Command::Matrix(matrix) => matrix::run(matrix),
         Command::Node(args) => node::run(args),
     });
     let exit = match outcome {

@@ -14,7 +14,7 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
-use crate::{Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
+use crate::{Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -161,6 +161,9 @@ pub trait World {
 
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;
+
+    /// The control plane, for whoever explains what it did; `None` where it is somebody else's.
+    fn control(&self) -> Option<&Control>;
 }
 
 /// What a world counts.
@@ -400,10 +403,19 @@ pub struct Decision {
 pub struct ResolveRequest {
     /// Whose resolver.
     pub from: Source,
-    /// The name; a final dot skips the search list.
+    /// The name; a final dot skips the search list. An address stands for its name in `in-addr.arpa` or `ip6.arpa`.
     pub name: String,
-    /// `A`, `AAAA`, `SRV` …
-    pub record_type: String,
+    /// `A`, `AAAA`, `SRV` …: all are asked for at the same time.
+    pub record_types: Vec<String>,
+    /// What carries the queries: UDP (then TCP for what is too long) or TCP.
+    pub protocol: Protocol,
+}
+
+impl ResolveRequest {
+    /// The types of records that can be asked for.
+    pub const TYPES: [&str; 10] = [
+        "A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY",
+    ];
 }
 
 /// What a lookup gave.
@@ -443,8 +455,15 @@ pub struct Attempt {
     pub record_type: String,
     /// The server asked.
     pub server: SocketAddr,
-    /// What it answered, or `TIMEOUT`, `REFUSED` (nobody listens), `UNREACHABLE`.
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// What it answered, or `TRUNCATED` (too long for a datagram), `TIMEOUT`, `REFUSED` (nobody listens),
+    /// `UNREACHABLE`, `RESET`, `CLOSED`.
     pub result: String,
+    /// When the query was sent.
+    pub sent: SimTime,
+    /// When its result was known.
+    pub known: SimTime,
 }
 
 /// A first packet to explore.

@@ -37,6 +37,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             from,
             name,
             record_type,
+            protocol,
             ..
         } => {
             let shown_type = if record_type == "A" {
@@ -44,7 +45,12 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             } else {
                 &format!(" {record_type}")
             };
-            format!("{} → {name}{shown_type}", source(from, namespace))
+            let over = if *protocol == Protocol::UDP {
+                ""
+            } else {
+                &format!(" over {}", protocol.to_string().to_uppercase())
+            };
+            format!("{} → {name}{shown_type}{over}", source(from, namespace))
         }
         Action::Connect { from, dial, .. } => {
             format!("{} → {}", source(from, namespace), dialled(dial))
@@ -85,6 +91,18 @@ pub fn asked(action: &Action, namespace: &str) -> String {
         },
         Action::Heal(name) => name.clone(),
         Action::Proxy(step) => step.node.clone().unwrap_or_else(|| "all nodes".to_owned()),
+        Action::Explain { asked, .. } => {
+            let from = asked.from.as_ref();
+            let from = from.map_or_else(String::new, |from| {
+                format!(" from {}", source(from, namespace))
+            });
+            let port = asked
+                .port
+                .map_or_else(String::new, |port| format!(" port {port}"));
+            format!("{}{from}{port}", key(&asked.service, namespace))
+        }
+        Action::Matrix => "who reaches what".to_owned(),
+        Action::Await { what } => what.clone(),
     }
 }
 

@@ -1,14 +1,16 @@
 //! What a step does: one verb with its settings.
 
+use std::net::IpAddr;
+
 use api::{Kind, ObjectKey, Selector};
-use control::{WriteVerb, is_host_name};
+use control::{ResolveRequest, WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
-use super::{Setting, fault, nodes, proxy, traffic};
+use super::{Setting, explain, fault, nodes, proxy, traffic};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
@@ -20,13 +22,13 @@ const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 24] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
     "connect", "probe", "rules", "open", "send", "close", "traffic", "stop", "proxy", "fault",
-    "heal",
+    "heal", "explain", "matrix", "await",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 3] = ["explain", "matrix", "events"];
+const LATER_VERBS: [&str; 1] = ["events"];
 /// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
@@ -76,6 +78,9 @@ pub(super) fn action(
         "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
         "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
         "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
+        "explain" => explain::explain(step, &at, setting),
+        "matrix" => without_expectation(step, verb).and_then(|()| explain::matrix(&at)),
+        "await" => without_expectation(step, verb).and_then(|()| explain::awaited(&at)),
         _ => rules(step, &at, setting),
     };
     action.map(Some)
@@ -147,7 +152,7 @@ fn change(step: &mut Fields<'_>, target: Read<ObjectKey>, change: Read<Edit>) ->
     })
 }
 
-fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
+pub(super) fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
     object_key(at.text()?, setting.namespace).map_err(|error| at.refuse(error))
 }
 
@@ -229,32 +234,30 @@ fn resources(
 }
 
 fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    const TYPES: [&str; 5] = ["A", "AAAA", "CNAME", "MX", "SOA"];
-    const LATER_TYPES: [&str; 5] = ["SRV", "PTR", "NS", "TXT", "ANY"];
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
-    let name = fields.need("name", |at| host_name(at, at.name()?));
-    let record_type = fields.or("type", "A", |at| match at.text()? {
-        later if LATER_TYPES.contains(&later) => Err(at.refuse_with(
-            format!("lookups of type {later} are not supported by this version of switchboard"),
-            format!("supported types: {}", TYPES.join(", ")),
-        )),
-        _ => at.word(&TYPES.map(|name| (name, name))),
+    let name = fields.need("name", |at| Ok((at.clone(), at.name()?)));
+    let record_type = fields.or("type", "A", |at| {
+        at.word(&ResolveRequest::TYPES.map(|name| (name, name)))
     });
-    let protocol = fields.or("protocol", "UDP", |at| match at.text()? {
-        "TCP" => {
-            Err(at.refuse("lookups over TCP are not supported by this version of switchboard"))
-        }
-        _ => at.word(&[("UDP", "UDP")]),
+    let protocol = fields.or("protocol", Protocol::UDP, |at| {
+        at.word(&traffic::TRANSPORTS)
     });
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::resolve);
-    protocol?;
-    let record_type = record_type?.to_owned();
+    let record_type = record_type?;
+    let (name_at, name) = name?;
+    // The name of an address is asked for by the address.
+    let is_address = record_type == "PTR" && name.parse::<IpAddr>().is_ok();
+    let name = match is_address {
+        true => Ok(name.to_owned()),
+        false => host_name(&name_at, name),
+    };
     Ok(Action::Resolve {
         from: from?,
         name: name?,
-        record_type,
+        record_type: record_type.to_owned(),
+        protocol: protocol?,
         expect: expect?,
     })
 }

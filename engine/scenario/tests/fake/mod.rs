@@ -15,6 +15,7 @@ use control::{
     ReferenceError, Resolution, ResolveRequest, Reuse, Sender, Share, Source, TrafficFailure,
     TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
 };
+use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 const LAG: Duration = Duration::from_millis(5);
@@ -110,7 +111,10 @@ impl Fake {
                 name: full,
                 record_type,
                 server: DNS,
+                protocol: Protocol::UDP,
                 result: rcode.to_owned(),
+                sent: self.now,
+                known: self.now,
             }],
             started: self.now,
             finished: self.now,
@@ -177,6 +181,11 @@ impl Fake {
 }
 
 impl World for Fake {
+    /// It is nothing but objects.
+    fn control(&self) -> Option<&control::Control> {
+        None
+    }
+
     fn plane(&self) -> &'static str {
         "sim"
     }
@@ -209,6 +218,7 @@ impl World for Fake {
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
+        self.check_reachable()?;
         let key = object.key();
         if self.refuses || verb == WriteVerb::Replace && !self.objects.contains_key(&key) {
             return Err(Status::not_found(&key));
