@@ -188,7 +188,19 @@ fn newer_extension(family: Family) -> impl Strategy<Value = XtMatch> {
             }),
         (any::<bool>(), packet_type())
             .prop_map(|(negated, kind)| XtMatch::PacketType { negated, kind }),
+        set_match().prop_map(|set| XtMatch::Set(Box::new(set))),
+        any::<bool>().prop_map(|negated| XtMatch::BridgeIn { negated }),
     ]
+}
+
+fn set_match() -> impl Strategy<Value = SetMatch> {
+    let side = prop_oneof![Just(AddressSide::Source), Just(AddressSide::Destination)];
+    let name = "[A-Z][A-Z0-9-]{0,30}";
+    (any::<bool>(), name, vec(side, 1..=3)).prop_map(|(negated, name, sides)| SetMatch {
+        negated,
+        set: SetName::new(&name).expect("the pattern makes names"),
+        sides: sides.into(),
+    })
 }
 
 fn packet_type() -> impl Strategy<Value = PacketType> {
