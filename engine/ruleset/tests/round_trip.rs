@@ -8,12 +8,13 @@ use ipnet::IpNet;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use switchboard_ruleset::ipvs::SetName;
 use switchboard_ruleset::nft::PacketType;
 use switchboard_ruleset::xt::{
     AddressMatch, AddressSide, AddressType, ChainName, Comment, ConnMarkAction, CtState, CtStates,
     InterfaceMatch, IpRangeMatch, MultiportSide, NatTarget, Policy, PortRange, Probability,
-    RecentAction, RecentMatch, RecentWindow, RejectWith, TableName, TcpFlags, XtChain, XtMatch,
-    XtRule, XtTable, XtTables, XtTarget, parse, restore_text, save_text,
+    RecentAction, RecentMatch, RecentWindow, RejectWith, SetMatch, TableName, TcpFlags, XtChain,
+    XtMatch, XtRule, XtTable, XtTables, XtTarget, parse, restore_text, save_text,
 };
 use switchboard_ruleset::{AddressSpan, Family, NatKind, NatRange, PortSpan, Protocol};
 

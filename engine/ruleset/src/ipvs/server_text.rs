@@ -23,6 +23,15 @@ const PROTOCOLS: [(Protocol, &str); 3] = [
 ];
 
 /// The names of the three flags that a scheduler may have.
+const fn flag_names(scheduler: Scheduler) -> [&'static str; 3] {
+    match scheduler {
+        Scheduler::SourceHashing => ["sh-fallback", "sh-port", "flag-3"],
+        Scheduler::MaglevHashing => ["mh-fallback", "mh-port", "flag-3"],
+        _ => FLAGS,
+    }
+}
+
+/// What all of them can be called.
 const FLAGS: [&str; 3] = ["flag-1", "flag-2", "flag-3"];
 
 /// What `ipvsadm -p` means without a number: `IP_VS_TEMPLATE_TIMEOUT`.
@@ -68,7 +77,7 @@ impl fmt::Display for ServerWords<'_> {
         if let Some(seconds) = server.persistence {
             write!(f, " -p {seconds}")?;
         }
-        let set = (0..).zip(FLAGS);
+        let set = (0..).zip(flag_names(server.scheduler));
         let set = set.filter(|(bit, _)| server.scheduler_flags >> bit & 1 == 1);
         for (place, (_, flag)) in set.enumerate() {
             let before = if place == 0 { " -b " } else { "," };
@@ -276,7 +285,9 @@ fn number_if_any(
 
 fn flags(text: &str) -> Result<u8, IpvsParseErrorKind> {
     text.split(',').try_fold(0, |flags, name| {
-        let bit = FLAGS.iter().position(|flag| *flag == name);
+        let names = [Scheduler::SourceHashing, Scheduler::MaglevHashing].map(flag_names);
+        let mut lists = [FLAGS].into_iter().chain(names);
+        let bit = lists.find_map(|names| names.iter().position(|flag| *flag == name));
         let bit = bit.ok_or_else(|| IpvsParseErrorKind::unexpected(name, "a scheduler's flag"))?;
         Ok(flags | 1 << bit)
     })
