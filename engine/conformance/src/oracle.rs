@@ -220,7 +220,11 @@ impl<'c> Oracle<'c> {
                         frontend.port,
                         IpFamily::of(packet.destination.ip()),
                     );
-                if falls_back { cluster_set(reading) } else { local }
+                if falls_back {
+                    cluster_set(reading)
+                } else {
+                    local
+                }
             }
         }
     }

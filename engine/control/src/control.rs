@@ -122,6 +122,7 @@ impl Control {
                     nfacct: false,
                     random_fully: true,
                 },
+                config.proxy.scheduler,
             ),
             told: 0,
             happenings: Vec::new(),

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use base::SimTime;
 use control::{Control, Decision, NodeRules};
-use netfilter::{ChainPlace, RuleAction, TracedElement, TracedRule, Tuple};
+use netfilter::{ChainPlace, RejectReason, RuleAction, TracedElement, TracedRule, Tuple};
 use plane::{DecisionAction, Place, Plane, PlaneEvent};
 use rules::Origin;
-use ruleset::Family;
+use ruleset::ipvs::ServerKey;
+use ruleset::{Family, Protocol};
 
 /// What was decided about flows that clients are waiting for, by their source address.
 #[derive(Default)]
@@ -55,6 +56,7 @@ impl Evidence {
                 };
                 let met = Met {
                     family: family_of(tuple),
+                    asked: (tuple.protocol(), tuple.destination_socket()),
                     action,
                     rules,
                     elements,
@@ -123,6 +125,8 @@ impl Evidence {
 /// What a packet met on a node.
 pub(crate) struct Met<'a> {
     pub(crate) family: Family,
+    /// What the packet was sent to.
+    pub(crate) asked: (Protocol, SocketAddr),
     pub(crate) action: &'a DecisionAction,
     pub(crate) rules: &'a [TracedRule],
     pub(crate) elements: &'a [TracedElement],
@@ -141,8 +145,12 @@ impl Met<'_> {
             // Where no rule of the Service's own did it, an element did.
             DecisionAction::Translated { to } => self
                 .picked(*to, control)
-                .or_else(|| self.picked_by_element(*to, &place, control)),
+                .or_else(|| self.picked_by_element(*to, &place, control))
+                .or_else(|| self.served(*to, &place, control)),
             // The rule that refuses serves all Services: the element that led there names the one.
+            DecisionAction::Rejected(RejectReason::NoRealServer(server)) => {
+                self.served(server.address, &place, control)
+            }
             DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => {
                 self.element(&place, control)
             }
@@ -180,6 +188,16 @@ impl Met<'_> {
             picks && origin.endpoint == Some(to)
         };
         origins.find(is_choice).map(ToString::to_string)
+    }
+
+    /// Whom a virtual server serves with a real server, or by itself.
+    fn served(&self, real: SocketAddr, node: &str, control: &Control) -> Option<String> {
+        let NodeRules::Ipvs(compiled) = control.compiled_rules(node)? else {
+            return None;
+        };
+        let (protocol, address) = self.asked;
+        let origin = compiled.server_origin(&ServerKey { protocol, address }, real)?;
+        Some(control.compiler().origin(origin).to_string())
     }
 
     fn element(&self, node: &str, control: &Control) -> Option<String> {

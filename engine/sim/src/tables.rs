@@ -75,6 +75,7 @@ impl TableSource for Tables<'_> {
             let built = match rules {
                 NodeRules::Iptables(compiled) => NodeTables::new(compiled.tables.values()),
                 NodeRules::Nftables(compiled) => NodeTables::new([Arc::clone(&compiled.tables)]),
+                NodeRules::Ipvs(compiled) => NodeTables::new(compiled.tables.values()),
             };
             let built = built.expect("the compiler leaves no dangling jump");
             entry.tables = Arc::new(built);

@@ -432,7 +432,9 @@ fn facts(node: &Node, cluster: &Cluster, mode: ProxyMode) -> NodeFacts {
         },
         masquerade_all: proxy.masquerade_all,
         node_port_addresses: match (&proxy.node_port_addresses, mode) {
-            (NodePortAddresses::Default, ProxyMode::Iptables | ProxyMode::Ipvs) => rules::NodePortAddresses::All,
+            (NodePortAddresses::Default, ProxyMode::Iptables | ProxyMode::Ipvs) => {
+                rules::NodePortAddresses::All
+            }
             (NodePortAddresses::Default | NodePortAddresses::Primary, _) => {
                 rules::NodePortAddresses::Primary
             }
