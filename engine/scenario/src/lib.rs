@@ -8,9 +8,8 @@
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
-//! `selector` in a `get` are extensions.
+//! Deviation from the contract so far: `matches:` is refused by name when a file is read. `nodes[].watch`, a node's own
+//! watch latency, `selector` in a `get`, and costs by mode in `timing.syncCost` are extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -37,11 +36,16 @@
 //! ```
 
 mod act;
+mod background;
 mod cursor;
 pub mod expect;
+mod fault;
+mod held;
 pub mod human;
 pub mod judge;
 mod load;
+mod metrics;
+mod proxy_step;
 mod range;
 mod reference;
 mod report;
@@ -51,10 +55,13 @@ mod step;
 pub mod why;
 pub mod words;
 
+pub use fault::{FaultStep, Trouble};
 pub use load::{API_VERSION, Problems, load};
+pub use metrics::Metrics;
+pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
-pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
+pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
 pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
 pub use scenario::Scenario;
-pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, Wait};
+pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};

@@ -7,19 +7,21 @@
 //! **Source of the semantics.** The scenario language's contract. A step begins when the one before has ended,
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::yaml::Problem;
 use api::{Manifest, Object, Status};
 use base::{SimTime, format_duration};
-use control::{Happening, ProxyMode, World, WriteVerb};
+use control::{Connection, FaultId, Happening, ProxyMode, Source, World, WriteVerb};
 
 use crate::act::{Judged, act};
+use crate::background::Background;
 use crate::expect::{Expectation, Hold};
 use crate::load::manifests::place_of;
 use crate::load::text_of;
-use crate::report::{Entry, Metrics, Outcome, ScenarioReport, StepReport};
+use crate::metrics::{Metrics, zone_of};
+use crate::report::{Entry, Outcome, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
 use crate::step::{Schedule, Step};
 
@@ -119,12 +121,18 @@ pub fn run_until(
         world,
         progress,
         report,
+        background: Background::default(),
         limit,
         cut_short: false,
+        faults: BTreeMap::new(),
     };
     runner.apply_manifests()?;
     runner.steps(at);
+    if *at == At::End {
+        runner.stop_the_rest();
+    }
     runner.listen();
+    runner.report.metrics.conclude(runner.world);
     runner.report.duration = runner.world.now() - SimTime::ZERO;
     Ok(runner.report)
 }
@@ -136,16 +144,26 @@ pub(crate) struct Runner<'a> {
     pub(crate) world: &'a mut dyn World,
     progress: &'a mut dyn FnMut(Progress<'_>),
     report: ScenarioReport,
+    pub(crate) background: Background,
     /// Time does not pass beyond, a connection under way aside.
     limit: SimTime,
     /// Whether it should have.
     cut_short: bool,
+    /// The faults that have begun, by the names that steps give them.
+    pub(crate) faults: BTreeMap<String, FaultId>,
 }
 
 impl Runner<'_> {
     /// What is counted over the whole run.
     pub(crate) fn metrics(&mut self) -> &mut Metrics {
         &mut self.report.metrics
+    }
+
+    /// Counts connections of one client.
+    pub(crate) fn count(&mut self, from: &Source, seen: &[Connection]) {
+        let nodes = &self.scenario.cluster.nodes;
+        let from = zone_of(self.world, nodes, from);
+        self.report.metrics.count(from, nodes, seen);
     }
 
     /// Says something beside the steps.

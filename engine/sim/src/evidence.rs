@@ -192,9 +192,11 @@ impl Met<'_> {
 
     /// Whom a virtual server serves with a real server, or by itself.
     fn served(&self, real: SocketAddr, node: &str, control: &Control) -> Option<String> {
-        let NodeRules::Ipvs(compiled) = control.compiled_rules(node)? else {
-            return None;
-        };
+        let mut rules = control.compiled_rules(node);
+        let compiled = rules.find_map(|rules| match rules {
+            NodeRules::Ipvs(compiled) => Some(compiled),
+            NodeRules::Iptables(_) | NodeRules::Nftables(_) => None,
+        })?;
         let (protocol, address) = self.asked;
         let origin = compiled.server_origin(&ServerKey { protocol, address }, real)?;
         Some(control.compiler().origin(origin).to_string())
@@ -211,9 +213,11 @@ impl Met<'_> {
         node: &str,
         control: &'c Control,
     ) -> Option<impl Iterator<Item = &'c Origin>> {
-        let NodeRules::Nftables(compiled) = control.compiled_rules(node)? else {
-            return None;
-        };
+        let mut rules = control.compiled_rules(node);
+        let compiled = rules.find_map(|rules| match rules {
+            NodeRules::Nftables(compiled) => Some(compiled),
+            NodeRules::Iptables(_) | NodeRules::Ipvs(_) => None,
+        })?;
         let found = self.elements.iter().rev().filter_map(move |element| {
             compiled.element_origin(self.family.into(), element.set.as_ref()?, &element.key)
         });
