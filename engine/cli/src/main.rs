@@ -13,6 +13,7 @@ mod input;
 mod manifests;
 mod node;
 mod output;
+mod resolve;
 mod rules;
 mod run;
 mod snippet;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Rules(rules) => rules::run(rules),
         Command::Trace(trace) => trace::run(trace),
+        Command::Resolve(resolve) => resolve::run(resolve),
         Command::Get(get) => get::get(get),
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
