@@ -85,7 +85,7 @@ impl ProxyMode {
     /// served. The proxy of our own layout does it after its first sync.
     pub(crate) const fn cleans_up_first(self) -> bool {
         match self {
-            Self::Iptables | Self::Nftables => true,
+            Self::Iptables | Self::Nftables | Self::Ipvs => true,
             Self::Flat => false,
         }
     }
