@@ -11,6 +11,7 @@ mod explain;
 mod get;
 mod input;
 mod manifests;
+mod matrix;
 mod node;
 mod output;
 mod resolve;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Get(get) => get::get(get),
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
+        Command::Matrix(matrix) => matrix::run(matrix),
         Command::Node(args) => node::run(args),
     });
     let exit = match outcome {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use miette::Report as Failure;
-use scenario::{At, Report, Scenario, ScenarioReport, human};
+use scenario::{At, Outcome, Report, Scenario, ScenarioReport, human};
 use sim::Sim;
 
 use crate::args::{Output, RunArgs};
@@ -17,6 +17,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     for file in &args.files {
         let mut scenarios = input::load(file)?;
         input::reseed(&mut scenarios, args.seed);
+        input::repair(&mut scenarios, args.with.as_deref())?;
         work.extend(scenarios.into_iter().map(|scenario| (file, scenario)));
     }
     if let Some(name) = &args.scenario {
@@ -56,11 +57,35 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
             }
             if args.output == Output::Human {
                 output::print(&human::render_scenario(&report, output::colour()))?;
+                if let Some(unmet) = args.with.as_deref().and_then(|with| unmet(&report, with)) {
+                    output::print(&unmet)?;
+                }
             }
             reports.push(report);
         }
     }
     finish(reports, args.output)
+}
+
+/// What the scenario expects of a repair and this one does not do.
+fn unmet(report: &ScenarioReport, with: &Path) -> Option<String> {
+    let mut steps = report.steps.iter();
+    steps.find(|step| step.verb == "await")?;
+    let failed = steps.filter(|step| step.outcome == Outcome::Failed);
+    let unmet: Vec<String> = failed
+        .map(|step| {
+            let name = step.name.as_deref().unwrap_or(&step.asked);
+            let why = step.why.first().map_or("", String::as_str);
+            format!("  {}: {name}: {why}\n", step.verb)
+        })
+        .collect();
+    (!unmet.is_empty()).then(|| {
+        format!(
+            "The repair in {} is not enough. Still unmet:\n{}",
+            with.display(),
+            unmet.concat()
+        )
+    })
 }
 
 fn finish(reports: Vec<ScenarioReport>, format: Output) -> Result<Exit, Failure> {

@@ -81,20 +81,20 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
         return None;
     }
     let Ok(request) = Packet::parse(bytes) else {
-        return failure(id, RCODE::FormatError, None);
+        return failure(id, RCODE::FormatError, None, &[]);
     };
     if request.opcode() != simple_dns::OPCODE::StandardQuery {
-        return failure(id, RCODE::NotImplemented, None);
+        return failure(id, RCODE::NotImplemented, None, &[]);
     }
     let [asked] = request.questions.as_slice() else {
-        return failure(id, RCODE::FormatError, None);
+        return failure(id, RCODE::FormatError, None, &[]);
     };
     let udp_size = request.opt().map(|opt| opt.udp_packet_size);
     if request.opt().is_some_and(|opt| opt.version != 0) {
-        return failure(id, RCODE::BADVERS, udp_size);
+        return failure(id, RCODE::BADVERS, udp_size, &request.questions);
     }
     if asked.qclass != QCLASS::CLASS(CLASS::IN) {
-        return failure(id, RCODE::Refused, udp_size);
+        return failure(id, RCODE::Refused, udp_size, &request.questions);
     }
     let question = Question {
         name: asked.qname.to_string(),
@@ -202,8 +202,15 @@ fn within(head: Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>
     with(fitting)
 }
 
-fn failure(id: u16, rcode: RCODE, udp_size: Option<u16>) -> Option<Vec<u8>> {
+/// An answer without an answer: to these questions, as far as they could be read.
+fn failure(
+    id: u16,
+    rcode: RCODE,
+    udp_size: Option<u16>,
+    questions: &[simple_dns::Question<'_>],
+) -> Option<Vec<u8>> {
     let mut reply = Packet::new_reply(id);
+    reply.questions.extend_from_slice(questions);
     *reply.rcode_mut() = rcode;
     *reply.opt_mut() = udp_size.map(edns);
     reply.build_bytes_vec().ok()

@@ -11,6 +11,7 @@ use control::{
     Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest,
     World, WriteVerb,
 };
+use explain::Finding;
 use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
@@ -22,7 +23,7 @@ use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
-use crate::{background, connect, fault, held, proxy_step, why, words};
+use crate::{background, connect, fault, findings, held, matrix, proxy_step, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Judged {
     pub(crate) seen: Vec<String>,
     /// Why it failed.
     pub(crate) why: Vec<String>,
+    /// What was found about a Service.
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Judged {
@@ -44,6 +47,7 @@ impl Judged {
             observed: json!({}),
             seen: Vec::new(),
             why,
+            findings: Vec::new(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Judged {
             observed,
             seen,
             why,
+            findings: Vec::new(),
         }
     }
 }
@@ -193,6 +198,14 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
         Action::Stop { id, expect } => once(runner, expect, |runner, check| {
             background::stop(runner, id, check)
         }),
+        Action::Explain { asked, expect } => runner.look(expect.in_mode(mode), |runner, check| {
+            findings::explain(&*runner.world, asked, check).unwrap_or_else(Judged::from)
+        }),
+        Action::Matrix => matrix::act(runner.world).unwrap_or_else(Judged::from),
+        Action::Await { .. } => {
+            let repair = runner.scenario.repair.as_deref().unwrap_or_default();
+            write(runner, WriteVerb::Apply, repair, None)
+        }
     }
 }
 

@@ -9,7 +9,8 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Deviation from the contract so far: `matches:` is refused by name when a file is read. `nodes[].watch`, a node's own
-//! watch latency, `selector` in a `get`, and costs by mode in `timing.syncCost` are extensions.
+//! watch latency, `selector` in a `get`, costs by mode in `timing.syncCost`, `from` and `port` in an `explain`, and the
+//! step `await`, where a user's repair is applied, are extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -41,10 +42,12 @@ mod connect;
 mod cursor;
 pub mod expect;
 mod fault;
+mod findings;
 mod held;
 pub mod human;
 pub mod judge;
 mod load;
+mod matrix;
 mod metrics;
 mod proxy_step;
 mod range;
@@ -57,7 +60,9 @@ pub mod why;
 pub mod words;
 
 pub use fault::{FaultStep, Trouble};
-pub use load::{API_VERSION, Problems, load};
+pub use findings::{Asked, finding_json};
+pub use load::{API_VERSION, Problems, load, load_repair};
+pub use matrix::{difference_lines, differences_json, matrix_json, matrix_lines};
 pub use metrics::Metrics;
 pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
