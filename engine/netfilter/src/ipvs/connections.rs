@@ -68,7 +68,7 @@ pub(crate) struct Stay {
 }
 
 /// A change that an evaluation asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VirtualChange {
     /// A connection begins or goes on.
     Connection {

@@ -88,10 +88,8 @@ impl Choice<'_> {
             Scheduler::WeightedRoundRobin => {
                 return weighted_round(reals, from, turn.map_or(0, |turn| turn.level));
             }
-            Scheduler::LeastConnection => self.least(reals, |load| load.overhead(), false)?,
-            Scheduler::WeightedLeastConnection => {
-                self.least(reals, |load| load.overhead(), true)?
-            }
+            Scheduler::LeastConnection => self.least(reals, Load::overhead, false)?,
+            Scheduler::WeightedLeastConnection => self.least(reals, Load::overhead, true)?,
             Scheduler::ShortestExpectedDelay => self.least(reals, Load::delay, true)?,
             Scheduler::NeverQueue => {
                 let mut all = (0..).zip(reals);

@@ -143,12 +143,10 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
             let reason = RejectReason::UnknownConnection(*key);
             return Err(Stop::Refuse(reason, RejectWith::TcpReset));
         }
-        let real = self.choose_real(flow, key, server).ok_or_else(|| {
-            Stop::Refuse(
-                RejectReason::NoRealServer(*key),
-                RejectWith::PortUnreachable,
-            )
-        })?;
+        let real = self.choose_real(flow, key, server).ok_or(Stop::Refuse(
+            RejectReason::NoRealServer(*key),
+            RejectWith::PortUnreachable,
+        ))?;
         Ok(VirtualConnection {
             server: *key,
             real,
