@@ -54,7 +54,8 @@ impl TcpPhase {
             Close, CloseWait, Established, FinWait, None, SynReceived, SynSent, TimeWait,
         };
         match (sign, self) {
-            (TcpSign::Synchronise, Established | SynSent) => Established,
+            (TcpSign::Synchronise, Established | SynSent)
+            | (TcpSign::Acknowledge, None | Established | SynReceived) => Established,
             (TcpSign::Synchronise, _) | (TcpSign::Reset, SynReceived) => SynReceived,
             (TcpSign::Finish, None | Close)
             | (TcpSign::Acknowledge, Close)
@@ -68,7 +69,6 @@ impl TcpPhase {
             (TcpSign::Finish | TcpSign::Acknowledge, SynSent) => SynSent,
             (TcpSign::Finish, SynReceived | FinWait | TimeWait)
             | (TcpSign::Acknowledge, TimeWait) => TimeWait,
-            (TcpSign::Acknowledge, None | Established | SynReceived) => Established,
             (TcpSign::Acknowledge, FinWait) => FinWait,
             (TcpSign::Nothing, phase) => phase,
         }
