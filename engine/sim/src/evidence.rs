@@ -166,6 +166,7 @@ impl Met<'_> {
             DecisionAction::Dropped(reason) => reason.to_string(),
         });
         let rule = deciding.map(|traced| rule_text(traced, self.family));
+        let rule = rule.or_else(|| self.server_text(&place, control));
         Decision {
             at,
             place,
@@ -197,9 +198,27 @@ impl Met<'_> {
             NodeRules::Ipvs(compiled) => Some(compiled),
             NodeRules::Iptables(_) | NodeRules::Nftables(_) => None,
         })?;
-        let (protocol, address) = self.asked;
-        let origin = compiled.server_origin(&ServerKey { protocol, address }, real)?;
+        let origin = compiled.server_origin(&self.server(), real)?;
         Some(control.compiler().origin(origin).to_string())
+    }
+
+    /// The virtual server that decided, where one did.
+    fn server_text(&self, node: &str, control: &Control) -> Option<String> {
+        let decided = matches!(
+            self.action,
+            DecisionAction::Translated { .. }
+                | DecisionAction::Rejected(RejectReason::NoRealServer(_))
+        );
+        let server = self.server();
+        decided
+            .then(|| self.served(server.address, node, control))
+            .flatten()?;
+        Some(format!("virtual server {server}"))
+    }
+
+    const fn server(&self) -> ServerKey {
+        let (protocol, address) = self.asked;
+        ServerKey { protocol, address }
     }
 
     fn element(&self, node: &str, control: &Control) -> Option<String> {

@@ -277,9 +277,9 @@ fn what_this_version_does_not_support() {
     check_cluster(
         "proxy: {ipvs: {scheduler: mh, strictARP: true, tcpTimeout: 5s}}",
         &[
-            "7:28: scheduler \"mh\" is not supported by this version of switchboard (supported: rr, wrr, lc, wlc, sh, dh, sed, nq)",
-            "7:43: `strictARP` is not supported here: the network has no ARP",
-            "7:61: `tcpTimeout` is not supported here, but for 0s: the kernel's own",
+            "7:31: scheduler \"mh\" is not supported by this version of switchboard (supported: rr, wrr, lc, wlc, sh, dh, sed, nq)",
+            "7:46: `strictARP` is not supported here: the network has no ARP",
+            "7:64: `tcpTimeout` is not supported here, but for 0s: the kernel's own",
         ],
     );
     check(
