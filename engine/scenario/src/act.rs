@@ -19,7 +19,6 @@ use crate::expect::{
     Expect, Expectation, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, Mismatch};
-use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
@@ -440,7 +439,7 @@ fn resolution_json(seen: &Resolution) -> Json {
             "name": attempt.name,
             "type": attempt.record_type,
             "server": attempt.server.to_string(),
-            "protocol": attempt.protocol.to_string(),
+            "protocol": attempt.protocol.to_string().to_uppercase(),
             "result": attempt.result,
         })
     });

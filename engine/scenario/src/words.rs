@@ -48,7 +48,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             let over = if *protocol == Protocol::UDP {
                 ""
             } else {
-                &format!(" over {protocol}")
+                &format!(" over {}", protocol.to_string().to_uppercase())
             };
             format!("{} → {name}{shown_type}{over}", source(from, namespace))
         }
