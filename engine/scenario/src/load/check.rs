@@ -7,7 +7,7 @@ use std::time::Duration;
 use control::Outcome;
 use serde_json::Value as Json;
 
-use super::cluster::mode_mentioned;
+use super::cluster::mode_named;
 use crate::cursor::{Cursor, Fields, Noted, Read};
 use crate::expect::{
     Backends, ConnectCheck, EndpointCheck, ErrorText, Expect, Expectation, GetCheck, Hold,
@@ -46,15 +46,13 @@ pub(super) fn expect<'a, T>(
     let mut fields = at.fields()?;
     let by_mode = fields.or("byMode", BTreeMap::new(), |at| {
         let entries = at.entries(|name, at| {
-            let mode = mode_mentioned(&at, name);
+            let mode = mode_named(&at, name);
             let mut fields = at.fields()?;
             let expectation = expectation(&mut fields, repeat, &mut read);
             fields.finish()?;
             Ok((name, (mode?, expectation?)))
         })?;
-        let run_here = entries.into_values();
-        let run_here = run_here.filter_map(|(mode, expectation)| Some((mode?, expectation)));
-        Ok(run_here.collect())
+        Ok(entries.into_values().collect())
     });
     let default = if fields.has("byMode") && fields.len() == 1 {
         Ok(None)

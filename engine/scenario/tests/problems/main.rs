@@ -74,7 +74,6 @@ spec:
 fn good_ones_have_no_problem() {
     check(HEAD.trim_end_matches("  steps:\n"), &[]);
     check_step("wait: 1s", &[]);
-    // What is said of a mode that is not run yet cannot be wrong.
     check_step(
         "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
         &[],
@@ -270,10 +269,17 @@ fn what_this_version_does_not_support() {
         "proxy: {iptables: {minSyncPeriod: 2h}}",
         &["7:39: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
     );
-    check(
-        &HEAD.replace("[iptables]", "[nftables, ipvs]"),
+    check(&HEAD.replace("[iptables]", "[nftables, ipvs]"), &[]);
+    check_cluster(
+        "proxy: {ipvs: {scheduler: \"\", strictARP: false, excludeCIDRs: [], tcpTimeout: 0s, minSyncPeriod: 0s}}",
+        &[],
+    );
+    check_cluster(
+        "proxy: {ipvs: {scheduler: mh, strictARP: true, tcpTimeout: 5s}}",
         &[
-            "6:23: mode ipvs is not supported by this version of switchboard (supported: iptables, nftables, flat)",
+            "7:31: scheduler \"mh\" is not supported by this version of switchboard (supported: rr, wrr, lc, wlc, sh, dh, sed, nq)",
+            "7:46: `strictARP` is not supported here: the network has no ARP",
+            "7:64: `tcpTimeout` is not supported here, but for 0s: the kernel's own",
         ],
     );
     check(
