@@ -4,6 +4,7 @@
 //! this on a machine need not let others see it; whatever probes a node from outside must be given the address.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Be a node's proxy: program the kernel of this machine, in this network namespace, as manifests say
     Node(NodeArgs),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema,
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,9 +65,12 @@ pub(crate) struct RunArgs {
     /// Write what every interface saw, as pcapng files, into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) capture: Option<PathBuf>,
+    /// How many runs at the same time [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) output: RunOutput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -332,8 +338,8 @@ impl From<VariantArg> for Variant {
 /// A scenario and an instant of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstantArgs {
-    /// A scenario; or manifests, in a file or a folder: then of a cluster of default settings
-    #[arg(long = "in", value_name = "FILE|DIR")]
+    /// A scenario; or manifests, in a file or a folder: then of a cluster of default settings; - reads standard input
+    #[arg(long = "in", value_name = "FILE|DIR|-")]
     pub(crate) file: PathBuf,
     /// Which scenario of the file
     #[arg(long, value_name = "NAME")]
@@ -354,6 +360,18 @@ pub(crate) enum Output {
     Human,
     /// For programs
     Json,
+}
+
+/// How the result of `run` is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunOutput {
+    /// For people
+    #[default]
+    Human,
+    /// For programs
+    Json,
+    /// For continuous integration: XML
+    Junit,
 }
 
 /// An address family.

@@ -1,8 +1,9 @@
 //! Reading the user's files, and errors that show the line they are about.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use api::yaml::{Problem, Source};
 use base::Seed;
@@ -18,6 +19,8 @@ use crate::snippet::{Snippet, clipped};
 
 /// The most bytes of a file that is read: more is a mistake, such as a log in place of a manifest.
 const FILE_MAX: u64 = 64 * 1024 * 1024;
+/// The path that stands for standard input.
+pub(crate) const STDIN: &str = "-";
 /// The most characters of a complaint: some repeat what the user wrote.
 const MESSAGE_MAX: usize = 2_000;
 
@@ -222,7 +225,11 @@ fn choose(
 }
 
 /// A file's text, or why there is none. Only regular files are read: a device may never end, and a pipe never begin.
+/// Standard input is what the user asks for by name.
 fn read(file: &Path) -> Result<String, String> {
+    if file == Path::new(STDIN) {
+        return stdin();
+    }
     let meta = fs::metadata(file).map_err(|why| why.to_string())?;
     if meta.is_dir() {
         return Err("it is a directory".to_owned());
@@ -230,10 +237,19 @@ fn read(file: &Path) -> Result<String, String> {
     if !meta.is_file() {
         return Err("it is no regular file".to_owned());
     }
+    bounded(File::open(file).map_err(|why| why.to_string())?)
+}
+
+/// What stands on standard input, which can be read once and may be asked for again.
+fn stdin() -> Result<String, String> {
+    static TEXT: OnceLock<Result<String, String>> = OnceLock::new();
+    TEXT.get_or_init(|| bounded(io::stdin().lock())).clone()
+}
+
+/// All that a reader gives; a file may grow while it is read.
+fn bounded(reader: impl io::Read) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(|why| why.to_string())?;
-    // The file may grow while it is read.
-    let mut start = opened.take(FILE_MAX + 1);
+    let mut start = reader.take(FILE_MAX + 1);
     start
         .read_to_end(&mut bytes)
         .map_err(|why| why.to_string())?;

@@ -10,11 +10,14 @@ mod dump;
 mod explain;
 mod get;
 mod input;
+mod jobs;
 mod manifests;
 mod node;
 mod output;
+mod progress;
 mod rules;
 mod run;
+mod schema;
 mod snippet;
 mod trace;
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
         Command::Node(args) => node::run(args),
+        Command::Schema => schema::run(),
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,

@@ -25,7 +25,10 @@ const NODES: [&str; 2] = ["node-a", "node-b"];
 
 /// The scenarios of a file, or the one that manifests make.
 pub(crate) fn scenarios(path: &Path) -> Result<Vec<Scenario>, Report> {
-    let files = files(path)?;
+    let files = match path == Path::new(input::STDIN) {
+        true => vec![path.to_owned()],
+        false => files(path)?,
+    };
     let mut texts = Vec::new();
     for file in &files {
         texts.push(input::text_of(file)?);

@@ -1,7 +1,7 @@
 //! The scenario language: parse, replay over any World, judge, report.
 //!
 //! **What.** [`load`] reads scenario files, [`run`] replays one over a [`control::World`] and judges its
-//! expectations, [`Report`] is the outcome as JSON and [`human`] the same as a timeline.
+//! expectations, [`Report`] is the outcome as JSON, [`junit`] the same as XML and [`human`] as a timeline.
 //! **Why.** One file teaches, tests and reproduces: what happened, in which order, and whether it should have.
 //! Everything here works on a world that it is given, so the simulator and real nodes are judged alike. No I/O:
 //! files come through a function.
@@ -9,8 +9,8 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic, and `matches:` are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, and
-//! `selector` in a `get` are extensions.
+//! traffic are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, `selector` in a `get`,
+//! and `backends: {count: …}`, how many different ones answer, are extensions.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -41,12 +41,14 @@ mod cursor;
 pub mod expect;
 pub mod human;
 pub mod judge;
+pub mod junit;
 mod load;
 mod range;
 mod reference;
 mod report;
 mod run;
 mod scenario;
+pub mod schema;
 mod step;
 pub mod why;
 pub mod words;

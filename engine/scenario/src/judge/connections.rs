@@ -8,7 +8,7 @@ use api::ObjectKey;
 use base::format_duration;
 use control::{Connection, Outcome};
 
-use super::Mismatch;
+use super::{Mismatch, counted};
 use crate::expect::{Backends, ConnectCheck, Outcomes};
 
 /// The Pods that `backends:` stood for when the step began.
@@ -36,11 +36,11 @@ pub fn connect(
         judge_backends(backends, expected, seen, &mut mismatches);
     }
     if check.uniform {
-        judge_spread(
-            check.backends.is_some().then_some(expected),
-            seen,
-            &mut mismatches,
+        let named = matches!(
+            check.backends,
+            Some(Backends::Exactly(_) | Backends::Within(_))
         );
+        judge_spread(named.then_some(expected), seen, &mut mismatches);
     }
     if let Some(wanted) = check.peer_seen {
         judge_peer(wanted, seen, &mut mismatches);
@@ -147,6 +147,17 @@ fn judge_backends(
     mismatches: &mut Vec<Mismatch>,
 ) {
     let counts = backend_counts(seen);
+    if let Backends::Count(range) = check {
+        let count = counts.len();
+        if !range.contains(count as u64) {
+            let text = format!(
+                "{} answered, expected {range}",
+                counted(count, "backend", "backends")
+            );
+            mismatches.push(text.into());
+        }
+        return;
+    }
     for (name, count) in counts
         .iter()
         .filter(|(name, _)| !expected.0.contains(**name))

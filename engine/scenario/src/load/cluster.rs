@@ -20,7 +20,7 @@ use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 /// Hosts outside, their routes, and CIDRs in a list.
 const LIST_MAX: usize = 1_000;
 /// The contract's mode names that this version does not run.
-const LATER_MODES: [&str; 1] = ["ipvs"];
+pub(crate) const LATER_MODES: [&str; 1] = ["ipvs"];
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
 /// The largest IPv6 range that addresses are given out of (ALLOC-4).

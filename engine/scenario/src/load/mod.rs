@@ -27,6 +27,7 @@ use crate::cursor::{Cursor, Read, Sink};
 use crate::scenario::Scenario;
 use crate::step::Step;
 use cluster::Cluster;
+pub(crate) use cluster::LATER_MODES;
 use manifests::Files;
 use state::Stated;
 

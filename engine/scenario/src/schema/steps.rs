@@ -1,0 +1,177 @@
+//! `spec.steps`: one shape per verb.
+
+use serde_json::Value as Json;
+
+use super::build::{
+    any_of, closed, described, duration, integer, list, one_or_list, open, text, words,
+};
+use super::expect;
+use crate::step::Plane;
+
+/// Every verb: its name, its settings and what can be expected of it.
+fn verbs() -> Vec<(&'static str, Json, Option<Json>)> {
+    let write = || Some(expect::write());
+    vec![
+        ("apply", manifests("kubectl apply"), write()),
+        ("create", manifests("kubectl create"), write()),
+        ("replace", manifests("kubectl replace"), write()),
+        (
+            "delete",
+            one_or_list(&reference("What is deleted")),
+            write(),
+        ),
+        ("patch", patch(), write()),
+        ("scale", scale(), write()),
+        (
+            "restart",
+            reference("A workload whose Pods are made anew"),
+            write(),
+        ),
+        ("wait", text("A duration such as 2s, or `converged`"), None),
+        ("get", get(), Some(expect::get())),
+        ("resolve", resolve(), Some(expect::resolve())),
+        ("connect", connect(), Some(expect::connect())),
+        ("probe", probe(), Some(expect::probe())),
+        ("rules", rules(), Some(expect::rules())),
+    ]
+}
+
+/// Any step.
+pub(super) fn step() -> Json {
+    let shapes = verbs().into_iter().map(|(verb, settings, expect)| {
+        let mut keys = common();
+        keys.push((verb, settings));
+        keys.extend(expect.map(|expect| ("expect", expect)));
+        closed(&keys, &[verb])
+    });
+    any_of(&shapes.collect::<Vec<_>>())
+}
+
+/// What every step may have.
+fn common() -> Vec<(&'static str, Json)> {
+    let planes = words([Plane::Sim.as_str(), Plane::Kernel.as_str()]);
+    let only = closed(
+        &[
+            ("modes", one_or_list(&expect::mode_mentioned())),
+            ("planes", one_or_list(&planes)),
+        ],
+        &[],
+    );
+    vec![
+        ("name", text("Its name: --at NAME stops behind it")),
+        ("only", described(only, "Skipped elsewhere")),
+        ("at", duration("When it starts, counted from the beginning")),
+        ("after", duration("How long after the step before it")),
+    ]
+}
+
+fn reference(what: &str) -> Json {
+    text(&format!("{what}: kind/name or kind/namespace/name"))
+}
+
+fn source() -> Json {
+    text("Who sends: pod/…, a workload such as deployment/…, node/… or outside/…")
+}
+
+fn protocol(known: &[&str]) -> Json {
+    described(words(known.iter().copied()), "Default TCP")
+}
+
+fn manifests(verb: &str) -> Json {
+    let file = closed(&[("file", text("A path relative to this file"))], &["file"]);
+    let objects = list(open("A Kubernetes object"));
+    let what = format!("{verb}: manifest text, {{file: …}} or a list of objects");
+    described(any_of(&[text("Manifest text"), file, objects]), &what)
+}
+
+fn patch() -> Json {
+    let keys = [
+        ("target", reference("What is changed")),
+        (
+            "patch",
+            open("Merged into it, as kubectl patch --type merge does"),
+        ),
+    ];
+    closed(&keys, &["target", "patch"])
+}
+
+fn scale() -> Json {
+    let keys = [
+        ("target", reference("A workload")),
+        ("replicas", integer(0)),
+    ];
+    closed(&keys, &["target", "replicas"])
+}
+
+fn get() -> Json {
+    closed(
+        &[
+            (
+                "resource",
+                text("svc, `svc,pods`, `svc web` or svc/web, as kubectl takes it"),
+            ),
+            ("namespace", text("Default: the scenario's")),
+            ("selector", text("Only those with these labels")),
+            (
+                "output",
+                text("table (default), wide, yaml, json, name, jsonpath=… or custom-columns=…"),
+            ),
+        ],
+        &["resource"],
+    )
+}
+
+fn resolve() -> Json {
+    closed(
+        &[
+            ("from", source()),
+            (
+                "name",
+                text("A host name; a final dot skips the search list"),
+            ),
+            ("type", words(["A", "AAAA", "CNAME", "MX", "SOA"])),
+            ("protocol", words(["UDP"])),
+        ],
+        &["from", "name"],
+    )
+}
+
+fn connect() -> Json {
+    closed(
+        &[
+            ("from", source()),
+            ("to", text("name:port, ip:port or [ipv6]:port")),
+            ("protocol", protocol(&["TCP", "UDP"])),
+            (
+                "count",
+                described(integer(1), "How many connections; default 1"),
+            ),
+            ("timeout", duration("How long the client waits; default 3s")),
+            ("send", text("What it sends")),
+        ],
+        &["from", "to"],
+    )
+}
+
+fn probe() -> Json {
+    let bare = closed(
+        &[("ip", text("A source address as the node sees it"))],
+        &["ip"],
+    );
+    closed(
+        &[
+            (
+                "node",
+                text("Whose rules; default: those of the source's node"),
+            ),
+            ("from", any_of(&[source(), bare])),
+            ("to", text("ip:port or [ipv6]:port")),
+            ("protocol", protocol(&["TCP", "UDP", "SCTP"])),
+        ],
+        &["from", "to"],
+    )
+}
+
+fn rules() -> Json {
+    closed(&[("node", text("Whose rules"))], &["node"])
+}
