@@ -127,8 +127,7 @@ pub(crate) struct Instant {
 
 /// Runs a scenario up to the instant that the arguments name.
 pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
-    let scenarios = manifests::scenarios(&args.file)?;
-    let scenario = choose(scenarios, args.scenario.as_deref(), &args.file)?;
+    let scenario = one(&args.file, args.scenario.as_deref())?;
     // A question may be asked in any mode, whether or not the scenario is judged in it.
     let mode = args.mode.unwrap_or(scenario.modes[0]);
     let mut sim = build(&scenario, mode)?;
@@ -146,6 +145,11 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
         sim,
         label,
     })
+}
+
+/// The scenario that a question is about: the only one of a file or folder, or the one of that name.
+pub(crate) fn one(file: &Path, name: Option<&str>) -> Result<Scenario, Report> {
+    choose(manifests::scenarios(file)?, name, file)
 }
 
 /// Builds the cluster of a scenario.
@@ -169,13 +173,18 @@ pub(crate) fn replay(
     sim: &mut Sim,
     at: &At,
 ) -> Result<ScenarioReport, Report> {
-    scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(|failure| match failure {
-        RunError::Manifest { problem, text } => report(&problem, Some(&text)),
+    scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(|why| cannot_run(&why))
+}
+
+/// Says why a scenario cannot be run.
+pub(crate) fn cannot_run(failure: &RunError) -> Report {
+    match failure {
+        RunError::Manifest { problem, text } => report(problem, Some(text)),
         RunError::UnknownStep { .. } => error(
             failure.to_string(),
             Some("--at takes a time or the name of a step"),
         ),
-    })
+    }
 }
 
 /// Refuses to judge a scenario in a mode that it is not written for.

@@ -6,6 +6,7 @@
 //! cannot be written, or a kernel that cannot be programmed, 3 where `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
+mod completions;
 mod dump;
 mod explain;
 mod get;
@@ -19,7 +20,9 @@ mod rules;
 mod run;
 mod schema;
 mod snippet;
+mod step;
 mod trace;
+mod update;
 
 use std::process::ExitCode;
 
@@ -59,7 +62,9 @@ fn main() -> ExitCode {
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
         Command::Node(args) => node::run(args),
+        Command::Step(args) => step::run(args),
         Command::Schema => schema::run(),
+        Command::Completions(args) => completions::run(args),
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,

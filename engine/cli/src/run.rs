@@ -14,7 +14,7 @@ use sim::Sim;
 use crate::args::{RunArgs, RunOutput};
 use crate::jobs;
 use crate::progress::Progress;
-use crate::{Exit, input, output};
+use crate::{Exit, input, output, update};
 
 /// One scenario in one mode.
 struct Task<'a> {
@@ -98,6 +98,10 @@ fn finish(args: &RunArgs, scenarios: Vec<ScenarioReport>) -> Result<Exit, Failur
         RunOutput::Human => {}
         RunOutput::Json => output::print(&format!("{:#}\n", report.to_json()))?,
         RunOutput::Junit => output::print(&junit::render(&report))?,
+    }
+    if args.update {
+        let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
+        return update::write(&files, &report.scenarios);
     }
     Ok(if report.passed() {
         Exit::Passed

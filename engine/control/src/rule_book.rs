@@ -65,6 +65,15 @@ impl NodeRules {
         }
     }
 
+    /// What `iptables-save` (or `ip6tables-save`) prints of them, or `nft list ruleset`, which prints both families.
+    #[must_use]
+    pub fn listing_of(&self, family: Family) -> String {
+        match self {
+            Self::Iptables(compiled) => xt::save_text(&compiled.tables[&family]),
+            Self::Nftables(_) => self.listing(),
+        }
+    }
+
     /// What the node's tools load: the input of `iptables-restore` (or `ip6tables-restore`), or a script for
     /// `nft -f`, which holds both families.
     #[must_use]

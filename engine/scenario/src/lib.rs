@@ -8,8 +8,8 @@
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: only mode `iptables`; steps that fault, patch, scale, trace or generate
-//! traffic are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, `selector` in a `get`,
+//! Deviation from the contract so far: no mode `ipvs`; steps that fault, explain, hold connections or generate traffic
+//! are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, `selector` in a `get`,
 //! and `backends: {count: …}`, how many different ones answer, are extensions.
 //!
 //! ```
@@ -50,6 +50,7 @@ mod run;
 mod scenario;
 pub mod schema;
 mod step;
+pub mod update;
 pub mod why;
 pub mod words;
 
@@ -57,6 +58,6 @@ pub use load::{API_VERSION, Problems, load};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
-pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
+pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_steps, run_until};
 pub use scenario::Scenario;
 pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, Wait};

@@ -8,6 +8,7 @@
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use api::yaml::Problem;
@@ -107,26 +108,37 @@ pub fn run_until(
             existing,
         });
     }
-    let report = ScenarioReport::begin(scenario, mode, world.plane());
     let limit = if let At::Time(limit) = at {
         *limit
     } else {
         SimTime::MAX
     };
-    let mut runner = Runner {
-        scenario,
-        mode,
-        world,
-        progress,
-        report,
-        limit,
-        cut_short: false,
-    };
+    let mut runner = Runner::new(scenario, mode, world, limit, progress);
     runner.apply_manifests()?;
     runner.steps(at);
-    runner.listen();
-    runner.report.duration = runner.world.now() - SimTime::ZERO;
-    Ok(runner.report)
+    Ok(runner.finished())
+}
+
+/// Runs some of a scenario's steps over a world in which those before them have been run, whatever else has been done
+/// to it since; with the first of all, the manifests come before it.
+///
+/// # Errors
+/// When one of `spec.manifests` is refused.
+pub fn run_steps(
+    scenario: &Scenario,
+    mode: ProxyMode,
+    world: &mut dyn World,
+    steps: Range<usize>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<ScenarioReport, RunError> {
+    let mut runner = Runner::new(scenario, mode, world, SimTime::MAX, progress);
+    if steps.start == 0 {
+        runner.apply_manifests()?;
+    }
+    for step in scenario.steps.get(steps).unwrap_or_default() {
+        runner.reach(step);
+    }
+    Ok(runner.finished())
 }
 
 /// A run under way.
@@ -142,7 +154,31 @@ pub(crate) struct Runner<'a> {
     cut_short: bool,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    fn new(
+        scenario: &'a Scenario,
+        mode: ProxyMode,
+        world: &'a mut dyn World,
+        limit: SimTime,
+        progress: &'a mut dyn FnMut(Progress<'_>),
+    ) -> Self {
+        Self {
+            report: ScenarioReport::begin(scenario, mode, world.plane()),
+            scenario,
+            mode,
+            world,
+            progress,
+            limit,
+            cut_short: false,
+        }
+    }
+
+    fn finished(mut self) -> ScenarioReport {
+        self.listen();
+        self.report.duration = self.world.now() - SimTime::ZERO;
+        self.report
+    }
+
     /// What is counted over the whole run.
     pub(crate) fn metrics(&mut self) -> &mut Metrics {
         &mut self.report.metrics
@@ -291,23 +327,36 @@ impl Runner<'_> {
         let scenario = self.scenario;
         let mut is_last = false;
         for step in &scenario.steps {
-            if !step.only.includes(self.mode, self.world.plane()) {
-                self.skip(step);
-                continue;
-            }
-            let start = self.start_of(step);
-            self.advance_to(start);
-            if is_last {
+            if is_last && self.includes(step) {
+                self.advance_to(self.start_of(step));
                 return;
             }
+            self.reach(step);
             if self.cut_short {
                 return;
             }
-            self.step(step, start);
-            is_last = matches!((at, &step.name), (At::Step(wanted), Some(name)) if wanted == name);
+            let is_named =
+                matches!((at, &step.name), (At::Step(wanted), Some(name)) if wanted == name);
+            is_last |= is_named && self.includes(step);
         }
         if let At::Time(limit) = at {
             self.advance_to(*limit);
+        }
+    }
+
+    fn includes(&self, step: &Step) -> bool {
+        step.only.includes(self.mode, self.world.plane())
+    }
+
+    /// Lets time pass until a step begins, and does it, if it is for this mode and plane and if that much time is left.
+    fn reach(&mut self, step: &Step) {
+        if !self.includes(step) {
+            return self.skip(step);
+        }
+        let start = self.start_of(step);
+        self.advance_to(start);
+        if !self.cut_short {
+            self.step(step, start);
         }
     }
 

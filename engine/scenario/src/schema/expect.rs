@@ -1,7 +1,7 @@
 //! `expect` of every verb.
 
-use control::Outcome;
-use serde_json::{Value as Json, json};
+use control::{Outcome, ProxyMode};
+use serde_json::{Map, Value as Json, json};
 
 use super::build::{
     any_of, boolean, closed, described, duration, list, one_or_list, open, range, text, words,
@@ -15,43 +15,76 @@ pub(super) fn mode_mentioned() -> Json {
     any_of(&[cluster::mode(), words(LATER_MODES)])
 }
 
-pub(super) fn write() -> Json {
-    expectation(
-        &[("error", printed("What kubectl says when it is refused"))],
-        false,
-    )
+/// What can be expected of a verb, by key.
+type Checks = Vec<(&'static str, Json)>;
+
+/// Every expectation, for the schema's `definitions`.
+pub(super) fn definitions() -> Json {
+    let all = [
+        ("write", write()),
+        ("get", repeated(get())),
+        ("resolve", repeated(resolve())),
+        ("connect", repeated(connect())),
+        ("probe", repeated(probe())),
+        ("rules", repeated(rules())),
+    ];
+    let definitions = all.into_iter().flat_map(|(verb, mut checks)| {
+        let in_a_mode = closed(&checks, &[]);
+        let modes = ProxyMode::ALL.into_iter().map(ProxyMode::as_str);
+        let modes = modes.chain(LATER_MODES);
+        let by_mode = modes.map(|mode| (mode, reference(&format!("{verb}-in-a-mode"))));
+        let by_mode = closed(&by_mode.collect::<Vec<_>>(), &[]);
+        let what = "In place of the others, in that mode";
+        checks.push(("byMode", described(by_mode, what)));
+        [
+            (verb.to_owned(), closed(&checks, &[])),
+            (format!("{verb}-in-a-mode"), in_a_mode),
+        ]
+    });
+    definitions.collect::<Map<String, Json>>().into()
 }
 
-pub(super) fn get() -> Json {
+/// What is defined as `name` in [`definitions`].
+pub(super) fn reference(name: &str) -> Json {
+    json!({"$ref": format!("#/definitions/{name}")})
+}
+
+/// The same at some instant, or at all of a while.
+fn repeated(mut checks: Checks) -> Checks {
+    checks.push(("within", duration("It holds at some instant until then")));
+    let throughout = duration("It holds at every instant until then");
+    checks.push(("throughout", throughout));
+    checks
+}
+
+fn write() -> Checks {
+    vec![("error", printed("What kubectl says when it is refused"))]
+}
+
+fn get() -> Checks {
     let object = open("Every field given is equal; lists have as many items");
-    expectation(
-        &[
-            ("output", printed("What kubectl prints")),
-            ("object", object),
-            ("error", printed("What kubectl says when there is none")),
-        ],
-        true,
-    )
+    vec![
+        ("output", printed("What kubectl prints")),
+        ("object", object),
+        ("error", printed("What kubectl says when there is none")),
+    ]
 }
 
-pub(super) fn resolve() -> Json {
+fn resolve() -> Checks {
     let rcodes = [
         "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "TIMEOUT",
     ];
-    expectation(
-        &[
-            ("rcode", one_or_list(&words(rcodes))),
-            (
-                "answers",
-                described(texts("RDATA of an answer"), "All of them, in any order"),
-            ),
-            ("queries", range("How many queries it took")),
-        ],
-        true,
-    )
+    vec![
+        ("rcode", one_or_list(&words(rcodes))),
+        (
+            "answers",
+            described(texts("RDATA of an answer"), "All of them, in any order"),
+        ),
+        ("queries", range("How many queries it took")),
+    ]
 }
 
-pub(super) fn connect() -> Json {
+fn connect() -> Checks {
     let outcomes = Outcome::ALL.map(Outcome::as_str);
     let counts = outcomes.map(|outcome| (outcome, range("How many")));
     let ranks =
@@ -65,29 +98,26 @@ pub(super) fn connect() -> Json {
         ("within", described(pods(), "No others than these answer")),
         ("count", range("How many different ones answer")),
     ];
-    expectation(
-        &[
-            (
-                "outcome",
-                described(
-                    one_or_list(&words(outcomes)),
-                    "How all of them end; a list: any of",
-                ),
+    vec![
+        (
+            "outcome",
+            described(
+                one_or_list(&words(outcomes)),
+                "How all of them end; a list: any of",
             ),
-            (
-                "outcomes",
-                described(closed(&counts, &[]), "How many end how; no others"),
-            ),
-            ("backends", closed(&backends, &[])),
-            ("spread", words(["uniform"])),
-            ("peerSeen", text("The source address that the servers see")),
-            ("latency", closed(&ranks, &[])),
-        ],
-        true,
-    )
+        ),
+        (
+            "outcomes",
+            described(closed(&counts, &[]), "How many end how; no others"),
+        ),
+        ("backends", closed(&backends, &[])),
+        ("spread", words(["uniform"])),
+        ("peerSeen", text("The source address that the servers see")),
+        ("latency", closed(&ranks, &[])),
+    ]
 }
 
-pub(super) fn probe() -> Json {
+fn probe() -> Checks {
     let socket = || text("address:port");
     let endpoint = closed(
         &[
@@ -101,61 +131,28 @@ pub(super) fn probe() -> Json {
         &["to"],
     );
     let verdicts = words(Verdict::ALL.map(|(word, _)| word));
-    expectation(
-        &[
-            (
-                "backends",
-                described(list(socket()), "Exactly these can be chosen"),
-            ),
-            ("snat", boolean("Whether the source is translated")),
-            (
-                "endpoints",
-                described(list(endpoint), "Exactly these can be chosen, each so"),
-            ),
-            (
-                "verdict",
-                described(one_or_list(&verdicts), "What becomes of it; a list: any of"),
-            ),
-        ],
-        true,
-    )
-}
-
-pub(super) fn rules() -> Json {
-    expectation(
-        &[
-            ("contains", texts("A part of the rules' text")),
-            ("absent", texts("No part of the rules' text")),
-        ],
-        true,
-    )
-}
-
-/// What can be expected, perhaps at another instant, and another thing in some modes.
-fn expectation(checks: &[(&str, Json)], repeats: bool) -> Json {
-    let hold = [
-        ("within", duration("It holds at some instant until then")),
+    vec![
         (
-            "throughout",
-            duration("It holds at every instant until then"),
+            "backends",
+            described(list(socket()), "Exactly these can be chosen"),
         ),
-    ];
-    let hold: &[(&str, Json)] = if repeats { &hold } else { &[] };
-    let one = [checks, hold].concat();
-    let by_mode: Vec<&str> = control::ProxyMode::ALL
-        .into_iter()
-        .map(control::ProxyMode::as_str)
-        .chain(LATER_MODES)
-        .collect();
-    let by_mode: Vec<(&str, Json)> = by_mode
-        .into_iter()
-        .map(|mode| (mode, closed(&one, &[])))
-        .collect();
-    let by_mode = described(
-        closed(&by_mode, &[]),
-        "In place of the others, in that mode",
-    );
-    closed(&[&one[..], &[("byMode", by_mode)]].concat(), &[])
+        ("snat", boolean("Whether the source is translated")),
+        (
+            "endpoints",
+            described(list(endpoint), "Exactly these can be chosen, each so"),
+        ),
+        (
+            "verdict",
+            described(one_or_list(&verdicts), "What becomes of it; a list: any of"),
+        ),
+    ]
+}
+
+fn rules() -> Checks {
+    vec![
+        ("contains", texts("A part of the rules' text")),
+        ("absent", texts("No part of the rules' text")),
+    ]
 }
 
 /// A text to be met exactly, in parts, or by a regular expression.

@@ -44,6 +44,7 @@ pub fn scenario() -> Json {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Switchboard scenario",
         "description": "A cluster, what happens in it, and what is expected",
+        "definitions": expect::definitions(),
     });
     let (head, body) = (schema.as_object_mut(), root.as_object());
     if let (Some(head), Some(body)) = (head, body) {

@@ -8,31 +8,30 @@ use super::build::{
 use super::expect;
 use crate::step::Plane;
 
-/// Every verb: its name, its settings and what can be expected of it.
-fn verbs() -> Vec<(&'static str, Json, Option<Json>)> {
-    let write = || Some(expect::write());
+/// Every verb: its name, its settings and the definition of what can be expected of it.
+fn verbs() -> Vec<(&'static str, Json, Option<&'static str>)> {
     vec![
-        ("apply", manifests("kubectl apply"), write()),
-        ("create", manifests("kubectl create"), write()),
-        ("replace", manifests("kubectl replace"), write()),
+        ("apply", manifests("kubectl apply"), Some("write")),
+        ("create", manifests("kubectl create"), Some("write")),
+        ("replace", manifests("kubectl replace"), Some("write")),
         (
             "delete",
             one_or_list(&reference("What is deleted")),
-            write(),
+            Some("write"),
         ),
-        ("patch", patch(), write()),
-        ("scale", scale(), write()),
+        ("patch", patch(), Some("write")),
+        ("scale", scale(), Some("write")),
         (
             "restart",
             reference("A workload whose Pods are made anew"),
-            write(),
+            Some("write"),
         ),
         ("wait", text("A duration such as 2s, or `converged`"), None),
-        ("get", get(), Some(expect::get())),
-        ("resolve", resolve(), Some(expect::resolve())),
-        ("connect", connect(), Some(expect::connect())),
-        ("probe", probe(), Some(expect::probe())),
-        ("rules", rules(), Some(expect::rules())),
+        ("get", get(), Some("get")),
+        ("resolve", resolve(), Some("resolve")),
+        ("connect", connect(), Some("connect")),
+        ("probe", probe(), Some("probe")),
+        ("rules", rules(), Some("rules")),
     ]
 }
 
@@ -41,7 +40,7 @@ pub(super) fn step() -> Json {
     let shapes = verbs().into_iter().map(|(verb, settings, expect)| {
         let mut keys = common();
         keys.push((verb, settings));
-        keys.extend(expect.map(|expect| ("expect", expect)));
+        keys.extend(expect.map(|name| ("expect", expect::reference(name))));
         closed(&keys, &[verb])
     });
     any_of(&shapes.collect::<Vec<_>>())

@@ -82,7 +82,7 @@ fn known(problems: &Problems) -> Option<BTreeSet<String>> {
 #[test]
 fn every_mapping_has_the_same_keys_for_both() {
     let schema = schema::scenario();
-    let schema = Schema(&schema);
+    let schema = Schema::of(&schema);
     let mut visited = BTreeSet::new();
     let mut compared = 0;
     for document in documents(EVERY_KEY) {
@@ -141,7 +141,7 @@ fn every_scenario_here_is_valid() {
         let text = fs::read_to_string(&file).unwrap();
         for document in documents(&text) {
             if document.get("kind").and_then(Value::as_str) == Some("Scenario") {
-                let outcome = Schema(&schema).check(&document);
+                let outcome = Schema::of(&schema).check(&document);
                 assert_eq!(outcome, Ok(()), "{}", file.display());
                 count += 1;
             }
@@ -149,7 +149,7 @@ fn every_scenario_here_is_valid() {
     }
     assert!(count > 60, "only {count} scenarios");
     for document in documents(EVERY_KEY) {
-        assert_eq!(Schema(&schema).check(&document), Ok(()));
+        assert_eq!(Schema::of(&schema).check(&document), Ok(()));
     }
 }
 
@@ -161,7 +161,7 @@ fn values_of_another_sort_are_refused() {
         let text = serde_yaml::to_string(good).unwrap();
         assert!(text.contains(from), "{from:?} in {text}");
         let bad = &documents(&text.replacen(from, to, 1))[0];
-        assert!(Schema(&schema).check(bad).is_err(), "{to}");
+        assert!(Schema::of(&schema).check(bad).is_err(), "{to}");
         assert!(read(&serde_yaml::to_string(bad).unwrap()).is_err(), "{to}");
     };
     check("seed: 7", "seed: many");

@@ -6,11 +6,16 @@ use serde_json::Value as Json;
 use serde_yaml::Value;
 
 /// Words about a schema that refuse nothing.
-const NOTES: [&str; 3] = ["$schema", "title", "description"];
+const NOTES: [&str; 4] = ["$schema", "title", "description", "definitions"];
 
 /// A schema.
 #[derive(Clone, Copy)]
-pub(crate) struct Schema<'a>(pub(crate) &'a Json);
+pub(crate) struct Schema<'a> {
+    /// The whole of it, with its definitions.
+    root: &'a Json,
+    /// The part that is meant.
+    part: &'a Json,
+}
 
 /// A place in the schema.
 pub(crate) type Mark = *const Json;
@@ -31,15 +36,32 @@ pub(crate) enum Shape {
 }
 
 impl<'a> Schema<'a> {
+    /// A whole schema.
+    pub(crate) fn of(root: &'a Json) -> Self {
+        Self { root, part: root }
+    }
+
+    fn at(self, part: &'a Json) -> Self {
+        Self { part, ..self }
+    }
+
+    /// What a reference such as `#/definitions/get` means.
+    fn defined(self, reference: &Json) -> Self {
+        let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
+        let part = pointer.and_then(|pointer| self.root.pointer(pointer));
+        self.at(part.unwrap_or_else(|| panic!("{reference} is not defined")))
+    }
+
     /// Whether a value is valid, or the place of the first fault.
     pub(crate) fn check(self, value: &Value) -> Result<(), String> {
-        let Some(words) = self.0.as_object() else {
-            return Err(format!("{} is no schema", self.0));
+        let Some(words) = self.part.as_object() else {
+            return Err(format!("{} is no schema", self.part));
         };
         for (word, said) in words {
             let is_met = match word.as_str() {
                 note if NOTES.contains(&note) => true,
                 "type" => type_is(said, value),
+                "$ref" => return self.defined(said).check(value),
                 "const" => json(value) == *said,
                 "enum" => said.as_array().unwrap().contains(&json(value)),
                 "minimum" => value
@@ -54,7 +76,7 @@ impl<'a> Schema<'a> {
                 }
                 "anyOf" => {
                     let tried = said.as_array().unwrap().iter();
-                    let outcomes: Vec<_> = tried.map(|one| Schema(one).check(value)).collect();
+                    let outcomes: Vec<_> = tried.map(|one| self.at(one).check(value)).collect();
                     match outcomes.iter().any(Result::is_ok) {
                         true => true,
                         false => return Err(format!("none of: {outcomes:?}")),
@@ -63,7 +85,7 @@ impl<'a> Schema<'a> {
                 "items" => {
                     let items = value.as_sequence().into_iter().flatten();
                     for (index, item) in items.enumerate() {
-                        Schema(said)
+                        self.at(said)
                             .check(item)
                             .map_err(|why| format!("[{index}] {why}"))?;
                     }
@@ -73,7 +95,7 @@ impl<'a> Schema<'a> {
                     for (key, below) in value.as_mapping().into_iter().flatten() {
                         let key = key.as_str().unwrap_or_default();
                         if let Some(said) = said.get(key) {
-                            Schema(said)
+                            self.at(said)
                                 .check(below)
                                 .map_err(|why| format!(".{key} {why}"))?;
                         }
@@ -116,7 +138,7 @@ impl<'a> Schema<'a> {
                 Value::String(key) => one.get("properties")?.get(key),
                 _ => one.get("items"),
             });
-            let below: Vec<&Json> = below.flat_map(|one| Schema(one).choices()).collect();
+            let below: Vec<&Json> = below.flat_map(|one| self.at(one).choices()).collect();
             let is_free = |one: &&Json| one["type"] == "object" && one.get("properties").is_none();
             if below.is_empty() && fitting.iter().any(is_free) {
                 return Shape::Free;
@@ -147,7 +169,9 @@ impl<'a> Schema<'a> {
     /// Every place with a mapping of known keys, with one of them.
     pub(crate) fn closed_mappings(self) -> Vec<(Mark, String)> {
         let mut found = Vec::new();
-        let mut open = vec![self.0];
+        let definitions = self.root["definitions"].as_object();
+        let mut open = vec![self.root];
+        open.extend(definitions.into_iter().flat_map(|all| all.values()));
         while let Some(one) = open.pop() {
             if let Some(properties) = one.get("properties").and_then(Json::as_object) {
                 let keys: Vec<_> = properties.keys().map(String::as_str).collect();
@@ -165,14 +189,17 @@ impl<'a> Schema<'a> {
         found
     }
 
-    /// The schemas that a value may follow, without those that only list others.
+    /// The schemas that a value may follow, without those that only name or list others.
     fn choices(self) -> Vec<&'a Json> {
-        match self.0.get("anyOf").and_then(Json::as_array) {
+        if let Some(reference) = self.part.get("$ref") {
+            return self.defined(reference).choices();
+        }
+        match self.part.get("anyOf").and_then(Json::as_array) {
             Some(choices) => choices
                 .iter()
-                .flat_map(|one| Schema(one).choices())
+                .flat_map(|one| self.at(one).choices())
                 .collect(),
-            None => vec![self.0],
+            None => vec![self.part],
         }
     }
 }
