@@ -102,6 +102,49 @@ fn the_scenario_in_the_book_passes() {
     );
 }
 
+/// What the page on ClusterIPs shows of the Service.
+fn at_publish<'a>(command: &[&'a str]) -> Vec<&'a str> {
+    let instant = ["--in", "scenarios/clusterip.yaml", "--at", "publish"];
+    [command, &instant].concat()
+}
+
+#[test]
+fn the_book_shows_a_service_its_slice_and_its_health() {
+    const PAGE: &str = "book/src/clusterip.md";
+    let service = "service/my-internal-backend-api";
+    for (block, command) in [
+        ("service", &["get", service][..]),
+        ("slices", &["get", "endpointslices"]),
+        ("explain", &["explain", service]),
+    ] {
+        check(
+            PAGE,
+            block,
+            &stdout(&switchboard(&root(), &at_publish(command))),
+        );
+    }
+    let rules = ["rules", "--node", "node-a", "--mode", "iptables"];
+    let rules = stdout(&switchboard(&root(), &at_publish(&rules)));
+    let of_the_service: String = rules
+        .split_inclusive('\n')
+        .filter(|line| line.contains("my-internal-backend-api"))
+        .collect();
+    check(PAGE, "rules", &of_the_service);
+}
+
+#[test]
+fn the_book_shows_the_request_in_each_mode() {
+    for mode in ["nftables", "flat"] {
+        let trace = ["trace", "--mode", mode, "--from", "pod/client"];
+        let to = ["--to", "my-internal-backend-api:80"];
+        let trace = at_publish(&[&trace[..], &to].concat());
+        let output = stdout(&switchboard(&root(), &trace));
+        let request = output.find("\nrequest\n").expect("there is a request");
+        let reply = output.find("\nreply\n").expect("there is a reply");
+        check("book/src/modes.md", mode, &output[request + 1..reply]);
+    }
+}
+
 /// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
 fn check(file: &str, name: &str, output: &str) {
     let path = root().join(file);

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::super::{NftAction, NftChain, NftOperation, NftTransaction, SetOrMap};
-use super::{Place, expr, write_chain, write_element, write_map, write_rule, write_set};
+use super::{Indent, Place, expr, write_chain, write_element, write_map, write_rule, write_set};
 
 impl NftTransaction {
     /// As `nft -f` takes it: one file is one transaction.
@@ -32,8 +32,8 @@ fn write_operation(out: &mut String, operation: &NftOperation) -> fmt::Result {
         NftAction::AddSet(name, set) => {
             writeln!(out, "table {table} {{")?;
             match set {
-                SetOrMap::Set(set) => write_set(out, name, set)?,
-                SetOrMap::Map(map) => write_map(out, name, map)?,
+                SetOrMap::Set(set) => write_set(out, name, set, Indent::None)?,
+                SetOrMap::Map(map) => write_map(out, name, map, Indent::None)?,
             }
             out.write_str("}\n")
         }
