@@ -4,7 +4,10 @@
 //! never see it.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use base::SimTime;
+use node::WallClock;
 
 /// What is over by then needs no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -16,7 +19,8 @@ const WIDTH: usize = 30;
 pub(crate) struct Progress {
     total: usize,
     done: usize,
-    begun: Instant,
+    clock: WallClock,
+    begun: SimTime,
     is_shown: bool,
     is_wanted: bool,
 }
@@ -24,10 +28,12 @@ pub(crate) struct Progress {
 impl Progress {
     /// Of that many tasks; none is done yet.
     pub(crate) fn of(total: usize) -> Self {
+        let clock = WallClock::start();
         Self {
             total,
             done: 0,
-            begun: Instant::now(),
+            begun: clock.now(),
+            clock,
             is_shown: false,
             is_wanted: io::stderr().is_terminal(),
         }
@@ -36,7 +42,7 @@ impl Progress {
     /// One more is done.
     pub(crate) fn advance(&mut self) {
         self.done += 1;
-        let is_long = self.begun.elapsed() >= PATIENCE;
+        let is_long = self.clock.now() - self.begun >= PATIENCE;
         if self.is_wanted && is_long && self.done < self.total {
             self.write(&bar(self.done, self.total));
             self.is_shown = true;

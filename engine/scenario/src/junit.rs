@@ -23,7 +23,7 @@ pub fn render(report: &Report) -> String {
         &mut text,
         0,
         "testsuites",
-        &counts(all(), "switchboard", time.sum()),
+        &counts(&all(), "switchboard", time.sum()),
         ">",
     );
     for scenario in &report.scenarios {
@@ -37,7 +37,7 @@ pub fn render(report: &Report) -> String {
 type Attribute = (&'static str, String);
 
 fn counts<'a>(
-    steps: impl Iterator<Item = &'a StepReport> + Clone,
+    steps: &(impl Iterator<Item = &'a StepReport> + Clone),
     name: &str,
     time: Duration,
 ) -> Vec<Attribute> {
@@ -54,7 +54,7 @@ fn counts<'a>(
 
 fn suite(text: &mut String, scenario: &ScenarioReport) {
     let name = format!("{} ({})", scenario.name, scenario.mode);
-    let attributes = counts(scenario.steps.iter(), &name, scenario.duration);
+    let attributes = counts(&scenario.steps.iter(), &name, scenario.duration);
     line(text, 1, "testsuite", &attributes, ">");
     text.push_str("    <properties>\n");
     let properties = [

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use api::{Kind, ObjectKey};
 use base::SimTime;
-use control::{ProxyMode, ReferenceError, Source, Target, World as _};
+use control::{ProxyMode, Source, Target, World as _};
 use explain::diagnose;
 use kubectl::Printed;
 use miette::Report;
@@ -166,7 +166,7 @@ impl Session {
     fn on(&mut self, place: &str) -> Said {
         let place = SourceRef::parse(place, &self.scenario.namespace);
         let place = place.map_err(|why| why.to_string())?;
-        let source = place.resolve(&self.sim).map_err(unknown)?;
+        let source = place.resolve(&self.sim).map_err(|why| why.to_string())?;
         let is_there = match &source {
             Source::Pod(key) => self
                 .sim
@@ -206,7 +206,7 @@ impl Session {
     }
 
     fn source(&self) -> Result<Source, String> {
-        self.place.resolve(&self.sim).map_err(unknown)
+        self.place.resolve(&self.sim).map_err(|why| why.to_string())
     }
 
     /// Does a step that does not stand in the scenario, by reading a scenario of the same cluster in which it does.
@@ -297,10 +297,6 @@ impl Session {
         let found = keys.iter().map(|key| diagnose(control, key).to_string());
         Ok(found.collect::<Vec<_>>().join("\n\n"))
     }
-}
-
-fn unknown(error: ReferenceError) -> String {
-    error.to_string()
 }
 
 /// What a terminal shows of both streams.

@@ -57,7 +57,9 @@ pub(super) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Json {
 }
 
 pub(super) fn list(item: Json) -> Json {
-    json!({"type": "array", "items": item})
+    let mut schema = json!({"type": "array"});
+    schema["items"] = item;
+    schema
 }
 
 pub(super) fn any_of(choices: &[Json]) -> Json {

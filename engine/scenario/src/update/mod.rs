@@ -1,7 +1,7 @@
 //! Writing what was seen into a scenario's expectations.
 //!
-//! **What.** [`update`] gives a file's text in which the expectations that failed hold what was seen. Whatever else stands
-//! in it stays as it is, to the byte: comments, layout, and every expectation that held.
+//! **What.** [`update`] gives a file's text in which the expectations that failed hold what was seen. Whatever else is in
+//! it stays as it is, to the byte: comments, layout, and every expectation that held.
 //! **Why.** After a deliberate change, a person should read the difference and not type it.
 //! **Source of the semantics.** YAML 1.2, chapters 6 to 8, for where a value ends. A text is changed only if it then
 //! says what it said before in every other place; so a value that is written in a way not foreseen here is left alone
@@ -19,6 +19,7 @@ use serde_yaml::Value;
 
 use self::values::{Change, changes};
 use crate::report::{Outcome, ScenarioReport, StepReport};
+use crate::words::flow;
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,78 +32,110 @@ pub struct Update {
     pub left: Vec<String>,
 }
 
-/// A value of a file.
-type Place = (usize, Path);
+/// What is to be written into the documents of a file.
+struct Plan<'a> {
+    documents: &'a [Document],
+    reports: &'a [&'a ScenarioReport],
+    /// By document and place in it: the value, and the line of the step.
+    wanted: BTreeMap<(usize, Path), (Json, u32)>,
+    /// Places for which two modes want different values.
+    disputed: BTreeSet<(usize, Path)>,
+    left: Vec<String>,
+}
 
 /// Puts what `reports` saw into `source`, which they are of.
 #[must_use]
 pub fn update(source: &Source, reports: &[&ScenarioReport]) -> Update {
-    let mut update = Update {
-        text: source.text.clone(),
-        written: Vec::new(),
+    let documents = split(source).unwrap_or_default();
+    let mut plan = Plan {
+        documents: &documents,
+        reports,
+        wanted: BTreeMap::new(),
+        disputed: BTreeSet::new(),
         left: Vec::new(),
     };
-    let documents = split(source).unwrap_or_default();
-    let mut wanted: BTreeMap<Place, (Json, u32)> = BTreeMap::new();
-    let mut disputed: BTreeSet<Place> = BTreeSet::new();
-    let failed = reports.iter().flat_map(|report| {
-        let failed = report
-            .steps
-            .iter()
-            .filter(|step| step.outcome == Outcome::Failed);
-        failed.map(move |step| (report, step))
-    });
-    for (report, step) in failed {
-        let index = documents
-            .iter()
-            .position(|document| is_named(document, &report.name));
-        if let Some(index) = index {
-            let (at, by_mode) = expectation_of(&documents[index], step, report.mode);
-            let mut others = reports.iter().filter(|other| other.name == report.name);
-            if !by_mode && others.any(|other| shares(&documents[index], other, step)) {
-                let why = format!(
-                    "it holds in another mode: say `byMode: {{{}: …}}`",
-                    report.mode
-                );
-                update.left.push(format!("{}: {why}", step.line));
-                continue;
+    for report in reports {
+        let is_it = |document| is_named(document, &report.name);
+        let Some(index) = documents.iter().position(is_it) else {
+            continue;
+        };
+        for step in &report.steps {
+            if step.outcome == Outcome::Failed {
+                plan.add(index, report, step);
             }
-            for change in changes(step, &report.namespace) {
-                match change {
-                    Change::Cannot(why) => update.left.push(format!("{}: {why}", step.line)),
-                    Change::To(below, value) => {
-                        let path = below.segments().iter().fold(at.clone(), then);
-                        let place = (index, path);
-                        let told = wanted
-                            .entry(place.clone())
-                            .or_insert((value.clone(), step.line));
-                        if told.0 != value && disputed.insert(place) {
-                            let why = "modes saw different things: say `byMode`";
-                            update.left.push(format!("{}: {why}", step.line));
-                        }
-                    }
+        }
+    }
+    plan.carried_out(source)
+}
+
+impl Plan<'_> {
+    /// Adds what a failed step would have to expect.
+    fn add(&mut self, index: usize, report: &ScenarioReport, step: &StepReport) {
+        let document = &self.documents[index];
+        let (at, by_mode) = expectation_of(document, step, report.mode);
+        let same_name = |other: &&&ScenarioReport| other.name == report.name;
+        let mut others = self.reports.iter().filter(same_name);
+        if !by_mode && others.any(|other| shares(document, other, step)) {
+            let hint = format!("say `byMode: {{{}: …}}`", report.mode);
+            return self.leave(step.line, &format!("it holds in another mode: {hint}"));
+        }
+        for change in changes(step, &report.namespace) {
+            match change {
+                Change::Cannot(why) => self.leave(step.line, &why),
+                Change::To(below, value) => {
+                    let steps = below.segments().iter();
+                    let path = steps.fold(at.clone(), |path, step| then(&path, step));
+                    self.want((index, path), value, step.line);
                 }
             }
         }
     }
-    wanted.retain(|place, _| !disputed.contains(place));
-    let mut places: Vec<_> = wanted.into_iter().collect();
-    places.sort_by_key(|((_, _), (_, line))| *line);
-    for ((index, path), (value, line)) in places {
-        match written(&source.name, &update.text, index, &path, &value) {
-            Some(text) => {
-                update.text = text;
-                let shown = crate::words::flow(&value);
-                update.written.push(format!("{line}: {path} is {shown}"));
-            }
+
+    fn want(&mut self, place: (usize, Path), value: Json, line: u32) {
+        let known = self.wanted.get(&place).map(|(known, _)| known != &value);
+        match known {
             None => {
-                let why = format!("{path} is written in a way that only you can change");
-                update.left.push(format!("{line}: {why}"));
+                self.wanted.insert(place, (value, line));
             }
+            Some(true) if self.disputed.insert(place) => {
+                self.leave(line, "modes saw different things: say `byMode`");
+            }
+            Some(_) => {}
         }
     }
-    update.left.dedup();
-    update
+
+    fn leave(&mut self, line: u32, why: &str) {
+        self.left.push(format!("{line}: {why}"));
+    }
+
+    /// Writes, and says what.
+    fn carried_out(mut self, source: &Source) -> Update {
+        let disputed = std::mem::take(&mut self.disputed);
+        let wanted = std::mem::take(&mut self.wanted).into_iter();
+        let mut wanted: Vec<_> = wanted
+            .filter(|(place, _)| !disputed.contains(place))
+            .collect();
+        wanted.sort_by_key(|(_, (_, line))| *line);
+        let (mut text, mut done) = (source.text.clone(), Vec::new());
+        for ((index, path), (value, line)) in wanted {
+            match written(&source.name, &text, index, &path, &value) {
+                Some(new) => {
+                    text = new;
+                    done.push(format!("{line}: {path} is {}", flow(&value)));
+                }
+                None => {
+                    let why = format!("{path} is written in a way that only you can change");
+                    self.leave(line, &why);
+                }
+            }
+        }
+        self.left.dedup();
+        Update {
+            text,
+            written: done,
+            left: self.left,
+        }
+    }
 }
 
 fn is_named(document: &Document, name: &str) -> bool {
@@ -173,7 +206,7 @@ fn is_same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn then(path: Path, segment: &Segment) -> Path {
+fn then(path: &Path, segment: &Segment) -> Path {
     match segment {
         Segment::Key(key) => path.key(key),
         Segment::Index(index) => path.index(*index),
