@@ -54,6 +54,8 @@ pub enum Reason {
     Unknown,
     /// Refused by kubectl itself; no request was sent.
     Client,
+    /// No request was answered: nobody listens.
+    Unreachable,
 }
 
 impl fmt::Display for Reason {
@@ -246,6 +248,15 @@ impl Status {
         Self::plain(400, Reason::Client, message.into())
     }
 
+    /// The API server at `host` and port takes no connection; the words are kubectl's.
+    #[must_use]
+    pub fn connection_refused(host: &str) -> Self {
+        let message = format!(
+            "The connection to the server {host} was refused - did you specify the right host or port?"
+        );
+        Self::plain(503, Reason::Unreachable, message)
+    }
+
     /// What kubectl was doing, where its error line says so.
     #[must_use]
     pub(crate) fn while_doing(mut self, doing: &'static str) -> Self {
@@ -277,6 +288,7 @@ impl Status {
                 format!("The request is invalid: {}", texts.join(", "))
             }
             (Reason::NotSupported | Reason::Client, _) => format!("error: {}", self.message),
+            (Reason::Unreachable, _) => self.message.clone(),
             _ => {
                 let doing = self.doing.map_or_else(String::new, |doing| {
                     format!("error when {doing} \"STDIN\": ")

@@ -14,21 +14,20 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
         FamilyArg::Ipv4 => Family::V4,
         FamilyArg::Ipv6 => Family::V6,
     };
-    if let Err(missing) = instant.sim.control().agent(&args.node) {
-        return Err(input::error(missing.to_string(), None));
-    }
+    let mode = instant.sim.control().proxy_mode(&args.node);
+    let mode = mode.map_err(|missing| input::error(missing.to_string(), None))?;
     let text = instant
         .sim
         .rule_script(&args.node, family)
         .unwrap_or_default();
-    let what = match instant.mode {
+    let what = match mode {
         ProxyMode::Iptables => format!("{family} rules, for {}", restorer(family)),
         ProxyMode::Nftables | ProxyMode::Flat => "rules of both families, for nft -f".to_owned(),
     };
     let header = format!(
         "# {what}: node {} in mode {}, scenario {}, seed {}, at {}\n",
         args.node,
-        instant.mode,
+        mode,
         instant.scenario.name,
         instant.scenario.seed.value(),
         instant.label,

@@ -166,12 +166,12 @@ fn what_the_api_server_refuses_is_shown_at_its_field() {
         &["pod.yaml:7:72", "containerPort"],
     );
     check(
-        "not-supported",
+        "no-time-to-think",
         (
             "{name: client}",
-            "{name: client, annotations: {switchboard.dev/respond-after: 1s}}",
+            "{name: client, annotations: {switchboard.dev/respond-after: soon}}",
         ),
-        &["pod.yaml:3:71", "supported by this version of switchboard"],
+        &["pod.yaml:3:71", "no duration"],
     );
     check(
         "no-place-to-listen",

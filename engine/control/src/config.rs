@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use proxy::AgentSettings;
 use rules::NodePortAddresses;
 
+use crate::ModeCosts;
+
 /// A cluster to build.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -165,7 +167,7 @@ impl Default for ModeSettings {
 }
 
 /// One node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeConfig {
     /// Its name.
     pub name: String,
@@ -179,6 +181,10 @@ pub struct NodeConfig {
     pub labels: BTreeMap<String, String>,
     /// This node's watch latency, where it differs from `timing.watch`.
     pub watch: Option<Duration>,
+    /// `proxy.mode`, where this node's proxy is in another than the cluster's.
+    pub mode: Option<ProxyMode>,
+    /// `proxy`: the settings of this node's proxy, where they are not the cluster's.
+    pub proxy: Option<Box<ProxySettings>>,
 }
 
 /// A host outside of the cluster.
@@ -203,6 +209,8 @@ pub struct NetworkConfig {
     pub cross_zone: Duration,
     /// Bytes of an IP packet on every link.
     pub mtu: usize,
+    /// Whether the links of Pods are in hairpin mode: without it a Pod does not reach itself through a Service.
+    pub hairpin: bool,
 }
 
 impl Default for NetworkConfig {
@@ -212,6 +220,7 @@ impl Default for NetworkConfig {
             same_zone: Duration::from_micros(200),
             cross_zone: Duration::from_millis(1),
             mtu: 1500,
+            hairpin: true,
         }
     }
 }
@@ -225,6 +234,9 @@ pub struct TimingConfig {
     pub endpoint_slice_batch: Duration,
     /// From a Pod being bound to it being ready.
     pub pod_start: Duration,
+    /// How long a node may go unheard of until it counts as away (`--node-monitor-grace-period`). Kubernetes has 50 s
+    /// since 1.32, and had 40 s before.
+    pub node_grace: Duration,
     /// From a write to DNS seeing it.
     pub dns_watch: Duration,
     /// How long a proxy's sync takes.
@@ -237,6 +249,7 @@ impl Default for TimingConfig {
             watch: Duration::from_millis(5),
             endpoint_slice_batch: Duration::ZERO,
             pod_start: Duration::from_secs(1),
+            node_grace: Duration::from_secs(40),
             dns_watch: Duration::from_millis(5),
             sync_cost: SyncCost::Model,
         }
@@ -250,4 +263,6 @@ pub enum SyncCost {
     Model,
     /// Always this long.
     Fixed(Duration),
+    /// By the number of Services, and for each mode as it is said.
+    ByMode(ModeCosts),
 }

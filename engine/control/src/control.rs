@@ -2,9 +2,14 @@
 //!
 //! Every reader of the API (a controller, cluster DNS, a node's proxy) holds a position in its log and sees an
 //! event its own latency after it was written. What is due first runs first; at one instant, the API server comes
-//! before the controllers, these before DNS and DNS before the proxies, in the order of the nodes.
+//! before the controllers, these before DNS and DNS before the proxies, in the order of the nodes. Faults end before all
+//! of them.
 
-use std::collections::VecDeque;
+mod faults;
+mod incidents;
+mod proxies;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +19,20 @@ use api::{
 use base::SimTime;
 use controllers::{Controller, Effect, PodSignal};
 use dns::ClusterZone;
-use proxy::{Agent, AgentSettings, StaleUdp, ViewBuilder};
-use rules::{Capabilities, ClusterView, Compiler, LocalDetection, NodeFacts};
+use proxy::{Agent, StaleUdp};
+use rules::{Capabilities, Compiler, ServiceName};
 use serde_json::{Map, Value as Json};
 
+use self::incidents::Troubles;
+use crate::faults::Faults;
+use crate::node_proxy::NodeProxy;
 use crate::rule_book::{NodeRules, RuleBook};
 use crate::schedule::Schedule;
+use crate::sync_log::SyncLog;
+use crate::views::Views;
 use crate::{
-    Balanced, ClusterConfig, DetectLocal, Happening, NodeConfig, ProxyMode, ReferenceError,
-    WriteVerb, balance, bootstrap, narrate, roster,
+    Balanced, ClusterConfig, Happening, ReferenceError, SyncFigures, WriteVerb, bootstrap, narrate,
+    roster,
 };
 
 /// The control plane of one cluster.
@@ -33,7 +43,8 @@ pub struct Control {
     controllers: Vec<Informed<Box<dyn Controller>>>,
     zone: Informed<ClusterZone>,
     views: Views,
-    agents: Vec<Informed<Agent>>,
+    /// One per node, in their order.
+    proxies: Vec<NodeProxy>,
     /// What is pending.
     schedule: Schedule,
     /// What is done from time to time, though nothing is pending: the proxies' full syncs, the server's repairs.
@@ -44,6 +55,10 @@ pub struct Control {
     signals: Vec<(SimTime, PodSignal)>,
     stale: Vec<(Arc<str>, StaleUdp)>,
     balanced: Vec<Balanced>,
+    /// The nodes that are in trouble.
+    troubles: Troubles,
+    faults: Faults,
+    syncs: SyncLog,
 }
 
 /// A reader of the API's log.
@@ -52,18 +67,6 @@ struct Informed<T> {
     /// How many events of the log it has seen.
     position: usize,
     latency: Duration,
-}
-
-/// The compiler's view after each change of what rules are made of, shared by all agents. An agent is woken by
-/// such changes only, and holds a position among them.
-struct Views {
-    builder: ViewBuilder,
-    /// How many events of the log are in the builder.
-    position: usize,
-    /// The changes that some agent has yet to see, oldest first: when each was written, and the view after it.
-    changes: VecDeque<(SimTime, ClusterView)>,
-    /// How many changes were dropped from the front because everybody has seen them.
-    dropped: usize,
 }
 
 impl Control {
@@ -90,11 +93,8 @@ impl Control {
             position: 0,
             latency: watch,
         };
-        let agents = config.nodes.iter().map(|node| Informed {
-            reader: Agent::new(Arc::new(facts_of(node, &config)), agent_settings(&config)),
-            position: 0,
-            latency: node.watch.unwrap_or(watch),
-        });
+        let proxies = config.nodes.iter();
+        let proxies = proxies.map(|node| NodeProxy::new(node, &config)).collect();
         let mut control = Self {
             now,
             api,
@@ -107,27 +107,22 @@ impl Control {
                 position: 0,
                 latency: config.timing.dns_watch,
             },
-            views: Views {
-                builder: ViewBuilder::new(config.service_cidrs.clone().into()),
-                position: 0,
-                changes: VecDeque::new(),
-                dropped: 0,
-            },
-            agents: agents.collect(),
+            views: Views::new(config.service_cidrs.clone()),
+            proxies,
             schedule: Schedule::default(),
             periodic: Schedule::default(),
-            book: RuleBook::new(
-                config.mode,
-                Capabilities {
-                    nfacct: false,
-                    random_fully: true,
-                },
-            ),
+            book: RuleBook::new(Capabilities {
+                nfacct: false,
+                random_fully: true,
+            }),
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
             stale: Vec::new(),
             balanced: Vec::new(),
+            troubles: Troubles::default(),
+            faults: Faults::default(),
+            syncs: SyncLog::default(),
             config,
         };
         control.settle();
@@ -178,17 +173,28 @@ impl Control {
         self.book.rules(node)
     }
 
-    /// A node's rules, if somebody has looked at them since its last sync: a packet has, for one.
-    #[must_use]
-    pub fn compiled_rules(&self, node: &str) -> Option<&NodeRules> {
+    /// What is left on a node of a proxy in a mode that writes another dialect: packets meet both.
+    pub fn leftover_rules(&mut self, node: &str) -> Option<&NodeRules> {
+        self.book.leftover(node)
+    }
+
+    /// The rules that are on a node, as far as somebody has looked at them since they were written: a packet has, for one.
+    pub fn compiled_rules(&self, node: &str) -> impl Iterator<Item = &NodeRules> {
         self.book.compiled(node)
     }
 
-    /// The number of the sync that wrote a node's rules (counted over all nodes); 0 before its first. Costs
-    /// nothing: compare it to know whether [`Control::rules`] would give something new.
+    /// The number of the sync that wrote a node's rules, or of their being taken away (counted over all nodes); 0 before
+    /// its first. Costs nothing: compare it to know whether [`Control::rules`] and [`Control::leftover_rules`] would give
+    /// something new.
     #[must_use]
     pub fn rules_number(&self, node: &str) -> u64 {
         self.book.commit_number(node)
+    }
+
+    /// How many syncs have written rules, of all nodes: while this stays, no node's rules change.
+    #[must_use]
+    pub const fn rules_written(&self) -> u64 {
+        self.book.commits()
     }
 
     /// A node's agent.
@@ -196,21 +202,16 @@ impl Control {
     /// # Errors
     /// When there is no such node; the error names those that exist.
     pub fn agent(&self, node: &str) -> Result<&Agent, ReferenceError> {
-        let found = self
-            .agents
-            .iter()
-            .find(|agent| &*agent.reader.facts().name == node);
-        found
-            .map(|agent| &agent.reader)
-            .ok_or_else(|| ReferenceError {
-                wanted: format!("node/{node}"),
-                existing: self
-                    .config
-                    .nodes
-                    .iter()
-                    .map(|node| format!("node/{}", node.name))
-                    .collect(),
-            })
+        let index = self.node_index(node)?;
+        Ok(&self.proxies[index].agent)
+    }
+
+    /// The name of a node's zone; `no zone` where it has none, or there is no such node.
+    #[must_use]
+    pub fn zone_of(&self, node: &str) -> Arc<str> {
+        let agent = self.agent(node).ok();
+        let zone = agent.and_then(|agent| agent.facts().zone.clone());
+        zone.unwrap_or_else(|| "no zone".into())
     }
 
     /// Writes an object at the present instant.
@@ -218,6 +219,7 @@ impl Control {
     /// # Errors
     /// What the API server answers; nothing has changed then.
     pub fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
+        self.check_reachable()?;
         let written = match verb {
             WriteVerb::Apply => self.api.apply(object, self.now),
             WriteVerb::Create => self.api.create(object, self.now),
@@ -232,6 +234,7 @@ impl Control {
     /// # Errors
     /// What the API server answers; nothing has changed then.
     pub fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
+        self.check_reachable()?;
         let written = self.api.patch(key, patch, self.now)?;
         self.wrote("api");
         Ok(written)
@@ -242,6 +245,7 @@ impl Control {
     /// # Errors
     /// What the API server answers; nothing has changed then.
     pub fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
+        self.check_reachable()?;
         self.api.delete(key, &DeleteOptions::default(), self.now)?;
         self.wrote("api");
         Ok(())
@@ -289,7 +293,8 @@ impl Control {
             Reader::Server => self.run_server(),
             Reader::Controller(index) => self.run_controller(index),
             Reader::Zone => self.run_zone(),
-            Reader::Agent(index) => self.run_agent(index),
+            Reader::Proxy(index) => self.run_proxy(index),
+            Reader::Faults => self.end_faults(),
         }
         self.reschedule(reader);
     }
@@ -297,6 +302,30 @@ impl Control {
     /// Which connections of which nodes their proxies want deleted, since this was last asked (PROXY-73).
     pub fn stale_connections(&mut self) -> Vec<(Arc<str>, StaleUdp)> {
         std::mem::take(&mut self.stale)
+    }
+
+    /// What all proxies' syncs amount to.
+    #[must_use]
+    pub const fn sync_figures(&self) -> &SyncFigures {
+        self.syncs.figures()
+    }
+
+    /// Which nodes' proxies have synced since this was last asked, in order.
+    pub fn synced(&mut self) -> Vec<Arc<str>> {
+        self.syncs.news()
+    }
+
+    /// When a node's rules ceased to send to an endpoint of a Service: the end of the first sync from `since` on that
+    /// wrote rules without it, as far as it is among the node's last few.
+    #[must_use]
+    pub fn rules_dropped(
+        &self,
+        node: &str,
+        service: &ServiceName,
+        endpoint: SocketAddr,
+        since: SimTime,
+    ) -> Option<SimTime> {
+        self.syncs.dropped_at(node, service, endpoint, since)
     }
 
     /// Which nodes begin or cease to take connections from the load balancer, since this was last asked, in order.
@@ -338,16 +367,7 @@ impl Control {
         log.iter().for_each(|event| self.zone.reader.observe(event));
         self.zone.position = log.len();
         self.views.catch_up(log);
-        let nothing = ViewBuilder::new(self.config.service_cidrs.clone().into());
-        for agent in &mut self.agents {
-            let view = self.views.builder.view().clone();
-            let pool = &self.config.load_balancer_pool;
-            let taken = balance::changes(nothing.view(), &view, agent.reader.facts(), pool);
-            self.balanced.extend(taken);
-            let Ok(()) = agent.reader.adopt(view, self.now, &mut self.book);
-            agent.position = self.views.end();
-        }
-        self.views.forget(Some(self.views.end()));
+        self.adopt_views();
         self.happenings.clear();
         self.reschedule_all();
     }
@@ -364,7 +384,8 @@ impl Control {
         while let Some(event) = informed.next(log, now) {
             informed.reader.observe(event, now);
         }
-        if informed.reader.next_due().is_some_and(|due| due <= now) {
+        let due = earliest(informed.reader.next_due(), informed.reader.next_periodic());
+        if due.is_some_and(|due| due <= now) {
             self.reconcile(index, now);
         }
     }
@@ -410,36 +431,6 @@ impl Control {
         }
     }
 
-    fn run_agent(&mut self, index: usize) {
-        let now = self.now;
-        let agent = &mut self.agents[index];
-        if let Some((position, view)) = self.views.arrived(agent.position, agent.latency, now) {
-            agent.reader.deliver(view.clone(), true, now);
-            agent.position = position;
-        }
-        let (cost, mode) = (self.config.timing.sync_cost, self.config.mode);
-        let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
-        if let Some(report) = agent.reader.run(now, &mut cost, &mut self.book) {
-            let node = &agent.reader.facts().name;
-            let stale = StaleUdp::between(&report.before, &report.after);
-            if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
-                self.stale.push((Arc::clone(node), stale));
-            }
-            let pool = &self.config.load_balancer_pool;
-            let facts = agent.reader.facts();
-            let changes = balance::changes(&report.before, &report.after, facts, pool);
-            self.balanced.extend(changes);
-            // From time to time all is written that is there already: nothing has happened then.
-            if !report.periodic {
-                let who = format!("{}/proxy", agent.reader.facts().name);
-                let what = narrate::sync(&report, agent.reader.facts());
-                self.happenings.push(Happening { at: now, who, what });
-            }
-        }
-        self.views
-            .forget(self.agents.iter().map(|agent| agent.position).min());
-    }
-
     /// After a write: tells what it was, and lets everybody know when they will see it.
     fn wrote(&mut self, who: &str) {
         let log = self.api.events_after(0);
@@ -456,12 +447,12 @@ impl Control {
             return;
         }
         self.told = log.len();
-        let news_for_agents = self.views.catch_up(log);
-        let without_agents = Reader::count(self.controllers.len(), 0);
-        let awake = if news_for_agents {
-            without_agents + self.agents.len()
+        let news_for_proxies = self.views.catch_up(log);
+        let without_proxies = Reader::count(self.controllers.len(), 0);
+        let awake = if news_for_proxies {
+            without_proxies + self.proxies.len()
         } else {
-            without_agents
+            without_proxies
         };
         for reader in 0..awake {
             self.reschedule(reader);
@@ -469,56 +460,78 @@ impl Control {
     }
 
     fn reschedule_all(&mut self) {
-        for reader in 0..Reader::count(self.controllers.len(), self.agents.len()) {
+        for reader in 0..Reader::count(self.controllers.len(), self.proxies.len()) {
             self.reschedule(reader);
         }
     }
 
     fn reschedule(&mut self, reader: usize) {
         let log = self.api.events_after(0);
-        let due = match Reader::of(reader, self.controllers.len()) {
-            Reader::Server => {
-                self.periodic.set(reader, self.api.next_periodic());
-                self.api.next_pending()
+        let reader_is = Reader::of(reader, self.controllers.len());
+        let (due, periodic) = match reader_is {
+            Reader::Faults => (self.faults.next_end().map(|(at, _)| at), None),
+            Reader::Proxy(index) => {
+                let proxy = &self.proxies[index];
+                let pending = proxy.next_pending(self.now);
+                let due = earliest(proxy.next_news(&self.views), pending);
+                (due, proxy.next_periodic())
             }
+            // They do nothing without each other.
+            Reader::Server | Reader::Controller(_) | Reader::Zone if self.faults.is_api_down() => {
+                (None, None)
+            }
+            Reader::Server => (self.api.next_pending(), self.api.next_periodic()),
             Reader::Controller(index) => {
                 let informed = &self.controllers[index];
-                earliest(informed.next_arrival(log), informed.reader.next_due())
+                let due = earliest(informed.next_arrival(log), informed.reader.next_due());
+                (due, informed.reader.next_periodic())
             }
-            Reader::Zone => self.zone.next_arrival(log),
-            Reader::Agent(index) => {
-                let informed = &self.agents[index];
-                let periodic = informed.reader.next_periodic();
-                self.periodic.set(reader, periodic);
-                let arrival = self.views.next_arrival(informed.position, informed.latency);
-                earliest(arrival, informed.reader.next_pending(self.now))
-            }
+            Reader::Zone => (self.zone.next_arrival(log), None),
         };
+        self.periodic.set(reader, periodic);
         self.schedule.set(reader, due.map(|at| at.max(self.now)));
     }
 }
 
 /// Whom a number of the schedule stands for.
 enum Reader {
+    /// The faults that last for a while.
+    Faults,
     /// The API server, which looks after some of its objects.
     Server,
     Controller(usize),
     Zone,
-    Agent(usize),
+    Proxy(usize),
 }
 
 impl Reader {
+    /// The number of the faults.
+    const FAULTS: usize = 0;
+    /// The numbers before the first controller's.
+    const BEFORE_CONTROLLERS: usize = 2;
+
     const fn of(number: usize, controllers: usize) -> Self {
-        match number.checked_sub(1) {
-            None => Self::Server,
-            Some(index) if index < controllers => Self::Controller(index),
-            Some(index) if index == controllers => Self::Zone,
-            Some(index) => Self::Agent(index - controllers - 1),
+        match (number, number.checked_sub(Self::BEFORE_CONTROLLERS)) {
+            (Self::FAULTS, _) => Self::Faults,
+            (_, None) => Self::Server,
+            (_, Some(index)) if index < controllers => Self::Controller(index),
+            (_, Some(index)) if index == controllers => Self::Zone,
+            (_, Some(index)) => Self::Proxy(index - controllers - 1),
         }
     }
 
-    const fn count(controllers: usize, agents: usize) -> usize {
-        1 + controllers + 1 + agents
+    /// The number of a controller.
+    const fn controller(index: usize) -> usize {
+        Self::BEFORE_CONTROLLERS + index
+    }
+
+    /// The number of a node's proxy.
+    const fn proxy(index: usize, controllers: usize) -> usize {
+        Self::BEFORE_CONTROLLERS + controllers + 1 + index
+    }
+
+    const fn count(controllers: usize, proxies: usize) -> usize {
+        Self::proxy(proxies, controllers)
     }
 }
 
@@ -538,93 +551,6 @@ impl<T> Informed<T> {
     }
 }
 
-impl Views {
-    /// Takes what was written; tells whether any of it concerns rules.
-    fn catch_up(&mut self, log: &[WatchEvent]) -> bool {
-        let before = self.end();
-        for event in &log[self.position..] {
-            if self.builder.observe(event) {
-                self.changes
-                    .push_back((event.at, self.builder.view().clone()));
-            }
-        }
-        self.position = log.len();
-        self.end() > before
-    }
-
-    /// The position after the last change.
-    fn end(&self) -> usize {
-        self.dropped + self.changes.len()
-    }
-
-    /// When the change at a position reaches a reader.
-    fn next_arrival(&self, position: usize, latency: Duration) -> Option<SimTime> {
-        self.changes
-            .get(position - self.dropped)
-            .map(|(at, _)| *at + latency)
-    }
-
-    /// The last view that has reached a reader since its position, and the position after it.
-    fn arrived(
-        &self,
-        position: usize,
-        latency: Duration,
-        now: SimTime,
-    ) -> Option<(usize, &ClusterView)> {
-        let waiting = self.changes.range(position - self.dropped..);
-        let (steps, (_, view)) = (1..)
-            .zip(waiting)
-            .take_while(|(_, (at, _))| *at + latency <= now)
-            .last()?;
-        Some((position + steps, view))
-    }
-
-    /// Forgets the changes before the least position of any reader.
-    fn forget(&mut self, least: Option<usize>) {
-        let seen = least.unwrap_or(self.dropped) - self.dropped;
-        self.changes.drain(..seen);
-        self.dropped += seen;
-    }
-}
-
 fn earliest(a: Option<SimTime>, b: Option<SimTime>) -> Option<SimTime> {
     a.into_iter().chain(b).min()
-}
-
-const fn agent_settings(config: &ClusterConfig) -> AgentSettings {
-    let settings = config.proxy.of(config.mode);
-    AgentSettings {
-        min_sync_period: settings.min_sync_period,
-        sync_period: settings.sync_period,
-        full_sync_period: AgentSettings::FULL_SYNC_PERIOD,
-        spares_large_clusters: matches!(config.mode, ProxyMode::Iptables),
-    }
-}
-
-fn facts_of(node: &NodeConfig, config: &ClusterConfig) -> NodeFacts {
-    let settings = config.proxy.of(config.mode);
-    NodeFacts {
-        name: node.name.as_str().into(),
-        zone: node.zone.as_deref().map(Arc::from),
-        addresses: node.addresses.clone(),
-        local_detection: local_detection(node, config),
-        masquerade_all: settings.masquerade_all,
-        node_port_addresses: config.proxy.node_ports_at(config.mode),
-        localhost_node_ports: config.proxy.localhost_node_ports,
-        masquerade_mark: 1 << settings.masquerade_bit,
-    }
-}
-
-fn local_detection(node: &NodeConfig, config: &ClusterConfig) -> LocalDetection {
-    match &config.proxy.detect_local {
-        DetectLocal::ClusterCidr(ranges) => {
-            let ranges = ranges.as_ref().unwrap_or(&config.pod_cidrs);
-            LocalDetection::ClusterCidr(ranges.clone())
-        }
-        DetectLocal::NodeCidr => LocalDetection::NodeCidr(node.pod_cidrs.clone()),
-        DetectLocal::BridgeInterface(name) => LocalDetection::BridgeInterface(name.as_str().into()),
-        DetectLocal::InterfaceNamePrefix(prefix) => {
-            LocalDetection::InterfaceNamePrefix(prefix.as_str().into())
-        }
-    }
 }

@@ -10,11 +10,20 @@ mod balance;
 mod bootstrap;
 mod config;
 mod control;
+mod fault;
+mod faults;
+mod histogram;
 mod narrate;
+mod node_proxy;
+mod proxy_config;
 mod roster;
 mod rule_book;
 mod schedule;
 mod sync_cost;
+mod sync_log;
+mod traffic;
+mod views;
+mod workload;
 mod world;
 
 pub use balance::Balanced;
@@ -23,10 +32,20 @@ pub use config::{
     ProxySettings, SyncCost, TimingConfig,
 };
 pub use control::Control;
+pub use fault::{Fault, Impairment, LinkEnd, PerMillion, Place};
+pub use faults::FaultId;
+pub use histogram::Histogram;
+pub use proxy_config::ProxyConfig;
 pub use rule_book::NodeRules;
 pub use rules::NodePortAddresses;
+pub use sync_cost::{Line, ModeCost, ModeCosts};
+pub use sync_log::{SyncFigures, is_offered};
+pub use traffic::{
+    Fate, Rate, RateError, Reuse, Sender, Tally, TrafficFailure, TrafficReport, TrafficRequest,
+};
+pub use workload::{is_pod_of, is_ready_pod};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
     ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,
-    Source, Target, TargetError, World, WriteVerb, is_host_name,
+    Source, Target, TargetError, World, WorldFigures, WriteVerb, is_host_name,
 };

@@ -36,7 +36,7 @@ pub(crate) fn controllers(config: &ClusterConfig) -> Vec<Box<dyn Controller>> {
         Box::new(GarbageCollector::new()),
         Box::new(NamespaceController::new()),
         Box::new(ServiceCidrController::new()),
-        Box::new(NodeLifecycleController::new()),
+        Box::new(NodeLifecycleController::new(config.timing.node_grace)),
         Box::new(DeploymentController::new()),
         Box::new(ReplicaSetController::new()),
         Box::new(StatefulSetController::new()),

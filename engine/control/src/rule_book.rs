@@ -74,6 +74,23 @@ impl NodeRules {
         }
     }
 
+    /// How many rules there are, in all tables and chains of both families.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Iptables(compiled) => {
+                let tables = compiled.tables.values().flat_map(|of| of.tables.values());
+                let chains = tables.flat_map(|table| table.chains.values());
+                chains.map(|chain| chain.rules.len()).sum()
+            }
+            Self::Nftables(compiled) => {
+                let tables = compiled.tables.tables.values();
+                let chains = tables.flat_map(|table| table.chains.iter());
+                chains.map(|(_, chain)| chain.rules.len()).sum()
+            }
+        }
+    }
+
     /// What the node's tools load: the input of `iptables-restore` (or `ip6tables-restore`), or a script for
     /// `nft -f`, which holds both families.
     #[must_use]
@@ -87,31 +104,58 @@ impl NodeRules {
 
 /// What every node has been programmed with, and the compiler that spells it.
 pub(crate) struct RuleBook {
-    mode: ProxyMode,
     compiler: Compiler,
-    nodes: BTreeMap<Arc<str>, Page>,
-    /// The rules compiled last, of whichever node.
-    latest: Option<NodeRules>,
+    nodes: BTreeMap<Arc<str>, Present>,
+    /// The rules compiled last in each mode, of whichever node.
+    latest: BTreeMap<ProxyMode, NodeRules>,
     commits: u64,
 }
 
+/// What is present on a node.
+#[derive(Default)]
+struct Present {
+    /// The number of the last change.
+    commit: u64,
+    /// What the last commit has written.
+    own: Option<Page>,
+    /// What a proxy has written before in a dialect that the last one does not touch.
+    left: Option<Page>,
+}
+
 struct Page {
+    mode: ProxyMode,
     facts: Arc<NodeFacts>,
     view: ClusterView,
     sizes: ClusterSizes,
-    commit: u64,
     compiled: Option<NodeRules>,
     /// Those that it had when somebody looked last.
     earlier: Option<NodeRules>,
 }
 
+impl Page {
+    /// Its rules, compiled if nobody has looked at them yet.
+    fn rules(
+        &mut self,
+        compiler: &mut Compiler,
+        latest: &mut BTreeMap<ProxyMode, NodeRules>,
+    ) -> &NodeRules {
+        self.compiled.get_or_insert_with(|| {
+            let earlier = self.earlier.take();
+            let earlier = earlier.as_ref().or_else(|| latest.get(&self.mode));
+            let (view, facts, sizes) = (&self.view, &self.facts, self.sizes);
+            let compiled = NodeRules::compile(self.mode, compiler, earlier, view, facts, sizes);
+            latest.insert(self.mode, compiled.clone());
+            compiled
+        })
+    }
+}
+
 impl RuleBook {
-    pub(crate) fn new(mode: ProxyMode, capabilities: Capabilities) -> Self {
+    pub(crate) fn new(capabilities: Capabilities) -> Self {
         Self {
-            mode,
             compiler: Compiler::new(capabilities),
             nodes: BTreeMap::new(),
-            latest: None,
+            latest: BTreeMap::new(),
             commits: 0,
         }
     }
@@ -120,33 +164,81 @@ impl RuleBook {
         &self.compiler
     }
 
-    /// The rules of a node with the number of the commit that they stem from; `None` before its first.
+    /// How many commits there have been.
+    pub(crate) const fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// The rules that a node's last commit has written, with its number; `None` while there are none.
     pub(crate) fn rules(&mut self, node: &str) -> Option<(u64, &NodeRules)> {
-        let page = self.nodes.get_mut(node)?;
-        let compiled = page.compiled.get_or_insert_with(|| {
-            let earlier = page.earlier.take();
-            let earlier = earlier.as_ref().or(self.latest.as_ref());
-            let (mode, view, facts, sizes) = (self.mode, &page.view, &page.facts, page.sizes);
-            let compiled =
-                NodeRules::compile(mode, &mut self.compiler, earlier, view, facts, sizes);
-            self.latest = Some(compiled.clone());
-            compiled
-        });
-        Some((page.commit, compiled))
+        let present = self.nodes.get_mut(node)?;
+        let own = present.own.as_mut()?;
+        let rules = own.rules(&mut self.compiler, &mut self.latest);
+        Some((present.commit, rules))
     }
 
-    /// The rules of a node if somebody has looked at them since its last commit.
-    pub(crate) fn compiled(&self, node: &str) -> Option<&NodeRules> {
-        self.nodes.get(node)?.compiled.as_ref()
+    /// Whether a node has the rules of its last commit.
+    pub(crate) fn has_rules(&self, node: &str) -> bool {
+        let present = self.nodes.get(node);
+        present.is_some_and(|present| present.own.is_some())
     }
 
-    /// The number of a node's last commit, without compiling anything; 0 before its first.
+    /// What is left on a node of a proxy in another mode.
+    pub(crate) fn leftover(&mut self, node: &str) -> Option<&NodeRules> {
+        let left = self.nodes.get_mut(node)?.left.as_mut()?;
+        Some(left.rules(&mut self.compiler, &mut self.latest))
+    }
+
+    /// The rules of a node that somebody has looked at since they were written, those of its last commit first.
+    pub(crate) fn compiled(&self, node: &str) -> impl Iterator<Item = &NodeRules> {
+        let present = self.nodes.get(node).into_iter();
+        let pages = present.flat_map(|present| [&present.own, &present.left]);
+        pages.flatten().filter_map(|page| page.compiled.as_ref())
+    }
+
+    /// The number of the last change of what a node has, without compiling anything; 0 before its first.
     pub(crate) fn commit_number(&self, node: &str) -> u64 {
-        self.nodes.get(node).map_or(0, |page| page.commit)
+        self.nodes.get(node).map_or(0, |present| present.commit)
+    }
+
+    /// The book as the sink of a proxy in `mode`.
+    pub(crate) const fn in_mode(&mut self, mode: ProxyMode) -> Writer<'_> {
+        Writer { book: self, mode }
+    }
+
+    /// Takes away what a node has in other dialects than that of `mode`; tells whether there was anything.
+    pub(crate) fn clean_up_for(&mut self, node: &str, mode: ProxyMode) -> bool {
+        self.take_away(node, |page| {
+            page.mode.is_iptables_based() != mode.is_iptables_based()
+        })
+    }
+
+    /// Takes away all that a node has: it was rebooted.
+    pub(crate) fn forget(&mut self, node: &str) -> bool {
+        self.take_away(node, |_| true)
+    }
+
+    fn take_away(&mut self, node: &str, goes: impl Fn(&Page) -> bool) -> bool {
+        let Some(present) = self.nodes.get_mut(node) else {
+            return false;
+        };
+        let own = present.own.take_if(|page| goes(page)).is_some();
+        let left = present.left.take_if(|page| goes(page)).is_some();
+        if own || left {
+            self.commits += 1;
+            present.commit = self.commits;
+        }
+        own || left
     }
 }
 
-impl RuleSink for RuleBook {
+/// The book while a proxy writes into it.
+pub(crate) struct Writer<'a> {
+    book: &'a mut RuleBook,
+    mode: ProxyMode,
+}
+
+impl RuleSink for Writer<'_> {
     type Error = Infallible;
 
     fn commit(
@@ -156,18 +248,104 @@ impl RuleSink for RuleBook {
         view: &ClusterView,
         sizes: ClusterSizes,
     ) -> Result<(), Infallible> {
-        self.commits += 1;
-        let before = self.nodes.remove(&node.name);
-        let earlier = before.and_then(|page| page.compiled.or(page.earlier));
-        let page = Page {
+        let Self { book, mode } = self;
+        book.commits += 1;
+        let present = book.nodes.entry(Arc::clone(&node.name)).or_default();
+        present.commit = book.commits;
+        let mut earlier = None;
+        for page in [present.own.take(), present.left.take()]
+            .into_iter()
+            .flatten()
+        {
+            if page.mode == *mode {
+                earlier = page.compiled.or(page.earlier);
+            } else if page.mode.is_iptables_based() != mode.is_iptables_based() {
+                present.left = Some(page);
+            }
+        }
+        present.own = Some(Page {
+            mode: *mode,
             facts: Arc::clone(node),
             view: view.clone(),
             sizes,
-            commit: self.commits,
             compiled: None,
             earlier,
-        };
-        self.nodes.insert(Arc::clone(&node.name), page);
+        });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rules::{LocalDetection, NodePortAddresses};
+
+    use super::*;
+
+    fn book() -> RuleBook {
+        RuleBook::new(Capabilities {
+            nfacct: false,
+            random_fully: true,
+        })
+    }
+
+    fn commit(book: &mut RuleBook, mode: ProxyMode) {
+        let facts = Arc::new(NodeFacts {
+            name: "node-a".into(),
+            zone: None,
+            addresses: Vec::new(),
+            local_detection: LocalDetection::None,
+            masquerade_all: false,
+            node_port_addresses: NodePortAddresses::All,
+            localhost_node_ports: true,
+            masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
+        });
+        let (view, sizes) = (ClusterView::default(), ClusterSizes::SMALL);
+        let mut writer = book.in_mode(mode);
+        let Ok(()) = writer.commit(SyncKind::Full, &facts, &view, sizes);
+    }
+
+    const fn dialect(rules: Option<&NodeRules>) -> &'static str {
+        match rules {
+            Some(NodeRules::Iptables(_)) => "iptables",
+            Some(NodeRules::Nftables(_)) => "nftables",
+            None => "nothing",
+        }
+    }
+
+    fn check_present(book: &mut RuleBook, own: &str, left: &str) {
+        let seen = dialect(book.rules("node-a").map(|(_, rules)| rules));
+        assert_eq!((seen, dialect(book.leftover("node-a"))), (own, left));
+    }
+
+    #[test]
+    fn another_mode_leaves_the_other_dialect_and_replaces_its_own() {
+        let mut book = book();
+        commit(&mut book, ProxyMode::Iptables);
+        check_present(&mut book, "iptables", "nothing");
+        commit(&mut book, ProxyMode::Nftables);
+        check_present(&mut book, "nftables", "iptables");
+        // The layout of our own has the name of kube-proxy's table.
+        commit(&mut book, ProxyMode::Flat);
+        check_present(&mut book, "nftables", "iptables");
+        assert!(book.clean_up_for("node-a", ProxyMode::Flat));
+        check_present(&mut book, "nftables", "nothing");
+        assert!(!book.clean_up_for("node-a", ProxyMode::Flat));
+        commit(&mut book, ProxyMode::Iptables);
+        commit(&mut book, ProxyMode::Iptables);
+        check_present(&mut book, "iptables", "nftables");
+    }
+
+    #[test]
+    fn what_is_taken_away_is_a_change() {
+        let mut book = book();
+        commit(&mut book, ProxyMode::Iptables);
+        let before = book.commit_number("node-a");
+        assert!(book.clean_up_for("node-a", ProxyMode::Nftables));
+        check_present(&mut book, "nothing", "nothing");
+        assert!(book.commit_number("node-a") > before);
+        commit(&mut book, ProxyMode::Nftables);
+        assert!(book.forget("node-a"));
+        check_present(&mut book, "nothing", "nothing");
+        assert!(!book.forget("node-a"));
     }
 }

@@ -3,6 +3,7 @@
 //! Observations are plain data, complete enough to explain themselves: a connection carries the decisions of the
 //! rules that it met, so whoever prints it needs not ask again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -12,6 +13,8 @@ use api::{Object, ObjectKey, Status, Written};
 use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
+
+use crate::{Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -63,6 +66,46 @@ pub trait World {
     /// When the source does not exist at this instant.
     fn connect(&mut self, request: &ConnectRequest) -> Result<Vec<Connection>, ReferenceError>;
 
+    /// Opens one connection, lets time pass until it has its outcome, and holds it under `id` from then on: TCP stays
+    /// connected, UDP keeps its socket and so its port. It is held even where it failed.
+    ///
+    /// # Errors
+    /// When the source does not exist at this instant.
+    fn open(&mut self, id: &str, request: &ConnectRequest) -> Result<Connection, ReferenceError>;
+
+    /// Sends one more request on a connection that is held, and lets time pass until it has its outcome. A connection
+    /// that is over stays over: then the outcome is how it ended.
+    ///
+    /// # Errors
+    /// When no connection is held under this name.
+    fn send(
+        &mut self,
+        id: &str,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Connection, ReferenceError>;
+
+    /// Lets go of a connection that is held. Tells how it had ended, unless it stood.
+    ///
+    /// # Errors
+    /// When no connection is held under this name.
+    fn close(&mut self, id: &str) -> Result<Option<Outcome>, ReferenceError>;
+
+    /// Begins traffic, which goes on while time passes.
+    ///
+    /// # Errors
+    /// When a source, or a workload that stands for sources, does not exist at this instant.
+    fn start_traffic(&mut self, request: &TrafficRequest) -> Result<(), ReferenceError>;
+
+    /// Ends traffic, lets time pass until what is under way has its outcome, and tells what became of all of it.
+    ///
+    /// # Errors
+    /// When there is no such traffic.
+    fn stop_traffic(&mut self, id: &str) -> Result<TrafficReport, ReferenceError>;
+
+    /// What has been counted since the cluster was built.
+    fn figures(&self) -> WorldFigures;
+
     /// Resolves a name through the source's resolver and lets time pass until there is an answer.
     ///
     /// # Errors
@@ -82,8 +125,52 @@ pub trait World {
     /// When there is no such node.
     fn rules(&mut self, node: &str) -> Result<String, ReferenceError>;
 
+    /// Begins a fault, which is over after a while or when it is healed. One that lasts for a while is something
+    /// pending.
+    ///
+    /// # Errors
+    /// When it is one of something that does not exist at this instant; nothing has happened then.
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError>;
+
+    /// Ends a fault and gives it; `None` when it was over already.
+    fn heal(&mut self, fault: FaultId) -> Option<Fault>;
+
+    /// Whether kubectl reaches the API server.
+    ///
+    /// # Errors
+    /// What kubectl says when it does not.
+    fn check_reachable(&self) -> Result<(), Status>;
+
+    /// What the configuration file of a node's proxy says.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError>;
+
+    /// Writes the configuration file of a node's proxy, which reads it when it starts next.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError>;
+
+    /// Ends the process of a node's proxy and starts it anew; its rules are there as before.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError>;
+
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;
+}
+
+/// What a world counts.
+#[derive(Clone, Debug, Default)]
+pub struct WorldFigures {
+    /// The proxies' syncs.
+    pub syncs: SyncFigures,
+    /// How many rules each node has at present, of those nodes whose rules a packet has met, or somebody has looked at,
+    /// since their last sync.
+    pub rules: BTreeMap<String, usize>,
 }
 
 /// kubectl's writing verbs.

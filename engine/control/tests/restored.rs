@@ -1,7 +1,5 @@
 //! A real cluster's objects, as a dump has them, are left as they are by the controllers.
 
-use std::collections::BTreeMap;
-
 use api::yaml::{Source, split};
 use api::{Kind, Object, ObjectKey};
 use base::{Seed, SimTime};
@@ -111,8 +109,7 @@ fn cluster() -> Control {
             zone: None,
             addresses: vec!["192.168.1.1".parse().unwrap()],
             pod_cidrs: vec!["10.244.1.0/24".parse().unwrap()],
-            labels: BTreeMap::new(),
-            watch: None,
+            ..NodeConfig::default()
         }],
         state: objects.map(|manifest| manifest.object).collect(),
         outside: Vec::new(),

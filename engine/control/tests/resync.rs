@@ -19,8 +19,7 @@ fn cluster(proxy: ProxySettings) -> Control {
         zone: None,
         addresses: vec![format!("192.168.1.{n}").parse().unwrap()],
         pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
-        labels: Default::default(),
-        watch: None,
+        ..NodeConfig::default()
     };
     Control::new(ClusterConfig {
         seed: Seed::new(7),

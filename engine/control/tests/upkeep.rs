@@ -16,8 +16,7 @@ fn config() -> ClusterConfig {
         zone: None,
         addresses: vec!["192.168.1.1".parse().unwrap()],
         pod_cidrs: vec!["10.244.1.0/24".parse().unwrap()],
-        labels: Default::default(),
-        watch: None,
+        ..NodeConfig::default()
     };
     ClusterConfig {
         seed: Seed::new(7),

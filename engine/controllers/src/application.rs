@@ -2,8 +2,8 @@
 //!
 //! **What.** An application listens on its containers' ports, sidecars' included, from the moment its containers run.
 //! `switchboard.dev/listen` gives other addresses and ports, `…/start-delay` puts off listening, `…/hostile` has it refuse or
-//! ignore whoever calls, and `…/on-term` says whether SIGTERM makes it close its ports (`close`, the default) or go on until
-//! it is killed (`drain`).
+//! ignore whoever calls, `…/respond-after` has it think before every answer, and `…/on-term` says whether SIGTERM makes it
+//! close its ports and hang up (`close`, the default) or go on until it is killed (`drain`).
 //! **Why.** The kubelet's probes and the network ask the same application.
 
 use std::fmt;
@@ -17,6 +17,7 @@ use base::parse_duration;
 const PREFIX: &str = "switchboard.dev/";
 const LISTEN: &str = "listen";
 const START_DELAY: &str = "start-delay";
+const RESPOND_AFTER: &str = "respond-after";
 const ON_TERM: &str = "on-term";
 const HOSTILE: &str = "hostile";
 
@@ -27,6 +28,8 @@ pub struct Application {
     pub ports: Vec<ListenPort>,
     /// From the start of its containers to its listening.
     pub start_delay: Duration,
+    /// From a request to its answer. Probes do not wait for it.
+    pub respond_after: Duration,
     /// What SIGTERM means to it.
     pub on_term: OnTerm,
     /// How it treats those who call.
@@ -47,7 +50,7 @@ pub struct ListenPort {
 /// What SIGTERM means to an application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTerm {
-    /// It closes its ports; connections that stand go on.
+    /// It closes its ports and hangs up, whatever it still owes.
     #[default]
     Close,
     /// It goes on until it is killed.
@@ -85,7 +88,8 @@ impl Application {
                 .ok()
                 .flatten()
                 .unwrap_or_else(|| container_ports(pod)),
-            start_delay: value(annotations, START_DELAY, start_delay),
+            start_delay: value(annotations, START_DELAY, duration),
+            respond_after: value(annotations, RESPOND_AFTER, duration),
             on_term: value(annotations, ON_TERM, on_term),
             manners: Manners::of(annotations),
         }
@@ -96,7 +100,8 @@ impl Application {
     pub fn check(annotations: &StringMap) -> Vec<ApplicationError> {
         let errors = [
             read(annotations, LISTEN, ports).err(),
-            read(annotations, START_DELAY, start_delay).err(),
+            read(annotations, START_DELAY, duration).err(),
+            read(annotations, RESPOND_AFTER, duration).err(),
             read(annotations, ON_TERM, on_term).err(),
             read(annotations, HOSTILE, manners).err(),
         ];
@@ -209,7 +214,7 @@ impl FromStr for ListenPort {
     }
 }
 
-fn start_delay(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|_| format!("{text:?} is no duration, such as 5s"))
 }
 
@@ -272,6 +277,7 @@ mod tests {
         let pod = annotated(&[
             ("listen", "10.0.0.1:80"),
             ("start-delay", "soon"),
+            ("respond-after", "later"),
             ("on-term", "die"),
             ("hostile", "very"),
         ]);
@@ -283,6 +289,7 @@ mod tests {
                 "switchboard.dev/listen: an application cannot listen at 10.0.0.1: supported are 0.0.0.0 and ::, \
                  which mean all addresses, and loopback addresses",
                 "switchboard.dev/start-delay: \"soon\" is no duration, such as 5s",
+                "switchboard.dev/respond-after: \"later\" is no duration, such as 5s",
                 "switchboard.dev/on-term: \"die\" is none of: close, drain",
                 "switchboard.dev/hostile: \"very\" is none of: refuse, blackhole",
             ]

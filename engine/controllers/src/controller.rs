@@ -5,7 +5,9 @@ use std::sync::Arc;
 use api::{DeleteOptions, Object, ObjectKey, Pod, Status, WatchEvent};
 use base::SimTime;
 
-/// A reconciler that sees the cluster through watch events only.
+use crate::incident::Incident;
+
+/// A reconciler that sees the cluster through watch events, and what no object tells through [`Incident`]s.
 pub trait Controller {
     /// A short name for reports.
     fn name(&self) -> &'static str;
@@ -25,6 +27,15 @@ pub trait Controller {
     /// Learns that an effect has changed nothing: the API server has found the object to be so already, and no
     /// event will come. Who waits for the events of its own writes must not wait for this one.
     fn unchanged(&mut self, _effect: &Effect, _now: SimTime) {}
+
+    /// Learns of something that no object of the API tells, at once.
+    fn happen(&mut self, _incident: &Incident, _now: SimTime) {}
+
+    /// When it has something to do again that goes round and round: nobody waits for it. An instant that has passed
+    /// means now.
+    fn next_periodic(&self) -> Option<SimTime> {
+        None
+    }
 }
 
 /// What a controller wants done.
@@ -84,6 +95,16 @@ pub enum PodSignal {
     },
     /// Its containers get SIGTERM.
     Terminating {
+        /// The Pod.
+        pod: ObjectKey,
+        /// Its identity.
+        uid: String,
+        /// The node it runs on.
+        node: String,
+    },
+    /// Its containers have ended, and with them their sockets; its addresses stay. It may be told later that it serves
+    /// again.
+    Crashed {
         /// The Pod.
         pod: ObjectKey,
         /// Its identity.

@@ -20,15 +20,30 @@ use crate::controller::Effect;
 pub(crate) struct Recorder {
     component: &'static str,
     /// Each Event as it was written last.
-    told: BTreeMap<Telling, Event>,
+    told: BTreeMap<Known, Event>,
     waiting: Vec<Effect>,
     since: Option<SimTime>,
     /// The instant in the last Event's name, in nanoseconds: no two Events share one.
     last: u64,
 }
 
-/// The name and uid of what was told about, the reason and the message.
-type Telling = [String; 5];
+/// The namespace, name and uid of what was told about, which part of it, the reason and the message.
+type Known = [String; 6];
+
+/// What is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Telling<'a> {
+    /// Whether it is a warning.
+    pub(crate) is_warning: bool,
+    /// Why, as a word.
+    pub(crate) reason: &'a str,
+    /// Why, as a sentence.
+    pub(crate) message: String,
+    /// The part of the object that it is about, if it is about a part.
+    pub(crate) field_path: String,
+    /// The node of the component that tells it, if it is one of a node.
+    pub(crate) host: &'a str,
+}
 
 impl Recorder {
     pub(crate) const fn new(component: &'static str) -> Self {
@@ -41,47 +56,50 @@ impl Recorder {
         }
     }
 
-    /// Tells a warning about an object with a namespace.
+    /// Tells a warning about an object.
     pub(crate) fn warn(&mut self, about: &Object, reason: &str, message: String, now: SimTime) {
-        self.tell(about, "Warning", reason, message, now);
+        let telling = Telling {
+            is_warning: true,
+            reason,
+            message,
+            ..Telling::default()
+        };
+        self.tell(about, telling, now);
     }
 
-    /// Tells that all is well with an object with a namespace.
+    /// Tells that all is well with an object.
     pub(crate) fn note(&mut self, about: &Object, reason: &str, message: String, now: SimTime) {
-        self.tell(about, "Normal", reason, message, now);
+        let telling = Telling {
+            reason,
+            message,
+            ..Telling::default()
+        };
+        self.tell(about, telling, now);
     }
 
-    fn tell(
-        &mut self,
-        about: &Object,
-        event_type: &str,
-        reason: &str,
-        message: String,
-        now: SimTime,
-    ) {
+    /// Tells something about an object.
+    pub(crate) fn tell(&mut self, about: &Object, telling: Telling<'_>, now: SimTime) {
         let meta = about.meta();
-        let telling = [
+        let known = [
             meta.namespace.clone(),
             meta.name.clone(),
             meta.uid.clone(),
-            reason.to_owned(),
-            message.clone(),
+            telling.field_path.clone(),
+            telling.reason.to_owned(),
+            telling.message.clone(),
         ];
         self.since.get_or_insert(now);
-        if let Some(event) = self.told.get_mut(&telling) {
+        if let Some(event) = self.told.get_mut(&known) {
             event.count = event.count.map(|count| count.saturating_add(1));
             event.last_timestamp = Some(timestamp(now));
             self.waiting.push(Effect::Update(event.clone().into()));
             return;
         }
         self.last = now.as_nanos().max(self.last + 1);
-        let mut event = new_event(self.component, about, now);
+        let mut event = new_event(self.component, about, telling, now);
         event.metadata.name = format!("{}.{:x}", meta.name, unix_nanos(self.last));
-        event_type.clone_into(&mut event.event_type);
-        reason.clone_into(&mut event.reason);
-        event.message = message;
         self.waiting.push(Effect::Create(event.clone().into()));
-        self.told.insert(telling, event);
+        self.told.insert(known, event);
     }
 
     /// Since when something waits to be written.
@@ -114,10 +132,15 @@ const fn unix_nanos(nanos: u64) -> u64 {
     EPOCH_UNIX_SECONDS * 1_000_000_000 + nanos
 }
 
-fn new_event(component: &str, about: &Object, now: SimTime) -> Event {
+fn new_event(component: &str, about: &Object, telling: Telling<'_>, now: SimTime) -> Event {
     let (kind, meta) = (about.kind(), about.meta());
+    // What has no namespace is told of in the default one.
+    let namespace = match meta.namespace.as_str() {
+        "" => "default",
+        own => own,
+    };
     Event {
-        metadata: ObjectMeta::named(&meta.namespace, ""),
+        metadata: ObjectMeta::named(namespace, ""),
         involved_object: ObjectReference {
             kind: kind.name().to_owned(),
             namespace: meta.namespace.clone(),
@@ -125,16 +148,25 @@ fn new_event(component: &str, about: &Object, now: SimTime) -> Event {
             uid: meta.uid.clone(),
             api_version: kind.api_version().to_owned(),
             resource_version: meta.resource_version.clone(),
-            field_path: String::new(),
+            field_path: telling.field_path,
         },
+        event_type: if telling.is_warning {
+            "Warning"
+        } else {
+            "Normal"
+        }
+        .to_owned(),
+        reason: telling.reason.to_owned(),
+        message: telling.message,
         source: EventSource {
             component: component.to_owned(),
-            host: String::new(),
+            host: telling.host.to_owned(),
         },
         first_timestamp: Some(timestamp(now)),
         last_timestamp: Some(timestamp(now)),
         count: Some(1),
         reporting_component: component.to_owned(),
+        reporting_instance: telling.host.to_owned(),
         ..Event::default()
     }
 }

@@ -60,6 +60,7 @@ fn told(cluster: &Cluster) -> Vec<String> {
             format!("{at} {pod} started on {node} at {}", addresses.join(","))
         }
         PodSignal::Terminating { pod, .. } => format!("{at} {pod} terminating"),
+        PodSignal::Crashed { pod, .. } => format!("{at} {pod} crashed"),
         PodSignal::Removed { pod, .. } => format!("{at} {pod} removed"),
         PodSignal::Serving { pod, .. } => format!("{at} {pod} serving"),
     };
@@ -416,7 +417,9 @@ fn ep_73_a_pre_stop_sleep_puts_off_sigterm() {
             .signals
             .iter()
             .filter_map(|(at, signal)| match signal {
-                PodSignal::Started { .. } | PodSignal::Serving { .. } => None,
+                PodSignal::Started { .. }
+                | PodSignal::Serving { .. }
+                | PodSignal::Crashed { .. } => None,
                 PodSignal::Terminating { .. } | PodSignal::Removed { .. } => Some(at.since(begun)),
             });
         ends.collect::<Vec<_>>()

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use switchboard_controllers::{Kubelet, KubeletConfig, NodeLifecycleController, Scheduler};
 
 const START: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(40);
 
 /// Three nodes, kubelets and a scheduler, at rest.
 fn cluster() -> Cluster {
@@ -26,7 +27,7 @@ fn cluster() -> Cluster {
     let mut cluster = Cluster::new(vec![
         Box::new(Scheduler::new()),
         Box::new(Kubelet::new(config)),
-        Box::new(NodeLifecycleController::new()),
+        Box::new(NodeLifecycleController::new(GRACE)),
     ]);
     cluster.apply(NODES);
     cluster.settle();
@@ -377,7 +378,7 @@ proptest! {
     /// A Pod is away exactly if its node has been for as long as it bears that.
     #[test]
     fn evictions_come_when_they_are_due(steps in prop::collection::vec(step(), 1..40)) {
-        let mut cluster = Cluster::new(vec![Box::new(NodeLifecycleController::new())]);
+        let mut cluster = Cluster::new(vec![Box::new(NodeLifecycleController::new(GRACE))]);
         cluster.apply(NODES);
         let mut away: BTreeMap<u8, u64> = BTreeMap::new();
         // Each Pod's node, patience, and since when it is there.

@@ -18,8 +18,8 @@ fn cluster(partitioned: bool) -> Control {
         zone: None,
         addresses: vec![[192, 168, 10, n].into()],
         pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
-        labels: Default::default(),
         watch: (partitioned && n == 2).then_some(Duration::from_secs(3600)),
+        ..NodeConfig::default()
     };
     Control::new(ClusterConfig {
         seed: Seed::new(7),

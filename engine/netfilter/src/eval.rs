@@ -136,6 +136,7 @@ pub(crate) enum Stop {
     Drop(DropReason),
     Reject(RulePlace, RejectWith),
     TtlExpired,
+    TooBig { mtu: usize },
     Unknown(Box<Doubt>),
 }
 
@@ -155,6 +156,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         if ttl <= 1 {
             return Err(Stop::TtlExpired);
         }
+        self.refuse_too_big()?;
         self.datagram.set_ttl(ttl - 1);
         self.hook(Hook::Forward)?;
         self.hook(Hook::Postrouting)
@@ -169,6 +171,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         if self.datagram.headers.destination != before {
             self.hop = Some(self.route()?);
         }
+        self.refuse_too_big()?;
         self.hook(Hook::Postrouting)?;
         if self.is_local(self.datagram.headers.destination) {
             self.hop = None;
@@ -205,6 +208,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 },
                 None => Verdict::Drop(DropReason::TtlExpired),
             },
+            Err(Stop::TooBig { mtu }) => match self.answer(Refusal::TooBig { mtu }) {
+                Some(reply) => Verdict::Reject {
+                    reply,
+                    reason: RejectReason::TooBig { mtu },
+                },
+                None => Verdict::Drop(DropReason::TooBig { mtu }),
+            },
             Err(Stop::Unknown(doubt)) => Verdict::Unknown(doubt),
         };
         Evaluation {
@@ -236,6 +246,20 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             Ok(())
         } else {
             Err(self.discard(DropReason::Martian))
+        }
+    }
+
+    /// `ip_exceeds_mtu`.
+    ///
+    /// Deviation: a packet that may be fragmented is refused like one that may not be.
+    fn refuse_too_big(&self) -> Result<(), Stop> {
+        let bytes = &self.datagram.bytes;
+        let mtu = self
+            .hop
+            .and_then(|hop| self.routing.mtu(hop.interface, bytes));
+        match mtu {
+            Some(mtu) if bytes.len() > mtu => Err(Stop::TooBig { mtu }),
+            _ => Ok(()),
         }
     }
 

@@ -82,6 +82,7 @@ pub use hook::Hook;
 pub use nft::{FoundElement, NftError};
 pub use packet::{Malformed, Packet};
 pub use place::{AnyRule, ChainPlace, ChainRef, RuleAction, RulePlace, RuleRef, TracedRule};
+pub use reply::packet_too_big;
 pub use routing::{Hop, Ingress, InterfaceName, LOOPBACK, Routing};
 pub use state::{Effects, NodeState};
 pub use tables::{NodeTables, Ruleset, TablesError};

@@ -28,6 +28,17 @@ pub(crate) enum Refusal {
     Reject(RejectWith),
     /// Its TTL ran out.
     TtlExpired,
+    /// It does not fit the link.
+    TooBig { mtu: usize },
+}
+
+/// The ICMP "fragmentation needed" or "packet too big" that the sender of a packet gives itself when its own link does
+/// not take it. `None` when the packet may not be answered, or is none.
+#[must_use]
+pub fn packet_too_big(packet: Packet, mtu: usize) -> Option<Packet> {
+    let received = Datagram::parse(packet).ok()?;
+    let source = received.headers.source;
+    refuse(&received, Some(source), Refusal::TooBig { mtu })
 }
 
 /// Builds the answer to a packet, as it was received. ICMP errors come from `source`, a reset from whom the
@@ -47,16 +58,25 @@ pub(crate) fn refuse(
     if refusal == Refusal::Reject(RejectWith::TcpReset) {
         return reset(received);
     }
-    let (kind, code) = message(received.headers.family(), refusal)?;
+    let message = message(received.headers.family(), refusal)?;
     match (source?, received.headers.source) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            Some(error_v4(source, destination, kind, code, &received.bytes))
+            Some(error_v4(source, destination, message, &received.bytes))
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            Some(error_v6(source, destination, kind, code, &received.bytes))
+            Some(error_v6(source, destination, message, &received.bytes))
         }
         _ => None,
     }
+}
+
+/// What an ICMP error says.
+#[derive(Clone, Copy)]
+struct Message {
+    kind: u8,
+    code: u8,
+    /// The next hop's MTU, or zero: the last half of the header's second word (RFC 1191; RFC 4443, 3.2).
+    mtu: u16,
 }
 
 /// Neither a group nor everybody.
@@ -64,10 +84,15 @@ pub(crate) fn is_unicast(address: IpAddr) -> bool {
     !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-/// ICMP type and code; a reset has none.
-const fn message(family: Family, refusal: Refusal) -> Option<(u8, u8)> {
+/// A reset has none.
+fn message(family: Family, refusal: Refusal) -> Option<Message> {
+    let mtu = match refusal {
+        Refusal::TooBig { mtu } => u16::try_from(mtu).unwrap_or(u16::MAX),
+        Refusal::Reject(_) | Refusal::TtlExpired => 0,
+    };
     let (v4, v6) = match refusal {
         Refusal::TtlExpired => ((11, 0), (3, 0)),
+        Refusal::TooBig { .. } => ((3, 4), (2, 0)),
         Refusal::Reject(RejectWith::NetUnreachable) => ((3, 0), (1, 0)),
         Refusal::Reject(RejectWith::HostUnreachable) => ((3, 1), (1, 3)),
         Refusal::Reject(RejectWith::PortUnreachable) => ((3, 3), (1, 4)),
@@ -77,14 +102,15 @@ const fn message(family: Family, refusal: Refusal) -> Option<(u8, u8)> {
         Refusal::Reject(RejectWith::ProtoUnreachable) => ((3, 2), (1, 4)),
         Refusal::Reject(RejectWith::TcpReset) => return None,
     };
-    Some(match family {
+    let (kind, code) = match family {
         Family::V4 => v4,
         Family::V6 => v6,
-    })
+    };
+    Some(Message { kind, code, mtu })
 }
 
 /// Quotes as much as fits 576 bytes in all (RFC 1812, 4.3.2.3): the whole of any packet that opens a connection.
-fn error_v4(source: Ipv4Addr, destination: Ipv4Addr, kind: u8, code: u8, quoted: &[u8]) -> Packet {
+fn error_v4(source: Ipv4Addr, destination: Ipv4Addr, message: Message, quoted: &[u8]) -> Packet {
     const WHOLE: usize = 576;
     let quote = &quoted[..quoted.len().min(WHOLE - IPV4_HEADER - ICMP_HEADER)];
     let mut bytes = header_v4(
@@ -93,16 +119,18 @@ fn error_v4(source: Ipv4Addr, destination: Ipv4Addr, kind: u8, code: u8, quoted:
         IpProtocol::Icmp,
         ICMP_HEADER + quote.len(),
     );
+    let mtu = IPV4_HEADER + 6..IPV4_HEADER + 8;
+    bytes[mtu].copy_from_slice(&message.mtu.to_be_bytes());
     let mut icmp = Icmpv4Packet::new_unchecked(&mut bytes[IPV4_HEADER..]);
-    icmp.set_msg_type(kind.into());
-    icmp.set_msg_code(code);
+    icmp.set_msg_type(message.kind.into());
+    icmp.set_msg_code(message.code);
     icmp.data_mut().copy_from_slice(quote);
     icmp.fill_checksum();
     Packet::new(bytes)
 }
 
 /// Quotes as much as fits the least MTU of IPv6 (RFC 4443, 2.4 c).
-fn error_v6(source: Ipv6Addr, destination: Ipv6Addr, kind: u8, code: u8, quoted: &[u8]) -> Packet {
+fn error_v6(source: Ipv6Addr, destination: Ipv6Addr, message: Message, quoted: &[u8]) -> Packet {
     const WHOLE: usize = 1280;
     let quote = &quoted[..quoted.len().min(WHOLE - IPV6_HEADER - ICMP_HEADER)];
     let mut bytes = header_v6(
@@ -111,9 +139,11 @@ fn error_v6(source: Ipv6Addr, destination: Ipv6Addr, kind: u8, code: u8, quoted:
         IpProtocol::Icmpv6,
         ICMP_HEADER + quote.len(),
     );
+    let mtu = IPV6_HEADER + 6..IPV6_HEADER + 8;
+    bytes[mtu].copy_from_slice(&message.mtu.to_be_bytes());
     let mut icmp = Icmpv6Packet::new_unchecked(&mut bytes[IPV6_HEADER..]);
-    icmp.set_msg_type(kind.into());
-    icmp.set_msg_code(code);
+    icmp.set_msg_type(message.kind.into());
+    icmp.set_msg_code(message.code);
     icmp.payload_mut().copy_from_slice(quote);
     icmp.fill_checksum(&source, &destination);
     Packet::new(bytes)

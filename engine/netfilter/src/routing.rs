@@ -75,6 +75,12 @@ pub trait Routing {
     /// The way to an address that is not local; `None` when there is none.
     fn route(&self, destination: IpAddr) -> Option<Hop>;
 
+    /// The largest packet that may leave by an interface towards the packet's destination, where that is less than any
+    /// packet is long.
+    fn mtu(&self, _interface: InterfaceName, _packet: &[u8]) -> Option<usize> {
+        None
+    }
+
     /// Whether the interface by which packets arrive is only assumed, so that a rule about another one may be in
     /// doubt.
     fn assumes_arrival(&self) -> bool {

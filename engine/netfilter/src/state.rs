@@ -8,6 +8,7 @@
 //! An entry past its time is as good as gone: lookups do not see it, and its slot is taken back by
 //! [`NodeState::expire`] or by the next connection with its tuples.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
@@ -73,6 +74,9 @@ pub(crate) struct CounterName {
     pub(crate) ordinal: usize,
 }
 
+/// Entries that are remembered after a packet has removed them.
+const UNDONE_MAX: usize = 64;
+
 /// Names an entry, and no later one in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryId {
@@ -100,6 +104,8 @@ pub struct NodeState {
     hasher: FixedState,
     /// `nf_conntrack_max`
     limit: Option<usize>,
+    /// The last entries that packets removed, the oldest first.
+    undone: VecDeque<Entry>,
     recent: RecentLists,
     elements: DynamicSets,
     /// Never iterated.
@@ -163,6 +169,12 @@ impl NodeState {
         self.limit = limit;
     }
 
+    /// Whether there are as many entries as may be, those past their time included until they are taken back.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.len() >= limit)
+    }
+
     /// Makes the changes of an evaluation. What became impossible since is left out: an entry that is gone stays
     /// gone, and a connection whose tuples were taken by another is not entered.
     pub fn commit(&mut self, effects: Effects) {
@@ -202,6 +214,14 @@ impl NodeState {
     pub fn find(&self, tuple: &Tuple, now: SimTime) -> Option<(&Entry, Direction)> {
         let (_, direction, entry) = self.lookup(tuple, now)?;
         Some((entry, direction))
+    }
+
+    /// An entry that a packet has removed, with this tuple of its first packet: what was refused is forgotten at once. The
+    /// last few are kept for those who ask why; nothing else sees them.
+    #[must_use]
+    pub fn undone(&self, original: &Tuple) -> Option<&Entry> {
+        let mut latest_first = self.undone.iter().rev();
+        latest_first.find(|entry| entry.original() == original)
     }
 
     /// The number of entries, those past their time but not yet taken back included.
@@ -268,7 +288,7 @@ impl NodeState {
     /// (`early_drop`); here it is in eight slots that our hash picks.
     pub(crate) fn room(&self, tuple: &Tuple, now: SimTime) -> Room {
         const EVICTION_RANGE: usize = 8;
-        if self.limit.is_none_or(|limit| self.len() < limit) {
+        if !self.is_full() {
             return Room::Free;
         }
         let count = self.slots.len();
@@ -348,9 +368,14 @@ impl NodeState {
     }
 
     fn remove(&mut self, id: EntryId) {
-        if self.get_mut(id).is_some() {
-            self.clear(id.slot);
+        let Some(entry) = self.get_mut(id).cloned() else {
+            return;
+        };
+        if self.undone.len() == UNDONE_MAX {
+            self.undone.pop_front();
         }
+        self.undone.push_back(entry);
+        self.clear(id.slot);
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -457,6 +482,28 @@ mod tests {
         state.commit(later);
         let kept: Vec<Entry> = state.entries(SimTime::ZERO).cloned().collect();
         assert_eq!(kept, [entry(2, 30)]);
+    }
+
+    #[test]
+    fn what_packets_removed_is_remembered_for_a_while() {
+        let mut state = NodeState::new();
+        let refuse = |state: &mut NodeState, number| {
+            state.commit(created(entry(number, 30)));
+            let original = *entry(number, 30).original();
+            let removed = state.lookup(&original, SimTime::ZERO).map(|(id, ..)| id);
+            state.commit(Effects {
+                removed,
+                ..Effects::default()
+            });
+            original
+        };
+        let first = refuse(&mut state, 1);
+        assert!(state.is_empty());
+        assert_eq!(state.undone(&first), Some(&entry(1, 30)));
+        for _ in 0..UNDONE_MAX {
+            refuse(&mut state, 2);
+        }
+        assert_eq!(state.undone(&first), None);
     }
 
     #[test]

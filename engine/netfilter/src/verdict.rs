@@ -57,6 +57,11 @@ pub enum DropReason {
     NoRoute,
     /// Its TTL ran out and no answer may be sent.
     TtlExpired,
+    /// It does not fit the link, and no answer may be sent.
+    TooBig {
+        /// What would fit, in bytes.
+        mtu: usize,
+    },
     /// Its addresses cannot occur where it arrived.
     Martian,
     /// It is no packet that the node understands.
@@ -79,6 +84,7 @@ impl fmt::Display for DropReason {
             Self::RejectedSilently(place) => write!(f, "rejected by {place}, without an answer"),
             Self::NoRoute => f.write_str("no route to the destination"),
             Self::TtlExpired => f.write_str("time to live exceeded"),
+            Self::TooBig { mtu } => write!(f, "too big for the link, which takes {mtu} bytes"),
             Self::Martian => f.write_str("impossible address (martian)"),
             Self::Malformed(malformed) => write!(f, "malformed: {malformed}"),
             Self::PortsExhausted => f.write_str("no free source port for the translation"),
@@ -103,6 +109,11 @@ pub enum RejectReason {
     },
     /// Its TTL ran out: the answer is an ICMP time exceeded.
     TtlExpired,
+    /// It does not fit the link: the answer is ICMP "fragmentation needed" or "packet too big".
+    TooBig {
+        /// What would fit, in bytes.
+        mtu: usize,
+    },
 }
 
 impl fmt::Display for RejectReason {
@@ -122,6 +133,7 @@ impl fmt::Display for RejectReason {
                 write!(f, "rejected by {place} ({answer})")
             }
             Self::TtlExpired => f.write_str("time to live exceeded"),
+            Self::TooBig { mtu } => write!(f, "too big for the link, which takes {mtu} bytes"),
         }
     }
 }

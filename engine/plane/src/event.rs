@@ -1,12 +1,12 @@
 //! What applications notice, what nodes decided, and what was lost.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base::SimTime;
 use netfilter::{DropReason, RejectReason, TracedElement, TracedRule, Tuple};
 
-use crate::{HostId, NodeId, SocketId};
+use crate::{EchoError, HostId, NodeId, SocketId};
 
 /// Something that happened while the plane ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,24 @@ pub enum PlaneEvent {
         socket: SocketId,
         /// What a Linux program would see.
         error: SocketError,
+    },
+    /// An echo request was answered; its socket is gone.
+    Echoed {
+        /// The socket of [`crate::Plane::ping`].
+        socket: SocketId,
+        /// Who answered.
+        from: IpAddr,
+        /// The time to live that is left of the answer's.
+        ttl: u8,
+    },
+    /// An echo request was answered with an error; its socket is gone.
+    EchoFailed {
+        /// The socket of [`crate::Plane::ping`].
+        socket: SocketId,
+        /// Who says so.
+        from: IpAddr,
+        /// What it says.
+        error: EchoError,
     },
     /// A node decided about the first packet of a flow. Told after [`crate::Plane::log_decisions`] only.
     Decision {
@@ -152,6 +170,16 @@ pub enum LostReason {
     HostGone,
     /// The network has no path.
     NoPath,
+    /// The link is cut.
+    LinkCut,
+    /// The link loses packets, and this is one.
+    LostOnLink,
+    /// Too many packets wait for the link already.
+    QueueFull,
+    /// The node is stopped.
+    NodeStopped,
+    /// It would go back to the Pod by the link it came by, which is not in hairpin mode.
+    NoHairpin,
 }
 
 impl fmt::Display for LostReason {
@@ -166,6 +194,13 @@ impl fmt::Display for LostReason {
             Self::Ignored => f.pad("the host takes every packet and answers none"),
             Self::HostGone => f.pad("the host is gone"),
             Self::NoPath => f.pad("no path through the network"),
+            Self::LinkCut => f.pad("the link is cut"),
+            Self::LostOnLink => f.pad("lost on the link"),
+            Self::QueueFull => f.pad("too many packets wait for the link"),
+            Self::NodeStopped => f.pad("the node is down"),
+            Self::NoHairpin => {
+                f.pad("it would go back to the Pod that sent it, and the Pod's link is not in hairpin mode")
+            }
         }
     }
 }

@@ -1,110 +1,206 @@
-//! ICMP errors as a client's socket hears of them.
+//! ICMP as a host hears it: errors that become socket errors, smaller paths, and what comes of pings.
 //!
 //! smoltcp's sockets ignore ICMP errors; Linux turns them into socket errors, and what a user sees of a
 //! rejected Service ("connection refused") is exactly that. Source: `icmp_err_convert` in Linux
-//! `net/ipv4/icmp.c`, `tab_unreach` in `net/ipv6/icmp.c`.
+//! `net/ipv4/icmp.c`, `tab_unreach` in `net/ipv6/icmp.c`; RFC 1191 and RFC 8201 for packets that are too big.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ruleset::Protocol;
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet};
 
-use crate::SocketError;
 use crate::segment::{Datagram, Flow};
-
-/// An error about a packet that this host had sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IcmpError {
-    /// The conversation of the quoted packet; `local` is this host's end.
-    pub(crate) flow: Flow,
-    pub(crate) error: SocketError,
-}
+use crate::{EchoError, SocketError};
 
 /// What an arriving ICMP packet is to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Icmp {
-    /// An error that some socket may want to hear.
-    Error(IcmpError),
-    /// An error that says nothing a socket could use.
+    /// An error that some socket may want to hear; `flow` is that of the quoted packet, `flow.local` this host's end.
+    Error { flow: Flow, error: SocketError },
+    /// A packet did not fit: packets to its destination may have so many bytes.
+    TooBig { flow: Flow, mtu: usize },
+    /// The answer to an echo request of this identifier.
+    Echoed { id: u16, from: IpAddr, ttl: u8 },
+    /// An error about an echo request of this identifier.
+    EchoFailed {
+        id: u16,
+        from: IpAddr,
+        error: EchoError,
+    },
+    /// Nothing that a socket could use.
     Ignored,
 }
 
+/// What an ICMP error says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Complaint {
+    PortUnreachable,
+    Unreachable,
+    Prohibited,
+    TtlExceeded,
+    TooBig { mtu: usize },
+    Other,
+}
+
+/// Whom the quoted packet came from.
+enum Quoted {
+    Flow(Flow),
+    Echo { id: u16 },
+}
+
 impl Icmp {
-    /// `None` when the packet is no ICMP error at all (an echo request, another protocol).
+    /// `None` when the packet is neither an ICMP error nor an echo reply (an echo request, another protocol).
     pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
+        let protocol = match packet.first()? >> 4 {
+            4 => *packet.get(9)?,
+            _ => *packet.get(6)?,
+        };
+        // Nearly every packet ends here.
+        if !matches!(Protocol(protocol), Protocol::ICMP | Protocol::ICMPV6) {
+            return None;
+        }
         let datagram = Datagram::parse(packet)?;
-        let (error, quoted) = match datagram.protocol {
-            Protocol::ICMP => v4_error(datagram.payload)?,
-            Protocol::ICMPV6 => v6_error(datagram.payload)?,
+        let from = datagram.source;
+        if let Some(id) = echo_reply(&datagram) {
+            let ttl = packet[if from.is_ipv4() { 8 } else { 7 }];
+            return Some(Self::Echoed { id, from, ttl });
+        }
+        let complaint = match datagram.protocol {
+            Protocol::ICMP => v4_complaint(datagram.payload)?,
+            Protocol::ICMPV6 => v6_complaint(datagram.payload)?,
             _ => return None,
         };
-        let heard = error.zip(quoted_flow(quoted));
-        Some(heard.map_or(Self::Ignored, |(error, flow)| {
-            Self::Error(IcmpError { flow, error })
-        }))
+        let quoted = quoted(datagram.payload.get(8..).unwrap_or_default());
+        Some(quoted.map_or(Self::Ignored, |quoted| complaint.about(quoted, from)))
     }
 }
 
-fn v4_error(message: &[u8]) -> Option<(Option<SocketError>, &[u8])> {
-    const PORT_UNREACHABLE: u8 = 3;
-    const FRAGMENTATION_NEEDED: u8 = 4;
-    let packet = Icmpv4Packet::new_checked(message).ok()?;
-    let error = match (packet.msg_type(), packet.msg_code()) {
-        (Icmpv4Message::DstUnreachable, PORT_UNREACHABLE) => Some(SocketError::Refused),
-        (Icmpv4Message::DstUnreachable, FRAGMENTATION_NEEDED)
-        | (Icmpv4Message::Redirect | Icmpv4Message::ParamProblem, _) => None,
-        (Icmpv4Message::DstUnreachable | Icmpv4Message::TimeExceeded, _) => {
-            Some(SocketError::Unreachable)
+impl Complaint {
+    fn about(self, quoted: Quoted, from: IpAddr) -> Icmp {
+        let (flow, id) = match quoted {
+            Quoted::Flow(flow) => (Some(flow), 0),
+            Quoted::Echo { id } => (None, id),
+        };
+        let (error, echo_error) = match self {
+            Self::PortUnreachable => (SocketError::Refused, EchoError::PortUnreachable),
+            Self::Unreachable => (SocketError::Unreachable, EchoError::Unreachable),
+            Self::Prohibited => (SocketError::Unreachable, EchoError::Prohibited),
+            Self::TtlExceeded => (SocketError::Unreachable, EchoError::TtlExceeded),
+            Self::TooBig { mtu } => {
+                let error = EchoError::TooBig;
+                return match flow {
+                    Some(flow) => Icmp::TooBig { flow, mtu },
+                    None => Icmp::EchoFailed { id, from, error },
+                };
+            }
+            Self::Other => return Icmp::Ignored,
+        };
+        match flow {
+            Some(flow) => Icmp::Error { flow, error },
+            None => {
+                let error = echo_error;
+                Icmp::EchoFailed { id, from, error }
+            }
         }
-        _ => return None,
-    };
-    Some((error, message.get(8..).unwrap_or_default()))
+    }
 }
 
-fn v6_error(message: &[u8]) -> Option<(Option<SocketError>, &[u8])> {
+/// The identifier of an echo reply whose checksum is right.
+fn echo_reply(datagram: &Datagram<'_>) -> Option<u16> {
+    let message = datagram.payload;
+    match (datagram.protocol, datagram.source, datagram.destination) {
+        (Protocol::ICMP, IpAddr::V4(_), _) => {
+            let packet = Icmpv4Packet::new_checked(message).ok()?;
+            let is_reply = packet.msg_type() == Icmpv4Message::EchoReply;
+            (is_reply && packet.verify_checksum()).then(|| packet.echo_ident())
+        }
+        (Protocol::ICMPV6, IpAddr::V6(from), IpAddr::V6(to)) => {
+            let packet = Icmpv6Packet::new_checked(message).ok()?;
+            let is_reply = packet.msg_type() == Icmpv6Message::EchoReply;
+            (is_reply && packet.verify_checksum(&from, &to)).then(|| packet.echo_ident())
+        }
+        _ => None,
+    }
+}
+
+fn v4_complaint(message: &[u8]) -> Option<Complaint> {
+    const PORT_UNREACHABLE: u8 = 3;
+    const FRAGMENTATION_NEEDED: u8 = 4;
+    const PROHIBITED: [u8; 3] = [9, 10, 13];
+    let packet = Icmpv4Packet::new_checked(message).ok()?;
+    Some(match (packet.msg_type(), packet.msg_code()) {
+        (Icmpv4Message::DstUnreachable, PORT_UNREACHABLE) => Complaint::PortUnreachable,
+        (Icmpv4Message::DstUnreachable, FRAGMENTATION_NEEDED) => too_big(message),
+        (Icmpv4Message::DstUnreachable, code) if PROHIBITED.contains(&code) => {
+            Complaint::Prohibited
+        }
+        (Icmpv4Message::DstUnreachable, _) => Complaint::Unreachable,
+        (Icmpv4Message::TimeExceeded, _) => Complaint::TtlExceeded,
+        (Icmpv4Message::Redirect | Icmpv4Message::ParamProblem, _) => Complaint::Other,
+        _ => return None,
+    })
+}
+
+fn v6_complaint(message: &[u8]) -> Option<Complaint> {
+    const PROHIBITED: u8 = 1;
     const PORT_UNREACHABLE: u8 = 4;
     let packet = Icmpv6Packet::new_checked(message).ok()?;
-    let error = match (packet.msg_type(), packet.msg_code()) {
-        (Icmpv6Message::DstUnreachable, PORT_UNREACHABLE) => Some(SocketError::Refused),
-        (Icmpv6Message::DstUnreachable | Icmpv6Message::TimeExceeded, _) => {
-            Some(SocketError::Unreachable)
-        }
-        (Icmpv6Message::PktTooBig | Icmpv6Message::ParamProblem, _) => None,
+    Some(match (packet.msg_type(), packet.msg_code()) {
+        (Icmpv6Message::DstUnreachable, PORT_UNREACHABLE) => Complaint::PortUnreachable,
+        (Icmpv6Message::DstUnreachable, PROHIBITED) => Complaint::Prohibited,
+        (Icmpv6Message::DstUnreachable, _) => Complaint::Unreachable,
+        (Icmpv6Message::TimeExceeded, _) => Complaint::TtlExceeded,
+        (Icmpv6Message::PktTooBig, _) => too_big(message),
+        (Icmpv6Message::ParamProblem, _) => Complaint::Other,
         _ => return None,
-    };
-    Some((error, message.get(8..).unwrap_or_default()))
+    })
+}
+
+/// Both versions end the second word of the header with the MTU; zero says that the router does not tell.
+fn too_big(message: &[u8]) -> Complaint {
+    match message.get(6..8) {
+        Some([high, low]) if [*high, *low] != [0, 0] => Complaint::TooBig {
+            mtu: usize::from(u16::from_be_bytes([*high, *low])),
+        },
+        _ => Complaint::Other,
+    }
 }
 
 /// The conversation of a quoted packet, of which only the first bytes need be there: the IP header and the
 /// ports (RFC 792). A quote says a length that it need not have, so its header is read by hand.
-fn quoted_flow(quoted: &[u8]) -> Option<Flow> {
-    let (protocol, source, destination, ports) = match quoted.first()? >> 4 {
+fn quoted(quote: &[u8]) -> Option<Quoted> {
+    let (protocol, source, destination, transport) = match quote.first()? >> 4 {
         4 => {
-            let header_len = usize::from(quoted[0] & 0xf) * 4;
+            let header_len = usize::from(quote[0] & 0xf) * 4;
             let address =
-                |at: usize| Some(<[u8; 4]>::try_from(quoted.get(at..at + 4)?).ok()?.into());
-            let ports = quoted.get(header_len.max(20)..)?;
-            (*quoted.get(9)?, address(12)?, address(16)?, ports)
+                |at: usize| Some(<[u8; 4]>::try_from(quote.get(at..at + 4)?).ok()?.into());
+            let transport = quote.get(header_len.max(20)..)?;
+            (*quote.get(9)?, address(12)?, address(16)?, transport)
         }
         6 => {
             let address =
-                |at: usize| Some(<[u8; 16]>::try_from(quoted.get(at..at + 16)?).ok()?.into());
-            (
-                *quoted.get(6)?,
-                address(8)?,
-                address(24)?,
-                quoted.get(40..)?,
-            )
+                |at: usize| Some(<[u8; 16]>::try_from(quote.get(at..at + 16)?).ok()?.into());
+            (*quote.get(6)?, address(8)?, address(24)?, quote.get(40..)?)
         }
         _ => return None,
     };
     let protocol = Protocol(protocol);
-    let port = |at: usize| Some(u16::from_be_bytes(ports.get(at..at + 2)?.try_into().ok()?));
-    protocol.has_ports().then_some(Flow {
-        protocol,
-        local: SocketAddr::new(source, port(0)?),
-        remote: SocketAddr::new(destination, port(2)?),
-    })
+    let word = |at: usize| {
+        Some(u16::from_be_bytes(
+            transport.get(at..at + 2)?.try_into().ok()?,
+        ))
+    };
+    if protocol.has_ports() {
+        return Some(Quoted::Flow(Flow {
+            protocol,
+            local: SocketAddr::new(source, word(0)?),
+            remote: SocketAddr::new(destination, word(2)?),
+        }));
+    }
+    match (protocol, transport.first()?) {
+        (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128) => Some(Quoted::Echo { id: word(4)? }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -145,9 +241,7 @@ mod tests {
                 local: from,
                 remote: to,
             };
-            let expected = expected.map_or(Icmp::Ignored, |error| {
-                Icmp::Error(IcmpError { flow, error })
-            });
+            let expected = expected.map_or(Icmp::Ignored, |error| Icmp::Error { flow, error });
             assert_eq!(heard, expected, "{message:?}");
         }
     }

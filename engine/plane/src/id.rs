@@ -25,6 +25,22 @@ impl SocketId {
     }
 }
 
+impl HostId {
+    /// All sockets that the host has, had or will have.
+    #[must_use]
+    pub const fn sockets(self) -> std::ops::RangeInclusive<SocketId> {
+        let first = SocketId {
+            host: self,
+            serial: 0,
+        };
+        let last = SocketId {
+            host: self,
+            serial: u32::MAX,
+        };
+        first..=last
+    }
+}
+
 impl NodeId {
     pub(crate) const fn index(self) -> usize {
         self.0 as usize

@@ -1,4 +1,4 @@
-//! Links, routing, smoltcp hosts and sockets, captures.
+//! Links, routing, smoltcp hosts and sockets, faults, captures.
 //!
 //! **What.** A [`Plane`] is a network of nodes, Pods and outside hosts on a virtual clock. Every packet travels
 //! as bytes: from a socket through its node's hooks, over links with delays, through other nodes' hooks, into a
@@ -48,10 +48,14 @@ mod balancer;
 mod capture;
 mod decision;
 mod event;
+mod faults;
 mod host;
 mod icmp;
 mod id;
+mod impairment;
+mod link;
 mod network;
+mod ping;
 mod plane;
 mod prefix;
 mod queue;
@@ -64,7 +68,9 @@ mod trace;
 pub use event::{DecisionAction, LostReason, Place, PlaneEvent, SocketError};
 pub use host::{ListenError, SendError};
 pub use id::{HostId, NodeId, SocketId};
+pub use impairment::{Impairment, LinkEnd, LinkError, Share};
+pub use ping::{EchoError, PingSpec};
 pub use plane::{Plane, TableSource};
-pub use segment::{FamilyMismatch, sctp_init, tcp_syn, udp_datagram};
+pub use segment::{FamilyMismatch, echo_request, sctp_init, tcp_syn, udp_datagram};
 pub use spec::{HostSpec, NodeSpec, OutsideSpec, PlaneConfig};
 pub use trace::{HopOutcome, PacketTrace, ProbeOutcome, TraceHop};

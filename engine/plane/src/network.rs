@@ -7,7 +7,7 @@
 //! (PROXY-16, DBG-52). Pods hang on their node by a veth pair with a host route each, as the ptp CNI plugin
 //! does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
 
 use crate::balancer::Balancer;
+use crate::link::Links;
 use crate::prefix::PrefixMap;
 use crate::segment::Datagram;
 use crate::topology::{Topology, Vertex};
@@ -43,16 +44,38 @@ impl Door {
 /// Where a packet goes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    Node { node: NodeId, door: Door },
+    Node {
+        node: NodeId,
+        door: Door,
+    },
     Host(HostId),
-    Lost { place: Place, reason: LostReason },
+    Lost {
+        place: Place,
+        /// Rare, and larger than the rest.
+        reason: Box<LostReason>,
+    },
 }
 
 /// A step of a packet's way, and how long it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Transit {
+    /// Who sends it.
+    pub(crate) from: Place,
     pub(crate) next: Next,
+    /// By the configured latencies; impaired links add to it.
     pub(crate) delay: Duration,
+}
+
+impl Transit {
+    /// The end of a packet's way.
+    pub(crate) fn lost(place: Place, reason: LostReason) -> Self {
+        let reason = Box::new(reason);
+        Self {
+            from: place,
+            next: Next::Lost { place, reason },
+            delay: Duration::ZERO,
+        }
+    }
 }
 
 /// Where a host is attached.
@@ -96,7 +119,7 @@ pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) host: HostId,
-    at: Vertex,
+    pub(crate) at: Vertex,
 }
 
 /// Who holds an address.
@@ -110,7 +133,12 @@ enum Holder {
 /// Nodes, hosts and routes.
 #[derive(Debug)]
 pub(crate) struct Network {
-    topology: Topology,
+    pub(crate) topology: Topology,
+    pub(crate) links: Links,
+    /// Whether a Pod's packets may come back to it by the link that they left by.
+    hairpin: bool,
+    /// Nodes that stand still.
+    stopped: BTreeSet<NodeId>,
     nodes: Vec<Node>,
     /// By id; `None` for those removed.
     hosts: Vec<Option<Host>>,
@@ -126,6 +154,9 @@ impl Network {
     pub(crate) fn new(config: &PlaneConfig) -> Self {
         Self {
             topology: Topology::new(config),
+            links: Links::new(config.seed),
+            hairpin: config.hairpin,
+            stopped: BTreeSet::new(),
             nodes: Vec::new(),
             hosts: Vec::new(),
             claims: BTreeMap::new(),
@@ -218,6 +249,7 @@ impl Network {
         let Some(host) = self.hosts.get_mut(id.index()).and_then(Option::take) else {
             return;
         };
+        self.forget_links_of(id);
         if self.host_names.get(&host.name) == Some(&id) {
             self.host_names.remove(&host.name);
         }
@@ -260,24 +292,25 @@ impl Network {
     pub(crate) fn leaving_host(&self, id: HostId, packet: &[u8]) -> Transit {
         let place = Place::Host(id);
         let Some(destination) = destination(packet) else {
-            return lost(place, LostReason::NoPath);
+            return Transit::lost(place, LostReason::NoPath);
         };
         let Some(host) = self.host(id) else {
-            return lost(place, LostReason::HostGone);
+            return Transit::lost(place, LostReason::HostGone);
         };
+        if self.is_stopped(id) {
+            return Transit::lost(place, LostReason::NodeStopped);
+        }
+        let through_access = |node, door| self.through_access(place, Next::Node { node, door });
         match &host.attachment {
-            Attachment::Node(node) => self.through_access(Next::Node {
-                node: *node,
-                door: Door::Local,
-            }),
+            Attachment::Node(node) => through_access(*node, Door::Local),
             _ if host.holds(destination) => Transit {
+                from: place,
                 next: Next::Host(id),
                 delay: Duration::ZERO,
             },
-            Attachment::Pod { node, interface } => self.through_access(Next::Node {
-                node: *node,
-                door: Door::Interface(*interface),
-            }),
+            Attachment::Pod { node, interface } => {
+                through_access(*node, Door::Interface(*interface))
+            }
             Attachment::Outside { at, routes } => match routes.lookup(destination) {
                 Some(node) => self.towards_node(*at, place, node),
                 None => self.over_uplink(*at, place, packet, destination),
@@ -285,16 +318,21 @@ impl Network {
         }
     }
 
-    /// The way of a packet after a node has decided about it, with the interface through which it leaves
-    /// (none towards a process). `None` when it is dropped.
+    /// The way of a packet that came to a node by a door, after the node has decided about it, with the interface
+    /// through which it leaves (none towards a process). `None` when it is dropped.
     pub(crate) fn after(
         &self,
         node: NodeId,
+        door: &Door,
         verdict: Verdict,
     ) -> Option<(Transit, Option<InterfaceName>, Packet)> {
         let (packet, interface) = match verdict {
             Verdict::Drop(_) | Verdict::Unknown(_) => return None,
             Verdict::Deliver(packet) => (packet, None),
+            Verdict::Forward { packet, interface } if self.is_refused_hairpin(door, interface) => {
+                let transit = Transit::lost(Place::Node(node), LostReason::NoHairpin);
+                return Some((transit, None, packet));
+            }
             Verdict::Forward { packet, interface } => (packet, Some(interface)),
             Verdict::Reject { reply, .. } => {
                 let way = self.way_out(node, destination(reply.bytes()));
@@ -305,9 +343,52 @@ impl Network {
             (Some(interface), Some(to)) => {
                 self.leaving_node(node, interface.as_str(), packet.bytes(), to)
             }
-            _ => self.through_access(Next::Host(self.node(node).host)),
+            _ => self.through_access(Place::Node(node), Next::Host(self.node(node).host)),
         };
         Some((transit, interface, packet))
+    }
+
+    /// Whether a packet would leave a bridge by the port it came in by, which takes hairpin mode (`bridge link set …
+    /// hairpin on`; `hairpinMode` of the bridge CNI plugin): a Pod that reaches itself through a Service.
+    fn is_refused_hairpin(&self, door: &Door, way_out: InterfaceName) -> bool {
+        !self.hairpin && way_out != UPLINK && *door == Door::Interface(way_out)
+    }
+
+    pub(crate) fn set_node_up(&mut self, node: NodeId, up: bool) {
+        match up {
+            true => self.stopped.remove(&node),
+            false => self.stopped.insert(node),
+        };
+    }
+
+    pub(crate) fn is_node_stopped(&self, node: NodeId) -> bool {
+        self.stopped.contains(&node)
+    }
+
+    /// Whether a host stands still with its node.
+    pub(crate) fn is_stopped(&self, id: HostId) -> bool {
+        if self.stopped.is_empty() {
+            return false;
+        }
+        match self.host(id).map(|host| &host.attachment) {
+            Some(Attachment::Pod { node, .. } | Attachment::Node(node)) => {
+                self.is_node_stopped(*node)
+            }
+            Some(Attachment::Outside { .. }) | None => false,
+        }
+    }
+
+    /// Where a packet ends up that gets there now: nowhere, if nobody is awake there.
+    pub(crate) fn arrival(&self, next: Next) -> Next {
+        let stopped = match &next {
+            Next::Node { node, .. } => self.is_node_stopped(*node).then_some(Place::Node(*node)),
+            Next::Host(host) => self.is_stopped(*host).then_some(Place::Host(*host)),
+            Next::Lost { .. } => None,
+        };
+        match stopped {
+            Some(place) => Transit::lost(place, LostReason::NodeStopped).next,
+            None => next,
+        }
     }
 
     /// The interface towards an address; `None` when it is the node's own.
@@ -325,10 +406,10 @@ impl Network {
         packet: &[u8],
         destination: IpAddr,
     ) -> Transit {
-        if let Some(pod) = self.pod_behind(id, interface) {
-            return self.through_access(Next::Host(pod));
-        }
         let (at, place) = (self.node(id).at, Place::Node(id));
+        if let Some(pod) = self.pod_behind(id, interface) {
+            return self.through_access(place, Next::Host(pod));
+        }
         match self.pod_ranges.lookup(destination) {
             _ if self
                 .holder(destination)
@@ -336,7 +417,7 @@ impl Network {
             {
                 self.over_uplink(at, place, packet, destination)
             }
-            Some(node) if node == id => lost(place, LostReason::NoSuchPod),
+            Some(node) if node == id => Transit::lost(place, LostReason::NoSuchPod),
             Some(node) => self.towards_node(at, place, node),
             None => self.over_uplink(at, place, packet, destination),
         }
@@ -357,12 +438,12 @@ impl Network {
                 Some(Attachment::Outside { at: there, .. }) => {
                     self.over_links(at, from, *there, Next::Host(id))
                 }
-                _ => lost(Place::World, LostReason::NobodyThere),
+                _ => Transit::lost(Place::World, LostReason::NobodyThere),
             },
             None => match self.balancer.choose(packet, destination) {
                 Some(Some(node)) => self.towards_node(at, from, node),
-                Some(None) => lost(Place::World, LostReason::NoNodeTakes),
-                None => lost(Place::World, LostReason::NobodyThere),
+                Some(None) => Transit::lost(Place::World, LostReason::NoNodeTakes),
+                None => Transit::lost(Place::World, LostReason::NobodyThere),
             },
         }
     }
@@ -374,16 +455,14 @@ impl Network {
 
     fn over_links(&self, at: Vertex, from: Place, to: Vertex, next: Next) -> Transit {
         match self.topology.delay(at, to) {
-            Some(delay) => Transit { next, delay },
-            None => lost(from, LostReason::NoPath),
+            Some(delay) => self.unless_cut(Transit { from, next, delay }),
+            None => Transit::lost(from, LostReason::NoPath),
         }
     }
 
-    const fn through_access(&self, next: Next) -> Transit {
-        Transit {
-            next,
-            delay: self.topology.access_delay(),
-        }
+    fn through_access(&self, from: Place, next: Next) -> Transit {
+        let delay = self.topology.access_delay();
+        self.unless_cut(Transit { from, next, delay })
     }
 
     /// Whether packets to an address go over the uplink, not into a Pod range.
@@ -437,18 +516,21 @@ impl Routing for NodeRouting<'_> {
             source_address,
         })
     }
+
+    fn mtu(&self, interface: InterfaceName, packet: &[u8]) -> Option<usize> {
+        let network = self.network;
+        if network.is_whole() {
+            return None;
+        }
+        let to = destination(packet)?;
+        let transit = network.leaving_node(self.node, interface.as_str(), packet, to);
+        network.narrowest(&transit)
+    }
 }
 
 /// Where a packet is going; `None` when its IP header is broken.
 fn destination(packet: &[u8]) -> Option<IpAddr> {
     Datagram::parse(packet).map(|datagram| datagram.destination)
-}
-
-const fn lost(place: Place, reason: LostReason) -> Transit {
-    Transit {
-        next: Next::Lost { place, reason },
-        delay: Duration::ZERO,
-    }
 }
 
 fn count(len: usize) -> u32 {

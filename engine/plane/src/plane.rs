@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::SimTime;
 use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
 use crate::capture::Captures;
-use crate::host::{Stack, may_listen};
+use crate::host::{Stack, Stacks, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::{Queue, Ticket};
 use crate::{
@@ -36,7 +37,7 @@ pub struct Plane {
     /// By node id.
     pub(crate) engines: Vec<Engine>,
     /// Only of hosts that have ever sent or received a packet or opened a socket.
-    pub(crate) stacks: BTreeMap<HostId, Stack>,
+    pub(crate) stacks: Stacks,
     /// What hosts without a stack listen on: most hosts of a large network are never talked to.
     pub(crate) asleep: BTreeMap<HostId, BTreeSet<(Protocol, u16)>>,
     /// Hosts that ignore every packet.
@@ -45,6 +46,8 @@ pub struct Plane {
     pub(crate) next_stillborn: u32,
     pub(crate) due: Queue<Due>,
     pub(crate) timers: BTreeMap<SocketId, Ticket>,
+    /// Sockets that wanted to run while their node was stopped.
+    pub(crate) parked: BTreeSet<SocketId>,
     pub(crate) captures: Option<Captures>,
     pub(crate) logs_decisions: bool,
 }
@@ -57,12 +60,16 @@ pub(crate) struct Engine {
     pub(crate) chooser: SeededChooser,
     /// With more entries than this, expired ones are looked for.
     sweep_above: usize,
+    /// While the table is full, expired ones are not looked for before this.
+    sweep_full_at: SimTime,
 }
 
 impl Engine {
     /// A sweep costs as much as there are entries, so it waits until as many new ones have come: then it is paid
     /// for. Nobody can see when it happens, since expired entries count for nothing.
     const SWEEP_ABOVE_LEAST: usize = 1024;
+    /// `GC_SCAN_INTERVAL_MIN` of Linux `nf_conntrack_core.c`.
+    const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 
     fn new(chooser: SeededChooser) -> Self {
         Self {
@@ -70,14 +77,20 @@ impl Engine {
             state: NodeState::new(),
             chooser,
             sweep_above: Self::SWEEP_ABOVE_LEAST,
+            sweep_full_at: SimTime::ZERO,
         }
     }
 
-    /// Tells of the tables that the next packet meets: what rules that are gone remembered is forgotten with them.
+    /// Tells of the tables that the next packet meets: what rules that are gone remembered is forgotten with them. A full
+    /// connection table is swept, as it is noticed when expired entries take up room.
     ///
     /// Deviation: tables are looked at when a packet comes, so rules that went and came back between two packets
     /// remember what a kernel would have forgotten.
-    pub(crate) fn meet(&mut self, tables: &Arc<NodeTables>) {
+    pub(crate) fn meet(&mut self, tables: &Arc<NodeTables>, now: SimTime) {
+        if now >= self.sweep_full_at && self.state.is_full() {
+            self.state.expire(now);
+            self.sweep_full_at = now + Self::SWEEP_FULL_EVERY;
+        }
         if !Arc::ptr_eq(&self.tables, tables) {
             self.state.forget_rules_not_in(tables);
             self.tables = Arc::clone(tables);
@@ -100,7 +113,7 @@ pub(crate) enum Due {
     /// A connection's timer, or its application's wish.
     Run(SocketId),
     /// A socket's owner hears of what was clear at once.
-    Report(PlaneEvent),
+    Report(Box<PlaneEvent>),
 }
 
 impl Plane {
@@ -115,12 +128,13 @@ impl Plane {
             config,
             now: SimTime::ZERO,
             engines: Vec::new(),
-            stacks: BTreeMap::new(),
+            stacks: Stacks::default(),
             asleep: BTreeMap::new(),
             deaf: BTreeSet::new(),
             next_stillborn: u32::MAX,
             due: Queue::new(),
             timers: BTreeMap::new(),
+            parked: BTreeSet::new(),
             captures: None,
             logs_decisions: false,
         }
@@ -179,7 +193,7 @@ impl Plane {
         if self.network.host(host).is_some() {
             return;
         }
-        self.stacks.remove(&host);
+        self.stacks.remove(host);
         self.asleep.remove(&host);
         self.deaf.remove(&host);
         let bounds = [0, u32::MAX].map(|serial| SocketId { host, serial });
@@ -191,6 +205,7 @@ impl Plane {
         for socket in stopped {
             self.set_timer(socket, None);
         }
+        self.parked.retain(|socket| socket.host != host);
     }
 
     /// The node of a name.
@@ -257,7 +272,7 @@ impl Plane {
         protocol: Protocol,
         port: u16,
     ) -> Result<(), ListenError> {
-        if let Some(stack) = self.stacks.get_mut(&host) {
+        if let Some(stack) = self.stacks.get_mut(host) {
             return stack.listen(protocol, port);
         }
         if self.network.host(host).is_none() {
@@ -278,7 +293,7 @@ impl Plane {
 
     /// Ends listening. TCP connections that stand go on; a UDP socket is gone.
     pub fn unlisten(&mut self, host: HostId, protocol: Protocol, port: u16) {
-        if let Some(stack) = self.stacks.get_mut(&host) {
+        if let Some(stack) = self.stacks.get_mut(host) {
             stack.unlisten(protocol, port);
         } else if let Some(ports) = self.asleep.get_mut(&host) {
             ports.remove(&(protocol, port));
@@ -288,7 +303,7 @@ impl Plane {
     /// Whether a host listens at a port.
     #[must_use]
     pub fn listens(&self, host: HostId, protocol: Protocol, port: u16) -> bool {
-        match self.stacks.get(&host) {
+        match self.stacks.get(host) {
             Some(stack) => stack.listens(protocol, port),
             None => self
                 .asleep
@@ -320,7 +335,7 @@ impl Plane {
     /// When the socket is closed or gone; for UDP also as [`Plane::send_to`].
     pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<(), SendError> {
         let now = self.now;
-        let stack = self.stacks.get_mut(&socket.host).ok_or(SendError::Closed)?;
+        let stack = self.stacks.get_mut(socket.host).ok_or(SendError::Closed)?;
         let reaction = stack.send(now, socket, bytes)?;
         self.transmit(socket.host, reaction.packets);
         self.wake(socket);
@@ -339,7 +354,7 @@ impl Plane {
         bytes: &[u8],
     ) -> Result<(), SendError> {
         let now = self.now;
-        let stack = self.stacks.get_mut(&socket.host).ok_or(SendError::Closed)?;
+        let stack = self.stacks.get_mut(socket.host).ok_or(SendError::Closed)?;
         let reaction = stack.send_to(now, socket, to, bytes)?;
         self.transmit(socket.host, reaction.packets);
         Ok(())
@@ -348,7 +363,7 @@ impl Plane {
     /// Closes a TCP connection after what it still has to send ([`PlaneEvent::Closed`] says when both sides are
     /// done), or a UDP socket at once. A socket that is gone already is no error.
     pub fn close(&mut self, socket: SocketId) {
-        if let Some(stack) = self.stacks.get_mut(&socket.host) {
+        if let Some(stack) = self.stacks.get_mut(socket.host) {
             stack.close(socket);
             self.wake(socket);
         }
@@ -356,7 +371,7 @@ impl Plane {
 
     /// Resets a TCP connection, or closes a UDP socket. A socket that is gone already is no error.
     pub fn abort(&mut self, socket: SocketId) {
-        if let Some(stack) = self.stacks.get_mut(&socket.host) {
+        if let Some(stack) = self.stacks.get_mut(socket.host) {
             stack.abort(socket);
             self.wake(socket);
         }
@@ -366,13 +381,13 @@ impl Plane {
     /// `0.0.0.0` of all.
     #[must_use]
     pub fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {
-        self.stacks.get(&socket.host)?.local_address(socket)
+        self.stacks.get(socket.host)?.local_address(socket)
     }
 
     /// The other end of a socket; `None` once it is gone, and for a UDP socket without one.
     #[must_use]
     pub fn peer_address(&self, socket: SocketId) -> Option<SocketAddr> {
-        self.stacks.get(&socket.host)?.peer_address(socket)
+        self.stacks.get(socket.host)?.peer_address(socket)
     }
 
     /// The number of sockets on a host, listening TCP ports not counted.
@@ -385,7 +400,7 @@ impl Plane {
                 .count()
         };
         self.stacks
-            .get(&host)
+            .get(host)
             .map_or_else(asleep, Stack::socket_count)
     }
 
@@ -415,7 +430,7 @@ impl Plane {
         };
         self.now = self.now.max(at);
         match due {
-            Due::Report(event) => vec![event],
+            Due::Report(event) => vec![*event],
             Due::Run(socket) => self.run_socket(socket),
             Due::Arrival { next, packet } => self.arrive(next, packet, tables),
         }
@@ -485,7 +500,7 @@ mod tests {
     #[test]
     fn hosts_get_a_stack_when_they_first_need_one() {
         let (mut plane, pods) = listening(3);
-        assert!(plane.stacks.is_empty(), "listening needs none");
+        assert_eq!(plane.stacks.hosts(), [], "listening needs none");
         plane.connect(pods[0], "10.0.0.3:80".parse().unwrap());
         let mut accepted = false;
         while plane.next_event_at().is_some() && !accepted {
@@ -493,7 +508,7 @@ mod tests {
             accepted = matches!(events[..], [PlaneEvent::Accepted { host, .. }] if host == pods[1]);
         }
         assert!(accepted);
-        assert_eq!(plane.stacks.keys().copied().collect::<Vec<_>>(), pods[..2]);
+        assert_eq!(plane.stacks.hosts(), pods[..2]);
         assert_eq!(plane.asleep.keys().copied().collect::<Vec<_>>(), pods[2..]);
     }
 
@@ -530,6 +545,6 @@ mod tests {
         let end = trace.reply.last().expect("an answer");
         assert_eq!(end.outcome, HopOutcome::Received);
         assert_eq!(end.tuple.unwrap().source_socket(), ends[1]);
-        assert!(plane.stacks.is_empty());
+        assert_eq!(plane.stacks.hosts(), []);
     }
 }

@@ -1,7 +1,9 @@
 //! Packets under way: arrivals, what they set off, and where they go next.
 
 use base::SimTime;
-use netfilter::{DropReason, InterfaceName, NoTrace, Packet, Tracer, Verdict, eval};
+use netfilter::{
+    DropReason, InterfaceName, NoTrace, Packet, Tracer, Verdict, eval, packet_too_big,
+};
 
 use crate::decision::{DecisionTracer, judge};
 use crate::host::{Reaction, Stack};
@@ -12,12 +14,12 @@ use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, S
 impl Plane {
     /// A host's stack, made when it is first needed; `None` when the host is gone.
     pub(crate) fn stack(&mut self, id: HostId) -> Option<&mut Stack> {
-        if !self.stacks.contains_key(&id) {
+        if !self.stacks.contains(id) {
             let stack = self.fresh_stack(id)?;
             self.asleep.remove(&id);
             self.stacks.insert(id, stack);
         }
-        self.stacks.get_mut(&id)
+        self.stacks.get_mut(id)
     }
 
     /// The stack that a host without one would get, with what it listens on.
@@ -52,7 +54,7 @@ impl Plane {
             Ok(()) => self.wake(socket),
             Err(error) => {
                 let event = PlaneEvent::Failed { socket, error };
-                self.due.plan(self.now, Due::Report(event));
+                self.due.plan(self.now, Due::Report(Box::new(event)));
             }
         }
         socket
@@ -69,7 +71,7 @@ impl Plane {
 
     /// Has a connection run at this instant, after what is already due.
     pub(crate) fn wake(&mut self, socket: SocketId) {
-        let stack = self.stacks.get(&socket.host);
+        let stack = self.stacks.get(socket.host);
         let due = self
             .timers
             .get(&socket)
@@ -92,8 +94,12 @@ impl Plane {
     /// A connection's timer has fired.
     pub(crate) fn run_socket(&mut self, socket: SocketId) -> Vec<PlaneEvent> {
         self.timers.remove(&socket);
+        if self.network.is_stopped(socket.host) {
+            self.parked.insert(socket);
+            return Vec::new();
+        }
         let now = self.now;
-        let stack = self.stacks.get_mut(&socket.host);
+        let stack = self.stacks.get_mut(socket.host);
         let reaction = stack
             .map(|stack| stack.run(now, socket))
             .unwrap_or_default();
@@ -106,10 +112,10 @@ impl Plane {
         packet: Vec<u8>,
         tables: &mut impl TableSource,
     ) -> Vec<PlaneEvent> {
-        match next {
+        match self.network.arrival(next) {
             Next::Node { node, door } => self.arrive_at_node(node, &door, packet, tables),
             Next::Host(host) => self.arrive_at_host(host, packet),
-            Next::Lost { place, reason } => self.lost(place, packet, reason).into_iter().collect(),
+            Next::Lost { place, reason } => self.lost(place, packet, *reason).into_iter().collect(),
         }
     }
 
@@ -141,7 +147,7 @@ impl Plane {
         let packet = Packet::new(packet);
         if !self.logs_decisions {
             let verdict = self.decide(node, door, packet, tables, &mut NoTrace);
-            self.follow(node, verdict);
+            self.follow(node, door, verdict);
             return Vec::new();
         }
         let arrived = packet.tuple();
@@ -159,12 +165,14 @@ impl Plane {
                 elements,
             }
         });
-        let dropped = self.follow(node, verdict).map(|reason| PlaneEvent::Lost {
-            at: self.now,
-            place: Place::Node(node),
-            tuple: arrived,
-            reason: LostReason::Dropped(reason),
-        });
+        let dropped = self
+            .follow(node, door, verdict)
+            .map(|reason| PlaneEvent::Lost {
+                at: self.now,
+                place: Place::Node(node),
+                tuple: arrived,
+                reason: LostReason::Dropped(reason),
+            });
         decision.into_iter().chain(dropped).collect()
     }
 
@@ -179,7 +187,7 @@ impl Plane {
     ) -> Verdict {
         let tables = tables.tables(node);
         let engine = &mut self.engines[node.index()];
-        engine.meet(&tables);
+        engine.meet(&tables, self.now);
         let evaluation = eval(
             &tables,
             &engine.state,
@@ -195,11 +203,11 @@ impl Plane {
     }
 
     /// Sends a packet on its way after a node has decided, unless it was dropped.
-    fn follow(&mut self, node: NodeId, verdict: Verdict) -> Option<DropReason> {
+    fn follow(&mut self, node: NodeId, door: &Door, verdict: Verdict) -> Option<DropReason> {
         if let Verdict::Drop(reason) = verdict {
             return Some(reason);
         }
-        let (transit, interface, packet) = self.network.after(node, verdict)?;
+        let (transit, interface, packet) = self.network.after(node, door, verdict)?;
         if let Some(interface) = interface {
             self.capture_at_node(node, interface, packet.bytes());
         }
@@ -210,7 +218,7 @@ impl Plane {
     /// Does what a stack wants done.
     fn apply(&mut self, host: HostId, reaction: Reaction) -> Vec<PlaneEvent> {
         self.transmit(host, reaction.packets);
-        for (socket, at) in reaction.timers {
+        if let Some((socket, at)) = reaction.timer {
             self.set_timer(socket, at);
         }
         reaction.events
@@ -219,16 +227,47 @@ impl Plane {
     /// Sends a host's packets on their way.
     pub(crate) fn transmit(&mut self, host: HostId, packets: Vec<Vec<u8>>) {
         for packet in packets {
-            self.capture_at_host(host, &packet);
             let transit = self.network.leaving_host(host, &packet);
+            let narrowest = self.network.narrowest(&transit);
+            if let Some(mtu) = narrowest.filter(|mtu| *mtu < packet.len()) {
+                self.hear_too_big(host, packet, mtu);
+                continue;
+            }
+            self.capture_at_host(host, &packet);
             self.plan_arrival(transit, packet);
         }
     }
 
+    /// A host finds that a packet does not fit its own link: its kernel tells the socket as a router would.
+    fn hear_too_big(&mut self, host: HostId, packet: Vec<u8>, mtu: usize) {
+        if let Some(answer) = packet_too_big(Packet::new(packet), mtu) {
+            let (next, packet) = (Next::Host(host), answer.into_bytes());
+            self.due.plan(self.now, Due::Arrival { next, packet });
+        }
+    }
+
     fn plan_arrival(&mut self, transit: Transit, packet: Vec<u8>) {
-        let Transit { next, delay } = transit;
-        self.due
-            .plan(self.now + delay, Due::Arrival { next, packet });
+        if self.network.is_whole() {
+            let Transit { next, delay, .. } = transit;
+            self.due
+                .plan(self.now + delay, Due::Arrival { next, packet });
+            return;
+        }
+        let sent = self.network.send_over(&transit, self.now, packet.len());
+        let Transit { from, next, .. } = transit;
+        match sent {
+            Ok(delays) => {
+                for delay in delays {
+                    let (next, packet) = (next.clone(), packet.clone());
+                    self.due
+                        .plan(self.now + delay, Due::Arrival { next, packet });
+                }
+            }
+            Err(reason) => {
+                let Transit { next, .. } = Transit::lost(from, reason);
+                self.due.plan(self.now, Due::Arrival { next, packet });
+            }
+        }
     }
 
     /// What is told of a packet that vanished; nothing unless somebody wants to know.

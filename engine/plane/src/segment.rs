@@ -6,8 +6,8 @@ use netfilter::fill_sctp_checksum;
 use ruleset::Protocol;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr,
-    TcpSeqNumber, UdpPacket, UdpRepr,
+    Icmpv4Packet, Icmpv6Packet, IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl,
+    TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
 };
 
 /// Both ends of a conversation, seen from one of them.
@@ -160,6 +160,43 @@ pub fn sctp_init(source: SocketAddr, destination: SocketAddr) -> Result<Vec<u8>,
     let place = &mut packet[ip.header_len()..];
     place.copy_from_slice(&body);
     fill_sctp_checksum(place);
+    Ok(packet)
+}
+
+/// An ICMP echo request, as bytes from the IP header on.
+///
+/// # Errors
+/// When the two ends are of different families.
+pub fn echo_request(
+    source: IpAddr,
+    destination: IpAddr,
+    id: u16,
+    ttl: u8,
+    payload_len: usize,
+) -> Result<Vec<u8>, FamilyMismatch> {
+    const SEQUENCE: [u8; 2] = [0, 1];
+    let (protocol, kind) = match source {
+        IpAddr::V4(_) => (IpProtocol::Icmp, 8),
+        IpAddr::V6(_) => (IpProtocol::Icmpv6, 128),
+    };
+    let ends = [source, destination].map(|address| SocketAddr::new(address, 0));
+    let (ip, mut packet) = ip_packet(ends[0], ends[1], protocol, 8 + payload_len)?;
+    let (header, message) = packet.split_at_mut(ip.header_len());
+    message[0] = kind;
+    message[4..6].copy_from_slice(&id.to_be_bytes());
+    message[6..8].copy_from_slice(&SEQUENCE);
+    match (source, destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            Ipv6Packet::new_unchecked(header).set_hop_limit(ttl);
+            Icmpv6Packet::new_unchecked(message).fill_checksum(&source, &destination);
+        }
+        _ => {
+            let mut header = Ipv4Packet::new_unchecked(header);
+            header.set_hop_limit(ttl);
+            header.fill_checksum();
+            Icmpv4Packet::new_unchecked(message).fill_checksum();
+        }
+    }
     Ok(packet)
 }
 

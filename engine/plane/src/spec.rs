@@ -19,6 +19,9 @@ pub struct PlaneConfig {
     pub cross_zone: Duration,
     /// The largest IP packet of every link, in bytes; at least 1280 (RFC 8200, section 5).
     pub mtu: usize,
+    /// Whether the link of a Pod gives back to it what it sent itself, as it must when the Pod reaches itself through
+    /// a Service (the bridge's hairpin mode). Without it such packets are lost.
+    pub hairpin: bool,
     /// The root of every random choice: initial sequence numbers, endpoints, masquerade ports.
     pub seed: Seed,
 }
@@ -32,6 +35,7 @@ impl PlaneConfig {
             same_zone: Duration::from_micros(200),
             cross_zone: Duration::from_millis(1),
             mtu: 1500,
+            hairpin: true,
             seed,
         }
     }

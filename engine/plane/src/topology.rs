@@ -1,7 +1,7 @@
 //! The graph of places and the delays between them.
 //!
 //! **What.** Nodes hang on zones, zones and outside hosts on the world; a link's weight is its one-way delay.
-//! **Why.** Delays are those of shortest paths, so later links (a cut, a detour, a slow one) need no other code.
+//! **Why.** Delays are those of shortest paths; what is wrong with a link is laid over them (`crate::link`).
 //! Only zones and the world, the hubs, are vertices of the graph. A node or an outside host has one link, to its
 //! hub, which every path from or to it takes: what is known of delays grows with the pairs of hubs, not of nodes.
 //! A process is one access link away from its node: it costs half the latency within a node, so that the
@@ -76,6 +76,24 @@ impl Topology {
 
     pub(crate) fn add_outside(&mut self) -> Vertex {
         self.attach(self.world, self.outside_to_world_nanos)
+    }
+
+    /// A zone that has a node.
+    pub(crate) fn zone(&self, name: &str) -> Option<NodeIndex> {
+        self.zones.get(name).copied()
+    }
+
+    /// The name of a zone; empty for what is none.
+    pub(crate) fn zone_name(&self, zone: NodeIndex) -> &str {
+        let mut zones = self.zones.iter();
+        zones
+            .find(|(_, hub)| **hub == zone)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// What a place hangs on: a node's zone.
+    pub(crate) fn hub(&self, place: Vertex) -> NodeIndex {
+        self.leaves[place.0].hub
     }
 
     /// The one-way delay between a process and the hooks of its node.

@@ -197,10 +197,11 @@ impl Walk<'_> {
         chooser: &mut impl Chooser,
     ) -> Option<Answer> {
         loop {
-            self.at += transit.delay;
-            let (node, door) = match transit.next {
+            let network = &self.plane.network;
+            self.at += transit.delay + network.added_delay(&transit);
+            let (node, door) = match network.arrival(transit.next) {
                 Next::Lost { place, reason } => {
-                    self.record(place, packet.tuple(), Vec::new(), HopOutcome::Lost(reason));
+                    self.record(place, packet.tuple(), Vec::new(), HopOutcome::Lost(*reason));
                     return None;
                 }
                 Next::Host(host) => return self.arrive(host, packet),
@@ -210,7 +211,7 @@ impl Walk<'_> {
             let (verdict, events) = self.evaluate(node, &door, packet, tables, chooser);
             let rejected = matches!(verdict, Verdict::Reject { .. });
             self.record(Place::Node(node), arrived, events, outcome(&verdict));
-            let (next, _, leaving) = self.plane.network.after(node, verdict)?;
+            let (next, _, leaving) = self.plane.network.after(node, &door, verdict)?;
             if rejected {
                 return Some(Answer::OfNode {
                     transit: next,
@@ -262,11 +263,11 @@ impl Walk<'_> {
         self.record(place, tuple, Vec::new(), HopOutcome::Received);
         let plane = self.plane;
         let mut stand_in = Stack::new(host, target.addresses.clone(), plane.config.mtu, 0);
-        let fresh = match plane.stacks.contains_key(&host) {
+        let fresh = match plane.stacks.contains(host) {
             true => None,
             false => plane.fresh_stack(host),
         };
-        let original = plane.stacks.get(&host).or(fresh.as_ref());
+        let original = plane.stacks.get(host).or(fresh.as_ref());
         let reply = stand_in.answer(original, self.at, packet.into_bytes())?;
         Some(Answer::OfHost {
             host,

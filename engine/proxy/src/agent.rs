@@ -174,6 +174,16 @@ impl Agent {
         self.wanted = self.seen.is_some();
     }
 
+    /// A sync under way comes to nothing; it is done again, and in full.
+    pub fn interrupt(&mut self) {
+        let Some(sync) = self.running.take() else {
+            return;
+        };
+        self.wanted = true;
+        self.needs_full = true;
+        self.pending_since = earliest(sync.pending_since, self.pending_since);
+    }
+
     /// Takes a view as seen and programmed, without a sync: a node that has been up for a while.
     ///
     /// # Errors

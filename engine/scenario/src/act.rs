@@ -10,13 +10,13 @@ use api::{Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
     ConnectRequest, Connection, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
-    Resolution, ResolveRequest, World, WriteVerb,
+    Resolution, ResolveRequest, Target, World, WriteVerb,
 };
 use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
 use crate::expect::{
-    Backends, ConnectCheck, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck,
+    Backends, ConnectCheck, Expect, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck,
     RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, ExpectedPods, Mismatch};
@@ -24,7 +24,7 @@ use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
-use crate::{why, words};
+use crate::{background, fault, held, proxy_step, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -47,6 +47,11 @@ impl Judged {
             seen: Vec::new(),
             why,
         }
+    }
+
+    /// Something was done that nothing is expected of.
+    pub(crate) fn done(observed: Json, seen: Vec<String>) -> Self {
+        Self::by(&[], observed, seen)
     }
 
     /// The same with one more reason.
@@ -79,7 +84,7 @@ impl Judged {
     }
 
     /// Judged by its mismatches.
-    fn by(mismatches: &[Mismatch], observed: Json, seen: Vec<String>) -> Self {
+    pub(crate) fn by(mismatches: &[Mismatch], observed: Json, seen: Vec<String>) -> Self {
         let why: Vec<String> = mismatches
             .iter()
             .map(|mismatch| mismatch.text.clone())
@@ -156,7 +161,41 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
                 .rules(node)
                 .map_or_else(Judged::from, |text| rules(&text, check))
         }),
+        Action::Fault(step) => fault::begin(runner, step),
+        Action::Heal(name) => fault::heal(runner, name),
+        Action::Proxy(step) => proxy_step::change(runner, step),
+        Action::Open {
+            id,
+            from,
+            dial,
+            expect,
+        } => once(runner, expect, |runner, check| {
+            held::open(runner, id, from, dial, check)
+        }),
+        Action::Send {
+            on,
+            payload,
+            timeout,
+            expect,
+        } => once(runner, expect, |runner, check| {
+            held::send(runner, on, payload, *timeout, check)
+        }),
+        Action::Close { id } => held::close(runner, id).unwrap_or_else(Judged::from),
+        Action::Traffic(start) => background::traffic(runner, start).unwrap_or_else(Judged::from),
+        Action::Stop { id, expect } => once(runner, expect, |runner, check| {
+            background::stop(runner, id, check)
+        }),
     }
+}
+
+/// Does what cannot be repeated.
+fn once<T>(
+    runner: &mut Runner<'_>,
+    expect: &Expect<T>,
+    act: impl FnOnce(&mut Runner<'_>, Option<&T>) -> Result<Judged, ReferenceError>,
+) -> Judged {
+    let check = expect.in_mode(runner.mode).map(|expected| &expected.check);
+    act(runner, check).unwrap_or_else(Judged::from)
 }
 
 fn write(
@@ -297,8 +336,21 @@ impl Objects for Asked<'_> {
     }
 }
 
+/// What kubectl says when no API server answers.
+fn unreachable(status: &Status, check: Option<&GetCheck>) -> Judged {
+    let error = status.error_text();
+    let mismatches = match check {
+        Some(GetCheck::Error(check)) => judge::error_text(check, Some(&error)),
+        _ => vec![error.clone().into()],
+    };
+    Judged::by(&mismatches, json!({ "error": error }), vec![error])
+}
+
 /// What kubectl prints; where that is nothing, what it says about it.
 fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
+    if let Err(status) = world.check_reachable() {
+        return unreachable(&status, check);
+    }
     let found = request.find(&Asked(world));
     let printed = request.print(&found, world.now());
     let errors: Vec<String> = found.errors().iter().map(Status::error_text).collect();
@@ -388,25 +440,58 @@ fn connect(
     dial: &Dial,
     check: Option<&ConnectCheck>,
 ) -> Result<Judged, ReferenceError> {
-    let mut expected = ExpectedPods::default();
-    if let Some(Backends::Exactly(pods) | Backends::Within(pods)) =
-        check.and_then(|check| check.backends.as_ref())
-    {
-        let keys: Result<Vec<_>, _> = pods.iter().map(|pods| pods.pods(runner.world)).collect();
-        expected = keys?.into_iter().flatten().collect();
-    }
+    let expected = expected_pods(runner, check)?;
+    let from = from.resolve(runner.world)?;
     let seen = runner.world.connect(&ConnectRequest {
-        from: from.resolve(runner.world)?,
+        from: from.clone(),
         to: dial.to.clone(),
         protocol: dial.protocol,
         count: dial.count,
         timeout: dial.timeout,
         payload: dial.payload.clone(),
     })?;
-    runner.metrics().count(&seen);
-    let mismatches = check.map_or_else(Vec::new, |check| judge::connect(check, &expected, &seen));
-    let summary = words::connections(&seen, &runner.scenario.namespace);
-    let mut judged = Judged::by(&mismatches, connections_json(&seen), vec![summary]);
+    runner.count(&from, &seen);
+    let what = format!("connect to {}", dial.to);
+    Ok(judge_connections(
+        runner,
+        (&what, &dial.to),
+        check,
+        &expected,
+        &seen,
+    ))
+}
+
+/// The Pods that an expectation of backends stands for at this instant.
+pub(crate) fn expected_pods(
+    runner: &Runner<'_>,
+    check: Option<&ConnectCheck>,
+) -> Result<ExpectedPods, ReferenceError> {
+    expected_pods_of(runner, check.and_then(|check| check.backends.as_ref()))
+}
+
+pub(crate) fn expected_pods_of(
+    runner: &Runner<'_>,
+    backends: Option<&Backends>,
+) -> Result<ExpectedPods, ReferenceError> {
+    let (Backends::Exactly(pods) | Backends::Within(pods)) = match backends {
+        Some(backends) => backends,
+        None => return Ok(ExpectedPods::default()),
+    };
+    let keys: Result<Vec<_>, _> = pods.iter().map(|pods| pods.pods(runner.world)).collect();
+    Ok(keys?.into_iter().flatten().collect())
+}
+
+/// Judges connections that were made to a target, or what was sent there on one; `what` is what their client did.
+pub(crate) fn judge_connections(
+    runner: &Runner<'_>,
+    (what, to): (&str, &Target),
+    check: Option<&ConnectCheck>,
+    expected: &ExpectedPods,
+    seen: &[Connection],
+) -> Judged {
+    let mismatches = check.map_or_else(Vec::new, |check| judge::connect(check, expected, seen));
+    let summary = words::connections(seen, &runner.scenario.namespace);
+    let mut judged = Judged::by(&mismatches, connections_json(seen), vec![summary]);
     let examples: BTreeSet<usize> = mismatches
         .iter()
         .flat_map(|mismatch| &mismatch.examples)
@@ -414,10 +499,10 @@ fn connect(
         .collect();
     let explained = why::samples(examples.into_iter().map(|index| &seen[index]))
         .into_iter()
-        .flat_map(|one| why::connection(&dial.to, one));
+        .flat_map(|one| why::attempt(what, to, one));
     let explained: Vec<String> = explained.collect();
     judged.why.splice(0..0, explained);
-    Ok(judged)
+    judged
 }
 
 fn connections_json(seen: &[Connection]) -> Json {

@@ -81,6 +81,12 @@ impl Sink {
         problems
     }
 
+    /// What was noted, without places.
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        let complaints = self.complaints.into_inner().into_iter();
+        complaints.map(|complaint| complaint.message).collect()
+    }
+
     fn complain(&self, path: Path, part: Part, message: String, help: Option<String>) -> Noted {
         self.complaints.borrow_mut().push(Complaint {
             path,
@@ -105,6 +111,15 @@ impl<'a> Cursor<'a> {
     pub(crate) fn root(document: &'a Document, sink: &'a Sink) -> Self {
         Self {
             value: &document.value,
+            path: Path::default(),
+            sink,
+        }
+    }
+
+    /// Starts at a value that was read before.
+    pub(crate) fn at(value: &'a Value, sink: &'a Sink) -> Self {
+        Self {
+            value,
             path: Path::default(),
             sink,
         }

@@ -115,6 +115,30 @@ pub struct ConnectCheck {
     pub latency: Vec<(Percentile, Range<Duration>)>,
 }
 
+/// Of `stop`. What is absent is not judged.
+#[derive(Clone, Debug, Default)]
+pub struct StopCheck {
+    /// Of all requests.
+    pub all: TallyCheck,
+    /// Of those that were their connections' first.
+    pub new: TallyCheck,
+    /// Of those on connections that stood.
+    pub established: TallyCheck,
+    /// Who answered.
+    pub backends: Option<Backends>,
+    /// From dialling to being connected, and from a later request to its answer.
+    pub latency: Vec<(Percentile, Range<Duration>)>,
+}
+
+/// How many requests ended in which way. Ways that are not named are not judged.
+#[derive(Clone, Debug, Default)]
+pub struct TallyCheck {
+    /// Those that did not end as `connected`.
+    pub failed: Option<Range<u64>>,
+    /// Those that ended so.
+    pub outcomes: BTreeMap<Outcome, Range<u64>>,
+}
+
 /// How connections ended.
 #[derive(Clone, Debug)]
 pub enum Outcomes {
@@ -168,16 +192,21 @@ impl Percentile {
         }
     }
 
-    /// The value of this rank; `None` of nothing.
+    /// How many of a hundred are not greater.
     #[must_use]
-    pub fn of(self, sorted: &[Duration]) -> Option<Duration> {
-        let hundredths = match self {
+    pub const fn hundredths(self) -> u8 {
+        match self {
             Self::P50 => 50,
             Self::P90 => 90,
             Self::P99 => 99,
             Self::Max => 100,
-        };
-        let rank = (sorted.len() * hundredths).div_ceil(100);
+        }
+    }
+
+    /// The value of this rank; `None` of nothing.
+    #[must_use]
+    pub fn of(self, sorted: &[Duration]) -> Option<Duration> {
+        let rank = (sorted.len() * usize::from(self.hundredths())).div_ceil(100);
         sorted.get(rank.checked_sub(1)?).copied()
     }
 }

@@ -8,9 +8,8 @@
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: no mode `ipvs`; steps that fault, explain, hold connections or generate traffic
-//! are refused by name when a file is read. `nodes[].watch`, a node's own watch latency, `selector` in a `get`,
-//! and `backends: {count: …}`, how many different ones answer, are extensions.
+//! Extensions of the contract: `nodes[].watch`, a node's own watch latency, `selector` in a `get`, costs by mode in
+//! `timing.syncCost`, and `backends: {count: …}`, how many different ones answer.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -37,12 +36,17 @@
 //! ```
 
 mod act;
+mod background;
 mod cursor;
 pub mod expect;
+mod fault;
+mod held;
 pub mod human;
 pub mod judge;
 pub mod junit;
 mod load;
+mod metrics;
+mod proxy_step;
 mod range;
 mod reference;
 mod report;
@@ -54,10 +58,13 @@ pub mod update;
 pub mod why;
 pub mod words;
 
+pub use fault::{FaultStep, Trouble};
 pub use load::{API_VERSION, Problems, load};
+pub use metrics::Metrics;
+pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
-pub use report::{Entry, KUBERNETES_VERSION, Metrics, Outcome, Report, ScenarioReport, StepReport};
-pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_steps, run_until};
+pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
+pub use run::{At, CONVERGED_MAX, Ongoing, Progress, RunError, run, run_steps, run_until};
 pub use scenario::Scenario;
-pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, Wait};
+pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};

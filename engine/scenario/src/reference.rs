@@ -5,7 +5,7 @@
 
 use api::yaml::closest;
 use api::{Kind, Object, ObjectKey};
-use control::{ReferenceError, Source, World};
+use control::{ReferenceError, Sender, Source, World, is_pod_of, is_ready_pod};
 
 /// Why a text is no reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,9 +131,10 @@ impl PodsRef {
             return Ok(vec![key.clone()]);
         }
         let pods = world.list(Kind::Pod, key.namespace.as_deref());
+        let owners = |key: &ObjectKey| Some(world.get(key).ok()?.meta().owner_references.clone());
         let keys = pods
             .iter()
-            .filter(|pod| is_owned(world, pod, key))
+            .filter(|pod| is_pod_of(pod, key, owners))
             .map(Object::key);
         Ok(keys.collect())
     }
@@ -168,6 +169,20 @@ impl SourceRef {
         }
     }
 
+    /// Who sends by this name as time passes: of a workload, every ready Pod.
+    ///
+    /// # Errors
+    /// When a workload does not exist. Whether a single Pod, a node or a host exists, the world says.
+    pub fn sender(&self, world: &dyn World) -> Result<Sender, ReferenceError> {
+        match self {
+            Self::Pods(PodsRef(key)) if key.kind != Kind::Pod => match world.get(key) {
+                Ok(_) => Ok(Sender::PodsOf(key.clone())),
+                Err(_) => Err(missing(world, key)),
+            },
+            _ => self.resolve(world).map(Sender::One),
+        }
+    }
+
     /// Who it is at this instant.
     ///
     /// # Errors
@@ -180,7 +195,9 @@ impl SourceRef {
             Self::Pods(PodsRef(key)) if key.kind == Kind::Pod => Ok(Source::Pod(key.clone())),
             Self::Pods(pods) => {
                 let keys = pods.pods(world)?;
-                match keys.iter().find(|key| is_ready(world, key)) {
+                let is_ready =
+                    |key: &&ObjectKey| world.get(key).is_ok_and(|pod| is_ready_pod(&pod));
+                match keys.iter().find(is_ready) {
                     Some(key) => Ok(Source::Pod(key.clone())),
                     None => Err(ReferenceError {
                         wanted: format!("ready Pod of {}", pods.0),
@@ -211,36 +228,6 @@ fn missing(world: &dyn World, key: &ObjectKey) -> ReferenceError {
             .map(|object| object.key().to_string())
             .collect(),
     }
-}
-
-/// Whether `object` is owned by `owner`, itself or through a ReplicaSet as a Deployment's Pods are.
-fn is_owned(world: &dyn World, object: &Object, owner: &ObjectKey) -> bool {
-    let meta = object.meta();
-    let named = |kind: &str, name: &str| owner.kind.name() == kind && owner.name == name;
-    meta.owner_references.iter().any(|reference| {
-        named(&reference.kind, &reference.name)
-            || reference.kind == "ReplicaSet"
-                && Kind::of_resource(&reference.kind)
-                    .map(|kind| ObjectKey::new(kind, &meta.namespace, &reference.name))
-                    .and_then(|key| world.get(&key).ok())
-                    .is_some_and(|set| {
-                        let owners = &set.meta().owner_references;
-                        owners
-                            .iter()
-                            .any(|reference| named(&reference.kind, &reference.name))
-                    })
-    })
-}
-
-fn is_ready(world: &dyn World, key: &ObjectKey) -> bool {
-    let pod = world.get(key).ok();
-    pod.as_ref().and_then(Object::as_pod).is_some_and(|pod| {
-        let conditions = &pod.status.conditions;
-        !pod.metadata.is_terminating()
-            && conditions
-                .iter()
-                .any(|condition| condition.condition_type == "Ready" && condition.status == "True")
-    })
 }
 
 #[cfg(test)]

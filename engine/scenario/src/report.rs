@@ -3,14 +3,14 @@
 //! **Source of the semantics.** The `Report` of the scenario language's contract: its keys, their order, and that
 //! none is ever left out. Equal runs give equal bytes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{Seed, SimTime};
-use control::{Connection, Happening, NodeConfig, ProxyMode};
-use serde_json::{Map, Value as Json, json};
+use control::{Happening, NodeConfig, ProxyMode};
+use serde_json::{Value as Json, json};
 
 use crate::load::API_VERSION;
+use crate::metrics::Metrics;
 use crate::scenario::Scenario;
 use crate::step::Step;
 use crate::words;
@@ -52,15 +52,6 @@ pub struct ScenarioReport {
     pub steps: Vec<StepReport>,
     /// All of it in the order of time.
     pub timeline: Vec<Entry>,
-}
-
-/// What was counted over a run.
-#[derive(Clone, Debug, Default)]
-pub struct Metrics {
-    /// Connections by how they ended, repeated looks included.
-    pub connections: BTreeMap<control::Outcome, u64>,
-    /// Queries that clients sent, those before connections included.
-    pub dns_queries: u64,
 }
 
 /// What one step gave.
@@ -192,32 +183,6 @@ impl ScenarioReport {
             "durationNs": nanos(self.duration),
             "metrics": self.metrics.to_json(),
             "steps": self.steps.iter().map(StepReport::to_json).collect::<Vec<_>>(),
-        })
-    }
-}
-
-impl Metrics {
-    /// Counts connections and the queries before them.
-    pub(crate) fn count(&mut self, connections: &[Connection]) {
-        for connection in connections {
-            *self.connections.entry(connection.outcome).or_default() += 1;
-            let resolution = connection.resolution.as_ref();
-            self.dns_queries += resolution.map_or(0, |lookup| lookup.attempts.len() as u64);
-        }
-    }
-
-    fn to_json(&self) -> Json {
-        let connections = self.connections.iter();
-        let connections: Map<String, Json> = connections
-            .map(|(outcome, count)| (outcome.as_str().to_owned(), (*count).into()))
-            .collect();
-        json!({
-            "connections": connections,
-            "zones": {},
-            "syncs": {},
-            "programmingLatency": {},
-            "rules": {},
-            "dnsQueries": self.dns_queries,
         })
     }
 }

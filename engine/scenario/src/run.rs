@@ -7,20 +7,22 @@
 //! **Source of the semantics.** The scenario language's contract. A step begins when the one before has ended,
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
 use api::yaml::Problem;
 use api::{Manifest, Object, Status};
 use base::{SimTime, format_duration};
-use control::{Happening, ProxyMode, World, WriteVerb};
+use control::{Connection, FaultId, Happening, ProxyMode, Source, World, WriteVerb};
 
 use crate::act::{Judged, act};
+use crate::background::Background;
 use crate::expect::{Expectation, Hold};
 use crate::load::manifests::place_of;
 use crate::load::text_of;
-use crate::report::{Entry, Metrics, Outcome, ScenarioReport, StepReport};
+use crate::metrics::{Metrics, zone_of};
+use crate::report::{Entry, Outcome, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
 use crate::step::{Schedule, Step};
 
@@ -116,11 +118,21 @@ pub fn run_until(
     let mut runner = Runner::new(scenario, mode, world, limit, progress);
     runner.apply_manifests()?;
     runner.steps(at);
+    if *at == At::End {
+        runner.stop_the_rest();
+    }
     Ok(runner.finished())
 }
 
-/// Runs some of a scenario's steps over a world in which those before them have been run, whatever else has been done
-/// to it since; with the first of all, the manifests come before it.
+/// What steps have begun and later ones may end: connections that are held, traffic, faults.
+#[derive(Default)]
+pub struct Ongoing {
+    background: Background,
+    faults: BTreeMap<String, FaultId>,
+}
+
+/// Runs some of a scenario's steps, those that begin up to `limit`, over a world in which those before them have been
+/// run, whatever else has been done to it since; with the first of all, the manifests come before it.
 ///
 /// # Errors
 /// When one of `spec.manifests` is refused.
@@ -129,15 +141,24 @@ pub fn run_steps(
     mode: ProxyMode,
     world: &mut dyn World,
     steps: Range<usize>,
-    progress: &mut dyn FnMut(Progress<'_>),
+    limit: SimTime,
+    ongoing: &mut Ongoing,
 ) -> Result<ScenarioReport, RunError> {
-    let mut runner = Runner::new(scenario, mode, world, SimTime::MAX, progress);
+    let progress: &mut dyn FnMut(Progress<'_>) = &mut |_| ();
+    let mut runner = Runner::new(scenario, mode, world, limit, progress);
+    std::mem::swap(&mut runner.background, &mut ongoing.background);
+    std::mem::swap(&mut runner.faults, &mut ongoing.faults);
     if steps.start == 0 {
         runner.apply_manifests()?;
     }
     for step in scenario.steps.get(steps).unwrap_or_default() {
         runner.reach(step);
+        if runner.cut_short {
+            break;
+        }
     }
+    std::mem::swap(&mut runner.background, &mut ongoing.background);
+    std::mem::swap(&mut runner.faults, &mut ongoing.faults);
     Ok(runner.finished())
 }
 
@@ -148,10 +169,13 @@ pub(crate) struct Runner<'a> {
     pub(crate) world: &'a mut dyn World,
     progress: &'a mut dyn FnMut(Progress<'_>),
     report: ScenarioReport,
+    pub(crate) background: Background,
     /// Time does not pass beyond, a connection under way aside.
     limit: SimTime,
     /// Whether it should have.
     cut_short: bool,
+    /// The faults that have begun, by the names that steps give them.
+    pub(crate) faults: BTreeMap<String, FaultId>,
 }
 
 impl<'a> Runner<'a> {
@@ -168,13 +192,16 @@ impl<'a> Runner<'a> {
             mode,
             world,
             progress,
+            background: Background::default(),
             limit,
             cut_short: false,
+            faults: BTreeMap::new(),
         }
     }
 
     fn finished(mut self) -> ScenarioReport {
         self.listen();
+        self.report.metrics.conclude(self.world);
         self.report.duration = self.world.now() - SimTime::ZERO;
         self.report
     }
@@ -182,6 +209,13 @@ impl<'a> Runner<'a> {
     /// What is counted over the whole run.
     pub(crate) fn metrics(&mut self) -> &mut Metrics {
         &mut self.report.metrics
+    }
+
+    /// Counts connections of one client.
+    pub(crate) fn count(&mut self, from: &Source, seen: &[Connection]) {
+        let nodes = &self.scenario.cluster.nodes;
+        let from = zone_of(self.world, nodes, from);
+        self.report.metrics.count(from, nodes, seen);
     }
 
     /// Says something beside the steps.

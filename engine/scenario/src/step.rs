@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use api::{Manifest, ObjectKey, timestamp};
 use base::SimTime;
-use control::{ProxyMode, Target, WriteVerb};
+use control::{ProxyMode, Rate, Reuse, Target, WriteVerb};
 use kubectl::Get;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::expect::{
-    ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, WriteCheck,
+    ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, StopCheck, WriteCheck,
 };
+use crate::fault::FaultStep;
+use crate::proxy_step::ProxyStep;
 use crate::reference::SourceRef;
 
 /// What `kubectl rollout restart` writes into a template, so that it differs.
@@ -60,6 +62,14 @@ impl Step {
             Action::Connect { .. } => "connect",
             Action::Probe { .. } => "probe",
             Action::Rules { .. } => "rules",
+            Action::Open { .. } => "open",
+            Action::Send { .. } => "send",
+            Action::Close { .. } => "close",
+            Action::Traffic(_) => "traffic",
+            Action::Stop { .. } => "stop",
+            Action::Fault(_) => "fault",
+            Action::Heal(_) => "heal",
+            Action::Proxy(_) => "proxy",
         }
     }
 }
@@ -195,6 +205,48 @@ pub enum Action {
         /// What is expected.
         expect: Expect<RulesCheck>,
     },
+    /// `open`
+    Open {
+        /// What the connection is called from now on.
+        id: String,
+        /// Who dials.
+        from: SourceRef,
+        /// How; its count is 1.
+        dial: Dial,
+        /// What is expected.
+        expect: Expect<ConnectCheck>,
+    },
+    /// `send`
+    Send {
+        /// On which connection.
+        on: String,
+        /// What.
+        payload: Vec<u8>,
+        /// How long the client waits.
+        timeout: Duration,
+        /// What is expected.
+        expect: Expect<ConnectCheck>,
+    },
+    /// `close`
+    Close {
+        /// Which connection.
+        id: String,
+    },
+    /// `traffic`
+    Traffic(Box<TrafficStart>),
+    /// `stop`
+    Stop {
+        /// Which traffic.
+        id: String,
+        /// What is expected of all of it.
+        expect: Expect<StopCheck>,
+    },
+    /// `fault`
+    Fault(FaultStep),
+    /// `heal`: the fault of that name.
+    Heal(String),
+    /// `proxy`
+    Proxy(ProxyStep),
 }
 
 impl Action {
@@ -205,12 +257,19 @@ impl Action {
             Self::Write { expect, .. }
             | Self::Delete { expect, .. }
             | Self::Change { expect, .. } => expect.given(mode),
-            Self::Wait(_) => None,
+            Self::Wait(_)
+            | Self::Close { .. }
+            | Self::Traffic(_)
+            | Self::Fault(_)
+            | Self::Heal(_)
+            | Self::Proxy(_) => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
             Self::Connect { expect, .. } => expect.given(mode),
             Self::Probe { expect, .. } => expect.given(mode),
             Self::Rules { expect, .. } => expect.given(mode),
+            Self::Open { expect, .. } | Self::Send { expect, .. } => expect.given(mode),
+            Self::Stop { expect, .. } => expect.given(mode),
         }
     }
 }
@@ -290,4 +349,21 @@ pub struct Dial {
     pub timeout: Duration,
     /// What it sends.
     pub payload: Vec<u8>,
+}
+
+/// Traffic to begin.
+#[derive(Clone, Debug)]
+pub struct TrafficStart {
+    /// What it is called.
+    pub id: String,
+    /// Who sends, in turn.
+    pub from: Vec<SourceRef>,
+    /// How; its count is 1.
+    pub dial: Dial,
+    /// How often.
+    pub rate: Rate,
+    /// `for`; `None`: until it is stopped.
+    pub span: Option<Duration>,
+    /// Whether a connection serves one request or more.
+    pub reuse: Reuse,
 }

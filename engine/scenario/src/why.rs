@@ -28,7 +28,13 @@ pub fn samples<'a>(connections: impl Iterator<Item = &'a Connection>) -> Vec<&'a
 /// Explains one connection.
 #[must_use]
 pub fn connection(to: &Target, seen: &Connection) -> Vec<String> {
-    let mut lines = vec![format!("connect to {to}: {}", client_words(seen))];
+    attempt(&format!("connect to {to}"), to, seen)
+}
+
+/// Explains what became of something that a client did.
+#[must_use]
+pub fn attempt(what: &str, to: &Target, seen: &Connection) -> Vec<String> {
+    let mut lines = vec![format!("{what}: {}", client_words(seen))];
     if let (Outcome::Unresolved, Host::Name(name), Some(lookup)) =
         (seen.outcome, &to.host, &seen.resolution)
     {

@@ -2,7 +2,7 @@
 
 use api::ObjectKey;
 use base::format_duration;
-use control::{Connection, Resolution};
+use control::{Connection, Resolution, Tally};
 use kubectl::{Get, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
@@ -67,6 +67,24 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             format!("{from} → {to}{protocol}{node}")
         }
         Action::Rules { node, .. } => node.clone(),
+        Action::Open { id, from, dial, .. } => {
+            format!("{id}: {} → {}", source(from, namespace), dialled(dial))
+        }
+        Action::Send { on: id, .. } | Action::Close { id } | Action::Stop { id, .. } => id.clone(),
+        Action::Traffic(start) => {
+            let from = listed(start.from.iter().map(|from| source(from, namespace)));
+            let span = start.span.map_or_else(String::new, |span| {
+                format!(" for {}", format_duration(span))
+            });
+            let (id, dial, rate) = (&start.id, dialled(&start.dial), start.rate);
+            format!("{id}: {from} → {dial}, {rate}{span}")
+        }
+        Action::Fault(step) => match step.lasts {
+            Some(lasts) => format!("{}, for {}", step.trouble, format_duration(lasts)),
+            None => step.trouble.to_string(),
+        },
+        Action::Heal(name) => name.clone(),
+        Action::Proxy(step) => step.node.clone().unwrap_or_else(|| "all nodes".to_owned()),
     }
 }
 
@@ -105,6 +123,30 @@ pub fn connections(seen: &[Connection], namespace: &str) -> String {
     match listed(backends).as_str() {
         "" => outcomes,
         backends => format!("{outcomes} · {backends}"),
+    }
+}
+
+/// How requests ended and who answered: `11998 connected, 2 refused · p99 1.2ms · web-1 4000, web-2 7998`.
+#[must_use]
+pub fn traffic(seen: &Tally, namespace: &str) -> String {
+    let outcomes = seen.by(|fate| Some(fate.outcome));
+    let outcomes = outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{count} {outcome}"));
+    let mut parts = vec![outcomes.collect::<Vec<_>>().join(", ")];
+    if let Some(p99) = seen.latency.percentile(99) {
+        parts.push(format!("p99 {}", format_duration(p99)));
+    }
+    let prefix = format!("pod/{namespace}/");
+    let backends = seen.by(|fate| fate.backend.as_deref());
+    let backends = backends
+        .into_iter()
+        .map(|(name, count)| format!("{} {count}", name.strip_prefix(&prefix).unwrap_or(name)));
+    parts.push(listed(backends));
+    parts.retain(|part| !part.is_empty());
+    match parts.is_empty() {
+        true => "no request".to_owned(),
+        false => parts.join(" · "),
     }
 }
 

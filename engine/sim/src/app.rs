@@ -1,25 +1,33 @@
 //! The applications that run in simulated Pods.
 //!
-//! A Pod's application listens where [`Application`] says and answers a request with one line: the Pod's name, then where it runs and whom it sees. What a client learns about its backend it learns from that
-//! line, so a test would notice if a reply came from somebody else.
+//! A Pod's application listens where [`Application`] says and answers a request with one line: the Pod's name, then
+//! where it runs and whom it sees. What a client learns about its backend it learns from that line, so a test would
+//! notice if a reply came from somebody else.
+//!
+//! Over TCP it closes after one answer, as HTTP/1.0 does, unless what it gets begins with the line [`KEEP_ALIVE`]: then
+//! every line after that one is a request, and the client closes.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use api::{Object, ObjectMeta, Pod, PodSpec, Status};
+use api::{Object, ObjectKey, ObjectMeta, Pod, PodSpec, Status};
 use controllers::{Application, Manners};
 use dns::ClusterZone;
 use ruleset::Protocol;
 
-/// Annotations of simulated applications that the contract has and this version does not carry out.
-const UNSUPPORTED: [&str; 1] = ["respond-after"];
+/// How a client begins that wants more than one answer on a connection.
+pub(crate) const KEEP_ALIVE: &[u8] = b"keep-alive\n";
 const PREFIX: &str = "switchboard.dev/";
 
 /// What a Pod does with what it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum App {
-    /// Says who it is.
-    Introduce,
+    /// Says who it is, after a while.
+    Introduce {
+        /// From a request to its answer.
+        after: Duration,
+    },
     /// Cluster DNS.
     Dns,
 }
@@ -41,16 +49,21 @@ pub(crate) struct Identity {
 }
 
 /// What an answer said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Introduction {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
-    pub(crate) node: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Introduction<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) node: &'a str,
     pub(crate) address: SocketAddr,
     pub(crate) peer: SocketAddr,
 }
 
 impl Identity {
+    /// Whether it is the application of this Pod.
+    pub(crate) fn is(&self, pod: &ObjectKey) -> bool {
+        pod.name == self.name && pod.namespace.as_ref() == Some(&self.namespace)
+    }
+
     /// One line of text.
     pub(crate) fn introduce(&self, address: SocketAddr, peer: SocketAddr) -> Vec<u8> {
         let Self {
@@ -67,17 +80,17 @@ impl Identity {
     }
 }
 
-impl Introduction {
+impl<'a> Introduction<'a> {
     /// Reads a line that [`Identity::introduce`] wrote; `None` while it is not complete.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let line = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
         let mut words = line.split(' ');
-        let name = words.next()?.to_owned();
+        let name = words.next()?;
         let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=');
         Some(Self {
             name,
-            namespace: value("namespace")?.to_owned(),
-            node: value("node")?.to_owned(),
+            namespace: value("namespace")?,
+            node: value("node")?,
             address: value("address")?.parse().ok()?,
             peer: value("peer")?.parse().ok()?,
         })
@@ -103,10 +116,11 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
                 api::Protocol::Udp => Protocol::UDP,
                 api::Protocol::Sctp => return None,
             };
+            let after = application.respond_after;
             let app = if is_dns && open.port == 53 {
                 App::Dns
             } else {
-                App::Introduce
+                App::Introduce { after }
             };
             Some(Listener {
                 protocol,
@@ -139,17 +153,6 @@ pub(crate) fn check(object: &Object) -> Result<(), Status> {
         return Ok(());
     };
     let mut limits: Vec<(String, String)> = Vec::new();
-    for key in metadata.annotations.keys() {
-        if key
-            .strip_prefix(PREFIX)
-            .is_some_and(|name| UNSUPPORTED.contains(&name))
-        {
-            let text = "not supported by this version of switchboard; a simulated application \
-                        answers at once";
-            let field = format!("{place}metadata.annotations[{key}]");
-            limits.push((field, text.to_owned()));
-        }
-    }
     for error in Application::check(&metadata.annotations) {
         let field = format!("{place}metadata.annotations[{}]", error.key);
         limits.push((field, error.message));
@@ -189,11 +192,6 @@ pub(crate) fn warnings(object: &Object) -> Vec<String> {
         let hooks = container.lifecycle.as_deref();
         let pre_stop = hooks.and_then(|hooks| hooks.pre_stop.as_ref());
         let given = [
-            (
-                "livenessProbe",
-                container.liveness_probe.is_some(),
-                "a container lives as long as its Pod",
-            ),
             (
                 "lifecycle.postStart",
                 hooks.is_some_and(|hooks| hooks.post_start.is_some()),
@@ -253,7 +251,7 @@ mod tests {
         let line = identity.introduce(address, peer);
         let read = Introduction::parse(&line).unwrap();
         assert_eq!(
-            (read.name.as_str(), read.address, read.peer),
+            (read.name, read.address, read.peer),
             ("web-1", address, peer)
         );
         assert_eq!(

@@ -1,8 +1,9 @@
-//! One client: resolve, dial, send, read the answer. A client without an errand only resolves.
+//! One client: resolve, dial, send, read the answer; perhaps send again. A client without an errand only resolves.
 //!
 //! A state machine over the events of the plane. Its outcome is what a program on Linux would be told.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::SimTime;
@@ -10,7 +11,7 @@ use control::{Connection, Decision, Outcome, Peer, Resolution, Target};
 use plane::{HostId, Plane, SocketError, SocketId};
 use ruleset::Protocol;
 
-use crate::app::Introduction;
+use crate::app::{Introduction, KEEP_ALIVE};
 use crate::resolver::Resolver;
 
 /// What a client is to do.
@@ -21,32 +22,51 @@ pub(crate) struct Errand {
     pub(crate) protocol: Protocol,
     pub(crate) timeout: Duration,
     pub(crate) payload: Vec<u8>,
+    /// Whether it keeps its connection for more requests.
+    pub(crate) keeps: bool,
 }
 
 impl Errand {
-    /// What is sent. Servers answer requests, so a client with nothing to say greets.
-    fn request(&self) -> &[u8] {
-        if self.payload.is_empty() {
+    /// What is sent for a payload. Servers answer requests, so a client with nothing to say greets.
+    fn request(&self, payload: &[u8], is_first: bool) -> Vec<u8> {
+        let payload: &[u8] = if payload.is_empty() {
             b"hello"
         } else {
-            &self.payload
+            payload
+        };
+        if !self.keeps || self.is_udp() {
+            return payload.to_vec();
         }
+        let begin: &[u8] = if is_first { KEEP_ALIVE } else { &[] };
+        [begin, payload, b"\n"].concat()
+    }
+
+    fn is_udp(&self) -> bool {
+        self.protocol == Protocol::UDP
     }
 }
 
 /// A client under way.
 #[derive(Debug)]
 pub(crate) struct Client {
-    errand: Option<Errand>,
+    errand: Option<Arc<Errand>>,
     state: State,
+    /// How its last request ended; `None` while one is under way.
+    verdict: Option<(Outcome, SimTime)>,
+    is_first: bool,
+    /// When the request began, name resolution included.
     started: SimTime,
     resolution: Option<Resolution>,
     remote: Option<SocketAddr>,
     asked_from: Vec<SocketAddr>,
     dialled_from: Vec<SocketAddr>,
-    dialled: SimTime,
+    /// Since when it waits, and how long it will.
+    since: SimTime,
+    patience: Duration,
     latency: Option<Duration>,
     received: Vec<u8>,
+    /// Answers that the server owes, those to requests that were given up included.
+    owed: u32,
 }
 
 #[derive(Debug)]
@@ -54,13 +74,16 @@ enum State {
     Resolving(Box<Resolver>),
     Dialling(SocketId),
     Talking(SocketId),
-    Done(Outcome, SimTime),
+    /// Nothing is under way, and the connection stands.
+    Idle(SocketId),
+    /// Nothing will come any more: what another request would be told.
+    Over(Outcome),
 }
 
 impl Client {
     /// A client that dials an address at once.
-    pub(crate) fn dialling(plane: &mut Plane, errand: &Errand, address: IpAddr) -> Self {
-        let mut client = Self::new(Some(errand.clone()), plane.now());
+    pub(crate) fn dialling(plane: &mut Plane, errand: &Arc<Errand>, address: IpAddr) -> Self {
+        let mut client = Self::new(Some(Arc::clone(errand)), plane.now());
         client.dial(plane, errand, address);
         client
     }
@@ -68,7 +91,7 @@ impl Client {
     /// A client whose name is being resolved, or could not be asked about.
     pub(crate) fn resolving(
         plane: &mut Plane,
-        errand: Option<Errand>,
+        errand: Option<Arc<Errand>>,
         resolver: Result<Resolver, Resolution>,
     ) -> Self {
         let mut client = Self::new(errand, plane.now());
@@ -79,28 +102,93 @@ impl Client {
         client
     }
 
-    fn new(errand: Option<Errand>, now: SimTime) -> Self {
+    fn new(errand: Option<Arc<Errand>>, now: SimTime) -> Self {
         Self {
+            patience: errand.as_ref().map_or(Duration::ZERO, |e| e.timeout),
             errand,
-            state: State::Done(Outcome::Unresolved, now),
+            state: State::Over(Outcome::Unresolved),
+            verdict: None,
+            is_first: true,
             started: now,
             resolution: None,
             remote: None,
             asked_from: Vec::new(),
             dialled_from: Vec::new(),
-            dialled: now,
+            since: now,
             latency: None,
             received: Vec::new(),
+            owed: 1,
         }
     }
 
-    /// The socket whose events concern it; `None` once it is done.
+    /// The socket whose events concern it; `None` once it is over.
     pub(crate) fn socket(&self) -> Option<SocketId> {
         match &self.state {
             State::Resolving(resolver) => resolver.socket(),
-            State::Dialling(socket) | State::Talking(socket) => Some(*socket),
-            State::Done(..) => None,
+            State::Dialling(socket) | State::Talking(socket) | State::Idle(socket) => Some(*socket),
+            State::Over(_) => None,
         }
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    /// Whether it stands and can be asked again.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle(_))
+    }
+
+    /// Whether the last request was its connection's first.
+    pub(crate) const fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// What it dials by; `None` when it only resolves.
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        self.errand.as_ref().map(|errand| errand.protocol)
+    }
+
+    /// What it dialled; `None` unless the name was resolved.
+    pub(crate) const fn remote(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// When its last request began, and when it dialled or sent it.
+    pub(crate) const fn began(&self) -> (SimTime, SimTime) {
+        (self.started, self.since)
+    }
+
+    /// How its last request ended, when, and after what latency if well; nothing while one is under way.
+    pub(crate) fn verdict(&self) -> Option<(Outcome, SimTime, Option<Duration>)> {
+        let (outcome, at) = self.verdict?;
+        let latency = self.latency.filter(|_| outcome == Outcome::Connected);
+        Some((outcome, at, latency))
+    }
+
+    /// How it ended for good, if it has.
+    pub(crate) const fn end(&self) -> Option<Outcome> {
+        match self.state {
+            State::Over(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Who answered last, by its own words.
+    pub(crate) fn answer(&self) -> Option<Introduction<'_>> {
+        Introduction::parse(&self.received)
+    }
+
+    /// The part of the answer that says who it was, alike in all answers of one Pod.
+    pub(crate) fn answerer(&self) -> Option<&str> {
+        let line = std::str::from_utf8(&self.received).ok()?;
+        Some(line.split_once(" address=")?.0)
+    }
+
+    /// What its lookup gave, if it made one that is done.
+    pub(crate) const fn resolution(&self) -> Option<&Resolution> {
+        self.resolution.as_ref()
     }
 
     /// The addresses of the packets that decided its outcome: its queries' when the name was not resolved, else
@@ -115,37 +203,69 @@ impl Client {
 
     /// When it was refused, if it was.
     pub(crate) const fn refused_at(&self) -> Option<SimTime> {
-        match self.state {
-            State::Done(Outcome::Refused, at) => Some(at),
+        match self.verdict {
+            Some((Outcome::Refused, at)) => Some(at),
             _ => None,
         }
     }
 
-    /// When it will wait no longer; `None` once it is done.
+    /// When it will wait no longer; `None` while nothing is under way.
     pub(crate) fn deadline(&self) -> Option<SimTime> {
         match &self.state {
             State::Resolving(resolver) => Some(resolver.deadline()),
-            State::Dialling(_) | State::Talking(_) => {
-                let patience = self.errand.as_ref().map_or(Duration::ZERO, |e| e.timeout);
-                Some(self.dialled + patience)
-            }
-            State::Done(..) => None,
+            State::Dialling(_) | State::Talking(_) => Some(self.since + self.patience),
+            State::Idle(_) | State::Over(_) => None,
         }
     }
 
     /// Its TCP connection stands.
     pub(crate) fn connected(&mut self, plane: &mut Plane) {
         if let State::Dialling(socket) = self.state {
-            self.latency = Some(plane.now().since(self.dialled));
+            self.latency = Some(plane.now().since(self.since));
             self.state = State::Talking(socket);
             let errand = self
                 .errand
                 .as_ref()
                 .expect("only a client with an errand dials");
-            if plane.send(socket, errand.request()).is_err() {
+            let request = errand.request(&errand.payload, true);
+            if plane.send(socket, &request).is_err() {
                 self.finish(plane, Outcome::Reset);
             }
         }
+    }
+
+    /// Sends another request, which has an outcome at once where the connection is over. Only for a client that is
+    /// settled.
+    pub(crate) fn ask(&mut self, plane: &mut Plane, payload: &[u8], patience: Duration) {
+        let now = plane.now();
+        self.is_first = false;
+        (self.started, self.since, self.patience) = (now, now, patience);
+        (self.latency, self.resolution) = (None, None);
+        self.received.clear();
+        let (State::Idle(socket), Some(errand)) = (&self.state, &self.errand) else {
+            self.verdict = self.end().map(|outcome| (outcome, now));
+            return;
+        };
+        let socket = *socket;
+        self.owed = if errand.is_udp() { 1 } else { self.owed + 1 };
+        let request = errand.request(payload, false);
+        self.state = State::Talking(socket);
+        self.verdict = None;
+        if plane.send(socket, &request).is_err() {
+            self.state = State::Over(Outcome::Reset);
+            self.verdict = Some((Outcome::Reset, now));
+        }
+    }
+
+    /// Lets go of its connection: in peace, unless its last request failed.
+    pub(crate) fn hang_up(&mut self, plane: &mut Plane) {
+        let is_well = matches!(self.verdict, Some((Outcome::Connected, _)));
+        match self.socket() {
+            Some(socket) if is_well => plane.close(socket),
+            Some(socket) => plane.abort(socket),
+            None => {}
+        }
+        self.state = State::Over(Outcome::Reset);
     }
 
     /// Bytes came.
@@ -156,37 +276,71 @@ impl Client {
                     self.resolved(plane, resolution);
                 }
             }
-            (State::Dialling(_), Some(from)) if Some(from) == self.remote => {
-                self.latency = Some(plane.now().since(self.dialled));
+            (State::Talking(_), Some(from)) if Some(from) == self.remote => {
+                self.latency = Some(plane.now().since(self.since));
                 self.received.extend_from_slice(bytes);
+                self.owed = 0;
                 self.finish(plane, Outcome::Connected);
             }
-            (State::Talking(_), None) => {
+            (State::Talking(_) | State::Idle(_), None) => {
                 self.received.extend_from_slice(bytes);
-                if bytes.ends_with(b"\n") {
-                    self.finish(plane, Outcome::Connected);
-                }
+                self.read_lines(plane);
             }
             _ => {}
         }
     }
 
+    /// Takes whole answers: those to requests that were given up are nobody's any more.
+    fn read_lines(&mut self, plane: &mut Plane) {
+        while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+            self.owed = self.owed.saturating_sub(1);
+            if matches!(self.state, State::Talking(_)) && self.owed == 0 {
+                if !self.is_first {
+                    self.latency = Some(plane.now().since(self.since));
+                }
+                return self.finish(plane, Outcome::Connected);
+            }
+            self.received.drain(..=end);
+        }
+    }
+
     /// The server will send nothing more.
     pub(crate) fn peer_closed(&mut self, plane: &mut Plane) {
-        if let State::Talking(_) = self.state {
-            self.finish(plane, Outcome::Connected);
+        match self.state {
+            State::Talking(_) => {
+                // An end instead of an answer: `curl: (52) Empty reply from server`.
+                let outcome = match self.received.is_empty() {
+                    true => Outcome::Reset,
+                    false => Outcome::Connected,
+                };
+                self.close_too(plane);
+                self.verdict = Some((outcome, plane.now()));
+            }
+            State::Idle(_) => self.close_too(plane),
+            _ => {}
         }
+    }
+
+    fn close_too(&mut self, plane: &mut Plane) {
+        if let Some(socket) = self.socket() {
+            plane.close(socket);
+        }
+        self.state = State::Over(Outcome::Reset);
     }
 
     /// Its socket failed.
     pub(crate) fn failed(&mut self, plane: &mut Plane, error: SocketError) {
-        if let State::Resolving(resolver) = &mut self.state {
-            if let Some(resolution) = resolver.failed(plane, error) {
-                self.resolved(plane, resolution);
+        let is_udp = self.is_udp();
+        match &mut self.state {
+            State::Resolving(resolver) => {
+                if let Some(resolution) = resolver.failed(plane, error) {
+                    self.resolved(plane, resolution);
+                }
             }
-            return;
+            State::Idle(_) if is_udp => {}
+            State::Idle(_) => self.state = State::Over(outcome_of(error)),
+            _ => self.finish(plane, outcome_of(error)),
         }
-        self.finish(plane, outcome_of(error));
     }
 
     /// Its deadline has come.
@@ -198,46 +352,52 @@ impl Client {
                 }
             }
             State::Dialling(_) | State::Talking(_) => self.finish(plane, Outcome::Timeout),
-            State::Done(..) => {}
+            State::Idle(_) | State::Over(_) => {}
         }
     }
 
-    /// Its story, once it is done.
-    pub(crate) fn into_connection(self, decisions: Vec<Decision>) -> Connection {
-        let State::Done(outcome, finished) = self.state else {
-            unreachable!("asked only when every client is done");
-        };
-        let answer = Introduction::parse(&self.received);
+    /// The story of its last request, once that is done.
+    pub(crate) fn connection(&self, decisions: Vec<Decision>) -> Connection {
+        let (outcome, finished, latency) = self
+            .verdict()
+            .expect("asked only when every client is done");
+        let answer = self.answer();
         Connection {
             outcome,
-            backend: answer.as_ref().map(|answer| Peer {
+            backend: answer.map(|answer| Peer {
                 name: format!("pod/{}/{}", answer.namespace, answer.name),
                 address: answer.address,
-                node: Some(answer.node.clone()),
+                node: Some(answer.node.to_owned()),
             }),
             remote: self.remote,
             peer_seen: answer.map(|answer| answer.peer),
             started: self.started,
             finished,
-            latency: self.latency.filter(|_| outcome == Outcome::Connected),
-            resolution: self.resolution,
+            latency,
+            resolution: self.resolution.clone(),
             decisions,
         }
     }
 
-    /// What its lookup gave, if it made one that is done.
-    pub(crate) fn into_resolution(self) -> Option<Resolution> {
-        self.resolution
-    }
-
     /// Notes the address of the socket in use, once it has one.
     pub(crate) fn note_local_address(&mut self, plane: &Plane) {
-        let address = self.socket().and_then(|socket| plane.local_address(socket));
         let known = match self.remote {
-            Some(_) => &mut self.dialled_from,
-            None => &mut self.asked_from,
+            Some(_) if !self.dialled_from.is_empty() => return,
+            Some(_) => &self.dialled_from,
+            None => &self.asked_from,
         };
-        known.extend(address.filter(|address| !known.contains(address)));
+        let address = self.socket().and_then(|socket| plane.local_address(socket));
+        let Some(address) = address.filter(|address| !known.contains(address)) else {
+            return;
+        };
+        match self.remote {
+            Some(_) => self.dialled_from.push(address),
+            None => self.asked_from.push(address),
+        }
+    }
+
+    fn is_udp(&self) -> bool {
+        self.errand.as_ref().is_some_and(|errand| errand.is_udp())
     }
 
     fn resolved(&mut self, plane: &mut Plane, resolution: Resolution) {
@@ -245,35 +405,54 @@ impl Client {
         self.resolution = Some(resolution);
         match (self.errand.clone(), address) {
             (Some(errand), Some(address)) => self.dial(plane, &errand, address),
-            _ => self.state = State::Done(Outcome::Unresolved, plane.now()),
+            _ => {
+                self.state = State::Over(Outcome::Unresolved);
+                self.verdict = Some((Outcome::Unresolved, plane.now()));
+            }
         }
     }
 
     fn dial(&mut self, plane: &mut Plane, errand: &Errand, address: IpAddr) {
         let remote = SocketAddr::new(address, errand.to.port);
         self.remote = Some(remote);
-        self.dialled = plane.now();
-        if errand.protocol == Protocol::UDP {
+        self.since = plane.now();
+        if errand.is_udp() {
             let socket = plane.udp_connect(errand.host, remote);
-            self.state = State::Dialling(socket);
-            if plane.send(socket, errand.request()).is_err() {
+            self.state = State::Talking(socket);
+            self.note_local_address(plane);
+            let request = errand.request(&errand.payload, true);
+            if plane.send(socket, &request).is_err() {
                 self.finish(plane, Outcome::Unreachable);
             }
         } else {
             self.state = State::Dialling(plane.connect(errand.host, remote));
+            self.note_local_address(plane);
         }
-        self.note_local_address(plane);
     }
 
+    /// The request under way is done. A UDP socket outlives its errors, and a TCP connection that stands a client's
+    /// impatience, where they are to be kept.
     fn finish(&mut self, plane: &mut Plane, outcome: Outcome) {
-        if let Some(socket) = self.socket() {
-            if outcome == Outcome::Connected {
-                plane.close(socket);
-            } else {
-                plane.abort(socket);
-            }
+        self.verdict = Some((outcome, plane.now()));
+        let Some(socket) = self.socket() else {
+            self.state = State::Over(outcome);
+            return;
+        };
+        let keeps = self.errand.as_ref().is_some_and(|errand| errand.keeps);
+        let stands = match (&self.state, outcome) {
+            (_, Outcome::Connected) => true,
+            (State::Talking(_), Outcome::Timeout) => true,
+            _ => self.is_udp(),
+        };
+        if keeps && stands {
+            self.state = State::Idle(socket);
+            return;
         }
-        self.state = State::Done(outcome, plane.now());
+        match outcome {
+            Outcome::Connected => plane.close(socket),
+            _ => plane.abort(socket),
+        }
+        self.state = State::Over(outcome);
     }
 }
 

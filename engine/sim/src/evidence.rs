@@ -193,9 +193,11 @@ impl Met<'_> {
         node: &str,
         control: &'c Control,
     ) -> Option<impl Iterator<Item = &'c Origin>> {
-        let NodeRules::Nftables(compiled) = control.compiled_rules(node)? else {
-            return None;
-        };
+        let mut rules = control.compiled_rules(node);
+        let compiled = rules.find_map(|rules| match rules {
+            NodeRules::Nftables(compiled) => Some(compiled),
+            NodeRules::Iptables(_) => None,
+        })?;
         let found = self.elements.iter().rev().filter_map(move |element| {
             compiled.element_origin(self.family.into(), element.set.as_ref()?, &element.key)
         });

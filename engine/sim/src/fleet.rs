@@ -1,6 +1,7 @@
 //! Pods as hosts: what the kubelet's signals mean for the network.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::{ObjectKey, Pod};
 use controllers::{Application, Manners, OnTerm, PodSignal};
@@ -13,7 +14,7 @@ use crate::app::{self, App, Identity, Listener};
 #[derive(Default)]
 pub(crate) struct Fleet {
     pods: BTreeMap<ObjectKey, Running>,
-    apps: BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
 }
 
 struct Running {
@@ -21,7 +22,7 @@ struct Running {
     host: HostId,
     node: NodeId,
     on_host_network: bool,
-    identity: Identity,
+    identity: Arc<Identity>,
     on_term: OnTerm,
     /// Where its application will listen.
     wanted: Vec<Listener>,
@@ -57,6 +58,12 @@ impl Fleet {
                     silence(plane, &mut self.apps, running);
                 }
             }
+            PodSignal::Crashed { pod, uid, .. } => {
+                if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    running.wanted.extend_from_slice(&running.listeners);
+                    silence(plane, &mut self.apps, running);
+                }
+            }
             PodSignal::Removed { pod, uid, .. } => {
                 if self
                     .pods
@@ -72,6 +79,24 @@ impl Fleet {
     /// The host of a running Pod.
     pub(crate) fn host(&self, pod: &ObjectKey) -> Option<HostId> {
         self.pods.get(pod).map(|running| running.host)
+    }
+
+    /// Where a signal ends the connections of an application, and whether the host itself ends.
+    pub(crate) fn ends(&self, signal: &PodSignal) -> Option<(HostId, bool)> {
+        let known = |pod: &ObjectKey, uid: &str| self.pods.get(pod).filter(|r| r.uid == uid);
+        match signal {
+            PodSignal::Terminating { pod, uid, .. } => {
+                let running = known(pod, uid).filter(|r| r.on_term == OnTerm::Close)?;
+                Some((running.host, false))
+            }
+            PodSignal::Removed { pod, uid, .. } => {
+                let running = known(pod, uid)?;
+                Some((running.host, !running.on_host_network))
+            }
+            PodSignal::Started { .. } | PodSignal::Serving { .. } | PodSignal::Crashed { .. } => {
+                None
+            }
+        }
     }
 
     /// The node that a Pod's host is on.
@@ -100,7 +125,7 @@ impl Fleet {
         host: HostId,
         protocol: Protocol,
         port: u16,
-    ) -> Option<&(Identity, App)> {
+    ) -> Option<&(Arc<Identity>, App)> {
         self.apps.get(&(host, protocol, port))
     }
 
@@ -119,11 +144,11 @@ impl Fleet {
                 addresses,
             })
         };
-        let identity = Identity {
+        let identity = Arc::new(Identity {
             name: pod.metadata.name.clone(),
             namespace: pod.metadata.namespace.clone(),
             node: node.to_owned(),
-        };
+        });
         let application = Application::of(pod);
         if application.manners == Manners::Blackhole && !on_host_network {
             plane.ignore_all(host);
@@ -154,14 +179,14 @@ impl Fleet {
 /// The application opens its listening sockets. Two Pods on the host's network cannot share a port: the first one has it.
 fn serve(
     plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
     running: &mut Running,
 ) {
     let host = running.host;
     for listener in std::mem::take(&mut running.wanted) {
         if plane.listen(host, listener.protocol, listener.port).is_ok() {
             let place = (host, listener.protocol, listener.port);
-            apps.insert(place, (running.identity.clone(), listener.app));
+            apps.insert(place, (Arc::clone(&running.identity), listener.app));
             running.listeners.push(listener);
         }
     }
@@ -170,7 +195,7 @@ fn serve(
 /// The application closes its listening sockets.
 fn silence(
     plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Identity, App)>,
+    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
     running: &mut Running,
 ) {
     for listener in running.listeners.drain(..) {

@@ -9,13 +9,19 @@ mod app;
 mod client;
 mod clients;
 mod evidence;
+mod faults;
 mod fleet;
+mod held;
+mod inbox;
 mod resolver;
+mod senders;
 mod sim;
+mod story;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod traffic;
 mod world;
 
 pub use sim::Sim;

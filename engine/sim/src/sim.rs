@@ -4,6 +4,9 @@
 //! the clients' deadlines.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use api::{ObjectKey, Status};
 use base::SimTime;
@@ -15,11 +18,14 @@ use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEven
 use ruleset::Protocol;
 
 use crate::app::{self, App};
-use crate::clients::Clients;
+use crate::clients::{ClientId, Clients};
 use crate::evidence::Evidence;
+use crate::faults::Troubles;
 use crate::fleet::Fleet;
+use crate::inbox::{Answer, Answers, Inbox};
 use crate::resolver::Resolver;
 use crate::tables::TableCache;
+use crate::traffic::Traffic;
 
 /// A simulated cluster.
 pub struct Sim {
@@ -30,17 +36,18 @@ pub struct Sim {
     pub(crate) outside: BTreeMap<String, HostId>,
     pub(crate) fleet: Fleet,
     pub(crate) evidence: Evidence,
-    /// Unfinished requests of servers, by socket.
+    /// What is wrong with the network.
+    pub(crate) troubles: Troubles,
+    pub(crate) clients: Clients,
+    /// Connections that are held, by their names.
+    pub(crate) held: BTreeMap<String, ClientId>,
+    pub(crate) traffic: Traffic,
+    /// The servers' ends of connections.
     inboxes: BTreeMap<SocketId, Inbox>,
+    /// What applications are thinking about.
+    answers: Answers,
     /// How many lookups have begun: each has a random stream of its own.
     lookups: u64,
-}
-
-/// A server's end of a connection.
-struct Inbox {
-    app: App,
-    greeting: Vec<u8>,
-    bytes: Vec<u8>,
 }
 
 impl Sim {
@@ -54,6 +61,7 @@ impl Sim {
             same_zone: config.network.same_zone,
             cross_zone: config.network.cross_zone,
             mtu: config.network.mtu,
+            hairpin: config.network.hairpin,
             seed: config.seed,
         });
         let mut tables = TableCache::default();
@@ -86,7 +94,12 @@ impl Sim {
             outside,
             fleet: Fleet::default(),
             evidence: Evidence::default(),
+            troubles: Troubles::default(),
+            clients: Clients::default(),
+            held: BTreeMap::new(),
+            traffic: Traffic::default(),
             inboxes: BTreeMap::new(),
+            answers: Answers::default(),
             lookups: 0,
         })
     }
@@ -114,42 +127,56 @@ impl Sim {
         due.into_iter().flatten().min()
     }
 
-    /// When something happens next that is not merely periodic.
+    /// When something happens next that is not merely periodic. Traffic in the background is no reason to wait: while
+    /// there is some, packets do not count.
     pub(crate) fn next_pending(&self) -> Option<SimTime> {
-        let due = [self.control.next_pending_at(), self.plane.next_event_at()];
-        due.into_iter().flatten().min()
+        let packets = [self.plane.next_event_at(), self.answers.next_at()];
+        let packets = packets.into_iter().flatten().min();
+        let packets = packets.filter(|_| self.traffic.is_over());
+        packets
+            .into_iter()
+            .chain(self.control.next_pending_at())
+            .min()
     }
 
-    /// Runs everything due up to and including `at`; clients hear of their packets.
-    pub(crate) fn run_to(&mut self, at: SimTime, clients: &mut Clients) {
+    /// Runs everything due up to and including `at`.
+    pub(crate) fn run_to(&mut self, at: SimTime) {
         self.obey_signals();
-        while self.next_due().is_some_and(|due| due <= at) {
-            self.step(clients);
-        }
+        while self.advance(at) {}
         self.set_clock(at);
     }
 
-    /// Runs until every client is done.
-    pub(crate) fn run_clients(&mut self, clients: &mut Clients) {
+    /// Runs until every client that a step waits for is done.
+    pub(crate) fn run_clients(&mut self) {
         self.obey_signals();
-        while let Some(deadline) = clients.next_deadline() {
-            if self.next_due().is_some_and(|due| due <= deadline) {
-                self.step(clients);
-            } else {
-                self.set_clock(deadline);
-                clients.time_out(deadline, &mut self.plane);
+        while self.clients.awaited() > 0 && self.advance(SimTime::MAX) {}
+    }
+
+    /// Does what is due next, unless that is after `limit`; tells whether it did.
+    pub(crate) fn advance(&mut self, limit: SimTime) -> bool {
+        let own = [
+            self.answers.next_at(),
+            self.clients.next_deadline(),
+            self.traffic.next_at(),
+        ];
+        let own = own.into_iter().flatten().min();
+        match (self.next_due(), own) {
+            (Some(due), own) if due <= limit && own.is_none_or(|own| due <= own) => self.step(),
+            (_, Some(own)) if own <= limit => {
+                self.set_clock(own);
+                self.answers.give(own, &mut self.plane);
+                self.clients.time_out(own, &mut self.plane);
+                self.run_traffic();
             }
+            _ => return false,
         }
+        self.settle_traffic();
+        true
     }
 
     /// The host that a source stands for.
     pub(crate) fn source_host(&self, source: &Source) -> Result<HostId, ReferenceError> {
-        let found = match source {
-            Source::Pod(key) => self.fleet.host(key),
-            Source::Node(name) => self.nodes.get(name).map(|id| self.plane.node_host(*id)),
-            Source::Outside(name) => self.outside.get(name).copied(),
-        };
-        found.ok_or_else(|| match source {
+        self.find_host(source).ok_or_else(|| match source {
             Source::Pod(key) => ReferenceError {
                 wanted: self.missing_pod(key),
                 existing: self.fleet.running().map(ToString::to_string).collect(),
@@ -171,6 +198,15 @@ impl Sim {
                     .collect(),
             },
         })
+    }
+
+    /// The host that a source stands for, if it exists.
+    pub(crate) fn find_host(&self, source: &Source) -> Option<HostId> {
+        match source {
+            Source::Pod(key) => self.fleet.host(key),
+            Source::Node(name) => self.nodes.get(name).map(|id| self.plane.node_host(*id)),
+            Source::Outside(name) => self.outside.get(name).copied(),
+        }
     }
 
     /// What is wanted when a Pod has no network, with what its object says of it.
@@ -250,7 +286,7 @@ impl Sim {
         self.plane.advance_clock(at);
     }
 
-    fn step(&mut self, clients: &mut Clients) {
+    fn step(&mut self) {
         let packets = self.plane.next_event_at();
         let control_first = match (self.control.next_event_at(), packets) {
             (Some(control), Some(packets)) => control <= packets,
@@ -261,26 +297,33 @@ impl Sim {
             self.plane.advance_clock(self.control.now());
             self.obey_signals();
         } else {
-            let events = self.plane.step(&mut self.tables.of(&mut self.control));
-            self.control.advance_clock(self.plane.now());
-            for event in events {
-                self.dispatch(event, clients);
-            }
+            self.step_packets();
         }
     }
 
-    fn obey_signals(&mut self) {
+    fn step_packets(&mut self) {
+        let events = self.plane.step(&mut self.tables.of(&mut self.control));
+        self.control.advance_clock(self.plane.now());
+        for event in events {
+            self.dispatch(event);
+        }
+    }
+
+    pub(crate) fn obey_signals(&mut self) {
+        self.suffer();
         for (_, signal) in self.control.signals() {
-            if let PodSignal::Removed { pod, .. } = &signal
-                && let Some(host) = self.fleet.host(pod)
-            {
-                self.inboxes.retain(|socket, _| socket.host() != host);
+            if let PodSignal::Crashed { pod, .. } = &signal {
+                self.end_application(pod);
             }
+            self.hang_up(&signal);
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
         for change in self.control.balanced() {
             let node = self.nodes[&*change.node];
             self.plane.balance(change.address, node, change.takes);
+        }
+        for node in self.control.synced() {
+            self.follow_up(&node);
         }
         for (node, stale) in self.control.stale_connections() {
             let state = self.plane.node_state_mut(self.nodes[&*node]);
@@ -292,12 +335,48 @@ impl Sim {
         }
     }
 
-    fn dispatch(&mut self, event: PlaneEvent, clients: &mut Clients) {
+    /// The processes of a Pod have ended, and its host lives on: it resets their connections.
+    fn end_application(&mut self, pod: &ObjectKey) {
+        let its_own = self.inboxes.iter();
+        let its_own = its_own.filter(|(_, inbox)| inbox.identity.is(pod));
+        let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
+        for socket in sockets {
+            self.inboxes.remove(&socket);
+            self.plane.abort(socket);
+        }
+    }
+
+    /// What a signal means for connections that stand. Who gets SIGTERM and does not mind, or is killed, says goodbye
+    /// to its clients; clients in a Pod that goes are no more.
+    fn hang_up(&mut self, signal: &PodSignal) {
+        let (PodSignal::Terminating { pod, .. } | PodSignal::Removed { pod, .. }) = signal else {
+            return;
+        };
+        let Some((host, is_host_gone)) = self.fleet.ends(signal) else {
+            return;
+        };
+        let inboxes = self.inboxes.range(host.sockets());
+        let its_own = inboxes.filter(|(_, inbox)| inbox.identity.is(pod));
+        let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
+        for socket in &sockets {
+            self.inboxes.remove(socket);
+            self.plane.close(*socket);
+        }
+        if is_host_gone {
+            // The kernel sends what closing calls for before the Pod's addresses go.
+            while !sockets.is_empty() && self.plane.next_event_at() == Some(self.plane.now()) {
+                self.step_packets();
+            }
+            self.abandon_traffic(host);
+        }
+    }
+
+    fn dispatch(&mut self, event: PlaneEvent) {
         self.evidence.note(&event, &self.plane, &self.control);
         let Some(socket) = socket_of(&event) else {
             return;
         };
-        if let Some(event) = clients.dispatch(socket, event, &mut self.plane) {
+        if let Some(event) = self.clients.dispatch(socket, event, &mut self.plane) {
             self.serve(event);
         }
     }
@@ -317,10 +396,11 @@ impl Sim {
                     self.plane.abort(socket);
                     return;
                 };
-                let greeting = identity.introduce(local, peer);
                 let inbox = Inbox {
+                    identity: Arc::clone(identity),
                     app: *app,
-                    greeting,
+                    ends: (local, peer),
+                    keeps: None,
                     bytes: Vec::new(),
                 };
                 self.inboxes.insert(socket, inbox);
@@ -349,38 +429,56 @@ impl Sim {
         let Some(inbox) = self.inboxes.get_mut(&socket) else {
             return;
         };
-        let answer = match inbox.app {
-            App::Introduce => std::mem::take(&mut inbox.greeting),
+        match inbox.app {
+            App::Introduce { after } => {
+                let (count, closes) = inbox.requests(bytes);
+                let (local, peer) = inbox.ends;
+                let answer = inbox.identity.introduce(local, peer).repeat(count);
+                if !answer.is_empty() {
+                    self.answer(after, Answer::of_stream(socket, answer, closes));
+                }
+            }
+            App::Dns if self.troubles.is_dns_down => {}
             App::Dns => {
                 inbox.bytes.extend_from_slice(bytes);
-                app::serve_dns_stream(self.control.zone(), &mut inbox.bytes)
+                let answer = app::serve_dns_stream(self.control.zone(), &mut inbox.bytes);
+                // A client that has gone away meanwhile misses its answer; that is its own affair.
+                let _ = self.plane.send(socket, &answer);
             }
-        };
-        let done = inbox.app == App::Introduce;
-        // A client that has gone away meanwhile misses its answer; that is its own affair.
-        let _ = self.plane.send(socket, &answer);
-        if done {
-            self.plane.close(socket);
         }
     }
 
-    fn serve_datagram(&mut self, socket: SocketId, bytes: &[u8], peer: std::net::SocketAddr) {
+    /// Gives an answer, at once or after a while.
+    fn answer(&mut self, after: Duration, answer: Answer) {
+        if after.is_zero() {
+            answer.give(&mut self.plane);
+        } else {
+            self.answers.plan(self.plane.now() + after, answer);
+        }
+    }
+
+    fn serve_datagram(&mut self, socket: SocketId, bytes: &[u8], peer: SocketAddr) {
         let Some(local) = self.plane.local_address(socket) else {
             return;
         };
         let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
-        let answer = match app {
-            Some((_, App::Dns)) => dns::serve(self.control.zone(), bytes, dns::UDP_MAX),
-            Some((identity, App::Introduce)) => {
+        let (after, answer) = match app {
+            Some((_, App::Dns)) if self.troubles.is_dns_down => (Duration::ZERO, None),
+            Some((_, App::Dns)) => {
+                let answer = dns::serve(self.control.zone(), bytes, dns::UDP_MAX);
+                (Duration::ZERO, answer)
+            }
+            Some((identity, App::Introduce { after })) => {
                 let address = self.plane.host_addresses(socket.host());
                 let ip = address.iter().find(|ip| ip.is_ipv4() == peer.is_ipv4());
                 let ip = ip.copied().unwrap_or(local.ip());
-                Some(identity.introduce(std::net::SocketAddr::new(ip, local.port()), peer))
+                let answer = identity.introduce(SocketAddr::new(ip, local.port()), peer);
+                (*after, Some(answer))
             }
-            None => None,
+            None => return,
         };
-        if let Some(answer) = answer {
-            let _ = self.plane.send_to(socket, peer, &answer);
+        if let Some(bytes) = answer {
+            self.answer(after, Answer::datagram(socket, peer, bytes));
         }
     }
 
@@ -402,7 +500,9 @@ const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Data { socket, .. }
         | PlaneEvent::PeerClosed { socket }
         | PlaneEvent::Closed { socket }
-        | PlaneEvent::Failed { socket, .. } => Some(*socket),
+        | PlaneEvent::Failed { socket, .. }
+        | PlaneEvent::Echoed { socket, .. }
+        | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
         PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
     }
 }

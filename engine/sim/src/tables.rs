@@ -1,10 +1,11 @@
-//! The tables that a node's packets meet: exactly the compiled ruleset of its last sync.
+//! The tables that a node's packets meet: exactly the compiled ruleset of its last sync, and what is left of a proxy in
+//! another mode.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control::{Control, NodeRules};
-use netfilter::NodeTables;
+use netfilter::{NodeTables, Ruleset};
 use plane::{NodeId, TableSource};
 
 /// The tables of every node that has seen a packet, as of a sync.
@@ -21,6 +22,7 @@ impl TableCache {
             id,
             Entry {
                 name: name.to_owned(),
+                commits: 0,
                 sync: 0,
                 tables,
             },
@@ -52,6 +54,8 @@ impl TableCache {
 
 struct Entry {
     name: String,
+    /// How many syncs there had been of all nodes when this was last compared.
+    commits: u64,
     sync: u64,
     tables: Arc<NodeTables>,
 }
@@ -69,17 +73,32 @@ impl TableSource for Tables<'_> {
             .nodes
             .get_mut(&node)
             .expect("every node was added");
+        let commits = self.control.rules_written();
+        if entry.commits == commits {
+            return Arc::clone(&entry.tables);
+        }
+        entry.commits = commits;
         let latest = self.control.rules_number(&entry.name);
         if entry.sync != latest {
-            let (_, rules) = self.control.rules(&entry.name).expect("it has been synced");
-            let built = match rules {
-                NodeRules::Iptables(compiled) => NodeTables::new(compiled.tables.values()),
-                NodeRules::Nftables(compiled) => NodeTables::new([Arc::clone(&compiled.tables)]),
-            };
-            let built = built.expect("the compiler leaves no dangling jump");
+            let mut owners = Vec::new();
+            if let Some((_, rules)) = self.control.rules(&entry.name) {
+                owners.extend(rulesets(rules));
+            }
+            if let Some(rules) = self.control.leftover_rules(&entry.name) {
+                owners.extend(rulesets(rules));
+            }
+            let built = NodeTables::new(owners).expect("the compiler leaves no dangling jump");
             entry.tables = Arc::new(built);
             entry.sync = latest;
         }
         Arc::clone(&entry.tables)
+    }
+}
+
+/// What one proxy has written, as the kernel takes it.
+fn rulesets(rules: &NodeRules) -> Vec<Ruleset> {
+    match rules {
+        NodeRules::Iptables(compiled) => compiled.tables.values().map(Ruleset::from).collect(),
+        NodeRules::Nftables(compiled) => vec![Arc::clone(&compiled.tables).into()],
     }
 }

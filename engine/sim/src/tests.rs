@@ -1,6 +1,6 @@
 //! A whole cluster, from manifest to packet and back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,10 @@ use ruleset::{Family, Protocol, nft, xt};
 use crate::Sim;
 
 mod applications;
+mod faults;
 mod memory;
 mod probes;
+mod traffic;
 
 const CLIENT: &str = "
 apiVersion: v1
@@ -62,8 +64,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
             format!("10.244.{n}.0/24").parse().unwrap(),
             format!("fd00:10:244:{n}::/64").parse().unwrap(),
         ],
-        labels: BTreeMap::new(),
-        watch: None,
+        ..NodeConfig::default()
     };
     ClusterConfig {
         seed: Seed::new(seed),
@@ -460,11 +461,11 @@ fn what_cannot_be_carried_out_is_refused_or_said() {
     );
     let probed = CLIENT.replace("name: client", "name: probed").replace(
         "image: c}",
-        "image: c, livenessProbe: {tcpSocket: {port: 1}}}",
+        "image: c, lifecycle: {postStart: {exec: {command: [x]}}}}",
     );
     let warnings = write(&probed).unwrap().warnings;
     assert!(
-        warnings[0].contains("spec.containers[0].livenessProbe"),
+        warnings[0].contains("spec.containers[0].lifecycle.postStart"),
         "{warnings:?}"
     );
 }

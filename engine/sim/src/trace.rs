@@ -188,10 +188,12 @@ impl Sim {
 
     /// The rule text of a node, as its own tools print it.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
-        self.control
-            .rules(node)
-            .map(|(_, rules)| rules.listing())
-            .unwrap_or_default()
+        let own = self.control.rules(node);
+        let mut text = own.map_or_else(String::new, |(_, rules)| rules.listing());
+        if let Some(left) = self.control.leftover_rules(node) {
+            text.push_str(&left.listing());
+        }
+        text
     }
 
     /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.
@@ -477,12 +479,15 @@ impl<'a> Scribe<'a> {
             .set
             .as_ref()
             .map_or("the map".to_owned(), |set| format!("@{set}"));
-        let found = match (&element.set, self.sim.control.compiled_rules(self.node)) {
-            (Some(set), Some(NodeRules::Nftables(compiled))) => {
-                compiled.element_origin(self.family.into(), set, &element.key)
-            }
-            _ => None,
-        };
+        let mut compiled = self.sim.control.compiled_rules(self.node);
+        let found = element.set.as_ref().and_then(|set| {
+            compiled.find_map(|rules| match rules {
+                NodeRules::Nftables(compiled) => {
+                    compiled.element_origin(self.family.into(), set, &element.key)
+                }
+                NodeRules::Iptables(_) => None,
+            })
+        });
         let meaning = found.map(|id| self.sim.control.compiler().origin(id).to_string());
         Step::Element {
             text: format!("{set} has {}{value}", key.join(" . ")),

@@ -1,10 +1,14 @@
 //! The simulated cluster as a [`World`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    ConnectRequest, Connection, Happening, Host, Probe, ProbeRequest, ReferenceError, Resolution,
-    ResolveRequest, World, WriteVerb,
+    ConnectRequest, Connection, Fault, FaultId, Happening, Host, NodeRules, Outcome, Probe,
+    ProbeRequest, ProxyConfig, ReferenceError, Resolution, ResolveRequest, Source, TrafficReport,
+    TrafficRequest, World, WorldFigures, WriteVerb,
 };
 use dns::RecordType;
 use plane::HostId;
@@ -12,7 +16,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::app;
 use crate::client::{ADDRESS_TYPES, Client, Errand};
-use crate::clients::Clients;
+use crate::clients::Asker;
 use crate::sim::Sim;
 
 impl World for Sim {
@@ -26,7 +30,7 @@ impl World for Sim {
 
     fn advance_to(&mut self, at: SimTime) {
         if at >= self.now() {
-            self.run_to(at, &mut Clients::default());
+            self.run_to(at);
         }
     }
 
@@ -47,6 +51,7 @@ impl World for Sim {
     }
 
     fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
+        self.control.check_reachable()?;
         let object = self.control.api().merged(key, patch)?;
         app::check(&object)?;
         let mut written = self.control.patch(key, patch)?;
@@ -70,34 +75,69 @@ impl World for Sim {
     fn connect(&mut self, request: &ConnectRequest) -> Result<Vec<Connection>, ReferenceError> {
         let host = self.source_host(&request.from)?;
         self.collect_evidence(true);
-        let mut clients = Clients::default();
+        let errand = Self::errand(host, request, false);
+        let mut clients = Vec::new();
         for _ in 0..request.count {
-            let client = self.start_client(host, request);
-            clients.push(client, &self.plane);
+            let client = self.start_client(&request.from, &errand);
+            clients.push(self.clients.push(client, Asker::Step, &self.plane));
         }
-        self.run_clients(&mut clients);
-        let story = |client: Client| {
-            let decisions = self
-                .evidence
-                .of(client.decisive_addresses(), client.refused_at());
-            client.into_connection(decisions)
-        };
-        let connections = clients.into_inner().into_iter().map(story).collect();
+        self.run_clients();
+        let mut connections = Vec::new();
+        for client in clients.into_iter().filter_map(|id| self.clients.remove(id)) {
+            let sources = client.decisive_addresses();
+            let decisions = self.evidence.of(sources, client.refused_at());
+            connections.push(client.connection(decisions));
+        }
         self.collect_evidence(false);
         Ok(connections)
+    }
+
+    fn open(&mut self, id: &str, request: &ConnectRequest) -> Result<Connection, ReferenceError> {
+        self.open_held(id, request)
+    }
+
+    fn send(
+        &mut self,
+        id: &str,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Connection, ReferenceError> {
+        self.send_held(id, payload, timeout)
+    }
+
+    fn close(&mut self, id: &str) -> Result<Option<Outcome>, ReferenceError> {
+        self.close_held(id)
+    }
+
+    fn start_traffic(&mut self, request: &TrafficRequest) -> Result<(), ReferenceError> {
+        self.begin_traffic(request)
+    }
+
+    fn stop_traffic(&mut self, id: &str) -> Result<TrafficReport, ReferenceError> {
+        self.end_traffic(id)
+    }
+
+    fn figures(&self) -> WorldFigures {
+        let rules = self.nodes.keys().filter_map(|node| {
+            let counts = self.control.compiled_rules(node);
+            let count = counts.map(NodeRules::count).reduce(|a, b| a + b)?;
+            Some((node.clone(), count))
+        });
+        WorldFigures {
+            syncs: self.control.sync_figures().clone(),
+            rules: rules.collect(),
+        }
     }
 
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError> {
         let host = self.source_host(&request.from)?;
         let record_type = RecordType::parse(&request.record_type).unwrap_or(RecordType::A);
         let lookup = self.start_lookup(&request.from, host, &request.name, &[record_type]);
-        let mut clients = Clients::default();
-        clients.push(
-            Client::resolving(&mut self.plane, None, lookup),
-            &self.plane,
-        );
-        self.run_clients(&mut clients);
-        let resolution = clients.into_inner().pop().and_then(Client::into_resolution);
+        let client = Client::resolving(&mut self.plane, None, lookup);
+        let client = self.clients.push(client, Asker::Step, &self.plane);
+        self.run_clients();
+        let client = self.clients.remove(client);
+        let resolution = client.and_then(|client| client.resolution().cloned());
         Ok(resolution.expect("the one client ran until its lookup was done"))
     }
 
@@ -110,6 +150,36 @@ impl World for Sim {
         Ok(self.rule_text(node))
     }
 
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError> {
+        let id = self.control.fault(fault, lasts)?;
+        self.obey_signals();
+        Ok(id)
+    }
+
+    fn heal(&mut self, fault: FaultId) -> Option<Fault> {
+        let healed = self.control.heal(fault);
+        self.obey_signals();
+        healed
+    }
+
+    fn check_reachable(&self) -> Result<(), Status> {
+        self.control.check_reachable()
+    }
+
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError> {
+        self.control.proxy_config(node).cloned()
+    }
+
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError> {
+        self.control.configure_proxy(node, config)
+    }
+
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+        self.control.restart_proxy(node)?;
+        self.obey_signals();
+        Ok(())
+    }
+
     fn happenings(&mut self) -> Vec<Happening> {
         self.control.happenings()
     }
@@ -117,24 +187,30 @@ impl World for Sim {
 
 impl Sim {
     /// Decisions are logged while somebody wants to know; what was collected before is forgotten.
-    fn collect_evidence(&mut self, wanted: bool) {
+    pub(crate) fn collect_evidence(&mut self, wanted: bool) {
         self.plane.log_decisions(wanted);
         self.evidence.clear();
     }
 
-    fn start_client(&mut self, host: HostId, request: &ConnectRequest) -> Client {
-        let errand = Errand {
+    /// What a request has its clients do.
+    pub(crate) fn errand(host: HostId, request: &ConnectRequest, keeps: bool) -> Arc<Errand> {
+        Arc::new(Errand {
             host,
             to: request.to.clone(),
             protocol: request.protocol,
             timeout: request.timeout,
             payload: request.payload.clone(),
-        };
-        match &request.to.host {
-            Host::Address(address) => Client::dialling(&mut self.plane, &errand, *address),
+            keeps,
+        })
+    }
+
+    /// A client sets out.
+    pub(crate) fn start_client(&mut self, from: &Source, errand: &Arc<Errand>) -> Client {
+        match &errand.to.host {
+            Host::Address(address) => Client::dialling(&mut self.plane, errand, *address),
             Host::Name(name) => {
-                let lookup = self.start_lookup(&request.from, host, name, &ADDRESS_TYPES);
-                Client::resolving(&mut self.plane, Some(errand), lookup)
+                let lookup = self.start_lookup(from, errand.host, name, &ADDRESS_TYPES);
+                Client::resolving(&mut self.plane, Some(Arc::clone(errand)), lookup)
             }
         }
     }

@@ -10,7 +10,7 @@ use explain::diagnose;
 use kubectl::Printed;
 use miette::Report;
 use ruleset::{Family, Protocol};
-use scenario::{API_VERSION, At, Scenario, SourceRef, human, run_steps};
+use scenario::{API_VERSION, Ongoing, Scenario, SourceRef, human, run_steps};
 use serde_json::{Value, json};
 use sim::Sim;
 
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) sim: Sim,
     /// How many steps have been done.
     done: usize,
+    /// What they have begun and not ended.
+    ongoing: Ongoing,
     /// Where commands are typed.
     place: SourceRef,
 }
@@ -36,7 +38,8 @@ impl Session {
     /// Begins before the first step, on the first node.
     pub(super) fn begin(scenario: Scenario, mode: ProxyMode) -> Result<Self, Report> {
         let mut sim = input::build(&scenario, mode)?;
-        let nothing = run_steps(&scenario, mode, &mut sim, 0..0, &mut |_| ());
+        let mut ongoing = Ongoing::default();
+        let nothing = run_steps(&scenario, mode, &mut sim, 0..0, SimTime::MAX, &mut ongoing);
         nothing.map_err(|why| input::cannot_run(&why))?;
         let first = scenario
             .cluster(mode)
@@ -48,6 +51,7 @@ impl Session {
             mode,
             sim,
             done: 0,
+            ongoing,
             place: SourceRef::Node(first.unwrap_or_default()),
         })
     }
@@ -118,7 +122,15 @@ impl Session {
         }
         let steps = self.done..self.done + 1;
         self.done += 1;
-        let report = run_steps(&self.scenario, self.mode, &mut self.sim, steps, &mut |_| ());
+        let (world, ongoing) = (&mut self.sim, &mut self.ongoing);
+        let report = run_steps(
+            &self.scenario,
+            self.mode,
+            world,
+            steps,
+            SimTime::MAX,
+            ongoing,
+        );
         let report = report.map_err(|why| why.to_string())?;
         Ok(human::render_timeline(&report, output::colour()))
     }
@@ -127,25 +139,33 @@ impl Session {
         let Some(before) = self.done.checked_sub(1) else {
             return Err("this is before the first step".to_owned());
         };
-        let mut sim = self.new_sim()?;
-        run_steps(&self.scenario, self.mode, &mut sim, 0..before, &mut |_| ())
-            .map_err(|why| why.to_string())?;
-        (self.sim, self.done) = (sim, before);
-        Ok(self.position())
+        self.replay(before, SimTime::MAX)
     }
 
     fn at(&mut self, instant: SimTime) -> Said {
-        let mut sim = self.new_sim()?;
-        let at = At::Time(instant);
-        let report = scenario::run_until(&self.scenario, self.mode, &mut sim, &at, &mut |_| ());
-        let report = report.map_err(|why| why.to_string())?;
-        (self.sim, self.done) = (sim, report.steps.len());
-        Ok(self.position())
+        let all = self.scenario.steps.len();
+        self.replay(all, instant)
     }
 
-    fn new_sim(&self) -> Result<Sim, String> {
+    /// Begins anew and does that many steps, as far as there is time.
+    fn replay(&mut self, steps: usize, limit: SimTime) -> Said {
         let sim = Sim::new(self.scenario.cluster(self.mode));
-        sim.map_err(|status| status.kubectl_text())
+        let mut sim = sim.map_err(|status| status.kubectl_text())?;
+        let mut ongoing = Ongoing::default();
+        let report = run_steps(
+            &self.scenario,
+            self.mode,
+            &mut sim,
+            0..steps,
+            limit,
+            &mut ongoing,
+        );
+        let report = report.map_err(|why| why.to_string())?;
+        if limit < SimTime::MAX {
+            sim.advance_to(limit);
+        }
+        (self.sim, self.done, self.ongoing) = (sim, report.steps.len(), ongoing);
+        Ok(self.position())
     }
 
     fn position(&self) -> String {
@@ -215,7 +235,8 @@ impl Session {
         let scenarios = input::load_text(Path::new("step"), text);
         let scenarios = scenarios.map_err(|report| report.to_string())?;
         let one = scenarios.first().ok_or("there is no step")?;
-        let report = run_steps(one, self.mode, &mut self.sim, 0..1, &mut |_| ());
+        let (world, ongoing) = (&mut self.sim, &mut self.ongoing);
+        let report = run_steps(one, self.mode, world, 0..1, SimTime::MAX, ongoing);
         let report = report.map_err(|why| why.to_string())?;
         let lines = report
             .steps

@@ -1,36 +1,50 @@
-//! What a kubelet reports of a running Pod.
+//! What a kubelet reports of a Pod that runs, or has run.
 //!
 //! **Source of the semantics.** API-77; S: `pkg/kubelet/status/generate.go`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use api::{Condition, ContainerStatus, Pod, PodIp, timestamp};
+use api::{Condition, Container, ContainerStatus, Pod, PodIp, timestamp};
 use base::SimTime;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::Sandbox;
+use super::process::{End, Process, Run};
+use super::sandbox::Sandbox;
 
-/// The Pod with its status at `now`.
+/// The Pod with its status at `now`. An `is_unready` one is not ready, whatever its probes say.
 ///
 /// Its resourceVersion is left out: a kubelet patches the status whatever else has changed.
-pub(super) fn running(sandbox: &Sandbox, node: &[IpAddr], now: SimTime) -> Pod {
+pub(super) fn of(sandbox: &Sandbox, node: &[IpAddr], is_unready: bool, now: SimTime) -> Pod {
     let mut pod = Pod::clone(&sandbox.pod);
     pod.metadata.resource_version.clear();
-    let containers = container_statuses(&pod, sandbox, now);
+    let containers = container_statuses(&pod, sandbox, is_unready, now);
     let gates = failing_gates(&pod);
+    let phase = sandbox.phase();
     let status = &mut pod.status;
-    "Running".clone_into(&mut status.phase);
+    phase.clone_into(&mut status.phase);
     status.host_ip = node.first().map(ToString::to_string).unwrap_or_default();
-    let addresses: Vec<String> = sandbox.addresses.iter().map(ToString::to_string).collect();
-    status.pod_ip = addresses.first().cloned().unwrap_or_default();
-    status.pod_ips = addresses.into_iter().map(|ip| PodIp { ip }).collect();
+    // Where a Pod has been stays with it when it is over.
+    if !sandbox.is_over() {
+        let addresses: Vec<String> = sandbox.addresses.iter().map(ToString::to_string).collect();
+        status.pod_ip = addresses.first().cloned().unwrap_or_default();
+        status.pod_ips = addresses.into_iter().map(|ip| PodIp { ip }).collect();
+    }
     status
         .start_time
         .get_or_insert_with(|| timestamp(sandbox.seen));
-    let unready = unready(&containers);
+    let unready = match phase {
+        "Failed" => Some(Reason::bare("PodFailed")),
+        "Succeeded" => Some(Reason::bare("PodCompleted")),
+        _ => unready(&containers),
+    };
     let ready = unready.clone().or(gates);
+    let is_cut_off = sandbox.addresses.is_empty() || sandbox.is_over();
     for (name, reason) in [
-        ("PodReadyToStartContainers", None),
+        (
+            "PodReadyToStartContainers",
+            is_cut_off.then(|| Reason::bare("")),
+        ),
         ("Initialized", None),
         ("Ready", ready),
         ("ContainersReady", unready),
@@ -42,24 +56,92 @@ pub(super) fn running(sandbox: &Sandbox, node: &[IpAddr], now: SimTime) -> Pod {
     pod
 }
 
-fn container_statuses(pod: &Pod, sandbox: &Sandbox, now: SimTime) -> Vec<ContainerStatus> {
-    let containers = pod.spec.containers.iter().zip(&sandbox.health);
-    let since = timestamp(sandbox.runs_since);
+fn container_statuses(
+    pod: &Pod,
+    sandbox: &Sandbox,
+    is_unready: bool,
+    now: SimTime,
+) -> Vec<ContainerStatus> {
+    let containers = pod.spec.containers.iter().zip(&sandbox.processes);
     containers
-        .map(|(container, health)| {
-            let mut entry = ContainerStatus {
+        .map(|(container, process)| {
+            let mut statuses = pod.status.container_statuses.iter();
+            let stated = statuses.find(|status| process.is_old && status.name == container.name);
+            let mut entry = stated.cloned().unwrap_or_else(|| ContainerStatus {
                 name: container.name.clone(),
-                ready: health.is_ready(now),
                 image: container.image.clone(),
                 ..ContainerStatus::default()
-            };
-            let started = health.has_started(now);
+            });
+            let health = process.health();
+            entry.ready = !is_unready && health.is_some_and(|health| health.is_ready(now));
+            entry.restart_count = process.restarts;
+            let started = health.is_some_and(|health| health.has_started(now));
             entry.rest.insert("started", started.into());
-            let state = json!({"running": {"startedAt": since}});
-            entry.rest.insert("state", state);
+            let is_stated =
+                stated.is_some() && process.is_alive() && entry.rest.get("state").is_some();
+            if !is_stated {
+                let (state, last) = states(pod, container, process);
+                entry.rest.insert("state", state);
+                if let Some(last) = last {
+                    entry.rest.insert("lastState", terminated(last));
+                }
+            }
             entry
         })
         .collect()
+}
+
+/// What a container is doing, and how it ended before.
+fn states(pod: &Pod, container: &Container, process: &Process) -> (Json, Option<End>) {
+    match process.run {
+        Run::Running { since, .. } | Run::Dying { since, .. } => (
+            json!({"running": {"startedAt": timestamp(since)}}),
+            process.last,
+        ),
+        Run::Ended {
+            end,
+            wait: Some(wait),
+            ..
+        } => {
+            let message = format!(
+                "back-off {} restarting failed container={} pod={}",
+                go_duration(wait),
+                container.name,
+                named(pod)
+            );
+            let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
+            (waiting, Some(end))
+        }
+        Run::Ended { end, .. } => (terminated(end), process.last),
+    }
+}
+
+fn terminated(end: End) -> Json {
+    let reason = match end.code {
+        0 => "Completed",
+        End::LOST => "Unknown",
+        _ => "Error",
+    };
+    json!({"terminated": {
+        "exitCode": end.code,
+        "reason": reason,
+        "startedAt": timestamp(end.started),
+        "finishedAt": timestamp(end.finished),
+    }})
+}
+
+/// A Pod as kubelets name it (S: `pkg/kubelet/util/format/pod.go`).
+pub(super) fn named(pod: &Pod) -> String {
+    let meta = &pod.metadata;
+    format!("{}_{}({})", meta.name, meta.namespace, meta.uid)
+}
+
+/// A number of seconds as Go prints it.
+fn go_duration(span: Duration) -> String {
+    match (span.as_secs() / 60, span.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
 }
 
 /// Why a condition does not hold.
@@ -67,6 +149,15 @@ fn container_statuses(pod: &Pod, sandbox: &Sandbox, now: SimTime) -> Vec<Contain
 struct Reason {
     reason: &'static str,
     message: String,
+}
+
+impl Reason {
+    const fn bare(reason: &'static str) -> Self {
+        Self {
+            reason,
+            message: String::new(),
+        }
+    }
 }
 
 fn unready(containers: &[ContainerStatus]) -> Option<Reason> {
@@ -125,8 +216,13 @@ fn set_condition(conditions: &mut Vec<Condition>, name: &str, fails: Option<Reas
     for field in ["reason", "message"] {
         condition.rest.remove(field);
     }
-    if let Some(Reason { reason, message }) = fails {
-        condition.rest.insert("reason", reason.into());
-        condition.rest.insert("message", message.into());
+    let texts = fails.map(|fails| [fails.reason.to_owned(), fails.message]);
+    for (field, text) in ["reason", "message"]
+        .into_iter()
+        .zip(texts.into_iter().flatten())
+    {
+        if !text.is_empty() {
+            condition.rest.insert(field, text.into());
+        }
     }
 }

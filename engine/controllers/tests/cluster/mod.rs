@@ -11,7 +11,7 @@ use api::{
     Endpoints, Event, Kind, Object, ObjectKey, Pod, PodIp, decode, timestamp, yaml,
 };
 use base::{Seed, SimTime};
-use switchboard_controllers::{Controller, Effect, PodSignal};
+use switchboard_controllers::{Controller, Effect, Incident, PodSignal};
 
 pub(crate) struct Cluster {
     pub(crate) api: ApiServer,
@@ -53,7 +53,13 @@ impl Cluster {
             controller.observe(event, self.now);
             *position = event.revision;
         }
-        if controller.next_due().is_none_or(|due| due > self.now) {
+        let due = [controller.next_due(), controller.next_periodic()];
+        if due
+            .into_iter()
+            .flatten()
+            .min()
+            .is_none_or(|due| due > self.now)
+        {
             return;
         }
         for effect in controller.reconcile(self.now) {
@@ -104,14 +110,36 @@ impl Cluster {
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         self.settle();
-        while let Some(due) = self.next_due().filter(|due| *due <= end) {
-            self.now = due;
+        let next = |cluster: &Self| {
+            let periodic = cluster.controllers.iter();
+            let periodic = periodic.filter_map(|(controller, _)| controller.next_periodic());
+            periodic.chain(cluster.next_due()).min()
+        };
+        while let Some(due) = next(self).filter(|due| *due <= end) {
+            self.now = self.now.max(due);
             self.settle();
         }
         self.now = end;
     }
 
-    /// Lets time pass until no controller has anything to do.
+    /// Tells every controller of something that no object tells.
+    pub(crate) fn happen(&mut self, incident: &Incident) {
+        for (controller, _) in &mut self.controllers {
+            controller.happen(incident, self.now);
+        }
+    }
+
+    /// How a node fares from now on.
+    pub(crate) fn set_node(&mut self, node: &str, is_up: bool, is_connected: bool) {
+        let node = node.to_owned();
+        self.happen(&Incident::Node {
+            node,
+            is_up,
+            is_connected,
+        });
+    }
+
+    /// Lets time pass until no controller has anything to do but what goes round and round.
     pub(crate) fn drain(&mut self) {
         self.settle();
         for _ in 0..10_000 {

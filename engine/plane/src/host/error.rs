@@ -39,6 +39,9 @@ pub enum SendError {
     /// The destination is no address of a host, or of a family that the host has no address of.
     #[error("network is unreachable")]
     Unreachable,
+    /// No identifier is left for another echo request.
+    #[error("too many echo requests wait for an answer")]
+    Busy,
     /// The datagram does not fit into a packet.
     #[error("message too long: {bytes} bytes, at most {most}")]
     TooLong {

@@ -6,11 +6,15 @@
 //! A host that never sent or received anything has no stack at all, even if it listens.
 //! **Source of the semantics.** RFC 9293, RFC 768, RFC 1122 section 4; Linux's ip(7), tcp(7), udp(7).
 
+mod echo;
 mod error;
+mod path;
 mod stack;
+mod stacks;
 mod tcp;
 mod udp;
 mod wire;
 
 pub use error::{ListenError, SendError};
 pub(crate) use stack::{Reaction, Stack, may_listen};
+pub(crate) use stacks::Stacks;

@@ -8,13 +8,15 @@ use ruleset::Protocol;
 use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::wire::IpAddress;
 
+use super::echo::Echoes;
 use super::error::{ListenError, SendError};
+use super::path::Paths;
 use super::tcp::{Cause, Connection};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
-use crate::icmp::{Icmp, IcmpError};
-use crate::segment::{Flow, Segment, udp_datagram};
-use crate::{HostId, PlaneEvent, SocketError, SocketId};
+use crate::icmp::Icmp;
+use crate::segment::{Flow, Segment, echo_request, udp_datagram};
+use crate::{HostId, PingSpec, PlaneEvent, SocketError, SocketId};
 
 /// `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
@@ -25,8 +27,8 @@ pub(crate) struct Reaction {
     pub(crate) events: Vec<PlaneEvent>,
     /// Packets that it sent, in order.
     pub(crate) packets: Vec<Vec<u8>>,
-    /// The TCP sockets that ran, and when each wants to run again (`None`: not of its own accord).
-    pub(crate) timers: Vec<(SocketId, Option<SimTime>)>,
+    /// The TCP socket that ran, and when it wants to run again (`None`: not of its own accord).
+    pub(crate) timer: Option<(SocketId, Option<SimTime>)>,
 }
 
 /// The stack.
@@ -36,6 +38,7 @@ pub(crate) struct Stack {
     mtu: usize,
     interface: Interface,
     wire: Wire,
+    paths: Paths,
     connections: BTreeMap<u32, Connection>,
     /// The connection of every TCP flow.
     flows: BTreeMap<Flow, u32>,
@@ -44,6 +47,7 @@ pub(crate) struct Stack {
     endpoints: BTreeMap<u16, Endpoint>,
     /// Port of every UDP socket.
     endpoint_ports: BTreeMap<u32, u16>,
+    echoes: Echoes,
     next_serial: u32,
     next_port: u16,
 }
@@ -58,11 +62,13 @@ impl Stack {
             mtu,
             interface,
             wire,
+            paths: Paths::new(random_seed),
             connections: BTreeMap::new(),
             flows: BTreeMap::new(),
             tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
             endpoint_ports: BTreeMap::new(),
+            echoes: Echoes::default(),
             next_serial: 0,
             next_port: *EPHEMERAL.start(),
         }
@@ -70,7 +76,7 @@ impl Stack {
 
     /// The number of sockets, listening TCP ports not counted.
     pub(crate) fn socket_count(&self) -> usize {
-        self.connections.len() + self.endpoints.len()
+        self.connections.len() + self.endpoints.len() + self.echoes.len()
     }
 
     pub(crate) fn listens(&self, protocol: Protocol, port: u16) -> bool {
@@ -139,6 +145,30 @@ impl Stack {
         }
     }
 
+    /// An echo request, and the socket that waits for what comes of it.
+    pub(crate) fn ping(
+        &mut self,
+        now: SimTime,
+        ping: PingSpec,
+    ) -> Result<(SocketId, Vec<u8>), SendError> {
+        let PingSpec {
+            to,
+            ttl,
+            payload_len,
+        } = ping;
+        let source = self
+            .source_for(to)
+            .filter(|_| IpAddress::from(to).is_unicast());
+        let source = source.ok_or(SendError::Unreachable)?;
+        self.check_length(now, to, payload_len)?;
+        let id = self.next_echo()?;
+        let packet = echo_request(source, to, id, ttl, payload_len)
+            .expect("the source was chosen for the destination's family");
+        let socket = self.next_socket();
+        self.echoes.begin(id, socket);
+        Ok((socket, packet))
+    }
+
     /// Queues bytes on a connection, or sends a datagram of a connected UDP socket at once.
     pub(crate) fn send(
         &mut self,
@@ -189,6 +219,23 @@ impl Stack {
         }
     }
 
+    /// Has nobody listen or read any more; returns the connections, which have to be run.
+    pub(crate) fn orphan_all(&mut self) -> Vec<SocketId> {
+        self.tcp_listeners.clear();
+        self.endpoints.clear();
+        self.endpoint_ports.clear();
+        self.echoes = Echoes::default();
+        let host = self.host;
+        let orphan = |(serial, connection): (&u32, &mut Connection)| {
+            connection.orphan();
+            SocketId {
+                host,
+                serial: *serial,
+            }
+        };
+        self.connections.iter_mut().map(orphan).collect()
+    }
+
     /// Where a socket is bound. A UDP socket without a remote end is bound to no address (`0.0.0.0`).
     pub(crate) fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {
         if let Some(connection) = self.connections.get(&socket.serial) {
@@ -217,10 +264,8 @@ impl Stack {
 
     /// Takes in a packet that was routed to this host.
     pub(crate) fn receive(&mut self, now: SimTime, packet: Vec<u8>) -> Reaction {
-        match Icmp::parse(&packet) {
-            Some(Icmp::Error(error)) => return self.fail(error),
-            Some(Icmp::Ignored) => return Reaction::default(),
-            None => {}
+        if let Some(icmp) = Icmp::parse(&packet) {
+            return self.hear(now, icmp);
         }
         let Some(segment) = Segment::parse(&packet) else {
             return self.receive_stray(now, packet);
@@ -274,7 +319,7 @@ impl Stack {
         Reaction {
             events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timers: Vec::new(),
+            timer: None,
         }
     }
 
@@ -306,10 +351,12 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(&serial) else {
             return Reaction::default();
         };
-        let progress = connection.run(now, cause, &mut self.interface, &mut self.wire);
+        let narrow = self.paths.interface(now, connection.flow().remote.ip());
+        let interface = narrow.unwrap_or(&mut self.interface);
+        let progress = connection.run(now, cause, interface, &mut self.wire);
         let next = match progress.finished {
             true => None,
-            false => connection.next_run(now, &mut self.interface),
+            false => connection.next_run(now, interface),
         };
         if progress.finished {
             self.forget(serial);
@@ -321,12 +368,41 @@ impl Stack {
         Reaction {
             events: progress.events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timers: vec![(socket, next)],
+            timer: Some((socket, next)),
         }
     }
 
-    /// Tells the socket that sent the quoted packet.
-    fn fail(&mut self, IcmpError { flow, error }: IcmpError) -> Reaction {
+    /// Tells the socket that it concerns of an ICMP message.
+    fn hear(&mut self, now: SimTime, icmp: Icmp) -> Reaction {
+        let answer = match icmp {
+            Icmp::Error { flow, error } => return self.fail(flow, error),
+            Icmp::TooBig { flow, mtu } => {
+                self.paths
+                    .narrow(now, flow.remote.ip(), mtu, &mut self.wire);
+                None
+            }
+            Icmp::Echoed { id, from, ttl } => {
+                let socket = self.echoes.take(id);
+                socket.map(|socket| PlaneEvent::Echoed { socket, from, ttl })
+            }
+            Icmp::EchoFailed { id, from, error } => {
+                let socket = self.echoes.take(id);
+                socket.map(|socket| PlaneEvent::EchoFailed {
+                    socket,
+                    from,
+                    error,
+                })
+            }
+            Icmp::Ignored => None,
+        };
+        Reaction {
+            events: answer.into_iter().collect(),
+            ..Reaction::default()
+        }
+    }
+
+    /// Tells the socket that sent a packet of this flow.
+    fn fail(&mut self, flow: Flow, error: SocketError) -> Reaction {
         let mut reaction = Reaction::default();
         if let Some(serial) = self.flows.get(&flow).copied() {
             let connection = self.connections.get(&serial);
@@ -337,7 +413,7 @@ impl Stack {
                     serial,
                 };
                 self.forget(serial);
-                reaction.timers.push((socket, None));
+                reaction.timer = Some((socket, None));
                 if was_client {
                     reaction.events.push(PlaneEvent::Failed { socket, error });
                 }
@@ -364,11 +440,7 @@ impl Stack {
         to: SocketAddr,
         bytes: &[u8],
     ) -> Result<Reaction, SendError> {
-        let most = self.mtu - if to.is_ipv4() { 28 } else { 48 };
-        if bytes.len() > most {
-            let bytes = bytes.len();
-            return Err(SendError::TooLong { bytes, most });
-        }
+        self.check_length(now, to.ip(), bytes.len())?;
         let source = self.source_for(to.ip()).filter(|_| is_sendable(to));
         let port = self
             .endpoint_ports
@@ -381,6 +453,22 @@ impl Stack {
             packets: std::mem::take(&mut self.wire.outgoing),
             ..Reaction::default()
         })
+    }
+
+    /// Whether a UDP datagram or an echo of so many bytes fits a packet.
+    ///
+    /// Deviation: Linux fragments what does not fit; hosts here never do, as with `IP_PMTUDISC_DO`.
+    fn check_length(&self, now: SimTime, to: IpAddr, bytes: usize) -> Result<(), SendError> {
+        let mtu = self.paths.mtu(now, to).unwrap_or(self.mtu);
+        let most = mtu - if to.is_ipv4() { 28 } else { 48 };
+        match bytes > most {
+            true => Err(SendError::TooLong { bytes, most }),
+            false => Ok(()),
+        }
+    }
+
+    fn next_echo(&mut self) -> Result<u16, SendError> {
+        self.echoes.free_id().ok_or(SendError::Busy)
     }
 
     fn endpoint(&self, socket: SocketId) -> Option<&Endpoint> {
@@ -396,6 +484,7 @@ impl Stack {
     }
 
     fn close_endpoint(&mut self, socket: SocketId) {
+        self.echoes.end(socket);
         if let Some(port) = self.endpoint_ports.remove(&socket.serial) {
             self.endpoints.remove(&port);
         }
@@ -473,108 +562,4 @@ fn is_sendable(to: SocketAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::segment::{tcp_syn, udp_datagram};
-
-    fn listening_stack() -> Stack {
-        let addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
-        let mut stack = Stack::new(HostId(0), addresses, 1500, 7);
-        stack.listen(Protocol::TCP, 80).unwrap();
-        stack.listen(Protocol::UDP, 53).unwrap();
-        stack
-    }
-
-    fn some_packet(v6: bool, tcp: bool, port: u16) -> Vec<u8> {
-        let [from, to]: [SocketAddr; 2] = match v6 {
-            false => [format!("10.0.0.1:{port}"), format!("10.0.0.2:{port}")],
-            true => [format!("[fd00::1]:{port}"), format!("[fd00::2]:{port}")],
-        }
-        .map(|end| end.parse().unwrap());
-        match tcp {
-            true => tcp_syn(from, to),
-            false => udp_datagram(from, to, b"hello"),
-        }
-        .unwrap()
-    }
-
-    #[test]
-    fn closed_udp_port_is_unreachable_in_both_families() {
-        for v6 in [false, true] {
-            let packet = some_packet(v6, false, 54);
-            let sent = Segment::parse(&packet).unwrap().flow;
-            let [answer] = &listening_stack().receive(SimTime::ZERO, packet).packets[..] else {
-                panic!("one answer");
-            };
-            let Some(Icmp::Error(heard)) = Icmp::parse(answer) else {
-                panic!("an ICMP error");
-            };
-            assert_eq!(heard.error, SocketError::Refused);
-            assert_eq!(
-                (heard.flow.local, heard.flow.remote),
-                (sent.remote, sent.local)
-            );
-        }
-    }
-
-    #[test]
-    fn ports_are_used_in_turn() {
-        let mut stack = listening_stack();
-        let remote = "10.0.0.1:80".parse().unwrap();
-        let port_of = |stack: &mut Stack| {
-            let (socket, begun) = stack.connect(SimTime::ZERO, remote);
-            assert_eq!(begun, Ok(()));
-            let port = stack.local_address(socket).unwrap().port();
-            stack.abort(socket);
-            stack.run(SimTime::ZERO, socket);
-            port
-        };
-        let ports: Vec<u16> = (0..28_233).map(|_| port_of(&mut stack)).collect();
-        assert_eq!(
-            (ports[0], ports[28_231], ports[28_232]),
-            (32_768, 60_999, 32_768)
-        );
-    }
-
-    #[test]
-    fn ports_run_out() {
-        let mut stack = listening_stack();
-        let remote = "10.0.0.1:80".parse().unwrap();
-        for _ in EPHEMERAL {
-            assert_eq!(stack.udp_socket(Some(remote)).1, Ok(()));
-        }
-        assert_eq!(stack.udp_socket(None).1, Err(SocketError::PortsExhausted));
-    }
-
-    proptest! {
-        /// Whatever arrives, the stack neither panics nor stops answering others.
-        #[test]
-        fn hostile_packets_do_no_harm(
-            v6: bool,
-            tcp: bool,
-            port in prop_oneof![Just(80_u16), Just(53), any::<u16>()],
-            damage in prop::collection::vec((0_usize..64, any::<u8>()), 0..6),
-            cut in 0_usize..80,
-        ) {
-            let mut stack = listening_stack();
-            let mut packet = some_packet(v6, tcp, port);
-            for (at, byte) in damage {
-                if let Some(place) = packet.get_mut(at) {
-                    *place = byte;
-                }
-            }
-            packet.truncate(cut.max(1));
-            stack.receive(SimTime::ZERO, packet);
-            let good = tcp_syn("10.0.0.9:9".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
-            let good = good.unwrap();
-            prop_assert!(!stack.receive(SimTime::ZERO, good).packets.is_empty());
-        }
-
-        #[test]
-        fn random_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            listening_stack().receive(SimTime::ZERO, bytes);
-        }
-    }
-}
+mod tests;

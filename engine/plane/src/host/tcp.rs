@@ -79,6 +79,8 @@ pub(super) struct Connection {
     /// The application is done: send the rest, then a FIN.
     closing: bool,
     aborted: bool,
+    /// Its application was killed: the kernel closes the connection, and resets it if the peer still sends.
+    orphaned: bool,
     /// Since when the peer owes a sign of life.
     waiting_since: SimTime,
 }
@@ -117,6 +119,7 @@ impl Connection {
             peer_closed: false,
             closing: false,
             aborted: false,
+            orphaned: false,
             waiting_since: now,
         }
     }
@@ -149,6 +152,15 @@ impl Connection {
         self.aborted = true;
     }
 
+    /// Leaves it to the kernel to end it: in order, unless it waits to be accepted.
+    pub(super) fn orphan(&mut self) {
+        self.orphaned = true;
+        match self.state() {
+            State::SynReceived => self.aborted = true,
+            _ => self.closing = true,
+        }
+    }
+
     /// What an ICMP error ends: a connection that does not stand yet. For an established one such errors are
     /// soft and Linux does not report them (`tcp_v4_err`).
     pub(super) fn fails_on_icmp(&self) -> bool {
@@ -175,16 +187,27 @@ impl Connection {
             return self.finish(events, None);
         }
         self.apply_abort();
+        if wire.incoming.is_none() {
+            self.refill(now);
+        }
         loop {
             interface.poll(instant(now), wire, &mut self.set);
             self.report_opening(&mut events);
             let received = self.receive(&mut events);
+            if received && self.orphaned {
+                self.aborted = true;
+                self.apply_abort();
+            }
             let sent = self.refill(now);
-            if !received && !sent {
+            // What was read may have opened the window, what was sent may go; most often neither says anything.
+            if !(received || sent) || !wants_to_run(now, interface, &self.set) {
                 break;
             }
         }
         self.report_peer_close(&mut events);
+        if self.orphaned {
+            events.clear();
+        }
         match self.state() {
             State::TimeWait => self.finish(events, None),
             State::Closed | State::Listen => {
@@ -347,7 +370,7 @@ impl Connection {
     /// failure of one that it had closed.
     fn finish(&self, mut events: Vec<PlaneEvent>, error: Option<SocketError>) -> Progress {
         let socket = self.id;
-        let known = self.announced || self.role == Role::Client;
+        let known = (self.announced || self.role == Role::Client) && !self.orphaned;
         if known {
             events.push(match error {
                 Some(error) if !self.is_ending() => PlaneEvent::Failed { socket, error },
@@ -359,6 +382,12 @@ impl Connection {
             finished: true,
         }
     }
+}
+
+/// Whether smoltcp has something to do at once.
+fn wants_to_run(now: SimTime, interface: &mut Interface, set: &SocketSet<'static>) -> bool {
+    let now = instant(now);
+    interface.poll_at(now, set).is_some_and(|at| at <= now)
 }
 
 /// No delayed ACKs and no waiting for full segments: in a simulation both only blur latencies.

@@ -27,6 +27,10 @@ impl Wire {
         }
     }
 
+    pub(super) const fn mtu(&self) -> usize {
+        self.mtu
+    }
+
     /// An interface on this wire that takes packets for any address: whoever delivers a packet has found out
     /// already whose it is, and smoltcp holds two addresses at most. The default routes lead nowhere in
     /// particular; without them smoltcp refuses to send.

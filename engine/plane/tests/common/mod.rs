@@ -18,8 +18,8 @@ use ruleset::xt::{
 };
 use ruleset::{Family, OriginId, Protocol};
 use switchboard_plane::{
-    DecisionAction, HostId, HostSpec, LostReason, NodeId, NodeSpec, OutsideSpec, Plane,
-    PlaneConfig, PlaneEvent, SocketError, SocketId, TableSource,
+    DecisionAction, HostId, HostSpec, Impairment, LinkEnd, LinkError, LostReason, NodeId, NodeSpec,
+    OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketError, SocketId, TableSource,
 };
 
 pub(crate) struct Tables {
@@ -40,6 +40,8 @@ pub(crate) struct Lab {
     pub(crate) log: Vec<(SimTime, PlaneEvent)>,
     /// Sockets of clients that wait for an echo and close when they have it.
     clients: BTreeSet<SocketId>,
+    /// Sockets of clients that do nothing of their own accord.
+    held: BTreeSet<SocketId>,
 }
 
 impl Lab {
@@ -48,24 +50,15 @@ impl Lab {
     }
 
     pub(crate) fn seeded(seed: u64) -> Self {
-        let mut plane = Plane::new(PlaneConfig::with_seed(Seed::new(seed)));
+        Self::configured(PlaneConfig::with_seed(Seed::new(seed)))
+    }
+
+    /// A network that differs from the usual one in its configuration.
+    pub(crate) fn configured(config: PlaneConfig) -> Self {
+        let mut plane = Plane::new(config);
         plane.log_decisions(true);
-        let nodes = [("a", "zone-1", 1), ("b", "zone-1", 2), ("c", "zone-2", 3)].map(
-            |(name, zone, number)| {
-                plane.add_node(NodeSpec {
-                    name: format!("node-{name}"),
-                    zone: zone.into(),
-                    addresses: addresses(&[
-                        &format!("192.168.1.{number}"),
-                        &format!("fd00:192::{number}"),
-                    ]),
-                    pod_cidrs: vec![
-                        format!("10.244.{number}.0/24").parse().unwrap(),
-                        format!("fd00:244:{number}::/64").parse().unwrap(),
-                    ],
-                })
-            },
-        );
+        let nodes = [("a", "zone-1", 1), ("b", "zone-1", 2), ("c", "zone-2", 3)]
+            .map(|(name, zone, number)| add_node(&mut plane, name, zone, number));
         plane.add_outside(OutsideSpec {
             name: "laptop".into(),
             addresses: addresses(&["203.0.113.70"]),
@@ -81,24 +74,30 @@ impl Lab {
             nodes,
             log: Vec::new(),
             clients: BTreeSet::new(),
+            held: BTreeSet::new(),
         };
         for (index, node) in nodes.into_iter().enumerate() {
             lab.serve(lab.plane.node_host(node));
             for number in 2..5 {
-                lab.add_pod(
-                    node,
-                    &format!("pod-{}{number}", ["a", "b", "c"][index]),
-                    index + 1,
-                    number,
-                );
+                lab.add_pod(node, ["a", "b", "c"][index], index + 1, number);
             }
         }
         lab
     }
 
+    /// One more node, `node-<name>`, with a process that serves and three Pods, `pod-<name>2` and on.
+    pub(crate) fn add_node(&mut self, name: &str, zone: &str, number: usize) -> NodeId {
+        let node = add_node(&mut self.plane, name, zone, number);
+        self.serve(self.plane.node_host(node));
+        for pod in 2..5 {
+            self.add_pod(node, name, number, pod);
+        }
+        node
+    }
+
     fn add_pod(&mut self, node: NodeId, name: &str, range: usize, number: usize) {
         let pod = self.plane.add_pod(HostSpec {
-            name: name.into(),
+            name: format!("pod-{name}{number}"),
             node,
             addresses: addresses(&[
                 &format!("10.244.{range}.{number}"),
@@ -118,10 +117,49 @@ impl Lab {
     }
 
     pub(crate) fn set_tables(&mut self, node: usize, tables: XtTables) {
+        self.set_tables_of(self.nodes[node], tables);
+    }
+
+    pub(crate) fn set_tables_of(&mut self, node: NodeId, tables: XtTables) {
         let tables = NodeTables::new(&[Arc::new(tables)]).unwrap();
-        self.tables
-            .by_node
-            .insert(self.nodes[node], Arc::new(tables));
+        self.tables.by_node.insert(node, Arc::new(tables));
+    }
+
+    /// Impairs the link between two places; `zone-…` and `node-…` are such, anything else is a host.
+    pub(crate) fn impair(
+        &mut self,
+        a: &str,
+        b: &str,
+        impairment: Impairment,
+    ) -> Result<(), LinkError> {
+        self.set_link(a, b, Some(impairment))
+    }
+
+    pub(crate) fn mend(&mut self, a: &str, b: &str) {
+        self.set_link(a, b, None).unwrap();
+    }
+
+    fn set_link(
+        &mut self,
+        a: &str,
+        b: &str,
+        impairment: Option<Impairment>,
+    ) -> Result<(), LinkError> {
+        let [a, b] = [a, b].map(|name| match self.plane.node_by_name(name) {
+            Some(node) => LinkEnd::Node(node),
+            None if name.starts_with("zone-") => LinkEnd::Zone(name),
+            None => LinkEnd::Host(self.host(name)),
+        });
+        self.plane.impair(a, b, impairment)
+    }
+
+    /// When the datagrams that a host's server took arrived.
+    pub(crate) fn datagrams_at(&self, host: HostId) -> Vec<SimTime> {
+        let taken = |(at, event): &(SimTime, PlaneEvent)| match event {
+            PlaneEvent::Data { socket, from, .. } if socket.host() == host => from.map(|_| *at),
+            _ => None,
+        };
+        self.log.iter().filter_map(taken).collect()
     }
 
     /// One connection that sends "hello", waits for the echo and closes.
@@ -129,6 +167,23 @@ impl Lab {
         let socket = self.plane.connect(from, to.parse().unwrap());
         self.clients.insert(socket);
         socket
+    }
+
+    /// A connection on which the test itself sends.
+    pub(crate) fn hold(&mut self, from: &str, to: &str) -> SocketId {
+        let socket = self.plane.connect(self.host(from), to.parse().unwrap());
+        self.held.insert(socket);
+        socket
+    }
+
+    /// All that a connection has received, in order.
+    pub(crate) fn received(&self, socket: SocketId) -> Vec<u8> {
+        let bytes = |event: &PlaneEvent| match event {
+            PlaneEvent::Data { bytes, .. } => bytes.clone(),
+            _ => Vec::new(),
+        };
+        let events = self.events_of(socket).into_iter();
+        events.flat_map(bytes).collect()
     }
 
     /// Runs until nothing is due before `limit`, then lets time pass to there.
@@ -154,6 +209,10 @@ impl Lab {
 
     fn react(&mut self, event: &PlaneEvent) {
         match event {
+            PlaneEvent::Connected { socket }
+            | PlaneEvent::Data { socket, .. }
+            | PlaneEvent::PeerClosed { socket }
+                if self.held.contains(socket) => {}
             PlaneEvent::Connected { socket } => self.plane.send(*socket, b"hello").unwrap(),
             PlaneEvent::Data { socket, .. } if self.clients.contains(socket) => {
                 self.plane.close(*socket);
@@ -184,7 +243,9 @@ impl Lab {
             | PlaneEvent::Data { socket, .. }
             | PlaneEvent::PeerClosed { socket }
             | PlaneEvent::Closed { socket }
-            | PlaneEvent::Failed { socket, .. } => *socket == wanted,
+            | PlaneEvent::Failed { socket, .. }
+            | PlaneEvent::Echoed { socket, .. }
+            | PlaneEvent::EchoFailed { socket, .. } => *socket == wanted,
             PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => false,
         };
         self.log
@@ -263,6 +324,21 @@ impl Lab {
     }
 }
 
+fn add_node(plane: &mut Plane, name: &str, zone: &str, number: usize) -> NodeId {
+    plane.add_node(NodeSpec {
+        name: format!("node-{name}"),
+        zone: zone.into(),
+        addresses: addresses(&[
+            &format!("192.168.1.{number}"),
+            &format!("fd00:192::{number}"),
+        ]),
+        pod_cidrs: vec![
+            format!("10.244.{number}.0/24").parse().unwrap(),
+            format!("fd00:244:{number}::/64").parse().unwrap(),
+        ],
+    })
+}
+
 fn addresses(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
@@ -270,9 +346,28 @@ fn addresses(texts: &[&str]) -> Vec<IpAddr> {
 /// The ClusterIP of [`service`].
 pub(crate) const VIP: &str = "10.96.0.40";
 
+/// Rejects every ping to an address, as `cluster-ips-check` of nftables mode does (PROXY-17).
+pub(crate) fn reject_pings(vip: &str) -> XtTables {
+    let mut tables = XtTables::new(Family::of(vip.parse().unwrap()));
+    let mut rule = XtRule::new(XtTarget::Reject(RejectWith::PortUnreachable));
+    rule.destination = Some(AddressMatch {
+        negated: false,
+        net: IpNet::from(vip.parse::<IpAddr>().unwrap()),
+    });
+    for hook in ["FORWARD", "OUTPUT"] {
+        let (table, rules) = (TableName::Filter, vec![rule.clone()]);
+        add(&mut tables, table, hook, Some(Policy::Accept), rules);
+    }
+    tables
+}
+
 /// One Service in kube-proxy's layout: ClusterIP and port 80 lead to the endpoints; what does not come from a
 /// Pod, and a Pod that reaches itself, is masqueraded. Without endpoints it rejects.
 pub(crate) fn service(vip: &str, endpoints: &[&str]) -> XtTables {
+    service_over(Protocol::TCP, vip, endpoints)
+}
+
+pub(crate) fn service_over(protocol: Protocol, vip: &str, endpoints: &[&str]) -> XtTables {
     let family = Family::of(vip.parse().unwrap());
     let pods = if family == Family::V4 {
         "10.244.0.0/16"
@@ -281,7 +376,7 @@ pub(crate) fn service(vip: &str, endpoints: &[&str]) -> XtTables {
     };
     let mut tables = XtTables::new(family);
     if endpoints.is_empty() {
-        let reject = to_vip(vip, XtTarget::Reject(RejectWith::PortUnreachable));
+        let reject = to_vip(protocol, vip, XtTarget::Reject(RejectWith::PortUnreachable));
         for hook in ["FORWARD", "OUTPUT"] {
             add(
                 &mut tables,
@@ -316,7 +411,7 @@ pub(crate) fn service(vip: &str, endpoints: &[&str]) -> XtTables {
         TableName::Nat,
         "KUBE-SERVICES",
         None,
-        vec![to_vip(vip, jump("KUBE-SVC"))],
+        vec![to_vip(protocol, vip, jump("KUBE-SVC"))],
     );
     let mut unmarked = XtRule::new(XtTarget::Return);
     unmarked.matches.push(XtMatch::Mark {
@@ -373,7 +468,7 @@ pub(crate) fn service(vip: &str, endpoints: &[&str]) -> XtTables {
         let mut dnat = XtRule::new(XtTarget::Dnat {
             to: endpoint.into(),
         });
-        dnat.protocol = Some((false, Protocol::TCP));
+        dnat.protocol = Some((false, protocol));
         dnat.origin = Some(OriginId(2));
         add(
             &mut tables,
@@ -391,15 +486,15 @@ fn jump(chain: &str) -> XtTarget {
     XtTarget::Jump(ChainName::new(chain).unwrap())
 }
 
-fn to_vip(vip: &str, target: XtTarget) -> XtRule {
+fn to_vip(protocol: Protocol, vip: &str, target: XtTarget) -> XtRule {
     let mut rule = XtRule::new(target);
     rule.destination = Some(AddressMatch {
         negated: false,
         net: IpNet::from(vip.parse::<IpAddr>().unwrap()),
     });
-    rule.protocol = Some((false, Protocol::TCP));
+    rule.protocol = Some((false, protocol));
     rule.matches.push(XtMatch::Ports {
-        protocol: Protocol::TCP,
+        protocol,
         source: None,
         destination: Some(PortRange::one(80)),
     });

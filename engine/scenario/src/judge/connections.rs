@@ -33,7 +33,12 @@ pub fn connect(
         judge_outcomes(outcomes, seen, &mut mismatches);
     }
     if let Some(backends) = &check.backends {
-        judge_backends(backends, expected, seen, &mut mismatches);
+        let strangers = judge_backends(backends, expected, &backend_counts(seen), &mut mismatches);
+        for (mismatch, name) in strangers {
+            let is_it =
+                |one: &Connection| one.backend.as_ref().is_some_and(|peer| peer.name == name);
+            mismatches[mismatch].examples = all_of(seen, is_it);
+        }
     }
     if check.uniform {
         let named = matches!(
@@ -140,39 +145,28 @@ fn judge_outcomes(check: &Outcomes, seen: &[Connection], mismatches: &mut Vec<Mi
     }
 }
 
-fn judge_backends(
+/// Judges how many each backend answered. Gives the complaints of backends that were not expected, with their names.
+pub(super) fn judge_backends(
     check: &Backends,
     expected: &ExpectedPods,
-    seen: &[Connection],
+    counts: &BTreeMap<&str, u64>,
     mismatches: &mut Vec<Mismatch>,
-) {
-    let counts = backend_counts(seen);
+) -> Vec<(usize, String)> {
+    let mut strangers = Vec::new();
     if let Backends::Count(range) = check {
         let count = counts.len();
         if !range.contains(count as u64) {
-            let text = format!(
-                "{} answered, expected {range}",
-                counted(count, "backend", "backends")
-            );
-            mismatches.push(text.into());
+            let answered = counted(count, "backend", "backends");
+            mismatches.push(format!("{answered} answered, expected {range}").into());
         }
-        return;
+        return strangers;
     }
     for (name, count) in counts
         .iter()
         .filter(|(name, _)| !expected.0.contains(**name))
     {
-        let is_it = |connection: &Connection| {
-            connection
-                .backend
-                .as_ref()
-                .is_some_and(|peer| peer.name == *name)
-        };
-        let text = format!("{name} answered {count} times and is not expected to");
-        mismatches.push(Mismatch {
-            text,
-            examples: all_of(seen, is_it),
-        });
+        strangers.push((mismatches.len(), (*name).to_owned()));
+        mismatches.push(format!("{name} answered {count} times and is not expected to").into());
     }
     if matches!(check, Backends::Exactly(_)) {
         let silent = expected
@@ -181,6 +175,7 @@ fn judge_backends(
             .filter(|name| !counts.contains_key(name.as_str()));
         mismatches.extend(silent.map(|name| format!("{name} never answered").into()));
     }
+    strangers
 }
 
 fn judge_spread(

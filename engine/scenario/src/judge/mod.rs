@@ -11,6 +11,7 @@
 
 mod connections;
 mod probes;
+mod traffic;
 
 use control::Resolution;
 use serde_json::Value as Json;
@@ -19,6 +20,7 @@ use crate::expect::{ResolveCheck, RulesCheck, TextCheck};
 
 pub use connections::{ExpectedPods, backend_counts, connect, latencies, outcome_counts};
 pub use probes::{percent, probe, probe_shares, probe_words, verdict_of};
+pub use traffic::stop;
 
 /// One thing that is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,16 +1,14 @@
 //! What a step does: one verb with its settings.
 
-use std::time::Duration;
-
 use api::{Kind, ObjectKey, Selector};
-use control::{Target, WriteVerb, is_host_name};
+use control::{WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
-use super::{Setting, nodes};
+use super::{Setting, fault, nodes, proxy, traffic};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
@@ -21,20 +19,14 @@ const COUNT_MAX: u64 = 100_000;
 const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
-/// How long a client waits unless the step says so.
-const TIMEOUT: Duration = Duration::from_secs(3);
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 21] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
-    "connect", "probe", "rules",
+    "connect", "probe", "rules", "open", "send", "close", "traffic", "stop", "proxy", "fault",
+    "heal",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 11] = [
-    "proxy", "open", "send", "close", "traffic", "stop", "fault", "heal", "explain", "matrix",
-    "events",
-];
-/// What simulated hosts speak.
-const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
+const LATER_VERBS: [&str; 3] = ["explain", "matrix", "events"];
 /// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
@@ -76,6 +68,14 @@ pub(super) fn action(
         "resolve" => resolve(step, &at, setting),
         "connect" => connect(step, &at, setting),
         "probe" => probe(step, &at, setting),
+        "open" => traffic::open(step, &at, setting),
+        "send" => traffic::send(step, &at, setting),
+        "close" => traffic::close(step, &at),
+        "traffic" => traffic::traffic(step, &at, setting),
+        "stop" => traffic::stop(step, &at, setting),
+        "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
+        "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
+        "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
         _ => rules(step, &at, setting),
     };
     action.map(Some)
@@ -167,13 +167,18 @@ fn workload(at: &Cursor<'_>, setting: &Setting<'_>, kinds: &[Kind]) -> Read<Obje
     )))
 }
 
-fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
-    if let Some(at) = step.take("expect") {
-        return Err(at.refuse_key(
-            "a `wait` expects nothing",
+fn without_expectation(step: &mut Fields<'_>, verb: &str) -> Read<()> {
+    match step.take("expect") {
+        None => Ok(()),
+        Some(at) => Err(at.refuse_key(
+            format!("a `{verb}` expects nothing"),
             Some("give the next step the expectation".to_owned()),
-        ));
+        )),
     }
+}
+
+fn wait(step: &mut Fields<'_>, at: &Cursor<'_>) -> Read<Action> {
+    without_expectation(step, "wait")?;
     match at.value().as_str() {
         Some("converged") => Ok(Action::Wait(Wait::Converged)),
         Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
@@ -257,30 +262,15 @@ fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
 fn connect(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
-    let to = fields.need("to", Cursor::parsed::<Target>);
-    let protocol = fields.or("protocol", Protocol::TCP, |at| match at.text()? {
-        "SCTP" => Err(at.refuse_with(
-            "connections over SCTP are not supported by this version of switchboard",
-            "supported here: TCP and UDP; `probe` takes SCTP too",
-        )),
-        _ => at.word(&TRANSPORTS),
-    });
     let count = fields.or("count", 1, |at| at.integer(1..=COUNT_MAX));
-    let timeout = fields.or("timeout", TIMEOUT, |at| match at.duration()? {
-        Duration::ZERO => Err(at.refuse("a client that waits no time at all gets no answer")),
-        timeout => Ok(timeout),
-    });
-    let payload = fields.or("send", Vec::new(), |at| Ok(at.text()?.as_bytes().to_vec()));
+    let dial = traffic::dial(&mut fields);
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, |fields| {
         check::connect(fields, setting.namespace)
     });
     let dial = Dial {
-        to: to?,
-        protocol: protocol?,
         count: u32::try_from(count?).expect("at most COUNT_MAX"),
-        timeout: timeout?,
-        payload: payload?,
+        ..dial?
     };
     Ok(Action::Connect {
         from: from?,
@@ -339,7 +329,7 @@ fn rules(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
     })
 }
 
-fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
+pub(super) fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
     match setting.cluster {
         Some(cluster) => nodes::known(at, cluster.nodes.iter()),
         None => at.name().map(str::to_owned),
@@ -347,7 +337,7 @@ fn node(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<String> {
 }
 
 /// Reads who sends. Nodes and outside hosts never come or go, so a name that none has is wrong from the start.
-fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
+pub(super) fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
     if at.value().is_mapping() {
         return Err(at.refuse_with(
             "a bare address has no sockets",
@@ -360,15 +350,22 @@ fn source(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<SourceRef> {
         (SourceRef::Node(name), Some(cluster)) => {
             nodes::check_known(at, name, cluster.nodes.iter())?;
         }
-        (SourceRef::Outside(name), Some(cluster)) => {
-            let known = cluster.outside.iter().map(|host| host.name.as_str());
-            if !known.clone().any(|host| host == name) {
-                return Err(nodes::unknown(at, "outside host", name, known));
-            }
-        }
+        (SourceRef::Outside(name), _) => check_outside(at, name, setting)?,
         _ => {}
     }
     Ok(source)
+}
+
+/// Notes that no outside host is called `name`, unless one is.
+pub(super) fn check_outside(at: &Cursor<'_>, name: &str, setting: &Setting<'_>) -> Read<()> {
+    let Some(cluster) = setting.cluster else {
+        return Ok(());
+    };
+    let known = cluster.outside.iter().map(|host| host.name.as_str());
+    match known.clone().any(|host| host == name) {
+        true => Ok(()),
+        false => Err(nodes::unknown(at, "outside host", name, known)),
+    }
 }
 
 /// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.

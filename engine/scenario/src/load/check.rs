@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use control::Outcome;
 use regex::Regex;
@@ -11,8 +12,10 @@ use super::cluster::mode_mentioned;
 use crate::cursor::{Cursor, Fields, Noted, Read, all};
 use crate::expect::{
     Backends, ConnectCheck, EndpointCheck, Expect, Expectation, GetCheck, Hold, Outcomes,
-    Percentile, ProbeCheck, ResolveCheck, RulesCheck, TextCheck, Verdict, WriteCheck,
+    Percentile, ProbeCheck, ResolveCheck, RulesCheck, StopCheck, TallyCheck, TextCheck, Verdict,
+    WriteCheck,
 };
+use crate::range::Range;
 use crate::reference::PodsRef;
 
 /// Items of any list in an expectation.
@@ -25,6 +28,8 @@ pub(super) enum Repeat {
     Looks,
     /// It writes.
     Writes,
+    /// It sends, and that cannot be taken back.
+    Acts,
 }
 
 /// Reads `expect` of a step: the default and one per mode.
@@ -125,19 +130,7 @@ pub(super) fn connect(fields: &mut Fields<'_>, namespace: &str) -> Read<ConnectC
     let backends = fields.may("backends", |at| backends(at, namespace));
     let uniform = fields.may("spread", |at| at.word(&[("uniform", ())]));
     let peer_seen = fields.may("peerSeen", Cursor::address);
-    let latency = fields.or("latency", Vec::new(), |at| {
-        let mut fields = at.fields()?;
-        let ranks = Percentile::ALL.map(|(key, rank)| (rank, fields.may(key, Cursor::parsed)));
-        fields.finish()?;
-        let ranks = ranks
-            .into_iter()
-            .map(|(rank, range)| Ok(range?.map(|range| (rank, range))));
-        Ok(ranks
-            .collect::<Read<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect())
-    });
+    let latency = fields.or("latency", Vec::new(), latency);
     let outcomes = match (any_of?, counts?) {
         (None, None) => None,
         (Some(any_of), None) => Some(Outcomes::AnyOf(any_of)),
@@ -155,6 +148,53 @@ pub(super) fn connect(fields: &mut Fields<'_>, namespace: &str) -> Read<ConnectC
         peer_seen: peer_seen?,
         latency: latency?,
     })
+}
+
+/// Of `stop`; `namespace` is what short references mean.
+pub(super) fn stop(fields: &mut Fields<'_>, namespace: &str) -> Read<StopCheck> {
+    let nested = |at: &Cursor<'_>| {
+        let mut fields = at.fields()?;
+        let check = tally(&mut fields);
+        fields.finish()?;
+        check
+    };
+    let all = tally(fields);
+    let new = fields.or("new", TallyCheck::default(), nested);
+    let established = fields.or("established", TallyCheck::default(), nested);
+    let backends = fields.may("backends", |at| backends(at, namespace));
+    let latency = fields.or("latency", Vec::new(), latency);
+    Ok(StopCheck {
+        all: all?,
+        new: new?,
+        established: established?,
+        backends: backends?,
+        latency: latency?,
+    })
+}
+
+fn tally(fields: &mut Fields<'_>) -> Read<TallyCheck> {
+    let failed = fields.may("failed", Cursor::parsed);
+    let outcomes =
+        Outcome::ALL.map(|outcome| (outcome, fields.may(outcome.as_str(), Cursor::parsed)));
+    let outcomes = outcomes
+        .into_iter()
+        .map(|(outcome, range)| Ok(range?.map(|range| (outcome, range))));
+    let outcomes = outcomes.collect::<Read<Vec<_>>>();
+    Ok(TallyCheck {
+        failed: failed?,
+        outcomes: outcomes?.into_iter().flatten().collect(),
+    })
+}
+
+fn latency(at: &Cursor<'_>) -> Read<Vec<(Percentile, Range<Duration>)>> {
+    let mut fields = at.fields()?;
+    let ranks = Percentile::ALL.map(|(key, rank)| (rank, fields.may(key, Cursor::parsed)));
+    fields.finish()?;
+    let ranks = ranks
+        .into_iter()
+        .map(|(rank, range)| Ok(range?.map(|range| (rank, range))));
+    let ranks = ranks.collect::<Read<Vec<_>>>()?;
+    Ok(ranks.into_iter().flatten().collect())
 }
 
 /// Of `probe`.
@@ -223,12 +263,17 @@ fn expectation<'a, T>(
 }
 
 fn hold(fields: &mut Fields<'_>, repeat: Repeat) -> Read<Hold> {
-    const NOT_REPEATED: &str =
-        "a step that writes is not repeated: this belongs to a `get` after it";
-    if repeat == Repeat::Writes {
+    let not_repeated = match repeat {
+        Repeat::Looks => None,
+        Repeat::Writes => {
+            Some("a step that writes is not repeated: this belongs to a `get` after it")
+        }
+        Repeat::Acts => Some("what this step does is not repeated: `connect` and `get` look again"),
+    };
+    if let Some(message) = not_repeated {
         let keys = ["within", "throughout"];
         all(keys
-            .map(|key| fields.misplaced(key, NOT_REPEATED, None))
+            .map(|key| fields.misplaced(key, message, None))
             .into_iter())?;
         return Ok(Hold::Now);
     }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, SyncCost,
-    TimingConfig,
+    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, TimingConfig,
 };
 use ipnet::IpNet;
 
@@ -15,12 +15,15 @@ use super::names;
 use super::nodes::{self, Draft};
 use super::proxy;
 use super::state::{State, Stated};
+use super::sync_cost;
 use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
 const LIST_MAX: usize = 1_000;
 /// The contract's mode names that this version does not run.
 pub(crate) const LATER_MODES: [&str; 1] = ["ipvs"];
+/// From one heartbeat of a node to the next.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The smallest range that holds the 10th address, which is the DNS Service's.
 const SERVICE_HOST_BITS_MIN: u8 = 4;
 /// The largest IPv6 range that addresses are given out of (ALLOC-4).
@@ -88,10 +91,11 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     let dns = fields.or("dns", !concluded.no_dns, Cursor::boolean);
     let pool = fields.or("loadBalancer", Vec::new(), |at| balancer(at, &mut claims));
     let modes = modes(&mut fields);
-    let proxy = fields.or("proxy", ProxySettings::default(), proxy::settings);
+    let proxy = fields.or("proxy", ProxySettings::default(), proxy::of_cluster);
     let mut names = BTreeSet::new();
     let known = nodes::stated(concluded.nodes.as_deref(), stated, &mut names, &mut claims);
-    let drafts = nodes::drafts(&mut fields, known, &mut names, &mut claims);
+    let shared = proxy.clone().unwrap_or_default();
+    let drafts = nodes::drafts(&mut fields, known, &shared, &mut names, &mut claims);
     let network = fields.or("network", NetworkConfig::default(), network);
     let timing = fields.or("timing", TimingConfig::default(), timing);
     let outside = match &drafts {
@@ -378,18 +382,26 @@ fn network(at: &Cursor<'_>) -> Read<NetworkConfig> {
     let cross_zone = fields.or("crossZone", defaults.cross_zone, Cursor::duration);
     // 1280 is the least that IPv6 asks of a link (RFC 8200, section 5).
     let mtu = fields.or("mtu", 1500, |at| at.integer(1280..=65_535));
-    let hairpin = fields.or("hairpin", true, |at| match at.boolean()? {
-        true => Ok(true),
-        false => Err(at.refuse("`hairpin: false` is not supported by this version of switchboard")),
-    });
+    let hairpin = fields.or("hairpin", defaults.hairpin, Cursor::boolean);
     fields.finish()?;
-    hairpin?;
     Ok(NetworkConfig {
         same_node: same_node?,
         same_zone: same_zone?,
         cross_zone: cross_zone?,
         mtu: usize::try_from(mtu?).expect("at most 65535"),
+        hairpin: hairpin?,
     })
+}
+
+/// Reads how long a node may go unheard of.
+fn node_grace(at: &Cursor<'_>) -> Read<Duration> {
+    let grace = at.duration()?;
+    if grace < HEARTBEAT {
+        return Err(
+            at.refuse("a node would count as away between two heartbeats, which come every 10s")
+        );
+    }
+    Ok(grace)
 }
 
 fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
@@ -402,23 +414,15 @@ fn timing(at: &Cursor<'_>) -> Read<TimingConfig> {
         Cursor::duration,
     );
     let pod_start = fields.or("podStart", defaults.pod_start, Cursor::duration);
-    let grace = fields.unsupported("nodeGrace", "leave it out: nodes do not fail yet");
+    let grace = fields.or("nodeGrace", defaults.node_grace, node_grace);
     let dns_watch = fields.or("dnsWatch", defaults.dns_watch, Cursor::duration);
-    let sync_cost = fields.or("syncCost", defaults.sync_cost, |at| {
-        match at.value().as_str() {
-            Some("model") => Ok(SyncCost::Model),
-            Some(text) if base::parse_duration(text).is_err() => Err(at.refuse(format!(
-                "{text:?} is neither `model` nor a duration such as 20ms"
-            ))),
-            _ => at.duration().map(SyncCost::Fixed),
-        }
-    });
+    let sync_cost = fields.or("syncCost", defaults.sync_cost, sync_cost::sync_cost);
     fields.finish()?;
-    grace?;
     Ok(TimingConfig {
         watch: watch?,
         endpoint_slice_batch: batch?,
         pod_start: pod_start?,
+        node_grace: grace?,
         dns_watch: dns_watch?,
         sync_cost: sync_cost?,
     })

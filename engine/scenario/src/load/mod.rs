@@ -9,12 +9,15 @@ mod action;
 mod check;
 mod claims;
 mod cluster;
+mod fault;
 pub(crate) mod manifests;
 mod names;
 mod nodes;
 mod proxy;
 mod state;
 mod steps;
+mod sync_cost;
+mod traffic;
 
 use std::fmt;
 

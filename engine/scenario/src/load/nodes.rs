@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use control::NodeConfig;
+use control::{NodeConfig, ProxySettings};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::claims::{Claims, Purpose, Taken};
 use super::cluster::{Ranges, cidr};
-use super::names;
 use super::state::Stated;
+use super::{names, proxy};
 use crate::cursor::{Cursor, Fields, Noted, Read, all, did_you_mean};
 use crate::judge::counted;
 
@@ -57,15 +57,16 @@ pub(super) fn stated<'a>(
     nodes.iter().map(draft).collect()
 }
 
-/// Reads both keys; `stated` are the nodes if they are left out.
+/// Reads both keys; `stated` are the nodes if they are left out, and `shared` is what their proxies' own settings add to.
 pub(super) fn drafts<'a>(
     fields: &mut Fields<'a>,
     stated: Vec<Draft<'a>>,
+    shared: &ProxySettings,
     names: &mut BTreeSet<String>,
     claims: &mut Claims<'a>,
 ) -> Read<Vec<Draft<'a>>> {
     let single = fields.or("nodes", Vec::new(), |at| {
-        at.list(NODES_MAX, |item| node(&item, names, claims))
+        at.list(NODES_MAX, |item| node(&item, shared, names, claims))
     });
     let groups = fields.or("nodeGroups", Vec::new(), |at| {
         let groups = at.list(NODE_LIST_MAX, |item| group(&item, names))?;
@@ -155,6 +156,7 @@ pub(super) fn unknown<'n>(
 
 fn node<'a>(
     at: &Cursor<'a>,
+    shared: &ProxySettings,
     names: &mut BTreeSet<String>,
     claims: &mut Claims<'a>,
 ) -> Read<Draft<'a>> {
@@ -190,9 +192,12 @@ fn node<'a>(
         })
     });
     let watch = fields.may("watch", Cursor::duration);
-    let proxy = fields.unsupported("proxy", "say `proxy` in spec.cluster: all nodes share it");
+    let proxy = fields.may("proxy", |at| proxy::of_node(at, shared));
     fields.finish()?;
-    proxy?;
+    let (mode, proxy) = match proxy? {
+        Some((mode, settings)) => (mode, Some(Box::new(settings))),
+        None => (None, None),
+    };
     let config = NodeConfig {
         name: name?,
         zone: zone?,
@@ -200,6 +205,8 @@ fn node<'a>(
         pod_cidrs: pod_cidrs?,
         labels: labels?,
         watch: watch?,
+        mode,
+        proxy,
     };
     Ok(Draft {
         addresses: addresses_at.filter(|_| !config.addresses.is_empty()),
@@ -237,10 +244,7 @@ fn group<'a>(at: &Cursor<'a>, names: &mut BTreeSet<String>) -> Read<Vec<Draft<'a
             config: NodeConfig {
                 name: format!("{prefix}-{number}"),
                 zone: zone.cloned(),
-                addresses: Vec::new(),
-                pod_cidrs: Vec::new(),
-                labels: BTreeMap::new(),
-                watch: None,
+                ..NodeConfig::default()
             },
             at: at.clone(),
             addresses: None,

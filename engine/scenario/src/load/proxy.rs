@@ -1,12 +1,17 @@
-//! `spec.cluster.proxy`: a `KubeProxyConfiguration`, as far as it decides about packets here.
+//! `proxy` of a cluster, of a node and of a step: a `KubeProxyConfiguration`, as far as it decides about packets here.
 //!
 //! Source of the names: kube-proxy 1.36 `pkg/proxy/apis/config/types.go`.
 
-use control::{DetectLocal, ModeSettings, NodePortAddresses, ProxySettings};
+use control::{
+    DetectLocal, ModeSettings, NodePortAddresses, ProxyConfig, ProxyMode, ProxySettings,
+};
 use ipnet::IpNet;
 
-use super::cluster::cidr_of;
-use crate::cursor::{Cursor, Fields, Read, all};
+use super::cluster::{self, cidr_of};
+use super::{Setting, action};
+use crate::cursor::{Cursor, Fields, Read, Sink, all};
+use crate::proxy_step::{ProxyChange, ProxyStep};
+use crate::step::Action;
 
 /// What it may hold upstream and not yet here.
 const LATER_KEYS: [&str; 17] = [
@@ -43,53 +48,74 @@ enum Mode {
     InterfaceNamePrefix,
 }
 
-pub(super) fn settings(at: &Cursor<'_>) -> Read<ProxySettings> {
-    let defaults = ProxySettings::default();
+/// Reads `spec.cluster.proxy`, which all nodes share that say nothing of their own.
+pub(super) fn of_cluster(at: &Cursor<'_>) -> Read<ProxySettings> {
     let mut fields = at.fields()?;
-    let api_version = fields.may("apiVersion", |at| {
-        at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())])
-    });
-    let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
-    let detection = detection(&mut fields, at);
     let mode = fields.unsupported(
         "mode",
         "say `modes` in spec.cluster: the scenario runs once in each",
     );
+    let settings = settings(fields, at, &ProxySettings::default());
+    mode?;
+    settings
+}
+
+/// Reads one node's; what it leaves out is as in `base`.
+pub(super) fn of_node(
+    at: &Cursor<'_>,
+    base: &ProxySettings,
+) -> Read<(Option<ProxyMode>, ProxySettings)> {
+    let mut fields = at.fields()?;
+    let mode = fields.may("mode", cluster::mode);
+    let settings = settings(fields, at, base);
+    Ok((mode?, settings?))
+}
+
+fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Read<ProxySettings> {
+    let api_version = fields.may("apiVersion", |at| {
+        at.word(&[("kubeproxy.config.k8s.io/v1alpha1", ())])
+    });
+    let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
+    let detection = detection(&mut fields, at, &base.detect_local);
     let node_port_addresses = fields.may("nodePortAddresses", node_port_addresses);
     let later = all(LATER_KEYS
         .into_iter()
         .map(|key| fields.unsupported(key, SUPPORTED)));
     let iptables = fields.may("iptables", |at| {
         let mut fields = at.fields()?;
-        let localhost = fields.or("localhostNodePorts", true, Cursor::boolean);
-        let settings = mode_settings(&mut fields);
+        let localhost = base.localhost_node_ports;
+        let localhost = fields.or("localhostNodePorts", localhost, Cursor::boolean);
+        let settings = mode_settings(&mut fields, &base.iptables);
         fields.finish()?;
         Ok((settings?, localhost?))
     });
     let nftables = fields.may("nftables", |at| {
         let mut fields = at.fields()?;
-        let settings = mode_settings(&mut fields);
+        let settings = mode_settings(&mut fields, &base.nftables);
         fields.finish()?;
         settings
     });
     fields.finish()?;
     api_version?;
     kind?;
-    mode?;
     later?;
     let (iptables, localhost_node_ports) =
-        iptables?.unwrap_or((defaults.iptables, defaults.localhost_node_ports));
+        iptables?.unwrap_or((base.iptables, base.localhost_node_ports));
+    let node_port_addresses = node_port_addresses?;
     Ok(ProxySettings {
         detect_local: detection?,
-        node_port_addresses: node_port_addresses?,
+        node_port_addresses: node_port_addresses.or_else(|| base.node_port_addresses.clone()),
         localhost_node_ports,
         iptables,
-        nftables: nftables?.unwrap_or(defaults.nftables),
+        nftables: nftables?.unwrap_or(base.nftables),
     })
 }
 
 /// `detectLocalMode`, and what belongs to each of its words: `clusterCIDR`, `detectLocal` (PROXY-21).
-fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>) -> Read<DetectLocal> {
+fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>, base: &DetectLocal) -> Read<DetectLocal> {
+    let says_nothing = ["clusterCIDR", "detectLocalMode", "detectLocal"]
+        .iter()
+        .all(|key| fields.given(key).is_none());
     let ranges = fields.may("clusterCIDR", cluster_cidr);
     let words = [
         ("ClusterCIDR", Mode::ClusterCidr),
@@ -107,6 +133,9 @@ fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>) -> Read<DetectLocal> {
         Ok((bridge?, prefix?))
     });
     let (ranges, (bridge, prefix)) = (ranges?, interfaces?.unwrap_or_default());
+    if says_nothing {
+        return Ok(base.clone());
+    }
     let missing = |key| at.refuse(format!("`detectLocalMode` asks for `detectLocal.{key}`"));
     match mode?.unwrap_or(Mode::ClusterCidr) {
         Mode::ClusterCidr => Ok(DetectLocal::ClusterCidr(ranges)),
@@ -127,14 +156,13 @@ fn cluster_cidr(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
     parts.map(|part| cidr_of(at, part.trim())).collect()
 }
 
-fn mode_settings(fields: &mut Fields<'_>) -> Read<ModeSettings> {
-    let defaults = ModeSettings::default();
+fn mode_settings(fields: &mut Fields<'_>, defaults: &ModeSettings) -> Read<ModeSettings> {
     let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
     let bit = fields.or("masqueradeBit", defaults.masquerade_bit, |at| {
         let bit = at.integer(0..=31)?;
         Ok(u8::try_from(bit).expect("at most 31"))
     });
-    // Which of the two is to blame: the other one may be the default.
+    // Which of the two is to blame: the other one may stand elsewhere.
     let default_retry = fields.given("syncPeriod").is_none();
     let least = fields.or("minSyncPeriod", defaults.min_sync_period, |at| {
         let least = at.duration()?;
@@ -167,4 +195,41 @@ fn node_port_addresses(at: &Cursor<'_>) -> Read<NodePortAddresses> {
     }
     let ranges = at.list(64, |item| cidr_of(&item, item.name()?))?;
     Ok(NodePortAddresses::Within(ranges))
+}
+
+impl ProxyChange {
+    /// What the file says once this is written into it.
+    ///
+    /// # Errors
+    /// When a setting does not go with one that is there already.
+    pub(crate) fn onto(&self, config: &ProxyConfig) -> Result<ProxyConfig, Vec<String>> {
+        let sink = Sink::default();
+        let read = of_node(&Cursor::at(&self.0, &sink), &config.settings);
+        let (mode, settings) = read.map_err(|_| sink.into_texts())?;
+        Ok(ProxyConfig {
+            mode: mode.unwrap_or(config.mode),
+            settings,
+        })
+    }
+}
+
+/// Reads the step `proxy`.
+pub(super) fn step(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+    let mut fields = at.fields()?;
+    let node = fields.may("node", |at| action::node(at, setting));
+    let set = fields.may("set", |at| {
+        let shared = setting.cluster.map(|cluster| cluster.proxy.clone());
+        of_node(at, &shared.unwrap_or_default())?;
+        Ok(ProxyChange(at.value().clone()))
+    });
+    let restart = fields.or("restart", false, Cursor::boolean);
+    fields.finish()?;
+    let (node, set, restart) = (node?, set?, restart?);
+    if set.is_none() && !restart {
+        return Err(at.refuse_with(
+            "this changes nothing",
+            "say what to `set`, or `restart: true`",
+        ));
+    }
+    Ok(Action::Proxy(ProxyStep { node, set, restart }))
 }

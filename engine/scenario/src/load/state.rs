@@ -150,7 +150,7 @@ fn node_config(node: &Node) -> NodeConfig {
         addresses: node.internal_addresses().collect(),
         pod_cidrs: node.pod_ranges().iter().map(IpNet::trunc).collect(),
         labels: node.metadata.labels.clone(),
-        watch: None,
+        ..NodeConfig::default()
     }
 }
 

@@ -3,8 +3,10 @@
 use base::SimTime;
 
 use super::manifests::Files;
+use super::traffic::Ids;
 use super::{Setting, action, cluster};
-use crate::cursor::{Cursor, Fields, Read};
+use crate::cursor::{Cursor, Fields, Read, did_you_mean};
+use crate::fault::FaultStep;
 use crate::step::{Action, Only, Plane, Schedule, Step, Wait};
 
 /// Finding the line of each reads the text again.
@@ -17,12 +19,15 @@ pub(super) fn steps(
     files: &mut Files<'_>,
 ) -> Read<Vec<Step>> {
     let mut names: Vec<String> = Vec::new();
+    let mut ids = Ids::default();
     let mut earliest = SimTime::ZERO;
     let mut index = 0;
+    let mut faults: Vec<String> = Vec::new();
     at.list(STEPS_MAX, |item| {
         let step = step(&item, index, &mut names, setting, files);
         index += 1;
         let step = step?;
+        ids.check(&item, &step.action)?;
         if let Schedule::At(start) = step.schedule
             && start < earliest
         {
@@ -31,6 +36,7 @@ pub(super) fn steps(
             )));
         }
         earliest = earliest_end(&step, earliest);
+        check_fault(&item, &step.action, &mut faults)?;
         Ok(step)
     })
 }
@@ -70,6 +76,30 @@ fn step(
         schedule,
         action,
     })
+}
+
+/// A fault has a name of its own, and what is healed is a fault of a step before.
+fn check_fault(at: &Cursor<'_>, action: &Action, known: &mut Vec<String>) -> Read<()> {
+    match action {
+        Action::Fault(FaultStep { id: Some(id), .. }) if known.contains(id) => {
+            Err(at.refuse(format!("another fault is called {id:?} too")))
+        }
+        Action::Fault(FaultStep { id: Some(id), .. }) => {
+            known.push(id.clone());
+            Ok(())
+        }
+        Action::Heal(id) if !known.contains(id) => {
+            let message = format!("no fault before this step is called {id:?}");
+            let help = did_you_mean(id, known.iter().map(String::as_str)).unwrap_or_else(|| {
+                match known.is_empty() {
+                    true => "give a `fault` before it an `id`".to_owned(),
+                    false => format!("there are: {}", known.join(", ")),
+                }
+            });
+            Err(at.refuse_with(message, help))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn only(at: &Cursor<'_>) -> Read<Only> {

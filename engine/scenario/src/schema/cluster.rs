@@ -40,7 +40,7 @@ pub(super) fn cluster() -> Json {
                     "The scenario runs once in each; default nftables",
                 ),
             ),
-            ("proxy", proxy()),
+            ("proxy", proxy(Vec::new())),
             ("nodes", list(node())),
             ("nodeGroups", list(group())),
             ("outside", list(outside())),
@@ -66,6 +66,7 @@ fn node() -> Json {
             ("podCIDRs", list(text("A range for its Pods"))),
             ("labels", open("Labels of the Node object")),
             ("watch", duration("How long news takes to its proxy")),
+            ("proxy", proxy_of_node()),
         ],
         &["name"],
     )
@@ -114,14 +115,16 @@ fn network() -> Json {
                 "mtu",
                 json!({"type": "integer", "minimum": 1280, "maximum": 65_535}),
             ),
-            ("hairpin", json!({"const": true})),
+            (
+                "hairpin",
+                boolean("Whether a Pod gets its own packets back from its bridge"),
+            ),
         ],
         &[],
     )
 }
 
 fn timing() -> Json {
-    let cost = [words(["model"]), duration("Every sync takes as long")];
     closed(
         &[
             (
@@ -133,15 +136,48 @@ fn timing() -> Json {
                 duration("How long the EndpointSlice controller collects changes"),
             ),
             ("podStart", duration("How long a Pod takes to start")),
+            (
+                "nodeGrace",
+                duration("How long a node may go unheard of; at least 10s"),
+            ),
             ("dnsWatch", duration("How long news takes to DNS")),
-            ("syncCost", any_of(&cost)),
+            ("syncCost", sync_cost()),
         ],
         &[],
     )
 }
 
-/// A `KubeProxyConfiguration`, as far as it decides about packets.
-fn proxy() -> Json {
+/// How long syncs take.
+fn sync_cost() -> Json {
+    let line = |what| {
+        let keys = [
+            ("base", duration("Of any sync")),
+            ("perService", duration("And for each Service")),
+        ];
+        described(closed(&keys, &["base", "perService"]), what)
+    };
+    let keys = [
+        ("full", line("Of a full sync")),
+        ("partial", line("Of another one")),
+    ];
+    let linear = closed(&keys, &["full", "partial"]);
+    let mode = |known: &[&str]| any_of(&[words(known.iter().copied()), linear.clone()]);
+    let by_mode = [
+        ("iptables", mode(&["model", "nft", "legacy"])),
+        ("nftables", mode(&["model"])),
+        ("flat", mode(&["model"])),
+    ];
+    let fixed = duration("Every sync takes as long");
+    any_of(&[words(["model"]), fixed, closed(&by_mode, &[])])
+}
+
+/// What one node's proxy does otherwise than the others.
+pub(super) fn proxy_of_node() -> Json {
+    proxy(vec![("mode", mode())])
+}
+
+/// A `KubeProxyConfiguration`, as far as it decides about packets, with some more keys.
+fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
     let detect = [
         ("bridgeInterface", text("Pods are behind this bridge")),
         (
@@ -178,20 +214,16 @@ fn proxy() -> Json {
         list(text("A range of addresses, or `primary`")),
         "At which addresses of a node its node ports are open",
     );
-    closed(
-        &[
-            ("apiVersion", words(["kubeproxy.config.k8s.io/v1alpha1"])),
-            ("kind", words(["KubeProxyConfiguration"])),
-            (
-                "clusterCIDR",
-                text("Ranges of Pods, with commas between them"),
-            ),
-            ("detectLocalMode", words(detect_modes)),
-            ("detectLocal", closed(&detect, &[])),
-            ("nodePortAddresses", port_addresses),
-            ("iptables", closed(&[&shared[..], &localhost].concat(), &[])),
-            ("nftables", closed(&shared, &[])),
-        ],
-        &[],
-    )
+    let ranges = text("Ranges of Pods, with commas between them");
+    keys.extend([
+        ("apiVersion", words(["kubeproxy.config.k8s.io/v1alpha1"])),
+        ("kind", words(["KubeProxyConfiguration"])),
+        ("clusterCIDR", ranges),
+        ("detectLocalMode", words(detect_modes)),
+        ("detectLocal", closed(&detect, &[])),
+        ("nodePortAddresses", port_addresses),
+        ("iptables", closed(&[&shared[..], &localhost].concat(), &[])),
+        ("nftables", closed(&shared, &[])),
+    ]);
+    closed(&keys, &[])
 }

@@ -27,6 +27,8 @@ pub(super) fn definitions() -> Json {
         ("connect", repeated(connect())),
         ("probe", repeated(probe())),
         ("rules", repeated(rules())),
+        ("request", connect()),
+        ("stop", stop()),
     ];
     let definitions = all.into_iter().flat_map(|(verb, mut checks)| {
         let in_a_mode = closed(&checks, &[]);
@@ -87,17 +89,6 @@ fn resolve() -> Checks {
 fn connect() -> Checks {
     let outcomes = Outcome::ALL.map(Outcome::as_str);
     let counts = outcomes.map(|outcome| (outcome, range("How many")));
-    let ranks =
-        Percentile::ALL.map(|(rank, _)| (rank, duration("A bound or a range such as ..5ms")));
-    let pods = || list(text("pod/… or a workload such as deployment/…"));
-    let backends = [
-        (
-            "exactly",
-            described(pods(), "All of these answer and no others"),
-        ),
-        ("within", described(pods(), "No others than these answer")),
-        ("count", range("How many different ones answer")),
-    ];
     vec![
         (
             "outcome",
@@ -110,11 +101,50 @@ fn connect() -> Checks {
             "outcomes",
             described(closed(&counts, &[]), "How many end how; no others"),
         ),
-        ("backends", closed(&backends, &[])),
+        ("backends", backends()),
         ("spread", words(["uniform"])),
         ("peerSeen", text("The source address that the servers see")),
-        ("latency", closed(&ranks, &[])),
+        ("latency", latency()),
     ]
+}
+
+/// Who answers.
+fn backends() -> Json {
+    let pods = |what| described(list(text("pod/… or a workload such as deployment/…")), what);
+    closed(
+        &[
+            ("exactly", pods("All of these answer and no others")),
+            ("within", pods("No others than these answer")),
+            ("count", range("How many different ones answer")),
+        ],
+        &[],
+    )
+}
+
+fn latency() -> Json {
+    let what = "A bound or a range such as ..5ms";
+    closed(
+        &Percentile::ALL.map(|(rank, _)| (rank, duration(what))),
+        &[],
+    )
+}
+
+/// How many requests ended in which way.
+fn tally() -> Checks {
+    let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), range("How many ended so")));
+    let mut checks = vec![("failed", range("How many did not end as connected"))];
+    checks.extend(outcomes);
+    checks
+}
+
+fn stop() -> Checks {
+    let nested = |what| described(closed(&tally(), &[]), what);
+    let mut checks = tally();
+    checks.push(("new", nested("Of those that were their connections' first")));
+    checks.push(("established", nested("Of those on connections that stood")));
+    checks.push(("backends", backends()));
+    checks.push(("latency", latency()));
+    checks
 }
 
 fn probe() -> Checks {

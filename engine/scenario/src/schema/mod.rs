@@ -10,6 +10,7 @@
 mod build;
 mod cluster;
 mod expect;
+mod fault;
 mod steps;
 
 use serde_json::{Value as Json, json};

@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 
 use super::build::{
-    any_of, closed, described, duration, integer, list, one_or_list, open, text, words,
+    any_of, boolean, closed, described, duration, integer, list, one_or_list, open, text, words,
 };
-use super::expect;
+use super::{cluster, expect, fault};
 use crate::step::Plane;
 
 /// Every verb: its name, its settings and the definition of what can be expected of it.
@@ -32,6 +32,14 @@ fn verbs() -> Vec<(&'static str, Json, Option<&'static str>)> {
         ("connect", connect(), Some("connect")),
         ("probe", probe(), Some("probe")),
         ("rules", rules(), Some("rules")),
+        ("open", open_one(), Some("request")),
+        ("send", send(), Some("request")),
+        ("close", text("The id of a connection that is held"), None),
+        ("traffic", traffic(), None),
+        ("stop", text("The id of traffic"), Some("stop")),
+        ("proxy", proxy(), None),
+        ("fault", fault::fault(), None),
+        ("heal", text("The id of a fault"), None),
     ]
 }
 
@@ -136,19 +144,69 @@ fn resolve() -> Json {
 }
 
 fn connect() -> Json {
+    let count = described(integer(1), "How many connections; default 1");
+    closed(
+        &[&[("from", source()), ("count", count)], &dial()[..]].concat(),
+        &["from", "to"],
+    )
+}
+
+/// How to dial.
+fn dial() -> [(&'static str, Json); 4] {
+    [
+        ("to", text("name:port, ip:port or [ipv6]:port")),
+        ("protocol", protocol(&["TCP", "UDP"])),
+        ("timeout", timeout()),
+        ("send", text("What the client sends")),
+    ]
+}
+
+fn timeout() -> Json {
+    duration("How long the client waits; default 3s")
+}
+
+fn id() -> (&'static str, Json) {
+    ("id", text("How later steps call it"))
+}
+
+fn open_one() -> Json {
+    closed(
+        &[&[id(), ("from", source())], &dial()[..]].concat(),
+        &["id", "from", "to"],
+    )
+}
+
+fn send() -> Json {
     closed(
         &[
-            ("from", source()),
-            ("to", text("name:port, ip:port or [ipv6]:port")),
-            ("protocol", protocol(&["TCP", "UDP"])),
-            (
-                "count",
-                described(integer(1), "How many connections; default 1"),
-            ),
-            ("timeout", duration("How long the client waits; default 3s")),
-            ("send", text("What it sends")),
+            ("on", text("The id of a connection that is held")),
+            ("send", text("What the client sends")),
+            ("timeout", timeout()),
         ],
-        &["from", "to"],
+        &["on"],
+    )
+}
+
+fn traffic() -> Json {
+    let own = [
+        id(),
+        ("from", one_or_list(&source())),
+        ("rate", text("Requests in a time: 200/s")),
+        ("for", duration("When it ends; default: when it is stopped")),
+        ("reuse", words(["none", "keepalive"])),
+    ];
+    let required = ["id", "from", "to", "rate"];
+    closed(&[&own, &dial()[..]].concat(), &required)
+}
+
+fn proxy() -> Json {
+    closed(
+        &[
+            ("node", text("Whose proxy; default: those of all nodes")),
+            ("set", cluster::proxy_of_node()),
+            ("restart", boolean("Whether it is started anew")),
+        ],
+        &[],
     )
 }
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
-    ProbeOutcome, ProbeRequest, ReferenceError, Resolution, ResolveRequest, Share, Source, World,
-    WriteVerb,
+    Answer, Attempt, ConnectRequest, Connection, Decision, Fate, Fault, FaultId, Happening, Host,
+    Outcome, Peer, Probe, ProbeOutcome, ProbeRequest, ProxyConfig, ProxyMode, ProxySettings,
+    ReferenceError, Resolution, ResolveRequest, Reuse, Sender, Share, Source, TrafficFailure,
+    TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
 };
 use serde_json::{Map, Value as Json};
 
@@ -36,6 +37,14 @@ pub(crate) struct Fake {
     pub(crate) restless: Option<Duration>,
     /// Refuses every write.
     pub(crate) refuses: bool,
+    /// Each with its end.
+    faults: BTreeMap<FaultId, (Fault, SimTime)>,
+    /// What proxies' configuration files say, where it is not the default.
+    pub(crate) proxies: BTreeMap<String, ProxyConfig>,
+    /// Connections that are held: how each was dialled, and how it ended if it is over.
+    held: BTreeMap<String, (ConnectRequest, Option<Outcome>)>,
+    /// Traffic that runs, and since when.
+    traffic: BTreeMap<String, (TrafficRequest, SimTime)>,
 }
 
 impl Fake {
@@ -262,6 +271,101 @@ impl World for Fake {
         Ok(connections)
     }
 
+    fn open(&mut self, id: &str, request: &ConnectRequest) -> Result<Connection, ReferenceError> {
+        self.check(&request.from)?;
+        let seen = self.dial(request);
+        let end = Some(seen.outcome).filter(|outcome| *outcome != Outcome::Connected);
+        self.held.insert(id.to_owned(), (request.clone(), end));
+        Ok(seen)
+    }
+
+    /// What is held is reset when the Service is gone.
+    fn send(&mut self, id: &str, _: &[u8], _: Duration) -> Result<Connection, ReferenceError> {
+        let (request, end) = self.held[id].clone();
+        let now = self.dial(&request);
+        let end = end.or(Some(Outcome::Reset).filter(|_| !self.has_web()));
+        self.held.insert(id.to_owned(), (request, end));
+        Ok(Connection {
+            outcome: end.unwrap_or(now.outcome),
+            ..now
+        })
+    }
+
+    fn close(&mut self, id: &str) -> Result<Option<Outcome>, ReferenceError> {
+        Ok(self.held.remove(id).and_then(|(_, end)| end))
+    }
+
+    fn start_traffic(&mut self, request: &TrafficRequest) -> Result<(), ReferenceError> {
+        for sender in &request.from {
+            if let Sender::One(source) = sender {
+                self.check(source)?;
+            }
+        }
+        self.traffic
+            .insert(request.id.clone(), (request.clone(), self.now));
+        Ok(())
+    }
+
+    /// All of it is as a connection would be now; of connections that are kept, only the first request is new.
+    fn stop_traffic(&mut self, id: &str) -> Result<TrafficReport, ReferenceError> {
+        let Some((request, started)) = self.traffic.remove(id) else {
+            let (wanted, existing) = (format!("traffic {id:?}"), Vec::new());
+            return Err(ReferenceError { wanted, existing });
+        };
+        let mut report = TrafficReport {
+            started,
+            ended: self.now,
+            ..TrafficReport::default()
+        };
+        let span = request.span.unwrap_or(Duration::MAX);
+        let most = self.now.since(started).min(span);
+        let Sender::One(from) = request.from[0].clone() else {
+            report.nobody = 1;
+            return Ok(report);
+        };
+        let dial = ConnectRequest {
+            from: from.clone(),
+            to: request.to.clone(),
+            protocol: request.protocol,
+            count: 1,
+            timeout: request.timeout,
+            payload: request.payload.clone(),
+        };
+        for number in (0..).take_while(|number| request.rate.offset(*number) < most) {
+            let seen = self.dial(&dial);
+            let established = request.reuse == Reuse::Keepalive && number > 0;
+            let fate = Fate {
+                outcome: seen.outcome,
+                backend: seen.backend.as_ref().map(|peer| peer.name.as_str().into()),
+                from_zone: "zone-1".into(),
+                to_zone: seen.backend.as_ref().map(|_| "zone-1".into()),
+            };
+            let tally = match established {
+                true => &mut report.established,
+                false => &mut report.new,
+            };
+            tally.add(fate, seen.latency);
+            if seen.outcome != Outcome::Connected {
+                report.failures.push(TrafficFailure {
+                    started: self.now,
+                    finished: self.now,
+                    from: from.clone(),
+                    outcome: seen.outcome,
+                    established,
+                    why: seen.decisions[0].meaning.clone(),
+                });
+            }
+        }
+        Ok(report)
+    }
+
+    fn figures(&self) -> WorldFigures {
+        WorldFigures {
+            rules: [("node-a".to_owned(), usize::from(self.has_web()))].into(),
+            ..WorldFigures::default()
+        }
+    }
+
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError> {
         self.check(&request.from)?;
         Ok(self.lookup(&request.name))
@@ -313,6 +417,50 @@ impl World for Fake {
             "*nat\n{}COMMIT\n",
             if self.has_web() { rule } else { "" }
         ))
+    }
+
+    fn fault(&mut self, fault: Fault, lasts: Option<Duration>) -> Result<FaultId, ReferenceError> {
+        if let Fault::PodUnready { pods } | Fault::PodCrash { pods } = &fault {
+            for pod in pods {
+                self.check(&Source::Pod(pod.clone()))?;
+            }
+        }
+        let until = lasts.map_or(SimTime::MAX, |span| self.now + span);
+        let id = FaultId::new(self.faults.len() as u64);
+        self.faults.insert(id, (fault, until));
+        Ok(id)
+    }
+
+    fn heal(&mut self, fault: FaultId) -> Option<Fault> {
+        let (fault, until) = self.faults.get_mut(&fault)?;
+        let is_over = *until <= self.now;
+        *until = self.now;
+        (!is_over).then(|| fault.clone())
+    }
+
+    fn check_reachable(&self) -> Result<(), Status> {
+        let mut faults = self.faults.values();
+        match faults.any(|(fault, until)| *fault == Fault::ApiDown && *until > self.now) {
+            true => Err(Status::connection_refused("127.0.0.1:6443")),
+            false => Ok(()),
+        }
+    }
+
+    fn proxy_config(&self, node: &str) -> Result<ProxyConfig, ReferenceError> {
+        Ok(self.proxies.get(node).cloned().unwrap_or(ProxyConfig {
+            mode: ProxyMode::Iptables,
+            settings: ProxySettings::default(),
+        }))
+    }
+
+    fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError> {
+        self.proxies.insert(node.to_owned(), config);
+        Ok(())
+    }
+
+    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+        self.tell(&format!("{node}/proxy"), "starts".to_owned());
+        Ok(())
     }
 
     fn happenings(&mut self) -> Vec<Happening> {

@@ -1,6 +1,8 @@
 //! Every class of bad input, with its exact place and words.
 
+mod faults;
 mod network;
+mod traffic;
 
 use api::yaml::Source;
 use network::check_network;
@@ -204,8 +206,8 @@ fn values_of_the_cluster() {
         ],
     );
     check_cluster(
-        "network: {hairpin: false}",
-        &["7:24: `hairpin: false` is not supported by this version of switchboard"],
+        "network: {hairpin: off-peak}",
+        &["7:24: expected true or false, found \"off-peak\""],
     );
     check_cluster(
         "timing: {syncCost: cheap, wacth: 5ms}",
@@ -244,13 +246,16 @@ fn a_load_balancer() {
 }
 
 #[test]
-fn what_this_version_does_not_support() {
+fn a_node_may_be_unheard_of_for_a_while() {
+    check_cluster("timing: {nodeGrace: 10s}", &[]);
     check_cluster(
-        "timing: {nodeGrace: 40s}",
-        &[
-            "7:14: `nodeGrace` is not supported by this version of switchboard (leave it out: nodes do not fail yet)",
-        ],
+        "timing: {nodeGrace: 9s}",
+        &["7:25: a node would count as away between two heartbeats, which come every 10s"],
     );
+}
+
+#[test]
+fn what_this_version_does_not_support() {
     check_cluster(
         "proxy: {mode: ipvs, nftables: {masqueradeBit: 32}, iptables: {syncPeriod: 500ms}}",
         &[
@@ -275,15 +280,9 @@ fn what_this_version_does_not_support() {
         &["6:13: \"iptable\" is no mode (did you mean `iptables`?)"],
     );
     check_step(
-        "fault: {kind: partition-api, node: node-b}",
+        "{events: {}}",
         &[
-            "13:5: `fault` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
-        ],
-    );
-    check_step(
-        "{stop: load, expect: {failed: 0}}",
-        &[
-            "13:6: `stop` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:6: `events` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
     check_step(
@@ -367,12 +366,12 @@ fn lookups_and_packets_of_a_later_version() {
             "13:38: a packet has addresses of one family, and 10.0.0.1 is not of that of [fd00::a]:53",
         ],
     );
-    for step in ["traffic: {}", "events: {}", "fault:"] {
+    for step in ["matrix: {}", "events: {}", "explain:"] {
         let verb = step.split(':').next().unwrap();
         check_step(
             step,
             &[&format!(
-                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)"
+                "13:5: `{verb}` is not supported by this version of switchboard (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)"
             )],
         );
     }
@@ -408,7 +407,7 @@ fn steps() {
     check_step(
         "{}",
         &[
-            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "13:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
     check_step(
@@ -696,7 +695,7 @@ fn several_scenarios_in_one_file() {
         &format!("{HEAD}---\n{HEAD}  - {{}}\n"),
         &[
             "16:18: another scenario of this file is called \"s\" too",
-            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules)",
+            "26:5: this step does nothing (supported steps: apply, create, replace, delete, patch, scale, restart, wait, get, resolve, connect, probe, rules, open, send, close, traffic, stop, proxy, fault, heal)",
         ],
     );
 }

@@ -37,7 +37,7 @@ fn nodes() {
     check(
         &with("    - {name: a, proxy: {mode: ipvs}, labels: {x: 1}}\n"),
         &[
-            "8:17: `proxy` is not supported by this version of switchboard (say `proxy` in spec.cluster: all nodes share it)",
+            "8:31: mode ipvs is not supported by this version of switchboard (supported: iptables, nftables, flat)",
             "8:50: expected text, found 1",
         ],
     );

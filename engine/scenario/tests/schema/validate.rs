@@ -149,7 +149,16 @@ impl<'a> Schema<'a> {
                 index => &here[usize::try_from(index.as_u64().unwrap()).unwrap()],
             };
         }
-        places.retain(|one| one["type"] == "object");
+        // Of several sorts of one thing, the one whose words these are.
+        let is_meant = |one: &&Json| {
+            let keys = one.get("properties").and_then(Json::as_object);
+            let mut keys = keys.into_iter().flatten();
+            keys.all(|(key, said)| match (said.get("enum"), here.get(key)) {
+                (Some(words), Some(word)) => words.as_array().unwrap().contains(&json(word)),
+                _ => true,
+            })
+        };
+        places.retain(|one| one["type"] == "object" && is_meant(one));
         match places.iter().any(|one| one.get("properties").is_none()) {
             _ if places.is_empty() => Shape::Unknown,
             true => Shape::Free,

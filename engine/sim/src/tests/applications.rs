@@ -99,7 +99,7 @@ fn what_an_annotation_does_not_mean_is_refused() {
     let mut sim = Sim::new(config(7, ProxyMode::Nftables)).unwrap();
     let backend = backend("web-1", "node-b").replace(
         "labels: {app: web}",
-        "annotations: {switchboard.dev/on-term: explode, switchboard.dev/respond-after: 5s}",
+        "annotations: {switchboard.dev/on-term: explode, switchboard.dev/respond-after: never}",
     );
     let manifests = split(&File::new("test", &backend)).unwrap();
     let object = decode(&manifests[0]).unwrap().remove(0).object;

@@ -1,8 +1,9 @@
 //! What becomes of nodes that are in trouble, and of the Pods on them.
 //!
-//! **What.** A node's conditions and its cordon become taints. Pods of a node that is not Ready are not Ready either,
+//! **What.** A node that is not heard of for too long is not Ready. A node's conditions and its cordon become taints. Pods of a
+//! node that is not Ready are not Ready either,
 //! at once; those that do not bear its `NoExecute` taints are deleted, those that bear them for some seconds
-//! afterwards. A node that comes back loses its taints, and its Pods are Ready again.
+//! afterwards. A node that comes back loses its taints, and its kubelet says that its Pods are Ready again.
 //! **Why.** One controller for what kube-controller-manager does in two, `node-lifecycle-controller` and
 //! `taint-eviction-controller`: both look at the same nodes and Pods.
 //! **Source of the semantics.** API-77, API-78; S: `pkg/controller/nodelifecycle/node_lifecycle_controller.go`,
@@ -11,12 +12,13 @@
 //! The 300 s for which a Pod without tolerations of its own bears an absent node are given to it by the API server
 //! (DefaultTolerationSeconds).
 //!
-//! Deviation: there are no heartbeats: a node is away when its condition `Ready` says False or Unknown, and one
-//! without that condition is left alone. Taints and evictions are not rate-limited, and a zone that is away as a
-//! whole is not spared. A deleted Pod goes even if its node is away, for the simulated kubelet goes on working. When
-//! the node comes back, its Pods' `Ready` is written here, where Kubernetes leaves it to the kubelet. A `Ready` of
-//! False gets no reason, as in Kubernetes, where an event says `NodeNotReady`; no event is recorded here. A wait that
-//! has begun is cut short when a taint comes that is borne for less. Pods of a pinned status keep it.
+//! Deviation: taints and evictions are not rate-limited, and a zone that is away as a
+//! whole is not spared. A node that does not say whether it is Ready is left alone. A `Ready` of a Pod that is False gets no
+//! reason, as in Kubernetes. A wait that has begun is cut short when a taint comes that is borne for less; no Event tells
+//! that one is called off. Pods and nodes of a pinned status keep it.
+
+mod silence;
+mod taints;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,33 +31,17 @@ use api::{
 use base::SimTime;
 use serde_json::json;
 
+use self::silence::Silence;
+use self::taints::wanted_taints;
 use crate::controller::{Controller, Effect};
+use crate::events::Recorder;
+use crate::incident::Incident;
 use crate::queue::Queue;
-use crate::tolerations::{
-    NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, UNSCHEDULABLE, bears, is_cordoned, taint,
-    taints, tolerations,
-};
+use crate::tolerations::{NO_EXECUTE, bears, taints, tolerations};
 
-/// Each condition, the status in which it is a trouble, and the taint that tells of it.
+const NODE_NOT_READY: &str = "NodeNotReady";
 /// How long the Pods of a deleted node stay (S: `pkg/controller/podgc/gc_controller.go`, quarantineTime).
 const QUARANTINE: Duration = Duration::from_secs(40);
-
-const TROUBLES: [(&str, &str, &str); 6] = [
-    ("Ready", "False", NOT_READY),
-    ("Ready", "Unknown", UNREACHABLE),
-    (
-        "MemoryPressure",
-        "True",
-        "node.kubernetes.io/memory-pressure",
-    ),
-    ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
-    (
-        "NetworkUnavailable",
-        "True",
-        "node.kubernetes.io/network-unavailable",
-    ),
-    ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
-];
 
 /// Taints nodes in trouble, and evicts the Pods that do not bear it.
 #[derive(Clone, Debug)]
@@ -68,27 +54,30 @@ pub struct NodeLifecycleController {
     residents: BTreeMap<String, BTreeSet<ObjectKey>>,
     /// Pods on a node with `NoExecute` taints, and since when.
     strained: BTreeMap<ObjectKey, SimTime>,
-    /// Pods that are not Ready because their node is not.
-    marked: BTreeSet<ObjectKey>,
     /// Nodes whose taints are to be written.
     tainting: Queue<String>,
     /// Pods whose `Ready` is to be written.
     marking: Queue<ObjectKey>,
     /// Pods that are to be deleted.
     evictions: Queue<ObjectKey>,
+    silence: Silence,
+    events: Recorder,
+    evicting: Recorder,
 }
 
 impl NodeLifecycleController {
-    /// A controller that knows nothing yet.
+    /// A controller that knows nothing yet, and waits for as long as `node_grace` for a node that it does not hear of.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(node_grace: Duration) -> Self {
         Self {
+            silence: Silence::new(node_grace),
+            events: Recorder::new("node-controller"),
+            evicting: Recorder::new("taint-eviction-controller"),
             nodes: BTreeMap::new(),
             gone: BTreeSet::new(),
             pods: BTreeMap::new(),
             residents: BTreeMap::new(),
             strained: BTreeMap::new(),
-            marked: BTreeSet::new(),
             tainting: Queue::new(),
             marking: Queue::new(),
             evictions: Queue::new(),
@@ -110,8 +99,12 @@ impl NodeLifecycleController {
             if wanted_taints(node, now).is_some() {
                 self.tainting.add(name.clone(), now);
             }
+            if is_trusted(node) {
+                self.silence.doubt(name, now);
+            }
             self.nodes.insert(name.clone(), Arc::clone(node))
         };
+        self.tell_of_absence(before.as_deref(), node, now);
         let after = self.nodes.get(name);
         if before.map(|node| burden(&node)) != after.map(|node| burden(node)) {
             let residents = self.residents.get(name).cloned().unwrap_or_default();
@@ -121,17 +114,27 @@ impl NodeLifecycleController {
         }
     }
 
+    /// Tells of a node that was Ready and is not any more.
+    fn tell_of_absence(&mut self, before: Option<&Node>, node: &Arc<Node>, now: SimTime) {
+        let name = &node.metadata.name;
+        let was_ready = before.and_then(readiness) == Some(true);
+        let after = self.nodes.get(name);
+        if was_ready && after.and_then(|node| readiness(node)) == Some(false) {
+            let message = format!("Node {name} status is now: {NODE_NOT_READY}");
+            let about = Object::Node(Arc::clone(node));
+            self.events.note(&about, NODE_NOT_READY, message, now);
+        }
+    }
+
     fn observe_pod(&mut self, key: ObjectKey, pod: &Arc<Pod>, change: Change, now: SimTime) {
         if let Some(before) = self.pods.remove(&key) {
             if before.metadata.uid != pod.metadata.uid {
                 self.strained.remove(&key);
-                self.marked.remove(&key);
             }
             self.set_resident(&key, &before.spec.node_name, false);
         }
         if change == Change::Deleted {
             self.strained.remove(&key);
-            self.marked.remove(&key);
             self.marking.forget(&key);
             self.evictions.forget(&key);
             return;
@@ -162,16 +165,13 @@ impl NodeLifecycleController {
             return;
         };
         let node = self.nodes.get(&pod.spec.node_name);
-        if pod.is_ready() && node.and_then(|node| readiness(node)) == Some(true) {
-            self.marked.remove(&key);
-        }
         let patience = match node {
             Some(node) => Patience::of(pod, node),
             None if self.gone.contains(&pod.spec.node_name) => Patience::Lasts(QUARANTINE),
             // It may run on a node that was not dumped.
             None => Patience::Endless,
         };
-        if self.wanted_readiness(&key, pod).is_some() {
+        if self.is_wrongly_ready(pod) {
             self.marking.add(key.clone(), now);
         }
         self.evictions.forget(&key);
@@ -184,17 +184,11 @@ impl NodeLifecycleController {
         }
     }
 
-    /// What a Pod's `Ready` should say, if it says something else.
-    fn wanted_readiness(&self, key: &ObjectKey, pod: &Pod) -> Option<bool> {
-        let node = self.nodes.get(&pod.spec.node_name)?;
-        match readiness(node)? {
-            _ if pod.metadata.has_pinned_status() => None,
-            false => pod.is_ready().then_some(false),
-            true => {
-                let is_back = self.marked.contains(key) && !pod.is_ready() && may_be_ready(pod);
-                is_back.then_some(true)
-            }
-        }
+    /// Whether a Pod is Ready though its node is not.
+    fn is_wrongly_ready(&self, pod: &Pod) -> bool {
+        let node = self.nodes.get(&pod.spec.node_name);
+        let is_away = node.is_some_and(|node| readiness(node) == Some(false));
+        is_away && pod.is_ready() && !pod.metadata.has_pinned_status()
     }
 
     fn write_taints(&self, name: &str, now: SimTime) -> Option<Effect> {
@@ -210,31 +204,43 @@ impl NodeLifecycleController {
     }
 
     fn mark(&mut self, key: &ObjectKey, now: SimTime) -> Option<Effect> {
-        let pod = self.pods.get(key)?;
-        let ready = self.wanted_readiness(key, pod)?;
-        let mut pod = Pod::clone(pod);
-        let mut conditions = pod.status.conditions.iter_mut();
+        let pod = self
+            .pods
+            .get(key)
+            .filter(|pod| self.is_wrongly_ready(pod))?;
+        let mut marked = Pod::clone(pod);
+        let mut conditions = marked.status.conditions.iter_mut();
         let condition = conditions.find(|found| found.condition_type == "Ready")?;
-        if ready {
-            "True".clone_into(&mut condition.status);
-        } else {
-            "False".clone_into(&mut condition.status);
-            self.marked.insert(key.clone());
-        }
+        "False".clone_into(&mut condition.status);
         condition.last_transition_time = Some(timestamp(now));
-        Some(Effect::UpdateStatus(pod.into()))
+        let about = Object::Pod(Arc::clone(pod));
+        let message = "Node is not ready".to_owned();
+        self.events.warn(&about, NODE_NOT_READY, message, now);
+        Some(Effect::UpdateStatus(marked.into()))
+    }
+
+    /// A node is not heard of: what its kubelet said of it is not known any more.
+    fn give_up(&self, name: &str, now: SimTime) -> Option<Effect> {
+        let node = self.nodes.get(name).filter(|node| is_trusted(node))?;
+        Some(Effect::UpdateStatus(silence::given_up(node, now).into()))
     }
 
     /// The Pod is told why it goes, and goes.
-    fn evict(&self, key: &ObjectKey, now: SimTime) -> Vec<Effect> {
+    fn evict(&mut self, key: &ObjectKey, now: SimTime) -> Vec<Effect> {
         let Some(pod) = self.pods.get(key) else {
             return Vec::new();
         };
         let mut effects = Vec::new();
+        let is_orphan = self.gone.contains(&pod.spec.node_name);
+        if !is_orphan {
+            let (meta, about) = (&pod.metadata, Object::Pod(Arc::clone(pod)));
+            let message = format!("Marking for deletion Pod {}/{}", meta.namespace, meta.name);
+            self.evicting
+                .note(&about, "TaintManagerEviction", message, now);
+        }
         if !pod.metadata.has_pinned_status() {
             effects.push(Effect::UpdateStatus(with_disruption(pod, now).into()));
         }
-        let is_orphan = self.gone.contains(&pod.spec.node_name);
         let options = DeleteOptions {
             uid: Some(pod.metadata.uid.clone()),
             grace: is_orphan.then_some(0),
@@ -242,12 +248,6 @@ impl NodeLifecycleController {
         };
         effects.push(Effect::Delete(key.clone(), options));
         effects
-    }
-}
-
-impl Default for NodeLifecycleController {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -269,12 +269,18 @@ impl Controller for NodeLifecycleController {
             self.tainting.next_due(),
             self.marking.next_due(),
             self.evictions.next_due(),
+            self.silence.next_due(),
+            self.events.next_due(),
+            self.evicting.next_due(),
         ];
         queues.into_iter().flatten().min()
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
         let mut effects = Vec::new();
+        for name in self.silence.take(now) {
+            effects.extend(self.give_up(&name, now));
+        }
         for name in self.tainting.take(now) {
             effects.extend(self.write_taints(&name, now));
         }
@@ -284,10 +290,26 @@ impl Controller for NodeLifecycleController {
         for key in self.evictions.take(now) {
             effects.extend(self.evict(&key, now));
         }
+        effects.extend(self.events.take());
+        effects.extend(self.evicting.take());
         effects
     }
 
+    fn happen(&mut self, incident: &Incident, now: SimTime) {
+        if let Incident::Node {
+            node,
+            is_up,
+            is_connected,
+        } = incident
+        {
+            self.silence.set(node, !(*is_up && *is_connected), now);
+        }
+    }
+
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
+        if self.events.refused(effect) || self.evicting.refused(effect) {
+            return;
+        }
         // Gone already, or changed in the meantime: its event is on the way.
         if matches!(status.code, 404 | 409) {
             return;
@@ -296,6 +318,9 @@ impl Controller for NodeLifecycleController {
             Effect::Update(object) => {
                 let name = object.meta().name.clone();
                 self.tainting.add_failed(name, now);
+            }
+            Effect::UpdateStatus(Object::Node(node)) => {
+                self.silence.retry(node.metadata.name.clone(), now);
             }
             Effect::UpdateStatus(object) => self.marking.add_failed(object.key(), now),
             Effect::Delete(key, _) => self.evictions.add_failed(key.clone(), now),
@@ -350,77 +375,17 @@ fn readiness(node: &Node) -> Option<bool> {
     Some(ready.status == "True")
 }
 
+/// Whether it says of itself how it is.
+fn is_trusted(node: &Node) -> bool {
+    let mut conditions = node.status.conditions.iter();
+    let ready = conditions.find(|found| found.condition_type == "Ready");
+    ready.is_some_and(|ready| ready.status != "Unknown") && !node.metadata.has_pinned_status()
+}
+
 fn expelling_taints(node: &Node) -> Vec<Taint> {
     let mut taints = taints(node);
     taints.retain(|taint| taint.effect == NO_EXECUTE);
     taints
-}
-
-/// The taints that a node should have, if it has others.
-fn wanted_taints(node: &Node, now: SimTime) -> Option<Vec<Taint>> {
-    let wanted = own_taints(node);
-    let same = |left: &Taint, right: &Taint| left.key == right.key && left.effect == right.effect;
-    let present = taints(node);
-    let stays =
-        |taint: &Taint| !is_own(taint, node) || wanted.iter().any(|wanted| same(wanted, taint));
-    let mut next: Vec<Taint> = present
-        .iter()
-        .filter(|taint| stays(taint))
-        .cloned()
-        .collect();
-    for mut taint in wanted {
-        if !present.iter().any(|known| same(known, &taint)) {
-            taint.time_added = Some(timestamp(now));
-            next.push(taint);
-        }
-    }
-    (next != present).then_some(next)
-}
-
-/// The taints that tell of a node's troubles.
-fn own_taints(node: &Node) -> Vec<Taint> {
-    let has = |kind: &str, status: &str| {
-        let mut conditions = node.status.conditions.iter();
-        conditions.any(|found| found.condition_type == kind && found.status == status)
-    };
-    let troubles = TROUBLES
-        .iter()
-        .filter(|(kind, status, _)| has(kind, status));
-    let keys: Vec<&str> = troubles.map(|(_, _, key)| *key).collect();
-    let mut wanted: Vec<Taint> = keys.iter().map(|key| taint(key, NO_SCHEDULE)).collect();
-    if is_cordoned(node) {
-        wanted.push(taint(UNSCHEDULABLE, NO_SCHEDULE));
-    }
-    let away = keys.iter().filter(|key| is_absence(key));
-    wanted.extend(away.map(|key| taint(key, NO_EXECUTE)));
-    wanted
-}
-
-/// Whether a taint is this controller's to remove: it is nobody's business while a node does not say whether it is
-/// Ready.
-fn is_own(taint: &Taint, node: &Node) -> bool {
-    let key = taint.key.as_str();
-    let tells_trouble = || key == UNSCHEDULABLE || TROUBLES.iter().any(|(_, _, own)| *own == key);
-    match taint.effect.as_str() {
-        _ if is_absence(key) && readiness(node).is_none() => false,
-        NO_SCHEDULE => tells_trouble(),
-        NO_EXECUTE => is_absence(key),
-        _ => false,
-    }
-}
-
-fn is_absence(key: &str) -> bool {
-    matches!(key, NOT_READY | UNREACHABLE)
-}
-
-/// Whether its containers are ready, and so are its readiness gates (API-77).
-fn may_be_ready(pod: &Pod) -> bool {
-    let is_at = |name: &str, status: &str| {
-        let mut conditions = pod.status.conditions.iter();
-        conditions.any(|found| found.condition_type == name && found.status == status)
-    };
-    let mut gates = pod.spec.readiness_gates.iter();
-    !is_at("ContainersReady", "False") && gates.all(|gate| is_at(&gate.condition_type, "True"))
 }
 
 fn with_disruption(pod: &Pod, now: SimTime) -> Pod {

@@ -1,0 +1,199 @@
+//! Faults begin and end.
+//!
+//! What is wrong with a node is asked of all faults whenever one of them begins or ends, so that they may overlap. A
+//! fault that lasts for a while ends on the clock, and is something pending until then. Links, connection tracking and the
+//! answers of DNS are no business of the control plane's: whoever has packets looks at [`Control::faults`] whenever
+//! [`Control::fault_changes`] is another number.
+//!
+//! Deviation: while the API server is down no controller works, the kubelets among them: a container that crashes then is
+//! started again when it is back. A delayed watch is that of a node's proxy; its kubelet is not delayed. The load balancer
+//! does not notice that a proxy is dead.
+
+use std::time::Duration;
+
+use api::{Kind, ObjectKey, Status};
+
+use super::{Control, Reader};
+use crate::{Fault, FaultId, Happening, LinkEnd, Place, ReferenceError};
+
+/// As kind writes it into a kubeconfig, with kubeadm's port.
+const API_SERVER: &str = "127.0.0.1:6443";
+
+impl Control {
+    /// Begins a fault, which is over after a while or when it is healed.
+    ///
+    /// # Errors
+    /// When it is one of something that does not exist; nothing has happened then.
+    pub fn fault(
+        &mut self,
+        fault: Fault,
+        lasts: Option<Duration>,
+    ) -> Result<FaultId, ReferenceError> {
+        self.check_exists(&fault)?;
+        let until = lasts.map(|span| self.now + span);
+        let id = self.faults.begin(fault.clone(), until);
+        if let Fault::PodCrash { pods } = &fault {
+            for pod in pods {
+                self.crash_pod(pod);
+            }
+        }
+        self.feel(&fault);
+        Ok(id)
+    }
+
+    /// Ends a fault and gives it; `None` when it was over already.
+    pub fn heal(&mut self, id: FaultId) -> Option<Fault> {
+        let fault = self.faults.end(id)?;
+        self.feel(&fault);
+        Some(fault)
+    }
+
+    /// The faults that there are.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter()
+    }
+
+    /// A number that is another one after each beginning and end of a fault.
+    #[must_use]
+    pub const fn fault_changes(&self) -> u64 {
+        self.faults.changes()
+    }
+
+    /// Whether the API server answers.
+    ///
+    /// # Errors
+    /// What kubectl says when it does not.
+    pub fn check_reachable(&self) -> Result<(), Status> {
+        match self.faults.is_api_down() {
+            true => Err(Status::connection_refused(API_SERVER)),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends the faults that are over.
+    pub(super) fn end_faults(&mut self) {
+        while let Some((at, id)) = self.faults.next_end()
+            && at <= self.now
+        {
+            let over = self.heal(id).expect("it is among those that there are");
+            self.happenings.push(Happening {
+                at,
+                who: "fault".to_owned(),
+                what: format!("no more: {over}"),
+            });
+        }
+    }
+
+    /// Those whom a fault concerns learn how things are now.
+    fn feel(&mut self, fault: &Fault) {
+        match fault {
+            Fault::PartitionApi { node }
+            | Fault::ProxyCrash { node }
+            | Fault::ProxyStall { node } => {
+                self.feel_at(&Place::Node(node.clone()));
+            }
+            Fault::WatchDelay { place, .. } | Fault::Down { place } => self.feel_at(place),
+            Fault::PodUnready { pods } => {
+                for pod in pods {
+                    self.set_pod_unready(pod, self.faults.is_unready(pod));
+                }
+            }
+            Fault::ApiDown => {
+                (0..self.proxies.len()).for_each(|index| self.hinder_proxy(index));
+                self.reschedule_all();
+            }
+            Fault::PodCrash { .. }
+            | Fault::Link { .. }
+            | Fault::ConntrackFull { .. }
+            | Fault::DnsDown => {}
+        }
+        self.reschedule(Reader::FAULTS);
+    }
+
+    fn feel_at(&mut self, place: &Place) {
+        for index in 0..self.config.nodes.len() {
+            let node = &self.config.nodes[index];
+            if !place.has(node) {
+                continue;
+            }
+            let name = node.name.clone();
+            let is_cut_off =
+                |fault: &Fault| matches!(fault, Fault::PartitionApi { node } if *node == name);
+            let is_cut_off = self.faults.iter().any(is_cut_off);
+            self.set_node_down(&name, self.faults.hindrance(node).is_down);
+            self.set_node_cut_off(&name, is_cut_off);
+            self.hinder_proxy(index);
+        }
+    }
+
+    fn check_exists(&self, fault: &Fault) -> Result<(), ReferenceError> {
+        match fault {
+            Fault::PartitionApi { node }
+            | Fault::ProxyCrash { node }
+            | Fault::ProxyStall { node }
+            | Fault::ConntrackFull { node, .. } => self.node_index(node).map(drop),
+            Fault::WatchDelay { place, .. } | Fault::Down { place } => self.check_place(place),
+            Fault::Link { a, b, .. } if a == b && !matches!(a, LinkEnd::Zone(_)) => {
+                Err(ReferenceError {
+                    wanted: format!("link between {a} and itself"),
+                    existing: Vec::new(),
+                })
+            }
+            Fault::Link { a, b, .. } => self.check_end(a).and_then(|()| self.check_end(b)),
+            Fault::PodCrash { pods } | Fault::PodUnready { pods } => {
+                pods.iter().try_for_each(|pod| self.check_pod(pod))
+            }
+            Fault::ApiDown | Fault::DnsDown => Ok(()),
+        }
+    }
+
+    fn check_place(&self, place: &Place) -> Result<(), ReferenceError> {
+        match place {
+            Place::Node(node) => self.node_index(node).map(drop),
+            Place::Zone(_) if self.config.nodes.iter().any(|node| place.has(node)) => Ok(()),
+            Place::Zone(_) => {
+                let zones = self.config.nodes.iter();
+                let zones = zones.filter_map(|node| node.zone.as_ref());
+                let mut existing: Vec<String> = zones.map(|zone| format!("zone/{zone}")).collect();
+                existing.sort();
+                existing.dedup();
+                let wanted = place.to_string();
+                Err(ReferenceError { wanted, existing })
+            }
+        }
+    }
+
+    fn check_end(&self, end: &LinkEnd) -> Result<(), ReferenceError> {
+        match end {
+            LinkEnd::Node(node) => self.check_place(&Place::Node(node.clone())),
+            LinkEnd::Zone(zone) => self.check_place(&Place::Zone(zone.clone())),
+            LinkEnd::Outside(name) => {
+                let hosts = &self.config.outside;
+                match hosts.iter().any(|host| host.name == *name) {
+                    true => Ok(()),
+                    false => Err(ReferenceError {
+                        wanted: end.to_string(),
+                        existing: hosts
+                            .iter()
+                            .map(|host| format!("outside/{}", host.name))
+                            .collect(),
+                    }),
+                }
+            }
+        }
+    }
+
+    fn check_pod(&self, pod: &ObjectKey) -> Result<(), ReferenceError> {
+        match self.api.get(pod) {
+            Some(_) => Ok(()),
+            None => Err(ReferenceError {
+                wanted: pod.to_string(),
+                existing: self
+                    .api
+                    .list(Kind::Pod, pod.namespace.as_deref())
+                    .map(|known| known.key().to_string())
+                    .collect(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The nodes' proxies: when they run, and what follows from what they do.
+
+use std::sync::Arc;
+
+use proxy::{StaleUdp, SyncReport};
+use rules::ClusterView;
+
+use super::{Control, Reader};
+use crate::node_proxy::{NodeProxy, Turn};
+use crate::{Happening, ProxyConfig, ProxyMode, ReferenceError, balance, narrate};
+
+impl Control {
+    /// What the configuration file of a node's proxy says.
+    ///
+    /// # Errors
+    /// When there is no such node; the error names those that exist.
+    pub fn proxy_config(&self, node: &str) -> Result<&ProxyConfig, ReferenceError> {
+        Ok(&self.proxies[self.node_index(node)?].config)
+    }
+
+    /// The mode that a node's proxy runs in: that of its last start.
+    ///
+    /// # Errors
+    /// When there is no such node; the error names those that exist.
+    pub fn proxy_mode(&self, node: &str) -> Result<ProxyMode, ReferenceError> {
+        Ok(self.proxies[self.node_index(node)?].mode())
+    }
+
+    /// Writes the configuration file of a node's proxy. The proxy reads it when it starts next.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn configure_proxy(
+        &mut self,
+        node: &str,
+        config: ProxyConfig,
+    ) -> Result<(), ReferenceError> {
+        let index = self.node_index(node)?;
+        self.proxies[index].config = config;
+        Ok(())
+    }
+
+    /// Ends the process of a node's proxy and starts it anew: it knows nothing then, and its rules are there as before.
+    /// One that cannot run at present starts when it can.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+        let index = self.node_index(node)?;
+        if self.proxies[index].is_alive() {
+            self.start_proxy(index);
+        }
+        Ok(())
+    }
+
+    /// The place of a node among all.
+    pub(super) fn node_index(&self, node: &str) -> Result<usize, ReferenceError> {
+        let nodes = &self.config.nodes;
+        let found = nodes.iter().position(|known| known.name == node);
+        found.ok_or_else(|| ReferenceError {
+            wanted: format!("node/{node}"),
+            existing: nodes
+                .iter()
+                .map(|node| format!("node/{}", node.name))
+                .collect(),
+        })
+    }
+
+    /// Every proxy takes the present view as seen and programmed, as if long ago.
+    pub(super) fn adopt_views(&mut self) {
+        for index in 0..self.proxies.len() {
+            let proxy = &mut self.proxies[index];
+            let view = self.views.latest().clone();
+            let mut writer = self.book.in_mode(proxy.mode());
+            let Ok(()) = proxy.agent.adopt(view.clone(), self.now, &mut writer);
+            proxy.skip_to_end(&self.views);
+            self.put_in_force(index, view);
+        }
+        self.forget_views();
+    }
+
+    pub(super) fn run_proxy(&mut self, index: usize) {
+        let now = self.now;
+        let proxy = &mut self.proxies[index];
+        let heard = proxy.hear(&self.views, now);
+        let name = Arc::clone(&proxy.agent.facts().name);
+        self.syncs.reached(&name, now, self.views.written(heard));
+        if proxy.works() {
+            let (cost, mode) = (self.config.timing.sync_cost, proxy.mode());
+            let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
+            let mut writer = self.book.in_mode(mode);
+            if let Some(report) = proxy.agent.run(now, &mut cost, &mut writer) {
+                self.finish_sync(index, report);
+            }
+        }
+        self.forget_views();
+    }
+
+    /// A proxy is kept from its work, or not any more: its process may die or start.
+    pub(super) fn hinder_proxy(&mut self, index: usize) {
+        let hindrance = self.faults.hindrance(&self.config.nodes[index]);
+        match self.proxies[index].endure(hindrance, self.now) {
+            Turn::Starts => self.start_proxy(index),
+            Turn::Died => self.tell_of_proxy(index, "stopped".to_owned()),
+            Turn::None => {}
+        }
+        // A machine without power has lost its rules.
+        if hindrance.is_down && self.book.forget(&self.config.nodes[index].name) {
+            self.put_in_force(index, ClusterView::default());
+        }
+        self.reschedule_proxy(index);
+    }
+
+    fn start_proxy(&mut self, index: usize) {
+        let proxy = &mut self.proxies[index];
+        proxy.start(&self.config.nodes[index], &self.config, self.now);
+        let mode = proxy.mode();
+        let mut what = format!("starts in mode {mode}");
+        if mode.cleans_up_first() && self.clean_up(index) {
+            what.push_str(", and takes away what another mode has left");
+        }
+        self.tell_of_proxy(index, what);
+        self.reschedule_proxy(index);
+    }
+
+    /// Takes away what the modes before have left on a node; tells whether there was anything.
+    fn clean_up(&mut self, index: usize) -> bool {
+        let (name, mode) = (&self.config.nodes[index].name, self.proxies[index].mode());
+        let cleaned = self.book.clean_up_for(name, mode);
+        if cleaned && !self.book.has_rules(name) {
+            self.put_in_force(index, ClusterView::default());
+        }
+        cleaned
+    }
+
+    fn finish_sync<E>(&mut self, index: usize, report: SyncReport<E>) {
+        let facts = Arc::clone(self.proxies[index].agent.facts());
+        self.syncs.synced(&facts.name, &report);
+        // What the process itself had before counts: one that starts looks at all connections.
+        let stale = StaleUdp::between(&report.before, &report.after);
+        if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
+            self.stale.push((Arc::clone(&facts.name), stale));
+        }
+        let before = self.put_in_force(index, report.after.clone());
+        let report = SyncReport { before, ..report };
+        // From time to time all is written that is there already: nothing has happened then.
+        if !report.periodic {
+            self.tell_of_proxy(index, narrate::sync(&report, &facts));
+        }
+        if !self.proxies[index].mode().cleans_up_first() {
+            self.clean_up(index);
+        }
+    }
+
+    /// The rules on a node are those of another view now; gives the view before.
+    fn put_in_force(&mut self, index: usize, view: ClusterView) -> ClusterView {
+        let proxy = &mut self.proxies[index];
+        let pool = &self.config.load_balancer_pool;
+        let changes = balance::changes(&proxy.in_force, &view, proxy.agent.facts(), pool);
+        self.balanced.extend(changes);
+        std::mem::replace(&mut proxy.in_force, view)
+    }
+
+    fn forget_views(&mut self) {
+        let positions = self.proxies.iter();
+        let least = positions.map(|proxy| NodeProxy::position(proxy, &self.views));
+        self.views.forget(least.min());
+    }
+
+    fn reschedule_proxy(&mut self, index: usize) {
+        self.reschedule(Reader::proxy(index, self.controllers.len()));
+    }
+
+    fn tell_of_proxy(&mut self, index: usize, what: String) {
+        let who = format!("{}/proxy", self.config.nodes[index].name);
+        let at = self.now;
+        self.happenings.push(Happening { at, who, what });
+    }
+}

@@ -1,0 +1,102 @@
+//! Tests of one host.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::segment::{tcp_syn, udp_datagram};
+
+fn listening_stack() -> Stack {
+    let addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+    let mut stack = Stack::new(HostId(0), addresses, 1500, 7);
+    stack.listen(Protocol::TCP, 80).unwrap();
+    stack.listen(Protocol::UDP, 53).unwrap();
+    stack
+}
+
+fn some_packet(v6: bool, tcp: bool, port: u16) -> Vec<u8> {
+    let [from, to]: [SocketAddr; 2] = match v6 {
+        false => [format!("10.0.0.1:{port}"), format!("10.0.0.2:{port}")],
+        true => [format!("[fd00::1]:{port}"), format!("[fd00::2]:{port}")],
+    }
+    .map(|end| end.parse().unwrap());
+    match tcp {
+        true => tcp_syn(from, to),
+        false => udp_datagram(from, to, b"hello"),
+    }
+    .unwrap()
+}
+
+#[test]
+fn closed_udp_port_is_unreachable_in_both_families() {
+    for v6 in [false, true] {
+        let packet = some_packet(v6, false, 54);
+        let sent = Segment::parse(&packet).unwrap().flow;
+        let [answer] = &listening_stack().receive(SimTime::ZERO, packet).packets[..] else {
+            panic!("one answer");
+        };
+        let Some(Icmp::Error { flow, error }) = Icmp::parse(answer) else {
+            panic!("an ICMP error");
+        };
+        assert_eq!(error, SocketError::Refused);
+        assert_eq!((flow.local, flow.remote), (sent.remote, sent.local));
+    }
+}
+
+#[test]
+fn ports_are_used_in_turn() {
+    let mut stack = listening_stack();
+    let remote = "10.0.0.1:80".parse().unwrap();
+    let port_of = |stack: &mut Stack| {
+        let (socket, begun) = stack.connect(SimTime::ZERO, remote);
+        assert_eq!(begun, Ok(()));
+        let port = stack.local_address(socket).unwrap().port();
+        stack.abort(socket);
+        stack.run(SimTime::ZERO, socket);
+        port
+    };
+    let ports: Vec<u16> = (0..28_233).map(|_| port_of(&mut stack)).collect();
+    assert_eq!(
+        (ports[0], ports[28_231], ports[28_232]),
+        (32_768, 60_999, 32_768)
+    );
+}
+
+#[test]
+fn ports_run_out() {
+    let mut stack = listening_stack();
+    let remote = "10.0.0.1:80".parse().unwrap();
+    for _ in EPHEMERAL {
+        assert_eq!(stack.udp_socket(Some(remote)).1, Ok(()));
+    }
+    assert_eq!(stack.udp_socket(None).1, Err(SocketError::PortsExhausted));
+}
+
+proptest! {
+    /// Whatever arrives, the stack neither panics nor stops answering others.
+    #[test]
+    fn hostile_packets_do_no_harm(
+        v6: bool,
+        tcp: bool,
+        port in prop_oneof![Just(80_u16), Just(53), any::<u16>()],
+        damage in prop::collection::vec((0_usize..64, any::<u8>()), 0..6),
+        cut in 0_usize..80,
+    ) {
+        let mut stack = listening_stack();
+        let mut packet = some_packet(v6, tcp, port);
+        for (at, byte) in damage {
+            if let Some(place) = packet.get_mut(at) {
+                *place = byte;
+            }
+        }
+        packet.truncate(cut.max(1));
+        stack.receive(SimTime::ZERO, packet);
+        let good = tcp_syn("10.0.0.9:9".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+        let good = good.unwrap();
+        prop_assert!(!stack.receive(SimTime::ZERO, good).packets.is_empty());
+    }
+
+    #[test]
+    fn random_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        listening_stack().receive(SimTime::ZERO, bytes);
+    }
+}

@@ -1,0 +1,261 @@
+//! The steps `fault` and `heal`: what each kind of fault takes.
+
+use std::time::Duration;
+
+use control::{Fault, Impairment, LinkEnd, PerMillion, Place};
+
+use super::{Setting, action, names, nodes};
+use crate::cursor::{Cursor, Fields, Read};
+use crate::fault::{FaultStep, Trouble};
+use crate::reference::PodsRef;
+use crate::step::Action;
+
+/// What a fault is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FaultKind {
+    PartitionApi,
+    WatchDelay,
+    ProxyCrash,
+    ProxyStall,
+    NodeDown,
+    ZoneDown,
+    Link,
+    PodCrash,
+    PodUnready,
+    ConntrackFull,
+    ApiDown,
+    DnsDown,
+}
+
+const KINDS: [(&str, FaultKind); 12] = [
+    ("partition-api", FaultKind::PartitionApi),
+    ("watch-delay", FaultKind::WatchDelay),
+    ("proxy-crash", FaultKind::ProxyCrash),
+    ("proxy-stall", FaultKind::ProxyStall),
+    ("node-down", FaultKind::NodeDown),
+    ("zone-down", FaultKind::ZoneDown),
+    ("link", FaultKind::Link),
+    ("pod-crash", FaultKind::PodCrash),
+    ("pod-unready", FaultKind::PodUnready),
+    ("conntrack-full", FaultKind::ConntrackFull),
+    ("api-down", FaultKind::ApiDown),
+    ("dns-down", FaultKind::DnsDown),
+];
+
+/// Connections that one node may track.
+const CONNTRACK_MAX: u64 = 100_000_000;
+/// Bits per second.
+const RATE_MAX: u64 = 1_000_000_000_000;
+
+/// Reads `fault`.
+pub(super) fn fault(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+    let mut fields = at.fields()?;
+    // What a fault takes depends on its kind: of an unknown one nothing else can be said.
+    let kind = fields.need("kind", |at| at.word(&KINDS))?;
+    let trouble = trouble(kind, &mut fields, setting);
+    let (id, lasts) = match kind {
+        // It is over at once.
+        FaultKind::PodCrash => (Ok(None), Ok(None)),
+        _ => (
+            fields.may("id", |at| names::label(at).map(str::to_owned)),
+            fields.may("for", lasting),
+        ),
+    };
+    fields.finish()?;
+    Ok(Action::Fault(FaultStep {
+        id: id?,
+        lasts: lasts?,
+        trouble: trouble?,
+    }))
+}
+
+/// Reads `heal`; whether there is such a fault is seen when all steps are there.
+pub(super) fn heal(at: &Cursor<'_>) -> Read<Action> {
+    Ok(Action::Heal(at.name()?.to_owned()))
+}
+
+fn trouble(kind: FaultKind, fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<Trouble> {
+    let node = |fields: &mut Fields<'_>| fields.need("node", |at| action::node(at, setting));
+    let known = match kind {
+        FaultKind::PartitionApi => node(fields).map(|node| Fault::PartitionApi { node }),
+        FaultKind::ProxyCrash => node(fields).map(|node| Fault::ProxyCrash { node }),
+        FaultKind::ProxyStall => node(fields).map(|node| Fault::ProxyStall { node }),
+        FaultKind::WatchDelay => watch_delay(fields, setting),
+        FaultKind::NodeDown => node(fields).map(|node| Fault::Down {
+            place: Place::Node(node),
+        }),
+        FaultKind::ZoneDown => {
+            fields
+                .need("zone", |at| zone(at, at.name()?, setting))
+                .map(|zone| Fault::Down {
+                    place: Place::Zone(zone),
+                })
+        }
+        FaultKind::Link => link(fields, setting),
+        FaultKind::PodCrash => return pods(fields, setting).map(Trouble::PodCrash),
+        FaultKind::PodUnready => return pods(fields, setting).map(Trouble::PodUnready),
+        FaultKind::ConntrackFull => {
+            let node = node(fields);
+            let max = fields.need("max", |at| at.integer(0..=CONNTRACK_MAX));
+            let (node, max) = (node?, max?);
+            let max = usize::try_from(max).expect("at most CONNTRACK_MAX");
+            Ok(Fault::ConntrackFull { node, max })
+        }
+        FaultKind::ApiDown => Ok(Fault::ApiDown),
+        FaultKind::DnsDown => Ok(Fault::DnsDown),
+    };
+    known.map(Trouble::Known)
+}
+
+fn watch_delay(fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<Fault> {
+    let node = fields.may("node", |at| action::node(at, setting));
+    let zone = fields.may("zone", |at| zone(at, at.name()?, setting));
+    let by = fields.need("by", lasting);
+    let place = match (node?, zone?) {
+        (Some(node), None) => Place::Node(node),
+        (None, Some(zone)) => Place::Zone(zone),
+        _ => {
+            let message =
+                "this is a fault of one `node`, or of all nodes of a `zone`: name one of both";
+            return Err(fields.at().refuse(message));
+        }
+    };
+    Ok(Fault::WatchDelay { place, by: by? })
+}
+
+fn link(fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<Fault> {
+    let a = fields.need("a", |at| link_end(at, setting));
+    let b = fields.need("b", |at| Ok((at.clone(), link_end(at, setting)?)));
+    let impairment = impairment(fields);
+    let (a, (b_at, b)) = (a?, b?);
+    if a == b && !matches!(a, LinkEnd::Zone(_)) {
+        return Err(b_at.refuse(format!("{a} has no link to itself")));
+    }
+    let impairment = impairment?;
+    if impairment == Impairment::default() {
+        return Err(fields.at().refuse_with(
+            "nothing is wrong with this link",
+            "give at least one of cut, delay, jitter, loss, duplicate, reorder, rate, mtu",
+        ));
+    }
+    Ok(Fault::Link { a, b, impairment })
+}
+
+fn impairment(fields: &mut Fields<'_>) -> Read<Impairment> {
+    let cut = fields.or("cut", false, Cursor::boolean);
+    let delay = fields.or("delay", Duration::ZERO, Cursor::duration);
+    let jitter = fields.or("jitter", Duration::ZERO, Cursor::duration);
+    let [loss, duplicate, reorder] = ["loss", "duplicate", "reorder"]
+        .map(|key| fields.or(key, PerMillion::default(), percentage));
+    let rate = fields.may("rate", rate);
+    // 1280 is the least that IPv6 asks of a link (RFC 8200, section 5).
+    let mtu = fields.may("mtu", |at| at.integer(1280..=65_535));
+    Ok(Impairment {
+        delay: delay?,
+        jitter: jitter?,
+        loss: loss?,
+        duplicate: duplicate?,
+        reorder: reorder?,
+        rate: rate?,
+        mtu: mtu?.map(|mtu| usize::try_from(mtu).expect("at most 65535")),
+        cut: cut?,
+    })
+}
+
+/// Reads `node/…`, `zone/…` or `outside/…`.
+fn link_end(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<LinkEnd> {
+    let text = at.text()?;
+    match text.split_once('/') {
+        Some(("node", name)) => {
+            if let Some(cluster) = setting.cluster {
+                nodes::check_known(at, name, cluster.nodes.iter())?;
+            }
+            Ok(LinkEnd::Node(name.to_owned()))
+        }
+        Some(("zone", name)) => zone(at, name, setting).map(LinkEnd::Zone),
+        Some(("outside", name)) => {
+            action::check_outside(at, name, setting)?;
+            Ok(LinkEnd::Outside(name.to_owned()))
+        }
+        _ => Err(at.refuse(format!(
+            "{text:?} is no end of a link: expected node/…, zone/… or outside/…"
+        ))),
+    }
+}
+
+/// Takes the name of a zone of some node.
+fn zone(at: &Cursor<'_>, name: &str, setting: &Setting<'_>) -> Read<String> {
+    if let Some(cluster) = setting.cluster {
+        let mut zones: Vec<&str> = cluster
+            .nodes
+            .iter()
+            .filter_map(|node| node.zone.as_deref())
+            .collect();
+        zones.sort_unstable();
+        zones.dedup();
+        if !zones.contains(&name) {
+            return Err(nodes::unknown(at, "zone", name, zones.into_iter()));
+        }
+    }
+    Ok(name.to_owned())
+}
+
+fn pods(fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<PodsRef> {
+    fields.need("pod", |at| {
+        PodsRef::parse(at.text()?, setting.namespace).map_err(|error| at.refuse(error))
+    })
+}
+
+/// Reads a span that is some time at all.
+fn lasting(at: &Cursor<'_>) -> Read<Duration> {
+    match at.duration()? {
+        Duration::ZERO => Err(at.refuse("no time at all makes no fault")),
+        span => Ok(span),
+    }
+}
+
+/// Reads `5%` or `0.25%`, exact to a millionth of the whole.
+fn percentage(at: &Cursor<'_>) -> Read<PerMillion> {
+    const DIGITS: usize = 4;
+    let text = at.text()?;
+    let read = || {
+        let (whole, part) = match text.strip_suffix('%')?.split_once('.') {
+            Some((whole, part)) if !part.is_empty() => (whole, part),
+            Some(_) => return None,
+            None => (text.strip_suffix('%')?, ""),
+        };
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_number(whole) || !is_number(part) || part.len() > DIGITS {
+            return None;
+        }
+        let millionths = format!("{whole}{part:0<DIGITS$}").parse().ok()?;
+        PerMillion::new(millionths)
+    };
+    read().ok_or_else(|| {
+        at.refuse(format!(
+            "{text:?} is no part of all packets: expected 0% to 100%, with at most {DIGITS} digits behind the point"
+        ))
+    })
+}
+
+/// Reads bits per second as tc(8) writes them: `10mbit`.
+fn rate(at: &Cursor<'_>) -> Read<u64> {
+    const UNITS: [(&str, u64); 4] = [
+        ("kbit", 1_000),
+        ("mbit", 1_000_000),
+        ("gbit", 1_000_000_000),
+        ("bit", 1),
+    ];
+    let text = at.text()?;
+    let lower = text.to_ascii_lowercase();
+    let read = UNITS.iter().find_map(|(unit, factor)| {
+        let number: u64 = lower.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*factor)
+    });
+    read.filter(|rate| (1..=RATE_MAX).contains(rate))
+        .ok_or_else(|| {
+            at.refuse(format!(
+                "{text:?} is no rate: expected a whole number of bit, kbit, mbit or gbit a second, such as 10mbit"
+            ))
+        })
+}

@@ -1,0 +1,215 @@
+//! Why a request failed, told after the fact.
+//!
+//! **What.** Where the rules of which node had sent it, and how far these rules were behind the API. **Why** after the
+//! fact: a node's connection tracking and the API's log remember all of it, so the thousands of requests that end well
+//! pay nothing. A story may have to wait for its end: when the node's rules caught up.
+//! **Source of the semantics.** DBG-41, DBG-71; PROXY-65 is why rules lag.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use api::{Change, EndpointSlice, Object, ObjectKey};
+use base::{SimTime, format_duration};
+use control::{Control, Outcome, Probe, ProbeOutcome, ProbeRequest, ProbeSource, Source};
+use netfilter::Tuple;
+use rules::ServiceName;
+
+use crate::clients::ClientId;
+use crate::sim::Sim;
+
+/// A story that may go on: an endpoint did not serve a request that a node had sent there.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    /// Whose rules.
+    pub(crate) node: String,
+    endpoint: SocketAddr,
+    service: ServiceName,
+    /// When the request was sent.
+    sent: SimTime,
+    outcome: Outcome,
+    /// Whether its connection stood before.
+    established: bool,
+}
+
+impl Open {
+    /// When the node's rules ceased to send to the endpoint, if they have since.
+    pub(crate) fn dropped(&self, control: &Control) -> Option<SimTime> {
+        control.rules_dropped(&self.node, &self.service, self.endpoint, self.sent)
+    }
+}
+
+impl Sim {
+    /// The story of a client that failed just now, as far as it goes.
+    pub(crate) fn begin_story(&mut self, id: ClientId, source: &Source) -> (String, Option<Open>) {
+        let client = self.clients.get(id);
+        let Some((outcome, ..)) = client.verdict() else {
+            return (String::new(), None);
+        };
+        let (Some(remote), Some(protocol)) = (client.remote(), client.protocol()) else {
+            let rcode = client
+                .resolution()
+                .map_or("no answer", |lookup| &lookup.rcode);
+            return (format!("its name was not resolved: {rcode}"), None);
+        };
+        let (sent, established) = (client.began().1, !client.is_first());
+        let tuple = client
+            .decisive_addresses()
+            .last()
+            .map(|local| Tuple::new(protocol, *local, remote));
+        let tracked = tuple.as_ref().and_then(|tuple| self.tracked(tuple));
+        let Some((node, entry)) = tracked else {
+            let request = ProbeRequest {
+                node: None,
+                from: ProbeSource::Source(source.clone()),
+                to: remote,
+                protocol,
+            };
+            let seen = self.explore(&request).ok();
+            return (
+                seen.map_or_else(|| UNKNOWN.to_owned(), |seen| refused(&seen)),
+                None,
+            );
+        };
+        let endpoint = entry.reply().source_socket();
+        let node = self.plane.node_name(node).to_owned();
+        let Some((service, _)) = self.departure(endpoint) else {
+            let end = silence(outcome, established);
+            return (format!("{node} sent it on to {endpoint}: {end}"), None);
+        };
+        let open = Open {
+            node,
+            endpoint,
+            service,
+            sent,
+            outcome,
+            established,
+        };
+        let dropped = open.dropped(&self.control);
+        let why = self.conclude(&open, dropped);
+        (why, Some(open).filter(|_| dropped.is_none()))
+    }
+
+    /// A story as it stands, with when the node's rules caught up.
+    pub(crate) fn conclude(&self, open: &Open, dropped: Option<SimTime>) -> String {
+        let Open {
+            node,
+            endpoint,
+            sent,
+            outcome,
+            established,
+            ..
+        } = open;
+        let end = silence(*outcome, *established);
+        let left = self.departure(*endpoint).and_then(|(_, left)| left);
+        let mut why = match left {
+            Some(left) if *established => format!(
+                "its connection goes to {endpoint} by what {node} decided when it began; {endpoint} left the \
+                 EndpointSlice {}: {end}",
+                apart(left, *sent)
+            ),
+            Some(left) if left <= *sent => format!(
+                "{node}'s rules still had {endpoint}, removed from the EndpointSlice {} before: {end}",
+                span(sent.since(left))
+            ),
+            Some(left) => format!(
+                "{node}'s rules sent it to {endpoint}, which was removed from the EndpointSlice only {} later: {end}",
+                span(left.since(*sent))
+            ),
+            None => format!(
+                "{node}'s rules sent it to {endpoint}, which is in the EndpointSlice to this day: {end}"
+            ),
+        };
+        match (left, dropped) {
+            (Some(_), Some(dropped)) if !established => why.push_str(&format!(
+                "; the sync that took it out of {node}'s rules ended {} later",
+                span(dropped.since(*sent))
+            )),
+            (Some(_), None) if !established => {
+                why.push_str(&format!("; no sync of {node} has taken it out since"));
+            }
+            _ => {}
+        }
+        why
+    }
+
+    /// The Service in whose EndpointSlices an endpoint was ready last, and when it ceased to be.
+    fn departure(&self, endpoint: SocketAddr) -> Option<(ServiceName, Option<SimTime>)> {
+        let mut later: BTreeMap<ObjectKey, SimTime> = BTreeMap::new();
+        for event in self.control.api().events_after(0).iter().rev() {
+            let Object::EndpointSlice(slice) = &event.object else {
+                continue;
+            };
+            let key = event.object.key();
+            if event.change != Change::Deleted
+                && has_ready(slice, endpoint)
+                && let Some(service) = slice.metadata.labels.get("kubernetes.io/service-name")
+            {
+                let service = ServiceName {
+                    namespace: slice.metadata.namespace.as_str().into(),
+                    name: service.as_str().into(),
+                };
+                return Some((service, later.get(&key).copied()));
+            }
+            later.insert(key, event.at);
+        }
+        None
+    }
+}
+
+const UNKNOWN: &str = "nothing remembers what became of it: its client is gone";
+
+fn has_ready(slice: &EndpointSlice, endpoint: SocketAddr) -> bool {
+    let has_port = slice
+        .ports
+        .iter()
+        .any(|port| port.port == Some(i32::from(endpoint.port())));
+    let is_it = |text: &String| text.parse::<IpAddr>() == Ok(endpoint.ip());
+    has_port
+        && slice
+            .endpoints
+            .iter()
+            .any(|one| one.conditions.is_ready() && one.addresses.first().is_some_and(is_it))
+}
+
+/// What the rules do at this instant with a request that no connection is known of: they let none come about.
+fn refused(seen: &Probe) -> String {
+    let node = &seen.node;
+    let meaning = seen
+        .decisions
+        .first()
+        .map_or("", |decision| &decision.meaning);
+    match seen.outcomes.first() {
+        Some((_, ProbeOutcome::Reject)) => format!("{node}'s rules refuse it: {meaning}"),
+        Some((_, ProbeOutcome::Drop)) => format!("{node}'s rules drop it: {meaning}"),
+        _ => format!("{node} does not remember it; now {meaning}"),
+    }
+}
+
+/// What an endpoint did instead of answering.
+const fn silence(outcome: Outcome, established: bool) -> &'static str {
+    match (outcome, established) {
+        (Outcome::Refused, _) => "nobody listened there any more",
+        (Outcome::Reset, true) => "it had hung up",
+        (Outcome::Reset, false) => "it hung up before it answered",
+        (Outcome::Unreachable, _) => "there is no way there",
+        _ => "no answer came back in time",
+    }
+}
+
+/// `0.8s before`, `5ms later`.
+fn apart(at: SimTime, than: SimTime) -> String {
+    match at <= than {
+        true => format!("{} before", span(than.since(at))),
+        false => format!("{} later", span(at.since(than))),
+    }
+}
+
+/// To the millisecond, unless it is shorter.
+fn span(span: Duration) -> String {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    match millis {
+        0 => format_duration(span),
+        millis => format_duration(Duration::from_millis(millis)),
+    }
+}
