@@ -473,9 +473,8 @@ pub(crate) fn expected_pods_of(
     runner: &Runner<'_>,
     backends: Option<&Backends>,
 ) -> Result<ExpectedPods, ReferenceError> {
-    let (Backends::Exactly(pods) | Backends::Within(pods)) = match backends {
-        Some(backends) => backends,
-        None => return Ok(ExpectedPods::default()),
+    let Some(Backends::Exactly(pods) | Backends::Within(pods)) = backends else {
+        return Ok(ExpectedPods::default());
     };
     let keys: Result<Vec<_>, _> = pods.iter().map(|pods| pods.pods(runner.world)).collect();
     Ok(keys?.into_iter().flatten().collect())
