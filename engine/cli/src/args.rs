@@ -20,6 +20,7 @@ use node::Variant;
 use scenario::At;
 
 use crate::dump::Link;
+use crate::resolve::ResolveArgs;
 
 /// A Kubernetes Service network in one process: where would this packet go?
 #[derive(Debug, Parser)]
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Follow one packet, and its answer, hop by hop and rule by rule
     Trace(TraceArgs),
+    /// Look a name up as a Pod would, query by query
+    Resolve(ResolveArgs),
     /// Print objects at an instant as kubectl would
     Get(GetArgs),
     /// Describe objects at an instant as kubectl would

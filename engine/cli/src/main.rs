@@ -16,6 +16,7 @@ mod manifests;
 mod node;
 mod output;
 mod progress;
+mod resolve;
 mod rules;
 mod run;
 mod schema;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Rules(rules) => rules::run(rules),
         Command::Trace(trace) => trace::run(trace),
+        Command::Resolve(resolve) => resolve::run(resolve),
         Command::Get(get) => get::get(get),
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),

@@ -102,6 +102,19 @@ fn the_scenario_in_the_book_passes() {
     );
 }
 
+#[test]
+fn the_book_shows_real_lookups() {
+    for (block, lookup) in [
+        ("search", &["cart.billing"][..]),
+        ("world", &["api.example.com", "--type", "A"]),
+        ("headless", &["db", "--type", "SRV"]),
+    ] {
+        let place = ["--in", "scenarios/dns.yaml", "--from", "pod/client"];
+        let output = switchboard(&root(), &[&["resolve"], lookup, &place].concat());
+        check("book/src/dns.md", block, &stdout(&output));
+    }
+}
+
 /// What the page on ClusterIPs shows of the Service.
 fn at_publish<'a>(command: &[&'a str]) -> Vec<&'a str> {
     let instant = ["--in", "scenarios/clusterip.yaml", "--at", "publish"];

@@ -3,17 +3,16 @@
 //! Deviation: CoreDNS runs as two bare Pods instead of a Deployment's, already running when the clock starts, as
 //! in a cluster that has been up for a while.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use api::{ApiServer, Object, Service, Status};
 use base::SimTime;
+use dns::{ClusterZone, ServerOptions, Upstream};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::{ClusterConfig, NodeConfig};
-
-/// Name and namespace of the Service of cluster DNS.
-const DNS_SERVICE: (&str, &str) = ("kube-dns", "kube-system");
 
 /// Puts the state in place, and creates the nodes that are not in it and, if asked for, kube-system/kube-dns with
 /// its Pods.
@@ -74,10 +73,21 @@ pub(crate) fn dns_address(config: &ClusterConfig) -> Option<IpAddr> {
     }
 }
 
+/// Cluster DNS with nothing in it yet. Other names are asked for elsewhere, where the outside hosts are known by theirs.
+pub(crate) fn dns_zone(config: &ClusterConfig) -> ClusterZone {
+    let mut hosts: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for host in &config.outside {
+        let name = host.name.to_ascii_lowercase();
+        hosts.entry(name).or_default().push(host.address);
+    }
+    let upstream = Upstream::Hosts(hosts);
+    ClusterZone::with(&config.dns_domain, ServerOptions::KUBEADM, upstream)
+}
+
 /// The Service of cluster DNS in the state.
 fn dns_service(config: &ClusterConfig) -> Option<&Service> {
     let mut services = config.state.iter().filter_map(Object::as_service);
-    let (name, namespace) = DNS_SERVICE;
+    let (name, namespace) = dns::DNS_SERVICE;
     let found = services.find(|service| {
         let meta = &service.metadata;
         (meta.name.as_str(), meta.namespace.as_str()) == (name, namespace)

@@ -103,7 +103,7 @@ impl Control {
                 .map(informed)
                 .collect(),
             zone: Informed {
-                reader: ClusterZone::new(&config.dns_domain),
+                reader: bootstrap::dns_zone(&config),
                 position: 0,
                 latency: config.timing.dns_watch,
             },
@@ -311,7 +311,7 @@ impl Control {
     }
 
     /// Which nodes' proxies have synced since this was last asked, in order.
-    pub fn synced(&mut self) -> Vec<Arc<str>> {
+    pub fn newly_synced(&mut self) -> Vec<Arc<str>> {
         self.syncs.news()
     }
 

@@ -400,10 +400,19 @@ pub struct Decision {
 pub struct ResolveRequest {
     /// Whose resolver.
     pub from: Source,
-    /// The name; a final dot skips the search list.
+    /// The name; a final dot skips the search list. An address stands for its name in `in-addr.arpa` or `ip6.arpa`.
     pub name: String,
-    /// `A`, `AAAA`, `SRV` …
-    pub record_type: String,
+    /// `A`, `AAAA`, `SRV` …: all are asked for at the same time.
+    pub record_types: Vec<String>,
+    /// What carries the queries: UDP (then TCP for what is too long) or TCP.
+    pub protocol: Protocol,
+}
+
+impl ResolveRequest {
+    /// The types of records that can be asked for.
+    pub const TYPES: [&str; 10] = [
+        "A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY",
+    ];
 }
 
 /// What a lookup gave.
@@ -443,8 +452,15 @@ pub struct Attempt {
     pub record_type: String,
     /// The server asked.
     pub server: SocketAddr,
-    /// What it answered, or `TIMEOUT`, `REFUSED` (nobody listens), `UNREACHABLE`.
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// What it answered, or `TRUNCATED` (too long for a datagram), `TIMEOUT`, `REFUSED` (nobody listens),
+    /// `UNREACHABLE`, `RESET`, `CLOSED`.
     pub result: String,
+    /// When the query was sent.
+    pub sent: SimTime,
+    /// When its result was known.
+    pub known: SimTime,
 }
 
 /// A first packet to explore.

@@ -6,14 +6,11 @@
 //! `pkg/controller/daemon/util/daemonset_util.go` (AddOrUpdateDaemonPodTolerations,
 //! ReplaceDaemonSetPodNodeNameNodeAffinity), `component-helpers/scheduling/corev1/nodeaffinity`.
 
-use api::{LabelRequirement, Node, Pod, PodSpec, StringMap, Toleration};
-use serde::Deserialize;
+use api::{Node, Pod, PodSpec, Toleration};
 use serde_json::{Value, json};
 
+use crate::node_selector::{NAME, NodeSelector, REQUIRED};
 use crate::tolerations::{any_bears, taints};
-
-const FIELD_NAME: &str = "metadata.name";
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 
 /// Taints that daemons bear, with their effects.
 const BORNE: [(&str, &str); 6] = [
@@ -40,10 +37,7 @@ pub(crate) struct Verdict {
 #[derive(Debug)]
 pub(crate) struct Demands<'a> {
     node_name: &'a str,
-    /// Labels that a node must have.
-    selector: StringMap,
-    /// Of which one must hold; `None` where nothing is required.
-    terms: Option<Vec<Term>>,
+    selector: NodeSelector,
     tolerations: Vec<Toleration>,
 }
 
@@ -52,8 +46,7 @@ impl<'a> Demands<'a> {
     pub(crate) fn of(template: &'a PodSpec) -> Self {
         Self {
             node_name: &template.node_name,
-            selector: template.rest.typed("nodeSelector").unwrap_or_default(),
-            terms: required_terms(template),
+            selector: NodeSelector::of(template),
             tolerations: tolerations(template),
         }
     }
@@ -82,11 +75,7 @@ impl<'a> Demands<'a> {
     /// Whether a node would do but for its taints.
     fn is_meant(&self, node: &Node) -> bool {
         let (name, labels) = (&node.metadata.name, &node.metadata.labels);
-        let mut selector = self.selector.iter();
-        let mut terms = self.terms.iter();
-        (self.node_name.is_empty() || self.node_name == name)
-            && selector.all(|(key, value)| labels.get(key) == Some(value))
-            && terms.all(|terms| terms.iter().any(|term| term.holds(node)))
+        (self.node_name.is_empty() || self.node_name == name) && self.selector.admits(name, labels)
     }
 }
 
@@ -101,7 +90,7 @@ pub(crate) fn tie(spec: &mut PodSpec, node: &str) {
     let listed = tolerations(spec);
     spec.rest.insert("tolerations", json!(listed));
     let mut affinity: Value = spec.rest.get("affinity").cloned().unwrap_or_default();
-    let name = json!({"key": FIELD_NAME, "operator": "In", "values": [node]});
+    let name = json!({"key": NAME, "operator": "In", "values": [node]});
     let required = json!({"nodeSelectorTerms": [{"matchFields": [name]}]});
     if !affinity.is_object() {
         affinity = json!({});
@@ -125,65 +114,7 @@ pub(crate) fn node_of(pod: &Pod) -> Option<String> {
     if !pod.spec.node_name.is_empty() {
         return Some(pod.spec.node_name.clone());
     }
-    let terms = required_terms(&pod.spec)?;
-    let mut fields = terms.into_iter().flat_map(|term| term.match_fields);
-    let name = fields.find(|field| field.key == FIELD_NAME && field.operator == "In")?;
-    name.values.into_iter().next()
-}
-
-/// One of several conditions, each enough, of a node affinity.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Term {
-    match_expressions: Vec<LabelRequirement>,
-    match_fields: Vec<LabelRequirement>,
-}
-
-impl Term {
-    /// A term without conditions holds nowhere.
-    fn holds(&self, node: &Node) -> bool {
-        let has_any = !self.match_expressions.is_empty() || !self.match_fields.is_empty();
-        let mut labels = self.match_expressions.iter();
-        let mut fields = self.match_fields.iter();
-        has_any
-            && labels.all(|label| {
-                let value = node.metadata.labels.get(&label.key);
-                holds(label, value.map(String::as_str))
-            })
-            && fields
-                .all(|field| field.key == FIELD_NAME && holds(field, Some(&node.metadata.name)))
-    }
-}
-
-/// The terms of the required node affinity; `None` where nothing is required.
-fn required_terms(spec: &PodSpec) -> Option<Vec<Term>> {
-    let required = spec
-        .rest
-        .get("affinity")?
-        .get("nodeAffinity")?
-        .get(REQUIRED)?;
-    let terms = required
-        .get("nodeSelectorTerms")
-        .and_then(|terms| Vec::deserialize(terms).ok());
-    Some(terms.unwrap_or_default())
-}
-
-/// Whether a requirement holds for a value; one with an unknown operator holds for none.
-fn holds(requirement: &LabelRequirement, value: Option<&str>) -> bool {
-    let listed = |value: &str| requirement.values.iter().any(|found| found == value);
-    let compared = || {
-        let bound: i64 = requirement.values.first()?.parse().ok()?;
-        Some(value?.parse::<i64>().ok()?.cmp(&bound))
-    };
-    match requirement.operator.as_str() {
-        "In" => value.is_some_and(listed),
-        "NotIn" => !value.is_some_and(listed),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => compared().is_some_and(std::cmp::Ordering::is_gt),
-        "Lt" => compared().is_some_and(std::cmp::Ordering::is_lt),
-        _ => false,
-    }
+    NodeSelector::of(&pod.spec).first_name().map(str::to_owned)
 }
 
 /// The tolerations of a template with those of every daemon.
@@ -285,7 +216,7 @@ mod tests {
             (requires(json!([])), no),
             (
                 requires(
-                    json!([{}, {"matchFields": [{"key": FIELD_NAME, "operator": "In", "values": ["n1"]}]}]),
+                    json!([{}, {"matchFields": [{"key": NAME, "operator": "In", "values": ["n1"]}]}]),
                 ),
                 yes,
             ),
@@ -320,6 +251,6 @@ mod tests {
         assert_eq!(tolerations[0].toleration_seconds, None, "borne for ever");
         let mut bare = PodSpec::default();
         tie(&mut bare, "n2");
-        assert_eq!(required_terms(&bare).map(|terms| terms.len()), Some(1));
+        assert_eq!(NodeSelector::of(&bare).first_name(), Some("n2"));
     }
 }

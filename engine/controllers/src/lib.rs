@@ -57,6 +57,7 @@ mod mirroring;
 mod name;
 mod namespace;
 mod node_lifecycle;
+mod node_selector;
 mod owned_pods;
 mod ownership;
 mod pod_ips;

@@ -36,7 +36,8 @@ pub(crate) fn ready_since(pod: &Pod) -> Option<SimTime> {
     instant(ready.last_transition_time.as_deref()?)
 }
 
-/// When a Pod counts as available, which may be in the future; `None` while it is not ready.
+/// When a Pod counts as available, which may be in the future; `None` while it is not ready. One that has to be ready
+/// for some time and does not say since when it is never does.
 pub(crate) fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<SimTime> {
     let seconds = u64::try_from(min_ready_seconds).unwrap_or(0);
     if seconds == 0 {

@@ -1,12 +1,8 @@
 //! What the controllers of workloads ask of a Pod.
 //!
-//! **Source of the semantics.** API-77; S: `pkg/api/v1/pod/util.go` (IsPodAvailable),
-//! `pkg/controller/statefulset/stateful_set_utils.go`.
+//! **Source of the semantics.** API-77; S: `pkg/controller/statefulset/stateful_set_utils.go`.
 
-use std::time::Duration;
-
-use api::{DeleteOptions, Kind, ObjectKey, Pod, parse_timestamp};
-use base::SimTime;
+use api::{DeleteOptions, Kind, ObjectKey, Pod};
 
 use crate::controller::Effect;
 
@@ -16,24 +12,6 @@ pub(crate) const LABEL_REVISION: &str = "controller-revision-hash";
 /// Whether it does its work.
 pub(crate) fn is_running_and_ready(pod: &Pod) -> bool {
     pod.status.phase == "Running" && pod.is_ready()
-}
-
-/// From when on a Pod that stays ready counts as available; `None` for one that is not ready.
-///
-/// Like Kubernetes it trusts the transition time of the condition, which is given in seconds; a missing one is
-/// long ago.
-pub(crate) fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<SimTime> {
-    let mut conditions = pod.status.conditions.iter();
-    let ready =
-        conditions.find(|found| found.condition_type == "Ready" && found.status == "True")?;
-    let Ok(wait @ 1..) = u64::try_from(min_ready_seconds) else {
-        return Some(SimTime::ZERO);
-    };
-    let since = ready
-        .last_transition_time
-        .as_deref()
-        .and_then(parse_timestamp);
-    Some(since.unwrap_or(SimTime::ZERO) + Duration::from_secs(wait))
 }
 
 /// The revision that a Pod says it is of.

@@ -93,6 +93,37 @@ fn unschedulable(count: usize, reasons: &str, hopeless: usize) -> String {
 }
 
 #[test]
+fn a_pod_that_fits_nowhere_is_told_of_once_for_each_reason() {
+    let mut cluster = cluster_of(&node("n1", "", "", "cpu: 1"));
+    let asks = ", resources: {requests: {cpu: 2}}";
+    cluster.apply(&pod("web", "", asks, ""));
+    cluster.drain();
+    let told = |cluster: &Cluster| {
+        let why = unschedulable(1, "1 Insufficient cpu", 1);
+        let why = why.trim_start_matches("Unschedulable: ").to_owned();
+        assert_eq!(
+            cluster.told_events()[0],
+            format!("Pod/web 1x FailedScheduling: {why}")
+        );
+        cluster.told_events().len()
+    };
+    assert_eq!(told(&cluster), 1);
+    cluster.apply(&pod("other", "", "", ""));
+    cluster.remove_pod("other");
+    cluster.drain();
+    assert_eq!(told(&cluster), 1, "the same again is nothing new");
+    cluster.apply(&node("n2", "", "unschedulable: true", ""));
+    cluster.drain();
+    assert_eq!(told(&cluster), 2);
+    let event = cluster.api.list(api::Kind::Event, None).next().unwrap();
+    let event = event.as_event().unwrap();
+    assert_eq!(
+        (event.source.component.as_str(), event.event_type.as_str()),
+        ("default-scheduler", "Warning")
+    );
+}
+
+#[test]
 fn node_selectors_and_affinity_name_nodes_by_labels_and_name() {
     let nodes = [
         node("n1", "disk: ssd, cores: '4'", "", ""),

@@ -15,14 +15,29 @@
 //! assert_eq!(names[1], "cart.billing.svc.cluster.local.");
 //! ```
 
+mod answer;
+mod config;
+mod corefile;
+mod find;
 mod lookup;
 mod message;
+mod pod;
 mod resolv_conf;
+mod reverse;
+mod stream;
 mod wire;
 mod zone;
 
-pub use lookup::{Lookup, LookupStep, Query, QueryResult, Resolved};
+pub use config::{PodsMode, ServerOptions, Upstream};
+pub use corefile::{Corefile, CorefileError};
+pub use lookup::{Lookup, LookupStep, Query, QueryResult, Resolved, Transport};
 pub use message::{Question, Rcode, Record, RecordData, RecordType, Response};
-pub use resolv_conf::ResolvConf;
+pub use pod::{ClusterDns, Forming, PodResolver};
+pub use resolv_conf::{ResolvConf, UnknownOption};
+pub use reverse::reverse_name;
+pub use stream::{framed, take_messages};
 pub use wire::{TCP_MAX, UDP_MAX, WireError, parse_response, query, serve};
 pub use zone::ClusterZone;
+
+/// Name and namespace of the Service of cluster DNS (DNS-1).
+pub const DNS_SERVICE: (&str, &str) = ("kube-dns", "kube-system");

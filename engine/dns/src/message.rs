@@ -26,8 +26,14 @@ impl RecordType {
     pub const AAAA: Self = Self(28);
     /// Service location.
     pub const SRV: Self = Self(33);
+    /// What has changed in a zone.
+    pub const IXFR: Self = Self(251);
+    /// A whole zone.
+    pub const AXFR: Self = Self(252);
+    /// Whatever there is.
+    pub const ANY: Self = Self(255);
 
-    const NAMES: [(Self, &str); 9] = [
+    const NAMES: [(Self, &str); 12] = [
         (Self::A, "A"),
         (Self::NS, "NS"),
         (Self::CNAME, "CNAME"),
@@ -37,6 +43,9 @@ impl RecordType {
         (Self::TXT, "TXT"),
         (Self::AAAA, "AAAA"),
         (Self::SRV, "SRV"),
+        (Self::IXFR, "IXFR"),
+        (Self::AXFR, "AXFR"),
+        (Self::ANY, "ANY"),
     ];
 
     /// Reads a name such as `AAAA`, in any case.
@@ -46,11 +55,6 @@ impl RecordType {
             .iter()
             .find(|(_, name)| name.eq_ignore_ascii_case(text))
             .map(|(t, _)| *t)
-    }
-
-    /// The names of the types that [`Self::parse`] knows.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        Self::NAMES.iter().map(|(_, name)| *name)
     }
 }
 
@@ -128,8 +132,25 @@ pub enum RecordData {
     A(Ipv4Addr),
     /// IPv6 address.
     Aaaa(Ipv6Addr),
+    /// Name server.
+    Ns(String),
     /// Alias.
     Cname(String),
+    /// Name of an address.
+    Ptr(String),
+    /// Text.
+    Txt(String),
+    /// Service location.
+    Srv {
+        /// Lower ones come first.
+        priority: u16,
+        /// Share among those of one priority.
+        weight: u16,
+        /// Where the service listens.
+        port: u16,
+        /// The host's name.
+        target: String,
+    },
     /// Start of authority; the other fields of a cluster's zone are fixed (DNS-15).
     Soa {
         /// Primary server.
@@ -152,7 +173,11 @@ impl RecordData {
         match self {
             Self::A(_) => RecordType::A,
             Self::Aaaa(_) => RecordType::AAAA,
+            Self::Ns(_) => RecordType::NS,
             Self::Cname(_) => RecordType::CNAME,
+            Self::Ptr(_) => RecordType::PTR,
+            Self::Txt(_) => RecordType::TXT,
+            Self::Srv { .. } => RecordType::SRV,
             Self::Soa { .. } => RecordType::SOA,
             Self::Other(record_type) => *record_type,
         }
@@ -165,7 +190,14 @@ impl fmt::Display for RecordData {
         match self {
             Self::A(address) => address.fmt(f),
             Self::Aaaa(address) => address.fmt(f),
-            Self::Cname(name) => write!(f, "{name}."),
+            Self::Ns(name) | Self::Cname(name) | Self::Ptr(name) => write!(f, "{name}."),
+            Self::Txt(text) => write!(f, "\"{text}\""),
+            Self::Srv {
+                priority,
+                weight,
+                port,
+                target,
+            } => write!(f, "{priority} {weight} {port} {target}."),
             Self::Soa {
                 mname,
                 rname,
@@ -184,10 +216,32 @@ impl fmt::Display for RecordData {
 pub struct Response {
     /// How it went.
     pub rcode: Rcode,
-    /// Whether the server is the authority.
+    /// Whether the server is the authority (AA).
     pub authoritative: bool,
+    /// Whether the server asks others for what it does not know itself (RA).
+    pub recursive: bool,
+    /// Whether records were left out because they did not fit (TC).
+    pub truncated: bool,
     /// The records asked for.
     pub answers: Vec<Record>,
     /// The SOA of a negative answer (DNS-42).
     pub authority: Vec<Record>,
+    /// Addresses of the names in the answers (DNS-27).
+    pub additional: Vec<Record>,
+}
+
+impl Response {
+    /// An answer without any record, by a server that is no authority.
+    #[must_use]
+    pub const fn bare(rcode: Rcode) -> Self {
+        Self {
+            rcode,
+            authoritative: false,
+            recursive: false,
+            truncated: false,
+            answers: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+        }
+    }
 }

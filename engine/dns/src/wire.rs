@@ -1,6 +1,12 @@
-//! The wire format (RFC 1035 section 4), by `simple-dns`.
+//! The wire format (RFC 1035 section 4, EDNS of RFC 6891), by `simple-dns`.
+//!
+//! What a server does before it looks a name up is CoreDNS's (`core/dnsserver`) and that of the library below it: one
+//! question, of class IN; addresses in an order of their own for each query (plugin `loadbalance`, DNS-2).
+//!
+//! Deviation: a question for a type that `simple-dns` does not know is FORMERR; CoreDNS would say NODATA.
 
-use simple_dns::rdata::{A, AAAA, CNAME, RData, SOA};
+use base::{Rng, Seed};
+use simple_dns::rdata::{A, AAAA, CNAME, NS, OPT, PTR, RData, SOA, SRV, TXT};
 use simple_dns::{
     CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, SimpleDnsError, TYPE,
 };
@@ -35,9 +41,20 @@ pub enum WireError {
 /// # Errors
 /// When the name or the type cannot be encoded.
 pub fn query(id: u16, name: &str, record_type: RecordType) -> Result<Vec<u8>, WireError> {
+    encode_query(id, name, record_type, None)
+}
+
+/// Encodes a query of a client that takes answers of so many bytes over UDP, if it says (EDNS).
+pub(crate) fn encode_query(
+    id: u16,
+    name: &str,
+    record_type: RecordType,
+    udp_size: Option<u16>,
+) -> Result<Vec<u8>, WireError> {
     let qtype = QTYPE::try_from(record_type.0).map_err(|_| WireError::BadType(record_type))?;
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    *packet.opt_mut() = udp_size.map(edns);
     let name = to_name(name)?;
     packet.questions.push(simple_dns::Question::new(
         name,
@@ -53,9 +70,9 @@ pub const UDP_MAX: usize = 512;
 /// The most bytes of an answer over TCP, whose length is 16 bits.
 pub const TCP_MAX: usize = 65_535;
 
-/// Answers a query out of a zone, in at most `limit` bytes: an answer that is longer loses records from its end
-/// and is marked as truncated. `None` when the bytes are not worth an answer: no header can be
-/// read, or they are themselves a response.
+/// Answers a query out of a zone. An answer of more than `limit` bytes, or, where that is more, of more than the query
+/// says that its sender takes (EDNS), loses records from its end and is marked as truncated. `None` when the bytes are
+/// not worth an answer: no header can be read, or they are themselves a response.
 #[must_use]
 pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
     let id = u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]);
@@ -64,33 +81,50 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
         return None;
     }
     let Ok(request) = Packet::parse(bytes) else {
-        return failure(id, Rcode::FormErr);
+        return failure(id, RCODE::FormatError, None);
     };
     if request.opcode() != simple_dns::OPCODE::StandardQuery {
-        return failure(id, Rcode::NotImp);
+        return failure(id, RCODE::NotImplemented, None);
     }
     let [asked] = request.questions.as_slice() else {
-        return failure(id, Rcode::FormErr);
+        return failure(id, RCODE::FormatError, None);
     };
+    let udp_size = request.opt().map(|opt| opt.udp_packet_size);
+    if request.opt().is_some_and(|opt| opt.version != 0) {
+        return failure(id, RCODE::BADVERS, udp_size);
+    }
     if asked.qclass != QCLASS::CLASS(CLASS::IN) {
-        return failure(id, Rcode::Refused);
+        return failure(id, RCODE::Refused, udp_size);
     }
     let question = Question {
         name: asked.qname.to_string(),
         record_type: RecordType(asked.qtype.into()),
     };
-    let response = zone.answer(&question);
+    let mut response = zone.answer(&question);
+    shuffle(&mut response.answers, id);
     let mut reply = Packet::new_reply(id);
-    reply.set_flags(request_flags(&request, &response));
+    reply.set_flags(reply_flags(&request, &response));
     *reply.rcode_mut() = to_rcode(response.rcode);
+    *reply.opt_mut() = udp_size.map(edns);
     reply.questions.push(asked.clone());
-    for record in &response.answers {
-        reply.answers.push(to_record(record).ok()?);
+    let limit = limit.max(udp_size.unwrap_or_default().into());
+    within(reply, &response, limit)
+}
+
+/// Mixes the addresses of an answer, differently for each query. Other records stay where they are.
+fn shuffle(answers: &mut [Record], id: u16) {
+    let is_address =
+        |record: &Record| matches!(record.data.record_type(), RecordType::A | RecordType::AAAA);
+    let start = answers.iter().position(is_address).unwrap_or(answers.len());
+    let addresses = &mut answers[start..];
+    let mut dice: Rng = Seed::new(id.into()).split("loadbalance");
+    for left in (2..=addresses.len()).rev() {
+        let chosen = dice.below(left as u64);
+        addresses.swap(
+            left - 1,
+            usize::try_from(chosen).expect("below their number"),
+        );
     }
-    for record in &response.authority {
-        reply.name_servers.push(to_record(record).ok()?);
-    }
-    within(reply, limit)
 }
 
 /// Decodes a response: its id, the question it repeats, and the answer.
@@ -111,45 +145,90 @@ pub fn parse_response(bytes: &[u8]) -> Result<(u16, Question, Response), WireErr
         name: asked.qname.to_string(),
         record_type: RecordType(asked.qtype.into()),
     };
+    let records = |section: &[ResourceRecord<'_>]| section.iter().map(from_record).collect();
     let response = Response {
         rcode: from_rcode(packet.rcode()),
         authoritative: packet.has_flags(PacketFlag::AUTHORITATIVE_ANSWER),
-        answers: packet.answers.iter().map(from_record).collect(),
-        authority: packet.name_servers.iter().map(from_record).collect(),
+        recursive: packet.has_flags(PacketFlag::RECURSION_AVAILABLE),
+        truncated: packet.has_flags(PacketFlag::TRUNCATION),
+        answers: records(&packet.answers),
+        authority: records(&packet.name_servers),
+        additional: records(&packet.additional_records),
     };
     Ok((packet.id(), question, response))
 }
 
-/// Encodes a reply, without as many of its last answers as it takes to fit.
-fn within(mut reply: Packet<'_>, limit: usize) -> Option<Vec<u8>> {
-    /// The least that a record takes: a compressed name and the fixed fields.
-    const RECORD_MIN: usize = 12;
-    let mut bytes = reply.build_bytes_vec_compressed().ok()?;
-    while bytes.len() > limit && !reply.answers.is_empty() {
-        let too_many = (bytes.len() - limit).div_ceil(RECORD_MIN + 16).max(1);
-        let kept = reply.answers.len().saturating_sub(too_many);
-        reply.answers.truncate(kept);
-        reply.set_flags(PacketFlag::TRUNCATION);
-        bytes = reply.build_bytes_vec_compressed().ok()?;
+/// Encodes a reply with as many of the first records as fit. That any is missing is said: nobody can tell which ones
+/// the client needs.
+fn within(head: Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>> {
+    let sections = [&response.answers, &response.authority, &response.additional];
+    let records: Result<Vec<Vec<_>>, _> = sections
+        .into_iter()
+        .map(|section| section.iter().map(to_record).collect())
+        .collect();
+    let records = records.ok()?;
+    let all: usize = records.iter().map(Vec::len).sum();
+    let with = |kept: usize| {
+        let mut reply = head.clone();
+        let mut left = kept;
+        let targets = [
+            &mut reply.answers,
+            &mut reply.name_servers,
+            &mut reply.additional_records,
+        ];
+        for (target, section) in targets.into_iter().zip(&records) {
+            let count = left.min(section.len());
+            target.extend_from_slice(&section[..count]);
+            left -= count;
+        }
+        if kept < all {
+            reply.set_flags(PacketFlag::TRUNCATION);
+        }
+        reply.build_bytes_vec_compressed().ok()
+    };
+    let fits = |kept: usize| with(kept).is_some_and(|bytes| bytes.len() <= limit);
+    if fits(all) {
+        return with(all);
     }
-    Some(bytes)
+    // Every record more makes it longer.
+    let (mut fitting, mut too_many) = (0, all);
+    while too_many - fitting > 1 {
+        let middle = fitting.midpoint(too_many);
+        match fits(middle) {
+            true => fitting = middle,
+            false => too_many = middle,
+        }
+    }
+    with(fitting)
 }
 
-fn failure(id: u16, rcode: Rcode) -> Option<Vec<u8>> {
+fn failure(id: u16, rcode: RCODE, udp_size: Option<u16>) -> Option<Vec<u8>> {
     let mut reply = Packet::new_reply(id);
-    *reply.rcode_mut() = to_rcode(rcode);
+    *reply.rcode_mut() = rcode;
+    *reply.opt_mut() = udp_size.map(edns);
     reply.build_bytes_vec().ok()
 }
 
-fn request_flags(request: &Packet<'_>, response: &Response) -> PacketFlag {
-    let mut flags = PacketFlag::empty();
-    if request.has_flags(PacketFlag::RECURSION_DESIRED) {
-        flags |= PacketFlag::RECURSION_DESIRED;
+/// What says how many bytes are taken over UDP.
+const fn edns<'a>(udp_packet_size: u16) -> OPT<'a> {
+    OPT {
+        opt_codes: Vec::new(),
+        udp_packet_size,
+        version: 0,
     }
-    if response.authoritative {
-        flags |= PacketFlag::AUTHORITATIVE_ANSWER;
-    }
-    flags
+}
+
+fn reply_flags(request: &Packet<'_>, response: &Response) -> PacketFlag {
+    let flags = [
+        (
+            PacketFlag::RECURSION_DESIRED,
+            request.has_flags(PacketFlag::RECURSION_DESIRED),
+        ),
+        (PacketFlag::AUTHORITATIVE_ANSWER, response.authoritative),
+        (PacketFlag::RECURSION_AVAILABLE, response.recursive),
+    ];
+    let set = flags.into_iter().filter(|(_, is_set)| *is_set);
+    set.fold(PacketFlag::empty(), |flags, (flag, _)| flags | flag)
 }
 
 /// Whether a name has a wire format.
@@ -177,7 +256,23 @@ fn to_record(record: &Record) -> Result<ResourceRecord<'_>, WireError> {
         RecordData::Aaaa(address) => RData::AAAA(AAAA {
             address: u128::from(*address),
         }),
+        RecordData::Ns(name) => RData::NS(NS(to_name(name)?)),
         RecordData::Cname(name) => RData::CNAME(CNAME(to_name(name)?)),
+        RecordData::Ptr(name) => RData::PTR(PTR(to_name(name)?)),
+        RecordData::Txt(text) => {
+            RData::TXT(TXT::new().with_string(text).map_err(WireError::Malformed)?)
+        }
+        RecordData::Srv {
+            priority,
+            weight,
+            port,
+            target,
+        } => RData::SRV(SRV {
+            priority: *priority,
+            weight: *weight,
+            port: *port,
+            target: to_name(target)?,
+        }),
         RecordData::Soa {
             mname,
             rname,
@@ -206,7 +301,16 @@ fn from_record(record: &ResourceRecord<'_>) -> Record {
     let data = match &record.rdata {
         RData::A(a) => RecordData::A(a.address.into()),
         RData::AAAA(aaaa) => RecordData::Aaaa(aaaa.address.into()),
+        RData::NS(ns) => RecordData::Ns(ns.0.to_string()),
         RData::CNAME(cname) => RecordData::Cname(cname.0.to_string()),
+        RData::PTR(ptr) => RecordData::Ptr(ptr.0.to_string()),
+        RData::TXT(txt) => RecordData::Txt(text_of(txt)),
+        RData::SRV(srv) => RecordData::Srv {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target: srv.target.to_string(),
+        },
         RData::SOA(soa) => RecordData::Soa {
             mname: soa.mname.to_string(),
             rname: soa.rname.to_string(),
@@ -220,6 +324,11 @@ fn from_record(record: &ResourceRecord<'_>) -> Record {
         ttl: record.ttl,
         data,
     }
+}
+
+/// All strings of a TXT record as one.
+fn text_of(txt: &TXT<'_>) -> String {
+    txt.clone().try_into().unwrap_or_default()
 }
 
 const fn to_rcode(rcode: Rcode) -> RCODE {

@@ -1,47 +1,73 @@
-//! The cluster's zone: what the API's Services and EndpointSlices say about names.
+//! The cluster's zone: what the API's Services, EndpointSlices and Pods say about names.
 //!
-//! Source of the semantics: the record table DNS-4 … DNS-18, readiness DNS-19 … DNS-22, result codes
-//! DNS-29 … DNS-44, time to live DNS-45 (kubeadm's 30 s), `pods insecure` DNS-37.
+//! What is known is kept by name and by address, so that a change costs what it changes and a question what it is
+//! answered with. [`crate::find`] looks names up in it, [`crate::answer`] makes answers of what is found.
+//! Source of the semantics: which objects count DNS-19, DNS-38, DNS-69, DNS-71 (CoreDNS: plugin/kubernetes
+//! `controller.go`, `object/endpoint.go`, `object/pod.go`).
 //!
-//! Deviation: this version answers A, AAAA and SOA; questions for SRV, PTR, NS and TXT inside of the zone get
-//! NOTIMP, where CoreDNS would answer them.
-//! Deviation: there is no upstream server. A name outside of the zone does not exist (NXDOMAIN).
+//! Deviation: the server knows the cluster from its start, so it never fails because it does not (DNS-40, DNS-70).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::{Change, EndpointSlice, Object, Service, WatchEvent};
+use api::{Change, Endpoint, EndpointSlice, Object, Pod, Service, WatchEvent};
 
-use crate::{Question, Rcode, Record, RecordData, RecordType, Response};
+use crate::{Corefile, ServerOptions, Upstream};
 
-/// Seconds a record may be kept (DNS-45).
-const TTL: u32 = 30;
-
-type Names = (String, String);
+/// Namespace and name.
+pub(crate) type Names = (String, String);
 
 /// All names of one cluster, as of the last event observed.
 #[derive(Clone, Debug)]
 pub struct ClusterZone {
-    domain: String,
-    namespaces: BTreeSet<String>,
-    services: BTreeMap<Names, Arc<Service>>,
-    slices: BTreeMap<Names, BTreeMap<String, Arc<EndpointSlice>>>,
+    pub(crate) domain: String,
+    pub(crate) options: ServerOptions,
+    pub(crate) upstream: Upstream,
+    /// Options and upstream server without a Corefile.
+    start: (ServerOptions, Upstream),
+    pub(crate) namespaces: BTreeSet<String>,
+    pub(crate) services: BTreeMap<Names, Arc<Service>>,
+    /// The slices of each Service, by name.
+    pub(crate) slices: BTreeMap<Names, BTreeMap<String, Arc<EndpointSlice>>>,
     /// The Service under which each slice is filed.
     owners: BTreeMap<Names, Names>,
-    serial: u32,
+    /// Which Services have an address as their ClusterIP.
+    pub(crate) cluster_ips: BTreeMap<IpAddr, BTreeSet<Names>>,
+    /// Which slices have an address among their ready endpoints.
+    endpoint_ips: BTreeMap<IpAddr, BTreeSet<Names>>,
+    /// The primary address of each Pod that counts.
+    pods: BTreeMap<Names, IpAddr>,
+    /// Pods by namespace and primary address.
+    pod_ips: BTreeMap<(String, IpAddr), BTreeSet<String>>,
+    pub(crate) serial: u32,
 }
 
 impl ClusterZone {
-    /// An empty zone: `domain` is `cluster.local`, say.
+    /// An empty zone with kubeadm's settings, and an upstream server that knows no name: `domain` is `cluster.local`,
+    /// say.
     #[must_use]
     pub fn new(domain: &str) -> Self {
+        let nothing = Upstream::Hosts(BTreeMap::new());
+        Self::with(domain, ServerOptions::KUBEADM, nothing)
+    }
+
+    /// An empty zone.
+    #[must_use]
+    pub fn with(domain: &str, options: ServerOptions, upstream: Upstream) -> Self {
         Self {
             domain: domain.trim_matches('.').to_ascii_lowercase(),
+            start: (options, upstream.clone()),
+            options,
+            upstream,
             namespaces: BTreeSet::new(),
             services: BTreeMap::new(),
             slices: BTreeMap::new(),
             owners: BTreeMap::new(),
+            cluster_ips: BTreeMap::new(),
+            endpoint_ips: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            pod_ips: BTreeMap::new(),
             serial: 0,
         }
     }
@@ -50,65 +76,52 @@ impl ClusterZone {
     pub fn observe(&mut self, event: &WatchEvent) {
         let gone = event.change == Change::Deleted;
         let meta = event.object.meta();
-        let name = meta.name.clone();
-        let namespace = meta.namespace.clone();
+        let key = (meta.namespace.clone(), meta.name.clone());
         match &event.object {
             Object::Namespace(_) if gone => {
-                self.namespaces.remove(&name);
+                self.namespaces.remove(&key.1);
             }
             Object::Namespace(_) => {
-                self.namespaces.insert(name);
+                self.namespaces.insert(key.1);
             }
-            Object::Service(_) if gone => {
-                self.services.remove(&(namespace, name));
-            }
-            Object::Service(service) => {
-                self.services.insert((namespace, name), Arc::clone(service));
-            }
-            Object::EndpointSlice(slice) => self.observe_slice(slice, (namespace, name), gone),
+            Object::Service(service) => self.observe_service(service, key, gone),
+            Object::EndpointSlice(slice) => self.observe_slice(slice, key, gone),
+            Object::Pod(pod) => return self.observe_pod(pod, key, gone),
+            Object::Other(_) => return self.observe_settings(&event.object, gone),
             _ => return,
         }
         self.serial = self.serial.wrapping_add(1);
     }
 
-    /// Answers a question.
-    #[must_use]
-    pub fn answer(&self, question: &Question) -> Response {
-        let lower = question.name.to_ascii_lowercase();
-        let Some(inside) = self.within_zone(&lower) else {
-            return Response {
-                rcode: Rcode::NxDomain,
-                authoritative: false,
-                answers: Vec::new(),
-                authority: Vec::new(),
-            };
-        };
-        let unanswered = [
-            RecordType::SRV,
-            RecordType::PTR,
-            RecordType::NS,
-            RecordType::TXT,
-        ];
-        if unanswered.contains(&question.record_type) {
-            return self.negative(Rcode::NotImp);
+    /// The slices of every Service that have an address among their ready endpoints, each with its Service.
+    pub(crate) fn slices_with(
+        &self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = (&Names, &EndpointSlice)> {
+        let found = self.endpoint_ips.get(&address).into_iter().flatten();
+        found.filter_map(|key| {
+            let owner = self.owners.get(key)?;
+            let slice = self.slices.get(owner)?.get(&key.1)?;
+            Some((owner, &**slice))
+        })
+    }
+
+    /// Whether a Pod of a namespace has a primary address.
+    pub(crate) fn has_pod(&self, namespace: &str, address: IpAddr) -> bool {
+        self.pod_ips.contains_key(&(namespace.to_owned(), address))
+    }
+
+    fn observe_service(&mut self, service: &Arc<Service>, key: Names, gone: bool) {
+        if let Some(before) = self.services.remove(&key) {
+            before
+                .addresses()
+                .for_each(|ip| unfile(&mut self.cluster_ips, &ip, &key));
         }
-        if inside.is_empty() && question.record_type == RecordType::SOA {
-            return self.positive(question, vec![self.soa()]);
-        }
-        match self.find(&inside) {
-            Found::Nothing => self.negative(Rcode::NxDomain),
-            Found::Name => self.negative(Rcode::NoError),
-            Found::Alias(target) => self.positive(question, vec![RecordData::Cname(target)]),
-            Found::Addresses(addresses) => {
-                let data: Vec<_> = addresses
-                    .into_iter()
-                    .filter_map(|address| record_of(address, question.record_type))
-                    .collect();
-                match data.is_empty() {
-                    true => self.negative(Rcode::NoError),
-                    false => self.positive(question, data),
-                }
+        if !gone {
+            for ip in service.addresses() {
+                self.cluster_ips.entry(ip).or_default().insert(key.clone());
             }
+            self.services.insert(key, Arc::clone(service));
         }
     }
 
@@ -117,12 +130,17 @@ impl ClusterZone {
         if let Some(owner) = self.owners.remove(&key)
             && let Some(slices) = self.slices.get_mut(&owner)
         {
-            slices.remove(&key.1);
+            if let Some(before) = slices.remove(&key.1) {
+                ready(&before).for_each(|(_, ip)| unfile(&mut self.endpoint_ips, &ip, &key));
+            }
             if slices.is_empty() {
                 self.slices.remove(&owner);
             }
         }
         if let (false, Some(service)) = (gone, slice.service_name()) {
+            for (_, ip) in ready(slice) {
+                self.endpoint_ips.entry(ip).or_default().insert(key.clone());
+            }
             let owner = (key.0.clone(), service.to_owned());
             let slices = self.slices.entry(owner.clone()).or_default();
             slices.insert(key.1.clone(), Arc::clone(slice));
@@ -130,171 +148,60 @@ impl ClusterZone {
         }
     }
 
-    /// The labels left of the zone, or `None` for a name outside of it.
-    fn within_zone<'a>(&self, lower: &'a str) -> Option<Vec<&'a str>> {
-        let left = lower.strip_suffix(&self.domain)?;
-        match left.strip_suffix('.') {
-            Some(labels) => Some(labels.split('.').collect()),
-            None => left.is_empty().then(Vec::new),
-        }
-    }
-
-    fn find(&self, labels: &[&str]) -> Found {
-        match labels {
-            [] | ["svc" | "pod"] => Found::Name,
-            [namespace, "svc" | "pod"] => match self.namespaces.contains(*namespace) {
-                true => Found::Name,
-                false => Found::Nothing,
-            },
-            [service, namespace, "svc"] => self.find_service(service, namespace),
-            [host, service, namespace, "svc"] => self.find_endpoint(host, service, namespace),
-            [address, namespace, "pod"] => self.find_pod(address, namespace),
-            _ => Found::Nothing,
-        }
-    }
-
-    fn find_service(&self, name: &str, namespace: &str) -> Found {
-        let key = (namespace.to_owned(), name.to_owned());
-        let Some(service) = self.services.get(&key) else {
-            return Found::Nothing;
+    /// Takes the settings of a Corefile; those from the start return with its end.
+    fn observe_settings(&mut self, object: &Object, gone: bool) {
+        let Some(text) = Corefile::text_of(object) else {
+            return;
         };
-        if service.spec.service_type == "ExternalName" {
-            let target = service.spec.external_name.trim_end_matches('.');
-            return Found::Alias(target.to_owned());
-        }
-        if !service.is_headless() {
-            return Found::Addresses(service.addresses().collect());
-        }
-        let addresses: Vec<IpAddr> = self
-            .ready_endpoints(&key)
-            .into_iter()
-            .map(|(_, address)| address)
-            .collect();
-        // DNS-21: a headless Service without any ready endpoint has no name.
-        if addresses.is_empty() {
-            Found::Nothing
-        } else {
-            Found::Addresses(addresses)
-        }
-    }
-
-    fn find_endpoint(&self, host: &str, service: &str, namespace: &str) -> Found {
-        let key = (namespace.to_owned(), service.to_owned());
-        if !self.services.contains_key(&key) {
-            return Found::Nothing;
-        }
-        let addresses: Vec<IpAddr> = self
-            .ready_endpoints(&key)
-            .into_iter()
-            .filter(|(name, _)| name == host)
-            .map(|(_, address)| address)
-            .collect();
-        if addresses.is_empty() {
-            Found::Nothing
-        } else {
-            Found::Addresses(addresses)
-        }
-    }
-
-    /// DNS-37: any well-formed dashed address in an existing namespace.
-    fn find_pod(&self, dashed: &str, namespace: &str) -> Found {
-        if !self.namespaces.contains(namespace) {
-            return Found::Nothing;
-        }
-        let dots = dashed.replace('-', ".").parse::<IpAddr>();
-        let colons = dashed.replace('-', ":").parse::<Ipv6Addr>().map(IpAddr::V6);
-        match dots.or(colons) {
-            Ok(address) => Found::Addresses(vec![address]),
-            Err(_) => Found::Nothing,
-        }
-    }
-
-    /// Host name (DNS-16) and address of every ready endpoint, each once, in order of address.
-    fn ready_endpoints(&self, service: &Names) -> BTreeSet<(String, IpAddr)> {
-        let slices = self
-            .slices
-            .get(service)
-            .into_iter()
-            .flat_map(BTreeMap::values);
-        slices
-            .flat_map(|slice| &slice.endpoints)
-            .filter(|endpoint| endpoint.conditions.is_ready())
-            .flat_map(|endpoint| {
-                let addresses = endpoint
-                    .addresses
-                    .iter()
-                    .filter_map(|text| text.parse().ok());
-                addresses.map(move |address: IpAddr| {
-                    let host = endpoint.hostname.clone().filter(|name| !name.is_empty());
-                    (host.unwrap_or_else(|| dashed(address)), address)
-                })
-            })
-            .collect()
-    }
-
-    fn positive(&self, question: &Question, data: Vec<RecordData>) -> Response {
-        let record = |data| Record {
-            name: question.name.clone(),
-            ttl: TTL,
-            data,
+        let from_start = Corefile {
+            options: self.start.0,
+            forwards: true,
         };
-        Response {
-            rcode: Rcode::NoError,
-            authoritative: true,
-            answers: data.into_iter().map(record).collect(),
-            authority: Vec::new(),
-        }
-    }
-
-    fn negative(&self, rcode: Rcode) -> Response {
-        let soa = Record {
-            name: self.domain.clone(),
-            ttl: TTL,
-            data: self.soa(),
+        let read = match gone {
+            true => Ok(from_start),
+            false => Corefile::parse(text, &self.domain),
         };
-        Response {
-            rcode,
-            authoritative: true,
-            answers: Vec::new(),
-            authority: vec![soa],
+        if let Ok(corefile) = read {
+            self.options = corefile.options;
+            self.upstream = match corefile.forwards {
+                true => self.start.1.clone(),
+                false => Upstream::Nobody,
+            };
         }
     }
 
-    /// DNS-15. Deviation: the serial counts changes; CoreDNS puts the Unix time of the last one.
-    fn soa(&self) -> RecordData {
-        RecordData::Soa {
-            mname: format!("ns.dns.{}", self.domain),
-            rname: format!("hostmaster.{}", self.domain),
-            serial: self.serial,
-            minimum: TTL,
+    /// Files a Pod, unless it is on its way out or has come to its end.
+    fn observe_pod(&mut self, pod: &Pod, key: Names, gone: bool) {
+        if let Some(ip) = self.pods.remove(&key) {
+            unfile(&mut self.pod_ips, &(key.0.clone(), ip), &key.1);
+        }
+        let is_over = gone || pod.metadata.is_terminating() || pod.is_finished();
+        if let (false, Some(ip)) = (is_over, pod.addresses().first().copied()) {
+            let place = self.pod_ips.entry((key.0.clone(), ip)).or_default();
+            place.insert(key.1.clone());
+            self.pods.insert(key, ip);
         }
     }
 }
 
-enum Found {
-    /// NXDOMAIN.
-    Nothing,
-    /// The name exists and has no records.
-    Name,
-    /// A CNAME.
-    Alias(String),
-    /// Addresses of either family.
-    Addresses(Vec<IpAddr>),
+/// The ready endpoints of a slice (DNS-19), each with each of its addresses.
+pub(crate) fn ready(slice: &EndpointSlice) -> impl Iterator<Item = (&Endpoint, IpAddr)> {
+    let ready = slice
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.conditions.is_ready());
+    ready.flat_map(|endpoint| {
+        let texts = endpoint.addresses.iter();
+        texts.filter_map(move |text| Some((endpoint, text.parse().ok()?)))
+    })
 }
 
-fn record_of(address: IpAddr, record_type: RecordType) -> Option<RecordData> {
-    match (address, record_type) {
-        (IpAddr::V4(address), RecordType::A) => Some(RecordData::A(address)),
-        (IpAddr::V6(address), RecordType::AAAA) => Some(RecordData::Aaaa(address)),
-        _ => None,
+/// Takes one value away from an index.
+fn unfile<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(key);
+        }
     }
-}
-
-/// The address as a host name (DNS-16).
-fn dashed(address: IpAddr) -> String {
-    let mut name = address.to_string().replace(['.', ':'], "-");
-    if name.ends_with('-') {
-        name.push('0');
-    }
-    name
 }

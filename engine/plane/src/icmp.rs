@@ -43,6 +43,7 @@ enum Complaint {
 }
 
 /// Whom the quoted packet came from.
+#[derive(Clone, Copy)]
 enum Quoted {
     Flow(Flow),
     Echo { id: u16 },

@@ -12,7 +12,7 @@ use ruleset::Protocol;
 use crate::capture::Captures;
 use crate::host::{Stack, Stacks, may_listen};
 use crate::network::{Network, Next};
-use crate::queue::{Queue, Ticket};
+use crate::queue::Queue;
 use crate::{
     HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec, PlaneConfig, PlaneEvent,
     SendError, SocketId,
@@ -45,7 +45,6 @@ pub struct Plane {
     /// The number of the next socket that is asked of a host that is gone.
     pub(crate) next_stillborn: u32,
     pub(crate) due: Queue<Due>,
-    pub(crate) timers: BTreeMap<SocketId, Ticket>,
     /// Sockets that wanted to run while their node was stopped.
     pub(crate) parked: BTreeSet<SocketId>,
     pub(crate) captures: Option<Captures>,
@@ -133,7 +132,6 @@ impl Plane {
             deaf: BTreeSet::new(),
             next_stillborn: u32::MAX,
             due: Queue::new(),
-            timers: BTreeMap::new(),
             parked: BTreeSet::new(),
             captures: None,
             logs_decisions: false,
@@ -193,18 +191,13 @@ impl Plane {
         if self.network.host(host).is_some() {
             return;
         }
-        self.stacks.remove(host);
+        if let Some(stack) = self.stacks.remove(host) {
+            for ticket in stack.timers.values() {
+                self.due.cancel(*ticket);
+            }
+        }
         self.asleep.remove(&host);
         self.deaf.remove(&host);
-        let bounds = [0, u32::MAX].map(|serial| SocketId { host, serial });
-        let stopped: Vec<SocketId> = self
-            .timers
-            .range(bounds[0]..=bounds[1])
-            .map(|(socket, _)| *socket)
-            .collect();
-        for socket in stopped {
-            self.set_timer(socket, None);
-        }
         self.parked.retain(|socket| socket.host != host);
     }
 

@@ -7,17 +7,19 @@ use std::collections::BTreeMap;
 
 use base::SimTime;
 
-/// Names one planned happening, to cancel it.
+/// Names one planned happening, to cancel it: its time, and then its number, as one number that is compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket {
-    at: SimTime,
-    sequence: u64,
-}
+pub(crate) struct Ticket(u128);
 
 impl Ticket {
+    fn new(at: SimTime, sequence: u64) -> Self {
+        Self(u128::from(at.as_nanos()) << 64 | u128::from(sequence))
+    }
+
     /// When it is due.
-    pub(crate) const fn at(self) -> SimTime {
-        self.at
+    pub(crate) fn at(self) -> SimTime {
+        let nanos = u64::try_from(self.0 >> 64).expect("half of 128 bits");
+        SimTime::from_nanos(nanos)
     }
 }
 
@@ -39,7 +41,7 @@ impl<T> Queue<T> {
     pub(crate) fn plan(&mut self, at: SimTime, happening: T) -> Ticket {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let ticket = Ticket { at, sequence };
+        let ticket = Ticket::new(at, sequence);
         self.due.insert(ticket, happening);
         ticket
     }
@@ -50,12 +52,12 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn next_at(&self) -> Option<SimTime> {
-        self.due.first_key_value().map(|(ticket, _)| ticket.at)
+        self.due.first_key_value().map(|(ticket, _)| ticket.at())
     }
 
     pub(crate) fn pop(&mut self) -> Option<(SimTime, T)> {
         let (ticket, happening) = self.due.pop_first()?;
-        Some((ticket.at, happening))
+        Some((ticket.at(), happening))
     }
 }
 

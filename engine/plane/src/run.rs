@@ -71,29 +71,37 @@ impl Plane {
 
     /// Has a connection run at this instant, after what is already due.
     pub(crate) fn wake(&mut self, socket: SocketId) {
-        let stack = self.stacks.get(socket.host);
-        let due = self
-            .timers
-            .get(&socket)
-            .is_some_and(|ticket| ticket.at() <= self.now);
-        if !due && stack.is_some_and(|stack| stack.is_connection(socket)) {
+        let Some(stack) = self.stacks.get(socket.host) else {
+            return;
+        };
+        let timer = stack.timers.get(&socket.serial);
+        let due = timer.is_some_and(|ticket| ticket.at() <= self.now);
+        if !due && stack.is_connection(socket) {
             self.set_timer(socket, Some(self.now));
         }
     }
 
     pub(crate) fn set_timer(&mut self, socket: SocketId, at: Option<SimTime>) {
-        if let Some(ticket) = self.timers.remove(&socket) {
+        let Some(stack) = self.stacks.get_mut(socket.host) else {
+            return;
+        };
+        let before = match at {
+            Some(at) => {
+                let ticket = self.due.plan(at, Due::Run(socket));
+                stack.timers.insert(socket.serial, ticket)
+            }
+            None => stack.timers.remove(&socket.serial),
+        };
+        if let Some(ticket) = before {
             self.due.cancel(ticket);
-        }
-        if let Some(at) = at {
-            let ticket = self.due.plan(at, Due::Run(socket));
-            self.timers.insert(socket, ticket);
         }
     }
 
     /// A connection's timer has fired.
     pub(crate) fn run_socket(&mut self, socket: SocketId) -> Vec<PlaneEvent> {
-        self.timers.remove(&socket);
+        if let Some(stack) = self.stacks.get_mut(socket.host) {
+            stack.timers.remove(&socket.serial);
+        }
         if self.network.is_stopped(socket.host) {
             self.parked.insert(socket);
             return Vec::new();
@@ -225,8 +233,8 @@ impl Plane {
     }
 
     /// Sends a host's packets on their way.
-    pub(crate) fn transmit(&mut self, host: HostId, packets: Vec<Vec<u8>>) {
-        for packet in packets {
+    pub(crate) fn transmit(&mut self, host: HostId, mut packets: Vec<Vec<u8>>) {
+        for packet in packets.drain(..) {
             let transit = self.network.leaving_host(host, &packet);
             let narrowest = self.network.narrowest(&transit);
             if let Some(mtu) = narrowest.filter(|mtu| *mtu < packet.len()) {
@@ -235,6 +243,9 @@ impl Plane {
             }
             self.capture_at_host(host, &packet);
             self.plan_arrival(transit, packet);
+        }
+        if let Some(stack) = self.stacks.get_mut(host) {
+            stack.reuse(packets);
         }
     }
 

@@ -2,29 +2,27 @@
 //!
 //! One function per verb; each asks the world, lets [`judge`] compare and puts what was seen into words.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use api::{Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
-    ConnectRequest, Connection, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
-    Resolution, ResolveRequest, Target, World, WriteVerb,
+    Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest,
+    World, WriteVerb,
 };
 use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
 use crate::expect::{
-    Backends, ConnectCheck, Expect, Expectation, GetCheck, Percentile, ProbeCheck, ResolveCheck,
-    RulesCheck, Verdict, WriteCheck,
+    Expect, Expectation, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
-use crate::judge::{self, ExpectedPods, Mismatch};
+use crate::judge::{self, Mismatch};
 use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
-use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
-use crate::{background, fault, held, proxy_step, why, words};
+use crate::step::{Action, Edit, ProbeFrom, Wait};
+use crate::{background, connect, fault, held, proxy_step, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -127,14 +125,24 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             from,
             name,
             record_type,
+            protocol,
             expect,
         } => runner.look(expect.in_mode(mode), |runner, check| {
-            resolve(runner, from, name, record_type, check).unwrap_or_else(Judged::from)
+            let request = |from| ResolveRequest {
+                from,
+                name: name.clone(),
+                record_types: vec![record_type.clone()],
+                protocol: *protocol,
+            };
+            let from = from.resolve(runner.world);
+            let judged = from.and_then(|from| resolve(runner, &request(from), check));
+            judged.unwrap_or_else(Judged::from)
         }),
-        Action::Connect { from, dial, expect } => runner
-            .look(expect.in_mode(mode), |runner, check| {
-                connect(runner, from, dial, check).unwrap_or_else(Judged::from)
-            }),
+        Action::Connect { from, dial, expect } => {
+            runner.look(expect.in_mode(mode), |runner, check| {
+                connect::connect(runner, from, dial, check).unwrap_or_else(Judged::from)
+            })
+        }
         Action::Probe {
             node,
             from,
@@ -382,18 +390,10 @@ fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
 
 fn resolve(
     runner: &mut Runner<'_>,
-    from: &SourceRef,
-    name: &str,
-    record_type: &str,
+    request: &ResolveRequest,
     check: Option<&ResolveCheck>,
 ) -> Result<Judged, ReferenceError> {
-    let from = from.resolve(runner.world)?;
-    let (name, record_type) = (name.to_owned(), record_type.to_owned());
-    let seen = runner.world.resolve(&ResolveRequest {
-        from,
-        name: name.clone(),
-        record_type,
-    })?;
+    let seen = runner.world.resolve(request)?;
     runner.metrics().dns_queries += seen.attempts.len() as u64;
     let mismatches = check.map_or_else(Vec::new, |check| judge::resolve(check, &seen));
     let answers: Vec<&str> = seen
@@ -411,7 +411,7 @@ fn resolve(
         vec![summary + &words::queries(&seen)],
     );
     if !judged.passed {
-        let explained = why::resolution(&name, &seen);
+        let explained = why::resolution(&request.name, &seen);
         judged.why.splice(0..0, explained);
     }
     Ok(judged)
@@ -423,6 +423,7 @@ fn resolution_json(seen: &Resolution) -> Json {
             "name": attempt.name,
             "type": attempt.record_type,
             "server": attempt.server.to_string(),
+            "protocol": attempt.protocol.to_string(),
             "result": attempt.result,
         })
     });
@@ -431,106 +432,6 @@ fn resolution_json(seen: &Resolution) -> Json {
         "answers": seen.answers.iter().map(|answer| answer.data.as_str()).collect::<Vec<_>>(),
         "queries": seen.attempts.len(),
         "attempts": attempts.collect::<Vec<_>>(),
-    })
-}
-
-fn connect(
-    runner: &mut Runner<'_>,
-    from: &SourceRef,
-    dial: &Dial,
-    check: Option<&ConnectCheck>,
-) -> Result<Judged, ReferenceError> {
-    let expected = expected_pods(runner, check)?;
-    let from = from.resolve(runner.world)?;
-    let seen = runner.world.connect(&ConnectRequest {
-        from: from.clone(),
-        to: dial.to.clone(),
-        protocol: dial.protocol,
-        count: dial.count,
-        timeout: dial.timeout,
-        payload: dial.payload.clone(),
-    })?;
-    runner.count(&from, &seen);
-    let what = format!("connect to {}", dial.to);
-    Ok(judge_connections(
-        runner,
-        (&what, &dial.to),
-        check,
-        &expected,
-        &seen,
-    ))
-}
-
-/// The Pods that an expectation of backends stands for at this instant.
-pub(crate) fn expected_pods(
-    runner: &Runner<'_>,
-    check: Option<&ConnectCheck>,
-) -> Result<ExpectedPods, ReferenceError> {
-    expected_pods_of(runner, check.and_then(|check| check.backends.as_ref()))
-}
-
-pub(crate) fn expected_pods_of(
-    runner: &Runner<'_>,
-    backends: Option<&Backends>,
-) -> Result<ExpectedPods, ReferenceError> {
-    let Some(Backends::Exactly(pods) | Backends::Within(pods)) = backends else {
-        return Ok(ExpectedPods::default());
-    };
-    let keys: Result<Vec<_>, _> = pods.iter().map(|pods| pods.pods(runner.world)).collect();
-    Ok(keys?.into_iter().flatten().collect())
-}
-
-/// Judges connections that were made to a target, or what was sent there on one; `what` is what their client did.
-pub(crate) fn judge_connections(
-    runner: &Runner<'_>,
-    (what, to): (&str, &Target),
-    check: Option<&ConnectCheck>,
-    expected: &ExpectedPods,
-    seen: &[Connection],
-) -> Judged {
-    let mismatches = check.map_or_else(Vec::new, |check| judge::connect(check, expected, seen));
-    let summary = words::connections(seen, &runner.scenario.namespace);
-    let mut judged = Judged::by(&mismatches, connections_json(seen), vec![summary]);
-    let examples: BTreeSet<usize> = mismatches
-        .iter()
-        .flat_map(|mismatch| &mismatch.examples)
-        .copied()
-        .collect();
-    let explained = why::samples(examples.into_iter().map(|index| &seen[index]))
-        .into_iter()
-        .flat_map(|one| why::attempt(what, to, one));
-    let explained: Vec<String> = explained.collect();
-    judged.why.splice(0..0, explained);
-    judged
-}
-
-fn connections_json(seen: &[Connection]) -> Json {
-    let count = |counts: Vec<(&str, u64)>| -> Map<String, Json> {
-        counts
-            .into_iter()
-            .map(|(key, count)| (key.to_owned(), count.into()))
-            .collect()
-    };
-    let outcomes = judge::outcome_counts(seen);
-    let outcomes = outcomes
-        .iter()
-        .map(|(outcome, count)| (outcome.as_str(), *count))
-        .collect();
-    let peers: BTreeSet<String> = seen
-        .iter()
-        .filter_map(|one| one.peer_seen)
-        .map(|peer| peer.ip().to_string())
-        .collect();
-    let latencies = judge::latencies(seen);
-    let ranks = Percentile::ALL
-        .iter()
-        .filter_map(|(key, rank)| Some((*key, nanos(rank.of(&latencies)?))));
-    json!({
-        "connections": seen.len(),
-        "outcomes": count(outcomes),
-        "backends": count(judge::backend_counts(seen).into_iter().collect()),
-        "peersSeen": peers,
-        "latencyNs": count(ranks.collect()),
     })
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use control::{ReferenceError, Tally, Target, TrafficFailure, TrafficReport, TrafficRequest};
 use serde_json::{Map, Value as Json, json};
 
-use crate::act::{Judged, expected_pods_of};
+use crate::act::Judged;
+use crate::connect::expected_pods_of;
 use crate::expect::StopCheck;
 use crate::judge;
 use crate::metrics::latency_json;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use control::{ConnectRequest, ReferenceError, Target};
 use serde_json::json;
 
-use crate::act::{Judged, expected_pods, judge_connections};
+use crate::act::Judged;
+use crate::connect::{expected_pods, judge_connections};
 use crate::expect::ConnectCheck;
 use crate::reference::SourceRef;
 use crate::run::Runner;

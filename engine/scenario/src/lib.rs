@@ -37,6 +37,7 @@
 
 mod act;
 mod background;
+mod connect;
 mod cursor;
 pub mod expect;
 mod fault;

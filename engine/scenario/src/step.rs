@@ -173,6 +173,8 @@ pub enum Action {
         name: String,
         /// The type.
         record_type: String,
+        /// What carries the queries: UDP, and TCP where that is too small, or TCP.
+        protocol: Protocol,
         /// What is expected.
         expect: Expect<ResolveCheck>,
     },
@@ -265,10 +267,11 @@ impl Action {
             | Self::Proxy(_) => None,
             Self::Get { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
-            Self::Connect { expect, .. } => expect.given(mode),
+            Self::Connect { expect, .. }
+            | Self::Open { expect, .. }
+            | Self::Send { expect, .. } => expect.given(mode),
             Self::Probe { expect, .. } => expect.given(mode),
             Self::Rules { expect, .. } => expect.given(mode),
-            Self::Open { expect, .. } | Self::Send { expect, .. } => expect.given(mode),
             Self::Stop { expect, .. } => expect.given(mode),
         }
     }

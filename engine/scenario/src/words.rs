@@ -37,6 +37,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             from,
             name,
             record_type,
+            protocol,
             ..
         } => {
             let shown_type = if record_type == "A" {
@@ -44,7 +45,12 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             } else {
                 &format!(" {record_type}")
             };
-            format!("{} → {name}{shown_type}", source(from, namespace))
+            let over = if *protocol == Protocol::UDP {
+                ""
+            } else {
+                &format!(" over {protocol}")
+            };
+            format!("{} → {name}{shown_type}{over}", source(from, namespace))
         }
         Action::Connect { from, dial, .. } => {
             format!("{} → {}", source(from, namespace), dialled(dial))

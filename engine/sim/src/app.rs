@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use api::{Object, ObjectKey, ObjectMeta, Pod, PodSpec, Status};
 use controllers::{Application, Manners};
-use dns::ClusterZone;
+use dns::{ClusterZone, Corefile, ResolvConf};
 use ruleset::Protocol;
 
 /// How a client begins that wants more than one answer on a connection.
@@ -147,8 +147,17 @@ fn pod_of(object: &Object) -> Option<(&'static str, &ObjectMeta, &PodSpec)> {
     Some(("spec.template.", &template.metadata, &template.spec))
 }
 
-/// Refuses what a Pod, or a workload's Pods, ask of application or resolver and this version cannot do.
-pub(crate) fn check(object: &Object) -> Result<(), Status> {
+/// Refuses what a Pod, or a workload's Pods, ask of an application and this version cannot do, and what the Corefile of
+/// cluster DNS, in a cluster of this domain, asks of the server.
+pub(crate) fn check(object: &Object, domain: &str) -> Result<(), Status> {
+    if let Some(Err(error)) = Corefile::text_of(object).map(|text| Corefile::parse(text, domain)) {
+        let limits = [("data.Corefile".to_owned(), error.to_string())];
+        return Err(Status::not_supported(
+            object.kind(),
+            &object.meta().name,
+            limits.to_vec(),
+        ));
+    }
     let Some((place, metadata, spec)) = pod_of(object) else {
         return Ok(());
     };
@@ -161,16 +170,6 @@ pub(crate) fn check(object: &Object) -> Result<(), Status> {
         let text = "\"blackhole\" is not supported with hostNetwork: it would silence the node";
         let field = format!("{place}metadata.annotations[{PREFIX}hostile]");
         limits.push((field, text.to_owned()));
-    }
-    if spec.dns_config.is_some() {
-        let text =
-            "not supported by this version of switchboard; a Pod's resolver is what dnsPolicy says";
-        limits.push((format!("{place}spec.dnsConfig"), text.to_owned()));
-    }
-    if spec.dns_policy == "None" {
-        let text = "\"None\" is not supported by this version of switchboard; supported: ClusterFirst, \
-                    ClusterFirstWithHostNet, Default";
-        limits.push((format!("{place}spec.dnsPolicy"), text.to_owned()));
     }
     if limits.is_empty() {
         return Ok(());
@@ -211,26 +210,32 @@ pub(crate) fn warnings(object: &Object) -> Vec<String> {
             )
         })
     });
-    asked.collect()
+    asked.chain(option_warnings(place, spec)).collect()
 }
 
-/// The complete messages of DNS over TCP (RFC 1035 section 4.2.2) in `buffer`, answered; what is left of an
-/// incomplete one stays in it.
+/// Options of a Pod's resolver without an effect.
+fn option_warnings(place: &str, spec: &PodSpec) -> Vec<String> {
+    let Some(config) = &spec.dns_config else {
+        return Vec::new();
+    };
+    let names = config.options.iter().map(|option| option.name.clone());
+    let conf = ResolvConf {
+        options: names.collect(),
+        ..ResolvConf::default()
+    };
+    let unknown = conf.unknown_options();
+    unknown
+        .map(|unknown| format!("{place}spec.dnsConfig.options: {unknown}"))
+        .collect()
+}
+
+/// The complete messages of DNS over TCP in `buffer`, answered; what is left of an incomplete one stays in it.
 pub(crate) fn serve_dns_stream(zone: &ClusterZone, buffer: &mut Vec<u8>) -> Vec<u8> {
-    let mut answers = Vec::new();
-    while let [high, low, rest @ ..] = buffer.as_slice() {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let Some(message) = rest.get(..length) else {
-            break;
-        };
-        if let Some(answer) = dns::serve(zone, message, dns::TCP_MAX) {
-            let size = u16::try_from(answer.len()).expect("at most TCP_MAX");
-            answers.extend(size.to_be_bytes());
-            answers.extend(answer);
-        }
-        buffer.drain(..2 + length);
-    }
-    answers
+    let messages = dns::take_messages(buffer);
+    let answers = messages
+        .iter()
+        .filter_map(|message| dns::serve(zone, message, dns::TCP_MAX));
+    answers.flat_map(|answer| dns::framed(&answer)).collect()
 }
 
 #[cfg(test)]

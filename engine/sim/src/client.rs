@@ -220,7 +220,10 @@ impl Client {
 
     /// Its TCP connection stands.
     pub(crate) fn connected(&mut self, plane: &mut Plane) {
-        if let State::Dialling(socket) = self.state {
+        if let State::Resolving(resolver) = &mut self.state {
+            let resolution = resolver.connected(plane);
+            self.go_on(plane, resolution);
+        } else if let State::Dialling(socket) = self.state {
             self.latency = Some(plane.now().since(self.since));
             self.state = State::Talking(socket);
             let errand = self
@@ -271,10 +274,9 @@ impl Client {
     /// Bytes came.
     pub(crate) fn received(&mut self, plane: &mut Plane, from: Option<SocketAddr>, bytes: &[u8]) {
         match (&mut self.state, from) {
-            (State::Resolving(resolver), Some(from)) => {
-                if let Some(resolution) = resolver.received(plane, from, bytes) {
-                    self.resolved(plane, resolution);
-                }
+            (State::Resolving(resolver), from) => {
+                let resolution = resolver.received(plane, from, bytes);
+                self.go_on(plane, resolution);
             }
             (State::Talking(_), Some(from)) if Some(from) == self.remote => {
                 self.latency = Some(plane.now().since(self.since));
@@ -306,7 +308,11 @@ impl Client {
 
     /// The server will send nothing more.
     pub(crate) fn peer_closed(&mut self, plane: &mut Plane) {
-        match self.state {
+        match &mut self.state {
+            State::Resolving(resolver) => {
+                let resolution = resolver.closed(plane);
+                self.go_on(plane, resolution);
+            }
             State::Talking(_) => {
                 // An end instead of an answer: `curl: (52) Empty reply from server`.
                 let outcome = match self.received.is_empty() {
@@ -333,9 +339,8 @@ impl Client {
         let is_udp = self.is_udp();
         match &mut self.state {
             State::Resolving(resolver) => {
-                if let Some(resolution) = resolver.failed(plane, error) {
-                    self.resolved(plane, resolution);
-                }
+                let resolution = resolver.failed(plane, error);
+                self.go_on(plane, resolution);
             }
             State::Idle(_) if is_udp => {}
             State::Idle(_) => self.state = State::Over(outcome_of(error)),
@@ -347,9 +352,8 @@ impl Client {
     pub(crate) fn timed_out(&mut self, plane: &mut Plane) {
         match &mut self.state {
             State::Resolving(resolver) => {
-                if let Some(resolution) = resolver.timed_out(plane) {
-                    self.resolved(plane, resolution);
-                }
+                let resolution = resolver.timed_out(plane);
+                self.go_on(plane, resolution);
             }
             State::Dialling(_) | State::Talking(_) => self.finish(plane, Outcome::Timeout),
             State::Idle(_) | State::Over(_) => {}
@@ -400,6 +404,13 @@ impl Client {
         self.errand.as_ref().is_some_and(|errand| errand.is_udp())
     }
 
+    /// Goes on once its lookup is done.
+    fn go_on(&mut self, plane: &mut Plane, resolution: Option<Resolution>) {
+        if let Some(resolution) = resolution {
+            self.resolved(plane, resolution);
+        }
+    }
+
     fn resolved(&mut self, plane: &mut Plane, resolution: Resolution) {
         let address = choose_address(&resolution);
         self.resolution = Some(resolution);
@@ -440,8 +451,7 @@ impl Client {
         };
         let keeps = self.errand.as_ref().is_some_and(|errand| errand.keeps);
         let stands = match (&self.state, outcome) {
-            (_, Outcome::Connected) => true,
-            (State::Talking(_), Outcome::Timeout) => true,
+            (_, Outcome::Connected) | (State::Talking(_), Outcome::Timeout) => true,
             _ => self.is_udp(),
         };
         if keeps && stands {

@@ -1,18 +1,22 @@
 //! Pods as hosts: what the kubelet's signals mean for the network.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{ObjectKey, Pod};
 use controllers::{Application, Manners, OnTerm, PodSignal};
+use dns::{ClusterDns, PodResolver, ResolvConf};
 use plane::{HostId, HostSpec, NodeId, Plane};
 use ruleset::Protocol;
 
 use crate::app::{self, App, Identity, Listener};
 
 /// All Pods that have a network, and who listens where.
-#[derive(Default)]
 pub(crate) struct Fleet {
+    /// The servers of cluster DNS that kubelets know of.
+    dns_servers: Vec<IpAddr>,
+    dns_domain: String,
     pods: BTreeMap<ObjectKey, Running>,
     apps: BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
 }
@@ -28,10 +32,21 @@ struct Running {
     wanted: Vec<Listener>,
     /// Where it listens.
     listeners: Vec<Listener>,
-    dns_policy: String,
+    /// Written when it started, and never again (DNS-58).
+    resolver: PodResolver,
 }
 
 impl Fleet {
+    /// No Pods yet, on nodes whose kubelets know this of DNS.
+    pub(crate) fn new(dns_server: Option<IpAddr>, dns_domain: &str) -> Self {
+        Self {
+            dns_servers: dns_server.into_iter().collect(),
+            dns_domain: dns_domain.to_owned(),
+            pods: BTreeMap::new(),
+            apps: BTreeMap::new(),
+        }
+    }
+
     /// Carries out a signal.
     pub(crate) fn carry_out(
         &mut self,
@@ -89,13 +104,12 @@ impl Fleet {
                 let running = known(pod, uid).filter(|r| r.on_term == OnTerm::Close)?;
                 Some((running.host, false))
             }
+            PodSignal::Crashed { pod, uid, .. } => Some((known(pod, uid)?.host, false)),
             PodSignal::Removed { pod, uid, .. } => {
                 let running = known(pod, uid)?;
                 Some((running.host, !running.on_host_network))
             }
-            PodSignal::Started { .. } | PodSignal::Serving { .. } | PodSignal::Crashed { .. } => {
-                None
-            }
+            PodSignal::Started { .. } | PodSignal::Serving { .. } => None,
         }
     }
 
@@ -112,11 +126,9 @@ impl Fleet {
         self.pods.keys()
     }
 
-    /// The `dnsPolicy` of a running Pod and whether it shares its node's network.
-    pub(crate) fn resolver_of(&self, pod: &ObjectKey) -> Option<(&str, bool)> {
-        self.pods
-            .get(pod)
-            .map(|running| (running.dns_policy.as_str(), running.on_host_network))
+    /// The resolver of a running Pod.
+    pub(crate) fn resolver_of(&self, pod: &ObjectKey) -> Option<&PodResolver> {
+        self.pods.get(pod).map(|running| &running.resolver)
     }
 
     /// Who listens on a port of a host.
@@ -162,9 +174,21 @@ impl Fleet {
             on_term: application.on_term,
             wanted: app::listeners(pod),
             listeners: Vec::new(),
-            dns_policy: pod.spec.dns_policy.clone(),
+            resolver: self.resolver(pod),
         };
         self.pods.insert(key, running);
+    }
+
+    /// What the kubelet of a Pod that starts writes into its resolv.conf.
+    ///
+    /// Deviation: a node's own resolv.conf names servers elsewhere, which know no name at all: there is nobody in it.
+    fn resolver(&self, pod: &Pod) -> PodResolver {
+        let cluster = ClusterDns {
+            servers: &self.dns_servers,
+            domain: &self.dns_domain,
+            node: &ResolvConf::default(),
+        };
+        PodResolver::of(&pod.metadata.namespace, &pod.spec, &cluster)
     }
 
     fn remove(&mut self, plane: &mut Plane, key: &ObjectKey) {

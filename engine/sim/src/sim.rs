@@ -12,7 +12,7 @@ use api::{ObjectKey, Status};
 use base::SimTime;
 use control::{ClusterConfig, Control, ReferenceError, Source};
 use controllers::PodSignal;
-use dns::ResolvConf;
+use dns::{ResolvConf, Transport};
 use netfilter::SeededChooser;
 use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
 use ruleset::Protocol;
@@ -23,7 +23,7 @@ use crate::evidence::Evidence;
 use crate::faults::Troubles;
 use crate::fleet::Fleet;
 use crate::inbox::{Answer, Answers, Inbox};
-use crate::resolver::Resolver;
+use crate::resolver::{Resolver, Wanted};
 use crate::tables::TableCache;
 use crate::traffic::Traffic;
 
@@ -86,13 +86,14 @@ impl Sim {
             });
             outside.insert(host.name.clone(), id);
         }
+        let control = Control::new(config)?;
         Ok(Self {
-            control: Control::new(config)?,
+            fleet: Fleet::new(control.dns_address(), &control.config().dns_domain),
+            control,
             plane,
             tables,
             nodes,
             outside,
-            fleet: Fleet::default(),
             evidence: Evidence::default(),
             troubles: Troubles::default(),
             clients: Clients::default(),
@@ -227,13 +228,28 @@ impl Sim {
         format!("running {key} (it exists: {phase}, {node})")
     }
 
-    /// Starts a lookup as a source's own resolver would.
+    /// Starts a lookup of some types over UDP as a source's own resolver would.
     pub(crate) fn start_lookup(
         &mut self,
         source: &Source,
         host: HostId,
         name: &str,
         types: &[dns::RecordType],
+    ) -> Result<Resolver, control::Resolution> {
+        let wanted = Wanted {
+            name: name.to_owned(),
+            types: types.to_vec(),
+            transport: Transport::Udp,
+        };
+        self.start_query(source, host, &wanted)
+    }
+
+    /// Starts a lookup as a source's own resolver would.
+    pub(crate) fn start_query(
+        &mut self,
+        source: &Source,
+        host: HostId,
+        wanted: &Wanted,
     ) -> Result<Resolver, control::Resolution> {
         let conf = self.resolv_conf(source);
         self.lookups += 1;
@@ -242,38 +258,36 @@ impl Sim {
             .config()
             .seed
             .split(&format!("lookup/{}", self.lookups));
-        Resolver::start(&mut self.plane, host, conf, name, types, ids)
+        Resolver::start(&mut self.plane, host, conf, wanted, ids)
     }
 
-    /// What stands in a source's resolv.conf.
+    /// What stands in a source's resolv.conf: a Pod's as its kubelet wrote it (DNS-53 … DNS-58).
     ///
     /// Deviation: nodes and outside hosts ask cluster DNS, without a search list; a real one asks whatever its
-    /// administrator set. A Pod that uses its node's resolv.conf (`dnsPolicy: Default`, or a host-network Pod
-    /// that does not say `ClusterFirstWithHostNet`: DNS-54, DBG-36) asks servers elsewhere, which know no name at
-    /// all: there is nobody in its list.
-    pub(crate) fn resolv_conf(&self, source: &Source) -> ResolvConf {
-        let none = ResolvConf {
-            nameservers: Vec::new(),
-            ..ResolvConf::plain(std::net::Ipv4Addr::UNSPECIFIED.into())
-        };
-        let Some(server) = self.control.dns_address() else {
-            return none;
-        };
-        let Source::Pod(key) = source else {
-            return ResolvConf::plain(server);
-        };
-        let cluster_first = match self.fleet.resolver_of(key) {
-            Some(("" | "ClusterFirst", on_host_network)) => !on_host_network,
-            Some((policy, _)) => policy == "ClusterFirstWithHostNet",
-            None => true,
-        };
-        let namespace = key.namespace.as_deref().unwrap_or("default");
-        let zone = &self.control.config().dns_domain;
-        if cluster_first {
-            ResolvConf::cluster_first(server, namespace, zone)
-        } else {
-            none
+    /// administrator set.
+    #[must_use]
+    pub fn resolv_conf(&self, source: &Source) -> ResolvConf {
+        if let Source::Pod(key) = source {
+            let resolver = self.fleet.resolver_of(key);
+            return resolver.map_or_else(ResolvConf::default, |known| known.conf.clone());
         }
+        let server = self.control.dns_address();
+        server.map_or_else(ResolvConf::default, ResolvConf::plain)
+    }
+
+    /// What the kubelet complained of when it wrote a Pod's resolv.conf (DNS-56, DNS-57).
+    ///
+    /// Deviation: a real one writes Events as well.
+    #[must_use]
+    pub fn resolver_complaints(&self, source: &Source) -> Vec<String> {
+        let Source::Pod(key) = source else {
+            return Vec::new();
+        };
+        let complaints = self.fleet.resolver_of(key).map(|known| &known.complaints);
+        let complaints = complaints.into_iter().flatten();
+        complaints
+            .map(|complaint| format!("{}: {}", complaint.reason, complaint.message))
+            .collect()
     }
 
     /// A chooser for read-only questions, the same for each.
@@ -312,9 +326,6 @@ impl Sim {
     pub(crate) fn obey_signals(&mut self) {
         self.suffer();
         for (_, signal) in self.control.signals() {
-            if let PodSignal::Crashed { pod, .. } = &signal {
-                self.end_application(pod);
-            }
             self.hang_up(&signal);
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
@@ -322,7 +333,7 @@ impl Sim {
             let node = self.nodes[&*change.node];
             self.plane.balance(change.address, node, change.takes);
         }
-        for node in self.control.synced() {
+        for node in self.control.newly_synced() {
             self.follow_up(&node);
         }
         for (node, stale) in self.control.stale_connections() {
@@ -335,21 +346,13 @@ impl Sim {
         }
     }
 
-    /// The processes of a Pod have ended, and its host lives on: it resets their connections.
-    fn end_application(&mut self, pod: &ObjectKey) {
-        let its_own = self.inboxes.iter();
-        let its_own = its_own.filter(|(_, inbox)| inbox.identity.is(pod));
-        let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
-        for socket in sockets {
-            self.inboxes.remove(&socket);
-            self.plane.abort(socket);
-        }
-    }
-
     /// What a signal means for connections that stand. Who gets SIGTERM and does not mind, or is killed, says goodbye
-    /// to its clients; clients in a Pod that goes are no more.
+    /// to its clients; the host of processes that crashed resets theirs; clients in a Pod that goes are no more.
     fn hang_up(&mut self, signal: &PodSignal) {
-        let (PodSignal::Terminating { pod, .. } | PodSignal::Removed { pod, .. }) = signal else {
+        let (PodSignal::Terminating { pod, .. }
+        | PodSignal::Crashed { pod, .. }
+        | PodSignal::Removed { pod, .. }) = signal
+        else {
             return;
         };
         let Some((host, is_host_gone)) = self.fleet.ends(signal) else {
@@ -360,7 +363,10 @@ impl Sim {
         let sockets: Vec<SocketId> = its_own.map(|(socket, _)| *socket).collect();
         for socket in &sockets {
             self.inboxes.remove(socket);
-            self.plane.close(*socket);
+            match signal {
+                PodSignal::Crashed { .. } => self.plane.abort(*socket),
+                _ => self.plane.close(*socket),
+            }
         }
         if is_host_gone {
             // The kernel sends what closing calls for before the Pod's addresses go.

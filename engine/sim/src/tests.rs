@@ -20,8 +20,10 @@ use ruleset::{Family, Protocol, nft, xt};
 use crate::Sim;
 
 mod applications;
+mod crashes;
 mod faults;
 mod memory;
+mod names;
 mod probes;
 mod traffic;
 
@@ -254,32 +256,6 @@ fn udp_is_balanced_too_in(mode: ProxyMode) {
 }
 
 #[test]
-fn dns_59_60_62_names_through_the_cluster_ip_of_dns() {
-    let mut sim = cluster();
-    for (name, queries) in [
-        ("web", 1),
-        ("web.default", 2),
-        ("web.default.svc", 3),
-        ("web.default.svc.cluster.local", 4),
-        ("web.default.svc.cluster.local.", 1),
-    ] {
-        let request = ResolveRequest {
-            from: client(),
-            name: name.to_owned(),
-            record_type: "A".to_owned(),
-        };
-        let resolution = sim.resolve(&request).unwrap();
-        assert_eq!(resolution.rcode, "NOERROR", "{name}");
-        assert_eq!(resolution.answers[0].data, vip(&sim).to_string(), "{name}");
-        assert_eq!(resolution.attempts.len(), queries, "{name}");
-        assert_eq!(
-            resolution.attempts[0].server,
-            "10.96.0.10:53".parse().unwrap()
-        );
-    }
-}
-
-#[test]
 fn dbg_52_an_outside_host_waits_in_vain() {
     ProxyMode::ALL
         .into_iter()
@@ -448,16 +424,23 @@ fn what_cannot_be_carried_out_is_refused_or_said() {
         let object = decode(&documents[0]).unwrap().remove(0).object;
         sim.write(WriteVerb::Apply, object)
     };
-    let pod = |more: &str| {
-        CLIENT
-            .replace("name: client", "name: other")
-            .replace("spec: {", more)
-    };
-    let refused = write(&pod("spec: {dnsConfig: {options: []}, ")).unwrap_err();
+    let silent = "name: other, annotations: {switchboard.dev/hostile: blackhole}";
+    let on_host = CLIENT
+        .replace("name: client", silent)
+        .replace("spec: {", "spec: {hostNetwork: true, ");
+    let refused = write(&on_host).unwrap_err();
     assert!(
-        refused.message.contains("spec.dnsConfig"),
+        refused.message.contains("not supported with hostNetwork"),
         "{}",
         refused.message
+    );
+    let idle = CLIENT
+        .replace("name: client", "name: idle")
+        .replace("spec: {", "spec: {dnsConfig: {options: [{name: debug}]}, ");
+    let warnings = write(&idle).unwrap().warnings;
+    assert!(
+        warnings[0].contains("resolver option \"debug\" has no effect"),
+        "{warnings:?}"
     );
     let probed = CLIENT.replace("name: client", "name: probed").replace(
         "image: c}",
@@ -628,7 +611,8 @@ fn a_source_that_does_not_run_is_named_with_those_that_do() {
     let request = ResolveRequest {
         from: Source::Pod(ObjectKey::new(Kind::Pod, "default", "cleint")),
         name: "web".to_owned(),
-        record_type: "A".to_owned(),
+        record_types: vec!["A".to_owned()],
+        protocol: Protocol::UDP,
     };
     let error = sim.resolve(&request.clone()).unwrap_err();
     assert!(error.wanted.contains("pod/default/cleint"));

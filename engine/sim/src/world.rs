@@ -10,13 +10,15 @@ use control::{
     ProbeRequest, ProxyConfig, ReferenceError, Resolution, ResolveRequest, Source, TrafficReport,
     TrafficRequest, World, WorldFigures, WriteVerb,
 };
-use dns::RecordType;
+use dns::{RecordType, Transport};
 use plane::HostId;
+use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::app;
 use crate::client::{ADDRESS_TYPES, Client, Errand};
 use crate::clients::Asker;
+use crate::resolver::Wanted;
 use crate::sim::Sim;
 
 impl World for Sim {
@@ -43,7 +45,7 @@ impl World for Sim {
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
-        app::check(&object)?;
+        app::check(&object, &self.control.config().dns_domain)?;
         let warnings = app::warnings(&object);
         let mut written = self.control.write(verb, object)?;
         written.warnings.extend(warnings);
@@ -53,7 +55,7 @@ impl World for Sim {
     fn patch(&mut self, key: &ObjectKey, patch: &Map<String, Json>) -> Result<Written, Status> {
         self.control.check_reachable()?;
         let object = self.control.api().merged(key, patch)?;
-        app::check(&object)?;
+        app::check(&object, &self.control.config().dns_domain)?;
         let mut written = self.control.patch(key, patch)?;
         written.warnings.extend(app::warnings(&object));
         Ok(written)
@@ -131,8 +133,7 @@ impl World for Sim {
 
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError> {
         let host = self.source_host(&request.from)?;
-        let record_type = RecordType::parse(&request.record_type).unwrap_or(RecordType::A);
-        let lookup = self.start_lookup(&request.from, host, &request.name, &[record_type]);
+        let lookup = self.start_query(&request.from, host, &wanted(request));
         let client = Client::resolving(&mut self.plane, None, lookup);
         let client = self.clients.push(client, Asker::Step, &self.plane);
         self.run_clients();
@@ -213,5 +214,29 @@ impl Sim {
                 Client::resolving(&mut self.plane, Some(Arc::clone(errand)), lookup)
             }
         }
+    }
+}
+
+/// What a request asks for. The name of an address is asked for by the address's own name (RFC 1035 section 3.5).
+fn wanted(request: &ResolveRequest) -> Wanted {
+    let types: Vec<RecordType> = request
+        .record_types
+        .iter()
+        .filter_map(|name| RecordType::parse(name))
+        .collect();
+    let address = match types.as_slice() {
+        [RecordType::PTR] => request.name.parse().ok(),
+        _ => None,
+    };
+    Wanted {
+        name: address.map_or_else(
+            || request.name.clone(),
+            |address| format!("{}.", dns::reverse_name(address)),
+        ),
+        types,
+        transport: match request.protocol {
+            Protocol::TCP => Transport::Tcp,
+            _ => Transport::Udp,
+        },
     }
 }

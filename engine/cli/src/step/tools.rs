@@ -51,7 +51,8 @@ pub(super) fn nslookup(world: &mut dyn World, from: &Source, name: &str) -> Resu
         let request = ResolveRequest {
             from: from.clone(),
             name: name.to_owned(),
-            record_type: record_type.to_owned(),
+            record_types: vec![record_type.to_owned()],
+            protocol: Protocol::UDP,
         };
         lookups.push(world.resolve(&request).map_err(|why| why.to_string())?);
     }

@@ -20,7 +20,7 @@ pub(crate) struct Reference {
 }
 
 /// All parts that have a table.
-pub(crate) const REFERENCES: [Reference; 4] = [
+pub(crate) const REFERENCES: [Reference; 5] = [
     Reference {
         prefix: "PROXY",
         ids: 76,
@@ -52,6 +52,14 @@ pub(crate) const REFERENCES: [Reference; 4] = [
         whose: "the endpoint controllers'",
         name: "endpoints",
         lines: include_str!("ids/endpoints.txt"),
+    },
+    Reference {
+        prefix: "DNS",
+        ids: 100,
+        table: "engine/dns/DNS-COVERAGE.md",
+        whose: "cluster DNS's",
+        name: "DNS",
+        lines: include_str!("ids/dns.txt"),
     },
 ];
 

@@ -11,7 +11,8 @@ use base::{Rng, SimTime};
 
 use crate::controller::Effect;
 use crate::daemon_nodes::{Demands, Verdict, node_of, tie};
-use crate::pod_state::{LABEL_REVISION, available_at, delete, revision_of};
+use crate::owned_pods::available_at;
+use crate::pod_state::{LABEL_REVISION, delete, revision_of};
 use crate::revision::Revision;
 
 const LABEL_GENERATION: &str = "pod-template-generation";

@@ -72,6 +72,8 @@ pub(super) struct Machine {
     has_to_boot: bool,
     /// Whether it has ever been without power or API server.
     was_away: bool,
+    /// Whether the API has ever said that it is not Ready.
+    was_doubted: bool,
     /// The last change of each Pod that it has not seen.
     missed: BTreeMap<ObjectKey, (Change, Arc<Pod>)>,
 }
@@ -87,6 +89,7 @@ impl Machine {
             is_connected: true,
             has_to_boot: false,
             was_away: false,
+            was_doubted: false,
             missed: BTreeMap::new(),
         }
     }
@@ -111,6 +114,11 @@ impl Machine {
     /// Whether the API says that it is Ready.
     pub(super) fn is_ready(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.is_ready())
+    }
+
+    /// Whether it is Ready again, so that what was written of its Pods meanwhile may be wrong.
+    pub(super) fn is_ready_again(&self) -> bool {
+        self.was_doubted && self.is_ready()
     }
 
     /// Takes note of a change that it is to see when it can.
@@ -163,6 +171,7 @@ impl Kubelet {
         };
         let was_ready = machine.is_ready();
         machine.node = (change != Change::Deleted).then(|| Arc::clone(node));
+        machine.was_doubted |= !machine.is_ready();
         if machine.resumed(now).is_some() {
             self.beats.add(name.clone(), heartbeat::next_from(now));
         } else if !was_ready && machine.is_ready() && machine.is_reachable() {
@@ -262,7 +271,7 @@ impl Kubelet {
         match sandbox.stage {
             Stage::Starting | Stage::Booting if sandbox.is_over() => sandbox.stage = Stage::Over,
             Stage::Starting | Stage::Booting if has_run && !at_once => {
-                sandbox.stage = Stage::Booting
+                sandbox.stage = Stage::Booting;
             }
             Stage::Starting | Stage::Booting if !at_once => {
                 self.due.add(key, now + self.pod_start);

@@ -125,7 +125,7 @@ impl Kubelet {
             sandbox.pod = Arc::clone(pod);
             if pod.metadata.is_terminating() {
                 self.begin_stop(&key, now);
-            } else if is_contested && self.nodes[&pod.spec.node_name].is_ready() {
+            } else if is_contested && self.nodes[&pod.spec.node_name].is_ready_again() {
                 // Somebody has found the node to be away, which it is not.
                 self.due.add(key, now);
             }

@@ -248,14 +248,9 @@ fn finding(pod: &Pod, container: &Container, application: &Application, probe: &
             Finding::Failure
         }
     };
-    let (host, port) = match asked_port(probe) {
-        Some(asked) => asked,
-        None => {
-            return probe
-                .grpc
-                .as_ref()
-                .map_or(Finding::Success, |grpc| of(application.answers(grpc.port)));
-        }
+    let Some((host, port)) = asked_port(probe) else {
+        let grpc = probe.grpc.as_ref();
+        return grpc.map_or(Finding::Success, |grpc| of(application.answers(grpc.port)));
     };
     match number(container, port) {
         None => Finding::Error,
@@ -342,4 +337,75 @@ pub(super) fn complaint(
         String::new()
     };
     Some(format!("{kind} probe failed: {output}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{ContainerPort, TcpSocketAction};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn probe(port: i32, [delay, period, successes, failures]: [i32; 4]) -> Box<Probe> {
+        Box::new(Probe {
+            tcp_socket: Some(TcpSocketAction {
+                port: IntOrString::Int(port),
+                ..TcpSocketAction::default()
+            }),
+            initial_delay_seconds: delay,
+            period_seconds: period,
+            success_threshold: successes,
+            failure_threshold: failures,
+            ..Probe::default()
+        })
+    }
+
+    /// When so many attempts in a row, one each period, have ended so.
+    fn tried(
+        [delay, period, ..]: [i32; 4],
+        listens: Option<i32>,
+        wanted: bool,
+        times: i32,
+    ) -> Option<i32> {
+        let mut row = 0;
+        let attempts = (0..400).map(|number| number * period);
+        attempts.filter(|at| *at >= delay).find(|at| {
+            let succeeds = listens.is_some_and(|listens| *at >= listens);
+            row = if succeeds == wanted { row + 1 } else { 0 };
+            row == times
+        })
+    }
+
+    proptest! {
+        /// What is said of all attempts at once is what trying them one after the other comes to.
+        #[test]
+        fn probes_come_to_what_attempts_come_to(
+            settings in [0..30_i32, 1..12_i32, 1..4_i32, 1..5_i32],
+            late in 0..40_i32,
+            answers in any::<bool>(),
+        ) {
+            let port = if answers { 80 } else { 81 };
+            let [delay, period, successes, failures] = settings;
+            let container = Container {
+                ports: vec![ContainerPort { container_port: 80, ..ContainerPort::default() }],
+                liveness_probe: Some(probe(port, [delay, period, 1, failures])),
+                readiness_probe: Some(probe(port, settings)),
+                ..Container::default()
+            };
+            let mut pod = Pod::default();
+            let annotations = &mut pod.metadata.annotations;
+            annotations.insert("switchboard.dev/start-delay".to_owned(), format!("{late}s"));
+            pod.spec.containers.push(container);
+            let since = SimTime::ZERO + Duration::from_secs(1000);
+            let health = Health::of(&pod, since)[0];
+            let at = |seconds: i32| since + Duration::from_secs(seconds.unsigned_abs().into());
+            let listens = answers.then_some(late);
+            let fails = tried(settings, listens, false, failures).map(at);
+            prop_assert_eq!(health.fails, fails.map(|at| (at, ProbeKind::Liveness)));
+            prop_assert_eq!(health.ready, tried(settings, listens, true, successes).map(at));
+            let first = tried(settings, listens, false, 1).map(at);
+            prop_assert_eq!(health.complaints, [None, first, first]);
+            prop_assert_eq!(health.started, Some(since));
+        }
+    }
 }

@@ -40,6 +40,11 @@ impl Cache {
             (Some(_), None) => decrease(&mut self.inhabitants, &namespace),
             _ => {}
         }
+        if let (Some(before), Some(pod)) = (&before, pod)
+            && takes_the_same(before, pod)
+        {
+            return Some(Arc::clone(before));
+        }
         if let Some((node, before)) = before.as_deref().and_then(|pod| Some((place(pod)?, pod))) {
             self.leave(node, before);
         }
@@ -151,6 +156,12 @@ impl Cache {
         }
         self.repelling.retain(|(_, nodes)| !nodes.is_empty());
     }
+}
+
+/// Whether a Pod takes up the same at the same place as before. Most changes are of its status.
+fn takes_the_same(before: &Pod, after: &Pod) -> bool {
+    let owners = [before, after].map(|pod| &pod.metadata.owner_references);
+    place(before) == place(after) && before.spec == after.spec && owners[0] == owners[1]
 }
 
 /// The node that a Pod takes room on.

@@ -3,9 +3,9 @@
 use api::{Pod, Taint, Toleration};
 
 use super::footprint::Footprint;
-use super::node_selector::NodeSelector;
 use super::pod_term::PodTerm;
 use super::spread::Spread;
+use crate::node_selector::NodeSelector;
 use crate::tolerations::{NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, any_bears, tolerations};
 
 /// What a Pod asks of its node.
@@ -27,7 +27,7 @@ impl Demand {
         let policy = pod.spec.rest.get("preemptionPolicy");
         Self {
             footprint: Footprint::of(pod),
-            selector: NodeSelector::of(pod),
+            selector: NodeSelector::of(&pod.spec),
             spreads: Spread::all_of(pod),
             attracted_by: PodTerm::affinity(pod),
             preempts: policy.is_none_or(|policy| policy != "Never"),
@@ -35,9 +35,9 @@ impl Demand {
         }
     }
 
-    /// Whether any node will do that takes everybody.
-    pub(super) fn is_plain(&self) -> bool {
-        self.footprint.is_plain()
+    /// Whether any node will do that takes everybody and has the room.
+    pub(super) fn asks_for_room_alone(&self) -> bool {
+        self.footprint.repels.is_empty()
             && self.selector.is_empty()
             && self.spreads.is_empty()
             && self.attracted_by.is_empty()

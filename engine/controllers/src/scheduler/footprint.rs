@@ -76,14 +76,6 @@ impl Footprint {
             repels: PodTerm::anti_affinity(pod),
         }
     }
-
-    /// Whether it takes up no more than the place of one Pod.
-    pub(super) fn is_plain(&self) -> bool {
-        self.requests == Amounts::default()
-            && self.ports.is_empty()
-            && self.owner.is_none()
-            && self.repels.is_empty()
-    }
 }
 
 /// Containers and sidecars run together; each other init container runs with the sidecars before it.

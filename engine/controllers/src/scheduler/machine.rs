@@ -47,8 +47,9 @@ impl Offer {
         }
     }
 
-    pub(super) fn zone(&self) -> Option<&str> {
-        self.labels.get(LABEL_ZONE).map(String::as_str)
+    /// Its zone; empty where it is in none.
+    pub(super) fn zone(&self) -> &str {
+        self.labels.get(LABEL_ZONE).map_or("", String::as_str)
     }
 
     /// Whether a Pod may be put here as far as taints go.
@@ -102,12 +103,17 @@ impl Machine {
         self.offer.is_none() && self.pods == 0
     }
 
-    /// Whether it takes every Pod that asks nothing in particular, and gladly.
-    pub(super) fn is_open(&self) -> bool {
-        let offer = self.offer.as_ref();
-        offer.is_some_and(|offer| {
-            !offer.is_cordoned && offer.taints.is_empty() && self.has_room(offer)
-        })
+    /// Its zone, if it takes every Pod that asks nothing in particular, and gladly.
+    pub(super) fn open_zone(&self) -> Option<&str> {
+        let offer = self.offer.as_ref()?;
+        let is_open = !offer.is_cordoned && offer.taints.is_empty() && self.has_room(offer);
+        is_open.then(|| offer.zone())
+    }
+
+    /// How many Pods of a controller are on it.
+    pub(super) fn siblings(&self, owner: Option<&str>) -> usize {
+        let count = owner.and_then(|owner| self.owned.get(owner));
+        count.copied().unwrap_or(0)
     }
 
     /// What the first plugin to object says, in the order of kube-scheduler's.

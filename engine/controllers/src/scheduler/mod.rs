@@ -6,7 +6,7 @@
 //! to be spread, the fewest Pods of its controller on it and in its zone, the fewest Pods, and the first name. A Pod
 //! that fits nowhere is told so in kube-scheduler's words, and is tried again when a node or another Pod changes
 //! such that it may fit.
-//! **Why.** A Pod that asks nothing costs no more than a look at the emptiest node; one that asks something is
+//! **Why.** A Pod that asks for no more than room costs a look at the emptiest nodes of each zone; one that asks something else is
 //! compared with all nodes, and with the Pods of the namespaces that it speaks of.
 //! **Source of the semantics.** S: `pkg/scheduler` of Kubernetes 1.36; each module names its plugin. API-78 for nodes.
 //!
@@ -15,14 +15,14 @@
 //! resource that a node does not state is unlimited. Pods are spread by their controller, not by what Services and
 //! workloads select. A node that is not Ready counts as tainted before its taint is written. The choice is written as
 //! an update of the Pod, where Kubernetes posts a Binding: `PodScheduled` becomes True when the Pod starts, and at
-//! once if it was False. Retries need no backoff, and no event is recorded.
+//! once if it was False. Retries need no backoff. An Event tells why a Pod fits nowhere when the reason changes; none tells
+//! of a success.
 
 mod cache;
 mod demand;
 mod footprint;
 mod machine;
 mod misfit;
-mod node_selector;
 mod parked;
 mod pass;
 mod pod_term;
@@ -34,7 +34,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{Change, Condition, Object, ObjectKey, Pod, Rest, Status, WatchEvent, timestamp};
+use api::{
+    Change, Condition, Object, ObjectKey, Pod, Rest, Status, StringMap, WatchEvent, timestamp,
+};
 use base::SimTime;
 
 use self::cache::{Cache, place};
@@ -43,6 +45,7 @@ use self::machine::Offer;
 use self::parked::Parked;
 use self::pass::Pass;
 use crate::controller::{Controller, Effect};
+use crate::events::Recorder;
 use crate::queue::Queue;
 
 const SCHEDULED: &str = "PodScheduled";
@@ -59,6 +62,7 @@ pub struct Scheduler {
     cache: Cache,
     waiting: Queue<ObjectKey>,
     parked: Parked,
+    events: Recorder,
 }
 
 impl Scheduler {
@@ -69,6 +73,7 @@ impl Scheduler {
             cache: Cache::default(),
             waiting: Queue::new(),
             parked: Parked::default(),
+            events: Recorder::new("default-scheduler"),
         }
     }
 
@@ -111,12 +116,11 @@ impl Scheduler {
 
     /// Wakes the Pods that a change of a Pod may help.
     fn tell_others(&mut self, before: Option<&Pod>, after: Option<&Pod>, now: SimTime) {
-        let essence = |pod: Option<&'_ Pod>| {
+        fn essence(pod: Option<&Pod>) -> Option<(&str, &StringMap, bool)> {
             let pod = pod?;
             let meta = &pod.metadata;
-            let node = place(pod)?.to_owned();
-            Some((node, meta.labels.clone(), meta.is_terminating()))
-        };
+            Some((place(pod)?, &meta.labels, meta.is_terminating()))
+        }
         let (before, after) = (essence(before), essence(after));
         if before == after {
             return;
@@ -169,7 +173,10 @@ impl Scheduler {
                 let by_arrival = demand.minds_arrivals();
                 let message = misfits.message(demand.preempts);
                 self.parked.park(key, misfits.may_pass(), by_arrival);
-                with_condition(&pod, Some((UNSCHEDULABLE, &message)), now)
+                let effect = with_condition(&pod, Some((UNSCHEDULABLE, &message)), now)?;
+                let about = Object::Pod(pod);
+                self.events.warn(&about, "FailedScheduling", message, now);
+                Some(effect)
             }
         }
     }
@@ -208,17 +215,23 @@ impl Controller for Scheduler {
     }
 
     fn next_due(&self) -> Option<SimTime> {
-        self.waiting.next_due()
+        let due = [self.waiting.next_due(), self.events.next_due()];
+        due.into_iter().flatten().min()
     }
 
     fn reconcile(&mut self, now: SimTime) -> Vec<Effect> {
         let mut due = self.waiting.take(now);
         due.sort_by_key(|key| Reverse(self.cache.pods.get(key).map_or(0, |pod| priority(pod))));
         let due = due.into_iter();
-        due.filter_map(|key| self.schedule(key, now)).collect()
+        let mut effects: Vec<Effect> = due.filter_map(|key| self.schedule(key, now)).collect();
+        effects.extend(self.events.take());
+        effects
     }
 
     fn refused(&mut self, effect: &Effect, status: &Status, now: SimTime) {
+        if self.events.refused(effect) {
+            return;
+        }
         let key = match effect {
             Effect::Update(object) => {
                 self.take_back(&object.key(), None, now);
@@ -393,7 +406,11 @@ mod tests {
         let effects = scheduler.reconcile(now);
         assert!(matches!(
             effects.as_slice(),
-            [Effect::Update(_), Effect::UpdateStatus(_)]
+            [
+                Effect::Update(_),
+                Effect::UpdateStatus(_),
+                Effect::Create(Object::Event(_))
+            ]
         ));
         let gone = pod("a", "", "Pending", Change::Deleted);
         scheduler.refused(&effects[0], &Status::not_found(&gone.object.key()), now);
@@ -475,7 +492,7 @@ mod tests {
                     Step::Schedule { refused } => {
                         let mut load = recounted(&scheduler);
                         for effect in scheduler.reconcile(now) {
-                            let Effect::Update(object) = &effect else {
+                            let Effect::Update(object @ Object::Pod(_)) = &effect else {
                                 prop_assert!(open.is_empty(), "{effect:?}");
                                 continue;
                             };

@@ -26,8 +26,6 @@ pub(super) struct Pass<'a> {
     averse: BTreeSet<(&'a str, &'a str)>,
     /// Those with Pods that want to be away from the Pod.
     repelling: BTreeSet<(&'a str, &'a str)>,
-    /// How many Pods of the Pod's controller each zone has.
-    zones: BTreeMap<Option<&'a str>, usize>,
 }
 
 /// The less the better: taints that are shunned, its like nearby, Pods of its controller on the node and in the
@@ -41,11 +39,11 @@ impl<'a> Pass<'a> {
         pod: &'a Pod,
         demand: &'a Demand,
     ) -> Result<&'a str, Misfits> {
-        if demand.is_plain()
+        if demand.asks_for_room_alone()
             && !cache.is_repelled(pod)
-            && let Some(least) = cache.roster.least()
+            && let Some(roomiest) = cache.roster.roomiest(demand)
         {
-            return Ok(least);
+            return Ok(roomiest);
         }
         Self::prepared(cache, pod, demand).run()
     }
@@ -61,7 +59,6 @@ impl<'a> Pass<'a> {
             company: company(cache, pod, demand),
             averse: averse(cache, demand),
             repelling: cache.repelling_domains(pod),
-            zones: zones(cache, demand),
         }
     }
 
@@ -154,14 +151,12 @@ impl<'a> Pass<'a> {
                 .copied()
                 .unwrap_or(0)
         });
-        let owner = demand.footprint.owner.as_ref();
-        let siblings = owner.and_then(|owner| machine.owned.get(owner));
-        let in_zone = self.zones.get(&offer.zone());
+        let owner = demand.footprint.owner.as_deref();
         (
             shunned,
             nearby.sum(),
-            siblings.copied().unwrap_or(0),
-            in_zone.copied().unwrap_or(0),
+            machine.siblings(owner),
+            self.cache.roster.siblings_in(owner, offer.zone()),
             machine.pods,
             name,
         )
@@ -253,15 +248,4 @@ fn averse<'a>(cache: &'a Cache, demand: &'a Demand) -> BTreeSet<(&'a str, &'a st
         }
     }
     domains
-}
-
-fn zones<'a>(cache: &'a Cache, demand: &Demand) -> BTreeMap<Option<&'a str>, usize> {
-    let mut zones = BTreeMap::new();
-    if let Some(owner) = &demand.footprint.owner {
-        for (_, machine, offer) in cache.roster.nodes() {
-            let siblings = machine.owned.get(owner).copied().unwrap_or(0);
-            *zones.entry(offer.zone()).or_insert(0) += siblings;
-        }
-    }
-    zones
 }

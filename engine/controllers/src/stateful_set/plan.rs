@@ -12,7 +12,8 @@ use base::SimTime;
 use super::{BURST, State, identity};
 use crate::amount::{Rounding, scaled};
 use crate::controller::Effect;
-use crate::pod_state::{available_at, delete, is_running_and_ready, revision_of};
+use crate::owned_pods::available_at;
+use crate::pod_state::{delete, is_running_and_ready, revision_of};
 use crate::revision::Revision;
 
 /// Whether a step is over, or what comes after it has to wait.

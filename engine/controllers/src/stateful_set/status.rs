@@ -8,7 +8,8 @@ use base::SimTime;
 
 use super::State;
 use crate::controller::Effect;
-use crate::pod_state::{available_at, is_running_and_ready, revision_of};
+use crate::owned_pods::available_at;
+use crate::pod_state::{is_running_and_ready, revision_of};
 
 /// The status as it is now, and when it will be another although nothing happens.
 pub(super) struct Newest {

@@ -122,6 +122,14 @@ impl Cluster {
         self.now = end;
     }
 
+    /// Puts another controller in the place of one. It learns all that has been written before it does anything.
+    pub(crate) fn restart(&mut self, index: usize, mut controller: Box<dyn Controller>) {
+        for event in self.api.events_after(0) {
+            controller.observe(event, self.now);
+        }
+        self.controllers[index] = (controller, self.api.revision());
+    }
+
     /// Tells every controller of something that no object tells.
     pub(crate) fn happen(&mut self, incident: &Incident) {
         for (controller, _) in &mut self.controllers {

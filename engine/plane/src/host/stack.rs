@@ -15,6 +15,7 @@ use super::tcp::{Cause, Connection};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
 use crate::icmp::Icmp;
+use crate::queue::Ticket;
 use crate::segment::{Flow, Segment, echo_request, udp_datagram};
 use crate::{HostId, PingSpec, PlaneEvent, SocketError, SocketId};
 
@@ -40,6 +41,8 @@ pub(crate) struct Stack {
     wire: Wire,
     paths: Paths,
     connections: BTreeMap<u32, Connection>,
+    /// When connections run next; the plane's affair.
+    pub(crate) timers: BTreeMap<u32, Ticket>,
     /// The connection of every TCP flow.
     flows: BTreeMap<Flow, u32>,
     tcp_listeners: BTreeSet<u16>,
@@ -64,6 +67,7 @@ impl Stack {
             wire,
             paths: Paths::new(random_seed),
             connections: BTreeMap::new(),
+            timers: BTreeMap::new(),
             flows: BTreeMap::new(),
             tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
@@ -320,6 +324,13 @@ impl Stack {
             events,
             packets: std::mem::take(&mut self.wire.outgoing),
             timer: None,
+        }
+    }
+
+    /// Takes back the list that packets were in: the next ones need none of their own.
+    pub(crate) fn reuse(&mut self, packets: Vec<Vec<u8>>) {
+        if packets.capacity() > self.wire.outgoing.capacity() {
+            self.wire.outgoing = packets;
         }
     }
 

@@ -27,10 +27,8 @@ impl Stacks {
         self.0[host.index()] = Some(Box::new(stack));
     }
 
-    pub(crate) fn remove(&mut self, host: HostId) {
-        if let Some(place) = self.0.get_mut(host.index()) {
-            *place = None;
-        }
+    pub(crate) fn remove(&mut self, host: HostId) -> Option<Box<Stack>> {
+        self.0.get_mut(host.index())?.take()
     }
 
     #[cfg(test)]

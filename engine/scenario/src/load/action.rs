@@ -1,7 +1,9 @@
 //! What a step does: one verb with its settings.
 
+use std::net::IpAddr;
+
 use api::{Kind, ObjectKey, Selector};
-use control::{WriteVerb, is_host_name};
+use control::{ResolveRequest, WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
@@ -229,32 +231,30 @@ fn resources(
 }
 
 fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    const TYPES: [&str; 5] = ["A", "AAAA", "CNAME", "MX", "SOA"];
-    const LATER_TYPES: [&str; 5] = ["SRV", "PTR", "NS", "TXT", "ANY"];
     let mut fields = at.fields()?;
     let from = fields.need("from", |at| source(at, setting));
-    let name = fields.need("name", |at| host_name(at, at.name()?));
-    let record_type = fields.or("type", "A", |at| match at.text()? {
-        later if LATER_TYPES.contains(&later) => Err(at.refuse_with(
-            format!("lookups of type {later} are not supported by this version of switchboard"),
-            format!("supported types: {}", TYPES.join(", ")),
-        )),
-        _ => at.word(&TYPES.map(|name| (name, name))),
+    let name = fields.need("name", |at| Ok((at.clone(), at.name()?)));
+    let record_type = fields.or("type", "A", |at| {
+        at.word(&ResolveRequest::TYPES.map(|name| (name, name)))
     });
-    let protocol = fields.or("protocol", "UDP", |at| match at.text()? {
-        "TCP" => {
-            Err(at.refuse("lookups over TCP are not supported by this version of switchboard"))
-        }
-        _ => at.word(&[("UDP", "UDP")]),
+    let protocol = fields.or("protocol", Protocol::UDP, |at| {
+        at.word(&traffic::TRANSPORTS)
     });
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::resolve);
-    protocol?;
-    let record_type = record_type?.to_owned();
+    let record_type = record_type?;
+    let (name_at, name) = name?;
+    // The name of an address is asked for by the address.
+    let is_address = record_type == "PTR" && name.parse::<IpAddr>().is_ok();
+    let name = match is_address {
+        true => Ok(name.to_owned()),
+        false => host_name(&name_at, name),
+    };
     Ok(Action::Resolve {
         from: from?,
         name: name?,
-        record_type,
+        record_type: record_type.to_owned(),
+        protocol: protocol?,
         expect: expect?,
     })
 }

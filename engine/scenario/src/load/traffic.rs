@@ -17,7 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Sources of one traffic.
 const SOURCES_MAX: usize = 1_000;
 /// What simulated hosts speak.
-const TRANSPORTS: [(&str, Protocol); 2] = [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
+pub(super) const TRANSPORTS: [(&str, Protocol); 2] =
+    [("TCP", Protocol::TCP), ("UDP", Protocol::UDP)];
 const REUSE: [(&str, Reuse); 2] = [("none", Reuse::None), ("keepalive", Reuse::Keepalive)];
 
 /// Reads how to dial, once: `to`, `protocol`, `timeout` and `send`.

@@ -1,5 +1,6 @@
 //! `spec.steps`: one shape per verb.
 
+use control::ResolveRequest;
 use serde_json::Value as Json;
 
 use super::build::{
@@ -136,8 +137,8 @@ fn resolve() -> Json {
                 "name",
                 text("A host name; a final dot skips the search list"),
             ),
-            ("type", words(["A", "AAAA", "CNAME", "MX", "SOA"])),
-            ("protocol", words(["UDP"])),
+            ("type", words(ResolveRequest::TYPES)),
+            ("protocol", described(words(["UDP", "TCP"]), "Default UDP")),
         ],
         &["from", "name"],
     )

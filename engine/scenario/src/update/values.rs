@@ -33,7 +33,9 @@ pub(super) fn changes(step: &StepReport, namespace: &str) -> Vec<Change> {
     for (key, given) in given {
         match (step.verb, key.as_str()) {
             ("resolve", _) => found.extend(resolve(key, given, seen)),
-            ("connect" | "open" | "send", _) => found.extend(connect(key, given, seen, step, namespace)),
+            ("connect" | "open" | "send", _) => {
+                found.extend(connect(key, given, seen, step, namespace))
+            }
             ("probe", _) => found.extend(probe(key, given, seen)),
             ("get", "object") => match seen.get(key) {
                 Some(seen) => fields(&Path::root().key(key), given, seen, &mut found),

@@ -15,6 +15,7 @@ use control::{
     ReferenceError, Resolution, ResolveRequest, Reuse, Sender, Share, Source, TrafficFailure,
     TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
 };
+use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 const LAG: Duration = Duration::from_millis(5);
@@ -110,7 +111,10 @@ impl Fake {
                 name: full,
                 record_type,
                 server: DNS,
+                protocol: Protocol::UDP,
                 result: rcode.to_owned(),
+                sent: self.now,
+                known: self.now,
             }],
             started: self.now,
             finished: self.now,

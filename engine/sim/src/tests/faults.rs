@@ -157,7 +157,8 @@ fn a_silent_dns_times_out() {
     let request = ResolveRequest {
         from: client(),
         name: "web".to_owned(),
-        record_type: "A".to_owned(),
+        record_types: vec!["A".to_owned()],
+        protocol: Protocol::UDP,
     };
     let resolution = sim.resolve(&request).unwrap();
     assert_eq!(resolution.rcode, "TIMEOUT");

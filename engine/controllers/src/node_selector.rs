@@ -5,16 +5,18 @@
 
 use std::collections::BTreeSet;
 
-use api::{LabelRequirement, Pod, StringMap};
+use api::{LabelRequirement, PodSpec, StringMap};
 use serde::Deserialize;
 use serde_json::Value;
 
 /// The only field that `matchFields` may name.
-const NAME: &str = "metadata.name";
+pub(crate) const NAME: &str = "metadata.name";
+/// The field of a node affinity that holds what a Pod insists on.
+pub(crate) const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 
 /// What a Pod asks of its node's labels and name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct NodeSelector {
+pub(crate) struct NodeSelector {
     labels: StringMap,
     /// One of them must hold, if any are given at all.
     terms: Option<Vec<Term>>,
@@ -28,34 +30,42 @@ struct Term {
 }
 
 impl NodeSelector {
-    /// What this Pod asks.
-    pub(super) fn of(pod: &Pod) -> Self {
-        let required = pod.spec.rest.get("affinity").and_then(|affinity| {
-            affinity
-                .get("nodeAffinity")?
-                .get("requiredDuringSchedulingIgnoredDuringExecution")
-        });
+    /// What a Pod with this spec asks.
+    pub(crate) fn of(spec: &PodSpec) -> Self {
+        let affinity = spec.rest.get("affinity");
+        let required = affinity.and_then(|affinity| affinity.get("nodeAffinity")?.get(REQUIRED));
         Self {
-            labels: pod.spec.rest.typed("nodeSelector").unwrap_or_default(),
+            labels: spec.rest.typed("nodeSelector").unwrap_or_default(),
             terms: required.map(read_terms),
         }
     }
 
     /// Whether it asks nothing.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.terms.is_none()
     }
 
     /// Whether a node with this name and these labels will do.
-    pub(super) fn admits(&self, name: &str, labels: &StringMap) -> bool {
+    pub(crate) fn admits(&self, name: &str, labels: &StringMap) -> bool {
         let labelled = |(key, value): (&String, &String)| labels.get(key) == Some(value);
         let terms = self.terms.as_ref();
         self.labels.iter().all(labelled)
             && terms.is_none_or(|terms| terms.iter().any(|term| term.holds(name, labels)))
     }
 
+    /// The first name that a term gives.
+    pub(crate) fn first_name(&self) -> Option<&str> {
+        let mut fields = self
+            .terms
+            .iter()
+            .flatten()
+            .flat_map(|term| &term.match_fields);
+        let name = fields.find(|field| field.key == NAME && field.operator == "In")?;
+        name.values.first().map(String::as_str)
+    }
+
     /// The names that it comes down to, if every term gives some.
-    pub(super) fn names(&self) -> Option<BTreeSet<&str>> {
+    pub(crate) fn names(&self) -> Option<BTreeSet<&str>> {
         let terms = self.terms.as_ref().filter(|terms| !terms.is_empty())?;
         let mut names = BTreeSet::new();
         for term in terms {
