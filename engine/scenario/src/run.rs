@@ -127,12 +127,14 @@ pub fn run_until(
 /// What steps have begun and later ones may end: connections that are held, traffic, faults.
 #[derive(Default)]
 pub struct Ongoing {
+    /// Whether the manifests have been applied.
+    has_begun: bool,
     background: Background,
     faults: BTreeMap<String, FaultId>,
 }
 
 /// Runs some of a scenario's steps, those that begin up to `limit`, over a world in which those before them have been
-/// run, whatever else has been done to it since; with the first of all, the manifests come before it.
+/// run, whatever else has been done to it since. With a new [`Ongoing`], the manifests come first.
 ///
 /// # Errors
 /// When one of `spec.manifests` is refused.
@@ -148,7 +150,7 @@ pub fn run_steps(
     let mut runner = Runner::new(scenario, mode, world, limit, progress);
     std::mem::swap(&mut runner.background, &mut ongoing.background);
     std::mem::swap(&mut runner.faults, &mut ongoing.faults);
-    if steps.start == 0 {
+    if !std::mem::replace(&mut ongoing.has_begun, true) {
         runner.apply_manifests()?;
     }
     for step in scenario.steps.get(steps).unwrap_or_default() {
