@@ -131,7 +131,7 @@ fn rules_are_those_of_the_node_and_the_mode() {
     );
     assert_eq!(count("-A KUBE-SERVICES -d 10.96.0.7/32"), 1, "{text}");
     assert_eq!(
-        count("# nothing: this cluster's proxies are in mode iptables"),
+        count("# nothing: the node's rules are those of iptables"),
         1,
         "{text}"
     );
@@ -146,7 +146,7 @@ fn rules_are_those_of_the_node_and_the_mode() {
         "{text}"
     );
     assert!(
-        text.contains("# nothing: this cluster's proxies are in mode nftables"),
+        text.contains("# nothing: the node's rules are those of nftables"),
         "{text}"
     );
     assert!(text.contains("supported here: nft list ruleset"), "{text}");

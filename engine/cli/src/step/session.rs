@@ -281,15 +281,19 @@ impl Session {
                 ));
             }
         };
-        let is_nft = self.mode != ProxyMode::Iptables;
-        if is_nft != (tool == "nft") {
-            return Ok(format!(
-                "# nothing: this cluster's proxies are in mode {}",
-                self.mode
-            ));
+        let Some(listing) = self.sim.rule_listing(&node, family) else {
+            return Ok("# the node's proxy has written nothing yet".to_owned());
+        };
+        // A node's proxy may be in another mode than the cluster's.
+        let kind = if listing.starts_with("table ") {
+            "nftables"
+        } else {
+            "iptables"
+        };
+        match (kind == "nftables") == (tool == "nft") {
+            true => Ok(listing),
+            false => Ok(format!("# nothing: the node's rules are those of {kind}")),
         }
-        let listing = self.sim.rule_listing(&node, family);
-        Ok(listing.unwrap_or_else(|| "# the node's proxy has written nothing yet".to_owned()))
     }
 
     fn trace(&mut self, to: &str, udp: bool) -> Said {
