@@ -13,6 +13,7 @@ use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use control::ProxyMode;
+use explain::AskedPort;
 use ipnet::IpNet;
 use kubectl::FieldPath;
 use netfilter::InterfaceName;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Say what is wrong with a Service, why, and how to fix it
     Explain(ExplainArgs),
+    /// Show who reaches which Service, from where, and how
+    Matrix(MatrixArgs),
     /// Be a node's proxy: program the kernel of this machine, in this network namespace, as manifests say
     Node(NodeArgs),
     /// Walk through a scenario step by step, and look around in its cluster
@@ -70,6 +73,9 @@ pub(crate) struct RunArgs {
     /// Use this seed instead of the scenario's
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Manifests that repair what is broken, for scenarios that await a repair
+    #[arg(long, value_name = "FILE")]
+    pub(crate) with: Option<PathBuf>,
     /// Write what every interface saw, as pcapng files, into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) capture: Option<PathBuf>,
@@ -204,13 +210,37 @@ pub(crate) struct DescribeArgs {
     pub(crate) instant: InstantArgs,
 }
 
+// The page of a failure mode needs no cluster.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("file", |file| file.required(false)))]
 pub(crate) struct ExplainArgs {
-    /// Which Service: service/NAME or service/NAMESPACE/NAME
-    #[arg(value_name = "SERVICE")]
-    pub(crate) service: String,
+    /// Which Service: service/NAME or service/NAMESPACE/NAME; or the number of a failure mode, such as DBG-21, to read
+    /// its page [default: every Service]
+    #[arg(value_name = "SERVICE|DBG-N")]
+    pub(crate) subject: Option<String>,
+    #[command(flatten)]
+    pub(crate) instant: Option<InstantArgs>,
+    /// Who cannot reach it: pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside/NAME
+    #[arg(long, value_name = "SOURCE", requires = "file")]
+    pub(crate) from: Option<String>,
+    /// At which port of it: 80, or 53/UDP
+    #[arg(long, value_name = "PORT", requires = "file")]
+    pub(crate) port: Option<AskedPort>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MatrixArgs {
     #[command(flatten)]
     pub(crate) instant: InstantArgs,
+    /// Show only what is otherwise in this mode
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    pub(crate) diff: Option<ProxyMode>,
+    /// Show only what is otherwise at this instant: a time or the name of a step
+    #[arg(long, value_name = "TIME|STEP", value_parser = parse_at)]
+    pub(crate) diff_at: Option<At>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -354,9 +384,9 @@ impl From<VariantArg> for Variant {
 }
 
 /// A scenario and an instant of it.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct InstantArgs {
-    /// A scenario; or manifests, in a file or a folder: then of a cluster of default settings; - reads standard input
+    /// A scenario; or manifests, in a file, a folder or standard input (-): then of a cluster of default settings
     #[arg(long = "in", value_name = "FILE|DIR|-")]
     pub(crate) file: PathBuf,
     /// Which scenario of the file

@@ -1,15 +1,14 @@
 //! Reading the user's files, and errors that show the line they are about.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::OnceLock;
 
 use api::yaml::{Problem, Source};
 use base::Seed;
 use control::ProxyMode;
 use miette::{Diagnostic, LabeledSpan, Report};
-use scenario::{At, RunError, Scenario, ScenarioReport};
+use scenario::{At, Problems, RunError, Scenario, ScenarioReport};
 use sim::Sim;
 use thiserror::Error;
 
@@ -19,8 +18,6 @@ use crate::snippet::{Snippet, clipped};
 
 /// The most bytes of a file that is read: more is a mistake, such as a log in place of a manifest.
 const FILE_MAX: u64 = 64 * 1024 * 1024;
-/// The path that stands for standard input.
-pub(crate) const STDIN: &str = "-";
 /// The most characters of a complaint: some repeat what the user wrote.
 const MESSAGE_MAX: usize = 2_000;
 
@@ -65,31 +62,63 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Scenario>, Report> {
 
 /// Reads and checks every scenario of a text that stands, or could stand, in a file.
 pub(crate) fn load_text(file: &Path, text: String) -> Result<Vec<Scenario>, Report> {
-    let source = Source::new(file.display().to_string(), text);
     let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-    let mut read_beside = |path: &str| read(&folder.join(path));
-    scenario::load(&source, &mut read_beside).map_err(|problems| {
-        let mut reports = problems
-            .iter()
-            .map(|problem| report(problem, problems.text_of(problem)));
-        let first = reports.next().expect("an error has a problem");
-        let others: Vec<Report> = reports.collect();
-        match others.is_empty() {
-            true => first,
-            false => {
-                let message = format!("{} problems in {}", others.len() + 1, file.display());
-                let others = std::iter::once(first).chain(others).collect();
-                InputError {
-                    message,
-                    help: None,
-                    text: None,
-                    labels: Vec::new(),
-                    others,
-                }
-                .into()
-            }
+    load_with(file, text, &mut |path| read(&folder.join(path)))
+}
+
+/// The same, where `read` gives the texts of the files that it names.
+pub(crate) fn load_with(
+    file: &Path,
+    text: String,
+    read: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Result<Vec<Scenario>, Report> {
+    let source = Source::new(file.display().to_string(), text);
+    scenario::load(&source, read).map_err(|problems| all_of(&problems, file))
+}
+
+/// Brings the repair that scenarios await.
+pub(crate) fn repair(scenarios: &mut [Scenario], with: Option<&Path>) -> Result<(), Report> {
+    let Some(file) = with else {
+        return Ok(());
+    };
+    let source = Source::new(file.display().to_string(), text_of(file)?);
+    for scenario in scenarios {
+        if scenario.awaits().is_none() {
+            let message = format!("scenario {} does not await anything", scenario.name);
+            return Err(error(
+                message,
+                Some("--with is for scenarios with a step `await`"),
+            ));
         }
-    })
+        let manifests = scenario::load_repair(&source, &scenario.namespace)
+            .map_err(|problems| all_of(&problems, file))?;
+        scenario.repair = Some(manifests);
+    }
+    Ok(())
+}
+
+/// Every problem of a file, each with the line it is about.
+fn all_of(problems: &Problems, file: &Path) -> Report {
+    let mut reports = problems
+        .iter()
+        .map(|problem| report(problem, problems.text_of(problem)));
+    let first = reports.next().expect("an error has a problem");
+    let others: Vec<Report> = reports.collect();
+    match others.is_empty() {
+        true => first,
+        false => {
+            let message = format!("{} problems in {}", others.len() + 1, file.display());
+            let others = std::iter::once(first).chain(others).collect();
+            InputError {
+                message,
+                help: None,
+                text: None,
+                labels: Vec::new(),
+                others,
+            }
+            .into()
+        }
+    }
 }
 
 /// A problem with the line it is about; `text` is that of its file.
@@ -137,7 +166,10 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
     let label = match &args.at {
         Some(At::Step(name)) => format!("{now}, at the end of step {name}"),
         Some(At::Time(_)) => now.to_string(),
-        Some(At::End) | None => format!("{now}, the end of the run"),
+        Some(At::End) | None => match scenario.awaits() {
+            Some(what) => format!("{now}, where the scenario awaits {what}"),
+            None => format!("{now}, the end of the run"),
+        },
     };
     Ok(Instant {
         scenario,
@@ -173,13 +205,21 @@ pub(crate) fn replay(
     sim: &mut Sim,
     at: &At,
 ) -> Result<ScenarioReport, Report> {
-    scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(|why| cannot_run(&why))
+    scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(cannot_run)
 }
 
 /// Says why a scenario cannot be run.
-pub(crate) fn cannot_run(failure: &RunError) -> Report {
+pub(crate) fn cannot_run(failure: RunError) -> Report {
     match failure {
-        RunError::Manifest { problem, text } => report(problem, Some(text)),
+        RunError::Manifest { mut problem, text } => {
+            let page = explain::page_of_refusal(&problem.message);
+            problem.help = page.map(|page| format!("`switchboard explain {}` says more", page.id));
+            report(&problem, Some(&text))
+        }
+        RunError::Awaits { .. } => error(
+            failure.to_string(),
+            Some("name one before, or run the scenario --with a repair"),
+        ),
         RunError::UnknownStep { .. } => error(
             failure.to_string(),
             Some("--at takes a time or the name of a step"),
@@ -234,10 +274,10 @@ fn choose(
 }
 
 /// A file's text, or why there is none. Only regular files are read: a device may never end, and a pipe never begin.
-/// Standard input is what the user asks for by name.
+/// `-` is standard input, which somebody has chosen to be read.
 fn read(file: &Path) -> Result<String, String> {
-    if file == Path::new(STDIN) {
-        return stdin();
+    if is_stdin(file) {
+        return read_text(&mut io::stdin().lock());
     }
     let meta = fs::metadata(file).map_err(|why| why.to_string())?;
     if meta.is_dir() {
@@ -246,18 +286,18 @@ fn read(file: &Path) -> Result<String, String> {
     if !meta.is_file() {
         return Err("it is no regular file".to_owned());
     }
-    bounded(File::open(file).map_err(|why| why.to_string())?)
+    let mut opened = File::open(file).map_err(|why| why.to_string())?;
+    read_text(&mut opened)
 }
 
-/// What stands on standard input, which can be read once and may be asked for again.
-fn stdin() -> Result<String, String> {
-    static TEXT: OnceLock<Result<String, String>> = OnceLock::new();
-    TEXT.get_or_init(|| bounded(io::stdin().lock())).clone()
+/// Whether a path means standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
-/// All that a reader gives; a file may grow while it is read.
-fn bounded(reader: impl io::Read) -> Result<String, String> {
+fn read_text(reader: &mut impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
+    // A file may grow while it is read.
     let mut start = reader.take(FILE_MAX + 1);
     start
         .read_to_end(&mut bytes)

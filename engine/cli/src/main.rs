@@ -13,6 +13,7 @@ mod get;
 mod input;
 mod jobs;
 mod manifests;
+mod matrix;
 mod node;
 mod output;
 mod progress;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Get(get) => get::get(get),
         Command::Describe(describe) => get::describe(describe),
         Command::Explain(explain) => explain::run(explain),
+        Command::Matrix(matrix) => matrix::run(matrix),
         Command::Node(args) => node::run(args),
         Command::Step(args) => step::run(args),
         Command::Schema => schema::run(),

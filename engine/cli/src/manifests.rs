@@ -5,13 +5,14 @@
 //! user's own files. **Source of the semantics.** The command line's contract.
 //!
 //! The cluster has the nodes that the manifests name, as Nodes or as the `nodeName` of Pods; two if they name none.
+//! A file with an object that has a `uid` is what a cluster printed: it is taken as it is, not applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use api::yaml::{Source, split};
-use api::{Object, decode};
+use api::{Kind, Object, decode_stored};
 use miette::Report;
 use scenario::{API_VERSION, Scenario};
 use serde_json::{Map, Value, json};
@@ -25,10 +26,7 @@ const NODES: [&str; 2] = ["node-a", "node-b"];
 
 /// The scenarios of a file, or the one that manifests make.
 pub(crate) fn scenarios(path: &Path) -> Result<Vec<Scenario>, Report> {
-    let files = match path == Path::new(input::STDIN) {
-        true => vec![path.to_owned()],
-        false => files(path)?,
-    };
+    let files = files(path)?;
     let mut texts = Vec::new();
     for file in &files {
         texts.push(input::text_of(file)?);
@@ -44,10 +42,20 @@ pub(crate) fn scenarios(path: &Path) -> Result<Vec<Scenario>, Report> {
             Err(input::error(message, Some("name one of them")))
         }
         (None, _) => {
-            let names = files.iter().filter_map(|file| file.file_name()?.to_str());
-            let text = around(&names.collect::<Vec<_>>(), &nodes(&texts));
+            let named = files
+                .iter()
+                .zip(&texts)
+                .filter_map(|(file, text)| Some((file.file_name()?.to_str()?, text.as_str())));
+            let named: Vec<(&str, &str)> = named.collect();
+            let text = around(&named).to_string();
             let folder = files[0].parent().unwrap_or(Path::new(""));
-            input::load_text(&folder.join("manifests"), text.to_string())
+            // They have been read, and standard input cannot be read again.
+            let mut read = |name: &str| {
+                let mut known = named.iter().filter(|(known, _)| *known == name);
+                let text = known.next().map(|(_, text)| (*text).to_owned());
+                text.ok_or_else(|| "it is not among the files".to_owned())
+            };
+            input::load_with(&folder.join("manifests"), text, &mut read)
         }
     }
 }
@@ -56,7 +64,7 @@ pub(crate) fn scenarios(path: &Path) -> Result<Vec<Scenario>, Report> {
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
     let cannot =
         |error: io::Error| input::error(format!("cannot read {}: {error}", path.display()), None);
-    if !fs::metadata(path).map_err(cannot)?.is_dir() {
+    if input::is_stdin(path) || !fs::metadata(path).map_err(cannot)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = BTreeSet::new();
@@ -91,42 +99,68 @@ fn holds_scenario(text: &str) -> bool {
         })
 }
 
-/// A scenario in which these files are applied.
-fn around(files: &[&str], nodes: &[Value]) -> Value {
+/// A scenario in which these files are applied, or are there from the start.
+fn around(files: &[(&str, &str)]) -> Value {
+    let (mut state, mut manifests) = (Vec::new(), Vec::new());
+    let mut has_nodes = false;
+    for (name, text) in files {
+        let objects = stored(text);
+        // Only what a cluster printed has one.
+        if objects.iter().any(|object| !object.meta().uid.is_empty()) {
+            has_nodes |= objects.iter().any(|object| object.kind() == Kind::Node);
+            state.push(*name);
+        } else {
+            manifests.push(*name);
+        }
+    }
+    let mut cluster = Map::new();
+    // The nodes of a dump are read with it.
+    if !has_nodes {
+        cluster.insert("nodes".to_owned(), nodes(files).into());
+    }
+    let mut spec = json!({
+        "cluster": cluster,
+        "manifests": manifests,
+        "steps": [{"wait": "converged"}],
+    });
+    if !state.is_empty() {
+        spec["state"] = json!(state);
+    }
     json!({
         "apiVersion": API_VERSION,
         "kind": "Scenario",
         "metadata": {"name": "manifests"},
-        "spec": {
-            "cluster": {"nodes": nodes},
-            "manifests": files,
-            "steps": [{"wait": "converged"}],
-        },
+        "spec": spec,
     })
 }
 
-/// The nodes that manifests name. What cannot be decoded is complained of later, at its line.
-fn nodes(texts: &[String]) -> Vec<Value> {
+/// The objects of a text. What cannot be decoded is complained of later, at its line.
+fn stored(text: &str) -> Vec<Object> {
+    let documents = split(&Source::new("", text)).unwrap_or_default();
+    let manifests = documents
+        .iter()
+        .filter_map(|document| decode_stored(document).ok());
+    manifests
+        .flatten()
+        .map(|manifest| manifest.object)
+        .collect()
+}
+
+/// The nodes that manifests name.
+fn nodes(files: &[(&str, &str)]) -> Vec<Value> {
     let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
-    for text in texts {
-        let documents = split(&Source::new("", text)).unwrap_or_default();
-        for manifest in documents
-            .iter()
-            .filter_map(|document| decode(document).ok())
-            .flatten()
-        {
-            match &manifest.object {
-                Object::Node(node) => {
-                    nodes.insert(node.metadata.name.clone(), settings(node));
-                }
-                Object::Pod(pod) if !pod.spec.node_name.is_empty() => {
-                    let name = &pod.spec.node_name;
-                    nodes
-                        .entry(name.clone())
-                        .or_insert_with(|| json!({ "name": name }));
-                }
-                _ => {}
+    for object in files.iter().flat_map(|(_, text)| stored(text)) {
+        match &object {
+            Object::Node(node) => {
+                nodes.insert(node.metadata.name.clone(), settings(node));
             }
+            Object::Pod(pod) if !pod.spec.node_name.is_empty() => {
+                let name = &pod.spec.node_name;
+                nodes
+                    .entry(name.clone())
+                    .or_insert_with(|| json!({ "name": name }));
+            }
+            _ => {}
         }
     }
     match nodes.is_empty() {

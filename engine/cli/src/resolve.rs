@@ -130,10 +130,10 @@ impl Story<'_> {
                 name,
                 record_type,
                 server,
-                protocol,
                 result,
                 ..
             } = attempt;
+            let protocol = attempt.protocol.to_string().to_uppercase();
             let _ = writeln!(
                 text,
                 "  {:>2}  {name:<width$}  {record_type:<5}  {server} {protocol}  {result}",
@@ -165,7 +165,7 @@ impl Story<'_> {
                 "name": attempt.name,
                 "type": attempt.record_type,
                 "server": attempt.server.to_string(),
-                "protocol": attempt.protocol.to_string(),
+                "protocol": attempt.protocol.to_string().to_uppercase(),
                 "result": attempt.result,
                 "sentNs": attempt.sent.as_nanos(),
                 "knownNs": attempt.known.as_nanos(),

@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 
 use control::ProxyMode;
 use miette::Report as Failure;
-use scenario::{At, Report, Scenario, ScenarioReport, human, junit};
+use scenario::{At, Outcome, Report, Scenario, ScenarioReport, human, junit};
 use sim::Sim;
 
 use crate::args::{RunArgs, RunOutput};
@@ -46,6 +46,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         progress.wipe();
         if args.output == RunOutput::Human {
             output::print(&human::render_scenario(&report, output::colour()))?;
+            if let Some(unmet) = args.with.as_deref().and_then(|with| unmet(&report, with)) {
+                output::print(&unmet)?;
+            }
         }
         progress.advance();
         reports.push(report);
@@ -57,12 +60,34 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     finish(args, reports)
 }
 
+/// What the scenario expects of a repair and this one does not do.
+fn unmet(report: &ScenarioReport, with: &Path) -> Option<String> {
+    let mut steps = report.steps.iter();
+    steps.find(|step| step.verb == "await")?;
+    let failed = steps.filter(|step| step.outcome == Outcome::Failed);
+    let unmet: Vec<String> = failed
+        .map(|step| {
+            let name = step.name.as_deref().unwrap_or(&step.asked);
+            let why = step.why.first().map_or("", String::as_str);
+            format!("  {}: {name}: {why}\n", step.verb)
+        })
+        .collect();
+    (!unmet.is_empty()).then(|| {
+        format!(
+            "The repair in {} is not enough. Still unmet:\n{}",
+            with.display(),
+            unmet.concat()
+        )
+    })
+}
+
 /// The scenarios that the arguments name, with their files.
 fn chosen(args: &RunArgs) -> Result<Vec<(&PathBuf, Scenario)>, Failure> {
     let mut work = Vec::new();
     for file in &args.files {
         let mut scenarios = input::load(file)?;
         input::reseed(&mut scenarios, args.seed);
+        input::repair(&mut scenarios, args.with.as_deref())?;
         work.extend(scenarios.into_iter().map(|scenario| (file, scenario)));
     }
     let Some(name) = &args.scenario else {

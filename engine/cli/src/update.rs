@@ -21,7 +21,7 @@ pub(crate) fn write(files: &[&Path], reports: &[ScenarioReport]) -> Result<Exit,
         if own.iter().all(|report| report.passed()) {
             continue;
         }
-        if file == Path::new(input::STDIN) {
+        if input::is_stdin(file) {
             return Err(input::error("standard input cannot be updated", None));
         }
         let text = input::text_of(file)?;

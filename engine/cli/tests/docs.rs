@@ -158,8 +158,42 @@ fn the_book_shows_the_request_in_each_mode() {
     }
 }
 
-/// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
+#[test]
+fn the_book_lists_every_pitfall() {
+    let mut table = "| id | what goes wrong | lab |\n|---|---|---|\n".to_owned();
+    for page in explain::pages() {
+        let labs = page
+            .text
+            .lines()
+            .find_map(|line| line.strip_prefix("**Lab:** "));
+        let labs = labs.unwrap_or_default();
+        // As mdBook makes anchors of headings.
+        let heading = format!("{} {}", page.id, page.title)
+            .to_lowercase()
+            .replace(' ', "-");
+        let anchor = heading.replace(|c: char| !c.is_alphanumeric() && c != '-', "");
+        table.push_str(&format!(
+            "| [{}](#{anchor}) | {} | {labs} |\n",
+            page.id, page.title
+        ));
+    }
+    check_block("book/src/pitfalls.md", "pitfalls", &table);
+}
+
+#[test]
+fn the_book_shows_a_real_explanation() {
+    let args = ["explain", "--in", "scenarios/labs/selector-mismatch/"];
+    let output = stdout(&switchboard(&root(), &args));
+    check("book/src/pitfalls.md", "explain", &output);
+}
+
+/// Compares what stands between two marks with an output.
 fn check(file: &str, name: &str, output: &str) {
+    check_block(file, name, &format!("```text\n{output}```\n"));
+}
+
+/// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
+fn check_block(file: &str, name: &str, wanted: &str) {
     let path = root().join(file);
     let text = fs::read_to_string(&path).unwrap();
     let (begin, end) = (
@@ -168,7 +202,6 @@ fn check(file: &str, name: &str, output: &str) {
     );
     let (before, rest) = text.split_once(&begin).expect("the block begins");
     let (shown, after) = rest.split_once(&end).expect("the block ends");
-    let wanted = format!("```text\n{output}```\n");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
     } else {

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["api", "controllers", "dns", "proxy"]),
     ("plane", &["netfilter"]),
     ("sim", &["control", "plane"]),
-    ("scenario", &["control", "kubectl"]),
+    ("scenario", &["control", "kubectl", "explain"]),
     ("explain", &["control", "netfilter", "rules"]),
     ("conformance", &["api"]),
     ("node", &["proxy", "control", "ruleset"]),

@@ -401,6 +401,11 @@ impl Control {
     fn carry_out(&mut self, index: usize, who: &str, effect: &Effect) {
         let (now, revision) = (self.now, self.api.revision());
         let result = match effect {
+            Effect::Signal(signal) => {
+                self.signals.push((now, signal.clone()));
+                return;
+            }
+            _ if self.faults.is_api_down() => self.check_reachable(),
             Effect::Create(object) => self.api.create(object.clone(), now).map(drop),
             Effect::Update(object) => self.api.replace(object.clone(), now).map(drop),
             Effect::UpdateStatus(object) => self.api.update_status(object.clone(), now).map(drop),
@@ -410,10 +415,6 @@ impl Control {
                 Ok(())
             }
             Effect::Finalize(key) => self.api.finalize(key, now).map(drop),
-            Effect::Signal(signal) => {
-                self.signals.push((now, signal.clone()));
-                return;
-            }
         };
         let controller = &mut self.controllers[index].reader;
         match result {
@@ -476,8 +477,10 @@ impl Control {
                 let due = earliest(proxy.next_news(&self.views), pending);
                 (due, proxy.next_periodic())
             }
-            // They do nothing without each other.
-            Reader::Server | Reader::Controller(_) | Reader::Zone if self.faults.is_api_down() => {
+            Reader::Server | Reader::Zone if self.faults.is_api_down() => (None, None),
+            Reader::Controller(index)
+                if self.faults.is_api_down() && !self.controllers[index].reader.works_alone() =>
+            {
                 (None, None)
             }
             Reader::Server => (self.api.next_pending(), self.api.next_periodic()),

@@ -14,7 +14,7 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
-use crate::{Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
+use crate::{Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -161,6 +161,9 @@ pub trait World {
 
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;
+
+    /// The control plane, for whoever explains what it did; `None` where it is somebody else's.
+    fn control(&self) -> Option<&Control>;
 }
 
 /// What a world counts.

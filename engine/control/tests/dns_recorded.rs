@@ -3,7 +3,6 @@
 //!
 //! A set-up that a recorded question does not name answered as `insecure` did, with its own time to live.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::yaml::{Source, split};
@@ -45,8 +44,7 @@ fn cluster() -> Control {
             format!("10.244.{n}.0/24").parse().unwrap(),
             format!("fd00:10:244:{n}::/64").parse().unwrap(),
         ],
-        labels: BTreeMap::new(),
-        watch: None,
+        ..NodeConfig::default()
     };
     let ranges = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).to_vec();
     let config = ClusterConfig {

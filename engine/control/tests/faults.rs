@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::yaml::{Source, split};
 use api::{Kind, Object, ObjectKey, decode};
 use base::{Seed, SimTime};
+use controllers::PodSignal;
 use proptest::prelude::*;
 use proxy::ViewBuilder;
 use rules::{Capabilities, ClusterSizes, ClusterView, Compiler};
@@ -300,6 +301,48 @@ fn api_down_refuses_in_kubectls_words_and_delivers_nothing() {
     pass(&mut control, 10_000);
     assert_eq!(services_on(&mut control, "node-1"), Some(before + 1));
     assert_eq!(slices(&control), sliced + 1, "the controllers work again");
+}
+
+#[test]
+fn a_kubelet_starts_containers_again_without_an_api_server() {
+    let mut control = cluster(ProxyMode::Nftables);
+    let pods = vec![ObjectKey::new(Kind::Pod, "default", "web-1")];
+    control.signals();
+    let fault = begin(&mut control, Fault::ApiDown);
+    begin(&mut control, Fault::PodCrash { pods });
+    pass(&mut control, 20_000);
+    let signals: Vec<PodSignal> = control.signals().into_iter().map(|(_, it)| it).collect();
+    assert!(
+        matches!(
+            &signals[..],
+            [PodSignal::Crashed { .. }, PodSignal::Serving { .. }]
+        ),
+        "{signals:?}"
+    );
+    let restarts = |control: &Control| {
+        let pod = control.api().pod("default", "web-1").unwrap();
+        pod.status.container_statuses[0].restart_count
+    };
+    assert_eq!(restarts(&control), 0, "nobody has written it down");
+    control.heal(fault);
+    pass(&mut control, 5_000);
+    assert_eq!(restarts(&control), 1);
+    let unready = Fault::PodUnready {
+        pods: vec![ObjectKey::new(Kind::Pod, "default", "web-1")],
+    };
+    let is_ready = |control: &Control| control.api().pod("default", "web-1").unwrap().is_ready();
+    let [first, second] = [
+        begin(&mut control, unready.clone()),
+        begin(&mut control, unready),
+    ];
+    pass(&mut control, 5_000);
+    assert!(!is_ready(&control));
+    control.heal(first);
+    pass(&mut control, 5_000);
+    assert!(!is_ready(&control), "two faults, one healed");
+    control.heal(second);
+    pass(&mut control, 5_000);
+    assert!(is_ready(&control));
 }
 
 #[test]

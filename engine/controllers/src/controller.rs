@@ -31,6 +31,11 @@ pub trait Controller {
     /// Learns of something that no object of the API tells, at once.
     fn happen(&mut self, _incident: &Incident, _now: SimTime) {}
 
+    /// Whether it goes on without an API server: what runs on nodes does.
+    fn works_alone(&self) -> bool {
+        false
+    }
+
     /// When it has something to do again that goes round and round: nobody waits for it. An instant that has passed
     /// means now.
     fn next_periodic(&self) -> Option<SimTime> {

@@ -45,7 +45,7 @@ pub(crate) fn address_of(labels: &[&str], zone: &str) -> Option<IpAddr> {
         return None;
     }
     let bits = digits.map(|label| u128::from_str_radix(label, 16));
-    let bits = bits.reduce(|high, low| Ok(high? << 4 | low?))?.ok()?;
+    let bits = bits.reduce(|high, low| Ok((high? << 4) | low?))?.ok()?;
     Some(IpAddr::V6(Ipv6Addr::from(bits)))
 }
 

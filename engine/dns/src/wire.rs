@@ -81,20 +81,20 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
         return None;
     }
     let Ok(request) = Packet::parse(bytes) else {
-        return failure(id, RCODE::FormatError, None);
+        return failure(id, RCODE::FormatError, None, &[]);
     };
     if request.opcode() != simple_dns::OPCODE::StandardQuery {
-        return failure(id, RCODE::NotImplemented, None);
+        return failure(id, RCODE::NotImplemented, None, &[]);
     }
     let [asked] = request.questions.as_slice() else {
-        return failure(id, RCODE::FormatError, None);
+        return failure(id, RCODE::FormatError, None, &[]);
     };
     let udp_size = request.opt().map(|opt| opt.udp_packet_size);
-    if request.opt().is_some_and(|opt| opt.version != 0) {
-        return failure(id, RCODE::BADVERS, udp_size);
+    if edns_version(bytes).is_some_and(|version| version != 0) {
+        return bad_version(id, udp_size, &request.questions);
     }
     if asked.qclass != QCLASS::CLASS(CLASS::IN) {
-        return failure(id, RCODE::Refused, udp_size);
+        return failure(id, RCODE::Refused, udp_size, &request.questions);
     }
     let question = Question {
         name: asked.qname.to_string(),
@@ -108,7 +108,7 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
     *reply.opt_mut() = udp_size.map(edns);
     reply.questions.push(asked.clone());
     let limit = limit.max(udp_size.unwrap_or_default().into());
-    within(reply, &response, limit)
+    within(&reply, &response, limit)
 }
 
 /// Mixes the addresses of an answer, differently for each query. Other records stay where they are.
@@ -160,7 +160,7 @@ pub fn parse_response(bytes: &[u8]) -> Result<(u16, Question, Response), WireErr
 
 /// Encodes a reply with as many of the first records as fit. That any is missing is said: nobody can tell which ones
 /// the client needs.
-fn within(head: Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>> {
+fn within(head: &Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>> {
     let sections = [&response.answers, &response.authority, &response.additional];
     let records: Result<Vec<Vec<_>>, _> = sections
         .into_iter()
@@ -202,11 +202,45 @@ fn within(head: Packet<'_>, response: &Response, limit: usize) -> Option<Vec<u8>
     with(fitting)
 }
 
-fn failure(id: u16, rcode: RCODE, udp_size: Option<u16>) -> Option<Vec<u8>> {
+/// An answer without an answer: to these questions, as far as they could be read.
+fn failure(
+    id: u16,
+    rcode: RCODE,
+    udp_size: Option<u16>,
+    questions: &[simple_dns::Question<'_>],
+) -> Option<Vec<u8>> {
     let mut reply = Packet::new_reply(id);
+    reply.questions.extend_from_slice(questions);
     *reply.rcode_mut() = rcode;
     *reply.opt_mut() = udp_size.map(edns);
     reply.build_bytes_vec().ok()
+}
+
+/// The version of EDNS in a query of one question and the OPT record behind it (RFC 6891 section 6.1.3); `simple-dns` takes
+/// the flags for it.
+fn edns_version(query: &[u8]) -> Option<u8> {
+    /// Type OPT behind the root's name.
+    const OPT_HEAD: [u8; 3] = [0, 0, 41];
+    let mut rest = query.get(12..)?;
+    while let [length @ 1..=63, after @ ..] = rest {
+        rest = after.get(usize::from(*length)..)?;
+    }
+    // The root's label, type and class of the question, and the record with its class and the upper bits of a code.
+    let record = rest.get(5..)?.strip_prefix(&OPT_HEAD)?;
+    record.get(3).copied()
+}
+
+/// BADVERS: a version of EDNS that is not spoken here. The upper bits of the code begin the lifetime of the OPT record,
+/// which comes last (RFC 6891 section 6.1.3); `simple-dns` writes them to its end.
+fn bad_version(
+    id: u16,
+    udp_size: Option<u16>,
+    questions: &[simple_dns::Question<'_>],
+) -> Option<Vec<u8>> {
+    let mut bytes = failure(id, RCODE::NoError, udp_size, questions)?;
+    let lifetime = bytes.len().checked_sub(6)?;
+    bytes[lifetime] = 1;
+    Some(bytes)
 }
 
 /// What says how many bytes are taken over UDP.

@@ -195,6 +195,9 @@ fn what_is_no_ordinary_question_is_refused() {
     let mut new = their_query(name, TheirType::A, Some(1232));
     new.edns.as_mut().unwrap().set_version(1);
     assert_eq!(rcode(&new), 16, "BADVERS");
+    let mut secure = their_query(name, TheirType::A, Some(1232));
+    secure.edns.as_mut().unwrap().flags_mut().dnssec_ok = true;
+    assert_eq!(rcode(&secure), 0, "a flag is no version");
     let transfer = their_query("cluster.local.", TheirType::AXFR, None);
     assert_eq!(rcode(&transfer), 5, "REFUSED (DNS-41)");
 }

@@ -1,8 +1,10 @@
-//! What a diagnosis says, and how it reads.
+//! What a diagnosis comes to, and how it reads.
 
 use std::fmt;
 
 use api::ObjectKey;
+
+use crate::{Certainty, Finding, Severity};
 
 /// The state of one Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,43 +30,25 @@ pub enum Verdict {
     Unknown,
 }
 
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The entry of the debugging reference: `DBG-21`.
-    pub id: &'static str,
-    /// How sure it is.
-    pub certainty: Certainty,
-    /// The object to look at.
-    pub subject: ObjectKey,
-    /// The field of it that is to blame, as a path: `spec.selector.tier`.
-    pub field: Option<String>,
-    /// What clients see, then the reason.
-    pub summary: String,
-    /// One change that would help.
-    pub fix: String,
-    /// Commands that show the same on a real cluster.
-    pub confirm: Vec<String>,
-}
-
-/// How sure a finding is (DBG-64).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Certainty {
-    /// The API objects say so.
-    Certain,
-    /// Something that is only declared says so.
-    Likely,
-    /// It would explain what is seen.
-    Possible,
+/// The verdict when nothing is found, in a sentence.
+#[derive(Clone, Debug)]
+pub(crate) enum Otherwise {
+    Healthy(String),
+    Unknown(String),
 }
 
 impl Diagnosis {
-    /// Broken if anything was found, else what `otherwise` says.
+    /// Broken if a fault was found, unknown if it is only possible that there is one, else what `otherwise` says.
     pub(crate) fn of(service: &ObjectKey, findings: Vec<Finding>, otherwise: Otherwise) -> Self {
-        let (verdict, summary) = match otherwise {
-            _ if !findings.is_empty() => (Verdict::Broken, String::new()),
-            Otherwise::Healthy(summary) => (Verdict::Healthy, summary),
-            Otherwise::Unknown(summary) => (Verdict::Unknown, summary),
+        let faults = findings
+            .iter()
+            .filter(|found| found.severity == Severity::Fault);
+        let surest = faults.map(|found| found.certainty).min();
+        let (verdict, summary) = match (surest, otherwise) {
+            (Some(Certainty::Certain | Certainty::Likely), _) => (Verdict::Broken, String::new()),
+            (Some(Certainty::Possible), _) => (Verdict::Unknown, String::new()),
+            (None, Otherwise::Healthy(summary)) => (Verdict::Healthy, summary),
+            (None, Otherwise::Unknown(summary)) => (Verdict::Unknown, summary),
         };
         Self {
             service: service.clone(),
@@ -73,13 +57,6 @@ impl Diagnosis {
             findings,
         }
     }
-}
-
-/// The verdict when nothing is found, in a sentence.
-#[derive(Clone, Debug)]
-pub(crate) enum Otherwise {
-    Healthy(String),
-    Unknown(String),
 }
 
 impl fmt::Display for Verdict {
@@ -92,44 +69,22 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl fmt::Display for Certainty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Certain => "certain",
-            Self::Likely => "likely",
-            Self::Possible => "possible",
-        })
-    }
-}
-
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.service, self.verdict)?;
         if !self.summary.is_empty() {
             write!(f, "\n  {}", self.summary)?;
         }
+        let shown_before = usize::from(!self.summary.is_empty());
         for (index, finding) in self.findings.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\nalso:")?;
+            if index + shown_before > 0 {
+                f.write_str(match finding.severity {
+                    Severity::Fault => "\nalso:",
+                    Severity::Pitfall => "\nmind:",
+                })?;
             }
             write!(f, "{finding}")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Finding {
-    /// A line per part, each after a line break.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n  {}", self.summary)?;
-        write!(f, "\n  Suggested: {}", self.fix)?;
-        write!(f, "\n  Where: {}", self.subject)?;
-        if let Some(field) = &self.field {
-            write!(f, ", {field}")?;
-        }
-        for command in &self.confirm {
-            write!(f, "\n  Confirm: {command}")?;
-        }
-        write!(f, "\n  ({}) [{}]", self.certainty, self.id)
     }
 }

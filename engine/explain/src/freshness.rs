@@ -11,22 +11,31 @@ use api::{
 };
 use control::Control;
 
+use crate::finding::Check;
 use crate::pods::spoken;
-use crate::{Certainty, Finding};
+use crate::{Certainty, Finding, Severity};
 
 /// Another proxy serves the objects that have this label (PROXY-2).
-const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+pub(crate) const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
-/// A finding for each node whose rules are older than the Service.
-pub(crate) fn stale_nodes(control: &Control, service: &ObjectKey) -> Vec<Finding> {
+/// A finding for each node whose rules are older than the Service; for one node's only, where that is the client's.
+pub(crate) fn stale_nodes(
+    control: Option<&Control>,
+    service: &ObjectKey,
+    client_node: Option<&str>,
+) -> Vec<Finding> {
+    let Some(control) = control else {
+        return Vec::new();
+    };
     let api = control.api();
     let now = Published::as_of(api, service, u64::MAX);
     // Nodes mostly share a position.
     let mut stale_at: BTreeMap<u64, bool> = BTreeMap::new();
     let mut findings = Vec::new();
-    for node in &control.config().nodes {
+    let nodes = control.config().nodes.iter().map(|node| node.name.as_str());
+    for node in nodes.filter(|node| client_node.is_none_or(|client| client == *node)) {
         let agent = control
-            .agent(&node.name)
+            .agent(node)
             .expect("every configured node has an agent");
         let programmed = agent.programmed().map(|view| view.revision);
         let revision = programmed.unwrap_or(0);
@@ -34,7 +43,7 @@ pub(crate) fn stale_nodes(control: &Control, service: &ObjectKey) -> Vec<Finding
             .entry(revision)
             .or_insert_with(|| Published::as_of(api, service, revision) != now);
         if *stale {
-            findings.push(finding(control, service, &node.name, programmed));
+            findings.push(finding(control, service, node, programmed));
         }
     }
     findings
@@ -51,22 +60,27 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
     Finding {
         id: "DBG-42",
         certainty: Certainty::Certain,
+        severity: Severity::Fault,
         subject: ObjectKey::new(Kind::Node, "", node),
         field: None,
-        summary: format!(
-            "Connections from node {node} to {} may time out or go to Pods that are gone: {rules}, \
-             and the Service or its endpoints changed{changed}; it is now {}.",
-            spoken(service),
+        sees: format!(
+            "Connections from node {node} to {} may get no answer or go to Pods that are gone",
+            spoken(service)
+        ),
+        why: format!(
+            "the node's rules are old: {rules}, and the Service or its endpoints changed{changed}; it is now {}",
             control.now()
         ),
         fix: format!(
             "wait for the sync of node {node}; if it does not come, restart kube-proxy there"
         ),
         confirm: vec![
-            format!("kubectl get --raw /api/v1/nodes/{node}:10256/proxy/healthz"),
-            format!(
-                "kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={node}"
-            ),
+            Check::run(format!(
+                "kubectl get --raw /api/v1/nodes/{node}:10256/proxy/healthz"
+            )),
+            Check::run(format!(
+                "kubectl get pods -o wide --field-selector spec.nodeName={node} -n kube-system"
+            )),
         ],
     }
 }
@@ -124,8 +138,10 @@ impl<'a> Published<'a> {
                 let name = slice.metadata.name.as_str();
                 // Its label may have named the Service before.
                 self.slices.remove(name);
-                let is_headless = slice.metadata.labels.contains_key(LABEL_HEADLESS);
-                if !gone && !is_headless && concerns(event, key) {
+                let labels = &slice.metadata.labels;
+                let mut unread = [LABEL_HEADLESS, LABEL_PROXY_NAME].into_iter();
+                let is_read = !unread.any(|label| labels.contains_key(label));
+                if !gone && is_read && concerns(event, key) {
                     self.slices.insert(name, ReadSlice::of(slice));
                 }
             }

@@ -90,14 +90,16 @@ impl Unmet {
         }
     }
 
-    /// What to change in the Service.
+    /// What to change: in the Service, or in the Pods.
     pub(crate) fn fix(&self) -> String {
         let Self { key, value, found } = self;
         match found {
             Found::Nothing => {
                 format!("remove {key} from spec.selector, or label the Pods {key}={value}")
             }
-            Found::Value(other) => format!("change spec.selector.{key} to {other}"),
+            Found::Value(other) => format!(
+                "change spec.selector.{key} to {other}, or the Pods' label {key} to {value}"
+            ),
             Found::UnderKey(other) => format!("write {other}={value} for {key} in spec.selector"),
         }
     }

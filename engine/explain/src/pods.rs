@@ -1,6 +1,6 @@
 //! Pods in words, and which of them can be an endpoint.
 
-use api::{ObjectKey, Pod, Protocol, Service};
+use api::{Condition, ObjectKey, Pod, Protocol, Service, ServicePort, StringMap};
 
 /// How many names are listed before "and N more".
 const NAMES_MAX: usize = 3;
@@ -24,6 +24,23 @@ pub(crate) fn names<'a>(pods: &[&'a Pod]) -> Vec<&'a str> {
     pods.iter().map(|pod| pod.metadata.name.as_str()).collect()
 }
 
+/// `app=web,tier=backend`
+pub(crate) fn terms(selector: &StringMap) -> String {
+    let terms: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    terms.join(",")
+}
+
+/// `81` or `81 (bad)`
+pub(crate) fn spoken_port(port: &ServicePort) -> String {
+    match port.name.as_str() {
+        "" => port.port.to_string(),
+        name => format!("{} ({name})", port.port),
+    }
+}
+
 /// `1 Pod`, `2 Pods`
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     if count == 1 {
@@ -39,7 +56,7 @@ pub(crate) fn obstacle(pod: &Pod, service: &Service) -> Option<String> {
         return Some(format!("has run to its end ({})", pod.status.phase));
     }
     if pod.spec.node_name.is_empty() {
-        return Some("is not scheduled to a node yet".to_owned());
+        return Some(unscheduled(pod));
     }
     if pod.addresses().is_empty() {
         return Some("has no address yet".to_owned());
@@ -47,8 +64,15 @@ pub(crate) fn obstacle(pod: &Pod, service: &Service) -> Option<String> {
     if pod.is_ready() || service.spec.publish_not_ready_addresses {
         return None;
     }
-    let mut conditions = pod.status.conditions.iter();
-    let Some(ready) = conditions.find(|condition| condition.condition_type == "Ready") else {
+    if let Some(reason) = waiting_reason(pod) {
+        return Some(format!("waits to start its container ({reason})"));
+    }
+    if let Some(gate) = unmet_gate(pod) {
+        return Some(format!(
+            "has a readiness gate, condition {gate}, that nobody has set to True"
+        ));
+    }
+    let Some(ready) = condition(pod, "Ready") else {
         return Some("does not report Ready".to_owned());
     };
     let mut text = format!("has Ready={}", ready.status);
@@ -56,7 +80,7 @@ pub(crate) fn obstacle(pod: &Pod, service: &Service) -> Option<String> {
         text.push_str(&format!(" since {since}"));
     }
     for field in ["reason", "message"] {
-        if let Some(value) = ready.rest.get(field).and_then(|value| value.as_str()) {
+        if let Some(value) = text_of(ready, field) {
             text.push_str(&format!(", {field} {value}"));
         }
     }
@@ -69,4 +93,44 @@ pub(crate) fn declared(pod: &Pod) -> impl Iterator<Item = (&str, Protocol, i32)>
         .serving_containers()
         .flat_map(|container| &container.ports);
     ports.map(|port| (port.name.as_str(), port.transport(), port.container_port))
+}
+
+fn condition<'a>(pod: &'a Pod, name: &str) -> Option<&'a Condition> {
+    let mut conditions = pod.status.conditions.iter();
+    conditions.find(|condition| condition.condition_type == name)
+}
+
+fn text_of<'a>(condition: &'a Condition, field: &str) -> Option<&'a str> {
+    condition.rest.get(field).and_then(|value| value.as_str())
+}
+
+fn unscheduled(pod: &Pod) -> String {
+    let message =
+        condition(pod, "PodScheduled").and_then(|condition| text_of(condition, "message"));
+    match message {
+        Some(message) => format!("is not scheduled to a node ({message})"),
+        None => "is not scheduled to a node yet".to_owned(),
+    }
+}
+
+/// `CrashLoopBackOff`, `ImagePullBackOff` …
+fn waiting_reason(pod: &Pod) -> Option<&str> {
+    let mut statuses = pod.status.container_statuses.iter();
+    statuses.find_map(|status| {
+        status
+            .rest
+            .get("state")?
+            .get("waiting")?
+            .get("reason")?
+            .as_str()
+    })
+}
+
+/// A condition of `readinessGates` that does not stand at True, where the containers are ready (API-77).
+fn unmet_gate(pod: &Pod) -> Option<&str> {
+    let is_true = |name: &str| condition(pod, name).is_some_and(|found| found.status == "True");
+    let gates = pod.spec.readiness_gates.iter();
+    let mut gates = gates.map(|gate| gate.condition_type.as_str());
+    let unmet = gates.find(|gate| !is_true(gate))?;
+    is_true("ContainersReady").then_some(unmet)
 }

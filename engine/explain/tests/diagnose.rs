@@ -1,96 +1,15 @@
-//! Small broken clusters, and what is said about them.
+//! What is said about a Service, and when it is healthy.
+
+mod support;
 
 use std::time::Duration;
 
-use api::yaml::{Source, split};
-use api::{Kind, ObjectKey, decode};
-use base::{Seed, SimTime};
-use control::{
-    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
-    WriteVerb,
+use api::{Kind, ObjectKey};
+use switchboard_explain::{
+    Certainty, Diagnosis, Question, Verdict, diagnose, diagnose_objects, services,
 };
-use switchboard_explain::{Certainty, Diagnosis, Verdict, diagnose, diagnose_objects};
 
-/// Two nodes; node-2 hears of changes after an hour if `partitioned`.
-fn cluster(partitioned: bool) -> Control {
-    let node = |n: u8| NodeConfig {
-        name: format!("node-{n}"),
-        zone: None,
-        addresses: vec![[192, 168, 10, n].into()],
-        pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
-        watch: (partitioned && n == 2).then_some(Duration::from_secs(3600)),
-        ..NodeConfig::default()
-    };
-    Control::new(ClusterConfig {
-        seed: Seed::new(7),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        node_port_range: 30_000..=32_767,
-        load_balancer_pool: Vec::new(),
-        dns_domain: "cluster.local".to_owned(),
-        dns: false,
-        mode: ProxyMode::Iptables,
-        proxy: ProxySettings::default(),
-        nodes: vec![node(1), node(2)],
-        state: Vec::new(),
-        outside: Vec::new(),
-        network: NetworkConfig::default(),
-        timing: TimingConfig::default(),
-    })
-    .unwrap()
-}
-
-fn apply(control: &mut Control, manifests: &str) {
-    for document in split(&Source::new("cluster", manifests)).unwrap() {
-        for manifest in decode(&document).unwrap() {
-            control.write(WriteVerb::Apply, manifest.object).unwrap();
-        }
-    }
-    run(control, control.now() + Duration::from_secs(60));
-}
-
-fn run(control: &mut Control, until: SimTime) {
-    while control.next_event_at().is_some_and(|at| at <= until) {
-        control.step();
-    }
-    control.advance_clock(until);
-}
-
-/// A Service `default/web`, port 80 to `target`.
-fn service(selector: &str, target: &str) -> String {
-    format!(
-        "
----
-apiVersion: v1
-kind: Service
-metadata: {{name: web}}
-spec: {{selector: {{{selector}}}, ports: [{{name: http, port: 80, targetPort: {target}}}]}}
-"
-    )
-}
-
-/// A Pod that declares port 8080 under a name.
-fn pod(name: &str, labels: &str, port_name: &str) -> String {
-    format!(
-        "
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}, labels: {{{labels}}}}}
-spec: {{containers: [{{name: app, image: app, ports: [{{name: {port_name}, containerPort: 8080}}]}}]}}
-"
-    )
-}
-
-fn web() -> ObjectKey {
-    ObjectKey::new(Kind::Service, "default", "web")
-}
-
-fn diagnosed(manifests: &[String]) -> Diagnosis {
-    let mut control = cluster(false);
-    apply(&mut control, &manifests.concat());
-    diagnose(&control, &web())
-}
+use support::{about, apply, cluster, diagnosed, one, only, pod, run, service, web};
 
 #[track_caller]
 fn check(diagnosis: &Diagnosis, expected: &str) {
@@ -125,11 +44,13 @@ fn dbg_21_the_selector_matches_nothing() {
         &diagnosis,
         r#"
 service/default/web: broken
-  Clients of default/web get "connection refused", because it has no endpoint: it selects app=web,tier=fe, and 0 of 4 Pods match: 3 Pods (web-1, web-2, web-3) have tier=frontend.
-  Suggested: change spec.selector.tier to frontend
+  Clients of default/web get "connection refused", from the node and not from a Pod, because it has no endpoint.
+  Why: the Service selects app=web,tier=fe, and 0 of 4 Pods match: 3 Pods (web-1, web-2, web-3) have tier=frontend.
+  Fix: change spec.selector.tier to frontend, or the Pods' label tier to fe.
   Where: service/default/web, spec.selector.tier
-  Confirm: kubectl -n default get pods -l app=web,tier=fe
-  Confirm: kubectl -n default get pods --show-labels
+  Confirm: kubectl get endpoints web -n default → <none>
+  Confirm: kubectl get pods -l app=web,tier=fe -n default → No resources found in default namespace.
+  Confirm: kubectl get pods --show-labels -n default
   (certain) [DBG-21]"#,
     );
 }
@@ -138,17 +59,14 @@ service/default/web: broken
 fn dbg_78_right_labels_wrong_namespace() {
     let there = pod("web-1", "app: web", "http")
         .replace("name: web-1,", "name: web-1, namespace: kube-public,");
-    let diagnosis = diagnosed(&[service("app: web", "8080"), there]);
-    let [finding] = &diagnosis.findings[..] else {
-        panic!("{diagnosis}")
-    };
+    let finding = only(&[service("app: web", "8080"), there]);
     assert_eq!(
         (finding.id, finding.field.as_deref()),
         ("DBG-21", Some("spec.selector"))
     );
     assert!(
         finding
-            .summary
+            .why
             .contains("Pods of namespace kube-public have these labels")
     );
 }
@@ -165,20 +83,16 @@ fn dbg_22_no_pod_is_ready() {
   - {type: Ready, status: \"False\", lastTransitionTime: \"2026-01-01T00:00:05Z\", reason: ContainersNotReady}
 ";
     let unready = unready.replace("spec: {containers", "spec: {nodeName: node-1, containers");
-    let diagnosis = diagnosed(&[service("app: web", "http"), unready]);
-    let [finding] = &diagnosis.findings[..] else {
-        panic!("{diagnosis}")
-    };
+    let finding = only(&[service("app: web", "http"), unready]);
     assert_eq!(
         (finding.id, finding.certainty),
         ("DBG-22", Certainty::Certain)
     );
     assert_eq!(finding.subject.to_string(), "pod/default/web-1");
     assert_eq!(
-        finding.summary,
-        "Clients of default/web get \"connection refused\", because it has no endpoint: \
-         1 Pod matches, 0 ready: web-1 has Ready=False since 2026-01-01T00:00:05Z, \
-         reason ContainersNotReady."
+        finding.why,
+        "1 Pod matches, 0 ready: web-1 has Ready=False since 2026-01-01T00:00:05Z, \
+         reason ContainersNotReady"
     );
 }
 
@@ -194,11 +108,12 @@ fn dbg_24_nobody_declares_the_target_port() {
         &diagnosis,
         r#"
 service/default/web: broken
-  Clients of default/web get "connection refused", because it has no endpoint: targetPort "http" (TCP) is not declared by web-1, web-2, which declare "web" (8080/TCP).
-  Suggested: change spec.ports[0].targetPort to web
+  Clients of default/web get "connection refused", from the node and not from a Pod, because it has no endpoint.
+  Why: targetPort "http" (TCP) is not declared by web-1, web-2, which declare "web" (8080/TCP).
+  Fix: change spec.ports[0].targetPort to web.
   Where: service/default/web, spec.ports[0].targetPort
-  Confirm: kubectl -n default get endpointslices -l kubernetes.io/service-name=web
-  Confirm: kubectl -n default get pod web-1 -o jsonpath='{.spec.containers[*].ports}'
+  Confirm: kubectl get endpointslices -l kubernetes.io/service-name=web -n default → <unset>
+  Confirm: kubectl get pod web-1 -o jsonpath='{.spec.containers[*].ports}' -n default
   (certain) [DBG-24]"#,
     );
 }
@@ -209,15 +124,8 @@ fn dbg_97_some_declare_the_target_port() {
         pod("web-1", "app: web", "http"),
         pod("web-2", "app: web", "web"),
     ];
-    let diagnosis = diagnosed(&[service("app: web", "http"), pods.concat()]);
-    let [finding] = &diagnosis.findings[..] else {
-        panic!("{diagnosis}")
-    };
-    assert!(
-        finding
-            .summary
-            .starts_with("Traffic to default/web port 80 reaches only web-1:")
-    );
+    let finding = only(&[service("app: web", "http"), pods.concat()]);
+    assert!(finding.sees.ends_with("port 80 reach only web-1"));
     assert!(
         finding
             .fix
@@ -231,12 +139,7 @@ fn dbg_97_some_declare_the_target_port() {
 fn dbg_26_and_28_there_is_no_such_service() {
     let mut control = cluster(false);
     apply(&mut control, &service("app: web", "8080"));
-    let ask = |namespace, name| {
-        let key = ObjectKey::new(Kind::Service, namespace, name);
-        let mut findings = diagnose(&control, &key).findings;
-        assert_eq!(findings.len(), 1);
-        findings.remove(0)
-    };
+    let ask = |namespace, name| one(&diagnose(&control, &about(namespace, name)));
     let finding = ask("kube-public", "web");
     assert_eq!(finding.id, "DBG-26");
     assert_eq!(
@@ -248,16 +151,16 @@ fn dbg_26_and_28_there_is_no_such_service() {
     assert_eq!(finding.fix, "use the name web, if that is meant");
     assert!(
         finding
-            .summary
-            .ends_with("no Service wbe, only kubernetes, web."),
+            .why
+            .ends_with("no Service wbe, only kubernetes, web"),
         "{}",
-        finding.summary
+        finding.why
     );
     let finding = ask("shop", "cart");
     assert!(
-        finding.summary.ends_with("there is no namespace shop."),
+        finding.why.ends_with("there is no namespace shop"),
         "{}",
-        finding.summary
+        finding.why
     );
 }
 
@@ -268,17 +171,14 @@ fn dbg_42_a_node_that_has_not_heard() {
         &mut control,
         &(service("app: web", "http") + &pod("web-1", "app: web", "http")),
     );
-    let diagnosis = diagnose(&control, &web());
-    let [finding] = &diagnosis.findings[..] else {
-        panic!("{diagnosis}")
-    };
+    let finding = one(&diagnose(&control, &web()));
     assert_eq!(
         (finding.id, finding.subject.to_string().as_str()),
         ("DBG-42", "node/node-2")
     );
     assert!(
         finding
-            .summary
+            .why
             .contains("its rules are those of resourceVersion"),
         "{finding}"
     );
@@ -291,7 +191,7 @@ fn dbg_42_a_node_that_has_not_heard() {
     assert_eq!(diagnose(&control, &web()).verdict, Verdict::Healthy);
     apply(&mut control, &pod("web-2", "app: web", "http"));
     assert_eq!(diagnose(&control, &web()).findings.len(), 1);
-    control.delete(&web()).unwrap();
+    control.delete(&web().service).unwrap();
     let ids: Vec<_> = diagnose(&control, &web())
         .findings
         .iter()
@@ -325,14 +225,11 @@ fn a_broken_port_is_named_and_does_not_condemn_the_others() {
         "targetPort: http}",
         "targetPort: http}, {name: admin, port: 81, targetPort: nosuch}",
     );
-    let diagnosis = diagnosed(&[two_ports, pod("web-1", "app: web", "http")]);
-    let [finding] = &diagnosis.findings[..] else {
-        panic!("{diagnosis}")
-    };
+    let finding = only(&[two_ports, pod("web-1", "app: web", "http")]);
     assert_eq!(finding.field.as_deref(), Some("spec.ports[1].targetPort"));
     assert!(
-        finding.summary.starts_with(
-            "Clients of default/web port 81 (admin) get \"connection refused\", because that port has no endpoint:"
+        finding.sees.starts_with(
+            "Clients of default/web port 81 (admin) get \"connection refused\", from the node"
         ),
         "{finding}"
     );
@@ -373,30 +270,42 @@ fn a_port_that_no_slice_serves_is_named() {
     check(
         &diagnosed(&[two_ports]),
         "service/default/web: cannot tell
-  its endpoints are not written by Kubernetes (it has no selector), and no EndpointSlice has one for port 81 (admin); port 80 (http) has some",
+  Its endpoints are not written by Kubernetes (it has no selector), and no EndpointSlice has one for port 81 (admin); port 80 (http) has some.",
     );
-    assert_eq!(diagnosed(&[manual("htp")]).verdict, Verdict::Unknown);
 }
 
 #[test]
-fn what_is_not_diagnosed_is_unknown() {
-    let mut control = cluster(false);
-    let headless = service("app: web", "8080").replace("spec: {", "spec: {clusterIP: None, ");
-    apply(&mut control, &headless);
-    assert_eq!(diagnose(&control, &web()).verdict, Verdict::Unknown);
-    let node = ObjectKey::new(Kind::Node, "", "node-1");
+fn what_is_no_service_is_unknown() {
+    let control = cluster(false);
+    let node = Question::about(ObjectKey::new(Kind::Node, "", "node-1"));
     assert_eq!(diagnose(&control, &node).verdict, Verdict::Unknown);
-    let bare = service("app: web", "8080")
-        .replace("selector: {app: web}, ", "")
-        .replace("name: web}", "name: bare}");
-    apply(&mut control, &bare);
-    let key = ObjectKey::new(Kind::Service, "default", "bare");
-    assert_eq!(diagnose(&control, &key).verdict, Verdict::Unknown);
+}
+
+#[test]
+fn all_services_but_the_api_servers_own_are_somebodys() {
+    let mut control = cluster(false);
+    apply(&mut control, &service("app: web", "8080"));
+    assert_eq!(services(control.api()), [web().service]);
+}
+
+#[test]
+fn dbg_29_what_is_not_simulated_is_unknown() {
+    let meshed = pod("web-1", "app: web", "http").replace(
+        "containers: [",
+        "containers: [{name: istio-proxy, image: proxy}, ",
+    );
+    let diagnosis = diagnosed(&[service("app: web", "http"), meshed]);
+    assert_eq!(diagnosis.verdict, Verdict::Unknown);
+    assert!(diagnosis.summary.contains("istio-proxy"), "{diagnosis}");
+    let label = "{name: web, labels: {service.kubernetes.io/service-proxy-name: other}}";
+    let other = service("app: web", "http").replace("{name: web}", label);
+    let diagnosis = diagnosed(&[other, pod("web-1", "app: web", "http")]);
+    assert_eq!(diagnosis.verdict, Verdict::Unknown);
 }
 
 /// A policy without a selector is about every Pod of its namespace; one of another namespace about none here.
 #[test]
-fn a_network_policy_on_the_pods_makes_the_answer_unknown() {
+fn dbg_29_a_network_policy_on_the_pods_makes_the_answer_unknown() {
     let mut control = cluster(false);
     let policy = |namespace: &str, selector: &str| {
         format!(
@@ -411,7 +320,6 @@ spec: {{podSelector: {selector}}}
     };
     let healthy = service("app: web", "http") + &pod("a", "app: web", "http");
     apply(&mut control, &healthy);
-    let key = ObjectKey::new(Kind::Service, "default", "web");
     for (namespace, selector, expected) in [
         ("kube-public", "{}", Verdict::Healthy),
         ("default", "{matchLabels: {app: other}}", Verdict::Healthy),
@@ -423,14 +331,14 @@ spec: {{podSelector: {selector}}}
         ),
     ] {
         apply(&mut control, &policy(namespace, selector));
-        let diagnosis = diagnose(&control, &key);
+        let diagnosis = diagnose(&control, &web());
         assert_eq!(diagnosis.verdict, expected, "{namespace} {selector}");
     }
     assert!(
-        diagnose(&control, &key)
+        diagnose(&control, &web())
             .summary
             .contains("NetworkPolicy guard")
     );
     apply(&mut control, &service("app: wep", "http"));
-    assert_eq!(diagnose(&control, &key).verdict, Verdict::Broken);
+    assert_eq!(diagnose(&control, &web()).verdict, Verdict::Broken);
 }

@@ -11,6 +11,7 @@ use control::{
     Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest,
     World, WriteVerb,
 };
+use explain::Finding;
 use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
@@ -18,11 +19,10 @@ use crate::expect::{
     Expect, Expectation, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, Mismatch};
-use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
-use crate::{background, connect, fault, held, proxy_step, why, words};
+use crate::{background, connect, fault, findings, held, matrix, proxy_step, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct Judged {
     pub(crate) seen: Vec<String>,
     /// Why it failed.
     pub(crate) why: Vec<String>,
+    /// What was found about a Service.
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Judged {
@@ -44,6 +46,7 @@ impl Judged {
             observed: json!({}),
             seen: Vec::new(),
             why,
+            findings: Vec::new(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Judged {
             observed,
             seen,
             why,
+            findings: Vec::new(),
         }
     }
 }
@@ -193,6 +197,14 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
         Action::Stop { id, expect } => once(runner, expect, |runner, check| {
             background::stop(runner, id, check)
         }),
+        Action::Explain { asked, expect } => runner.look(expect.in_mode(mode), |runner, check| {
+            findings::explain(&*runner.world, asked, check).unwrap_or_else(Judged::from)
+        }),
+        Action::Matrix => matrix::act(runner.world).unwrap_or_else(Judged::from),
+        Action::Await { .. } => {
+            let repair = runner.scenario.repair.as_deref().unwrap_or_default();
+            write(runner, WriteVerb::Apply, repair, None)
+        }
     }
 }
 
@@ -423,7 +435,7 @@ fn resolution_json(seen: &Resolution) -> Json {
             "name": attempt.name,
             "type": attempt.record_type,
             "server": attempt.server.to_string(),
-            "protocol": attempt.protocol.to_string(),
+            "protocol": attempt.protocol.to_string().to_uppercase(),
             "result": attempt.result,
         })
     });

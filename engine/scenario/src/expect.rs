@@ -318,6 +318,24 @@ impl std::fmt::Display for Fraction {
     }
 }
 
+/// Of `explain`. What is absent is not judged.
+#[derive(Clone, Debug)]
+pub struct ExplainCheck {
+    /// Whether the Service works.
+    pub verdict: Option<explain::Verdict>,
+    /// What is found.
+    pub findings: Option<Findings>,
+}
+
+/// Which findings there are, by their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Findings {
+    /// These and no others, in any order.
+    Exactly(Vec<&'static str>),
+    /// These, and perhaps others.
+    Contain(Vec<&'static str>),
+}
+
 /// Of `rules`.
 #[derive(Clone, Debug)]
 pub struct RulesCheck {

@@ -177,10 +177,9 @@ impl Page {
         let asked = format!("{:<verb$}  {name}{asked}", step.verb);
         let start = format!("{mark} {at:>time$}  {}", self.paint.bold(asked.trim_end()));
         if step.outcome == Outcome::Skipped {
-            return self.line(&format!(
-                "{start}   {}",
-                self.paint.dim("skipped in this mode or on this plane")
-            ));
+            let why = step.why.first().map(String::as_str);
+            let why = why.unwrap_or("skipped in this mode or on this plane");
+            return self.line(&format!("{start}   {}", self.paint.dim(why)));
         }
         let (seen, more) = step.seen.split_at(step.seen.len().min(SEEN_MAX));
         let fits = |seen: &str| self.columns.words() + width(&asked) + 3 + width(seen) <= WIDTH;

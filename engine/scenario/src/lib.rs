@@ -9,7 +9,8 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Extensions of the contract: `nodes[].watch`, a node's own watch latency, `selector` in a `get`, costs by mode in
-//! `timing.syncCost`, and `backends: {count: …}`, how many different ones answer.
+//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from` and `port` in an `explain`, and the
+//! step `await`, where a user's repair is applied.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -41,11 +42,13 @@ mod connect;
 mod cursor;
 pub mod expect;
 mod fault;
+mod findings;
 mod held;
 pub mod human;
 pub mod judge;
 pub mod junit;
 mod load;
+mod matrix;
 mod metrics;
 mod proxy_step;
 mod range;
@@ -60,7 +63,9 @@ pub mod why;
 pub mod words;
 
 pub use fault::{FaultStep, Trouble};
-pub use load::{API_VERSION, Problems, load};
+pub use findings::{Asked, finding_json};
+pub use load::{API_VERSION, Problems, load, load_repair};
+pub use matrix::{difference_lines, differences_json, matrix_json, matrix_lines};
 pub use metrics::Metrics;
 pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use base::{Seed, SimTime};
 use control::{Happening, NodeConfig, ProxyMode};
+use explain::Finding;
 use serde_json::{Value as Json, json};
 
+use crate::findings::finding_json;
 use crate::load::API_VERSION;
 use crate::metrics::Metrics;
 use crate::scenario::Scenario;
@@ -79,8 +81,11 @@ pub struct StepReport {
     pub asked: String,
     /// What was seen, in words; one line each.
     pub seen: Vec<String>,
-    /// Why it failed: what the client saw first, then the reason, then the rules.
+    /// Why it failed: what the client saw first, then the reason, then the rules. Of a step that was skipped: why, if
+    /// not for its mode or plane.
     pub why: Vec<String>,
+    /// What was found about a Service.
+    pub findings: Vec<Finding>,
 }
 
 /// How a step was judged.
@@ -90,7 +95,7 @@ pub enum Outcome {
     Passed,
     /// Not as expected.
     Failed,
-    /// Not for this mode or plane.
+    /// Not for this mode or plane, or after a repair that nobody brought.
     Skipped,
 }
 
@@ -213,6 +218,7 @@ impl StepReport {
             asked: words::asked(&step.action, &scenario.namespace),
             seen: Vec::new(),
             why: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -226,7 +232,7 @@ impl StepReport {
             "outcome": self.outcome.as_str(),
             "expected": self.expected,
             "observed": self.observed,
-            "findings": [],
+            "findings": self.findings.iter().map(finding_json).collect::<Vec<_>>(),
             "why": self.why,
         })
     }

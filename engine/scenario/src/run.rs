@@ -24,7 +24,7 @@ use crate::load::text_of;
 use crate::metrics::{Metrics, zone_of};
 use crate::report::{Entry, Outcome, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
-use crate::step::{Schedule, Step};
+use crate::step::{Action, Schedule, Step};
 
 /// How long `wait: converged` waits at most.
 pub const CONVERGED_MAX: Duration = Duration::from_secs(3600);
@@ -67,6 +67,14 @@ pub enum RunError {
         /// The text of the problem's file.
         text: String,
     },
+    /// The step to stop at comes after a repair that nobody has brought.
+    #[error("step {name:?} comes after the scenario has got what it awaits ({what})")]
+    Awaits {
+        /// What was asked for.
+        name: String,
+        /// What is awaited.
+        what: String,
+    },
     /// No step has the name to stop at.
     #[error("no step is called {name:?}; {}", called(.existing))]
     UnknownStep {
@@ -108,6 +116,14 @@ pub fn run_until(
         return Err(RunError::UnknownStep {
             name: name.clone(),
             existing,
+        });
+    }
+    if let (At::Step(name), None, Some(what)) = (at, &scenario.repair, scenario.awaits())
+        && !scenario.broken_step_names().any(|known| known == name)
+    {
+        return Err(RunError::Awaits {
+            name: name.clone(),
+            what: what.to_owned(),
         });
     }
     let limit = if let At::Time(limit) = at {
@@ -153,7 +169,12 @@ pub fn run_steps(
     if !std::mem::replace(&mut ongoing.has_begun, true) {
         runner.apply_manifests()?;
     }
-    for step in scenario.steps.get(steps).unwrap_or_default() {
+    let steps = scenario.steps.get(steps).unwrap_or_default();
+    for (index, step) in steps.iter().enumerate() {
+        if let (Action::Await { what }, None) = (&step.action, &scenario.repair) {
+            runner.skip_rest(&steps[index..], what);
+            break;
+        }
         runner.reach(step);
         if runner.cut_short {
             break;
@@ -362,7 +383,11 @@ impl<'a> Runner<'a> {
     fn steps(&mut self, at: &At) {
         let scenario = self.scenario;
         let mut is_last = false;
-        for step in &scenario.steps {
+        for (index, step) in scenario.steps.iter().enumerate() {
+            if let (Action::Await { what }, None) = (&step.action, &scenario.repair) {
+                self.skip_rest(&scenario.steps[index..], what);
+                break;
+            }
             if is_last && self.includes(step) {
                 self.advance_to(self.start_of(step));
                 return;
@@ -410,6 +435,21 @@ impl<'a> Runner<'a> {
         self.finish(report, self.report.timeline.len());
     }
 
+    /// Nobody has brought what the first of `steps` waits for.
+    fn skip_rest(&mut self, steps: &[Step], what: &str) {
+        self.warn(format!(
+            "from here on the scenario awaits \"{what}\": run it --with a file of manifests that repair what is broken"
+        ));
+        let now = self.world.now();
+        for step in steps {
+            let report = StepReport {
+                why: vec![format!("skipped: awaits {what}")],
+                ..StepReport::new(step, self.scenario, self.mode, now, Outcome::Skipped)
+            };
+            self.finish(report, self.report.timeline.len());
+        }
+    }
+
     fn step(&mut self, step: &Step, start: SimTime) {
         (self.progress)(Progress::Begins(step));
         let place = self.report.timeline.len();
@@ -431,6 +471,7 @@ impl<'a> Runner<'a> {
             observed: judged.observed,
             seen: judged.seen,
             why: judged.why,
+            findings: judged.findings,
             ..StepReport::new(step, self.scenario, self.mode, begun, outcome)
         };
         self.finish(report, place);

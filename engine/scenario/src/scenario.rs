@@ -5,7 +5,7 @@ use api::yaml::Source;
 use base::Seed;
 use control::{ClusterConfig, ProxyMode};
 
-use crate::step::Step;
+use crate::step::{Action, Step};
 
 /// One scenario.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Scenario {
     pub manifests: Vec<Manifest>,
     /// `spec.steps`
     pub steps: Vec<Step>,
+    /// What the step that awaits a repair applies; without it, that step and those after it are skipped.
+    pub repair: Option<Vec<Manifest>>,
     /// The files that manifests were read from.
     pub(crate) sources: Vec<Source>,
     /// `spec.cluster`; its seed and mode are those of the run.
@@ -45,6 +47,22 @@ impl Scenario {
             mode,
             ..self.cluster.clone()
         }
+    }
+
+    /// What the scenario waits for in the middle: its steps from there on need a repair.
+    #[must_use]
+    pub fn awaits(&self) -> Option<&str> {
+        self.steps.iter().find_map(|step| match &step.action {
+            Action::Await { what } => Some(what.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The names of the steps that run without a repair.
+    pub(crate) fn broken_step_names(&self) -> impl Iterator<Item = &str> {
+        let steps = self.steps.iter();
+        let before = steps.take_while(|step| !matches!(step.action, Action::Await { .. }));
+        before.filter_map(|step| step.name.as_deref())
     }
 
     /// The names of the steps that have one, in order.

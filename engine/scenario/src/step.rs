@@ -11,9 +11,11 @@ use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::expect::{
-    ConnectCheck, Expect, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, StopCheck, WriteCheck,
+    ConnectCheck, Expect, ExplainCheck, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, StopCheck,
+    WriteCheck,
 };
 use crate::fault::FaultStep;
+use crate::findings::Asked;
 use crate::proxy_step::ProxyStep;
 use crate::reference::SourceRef;
 
@@ -70,6 +72,9 @@ impl Step {
             Action::Fault(_) => "fault",
             Action::Heal(_) => "heal",
             Action::Proxy(_) => "proxy",
+            Action::Explain { .. } => "explain",
+            Action::Matrix => "matrix",
+            Action::Await { .. } => "await",
         }
     }
 }
@@ -249,6 +254,20 @@ pub enum Action {
     Heal(String),
     /// `proxy`
     Proxy(ProxyStep),
+    /// `explain`
+    Explain {
+        /// What about.
+        asked: Asked,
+        /// What is expected.
+        expect: Expect<ExplainCheck>,
+    },
+    /// `matrix`
+    Matrix,
+    /// `await`: the user's repair is applied here.
+    Await {
+        /// What is waited for, in a word.
+        what: String,
+    },
 }
 
 impl Action {
@@ -260,6 +279,8 @@ impl Action {
             | Self::Delete { expect, .. }
             | Self::Change { expect, .. } => expect.given(mode),
             Self::Wait(_)
+            | Self::Matrix
+            | Self::Await { .. }
             | Self::Close { .. }
             | Self::Traffic(_)
             | Self::Fault(_)
@@ -273,6 +294,7 @@ impl Action {
             Self::Probe { expect, .. } => expect.given(mode),
             Self::Rules { expect, .. } => expect.given(mode),
             Self::Stop { expect, .. } => expect.given(mode),
+            Self::Explain { expect, .. } => expect.given(mode),
         }
     }
 }

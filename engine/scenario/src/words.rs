@@ -48,7 +48,7 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             let over = if *protocol == Protocol::UDP {
                 ""
             } else {
-                &format!(" over {protocol}")
+                &format!(" over {}", protocol.to_string().to_uppercase())
             };
             format!("{} → {name}{shown_type}{over}", source(from, namespace))
         }
@@ -91,6 +91,18 @@ pub fn asked(action: &Action, namespace: &str) -> String {
         },
         Action::Heal(name) => name.clone(),
         Action::Proxy(step) => step.node.clone().unwrap_or_else(|| "all nodes".to_owned()),
+        Action::Explain { asked, .. } => {
+            let from = asked.from.as_ref();
+            let from = from.map_or_else(String::new, |from| {
+                format!(" from {}", source(from, namespace))
+            });
+            let port = asked
+                .port
+                .map_or_else(String::new, |port| format!(" port {port}"));
+            format!("{}{from}{port}", key(&asked.service, namespace))
+        }
+        Action::Matrix => "who reaches what".to_owned(),
+        Action::Await { what } => what.clone(),
     }
 }
 

@@ -122,12 +122,6 @@ impl Sim {
         self.plane.captures()
     }
 
-    /// When something happens next.
-    pub(crate) fn next_due(&self) -> Option<SimTime> {
-        let due = [self.control.next_event_at(), self.plane.next_event_at()];
-        due.into_iter().flatten().min()
-    }
-
     /// When something happens next that is not merely periodic. Traffic in the background is no reason to wait: while
     /// there is some, packets do not count.
     pub(crate) fn next_pending(&self) -> Option<SimTime> {
@@ -161,8 +155,16 @@ impl Sim {
             self.traffic.next_at(),
         ];
         let own = own.into_iter().flatten().min();
-        match (self.next_due(), own) {
-            (Some(due), own) if due <= limit && own.is_none_or(|own| due <= own) => self.step(),
+        let control = self.control.next_event_at();
+        let due = control.into_iter().chain(self.plane.next_event_at()).min();
+        match (due, own) {
+            (Some(due), own) if due <= limit && own.is_none_or(|own| due <= own) => {
+                if control == Some(due) {
+                    self.step_control();
+                } else {
+                    self.step_packets();
+                }
+            }
             (_, Some(own)) if own <= limit => {
                 self.set_clock(own);
                 self.answers.give(own, &mut self.plane);
@@ -300,19 +302,10 @@ impl Sim {
         self.plane.advance_clock(at);
     }
 
-    fn step(&mut self) {
-        let packets = self.plane.next_event_at();
-        let control_first = match (self.control.next_event_at(), packets) {
-            (Some(control), Some(packets)) => control <= packets,
-            (control, _) => control.is_some(),
-        };
-        if control_first {
-            self.control.step();
-            self.plane.advance_clock(self.control.now());
-            self.obey_signals();
-        } else {
-            self.step_packets();
-        }
+    fn step_control(&mut self) {
+        self.control.step();
+        self.plane.advance_clock(self.control.now());
+        self.obey_signals();
     }
 
     fn step_packets(&mut self) {

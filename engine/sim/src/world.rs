@@ -6,9 +6,9 @@ use std::time::Duration;
 use api::{Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
-    ConnectRequest, Connection, Fault, FaultId, Happening, Host, NodeRules, Outcome, Probe,
-    ProbeRequest, ProxyConfig, ReferenceError, Resolution, ResolveRequest, Source, TrafficReport,
-    TrafficRequest, World, WorldFigures, WriteVerb,
+    ConnectRequest, Connection, Control, Fault, FaultId, Happening, Host, NodeRules, Outcome,
+    Probe, ProbeRequest, ProxyConfig, ReferenceError, Resolution, ResolveRequest, Source,
+    TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
 };
 use dns::{RecordType, Transport};
 use plane::HostId;
@@ -183,6 +183,10 @@ impl World for Sim {
 
     fn happenings(&mut self) -> Vec<Happening> {
         self.control.happenings()
+    }
+
+    fn control(&self) -> Option<&Control> {
+        Some(&self.control)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use api::{Kind, ObjectKey};
 use base::SimTime;
 use control::{ProxyMode, Source, Target, World as _};
-use explain::diagnose;
+use explain::{Question, diagnose};
 use kubectl::Printed;
 use miette::Report;
 use ruleset::{Family, Protocol};
@@ -40,7 +40,7 @@ impl Session {
         let mut sim = input::build(&scenario, mode)?;
         let mut ongoing = Ongoing::default();
         let nothing = run_steps(&scenario, mode, &mut sim, 0..0, SimTime::MAX, &mut ongoing);
-        nothing.map_err(|why| input::cannot_run(&why))?;
+        nothing.map_err(input::cannot_run)?;
         let first = scenario
             .cluster(mode)
             .nodes
@@ -319,7 +319,9 @@ impl Session {
                 services.iter().map(api::Object::key).collect()
             }
         };
-        let found = keys.iter().map(|key| diagnose(control, key).to_string());
+        let found = keys
+            .into_iter()
+            .map(|key| diagnose(control, &Question::about(key)).to_string());
         Ok(found.collect::<Vec<_>>().join("\n\n"))
     }
 }

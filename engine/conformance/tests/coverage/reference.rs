@@ -20,7 +20,7 @@ pub(crate) struct Reference {
 }
 
 /// All parts that have a table.
-pub(crate) const REFERENCES: [Reference; 5] = [
+pub(crate) const REFERENCES: [Reference; 6] = [
     Reference {
         prefix: "PROXY",
         ids: 76,
@@ -60,6 +60,14 @@ pub(crate) const REFERENCES: [Reference; 5] = [
         whose: "cluster DNS's",
         name: "DNS",
         lines: include_str!("ids/dns.txt"),
+    },
+    Reference {
+        prefix: "DBG",
+        ids: 100,
+        table: "engine/explain/DBG-COVERAGE.md",
+        whose: "the debugging guide's",
+        name: "debugging",
+        lines: include_str!("ids/debugging.txt"),
     },
 ];
 

@@ -5,9 +5,8 @@
 //! answers of DNS are no business of the control plane's: whoever has packets looks at [`Control::faults`] whenever
 //! [`Control::fault_changes`] is another number.
 //!
-//! Deviation: while the API server is down no controller works, the kubelets among them: a container that crashes then is
-//! started again when it is back. A delayed watch is that of a node's proxy; its kubelet is not delayed. The load balancer
-//! does not notice that a proxy is dead.
+//! Deviation: while the API server is down, its clients do not try in vain: they go on when it is back. A delayed watch is
+//! that of a node's proxy; its kubelet is not delayed. The load balancer does not notice that a proxy is dead.
 
 use std::time::Duration;
 
@@ -31,13 +30,14 @@ impl Control {
     ) -> Result<FaultId, ReferenceError> {
         self.check_exists(&fault)?;
         let until = lasts.map(|span| self.now + span);
-        let id = self.faults.begin(fault.clone(), until);
-        if let Fault::PodCrash { pods } = &fault {
+        let begun = fault.clone();
+        let id = self.faults.begin(fault, until);
+        if let Fault::PodCrash { pods } = &begun {
             for pod in pods {
                 self.crash_pod(pod);
             }
         }
-        self.feel(&fault);
+        self.feel(&begun);
         Ok(id)
     }
 
@@ -99,7 +99,7 @@ impl Control {
                 }
             }
             Fault::ApiDown => {
-                (0..self.proxies.len()).for_each(|index| self.hinder_proxy(index));
+                (0..self.config.nodes.len()).for_each(|index| self.feel_on(index));
                 self.reschedule_all();
             }
             Fault::PodCrash { .. }
@@ -112,18 +112,19 @@ impl Control {
 
     fn feel_at(&mut self, place: &Place) {
         for index in 0..self.config.nodes.len() {
-            let node = &self.config.nodes[index];
-            if !place.has(node) {
-                continue;
+            if place.has(&self.config.nodes[index]) {
+                self.feel_on(index);
             }
-            let name = node.name.clone();
-            let is_cut_off =
-                |fault: &Fault| matches!(fault, Fault::PartitionApi { node } if *node == name);
-            let is_cut_off = self.faults.iter().any(is_cut_off);
-            self.set_node_down(&name, self.faults.hindrance(node).is_down);
-            self.set_node_cut_off(&name, is_cut_off);
-            self.hinder_proxy(index);
         }
+    }
+
+    /// A node's kubelet and its proxy learn how things are now.
+    fn feel_on(&mut self, index: usize) {
+        let node = &self.config.nodes[index];
+        let (name, hindrance) = (node.name.clone(), self.faults.hindrance(node));
+        self.set_node_down(&name, hindrance.is_down);
+        self.set_node_cut_off(&name, hindrance.is_cut_off);
+        self.hinder_proxy(index, hindrance);
     }
 
     fn check_exists(&self, fault: &Fault) -> Result<(), ReferenceError> {

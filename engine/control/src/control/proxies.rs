@@ -6,6 +6,7 @@ use proxy::{StaleUdp, SyncReport};
 use rules::ClusterView;
 
 use super::{Control, Reader};
+use crate::faults::Hindrance;
 use crate::node_proxy::{NodeProxy, Turn};
 use crate::{Happening, ProxyConfig, ProxyMode, ReferenceError, balance, narrate};
 
@@ -97,8 +98,7 @@ impl Control {
     }
 
     /// A proxy is kept from its work, or not any more: its process may die or start.
-    pub(super) fn hinder_proxy(&mut self, index: usize) {
-        let hindrance = self.faults.hindrance(&self.config.nodes[index]);
+    pub(super) fn hinder_proxy(&mut self, index: usize, hindrance: Hindrance) {
         match self.proxies[index].endure(hindrance, self.now) {
             Turn::Starts => self.start_proxy(index),
             Turn::Died => self.tell_of_proxy(index, "stopped".to_owned()),

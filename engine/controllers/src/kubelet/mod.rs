@@ -266,6 +266,10 @@ impl Controller for Kubelet {
         }
     }
 
+    fn works_alone(&self) -> bool {
+        true
+    }
+
     fn happen(&mut self, incident: &Incident, now: SimTime) {
         match incident {
             Incident::Node {

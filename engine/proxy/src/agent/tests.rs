@@ -125,6 +125,29 @@ fn proxy_65_changes_within_the_period_are_merged() {
 }
 
 #[test]
+fn a_sync_that_is_interrupted_is_done_again_and_in_full() {
+    let mut sink = Log::default();
+    let mut agent = synced(&mut sink);
+    agent.interrupt();
+    assert_eq!(
+        agent.next_pending(at(60)),
+        None,
+        "there was nothing to interrupt"
+    );
+    agent.deliver(view(2), true, at(1100));
+    run(&mut agent, at(1100), &mut sink);
+    agent.interrupt();
+    assert_eq!(
+        agent.health().pending_since,
+        Some(at(1100)),
+        "it is pending as before"
+    );
+    assert_eq!(run(&mut agent, at(1150), &mut sink), None);
+    assert_eq!(run(&mut agent, at(1200), &mut sink), Some(SyncKind::Full));
+    assert_eq!(sink.committed, [1, 2]);
+}
+
+#[test]
 fn an_adopted_view_is_programmed_and_the_next_sync_is_partial() {
     let (mut agent, mut sink) = (agent(), Log::default());
     agent.adopt(view(4), at(0), &mut sink).unwrap();

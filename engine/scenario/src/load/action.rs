@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
-use super::{Setting, fault, nodes, proxy, traffic};
+use super::{Setting, explain, fault, nodes, proxy, traffic};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
@@ -22,13 +22,13 @@ const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 24] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
     "connect", "probe", "rules", "open", "send", "close", "traffic", "stop", "proxy", "fault",
-    "heal",
+    "heal", "explain", "matrix", "await",
 ];
 /// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 3] = ["explain", "matrix", "events"];
+const LATER_VERBS: [&str; 1] = ["events"];
 /// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
@@ -78,6 +78,9 @@ pub(super) fn action(
         "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
         "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
         "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
+        "explain" => explain::explain(step, &at, setting),
+        "matrix" => without_expectation(step, verb).and_then(|()| explain::matrix(&at)),
+        "await" => without_expectation(step, verb).and_then(|()| explain::awaited(&at)),
         _ => rules(step, &at, setting),
     };
     action.map(Some)
@@ -149,7 +152,7 @@ fn change(step: &mut Fields<'_>, target: Read<ObjectKey>, change: Read<Edit>) ->
     })
 }
 
-fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
+pub(super) fn target(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<ObjectKey> {
     object_key(at.text()?, setting.namespace).map_err(|error| at.refuse(error))
 }
 

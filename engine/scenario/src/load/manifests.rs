@@ -178,19 +178,23 @@ impl<'a> Files<'a> {
                 .last()
                 .unwrap_or_else(|| self.whole_document(document, &failure.to_string()))
         })?;
-        for manifest in &mut manifests {
-            let namespaced = manifest.object.kind().is_namespaced();
-            // kubectl fills in the namespace of its context.
-            if namespaced && manifest.object.meta().namespace.is_empty() {
-                namespace.clone_into(&mut manifest.object.meta_mut().namespace);
-            }
-        }
+        place_in(namespace, &mut manifests);
         Ok(manifests)
     }
 
     fn whole_document(&self, document: &Document, message: &str) -> Noted {
         self.sink
             .note(document.problem(&Path::root(), Part::Value, message))
+    }
+}
+
+/// kubectl fills in the namespace of its context.
+pub(super) fn place_in(namespace: &str, manifests: &mut [Manifest]) {
+    for manifest in manifests {
+        let namespaced = manifest.object.kind().is_namespaced();
+        if namespaced && manifest.object.meta().namespace.is_empty() {
+            namespace.clone_into(&mut manifest.object.meta_mut().namespace);
+        }
     }
 }
 

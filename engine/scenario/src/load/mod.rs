@@ -9,11 +9,13 @@ mod action;
 mod check;
 mod claims;
 mod cluster;
+mod explain;
 mod fault;
 pub(crate) mod manifests;
 mod names;
 mod nodes;
 mod proxy;
+mod repair;
 mod state;
 mod steps;
 mod sync_cost;
@@ -32,6 +34,7 @@ use crate::step::Step;
 use cluster::Cluster;
 pub(crate) use cluster::LATER_MODES;
 use manifests::Files;
+pub use repair::load_repair;
 use state::Stated;
 
 /// The scenario language's version.
@@ -224,6 +227,7 @@ fn scenario(root: &Cursor<'_>, names: &[&str], files: &mut Files<'_>) -> Read<Sc
         manifests,
         steps,
         sources: files.take_sources(),
+        repair: None,
         cluster,
         conclusion,
     })

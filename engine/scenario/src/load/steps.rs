@@ -22,11 +22,17 @@ pub(super) fn steps(
     let mut ids = Ids::default();
     let mut earliest = SimTime::ZERO;
     let mut index = 0;
+    let mut awaits = false;
     let mut faults: Vec<String> = Vec::new();
     at.list(STEPS_MAX, |item| {
         let step = step(&item, index, &mut names, setting, files);
         index += 1;
         let step = step?;
+        if let Action::Await { .. } = step.action
+            && std::mem::replace(&mut awaits, true)
+        {
+            return Err(item.refuse("a scenario awaits one repair, and an earlier step does already"));
+        }
         ids.check(&item, &step.action)?;
         if let Schedule::At(start) = step.schedule
             && start < earliest

@@ -27,6 +27,7 @@ pub(super) fn definitions() -> Json {
         ("connect", repeated(connect())),
         ("probe", repeated(probe())),
         ("rules", repeated(rules())),
+        ("explain", repeated(explain())),
         ("request", connect()),
         ("stop", stop()),
     ];
@@ -174,6 +175,22 @@ fn probe() -> Checks {
         (
             "verdict",
             described(one_or_list(&verdicts), "What becomes of it; a list: any of"),
+        ),
+    ]
+}
+
+fn explain() -> Checks {
+    let ids = || list(text("An id such as DBG-21"));
+    let some = closed(
+        &[("contains", texts("An id such as DBG-21"))],
+        &["contains"],
+    );
+    let findings = any_of(&[ids(), some]);
+    vec![
+        ("verdict", words(["healthy", "broken", "unknown"])),
+        (
+            "findings",
+            described(findings, "Exactly these, or at least some"),
         ),
     ]
 }

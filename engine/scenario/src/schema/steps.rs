@@ -1,7 +1,7 @@
 //! `spec.steps`: one shape per verb.
 
 use control::ResolveRequest;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::build::{
     any_of, boolean, closed, described, duration, integer, list, one_or_list, open, text, words,
@@ -41,6 +41,13 @@ fn verbs() -> Vec<(&'static str, Json, Option<&'static str>)> {
         ("proxy", proxy(), None),
         ("fault", fault::fault(), None),
         ("heal", text("The id of a fault"), None),
+        ("explain", explain(), Some("explain")),
+        ("matrix", closed(&[], &[]), None),
+        (
+            "await",
+            text("What is awaited: a repair that a user brings"),
+            None,
+        ),
     ]
 }
 
@@ -228,6 +235,19 @@ fn probe() -> Json {
         ],
         &["from", "to"],
     )
+}
+
+fn explain() -> Json {
+    let service = || reference("A Service");
+    let asked = [
+        ("service", service()),
+        ("from", source()),
+        (
+            "port",
+            json!({"type": ["integer", "string"], "description": "80 or 53/UDP"}),
+        ),
+    ];
+    any_of(&[service(), closed(&asked, &["service"])])
 }
 
 fn rules() -> Json {

@@ -181,6 +181,11 @@ impl Fake {
 }
 
 impl World for Fake {
+    /// It is nothing but objects.
+    fn control(&self) -> Option<&control::Control> {
+        None
+    }
+
     fn plane(&self) -> &'static str {
         "sim"
     }
@@ -213,6 +218,7 @@ impl World for Fake {
     }
 
     fn write(&mut self, verb: WriteVerb, object: Object) -> Result<Written, Status> {
+        self.check_reachable()?;
         let key = object.key();
         if self.refuses || verb == WriteVerb::Replace && !self.objects.contains_key(&key) {
             return Err(Status::not_found(&key));

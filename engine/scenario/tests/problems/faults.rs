@@ -174,6 +174,6 @@ fn a_nodes_proxy_adds_to_the_clusters() {
     );
     check(
         &with(slow, "iptables: {syncPeriod: 90m}"),
-        &["9:52: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+        &["9:53: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
     );
 }

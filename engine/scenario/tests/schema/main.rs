@@ -76,7 +76,8 @@ fn known(problems: &Problems) -> Option<BTreeSet<String>> {
     let unknown = format!("unknown key `{UNKNOWN}`");
     let problem = problems.iter().find(|problem| problem.message == unknown)?;
     let listed = problem.help.as_ref()?.strip_prefix("known here: ")?;
-    Some(listed.split(", ").map(str::to_owned).collect())
+    let keys = listed.split(", ").filter(|key| !key.is_empty());
+    Some(keys.map(str::to_owned).collect())
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn ask(sim: &mut Sim, from: &str, name: &str, record_type: &str, protocol: Proto
 fn queries(seen: &Resolution) -> Vec<String> {
     let attempts = seen.attempts.iter();
     attempts
-        .map(|attempt| format!("{} {}", attempt.protocol, attempt.result))
+        .map(|attempt| format!("{} {}", attempt.protocol, attempt.result).to_uppercase())
         .collect()
 }
 

@@ -1,0 +1,254 @@
+//! The labs: each is broken as it says, `explain` finds why, what it tells people to type shows it, and its repair helps.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::{root, scratch, stderr, stdout, switchboard};
+use serde_json::Value;
+
+/// Every lab's folder, below the root.
+fn labs() -> Vec<String> {
+    let folder = root().join("scenarios/labs");
+    let entries = fs::read_dir(folder).expect("there are labs");
+    let mut labs: Vec<String> = entries
+        .map(|entry| {
+            let entry = entry.expect("the folder can be read");
+            format!("scenarios/labs/{}", entry.file_name().to_string_lossy())
+        })
+        .collect();
+    labs.sort();
+    assert!(labs.len() >= 12, "{labs:?}");
+    labs
+}
+
+fn run(args: &[&str]) -> Output {
+    switchboard(&root(), args)
+}
+
+/// `explain --output json` of everything in a lab.
+fn diagnoses(lab: &str) -> Vec<Value> {
+    let output = run(&["explain", "--in", lab, "--output", "json"]);
+    let list: Value = serde_json::from_str(&stdout(&output)).expect("it is JSON");
+    list["items"].as_array().expect("it is a list").clone()
+}
+
+#[test]
+fn every_lab_is_broken_as_it_says_and_stops_there() {
+    for lab in labs() {
+        let output = run(&["run", &format!("{lab}/lab.yaml")]);
+        assert!(output.status.success(), "{lab}\n{}", stdout(&output));
+        assert!(
+            stdout(&output).contains("the scenario awaits \"fix\""),
+            "{lab}"
+        );
+    }
+}
+
+#[test]
+fn every_repair_helps() {
+    for lab in labs() {
+        let (file, fix) = (format!("{lab}/lab.yaml"), format!("{lab}/fix.yaml"));
+        let output = run(&["run", &file, "--with", &fix]);
+        assert!(
+            output.status.success(),
+            "{lab}\n{}{}",
+            stdout(&output),
+            stderr(&output)
+        );
+        assert!(!stdout(&output).contains("skipped"), "{lab}");
+    }
+}
+
+/// DBG-82 … DBG-86: kubectl's tables, as the findings promise them.
+#[test]
+fn what_people_are_told_to_type_prints_what_they_are_told() {
+    let mut typed = 0;
+    for lab in labs() {
+        for diagnosis in diagnoses(&lab) {
+            let findings = diagnosis["findings"].as_array().expect("a list");
+            for check in findings
+                .iter()
+                .flat_map(|finding| finding["confirm"].as_array().expect("a list"))
+            {
+                let command = check["command"].as_str().expect("a command");
+                let Some(rest) = command.strip_prefix("kubectl get ") else {
+                    continue;
+                };
+                if rest.starts_with("--raw") {
+                    continue;
+                }
+                let rest = rest.replace('\'', "");
+                let mut args = vec!["get"];
+                args.extend(rest.split(' '));
+                args.extend(["--in", &lab]);
+                let output = run(&args);
+                let printed = format!("{}{}", stdout(&output), stderr(&output));
+                let promised = check["prints"].as_str().unwrap_or_default();
+                assert!(printed.contains(promised), "{lab}: {command}\n{printed}");
+                assert_ne!(output.status.code(), Some(2), "{lab}: {command}\n{printed}");
+                typed += 1;
+            }
+        }
+    }
+    assert!(typed > 20, "{typed}");
+}
+
+/// DBG-3, DBG-10, DBG-11, DBG-95: refused, and by whom; DBG-13: what kubectl shows of it.
+#[test]
+fn a_selector_that_matches_nothing_is_explained() {
+    let lab = "scenarios/labs/selector-mismatch/";
+    let output = run(&["explain", "--in", lab]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for part in [
+        "get \"connection refused\", from the node and not from a Pod",
+        "the Service selects app=my-fancy-app,tier=backend, and 0 of 3 Pods match: all have tier=frontend",
+        "change spec.selector.tier to frontend, or the Pods' label tier to backend",
+        "kubectl get endpoints my-internal-backend-api -n default → <none>",
+        "(certain) [DBG-21]",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let output = run(&["get", "endpoints", "my-internal-backend-api", "--in", lab]);
+    assert!(stdout(&output).contains("<none>"));
+}
+
+/// The lab's manifests with another repair.
+fn repaired(text: &str) -> Output {
+    let fix: PathBuf = scratch("wrong-repair").join("fix.yaml");
+    fs::write(&fix, text).unwrap();
+    let fix = fix.to_string_lossy();
+    let lab = "scenarios/labs/selector-mismatch/lab.yaml";
+    run(&["run", lab, "--with", &fix, "--mode", "nftables"])
+}
+
+#[test]
+fn a_wrong_repair_says_what_is_still_unmet() {
+    let fix = fs::read_to_string(root().join("scenarios/labs/selector-mismatch/fix.yaml")).unwrap();
+    let output = repaired(&fix.replace("tier: frontend", "tier: fronted"));
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(text.contains("is not enough. Still unmet:"), "{text}");
+    assert!(text.contains("connect: answered:"), "{text}");
+    let refused = repaired(&fix.replace("port: 80,", "port: 99999,"));
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    let no_yaml = repaired("spec: [");
+    assert_eq!(no_yaml.status.code(), Some(2));
+    assert!(
+        stderr(&no_yaml).contains("fix.yaml:"),
+        "{}",
+        stderr(&no_yaml)
+    );
+}
+
+#[test]
+fn a_repair_for_nothing_is_bad_input() {
+    let fix = "scenarios/labs/named-port/fix.yaml";
+    let output = run(&["run", "scenarios/clusterip.yaml", "--with", fix]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("does not await anything"));
+    let lab = "scenarios/labs/named-port/lab.yaml";
+    let output = run(&["explain", "--in", lab, "--at", "answered"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("awaits"), "{}", stderr(&output));
+}
+
+/// DBG-66: exit codes.
+#[test]
+fn manifests_of_any_kind_are_explained() {
+    let shop = "scenarios/manifests/shop.yaml";
+    let from_file = run(&["explain", "--in", shop]);
+    assert!(
+        from_file.status.code().is_some_and(|code| code != 2),
+        "{}",
+        stderr(&from_file)
+    );
+    let text = fs::read_to_string(root().join(shop)).unwrap();
+    let from_stdin = piped(&root(), &["explain", "--in", "-"], &text);
+    assert_eq!(stdout(&from_stdin), stdout(&from_file));
+    let nothing = piped(
+        &root(),
+        &["explain", "--in", "-"],
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n",
+    );
+    assert_eq!(nothing.status.code(), Some(3), "{}", stderr(&nothing));
+    let healthy = [
+        "explain",
+        "service/my-internal-backend-api",
+        "--in",
+        "scenarios/clusterip.yaml",
+        "--at",
+        "publish",
+    ];
+    let healthy = run(&healthy);
+    assert_eq!(healthy.status.code(), Some(0), "{}", stdout(&healthy));
+}
+
+fn piped(folder: &Path, args: &[&str], text: &str) -> Output {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command was built for this test");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn pages_are_printed_by_their_numbers() {
+    let page = run(&["explain", "dbg-21"]);
+    assert_eq!(page.status.code(), Some(0));
+    assert!(stdout(&page).starts_with("DBG-21: The selector matches no Pod\n"));
+    let none = run(&["explain", "DBG-61"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("DBG-60"), "{}", stderr(&none));
+    assert_eq!(run(&["explain"]).status.code(), Some(2));
+}
+
+/// Pages name labs that there are, and every lab stands on a page.
+#[test]
+fn pages_and_labs_go_together() {
+    let text = fs::read_to_string(root().join("engine/explain/pages.md")).unwrap();
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("**Lab:** "));
+    let mut named: Vec<String> = lines
+        .flat_map(|line| line.split(", "))
+        .map(|lab| format!("scenarios/labs/{}", lab.trim_matches('`')))
+        .collect();
+    named.sort();
+    assert_eq!(named, labs());
+}
+
+/// DBG-45, DBG-46, DBG-47, DBG-59: what the API server refuses leads to a page.
+#[test]
+fn refusals_name_their_page() {
+    let service = |spec: &str| {
+        format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{{spec}}}\n")
+    };
+    for (spec, id) in [
+        ("ports: [{port: 80, targetPort: \"8080\"}]", "DBG-59"),
+        ("clusterIP: 10.96.0.1, ports: [{port: 80}]", "DBG-45"),
+        ("clusterIP: 192.0.2.1, ports: [{port: 80}]", "DBG-45"),
+        (
+            "type: NodePort, ports: [{port: 80, nodePort: 80}]",
+            "DBG-47",
+        ),
+        ("ports: [{port: 80}, {port: 81}]", "DBG-33"),
+    ] {
+        let output = piped(&root(), &["explain", "--in", "-"], &service(spec));
+        assert_eq!(output.status.code(), Some(2), "{spec}");
+        let text = stderr(&output);
+        assert!(text.contains(id), "{spec}\n{text}");
+    }
+}

@@ -1,0 +1,134 @@
+//! `switchboard matrix`: who reaches what.
+
+mod common;
+
+use common::{root, stdout, switchboard};
+use serde_json::Value;
+
+fn rows(args: &[&str]) -> Vec<Value> {
+    let args = [&["matrix", "--output", "json"], args].concat();
+    let output = switchboard(&root(), &args);
+    let json: Value = serde_json::from_str(&stdout(&output)).expect("it is JSON");
+    json["rows"].as_array().expect("rows").clone()
+}
+
+/// What becomes of packets of a class of source on, or by way of, a node.
+fn fate<'a>(
+    rows: &'a [Value],
+    service: &str,
+    frontend: &str,
+    source: &str,
+    node: &str,
+) -> &'a Value {
+    let is_it = |row: &&Value| {
+        let starts = |key: &str, text: &str| {
+            row[key]
+                .as_str()
+                .is_some_and(|value| value.starts_with(text))
+        };
+        let nodes = row["nodes"].as_array().expect("nodes");
+        starts("service", service)
+            && starts("frontend", frontend)
+            && starts("source", source)
+            && nodes.iter().any(|one| one == node)
+    };
+    rows.iter().find(is_it).expect("there is such a row")
+}
+
+/// DBG-67: for everybody.
+#[test]
+fn without_endpoints_everybody_is_refused() {
+    let rows = rows(&["--in", "scenarios/labs/selector-mismatch"]);
+    let service = "service/default/my-internal";
+    for source in ["pod", "node", "outside"] {
+        let row = fate(&rows, service, "ClusterIP", source, "node-b");
+        assert_eq!(row["outcome"], "refused", "{source}");
+        assert_eq!(row["snat"], Value::Null);
+    }
+}
+
+/// DBG-68, DBG-8, DBG-91: it depends on the node.
+#[test]
+fn with_policy_local_nodes_without_endpoints_drop() {
+    let rows = rows(&["--in", "scenarios/labs/internal-policy-local"]);
+    for source in ["pod", "node"] {
+        let near = fate(&rows, "service/default/web", "ClusterIP", source, "node-a");
+        assert_eq!(
+            (&near["outcome"], &near["local"]),
+            (&"sent".into(), &true.into())
+        );
+        assert_eq!(near["backends"].as_array().map(Vec::len), Some(1));
+        let far = fate(&rows, "service/default/web", "ClusterIP", source, "node-b");
+        assert_eq!(
+            (&far["outcome"], &far["local"]),
+            (&"dropped".into(), &false.into())
+        );
+    }
+}
+
+/// DBG-73: from outside; Pods and nodes take a short cut.
+#[test]
+fn with_external_policy_local_the_outside_needs_a_local_endpoint() {
+    let rows = rows(&["--in", "scenarios/labs/external-policy-local"]);
+    let outcome = |source, node| {
+        let row = fate(&rows, "service/default/web", "NodePort", source, node);
+        (row["outcome"].as_str().unwrap(), row["snat"].as_str())
+    };
+    assert_eq!(outcome("outside", "node-a"), ("sent", Some("no")));
+    assert_eq!(outcome("outside", "node-b"), ("dropped", None));
+    assert_eq!(outcome("node", "node-b").0, "sent");
+    assert_eq!(outcome("pod", "node-b").0, "sent");
+}
+
+#[test]
+fn two_instants_are_compared() {
+    let args = [
+        "matrix",
+        "--in",
+        "scenarios/clusterip.yaml",
+        "--at",
+        "defaults",
+        "--diff-at",
+        "two-are-left",
+    ];
+    let text = stdout(&switchboard(&root(), &args));
+    let (removed, added): (Vec<&str>, Vec<&str>) = text
+        .lines()
+        .filter(|line| line.starts_with("  - →") || line.starts_with("  + →"))
+        .partition(|line| line.starts_with("  -"));
+    assert!(
+        !removed.is_empty() && removed.len() == added.len(),
+        "{text}"
+    );
+    assert!(
+        removed
+            .iter()
+            .all(|line| line.matches(":8080").count() == 3),
+        "{text}"
+    );
+    assert!(
+        added.iter().all(|line| line.matches(":8080").count() == 2),
+        "{text}"
+    );
+}
+
+#[test]
+fn two_modes_are_compared() {
+    let args = [
+        "matrix",
+        "--in",
+        "scenarios/clusterip.yaml",
+        "--at",
+        "defaults",
+        "--mode",
+        "iptables",
+        "--diff",
+        "flat",
+    ];
+    let text = stdout(&switchboard(&root(), &args));
+    assert!(text.ends_with("no difference\n"), "{text}");
+    assert!(
+        text.contains("mode iptables") && text.contains("mode flat"),
+        "{text}"
+    );
+}

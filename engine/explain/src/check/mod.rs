@@ -1,0 +1,58 @@
+//! The steps of a diagnosis: one file for each thing that can be wrong.
+
+mod affinity;
+mod client;
+mod client_port;
+mod dns;
+mod external_name;
+mod families;
+mod headless;
+mod listening;
+mod load_balancer;
+mod missing;
+mod owners;
+mod readiness;
+mod selector;
+mod slices;
+mod target_port;
+mod topology;
+mod traffic_policy;
+
+pub(crate) use external_name::external_name;
+pub(crate) use missing::missing;
+
+use crate::Finding;
+use crate::facts::Facts;
+use crate::freshness;
+
+/// What is looked at in one step.
+type Step = fn(&Facts<'_>) -> Vec<Finding>;
+
+/// In the order of DBG-61: the hop that a connection comes to first stands first, DNS on a branch of its own last
+/// (DBG-62).
+const STEPS: [Step; 19] = [
+    headless::by_accident,
+    client_port::unknown_port,
+    selector::none_selected,
+    owners::mixed,
+    readiness::not_ready,
+    families::missing_family,
+    target_port::unnamed,
+    listening::nobody,
+    slices::without_selector,
+    slices::of_two_managers,
+    slices::shared_address,
+    traffic_policy::internal,
+    traffic_policy::external,
+    topology::hints,
+    |facts| freshness::stale_nodes(facts.control, facts.key, facts.client_node()),
+    client::from_elsewhere,
+    load_balancer::pending,
+    affinity::sticky,
+    dns::broken,
+];
+
+/// Everything that is found.
+pub(crate) fn all(facts: &Facts<'_>) -> Vec<Finding> {
+    STEPS.iter().flat_map(|step| step(facts)).collect()
+}

@@ -1,0 +1,170 @@
+//! What every step of a diagnosis looks at: one Service with its Pods and slices.
+
+use api::{
+    ApiServer, EndpointSlice, Kind, LABEL_MANAGED_BY, Node, Object, ObjectKey, Pod, Service,
+    matches,
+};
+use control::{Control, Source};
+
+use crate::pods::{obstacle, spoken};
+use crate::{AskedPort, Question};
+
+/// How the EndpointSlice controller signs the slices that it writes (EP-24).
+const CONTROLLER: &str = "endpointslice-controller.k8s.io";
+
+/// A Service and what belongs to it, at one instant.
+pub(crate) struct Facts<'a> {
+    pub(crate) api: &'a ApiServer,
+    /// The cluster that the objects are of; `None` where there are only objects.
+    pub(crate) control: Option<&'a Control>,
+    pub(crate) key: &'a ObjectKey,
+    pub(crate) from: Option<&'a Source>,
+    pub(crate) port: Option<AskedPort>,
+    pub(crate) namespace: &'a str,
+    pub(crate) service: &'a Service,
+    /// All Pods of its namespace.
+    pub(crate) pods: Vec<&'a Pod>,
+    /// Those that its selector matches.
+    pub(crate) selected: Vec<&'a Pod>,
+    /// The slices that name it.
+    pub(crate) slices: Vec<&'a EndpointSlice>,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of(
+        api: &'a ApiServer,
+        control: Option<&'a Control>,
+        question: &'a Question,
+        service: &'a Service,
+    ) -> Self {
+        let namespace = service.metadata.namespace.as_str();
+        let pods: Vec<&Pod> = pods(api, Some(namespace)).collect();
+        let selector = &service.spec.selector;
+        // An empty one selects nothing (API-73).
+        let is_selected =
+            |pod: &Pod| !selector.is_empty() && matches(selector, &pod.metadata.labels);
+        let slices = slices(api, namespace);
+        Self {
+            api,
+            control,
+            key: &question.service,
+            from: question.from.as_ref(),
+            port: question.port,
+            namespace,
+            service,
+            selected: pods
+                .iter()
+                .copied()
+                .filter(|pod| is_selected(pod))
+                .collect(),
+            pods,
+            slices: slices
+                .filter(|slice| slice.service_name() == Some(service.metadata.name.as_str()))
+                .collect(),
+        }
+    }
+
+    /// `shop/web`
+    pub(crate) fn name(&self) -> String {
+        spoken(self.key)
+    }
+
+    /// Whether Kubernetes itself finds its endpoints.
+    pub(crate) fn has_selector(&self) -> bool {
+        !self.service.spec.selector.is_empty()
+    }
+
+    /// The selected Pods that take connections.
+    pub(crate) fn taking(&self) -> impl Iterator<Item = &'a Pod> {
+        let pods = self.selected.iter().copied();
+        pods.filter(|pod| obstacle(pod, self.service).is_none())
+    }
+
+    /// The selected Pods that have not run to their end.
+    pub(crate) fn live(&self) -> Vec<&'a Pod> {
+        let pods = self.selected.iter().copied();
+        pods.filter(|pod| !pod.is_finished()).collect()
+    }
+
+    /// The nodes of the cluster, by name.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &'a Node> {
+        let nodes = self.api.list(Kind::Node, None).filter_map(Object::as_node);
+        nodes.map(|node| &**node)
+    }
+
+    /// The Pod that asks, if a Pod does.
+    pub(crate) fn client(&self) -> Option<&'a Pod> {
+        match self.from? {
+            Source::Pod(key) => self.api.get(key)?.as_pod().map(|pod| &**pod),
+            Source::Node(_) | Source::Outside(_) => None,
+        }
+    }
+
+    /// The node whose rules the client's packets meet first, where it is on one.
+    pub(crate) fn client_node(&self) -> Option<&'a str> {
+        match self.from? {
+            Source::Pod(_) => self.client().map(|pod| pod.spec.node_name.as_str()),
+            Source::Node(name) => Some(name),
+            Source::Outside(_) => None,
+        }
+    }
+
+    /// `Clients of shop/web`, or who asks.
+    pub(crate) fn clients(&self) -> String {
+        match self.from {
+            None => format!("Clients of {}", self.name()),
+            Some(source) => format!("Connections from {source} to {}", self.name()),
+        }
+    }
+
+    /// `kubectl get endpoints web -n shop`
+    pub(crate) fn kubectl_get(&self, what: &str) -> String {
+        format!("kubectl get {what} -n {}", self.namespace)
+    }
+
+    /// `kubectl get endpointslices -l kubernetes.io/service-name=web -n shop`
+    pub(crate) fn kubectl_get_slices(&self) -> String {
+        let name = &self.service.metadata.name;
+        self.kubectl_get(&format!(
+            "endpointslices -l kubernetes.io/service-name={name}"
+        ))
+    }
+}
+
+/// The Pods of a namespace, or of all.
+pub(crate) fn pods<'a>(
+    api: &'a ApiServer,
+    namespace: Option<&'a str>,
+) -> impl Iterator<Item = &'a Pod> {
+    let pods = api.list(Kind::Pod, namespace).filter_map(Object::as_pod);
+    pods.map(|pod| &**pod)
+}
+
+/// The slices of a namespace, whichever Service they name.
+pub(crate) fn slices<'a>(
+    api: &'a ApiServer,
+    namespace: &'a str,
+) -> impl Iterator<Item = &'a EndpointSlice> {
+    let slices = api.list(Kind::EndpointSlice, Some(namespace));
+    let slices = slices.filter_map(Object::as_endpoint_slice);
+    slices.map(|slice| &**slice)
+}
+
+/// Whether the EndpointSlice controller writes a slice.
+pub(crate) fn is_of_controller(slice: &EndpointSlice) -> bool {
+    manager(slice).is_some_and(|writer| writer == CONTROLLER)
+}
+
+/// Who says that they write a slice.
+pub(crate) fn manager(slice: &EndpointSlice) -> Option<&str> {
+    let writer = slice.metadata.labels.get(LABEL_MANAGED_BY);
+    writer.map(String::as_str)
+}
+
+/// The addresses of a slice that are sent to (EP-13, PROXY-9).
+pub(crate) fn usable(slice: &EndpointSlice) -> impl Iterator<Item = &api::Endpoint> {
+    slice.endpoints.iter().filter(|endpoint| {
+        let conditions = endpoint.conditions;
+        conditions.is_ready() || (conditions.is_serving() && conditions.is_terminating())
+    })
+}

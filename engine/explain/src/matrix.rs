@@ -1,0 +1,430 @@
+//! Who reaches which Service, from where, and how.
+//!
+//! **What.** For each address and port at which a Service is to be reached, and for each class of source, what the
+//! rules of a node do with the first packet of a connection: which endpoints it may be sent to, whether its source is
+//! hidden, or whether it is refused or dropped. **Why.** A policy is easily right for Pods and wrong for nodes or for
+//! what comes from outside; side by side it shows. Built on [`World::probe`], so it changes nothing.
+//!
+//! Nodes are taken together that are alike for a Service: of one zone, with endpoints of it or without, with rules of
+//! one revision. One of them is asked.
+//! **Source of the semantics.** DBG-67 … DBG-76 are rows of it; the classes of sources are those of PROXY-25.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use api::{Object, ObjectKey, Protocol, Service};
+use control::{
+    Control, NodeConfig, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Source,
+    World,
+};
+
+use crate::facts::{slices, usable};
+use crate::services;
+
+/// Where packets from outside come from if the cluster has no host there (documentation ranges: RFC 5737, RFC 3849).
+const ELSEWHERE: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(198, 51, 100, 7),
+    Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 7),
+);
+
+/// All rows, by Service, port, address and source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matrix {
+    /// What was asked, and what came of it.
+    pub rows: Vec<Row>,
+    /// Services that no rule is about, and why.
+    pub without: Vec<(ObjectKey, &'static str)>,
+}
+
+/// One address of a Service, from one class of source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What was asked.
+    pub place: Place,
+    /// Whether the nodes host an endpoint of the Service.
+    pub is_local: bool,
+    /// What becomes of the first packet.
+    pub fate: Fate,
+    /// On, or by way of, which nodes, by name.
+    pub nodes: Vec<String>,
+}
+
+/// What a row is about, whichever the node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The Service.
+    pub service: ObjectKey,
+    /// Its port's number.
+    pub port: i32,
+    /// Its port's protocol.
+    pub protocol: Protocol,
+    /// Which of its addresses.
+    pub frontend: Frontend,
+    /// Who sends.
+    pub source: SourceClass,
+}
+
+/// An address at which a Service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Frontend {
+    /// A ClusterIP.
+    ClusterIp(SocketAddr),
+    /// An entry of `externalIPs`.
+    ExternalIp(SocketAddr),
+    /// An address of the load balancer.
+    LoadBalancer(SocketAddr),
+    /// This port of the node's own address.
+    NodePort(u16),
+}
+
+/// Whose packets are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceClass {
+    /// A Pod on that node.
+    Pod,
+    /// The node itself.
+    Node,
+    /// Somebody outside of the cluster, by way of that node.
+    Outside,
+}
+
+/// What becomes of a first packet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// Sent to one of these; whether its source is hidden, on the way to some or to all.
+    Sent(BTreeMap<SocketAddr, bool>),
+    /// Refused by a rule.
+    Refused,
+    /// Dropped by a rule.
+    Dropped,
+    /// No rule of a Service is about it.
+    Untouched,
+    /// One or the other, by chance.
+    Mixed(Vec<String>),
+}
+
+/// The matrix of all Services at this instant.
+///
+/// # Errors
+/// When a node that the cluster is configured with does not exist in the world; `None` where its control plane
+/// cannot be looked into.
+pub fn matrix(world: &mut dyn World) -> Result<Option<Matrix>, ReferenceError> {
+    let Some(control) = world.control() else {
+        return Ok(None);
+    };
+    let mut matrix = Matrix::default();
+    let mut asked = Vec::new();
+    for key in services(control.api()) {
+        let Some(service) = control.api().get(&key).and_then(Object::as_service) else {
+            continue;
+        };
+        match without_rules(service) {
+            Some(why) => matrix.without.push((key, why)),
+            None => asked.extend(asked_of(control, &key, service)),
+        }
+    }
+    let mut rows: BTreeMap<(Place, bool, Fate), Vec<String>> = BTreeMap::new();
+    for Asked {
+        place,
+        nodes,
+        request,
+    } in asked
+    {
+        let fate = Fate::of(&world.probe(&request)?);
+        let alike = rows.entry((place, nodes.is_local, fate)).or_default();
+        alike.extend(nodes.names);
+    }
+    for ((place, is_local, fate), mut nodes) in rows {
+        nodes.sort_unstable();
+        matrix.rows.push(Row {
+            place,
+            is_local,
+            fate,
+            nodes,
+        });
+    }
+    Ok(Some(matrix))
+}
+
+fn without_rules(service: &Service) -> Option<&'static str> {
+    match service.spec.service_type.as_str() {
+        "ExternalName" => Some("an alias in DNS"),
+        _ if service.is_headless() => Some("headless: its name stands for its Pods"),
+        _ => None,
+    }
+}
+
+/// Nodes that are alike for a Service.
+#[derive(Clone)]
+struct Alike {
+    names: Vec<String>,
+    is_local: bool,
+}
+
+/// A question to one of several nodes that are alike.
+struct Asked {
+    place: Place,
+    nodes: Alike,
+    request: ProbeRequest,
+}
+
+fn alike<'a>(control: &'a Control, key: &ObjectKey) -> Vec<(&'a NodeConfig, Alike)> {
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    let own = slices(control.api(), namespace)
+        .filter(|slice| slice.service_name() == Some(key.name.as_str()));
+    let hosts: BTreeSet<&str> = own
+        .flat_map(usable)
+        .filter_map(|endpoint| endpoint.node_name.as_deref())
+        .collect();
+    let mut classes: BTreeMap<_, (&NodeConfig, Alike)> = BTreeMap::new();
+    for node in &control.config().nodes {
+        let agent = control
+            .agent(&node.name)
+            .expect("every configured node has an agent");
+        let revision = agent.programmed().map(|view| view.revision);
+        let is_local = hosts.contains(node.name.as_str());
+        let names = Vec::new();
+        let (_, class) = classes
+            .entry((is_local, node.zone.as_deref(), revision))
+            .or_insert_with(|| (node, Alike { names, is_local }));
+        class.names.push(node.name.clone());
+    }
+    classes.into_values().collect()
+}
+
+fn asked_of(control: &Control, key: &ObjectKey, service: &Service) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    let classes = alike(control, key);
+    for port in &service.spec.ports {
+        let frontends = frontends(service, port);
+        for (node, nodes) in &classes {
+            for (frontend, source) in pairs(&frontends) {
+                let place = Place {
+                    service: key.clone(),
+                    port: port.port,
+                    protocol: port.transport(),
+                    frontend,
+                    source,
+                };
+                asked.extend(request(control, &place, node).map(|request| Asked {
+                    place,
+                    nodes: nodes.clone(),
+                    request,
+                }));
+            }
+        }
+    }
+    asked
+}
+
+fn pairs(frontends: &[Frontend]) -> impl Iterator<Item = (Frontend, SourceClass)> {
+    let sources = [SourceClass::Pod, SourceClass::Node, SourceClass::Outside];
+    frontends
+        .iter()
+        .flat_map(move |frontend| sources.map(|source| (*frontend, source)))
+}
+
+fn frontends(service: &Service, port: &api::ServicePort) -> Vec<Frontend> {
+    let Ok(number) = u16::try_from(port.port) else {
+        return Vec::new();
+    };
+    let at = |address: IpAddr| SocketAddr::new(address, number);
+    let parsed = |text: &String| text.parse::<IpAddr>().ok().map(at);
+    let external = service.spec.external_ips.iter().filter_map(parsed);
+    let balancers = service.status.load_balancer.ingress.iter();
+    let balancers = balancers.filter_map(|ingress| parsed(&ingress.ip));
+    let node_port = u16::try_from(port.node_port).ok().filter(|port| *port > 0);
+    let virtual_ones = service
+        .addresses()
+        .map(at)
+        .map(Frontend::ClusterIp)
+        .chain(external.map(Frontend::ExternalIp))
+        .chain(balancers.map(Frontend::LoadBalancer));
+    virtual_ones
+        .chain(node_port.map(Frontend::NodePort))
+        .collect()
+}
+
+/// `None` where there is no source of the address's family, or nobody outside comes that way.
+fn request(control: &Control, place: &Place, node: &NodeConfig) -> Option<ProbeRequest> {
+    let to = match place.frontend {
+        Frontend::ClusterIp(at) | Frontend::ExternalIp(at) | Frontend::LoadBalancer(at) => at,
+        Frontend::NodePort(port) => SocketAddr::new(*node.addresses.first()?, port),
+    };
+    let same_family = |address: &IpAddr| address.is_ipv4() == to.is_ipv4();
+    let from = match place.source {
+        SourceClass::Node => ProbeSource::Source(Source::Node(node.name.clone())),
+        SourceClass::Pod => ProbeSource::Address(pod_address(node, to.is_ipv4())?),
+        SourceClass::Outside => {
+            let known = control.config().outside.iter().map(|host| host.address);
+            let elsewhere = match to.is_ipv4() {
+                true => ELSEWHERE.0.into(),
+                false => ELSEWHERE.1.into(),
+            };
+            ProbeSource::Address(known.clone().find(same_family).unwrap_or(elsewhere))
+        }
+    };
+    let has_family = node.addresses.iter().any(same_family);
+    has_family.then(|| ProbeRequest {
+        node: Some(node.name.clone()),
+        from,
+        to,
+        protocol: match place.protocol {
+            Protocol::Tcp => ruleset::Protocol::TCP,
+            Protocol::Udp => ruleset::Protocol::UDP,
+            Protocol::Sctp => ruleset::Protocol::SCTP,
+        },
+    })
+}
+
+/// The last address of the node's Pod range, which Pods get at last: a client that is no endpoint.
+fn pod_address(node: &NodeConfig, is_v4: bool) -> Option<IpAddr> {
+    let nets = node.pod_cidrs.iter();
+    let mut nets = nets.filter(|net| net.addr().is_ipv4() == is_v4);
+    nets.next().map(|net| match net {
+        ipnet::IpNet::V4(net) => {
+            let last = u32::from(net.broadcast());
+            Ipv4Addr::from(last.saturating_sub(1)).into()
+        }
+        ipnet::IpNet::V6(net) => net.broadcast().into(),
+    })
+}
+
+impl Fate {
+    fn of(probe: &Probe) -> Self {
+        let mut sent: BTreeMap<SocketAddr, bool> = BTreeMap::new();
+        let mut others: BTreeSet<&'static str> = BTreeSet::new();
+        for (_, outcome) in &probe.outcomes {
+            match outcome {
+                ProbeOutcome::Endpoint { to, snat } => *sent.entry(*to).or_default() |= *snat,
+                ProbeOutcome::Reject => drop(others.insert("refused")),
+                ProbeOutcome::Drop => drop(others.insert("dropped")),
+                ProbeOutcome::Untouched => drop(others.insert("untouched")),
+            }
+        }
+        let only = others.iter().next().copied();
+        match (sent.is_empty(), others.len(), only) {
+            (false, 0, _) => Self::Sent(sent),
+            (true, 1, Some("refused")) => Self::Refused,
+            (true, 1, Some("dropped")) => Self::Dropped,
+            (true, 1, _) => Self::Untouched,
+            _ => {
+                let sent = sent.keys().map(ToString::to_string);
+                Self::Mixed(sent.chain(others.into_iter().map(str::to_owned)).collect())
+            }
+        }
+    }
+
+    /// What a client comes to see.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Sent(_) => "sent",
+            Self::Refused => "refused",
+            Self::Dropped => "dropped",
+            Self::Untouched => "untouched",
+            Self::Mixed(_) => "mixed",
+        }
+    }
+
+    /// The endpoints that it may be sent to.
+    #[must_use]
+    pub fn backends(&self) -> Vec<String> {
+        match self {
+            Self::Sent(sent) => sent.keys().map(ToString::to_string).collect(),
+            Self::Mixed(either) => either.clone(),
+            Self::Refused | Self::Dropped | Self::Untouched => Vec::new(),
+        }
+    }
+
+    /// Whether its source is hidden: always (`yes`), never (`no`), or on the way to some only; nothing of one that is
+    /// not sent.
+    #[must_use]
+    pub fn snat(&self) -> Option<&'static str> {
+        let Self::Sent(sent) = self else {
+            return None;
+        };
+        let hidden = sent.values().filter(|snat| **snat).count();
+        Some(match hidden {
+            0 => "no",
+            all if all == sent.len() => "yes",
+            _ => "some",
+        })
+    }
+}
+
+impl Matrix {
+    /// Where two matrices say different things: this one's word, and the other's.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let (before, after) = (self.by_node(), other.by_node());
+        let places: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for at in places {
+            let pair = (before.get(at).copied(), after.get(at).copied());
+            if pair.0 != pair.1 {
+                let (place, node) = at;
+                found
+                    .entry((*place, pair))
+                    .or_default()
+                    .push((*node).to_owned());
+            }
+        }
+        let differences = found.into_iter();
+        differences
+            .map(|((place, (before, after)), nodes)| Difference {
+                place: place.clone(),
+                nodes,
+                before: before.cloned(),
+                after: after.cloned(),
+            })
+            .collect()
+    }
+
+    fn by_node(&self) -> BTreeMap<(&Place, &str), &Fate> {
+        let rows = self.rows.iter();
+        rows.flat_map(|row| {
+            let nodes = row.nodes.iter();
+            nodes.map(|node| ((&row.place, node.as_str()), &row.fate))
+        })
+        .collect()
+    }
+}
+
+/// A place of which two matrices say different things; `None`: one does not have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is about.
+    pub place: Place,
+    /// On, or by way of, which nodes.
+    pub nodes: Vec<String>,
+    /// Of the first.
+    pub before: Option<Fate>,
+    /// Of the second.
+    pub after: Option<Fate>,
+}
+
+impl SourceClass {
+    /// As tables have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Node => "node",
+            Self::Outside => "outside",
+        }
+    }
+}
+
+impl fmt::Display for Frontend {
+    /// `ClusterIP 10.96.0.1:443`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClusterIp(at) => write!(f, "ClusterIP {at}"),
+            Self::ExternalIp(at) => write!(f, "ExternalIP {at}"),
+            Self::LoadBalancer(at) => write!(f, "LoadBalancer {at}"),
+            Self::NodePort(port) => write!(f, "NodePort {port}"),
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! Every failure mode in a small cluster, and what is found.
+
+mod support;
+
+use api::{Kind, ObjectKey};
+use control::Source;
+use switchboard_explain::{Certainty, Diagnosis, Finding, Question, Severity, Verdict, diagnose};
+
+use support::{about, apply, cluster, cluster_with, diagnosed, one, only, pod, service, web};
+
+fn ids(diagnosis: &Diagnosis) -> Vec<&str> {
+    diagnosis.findings.iter().map(|found| found.id).collect()
+}
+
+#[track_caller]
+fn check(finding: &Finding, id: &str, certainty: Certainty, severity: Severity) {
+    let seen = (finding.id, finding.certainty, finding.severity);
+    assert_eq!(seen, (id, certainty, severity), "{finding}");
+}
+
+/// What a Pod says of the place where it listens.
+fn listening(pod: &str, at: &str) -> String {
+    let annotation = format!("annotations: {{switchboard.dev/listen: \"{at}\"}}, labels: {{");
+    pod.replacen("labels: {", &annotation, 1)
+}
+
+/// What `default/web` looks like to somebody.
+fn asked(manifests: &[String], ask: impl FnOnce(Question) -> Question) -> Diagnosis {
+    let mut control = cluster(false);
+    apply(&mut control, &manifests.concat());
+    diagnose(&control, &ask(web()))
+}
+
+fn from(source: Source) -> impl FnOnce(Question) -> Question {
+    |question| Question {
+        from: Some(source),
+        ..question
+    }
+}
+
+fn from_pod(name: &str) -> impl FnOnce(Question) -> Question {
+    from(Source::Pod(ObjectKey::new(Kind::Pod, "default", name)))
+}
+
+fn healthy() -> Vec<String> {
+    vec![
+        service("app: web", "http"),
+        pod("web-1", "app: web", "http"),
+        pod("web-2", "app: web", "http"),
+    ]
+}
+
+/// DBG-79.
+#[test]
+fn dbg_21_labels_of_the_deployment_are_not_those_of_its_pods() {
+    let deployment = "
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: front, labels: {app: web}}
+spec:
+  selector: {matchLabels: {run: web}}
+  template:
+    metadata: {labels: {run: web}}
+    spec: {containers: [{name: app, image: app}]}
+";
+    let finding = only(&[service("app: web", "8080"), deployment.to_owned()]);
+    check(&finding, "DBG-21", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding
+            .why
+            .contains("deployment/default/front has these labels itself"),
+        "{finding}"
+    );
+}
+
+/// DBG-80: a value within two edits is proposed; DBG-77: the value under another key.
+#[test]
+fn dbg_21_proposes_what_is_near() {
+    let fix = |labels| only(&[service("app: web", "8080"), pod("a", labels, "http")]).fix;
+    assert!(fix("app: wep").starts_with("change spec.selector.app to wep"));
+    assert!(fix("name: web").starts_with("write name=web for app"));
+}
+
+/// DBG-96.
+#[test]
+fn dbg_22_names_the_probe_that_fails() {
+    let probe = "readinessProbe: {httpGet: {path: /healthz, port: 8081}}, ports: [";
+    let unready = pod("web-1", "app: web", "http").replace("ports: [", probe);
+    let finding = only(&[service("app: web", "http"), unready.clone()]);
+    check(&finding, "DBG-22", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding
+            .why
+            .contains("fails its readiness probe GET :8081/healthz")
+            && finding.why.contains("it listens on 8080"),
+        "{finding}"
+    );
+    assert_eq!(
+        finding.field.as_deref(),
+        Some("spec.containers[0].readinessProbe.httpGet.port")
+    );
+    // One that is not ready beside one that is does not break the Service.
+    let both = diagnosed(&[
+        service("app: web", "http"),
+        unready,
+        pod("web-2", "app: web", "http"),
+    ]);
+    assert_eq!(both.verdict, Verdict::Healthy);
+    check(&one(&both), "DBG-22", Certainty::Certain, Severity::Pitfall);
+}
+
+#[test]
+fn dbg_22_a_pod_without_a_node() {
+    let homeless = pod("web-1", "app: web", "http").replace(
+        "spec: {containers",
+        "spec: {nodeSelector: {disk: ssd}, containers",
+    );
+    let finding = only(&[service("app: web", "http"), homeless]);
+    check(&finding, "DBG-22", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.why.contains("is not scheduled to a node"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn dbg_23_the_target_port_is_another_number() {
+    let finding = only(&[service("app: web", "80"), pod("web-1", "app: web", "http")]);
+    check(&finding, "DBG-23", Certainty::Likely, Severity::Fault);
+    assert!(
+        finding.sees.ends_with("from a Pod and not from the node"),
+        "{finding}"
+    );
+    assert_eq!(finding.fix, "change spec.ports[0].targetPort to 8080");
+}
+
+/// DBG-63: ports that are only declared make nothing certain; none at all leave it open.
+#[test]
+fn dbg_64_how_sure_it_is_depends_on_what_is_known() {
+    let web_1 = pod("web-1", "app: web", "http");
+    let known = only(&[service("app: web", "80"), listening(&web_1, "8080")]);
+    assert_eq!(known.certainty, Certainty::Certain);
+    let silent = web_1.replace(", ports: [{name: http, containerPort: 8080}]", "");
+    let diagnosis = diagnosed(&[service("app: web", "80"), silent]);
+    check(
+        &one(&diagnosis),
+        "DBG-23",
+        Certainty::Possible,
+        Severity::Fault,
+    );
+    assert_eq!(diagnosis.verdict, Verdict::Unknown);
+}
+
+/// DBG-7: one of two.
+#[test]
+fn dbg_23_some_pods_listen_elsewhere() {
+    let other = pod("web-2", "app: web", "http").replace("8080", "9090");
+    let diagnosis = diagnosed(&[
+        service("app: web", "8080"),
+        pod("web-1", "app: web", "http"),
+        other,
+    ]);
+    let found = diagnosis
+        .findings
+        .iter()
+        .find(|found| found.id == "DBG-23")
+        .expect("one Pod refuses");
+    assert!(found.sees.ends_with("1 of 2 times"), "{found}");
+}
+
+#[test]
+fn dbg_24_a_name_on_an_init_container_does_not_count() {
+    let init = "initContainers: [{name: setup, image: app, ports: [{name: web, containerPort: 1}]}], containers";
+    let web_1 = pod("web-1", "app: web", "http").replace("containers", init);
+    let finding = only(&[service("app: web", "web"), web_1]);
+    check(&finding, "DBG-24", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.why.contains("init container setup declares it"),
+        "{finding}"
+    );
+}
+
+/// DBG-99.
+#[test]
+fn dbg_25_and_30_the_client_dials_another_port() {
+    let at = |port: &str| {
+        let port = port.parse().unwrap();
+        let ask = |question| Question {
+            port: Some(port),
+            ..question
+        };
+        asked(&healthy(), ask)
+    };
+    let finding = one(&at("8080"));
+    check(&finding, "DBG-25", Certainty::Certain, Severity::Fault);
+    assert!(finding.sees.contains("no answer"), "iptables: {finding}");
+    assert_eq!(
+        finding.why,
+        "the Service has no port 8080/TCP; it has 80 → http"
+    );
+    let finding = one(&at("80/UDP"));
+    check(&finding, "DBG-30", Certainty::Certain, Severity::Fault);
+    assert_eq!(at("80").verdict, Verdict::Healthy);
+    for bad in ["", "0", "80/", "80/ICMP", "http"] {
+        assert!(
+            bad.parse::<switchboard_explain::AskedPort>().is_err(),
+            "{bad:?}"
+        );
+    }
+}
+
+#[test]
+fn dbg_26_a_client_of_another_namespace() {
+    let mut manifests = healthy();
+    manifests.push(
+        pod("cli", "app: cli", "http").replace("name: cli,", "name: cli, namespace: kube-public,"),
+    );
+    let client = Source::Pod(ObjectKey::new(Kind::Pod, "kube-public", "cli"));
+    let diagnosis = asked(&manifests, from(client));
+    assert_eq!(diagnosis.verdict, Verdict::Healthy);
+    let finding = one(&diagnosis);
+    check(&finding, "DBG-26", Certainty::Certain, Severity::Pitfall);
+    assert_eq!(finding.fix, "use the name web.default");
+}
+
+#[test]
+fn dbg_27_only_the_pod_itself_is_answered() {
+    let local = listening(&pod("web-1", "app: web", "http"), "127.0.0.1:8080");
+    let finding = only(&[service("app: web", "http"), local]);
+    check(&finding, "DBG-27", Certainty::Certain, Severity::Fault);
+    assert!(finding.fix.contains("0.0.0.0"));
+}
+
+#[test]
+fn dbg_30_the_pods_speak_another_protocol() {
+    let udp = listening(&pod("web-1", "app: web", "http"), "8080/UDP");
+    let finding = only(&[service("app: web", "8080"), udp]);
+    check(&finding, "DBG-30", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.fix, "change spec.ports[0].protocol to UDP");
+}
+
+fn headless(target: &str) -> String {
+    service("app: web", target).replace("spec: {", "spec: {clusterIP: None, ")
+}
+
+#[test]
+fn dbg_31_nothing_maps_ports_of_a_headless_service() {
+    let web_1 = pod("web-1", "app: web", "http");
+    let finding = only(&[headless("8080"), web_1.clone()]);
+    check(&finding, "DBG-31", Certainty::Likely, Severity::Fault);
+    assert!(finding.fix.starts_with("dial port 8080"));
+    let listens = listening(&web_1, "80");
+    assert_eq!(
+        diagnosed(&[headless("8080"), listens]).verdict,
+        Verdict::Healthy
+    );
+}
+
+#[test]
+fn dbg_32_the_name_of_a_headless_service_needs_ready_pods() {
+    let late = pod("web-1", "app: web", "http").replacen(
+        "labels: {",
+        "annotations: {switchboard.dev/start-delay: 1h}, labels: {",
+        1,
+    );
+    let probe = "readinessProbe: {tcpSocket: {port: 8080}}, ports: [";
+    let late = late.replace("ports: [", probe);
+    let finding = only(&[headless("80"), late.clone()]);
+    check(&finding, "DBG-32", Certainty::Certain, Severity::Fault);
+    assert!(finding.sees.contains("NXDOMAIN"), "{finding}");
+    let early = headless("80").replace("spec: {", "spec: {publishNotReadyAddresses: true, ");
+    assert_ne!(ids(&diagnosed(&[early, late])), ["DBG-32"]);
+}
+
+fn slice(name: &str, labels: &str, port: &str) -> String {
+    format!(
+        "
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}, labels: {{{labels}}}}}
+addressType: IPv4
+ports: [{{name: {port}, port: 8080}}]
+endpoints: [{{addresses: [203.0.113.99]}}]
+"
+    )
+}
+
+fn bare() -> String {
+    service("app: web", "8080").replace("selector: {app: web}, ", "")
+}
+
+#[test]
+fn dbg_33_ports_go_together_by_name() {
+    let finding = only(&[
+        bare(),
+        slice("web-x", "kubernetes.io/service-name: web", "htp"),
+    ]);
+    check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.why.contains("\"http\"") && finding.why.contains("\"htp\""),
+        "{finding}"
+    );
+}
+
+#[test]
+fn dbg_49_a_slice_without_the_label_belongs_to_nobody() {
+    let finding = only(&[bare(), slice("web-x", "app: web", "http")]);
+    check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.subject.to_string(), "endpointslice/default/web-x");
+    assert_eq!(
+        finding.fix,
+        "label the slice kubernetes.io/service-name=web"
+    );
+    let finding = only(&[bare()]);
+    check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.field.as_deref(), Some("spec.selector"));
+}
+
+/// DBG-20: two managers.
+#[test]
+fn dbg_50_a_slice_that_was_left_behind() {
+    let mut manifests = healthy();
+    let labels = "kubernetes.io/service-name: web, endpointslice.kubernetes.io/managed-by: staff";
+    manifests.push(slice("web-old", labels, "http"));
+    let finding = only(&manifests);
+    check(&finding, "DBG-50", Certainty::Likely, Severity::Fault);
+    assert!(finding.why.contains("written by staff"), "{finding}");
+}
+
+#[test]
+fn dbg_34_no_server_answers_for_names() {
+    let mut manifests = healthy();
+    manifests.push(
+        service("k8s-app: kube-dns", "53")
+            .replace("{name: web}", "{name: kube-dns, namespace: kube-system}"),
+    );
+    let finding = only(&manifests);
+    check(&finding, "DBG-34", Certainty::Certain, Severity::Fault);
+}
+
+#[test]
+fn dbg_36_a_pod_that_asks_elsewhere() {
+    let client = |spec: &str| {
+        let mut manifests = healthy();
+        let spec = format!("spec: {{{spec}, containers");
+        manifests.push(pod("cli", "app: cli", "http").replace("spec: {containers", &spec));
+        asked(&manifests, from_pod("cli"))
+    };
+    let finding = one(&client("hostNetwork: true"));
+    check(&finding, "DBG-36", Certainty::Certain, Severity::Fault);
+    assert!(finding.fix.ends_with("ClusterFirstWithHostNet"));
+    let polite = client("hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet");
+    assert_eq!(polite.verdict, Verdict::Healthy);
+    assert_eq!(one(&client("dnsPolicy: Default")).id, "DBG-36");
+}
+
+/// DBG-98: from node-2, which has no endpoint.
+#[test]
+fn dbg_37_local_policy_without_a_local_endpoint() {
+    let local =
+        service("app: web", "http").replace("spec: {", "spec: {internalTrafficPolicy: Local, ");
+    let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
+    let manifests = [local, here];
+    let finding = only(&manifests);
+    check(&finding, "DBG-37", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding
+            .why
+            .contains("node-2 hosts none of the 1 ready endpoint"),
+        "{finding}"
+    );
+    let at = |node: &str| asked(&manifests, from(Source::Node(node.to_owned())));
+    assert_eq!(at("node-1").verdict, Verdict::Healthy);
+    assert_eq!(ids(&at("node-2")), ["DBG-37"]);
+}
+
+#[test]
+fn dbg_38_local_policy_for_what_comes_from_outside() {
+    let local = service("app: web", "http").replace(
+        "spec: {",
+        "spec: {type: NodePort, externalTrafficPolicy: Local, ",
+    );
+    let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
+    let diagnosis = diagnosed(&[local, here]);
+    assert_eq!(
+        diagnosis.verdict,
+        Verdict::Healthy,
+        "that is what the policy is for"
+    );
+    let finding = one(&diagnosis);
+    check(&finding, "DBG-38", Certainty::Certain, Severity::Pitfall);
+    assert!(
+        finding.sees.contains("by way of node-2 get no answer"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn dbg_39_a_pod_calls_its_own_service() {
+    let finding = one(&asked(&healthy(), from_pod("web-1")));
+    check(&finding, "DBG-39", Certainty::Possible, Severity::Pitfall);
+    let mut flat = cluster_with(|config| config.network.hairpin = false);
+    apply(&mut flat, &healthy().concat());
+    let diagnosis = diagnose(&flat, &from_pod("web-1")(web()));
+    check(
+        &one(&diagnosis),
+        "DBG-39",
+        Certainty::Certain,
+        Severity::Fault,
+    );
+    assert!(finding.sees.starts_with("1 of 2 connections"), "{finding}");
+}
+
+#[test]
+fn dbg_43_pods_of_another_sort() {
+    let job = pod("migrate", "app: web", "http").replace("8080", "9999");
+    let owned = "ownerReferences: [{apiVersion: batch/v1, kind: Job, name: migrate, uid: x, controller: true}], labels: {";
+    let job = job.replacen("labels: {", owned, 1);
+    let job_object = "
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, uid: x}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: app}]}}}
+";
+    let mut manifests = healthy();
+    manifests.extend([job_object.to_owned(), job]);
+    let diagnosis = diagnosed(&manifests);
+    let found = diagnosis.findings.first();
+    check(
+        found.expect("the Job is found"),
+        "DBG-43",
+        Certainty::Possible,
+        Severity::Pitfall,
+    );
+}
+
+#[test]
+fn dbg_44_affinity_is_told() {
+    let mut manifests = healthy();
+    manifests[0] = manifests[0].replace("spec: {", "spec: {sessionAffinity: ClientIP, ");
+    let finding = only(&manifests);
+    check(&finding, "DBG-44", Certainty::Certain, Severity::Pitfall);
+    assert!(finding.why.contains("10800 s"), "{finding}");
+}
+
+#[test]
+fn dbg_48_an_alias_is_only_a_name() {
+    let alias = |target: &str| {
+        let spec = format!("spec: {{type: ExternalName, externalName: {target}");
+        let text = service("app: web", "8080").replace("spec: {selector: {app: web}", &spec);
+        diagnosed(&[text])
+    };
+    let address = alias("192.0.2.7");
+    assert_eq!(address.verdict, Verdict::Broken);
+    assert!(
+        address.findings[0].why.contains("is an address"),
+        "{address}"
+    );
+    let inner = alias("db.prod.svc.cluster.local");
+    assert_eq!(inner.verdict, Verdict::Broken);
+    assert!(inner.findings[0].why.contains("service/prod/db"), "{inner}");
+    let outer = alias("db.example.com");
+    assert_eq!(
+        outer.verdict,
+        Verdict::Unknown,
+        "nobody knows what is there"
+    );
+    assert_eq!(ids(&outer), ["DBG-48"], "ports are not mapped");
+}
+
+#[test]
+fn dbg_51_a_family_that_no_pod_has() {
+    let mut control = cluster_with(|config| {
+        config
+            .service_cidrs
+            .push("fd00:10:96::/112".parse().unwrap());
+    });
+    let policy = "spec: {ipFamilyPolicy: RequireDualStack, ";
+    let mut manifests = healthy();
+    manifests[0] = manifests[0].replace("spec: {", policy);
+    apply(&mut control, &manifests.concat());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-51", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.sees.contains("over IPv6 at fd00:10:96::"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn dbg_52_from_outside_of_the_cluster() {
+    let laptop = || from(Source::Outside("laptop".to_owned()));
+    let finding = one(&asked(&healthy(), laptop()));
+    check(&finding, "DBG-52", Certainty::Certain, Severity::Fault);
+    let mut manifests = healthy();
+    manifests[0] = manifests[0].replace("spec: {", "spec: {type: NodePort, ");
+    assert_eq!(asked(&manifests, laptop()).verdict, Verdict::Healthy);
+}
+
+#[test]
+fn dbg_53_the_load_balancer_never_comes() {
+    let mut manifests = healthy();
+    manifests[0] = manifests[0].replace("spec: {", "spec: {type: LoadBalancer, ");
+    let diagnosis = diagnosed(&manifests);
+    assert_eq!(diagnosis.verdict, Verdict::Healthy, "the ClusterIP works");
+    let finding = one(&diagnosis);
+    check(&finding, "DBG-53", Certainty::Certain, Severity::Pitfall);
+    assert_eq!(finding.confirm[0].prints.as_deref(), Some("<pending>"));
+}
+
+/// EP-60: the nodes have no zones, so no endpoint has a hint.
+#[test]
+fn dbg_54_hints_are_wanted_and_absent() {
+    let mut manifests = healthy();
+    manifests[0] = manifests[0].replace("spec: {", "spec: {trafficDistribution: PreferSameZone, ");
+    let finding = only(&manifests);
+    check(&finding, "DBG-54", Certainty::Certain, Severity::Pitfall);
+    assert!(finding.why.contains("without a zone"), "{finding}");
+}
+
+/// A Pod whose status nobody but the manifest writes.
+fn pinned(name: &str, node: &str, status: &str) -> String {
+    pod(name, "app: web", "http")
+        .replacen(
+            "labels: {",
+            "annotations: {switchboard.dev/status: pinned}, labels: {",
+            1,
+        )
+        .replace("spec: {", &format!("spec: {{nodeName: {node}, "))
+        + status
+}
+
+#[test]
+fn dbg_55_two_pods_with_one_address() {
+    let ready = "status: {phase: Running, podIP: 10.244.1.9, conditions: [{type: Ready, status: \"True\"}]}\n";
+    let pods = [
+        pinned("web-1", "node-1", ready),
+        pinned("web-2", "node-1", ready),
+    ];
+    let finding = only(&[service("app: web", "http"), pods.concat()]);
+    check(&finding, "DBG-55", Certainty::Likely, Severity::Fault);
+    assert!(finding.sees.contains("10.244.1.9"), "{finding}");
+}
+
+/// DBG-81: they match, and are no endpoints all the same.
+#[test]
+fn dbg_56_pods_that_have_run_to_their_end() {
+    let done = "status: {phase: Succeeded, podIP: 10.244.1.9}\n";
+    let finding = only(&[service("app: web", "http"), pinned("web-1", "node-1", done)]);
+    check(&finding, "DBG-56", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.why.contains("run to the end (Succeeded)"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn dbg_57_the_node_is_not_known() {
+    let ready = "status: {phase: Running, podIP: 10.244.1.9, conditions: [{type: Ready, status: \"True\"}]}\n";
+    let diagnosis = diagnosed(&[
+        service("app: web", "http"),
+        pinned("web-1", "node-9", ready),
+    ]);
+    check(
+        &diagnosis.findings[0],
+        "DBG-57",
+        Certainty::Certain,
+        Severity::Fault,
+    );
+}
+
+/// DBG-61, DBG-65: the first broken hop first, what else is wrong after it.
+#[test]
+fn dbg_65_later_faults_are_told_as_well() {
+    let probe = "readinessProbe: {tcpSocket: {port: 8081}}, ports: [";
+    let unready = pod("web-1", "app: web", "http").replace("ports: [", probe);
+    let diagnosis = diagnosed(&[service("app: web", "web"), unready]);
+    assert_eq!(ids(&diagnosis), ["DBG-22", "DBG-24"]);
+    assert!(diagnosis.to_string().contains("\nalso:"));
+}
+
+/// DBG-62: that names do not resolve is told apart from what becomes of connections.
+#[test]
+fn dbg_62_names_are_a_branch_of_their_own() {
+    let mut manifests = vec![
+        service("app: wep", "http"),
+        pod("web-1", "app: web", "http"),
+    ];
+    manifests.push(
+        pod("cli", "app: cli", "http")
+            .replace("spec: {containers", "spec: {dnsPolicy: Default, containers"),
+    );
+    let diagnosis = asked(&manifests, from_pod("cli"));
+    assert_eq!(ids(&diagnosis), ["DBG-21", "DBG-36"]);
+}
+
+/// What is asked of a Service that is not there is told of its name.
+#[test]
+fn dbg_28_nearest_name() {
+    let mut control = cluster(false);
+    apply(&mut control, &healthy().concat());
+    let finding = one(&diagnose(&control, &about("default", "wbe")));
+    check(&finding, "DBG-28", Certainty::Certain, Severity::Fault);
+}
