@@ -85,6 +85,7 @@ impl NodeRules {
         match self {
             Self::Iptables(compiled) => xt::save_text(&compiled.tables[&family]),
             Self::Nftables(_) => self.listing(),
+            Self::Ipvs(compiled) => xt::save_text(&compiled.tables[&family].rules),
         }
     }
 
@@ -350,6 +351,7 @@ mod tests {
         match rules {
             Some(NodeRules::Iptables(_)) => "iptables",
             Some(NodeRules::Nftables(_)) => "nftables",
+            Some(NodeRules::Ipvs(_)) => "ipvs",
             None => "nothing",
         }
     }

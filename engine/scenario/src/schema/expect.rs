@@ -6,7 +6,6 @@ use serde_json::{Map, Value as Json, json};
 use super::build::{
     any_of, boolean, closed, described, duration, list, one_or_list, open, range, text, words,
 };
-use super::cluster;
 use crate::expect::{Percentile, Verdict};
 
 /// What can be expected of a verb, by key.
