@@ -34,7 +34,7 @@ pub(super) fn changes(step: &StepReport, namespace: &str) -> Vec<Change> {
         match (step.verb, key.as_str()) {
             ("resolve", _) => found.extend(resolve(key, given, seen)),
             ("connect" | "open" | "send", _) => {
-                found.extend(connect(key, given, seen, step, namespace))
+                found.extend(connect(key, given, seen, step, namespace));
             }
             ("probe", _) => found.extend(probe(key, given, seen)),
             ("get", "object") => match seen.get(key) {
