@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scenario = read(&text(mode, pods, rate, minutes))?;
     let mode = scenario.modes[0];
 
+    #[expect(clippy::disallowed_methods, reason = "wall time is what is measured")]
     let begun = Instant::now();
     let mut sim = Sim::new(scenario.cluster(mode)).map_err(|status| status.kubectl_text())?;
     let report = run(&scenario, mode, &mut sim, &mut |_| ())?;

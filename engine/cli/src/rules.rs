@@ -22,6 +22,7 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
         .unwrap_or_default();
     let what = match mode {
         ProxyMode::Iptables => format!("{family} rules, for {}", restorer(family)),
+        ProxyMode::Ipvs => format!("{family}: what each tool takes stands below its ###"),
         ProxyMode::Nftables | ProxyMode::Flat => "rules of both families, for nft -f".to_owned(),
     };
     let header = format!(

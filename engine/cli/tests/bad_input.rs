@@ -129,11 +129,11 @@ fn unknown_node() {
 }
 
 #[test]
-fn a_mode_of_a_later_version() {
+fn a_mode_that_is_none() {
     check(
         "mode",
-        ("[iptables]", "[ipvs]"),
-        &["scenario.yaml:6:13", "ipvs", "iptables"],
+        ("[iptables]", "[userspace]"),
+        &["scenario.yaml:6:13", "userspace", "iptables"],
     );
 }
 

@@ -18,7 +18,7 @@ use api::Service;
 
 use crate::{
     Allowed, AllowedOutcome, Alternative, Cluster, FirstPacket, Oracle, Outcome, PacketKind,
-    RememberingPlane, Ruling,
+    ProxyMode, RememberingPlane, Ruling,
 };
 
 /// `timeoutSeconds` where nothing is said.
@@ -30,7 +30,8 @@ pub struct AffinityMemory {
     last: BTreeMap<Bond, BTreeMap<SocketAddr, Duration>>,
 }
 
-/// Affinity is per node, client and service port, whichever address of the Service the client asks for.
+/// Affinity is per node, client and service port, whichever address of the Service the client asks for; but in IPVS
+/// mode each address has its own (PROXY-32).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Bond {
     node: String,
@@ -39,6 +40,8 @@ struct Bond {
     service: String,
     port: String,
     kind: PacketKind,
+    /// Where the mode tells them apart.
+    address: Option<SocketAddr>,
 }
 
 impl AffinityMemory {
@@ -176,6 +179,7 @@ fn bond(oracle: &Oracle<'_>, packet: &FirstPacket) -> Option<(Bond, Duration)> {
         service: service.metadata.name.clone(),
         port: frontend.port.name.clone(),
         kind: packet.kind,
+        address: (oracle.mode() == ProxyMode::Ipvs).then_some(packet.destination),
     };
     Some((bond, timeout))
 }

@@ -64,7 +64,8 @@ pub enum Obligation {
 pub enum Ruling {
     /// No Service has this address, port and protocol.
     NoService,
-    /// It is a ClusterIP, but not at this port and protocol, and nftables mode says so.
+    /// It is a ClusterIP, but not at this port and protocol, and nftables mode says so; or any address of a Service, and
+    /// IPVS mode does.
     WrongPort,
     /// It lies in a Service range, but no Service has it, and nftables mode lets nothing out.
     UnusedAddress,
@@ -74,6 +75,11 @@ pub enum Ruling {
     NoEndpoint,
     /// Policy Local, and endpoints that could be used are on other nodes only.
     NoLocalEndpoint,
+    /// Policy Local, endpoints that could be used are on other nodes only, and nothing else of the Service uses those:
+    /// in IPVS mode its virtual server is empty.
+    EmptyServer,
+    /// It comes from elsewhere with an address that in IPVS mode is the node's own.
+    ForeignSource,
     /// There is no endpoint for it, but nobody looks.
     NotChecked,
     /// A node port is not at this address of the node.
@@ -285,8 +291,8 @@ impl fmt::Display for Ruling {
                  left alone (PROXY-2, PROXY-16)"
             }
             Self::WrongPort => {
-                "the ClusterIP's Service has no such port and protocol, and nftables mode refuses \
-                 those (PROXY-16, PROXY-17)"
+                "the address's Service has no such port and protocol, and the mode refuses those \
+                 (PROXY-16, PROXY-17)"
             }
             Self::UnusedAddress => {
                 "no Service has this address of a Service range, and nftables mode drops what is \
@@ -299,6 +305,14 @@ impl fmt::Display for Ruling {
             Self::NoLocalEndpoint => {
                 "the traffic policy is Local, and only other nodes have endpoints that could be \
                  used (PROXY-15)"
+            }
+            Self::EmptyServer => {
+                "the traffic policy is Local, only other nodes have endpoints, and the virtual \
+                 server is empty (PROXY-15)"
+            }
+            Self::ForeignSource => {
+                "the sender has a Service's address, which is the node's own, and such packets \
+                 come from nowhere else (PROXY-57)"
             }
             Self::NotChecked => {
                 "there is no endpoint to use, but the node's proxy does not look at such packets \

@@ -33,7 +33,7 @@ pub struct ProxySettings {
     pub masquerade_all: bool,
     /// `nodePortAddresses`
     pub node_port_addresses: NodePortAddresses,
-    /// `iptables.localhostNodePorts`; nftables mode has none at all (PROXY-27).
+    /// `iptables.localhostNodePorts`; the other modes have none at all (PROXY-27).
     pub localhost_node_ports: bool,
 }
 
@@ -68,7 +68,7 @@ pub enum LocalDetection {
 /// Which addresses of a node answer at node ports (PROXY-26).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodePortAddresses {
-    /// Not set: every local address in iptables mode, the primary ones in nftables mode.
+    /// Not set: every local address in iptables and IPVS mode, the primary ones in nftables mode.
     Default,
     /// `primary`: the first address of each family.
     Primary,
@@ -87,11 +87,13 @@ pub enum ProxyMode {
     Iptables,
     /// Its successor.
     Nftables,
+    /// Virtual servers; deprecated (PROXY-63).
+    Ipvs,
 }
 
 impl ProxyMode {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Iptables, Self::Nftables];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Iptables, Self::Nftables, Self::Ipvs];
 }
 
 impl fmt::Display for ProxyMode {
@@ -99,6 +101,7 @@ impl fmt::Display for ProxyMode {
         f.pad(match self {
             Self::Iptables => "iptables",
             Self::Nftables => "nftables",
+            Self::Ipvs => "ipvs",
         })
     }
 }

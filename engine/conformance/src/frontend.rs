@@ -76,6 +76,26 @@ pub(crate) fn is_active_cluster_ip(cluster: &Cluster, address: IpAddr) -> bool {
     addresses.any(|own| own == address)
 }
 
+/// Whether an address is one at which Services are reached, whatever the port, and that IPVS mode therefore makes a
+/// node's own (PROXY-57).
+pub(crate) fn is_bound(cluster: &Cluster, node: &str, address: IpAddr) -> bool {
+    let mut services = cluster
+        .services()
+        .filter(|service| is_served_in_family_of(service, address));
+    services.any(|service| kind_of_address(service, address).is_some())
+        && !is_local(cluster, node, address)
+}
+
+/// Whether a service port can be reached from outside of the cluster in a family (PROXY-7).
+pub(crate) fn is_externally_accessible(
+    service: &Service,
+    port: &ServicePort,
+    family: IpFamily,
+) -> bool {
+    let mut addresses = external_ips(service).chain(load_balancer_ips(service));
+    port.node_port > 0 || addresses.any(|address| IpFamily::of(address) == family)
+}
+
 /// Whether objects with this metadata are another proxy's (PROXY-2).
 pub(crate) fn is_foreign(metadata: &api::ObjectMeta) -> bool {
     metadata.labels.contains_key(LABEL_PROXY_NAME)
@@ -164,7 +184,7 @@ fn accepts_node_ports(cluster: &Cluster, mode: ProxyMode, node: &str, address: I
         node.and_then(|node| primary_address(node, IpFamily::of(address))) == Some(address)
     };
     match (&proxy.node_port_addresses, mode) {
-        (NodePortAddresses::Default, ProxyMode::Iptables) => true,
+        (NodePortAddresses::Default, ProxyMode::Iptables | ProxyMode::Ipvs) => true,
         (NodePortAddresses::Default, ProxyMode::Nftables) | (NodePortAddresses::Primary, _) => {
             is_primary()
         }

@@ -7,14 +7,14 @@
 //! list.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use api::{EndpointSlice, IpFamily, LABEL_HEADLESS, Object, ObjectMeta, Service, TrafficPolicy};
 
 use crate::endpoints::{Entry, Reading, Viewpoint, any_usable, cluster_set, local_set, readings};
 use crate::frontend::{
-    Frontend, FrontendKind, external_ips, frontend, is_active_cluster_ip, is_foreign, is_local,
-    load_balancer_ips,
+    Frontend, FrontendKind, external_ips, frontend, is_active_cluster_ip, is_bound,
+    is_externally_accessible, is_foreign, is_local, load_balancer_ips,
 };
 use crate::source::{Origin, is_locked_out, origin};
 use crate::{
@@ -44,8 +44,12 @@ impl<'c> Oracle<'c> {
     /// differently.
     #[must_use]
     pub fn judge(&self, packet: &FirstPacket) -> Allowed {
+        if self.is_foreign_source(packet) {
+            let lost = Alternative::always(Ruling::ForeignSource, AllowedOutcome::Drop);
+            return Allowed::only(lost);
+        }
         let Some(frontend) = self.frontend(packet) else {
-            return Allowed::only(self.no_service(packet.destination.ip()));
+            return Allowed::only(self.no_service(packet));
         };
         let alternatives: BTreeSet<Alternative> = self
             .readings(&frontend, packet)
@@ -79,13 +83,26 @@ impl<'c> Oracle<'c> {
         node.chain(others.cloned()).collect()
     }
 
+    /// Whether a packet comes from elsewhere with an address that IPVS mode makes the node's own (PROXY-57).
+    fn is_foreign_source(&self, packet: &FirstPacket) -> bool {
+        self.mode == ProxyMode::Ipvs
+            && !matches!(packet.source, Source::Node(_))
+            && is_bound(self.cluster, &packet.node, packet.source.address())
+    }
+
+    pub(crate) const fn mode(&self) -> ProxyMode {
+        self.mode
+    }
+
     pub(crate) fn frontend(&self, packet: &FirstPacket) -> Option<Frontend<'c>> {
         frontend(self.cluster, self.mode, packet)
     }
 
     /// iptables mode leaves alone what it does not know; nftables mode refuses wrong ports of ClusterIPs and drops
-    /// what is for the rest of the Service ranges (PROXY-16, PROXY-17).
-    fn no_service(&self, to: IpAddr) -> Alternative {
+    /// what is for the rest of the Service ranges; IPVS mode refuses wrong ports of all that is a Service's address
+    /// (PROXY-16, PROXY-17).
+    fn no_service(&self, packet: &FirstPacket) -> Alternative {
+        let to = packet.destination.ip();
         let in_range = || {
             self.cluster
                 .service_cidrs
@@ -99,7 +116,10 @@ impl<'c> Oracle<'c> {
             ProxyMode::Nftables if in_range() => {
                 Alternative::always(Ruling::UnusedAddress, AllowedOutcome::Drop)
             }
-            ProxyMode::Iptables | ProxyMode::Nftables => {
+            ProxyMode::Ipvs if is_bound(self.cluster, &packet.node, to) => {
+                Alternative::always(Ruling::WrongPort, AllowedOutcome::Reject)
+            }
+            ProxyMode::Iptables | ProxyMode::Nftables | ProxyMode::Ipvs => {
                 Alternative::always(Ruling::NoService, AllowedOutcome::Untouched)
             }
         }
@@ -134,6 +154,13 @@ impl<'c> Oracle<'c> {
                 .map(|entry| self.arrives(entry, frontend, packet));
             return Alternative::evenly(Ruling::Balance, &outcomes.collect());
         }
+        if self.mode == ProxyMode::Ipvs && is_served {
+            let why = match any_usable(reading) {
+                true => Ruling::EmptyServer,
+                false => Ruling::NoEndpoint,
+            };
+            return Alternative::always(why, AllowedOutcome::Reject);
+        }
         if self.is_checked(frontend, packet) {
             if !any_usable(reading) {
                 return Alternative::always(Ruling::NoEndpoint, AllowedOutcome::Reject);
@@ -151,29 +178,54 @@ impl<'c> Oracle<'c> {
     }
 
     /// Whether the load balancer's source ranges forbid it. In iptables mode they count only where there is an
-    /// endpoint; in nftables mode they come before everything else (PROXY-30, PROXY-56).
+    /// endpoint; in nftables mode they come before everything else (PROXY-30, PROXY-56), and so they do in IPVS mode,
+    /// but for the node's own packets, which the input hook does not see.
     fn is_locked_out(
         &self,
         frontend: &Frontend<'_>,
         reading: &Reading,
         packet: &FirstPacket,
     ) -> bool {
+        let applies = match self.mode {
+            ProxyMode::Iptables => any_usable(reading),
+            ProxyMode::Nftables => true,
+            ProxyMode::Ipvs => !matches!(packet.source, Source::Node(_)),
+        };
         frontend.kind == FrontendKind::LoadBalancerIp
-            && (self.mode == ProxyMode::Nftables || any_usable(reading))
+            && applies
             && is_locked_out(self.cluster, frontend.service, packet)
     }
 
     /// What a packet's connection may go to: the internal policy is for ClusterIPs, the external one for everything
-    /// else, and who is in the cluster is not bound to the latter (PROXY-7, PROXY-25).
+    /// else, and who is in the cluster is not bound to the latter (PROXY-7, PROXY-25). In IPVS mode everybody is, but
+    /// policy Local falls back to the cluster set, if anything of the Service uses that (PROXY-15).
     fn set(&self, frontend: &Frontend<'_>, reading: &Reading, packet: &FirstPacket) -> Vec<Entry> {
         let policy = match frontend.kind {
             FrontendKind::ClusterIp => frontend.service.internal_policy(),
-            _ if origin(self.cluster, packet) != Origin::Elsewhere => TrafficPolicy::Cluster,
+            _ if self.mode != ProxyMode::Ipvs
+                && origin(self.cluster, packet) != Origin::Elsewhere =>
+            {
+                TrafficPolicy::Cluster
+            }
             _ => frontend.service.external_policy(),
         };
         match policy {
             TrafficPolicy::Cluster => cluster_set(reading),
-            TrafficPolicy::Local => local_set(reading),
+            TrafficPolicy::Local => {
+                let local = local_set(reading);
+                let falls_back = self.mode == ProxyMode::Ipvs
+                    && local.is_empty()
+                    && is_externally_accessible(
+                        frontend.service,
+                        frontend.port,
+                        IpFamily::of(packet.destination.ip()),
+                    );
+                if falls_back {
+                    cluster_set(reading)
+                } else {
+                    local
+                }
+            }
         }
     }
 
@@ -187,7 +239,7 @@ impl<'c> Oracle<'c> {
                 !matches!(packet.source, Source::Node(_))
                     || is_local(self.cluster, &packet.node, to)
             }
-            (ProxyMode::Nftables, FrontendKind::NodePort { served }) => served,
+            (ProxyMode::Nftables | ProxyMode::Ipvs, FrontendKind::NodePort { served }) => served,
             _ => true,
         }
     }
@@ -227,7 +279,7 @@ impl<'c> Oracle<'c> {
 
     /// Whose address is hidden, whatever the endpoint is: on the way to a ClusterIP everybody's (`masqueradeAll`)
     /// or that of strangers (PROXY-20); on any other way everybody's, but with policy Local only the node's own
-    /// (PROXY-22, PROXY-25).
+    /// (PROXY-22, PROXY-25), and in IPVS mode nobody's.
     fn is_masqueraded(&self, frontend: &Frontend<'_>, packet: &FirstPacket) -> bool {
         let origin = origin(self.cluster, packet);
         match frontend.kind {
@@ -239,12 +291,12 @@ impl<'c> Oracle<'c> {
             }
             _ => match frontend.service.external_policy() {
                 TrafficPolicy::Cluster => true,
-                TrafficPolicy::Local => origin == Origin::Node,
+                TrafficPolicy::Local => origin == Origin::Node && self.mode != ProxyMode::Ipvs,
             },
         }
     }
 
-    /// What an endpoint sends to itself is hidden from it (PROXY-23): in nftables mode if it is on the node,
+    /// What an endpoint sends to itself is hidden from it (PROXY-23): in nftables and IPVS mode if it is on the node,
     /// according to any slice.
     fn hairpin(&self, entry: &Entry, packet: &FirstPacket) -> SourceNat {
         if self.mode == ProxyMode::Iptables || entry.here {

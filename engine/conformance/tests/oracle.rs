@@ -280,13 +280,18 @@ fn generated_clusters_are_varied() {
         Ruling::NoService,
         Ruling::SourceRanges,
         Ruling::NoEndpoint,
-        Ruling::NoLocalEndpoint,
         Ruling::NotServed,
         Ruling::Balance,
     ];
     let own = |mode| match mode {
-        ProxyMode::Nftables => [Ruling::WrongPort, Ruling::UnusedAddress].as_slice(),
-        _ => &[Ruling::NotChecked],
+        ProxyMode::Nftables => [
+            Ruling::NoLocalEndpoint,
+            Ruling::WrongPort,
+            Ruling::UnusedAddress,
+        ]
+        .as_slice(),
+        ProxyMode::Ipvs => &[Ruling::EmptyServer, Ruling::WrongPort],
+        _ => &[Ruling::NoLocalEndpoint, Ruling::NotChecked],
     };
     for mode in ProxyMode::ALL {
         let mut seen: BTreeMap<Ruling, usize> = BTreeMap::new();

@@ -11,6 +11,7 @@ use base::Seed;
 use ipnet::IpNet;
 use proxy::AgentSettings;
 use rules::NodePortAddresses;
+use ruleset::ipvs::Scheduler;
 
 use crate::ModeCosts;
 
@@ -57,11 +58,13 @@ pub enum ProxyMode {
     Nftables,
     /// nftables in a layout of our own, which answers as kube-proxy's does.
     Flat,
+    /// kube-proxy's virtual servers, sets, and rules that look into them.
+    Ipvs,
 }
 
 impl ProxyMode {
     /// Every mode this version can run.
-    pub const ALL: [Self; 3] = [Self::Iptables, Self::Nftables, Self::Flat];
+    pub const ALL: [Self; 4] = [Self::Iptables, Self::Nftables, Self::Flat, Self::Ipvs];
 
     /// As scenarios spell it.
     #[must_use]
@@ -70,6 +73,7 @@ impl ProxyMode {
             Self::Iptables => "iptables",
             Self::Nftables => "nftables",
             Self::Flat => "flat",
+            Self::Ipvs => "ipvs",
         }
     }
 }
@@ -93,6 +97,10 @@ pub struct ProxySettings {
     pub iptables: ModeSettings,
     /// `nftables`
     pub nftables: ModeSettings,
+    /// `ipvs`, and of `iptables` what counts in IPVS mode, too: what is masqueraded, and the mark.
+    pub ipvs: ModeSettings,
+    /// `ipvs.scheduler` (PROXY-58)
+    pub scheduler: Scheduler,
 }
 
 /// `detectLocalMode`, with what belongs to it.
@@ -117,6 +125,8 @@ impl Default for ProxySettings {
             localhost_node_ports: true,
             iptables: ModeSettings::default(),
             nftables: ModeSettings::default(),
+            ipvs: ModeSettings::of_ipvs(),
+            scheduler: Scheduler::RoundRobin,
         }
     }
 }
@@ -128,6 +138,7 @@ impl ProxySettings {
         match mode {
             ProxyMode::Iptables => &self.iptables,
             ProxyMode::Nftables | ProxyMode::Flat => &self.nftables,
+            ProxyMode::Ipvs => &self.ipvs,
         }
     }
 
@@ -135,7 +146,7 @@ impl ProxySettings {
     #[must_use]
     pub fn node_ports_at(&self, mode: ProxyMode) -> NodePortAddresses {
         let default = match mode {
-            ProxyMode::Iptables => NodePortAddresses::All,
+            ProxyMode::Iptables | ProxyMode::Ipvs => NodePortAddresses::All,
             ProxyMode::Nftables | ProxyMode::Flat => NodePortAddresses::Primary,
         };
         self.node_port_addresses.clone().unwrap_or(default)
@@ -153,6 +164,17 @@ pub struct ModeSettings {
     pub min_sync_period: Duration,
     /// `syncPeriod`: how long after a failed sync it is tried again (PROXY-65). A simulated sync does not fail.
     pub sync_period: Duration,
+}
+
+impl ModeSettings {
+    /// The defaults of IPVS mode, which does not wait from one sync to the next (PROXY-65).
+    #[must_use]
+    pub fn of_ipvs() -> Self {
+        Self {
+            min_sync_period: Duration::ZERO,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for ModeSettings {
@@ -258,6 +280,7 @@ impl Default for TimingConfig {
 
 /// How long a proxy's sync takes in virtual time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a cluster has one of it")]
 pub enum SyncCost {
     /// By the number of Services, as recorded of kube-proxy 1.36.
     Model,

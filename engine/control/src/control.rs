@@ -111,10 +111,13 @@ impl Control {
             proxies,
             schedule: Schedule::default(),
             periodic: Schedule::default(),
-            book: RuleBook::new(Capabilities {
-                nfacct: false,
-                random_fully: true,
-            }),
+            book: RuleBook::new(
+                Capabilities {
+                    nfacct: false,
+                    random_fully: true,
+                },
+                config.proxy.scheduler,
+            ),
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),

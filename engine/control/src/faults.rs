@@ -96,7 +96,7 @@ impl Faults {
                 Fault::ProxyCrash { node: name } if *name == node.name => sum.is_crashed = true,
                 Fault::ProxyStall { node: name } if *name == node.name => sum.is_stalled = true,
                 Fault::WatchDelay { place, by } if place.has(node) => {
-                    sum.delay = sum.delay.saturating_add(*by)
+                    sum.delay = sum.delay.saturating_add(*by);
                 }
                 _ => {}
             }

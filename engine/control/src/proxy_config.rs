@@ -75,7 +75,7 @@ impl ProxyMode {
     /// Whether it writes iptables rules rather than a table of nftables: who does one takes away the other.
     pub(crate) const fn is_iptables_based(self) -> bool {
         match self {
-            Self::Iptables => true,
+            Self::Iptables | Self::Ipvs => true,
             Self::Nftables | Self::Flat => false,
         }
     }
@@ -85,7 +85,7 @@ impl ProxyMode {
     /// served. The proxy of our own layout does it after its first sync.
     pub(crate) const fn cleans_up_first(self) -> bool {
         match self {
-            Self::Iptables | Self::Nftables => true,
+            Self::Iptables | Self::Nftables | Self::Ipvs => true,
             Self::Flat => false,
         }
     }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use proxy::{RuleSink, SyncKind};
 use rules::{
-    Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledNftables, Compiler,
-    NodeFacts,
+    Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledIpvs, CompiledNftables,
+    Compiler, NodeFacts,
 };
-use ruleset::{Family, nft, xt};
+use ruleset::ipvs::{IpvsTables, Scheduler};
+use ruleset::{Family, ipvs, nft, xt};
 
 use crate::ProxyMode;
 
@@ -23,6 +24,8 @@ pub enum NodeRules {
     Iptables(CompiledIptables),
     /// Modes nftables and flat.
     Nftables(CompiledNftables),
+    /// Mode ipvs.
+    Ipvs(CompiledIpvs),
 }
 
 impl NodeRules {
@@ -37,22 +40,23 @@ impl NodeRules {
         facts: &NodeFacts,
         sizes: ClusterSizes,
     ) -> Self {
-        let nft = match earlier {
-            Some(Self::Nftables(earlier)) => Some(earlier),
-            Some(Self::Iptables(_)) | None => None,
-        };
-        let xt = match earlier {
-            Some(Self::Iptables(earlier)) => Some(earlier),
-            Some(Self::Nftables(_)) | None => None,
-        };
+        let (mut xt, mut nft, mut ipvs) = (None, None, None);
+        match earlier {
+            Some(Self::Iptables(earlier)) => xt = Some(earlier),
+            Some(Self::Nftables(earlier)) => nft = Some(earlier),
+            Some(Self::Ipvs(earlier)) => ipvs = Some(earlier),
+            None => {}
+        }
         match mode {
             ProxyMode::Iptables => Self::Iptables(compiler.iptables_after(xt, view, facts, sizes)),
             ProxyMode::Nftables => Self::Nftables(compiler.nftables_after(nft, view, facts)),
             ProxyMode::Flat => Self::Nftables(compiler.flat_after(nft, view, facts)),
+            ProxyMode::Ipvs => Self::Ipvs(compiler.ipvs_after(ipvs, view, facts)),
         }
     }
 
-    /// What the node's tools print of them: `iptables-save` and `ip6tables-save`, or `nft list ruleset`.
+    /// What the node's tools print of them: `iptables-save` and `ip6tables-save`, or `nft list ruleset`; in IPVS mode
+    /// what `ipvsadm -S -n` and `ipset save` print, too.
     #[must_use]
     pub fn listing(&self) -> String {
         match self {
@@ -62,6 +66,26 @@ impl NodeRules {
                 .map(|tables| xt::save_text(tables))
                 .collect(),
             Self::Nftables(compiled) => nft::list_text(&compiled.tables),
+            Self::Ipvs(compiled) => {
+                let families = compiled.tables.values();
+                families
+                    .map(|tables| {
+                        ipvs::servers_text(&tables.servers)
+                            + &ipvs::sets_text(&tables.sets, tables.family)
+                            + &xt::save_text(&tables.rules)
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// What `iptables-save` (or `ip6tables-save`) prints of them, or `nft list ruleset`, which prints both families.
+    #[must_use]
+    pub fn listing_of(&self, family: Family) -> String {
+        match self {
+            Self::Iptables(compiled) => xt::save_text(&compiled.tables[&family]),
+            Self::Nftables(_) => self.listing(),
+            Self::Ipvs(compiled) => xt::save_text(&compiled.tables[&family].rules),
         }
     }
 
@@ -79,18 +103,45 @@ impl NodeRules {
                 let chains = tables.flat_map(|table| table.chains.iter());
                 chains.map(|(_, chain)| chain.rules.len()).sum()
             }
+            Self::Ipvs(compiled) => {
+                let tables = compiled.tables.values();
+                let tables = tables.flat_map(|of| of.rules.tables.values());
+                let chains = tables.flat_map(|table| table.chains.values());
+                chains.map(|chain| chain.rules.len()).sum()
+            }
         }
     }
 
     /// What the node's tools load: the input of `iptables-restore` (or `ip6tables-restore`), or a script for
-    /// `nft -f`, which holds both families.
+    /// `nft -f`, which holds both families. In IPVS mode there are four tools: before the input of each stands a line
+    /// that begins with `###` and names it.
     #[must_use]
     pub fn script(&self, family: Family) -> String {
         match self {
             Self::Iptables(compiled) => xt::restore_text(&compiled.tables[&family]),
             Self::Nftables(compiled) => nft::script_text(&compiled.tables),
+            Self::Ipvs(compiled) => ipvs_script(&compiled.tables[&family]),
         }
     }
+}
+
+/// In the order in which it is loaded: rules look into sets that are there, and an address is bound once it is served.
+fn ipvs_script(tables: &IpvsTables) -> String {
+    let restorer = match tables.family {
+        Family::V4 => "iptables-restore --noflush",
+        Family::V6 => "ip6tables-restore --noflush",
+    };
+    let sections = [
+        (
+            "ipset restore",
+            ipvs::sets_text(&tables.sets, tables.family),
+        ),
+        (restorer, xt::restore_text(&tables.rules)),
+        ("ipvsadm -R", ipvs::servers_text(&tables.servers)),
+        ("ip -batch -", tables.device_text()),
+    ];
+    let sections = sections.map(|(tool, text)| format!("### {tool}\n{text}"));
+    sections.concat()
 }
 
 /// What every node has been programmed with, and the compiler that spells it.
@@ -142,9 +193,9 @@ impl Page {
 }
 
 impl RuleBook {
-    pub(crate) fn new(capabilities: Capabilities) -> Self {
+    pub(crate) fn new(capabilities: Capabilities, scheduler: Scheduler) -> Self {
         Self {
-            compiler: Compiler::new(capabilities),
+            compiler: Compiler::new(capabilities).with_scheduler(scheduler),
             nodes: BTreeMap::new(),
             latest: BTreeMap::new(),
             commits: 0,
@@ -273,10 +324,11 @@ mod tests {
     use super::*;
 
     fn book() -> RuleBook {
-        RuleBook::new(Capabilities {
+        let capabilities = Capabilities {
             nfacct: false,
             random_fully: true,
-        })
+        };
+        RuleBook::new(capabilities, Scheduler::RoundRobin)
     }
 
     fn commit(book: &mut RuleBook, mode: ProxyMode) {
@@ -299,6 +351,7 @@ mod tests {
         match rules {
             Some(NodeRules::Iptables(_)) => "iptables",
             Some(NodeRules::Nftables(_)) => "nftables",
+            Some(NodeRules::Ipvs(_)) => "ipvs",
             None => "nothing",
         }
     }

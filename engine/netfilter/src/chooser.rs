@@ -18,6 +18,12 @@ pub trait Chooser {
     /// A uniform number below `modulus`, which is not zero (`numgen random`).
     fn numgen(&mut self, modulus: u32) -> u32;
 
+    /// Which of several real servers gets a connection, when `due` is who the scheduler's memory says. Each has the
+    /// share that all memories together give it; one without a share cannot be chosen.
+    fn schedule(&mut self, _shares: &[u32], due: usize) -> usize {
+        due
+    }
+
     /// The first port (or echo identifier) to try for a translated source, within `range`, which is not empty.
     fn port(&mut self, range: RangeInclusive<u16>) -> u16;
 

@@ -114,6 +114,15 @@ pub(crate) enum PortWish {
 }
 
 impl Connection {
+    /// Whether a virtual server, and not the translation of addresses, rewrites a side.
+    pub(crate) const fn is_served(&self, side: Side) -> bool {
+        self.progress.is_virtual
+            && matches!(
+                (self.direction, side),
+                (Direction::Original, Side::Destination) | (Direction::Reply, Side::Source)
+            )
+    }
+
     /// Whether the rules are still to be asked about a side.
     pub(crate) const fn is_open(&self, side: Side) -> bool {
         match (&self.origin, side) {
@@ -287,6 +296,7 @@ fn begin(datagram: &Datagram, tuple: Tuple, now: SimTime) -> Tracking {
             assured: false,
             tcp,
             mark: 0,
+            is_virtual: false,
         },
         origin: Origin::Fresh(Fresh::default()),
     })

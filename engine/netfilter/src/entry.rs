@@ -41,6 +41,8 @@ pub(crate) struct Progress {
     pub(crate) tcp: Option<TcpState>,
     /// `ct mark`, `CONNMARK`
     pub(crate) mark: u32,
+    /// Whether its other destination is a virtual server's doing.
+    pub(crate) is_virtual: bool,
 }
 
 impl Entry {
@@ -237,6 +239,7 @@ mod tests {
             assured: false,
             tcp: Some(TcpState::SynSent),
             mark: 0,
+            is_virtual: false,
         };
         let entry = Entry::new(original, reply, progress);
         assert_eq!(

@@ -82,6 +82,7 @@ pub fn eval(
         nft_callers: [Place::default(); DEPTH_MAX],
         registers: Registers::default(),
         rules_tested: 0,
+        served: Served::No,
     };
     let end = match ingress {
         Ingress::Interface(name) => flight.arrive(name),
@@ -121,6 +122,19 @@ pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) registers: Registers,
     /// As a kernel counts them.
     pub(crate) rules_tested: u64,
+    /// What a virtual server has done with it.
+    pub(crate) served: Served,
+}
+
+/// What a virtual server has done with a packet; it does so once (`ipvs_property`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// Nothing.
+    No,
+    /// It has gone to a process of the node.
+    Here,
+    /// It is on its way to elsewhere.
+    Away,
 }
 
 /// The packet as it came, for answers to its sender.
@@ -135,8 +149,12 @@ struct Received {
 pub(crate) enum Stop {
     Drop(DropReason),
     Reject(RulePlace, RejectWith),
+    /// A virtual server does.
+    Refuse(RejectReason, RejectWith),
     TtlExpired,
-    TooBig { mtu: usize },
+    TooBig {
+        mtu: usize,
+    },
     Unknown(Box<Doubt>),
 }
 
@@ -152,12 +170,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             return self.hook(Hook::Input);
         }
         self.hop = Some(self.route()?);
-        let ttl = self.datagram.headers.ttl;
-        if ttl <= 1 {
-            return Err(Stop::TtlExpired);
-        }
-        self.refuse_too_big()?;
-        self.datagram.set_ttl(ttl - 1);
+        self.lower_ttl()?;
         self.hook(Hook::Forward)?;
         self.hook(Hook::Postrouting)
     }
@@ -168,7 +181,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.hop = Some(self.route()?);
         let before = self.datagram.headers.destination;
         self.hook(Hook::Output)?;
-        if self.datagram.headers.destination != before {
+        if self.datagram.headers.destination != before && self.served != Served::Away {
             self.hop = Some(self.route()?);
         }
         self.refuse_too_big()?;
@@ -201,6 +214,10 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 },
                 None => Verdict::Drop(DropReason::RejectedSilently(place)),
             },
+            Err(Stop::Refuse(reason, with)) => match self.answer(Refusal::Reject(with)) {
+                Some(reply) => Verdict::Reject { reply, reason },
+                None => Verdict::Drop(DropReason::RefusedSilently(reason)),
+            },
             Err(Stop::TtlExpired) => match self.answer(Refusal::TtlExpired) {
                 Some(reply) => Verdict::Reject {
                     reply,
@@ -225,7 +242,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 
     pub(crate) fn is_local(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.routing.is_local(address)
+        address.is_loopback() || self.routing.is_local(address) || self.tables.is_bound(address)
     }
 
     pub(crate) fn out_interface(&self) -> &str {
@@ -301,8 +318,39 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
                 Step::Conntrack => self.find_connection()?,
                 Step::Nat(side) => self.translate(hook, *side)?,
                 Step::Confirm => self.confirm(),
+                Step::ServeAnswer => self.serve_answer(),
+                Step::Serve => {
+                    if self.serve(hook)? {
+                        return Ok(());
+                    }
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Sends a packet to a real server elsewhere: it leaves as if the node had made it (`ip_vs_nat_send_or_cont`).
+    pub(crate) fn send_away(&mut self, from: Hook) -> Result<(), Stop> {
+        self.hop = Some(self.route()?);
+        self.lower_ttl()?;
+        self.in_interface = "";
+        self.assumes_arrival = false;
+        self.hook(Hook::Output)?;
+        match from {
+            // Who made it goes on from there.
+            Hook::Output => Ok(()),
+            _ => self.hook(Hook::Postrouting),
+        }
+    }
+
+    /// What forwarding asks of a packet that has its way: that it may go on, and that it fits.
+    fn lower_ttl(&mut self) -> Result<(), Stop> {
+        let ttl = self.datagram.headers.ttl;
+        if ttl <= 1 {
+            return Err(Stop::TtlExpired);
+        }
+        self.refuse_too_big()?;
+        self.datagram.set_ttl(ttl - 1);
         Ok(())
     }
 
@@ -372,6 +420,9 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         let Tracking::Connection(connection) = &self.tracking else {
             return Ok(());
         };
+        if connection.is_served(side) {
+            return Ok(());
+        }
         let (address, port) = connection.translated_side(side);
         let present = self.datagram.content.flow().map(|flow| flow.side(side));
         if present == Some((address, port)) {
@@ -486,7 +537,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 
     /// Rewrites the packet, and tells the tracer what that did to its flow.
-    fn rewriting(&mut self, rewrite: impl FnOnce(&mut Datagram)) {
+    pub(crate) fn rewriting(&mut self, rewrite: impl FnOnce(&mut Datagram)) {
         self.registers = Registers::default();
         if !T::WATCHES {
             rewrite(&mut self.datagram);
@@ -521,7 +572,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.doubt = Some(Box::new(Doubt { place, question }));
     }
 
-    fn discard(&mut self, reason: DropReason) -> Stop {
+    pub(crate) fn discard(&mut self, reason: DropReason) -> Stop {
         self.tracer.discarded(&reason);
         Stop::Drop(reason)
     }

@@ -242,6 +242,27 @@ impl Chooser for Explorer {
         drawn
     }
 
+    fn schedule(&mut self, shares: &[u32], due: usize) -> usize {
+        let candidates: Vec<(usize, u32)> = shares
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, share)| *share > 0)
+            .collect();
+        let whole: u128 = candidates.iter().map(|(_, share)| u128::from(*share)).sum();
+        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        if count <= 1 {
+            return due;
+        }
+        let drawn = self.branch(count, None) as usize;
+        let (place, share) = candidates[drawn.min(candidates.len() - 1)];
+        let share = Ratio::new(u128::from(share), whole);
+        self.weight = self
+            .weight
+            .times(share.expect("a part is not more than the whole"));
+        place
+    }
+
     fn port(&mut self, range: RangeInclusive<u16>) -> u16 {
         *range.start()
     }

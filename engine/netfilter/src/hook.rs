@@ -38,6 +38,10 @@ pub(crate) enum Step {
     Nat(Side),
     /// Enter a new connection into the table.
     Confirm,
+    /// Give the answers of real servers the address of the virtual one.
+    ServeAnswer,
+    /// Give what is for a virtual server to a real one.
+    Serve,
 }
 
 /// For which packets a call decides and changes nothing, which is known beforehand; by what conntrack makes of them.
@@ -115,6 +119,17 @@ impl Hook {
             Self::Prerouting | Self::Output => &[(-200, Conntrack), (-100, Nat(Side::Destination))],
             Self::Input | Self::Postrouting => &[(100, Nat(Side::Source)), (i32::MAX, Confirm)],
             Self::Forward => &[],
+        }
+    }
+
+    /// What the kernel does for virtual servers, where there are any (`ip_vs_ops4`).
+    pub(crate) const fn virtual_steps(self) -> &'static [(i32, Step)] {
+        use Step::{Serve, ServeAnswer};
+        match self {
+            Self::Input => &[(98, ServeAnswer), (99, Serve)],
+            Self::Forward => &[(100, ServeAnswer)],
+            Self::Output => &[(-99, ServeAnswer), (-98, Serve)],
+            Self::Prerouting | Self::Postrouting => &[],
         }
     }
 

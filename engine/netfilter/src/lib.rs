@@ -2,7 +2,7 @@
 //!
 //! **What.** [`eval`](eval()) takes one IP packet through a node the way Linux does: prerouting, routing, input or
 //! forward, postrouting (or output and postrouting when the node itself sends), calling at each hook the tables of
-//! iptables and the base chains of nftables by priority. **Why.** Evaluation is read-only: what it would change is returned as [`Effects`] and happens in
+//! iptables and the base chains of nftables by priority, and the virtual servers of IPVS. **Why.** Evaluation is read-only: what it would change is returned as [`Effects`] and happens in
 //! [`NodeState::commit`], so that a probe leaves no trace, every random choice can be explored through a
 //! [`Chooser`], and a [`Tracer`] that records nothing costs nothing.
 //! **Source of the semantics.** Linux `net/netfilter/nf_conntrack_*.c`, `nf_nat_core.c`, `net/ipv4/netfilter/ip_tables.c`,
@@ -55,6 +55,7 @@ mod eval;
 mod explore;
 mod filter;
 mod hook;
+mod ipvs;
 mod nft;
 mod packed;
 mod packet;

@@ -19,6 +19,7 @@ use ruleset::xt::RecentWindow;
 
 use crate::elements::{DynamicElement, DynamicSets, ElementChange, SetName};
 use crate::entry::{Direction, Entry, Progress};
+use crate::ipvs::{VirtualChange, VirtualConnections};
 use crate::packed::Packed;
 use crate::recent::{RecentChange, RecentLists};
 use crate::{NodeTables, Tuple};
@@ -62,6 +63,7 @@ pub(crate) enum ConnectionChange {
 pub(crate) enum Change {
     Recent(RecentChange),
     Element(ElementChange),
+    Virtual(VirtualChange),
     /// A counter gives this number next time.
     Counter(CounterName, u32),
 }
@@ -110,6 +112,7 @@ pub struct NodeState {
     elements: DynamicSets,
     /// Never iterated.
     counters: HashMap<CounterName, u32, FixedState>,
+    virtual_connections: VirtualConnections,
 }
 
 /// Two lines of a processor's cache.
@@ -194,6 +197,7 @@ impl NodeState {
             match change {
                 Change::Recent(change) => self.recent.apply(change),
                 Change::Element(change) => self.elements.apply(change),
+                Change::Virtual(change) => self.virtual_connections.apply(change),
                 Change::Counter(name, next) => {
                     self.counters.insert(name, next);
                 }
@@ -244,6 +248,7 @@ impl NodeState {
     /// Takes back all entries and set elements past their time; returns how many entries.
     pub fn expire(&mut self, now: SimTime) -> usize {
         self.elements.expire(now);
+        self.virtual_connections.tidy(now);
         self.delete(|entry| entry.expires_at() <= now)
     }
 
@@ -266,6 +271,13 @@ impl NodeState {
         self.elements.retain(|set| tables.has_set(set));
         self.counters
             .retain(|counter, _| tables.has_chain(&counter.chain));
+        self.virtual_connections
+            .retain(|server| tables.has_virtual_server(server));
+    }
+
+    /// What virtual servers remember.
+    pub(crate) const fn virtual_connections(&self) -> &VirtualConnections {
+        &self.virtual_connections
     }
 
     pub(crate) fn lookup(
@@ -449,6 +461,7 @@ mod tests {
             assured: false,
             tcp: None,
             mark: 0,
+            is_virtual: false,
         };
         Entry::new(tuple, tuple.inverse(), progress)
     }

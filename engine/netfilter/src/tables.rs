@@ -7,15 +7,18 @@
 //! `net/netfilter/core.c`; `nf_nat_register_fn` in `net/netfilter/nf_nat_core.c`.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use ruleset::Family;
+use ruleset::ipvs::{self, IpvsTables, Scheduler, ServerKey, VirtualServer};
 use ruleset::nft::{ChainKind, Ident, NftTables, TableKey};
 use ruleset::xt::{ChainName, RecentAction, TableName, XtMatch, XtTables};
 
 use crate::elements::SetName;
 use crate::hook::{Called, Idle, Step};
+use crate::ipvs::check as ipvs_check;
 use crate::nft::{NftCode, NftError};
 use crate::xt::{Merged, Table};
 use crate::{ChainPlace, Hook, RulePlace};
@@ -113,6 +116,52 @@ pub enum TablesError {
         #[source]
         error: NftError,
     },
+    /// A rule looks into a set that does not exist.
+    #[error("{family} {table}/{chain} rule {}: no set {set}", index + 1)]
+    MissingSet {
+        /// The family.
+        family: Family,
+        /// The rule's table.
+        table: TableName,
+        /// The rule's chain.
+        chain: ChainName,
+        /// Its position, from 0.
+        index: usize,
+        /// The set that is missing.
+        set: ipvs::SetName,
+    },
+    /// A virtual server shares connections out in a way that is not evaluated.
+    #[error(
+        "virtual server {server}: scheduler {scheduler} is not supported (supported: rr, wrr, lc, wlc, sh, dh, sed, nq)"
+    )]
+    Scheduler {
+        /// The virtual server.
+        server: ServerKey,
+        /// Its scheduler.
+        scheduler: Scheduler,
+    },
+    /// A real server is reached in a way that is not evaluated.
+    #[error(
+        "virtual server {server}: real server {real} is not reached by masquerading (-m), which alone is supported"
+    )]
+    Forwarding {
+        /// The virtual server.
+        server: ServerKey,
+        /// The real server.
+        real: SocketAddr,
+    },
+    /// A virtual server, or a real one of it, has an address of another family than its owner's tables.
+    #[error("virtual server {server}: addresses of two families")]
+    VirtualServerFamily {
+        /// The virtual server.
+        server: ServerKey,
+    },
+    /// Two owners have different virtual servers.
+    #[error("{family}: two owners have virtual servers")]
+    VirtualServersConflict {
+        /// The family.
+        family: Family,
+    },
     /// Two owners wrote different tables of nftables under one name.
     #[error("two owners fill table {0} differently")]
     TableConflict(TableKey),
@@ -156,6 +205,12 @@ impl TablesError {
                 chain,
                 index,
                 ..
+            }
+            | Self::MissingSet {
+                table,
+                chain,
+                index,
+                ..
             } => {
                 let (table, chain) = (*table, *chain);
                 (ChainPlace::Xt { table, chain }, *index)
@@ -170,6 +225,10 @@ impl TablesError {
                 (ChainPlace::Nft { table, chain }, *index)
             }
             Self::Loop { .. }
+            | Self::Scheduler { .. }
+            | Self::Forwarding { .. }
+            | Self::VirtualServerFamily { .. }
+            | Self::VirtualServersConflict { .. }
             | Self::NftSet { .. }
             | Self::TableConflict(_)
             | Self::Conflict { .. } => return None,
@@ -185,6 +244,14 @@ pub enum Ruleset {
     Xt(Arc<XtTables>),
     /// Tables of nftables.
     Nft(Arc<NftTables>),
+    /// Virtual servers, sets, and the rules that look into them, of one family.
+    Ipvs(Arc<IpvsTables>),
+}
+
+impl From<&Arc<IpvsTables>> for Ruleset {
+    fn from(tables: &Arc<IpvsTables>) -> Self {
+        Self::Ipvs(Arc::clone(tables))
+    }
 }
 
 impl From<Arc<XtTables>> for Ruleset {
@@ -321,6 +388,11 @@ impl NodeTables {
             .any(|family| family.recent.contains_key(list))
     }
 
+    pub(crate) fn has_virtual_server(&self, server: &ServerKey) -> bool {
+        let family = self.family(Family::of(server.address.ip()));
+        family.virtual_server(server).is_some()
+    }
+
     pub(crate) fn has_set(&self, name: &SetName) -> bool {
         let table = self.nft.get(&name.table);
         table.is_some_and(|table| table.set_numbers.contains_key(&name.set))
@@ -350,9 +422,25 @@ pub(crate) struct FamilyTables {
     nat: [Box<[Called]>; Hook::ALL.len()],
     /// Every list of `-m recent`, and how many times of an address somebody asks about.
     recent: BTreeMap<Box<str>, u32>,
+    ipvs: Option<Arc<IpvsTables>>,
 }
 
 impl FamilyTables {
+    pub(crate) fn virtual_server(&self, server: &ServerKey) -> Option<&VirtualServer> {
+        let server = self.ipvs.as_ref()?.servers.get(server)?;
+        Some(server)
+    }
+
+    pub(crate) fn set(&self, name: &ipvs::SetName) -> Option<&ipvs::Set> {
+        self.ipvs.as_ref()?.sets.get(name)
+    }
+
+    /// Whether an address is on the device of virtual servers, and so the node's own.
+    pub(crate) fn is_bound(&self, address: IpAddr) -> bool {
+        let ipvs = self.ipvs.as_ref();
+        ipvs.is_some_and(|ipvs| ipvs.is_bound(address))
+    }
+
     pub(crate) fn steps(&self, hook: Hook) -> &[Step] {
         &self.steps[hook as usize]
     }
@@ -378,6 +466,8 @@ impl FamilyTables {
 struct Builder {
     xt: [Merged; 2],
     nft: BTreeMap<TableKey, (Arc<NftTables>, Arc<NftCode>)>,
+    /// By [`Family`].
+    ipvs: [Option<Arc<IpvsTables>>; 2],
     /// In order of registration, each once.
     order: Vec<Registered>,
     is_dump: bool,
@@ -395,6 +485,7 @@ impl Default for Builder {
         Self {
             xt: Family::ALL.map(Merged::new),
             nft: BTreeMap::new(),
+            ipvs: [None, None],
             order: Vec::new(),
             is_dump: false,
         }
@@ -404,12 +495,15 @@ impl Default for Builder {
 impl Builder {
     fn add(&mut self, owner: Ruleset) -> Result<(), TablesError> {
         match owner {
-            Ruleset::Xt(tables) => {
+            Ruleset::Xt(tables) => self.add_xt(&tables),
+            Ruleset::Ipvs(tables) => {
+                ipvs_check(&tables)?;
+                self.add_xt(&tables.rules)?;
                 let family = tables.family;
-                for table in tables.tables.keys() {
-                    self.register(Registered::Xt(family, *table));
+                match self.ipvs[family as usize].replace(tables) {
+                    None => Ok(()),
+                    Some(_) => Err(TablesError::VirtualServersConflict { family }),
                 }
-                self.xt[family as usize].add(&tables)
             }
             Ruleset::Nft(tables) => {
                 for (key, table) in &tables.tables {
@@ -428,6 +522,14 @@ impl Builder {
         }
     }
 
+    fn add_xt(&mut self, tables: &XtTables) -> Result<(), TablesError> {
+        let family = tables.family;
+        for table in tables.tables.keys() {
+            self.register(Registered::Xt(family, *table));
+        }
+        self.xt[family as usize].add(tables)
+    }
+
     fn register(&mut self, one: Registered) {
         if !self.order.contains(&one) {
             self.order.push(one);
@@ -435,15 +537,21 @@ impl Builder {
     }
 
     fn finish(self) -> Result<NodeTables, TablesError> {
-        let Self { xt, nft, order, .. } = self;
+        let Self {
+            xt,
+            nft,
+            ipvs,
+            order,
+            ..
+        } = self;
         let nft: BTreeMap<_, _> = nft
             .into_iter()
             .map(|(key, (_, code))| (key, code))
             .collect();
-        let [v4, v6] = xt;
+        let ([v4, v6], [ipvs4, ipvs6]) = (xt, ipvs);
         Ok(NodeTables {
-            v4: FamilyTables::build(Family::V4, v4, &nft, &order)?,
-            v6: FamilyTables::build(Family::V6, v6, &nft, &order)?,
+            v4: FamilyTables::build(v4, ipvs4, &nft, &order)?,
+            v6: FamilyTables::build(v6, ipvs6, &nft, &order)?,
             nft,
         })
     }
@@ -451,21 +559,24 @@ impl Builder {
 
 impl FamilyTables {
     fn build(
-        family: Family,
         merged: Merged,
+        ipvs: Option<Arc<IpvsTables>>,
         nft: &BTreeMap<TableKey, Arc<NftCode>>,
         order: &[Registered],
     ) -> Result<Self, TablesError> {
+        let family = merged.family;
         let xt = merged.tables.into_iter();
         let xt = xt.map(|(name, chains)| Table::build(family, name, chains));
         let xt = xt.collect::<Result<Vec<_>, _>>()?;
         let mut tables = Self {
             recent: recent_lists(&xt),
+            ipvs,
             xt,
             nft: Vec::new(),
             steps: Default::default(),
             nat: Default::default(),
         };
+        tables.check_sets(family)?;
         let mut places = Vec::new();
         for registered in order {
             match registered {
@@ -481,11 +592,33 @@ impl FamilyTables {
             }
         }
         for hook in Hook::ALL {
-            let (steps, nat) = schedule(hook, &places);
+            let own = match &tables.ipvs {
+                Some(_) => [hook.own_steps(), hook.virtual_steps()].concat(),
+                None => hook.own_steps().to_vec(),
+            };
+            let (steps, nat) = schedule(hook, &places, &own);
             tables.steps[hook as usize] = steps;
             tables.nat[hook as usize] = nat;
         }
         Ok(tables)
+    }
+
+    /// Whether every set is there that a rule looks into.
+    fn check_sets(&self, family: Family) -> Result<(), TablesError> {
+        for table in &self.xt {
+            for (chain, index, set) in table.set_matches() {
+                if self.set(set).is_none() {
+                    return Err(TablesError::MissingSet {
+                        family,
+                        table: table.name,
+                        chain,
+                        index,
+                        set: set.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn place_xt(&self, name: TableName, places: &mut Vec<Place>) {
@@ -535,7 +668,7 @@ fn place_nft(code: &NftCode, table: usize, places: &mut Vec<Place>) {
 ///
 /// A chain of type `nat` is called where the kernel translates, whatever its priority: that only orders it among
 /// its like.
-fn schedule(hook: Hook, places: &[Place]) -> (Box<[Step]>, Box<[Called]>) {
+fn schedule(hook: Hook, places: &[Place], own: &[(i32, Step)]) -> (Box<[Step]>, Box<[Called]>) {
     let here = || places.iter().rev().filter(|place| place.hook == hook);
     let mut nat: Vec<&Place> = here().filter(|place| place.is_nat).collect();
     nat.sort_by_key(|place| place.priority);
@@ -545,7 +678,7 @@ fn schedule(hook: Hook, places: &[Place]) -> (Box<[Step]>, Box<[Called]>) {
         idle: place.idle,
     };
     let mut steps: Vec<(i32, Step)> = others.map(|place| (place.priority, call(place))).collect();
-    steps.extend_from_slice(hook.own_steps());
+    steps.extend_from_slice(own);
     steps.sort_by_key(|(priority, _)| *priority);
     (
         steps.into_iter().map(|(_, step)| step).collect(),

@@ -4,8 +4,11 @@
 //! need the steps, a run of millions of packets does not: with [`NoTrace`] the calls vanish at compile time.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::Range;
 
+use ruleset::OriginId;
+use ruleset::ipvs::ServerKey;
 use ruleset::nft::{Ident, Key, Value};
 use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 
@@ -45,6 +48,9 @@ pub trait Tracer {
 
     /// The packet's header was rewritten. For an ICMP error the tuples are those of the quoted packet.
     fn translated(&mut self, _before: &Tuple, _after: &Tuple) {}
+
+    /// A virtual server has given the packet to a real one, which serves whom the origin names.
+    fn served(&mut self, _server: &ServerKey, _real: SocketAddr, _origin: Option<OriginId>) {}
 
     /// Routing has decided.
     fn routed(&mut self, _decision: RouteDecision) {}
@@ -225,6 +231,15 @@ pub enum TraceEvent {
         /// The header as it is now.
         after: Tuple,
     },
+    /// [`Tracer::served`]
+    Served {
+        /// The virtual server.
+        server: ServerKey,
+        /// The real server.
+        real: SocketAddr,
+        /// Whom that serves.
+        origin: Option<OriginId>,
+    },
     /// [`Tracer::routed`]
     Routed(RouteDecision),
     /// [`Tracer::discarded`]
@@ -279,6 +294,15 @@ impl Tracer for Recorder {
         self.events.push(TraceEvent::Translated {
             before: *before,
             after: *after,
+        });
+    }
+
+    fn served(&mut self, server: &ServerKey, real: SocketAddr, origin: Option<OriginId>) {
+        let server = *server;
+        self.events.push(TraceEvent::Served {
+            server,
+            real,
+            origin,
         });
     }
 

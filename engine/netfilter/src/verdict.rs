@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ruleset::ipvs::ServerKey;
 use ruleset::xt::RejectWith;
 
 use crate::{ChainPlace, Doubt, Effects, InterfaceName, Malformed, Packet, RulePlace};
@@ -53,6 +54,10 @@ pub enum DropReason {
     /// A rule rejected it, but no answer may be sent: it is an ICMP error itself, a TCP reset, went to a group,
     /// or there is no way back.
     RejectedSilently(RulePlace),
+    /// A virtual server refused it, but no answer may be sent.
+    RefusedSilently(RejectReason),
+    /// The real server of its connection is gone from this virtual one.
+    RealServerGone(ServerKey),
     /// There is no route to its destination.
     NoRoute,
     /// Its TTL ran out and no answer may be sent.
@@ -82,6 +87,10 @@ impl fmt::Display for DropReason {
             Self::Rule(place) => write!(f, "dropped by {place}"),
             Self::Policy(chain) => write!(f, "dropped by the policy of {chain}"),
             Self::RejectedSilently(place) => write!(f, "rejected by {place}, without an answer"),
+            Self::RefusedSilently(reason) => write!(f, "{reason}, without an answer"),
+            Self::RealServerGone(server) => {
+                write!(f, "its real server is gone from virtual server {server}")
+            }
             Self::NoRoute => f.write_str("no route to the destination"),
             Self::TtlExpired => f.write_str("time to live exceeded"),
             Self::TooBig { mtu } => write!(f, "too big for the link, which takes {mtu} bytes"),
@@ -107,6 +116,10 @@ pub enum RejectReason {
         /// How it answers.
         with: RejectWith,
     },
+    /// A virtual server has nobody to give it to.
+    NoRealServer(ServerKey),
+    /// It is of no connection that a virtual server knows, and begins none.
+    UnknownConnection(ServerKey),
     /// Its TTL ran out: the answer is an ICMP time exceeded.
     TtlExpired,
     /// It does not fit the link: the answer is ICMP "fragmentation needed" or "packet too big".
@@ -132,6 +145,14 @@ impl fmt::Display for RejectReason {
                 };
                 write!(f, "rejected by {place} ({answer})")
             }
+            Self::NoRealServer(server) => write!(
+                f,
+                "virtual server {server} has no real server (port unreachable)"
+            ),
+            Self::UnknownConnection(server) => write!(
+                f,
+                "virtual server {server} knows no such connection (TCP reset)"
+            ),
             Self::TtlExpired => f.write_str("time to live exceeded"),
             Self::TooBig { mtu } => write!(f, "too big for the link, which takes {mtu} bytes"),
         }

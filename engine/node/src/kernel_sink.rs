@@ -33,12 +33,19 @@ impl KernelSink {
     /// The sink of a mode, by these tools.
     ///
     /// # Errors
-    /// When the tool of the mode cannot be asked what it can do.
+    /// When the tool of the mode cannot be asked what it can do, and in mode ipvs, which programs no kernel.
     pub fn new(mode: ProxyMode, iptables: IptablesTools, nft: NftTools) -> Result<Self, ToolError> {
         let (dialect, layout) = match mode {
             ProxyMode::Iptables => (Dialect::Iptables, NftLayout::KubeProxy),
             ProxyMode::Nftables => (Dialect::Nftables, NftLayout::KubeProxy),
             ProxyMode::Flat => (Dialect::Nftables, NftLayout::Flat),
+            ProxyMode::Ipvs => {
+                return Err(ToolError::Unsupported {
+                    tool: "the kernel sink".to_owned(),
+                    message: "virtual servers (mode ipvs); modes iptables, nftables and flat are supported"
+                        .to_owned(),
+                });
+            }
         };
         let capabilities = Capabilities {
             nfacct: false,

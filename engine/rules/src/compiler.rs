@@ -1,8 +1,10 @@
 //! The compiler: keeps what it has lowered, so that a change costs what it touches.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ruleset::ipvs::{IpvsTables, Scheduler, ServerKey};
 use ruleset::nft::{Ident, Key, NftFamily, NftTables, TableKey};
 use ruleset::xt::XtTables;
 use ruleset::{Family, OriginId};
@@ -13,8 +15,8 @@ use crate::nftables::Layout;
 use crate::origin::Origins;
 use crate::plan::plan_after;
 use crate::{
-    ClusterSizes, ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, nftables,
-    plan,
+    ClusterSizes, ClusterView, NodeFacts, Origin, RulePlan, ServicePortPlans, iptables, ipvs,
+    nftables, plan,
 };
 
 /// What a kernel may lack; rules that use what is missing are refused as a whole.
@@ -90,6 +92,33 @@ impl PartialEq for CompiledNftables {
 
 impl Eq for CompiledNftables {}
 
+/// The virtual servers, sets and rules of one node in IPVS mode. Two are equal when these are.
+#[derive(Clone, Debug)]
+pub struct CompiledIpvs {
+    /// Of both families, which are always there.
+    pub tables: BTreeMap<Family, Arc<IpvsTables>>,
+    basis: Arc<Basis<ipvs::Assembly>>,
+}
+
+impl CompiledIpvs {
+    /// What a real server of a virtual one, or else the virtual server itself, was made for.
+    #[must_use]
+    pub fn server_origin(&self, key: &ServerKey, real: SocketAddr) -> Option<OriginId> {
+        let tables = &self.tables[&Family::of(key.address.ip())];
+        let server = tables.servers.get(key)?;
+        let real = server.real_servers.get(&real);
+        real.and_then(|real| real.origin).or(server.origin)
+    }
+}
+
+impl PartialEq for CompiledIpvs {
+    fn eq(&self, other: &Self) -> bool {
+        self.tables == other.tables
+    }
+}
+
+impl Eq for CompiledIpvs {}
+
 /// What compiled rules were made from, so that others can be made from them.
 #[derive(Clone, Debug)]
 struct Basis<A> {
@@ -160,6 +189,8 @@ pub struct Compiler {
     iptables: BTreeMap<EndpointComments, Memo<iptables::Fragment>>,
     /// By layout, and by mark: nft rules hold it themselves.
     nftables: BTreeMap<(Layout, u32), Memo<nftables::Fragment>>,
+    ipvs: Memo<ipvs::Fragment>,
+    scheduler: Scheduler,
 }
 
 impl Compiler {
@@ -171,7 +202,16 @@ impl Compiler {
             origins: Origins::default(),
             iptables: BTreeMap::new(),
             nftables: BTreeMap::new(),
+            ipvs: Memo::default(),
+            scheduler: Scheduler::RoundRobin,
         }
+    }
+
+    /// The same with another scheduler than `rr` for virtual servers (PROXY-58).
+    #[must_use]
+    pub const fn with_scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.scheduler = scheduler;
+        self
     }
 
     /// The iptables rules of one node, in kube-proxy's layout (PROXY-33 … PROXY-46).
@@ -261,6 +301,33 @@ impl Compiler {
         }
     }
 
+    /// The virtual servers, sets and rules of one node, in kube-proxy's layout (PROXY-57 … PROXY-61).
+    pub fn ipvs(&mut self, view: &ClusterView, facts: &NodeFacts) -> CompiledIpvs {
+        self.ipvs_after(None, view, facts)
+    }
+
+    /// The same, made from earlier ones of this compiler, as [`Self::iptables_after`] does.
+    pub fn ipvs_after(
+        &mut self,
+        earlier: Option<&CompiledIpvs>,
+        view: &ClusterView,
+        facts: &NodeFacts,
+    ) -> CompiledIpvs {
+        let earlier = earlier.map(|earlier| &*earlier.basis);
+        let basis = Basis::after(earlier, view, facts, |earlier, plan| {
+            self.assemble_ipvs(earlier, plan, facts)
+        });
+        self.ipvs.sweep();
+        let tables = Family::ALL.map(|family| {
+            let tables = basis.half(family).assembly.tables();
+            (family, Arc::new(tables.clone()))
+        });
+        CompiledIpvs {
+            tables: tables.into(),
+            basis,
+        }
+    }
+
     /// What a rule of this compiler was made for.
     ///
     /// # Panics
@@ -297,6 +364,29 @@ impl Compiler {
             assembly.reframe(plan, &mut lowerer);
         }
         assembly.update(before, plan, &mut lowerer);
+        assembly
+    }
+
+    fn assemble_ipvs(
+        &mut self,
+        earlier: Option<&Half<ipvs::Assembly>>,
+        plan: &RulePlan,
+        facts: &NodeFacts,
+    ) -> ipvs::Assembly {
+        let node = ipvs::Node::of(facts, plan, self.scheduler);
+        let mut lowerer = Lowerer {
+            memo: &mut self.ipvs,
+            origins: &mut self.origins,
+            capabilities: self.capabilities,
+        };
+        let earlier = earlier.filter(|earlier| *earlier.assembly.node() == node);
+        let no_ports = ServicePortPlans::new();
+        let (mut assembly, before) = match earlier {
+            Some(earlier) => (earlier.assembly.clone(), &earlier.plan.service_ports),
+            None => (ipvs::Assembly::new(plan.family, node), &no_ports),
+        };
+        let is_reframed = !earlier.is_some_and(|earlier| earlier.plan.has_frame_of(plan));
+        assembly.update(before, plan, is_reframed, &mut lowerer);
         assembly
     }
 

@@ -49,6 +49,7 @@ mod cluster_size;
 mod compiler;
 mod endpoints;
 mod iptables;
+mod ipvs;
 mod memo;
 mod nftables;
 mod node_facts;
@@ -59,7 +60,7 @@ mod socket_text;
 mod view;
 
 pub use cluster_size::{ClusterSizes, EndpointCounts};
-pub use compiler::{Capabilities, CompiledIptables, CompiledNftables, Compiler};
+pub use compiler::{Capabilities, CompiledIptables, CompiledIpvs, CompiledNftables, Compiler};
 pub use iptables::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
 pub use node_facts::{LocalDetection, NodeFacts, NodePortAddresses, PodTraffic};
 pub use origin::{Decision, FrameDecision, Frontend, Origin, ServicePortOrigin};

@@ -18,6 +18,20 @@ pub struct ServicePortId {
     pub protocol: Protocol,
 }
 
+impl ServicePortId {
+    /// None is before this one.
+    pub(crate) fn least() -> Self {
+        Self {
+            service: ServiceName {
+                namespace: "".into(),
+                name: "".into(),
+            },
+            port_name: "".into(),
+            protocol: Protocol(0),
+        }
+    }
+}
+
 impl fmt::Display for ServicePortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.service)?;

@@ -2,6 +2,7 @@
 //!
 //! **What.** [`xt`] holds the iptables dialect: what `iptables-restore` takes and `iptables-save` prints. [`nft`]
 //! holds the nftables dialect: what `nft -f` takes and `nft list` prints.
+//! [`ipvs`] holds virtual servers and sets: what `ipvsadm` and `ipset` take and print.
 //! **Why.** Matches and actions are enums, never strings, so that the simulator can evaluate the very tables
 //! that a node would load. This crate knows no Service: a rule carries an opaque [`OriginId`] which whoever
 //! made it can resolve.
@@ -30,6 +31,7 @@
 
 mod dump;
 mod family;
+pub mod ipvs;
 mod nat;
 pub mod nft;
 mod origin;

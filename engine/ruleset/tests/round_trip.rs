@@ -8,12 +8,13 @@ use ipnet::IpNet;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use switchboard_ruleset::ipvs::SetName;
 use switchboard_ruleset::nft::PacketType;
 use switchboard_ruleset::xt::{
     AddressMatch, AddressSide, AddressType, ChainName, Comment, ConnMarkAction, CtState, CtStates,
     InterfaceMatch, IpRangeMatch, MultiportSide, NatTarget, Policy, PortRange, Probability,
-    RecentAction, RecentMatch, RecentWindow, RejectWith, TableName, TcpFlags, XtChain, XtMatch,
-    XtRule, XtTable, XtTables, XtTarget, parse, restore_text, save_text,
+    RecentAction, RecentMatch, RecentWindow, RejectWith, SetMatch, TableName, TcpFlags, XtChain,
+    XtMatch, XtRule, XtTable, XtTables, XtTarget, parse, restore_text, save_text,
 };
 use switchboard_ruleset::{AddressSpan, Family, NatKind, NatRange, PortSpan, Protocol};
 
@@ -188,7 +189,19 @@ fn newer_extension(family: Family) -> impl Strategy<Value = XtMatch> {
             }),
         (any::<bool>(), packet_type())
             .prop_map(|(negated, kind)| XtMatch::PacketType { negated, kind }),
+        set_match().prop_map(|set| XtMatch::Set(Box::new(set))),
+        any::<bool>().prop_map(|negated| XtMatch::BridgeIn { negated }),
     ]
+}
+
+fn set_match() -> impl Strategy<Value = SetMatch> {
+    let side = prop_oneof![Just(AddressSide::Source), Just(AddressSide::Destination)];
+    let name = "[A-Z][A-Z0-9-]{0,30}";
+    (any::<bool>(), name, vec(side, 1..=3)).prop_map(|(negated, name, sides)| SetMatch {
+        negated,
+        set: SetName::new(&name).expect("the pattern makes names"),
+        sides: sides.into(),
+    })
 }
 
 fn packet_type() -> impl Strategy<Value = PacketType> {

@@ -19,7 +19,6 @@ use crate::expect::{
     Expect, Expectation, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
 };
 use crate::judge::{self, Mismatch};
-use crate::reference::SourceRef;
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
@@ -385,11 +384,7 @@ fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
         (_, Some(error)) => vec![error.clone().into()],
         (None, None) => Vec::new(),
         (Some(GetCheck::Object(given)), None) => judge::object(given, &found.to_json()),
-        (Some(GetCheck::Output(wanted)), None) if wanted.trim() == text.trim() => Vec::new(),
-        (Some(GetCheck::Output(_)), None) => vec!["the output is another one".to_owned().into()],
-        (Some(GetCheck::OutputContains(parts)), None) => {
-            judge::missing_parts(parts, text, "the output")
-        }
+        (Some(GetCheck::Output(check)), None) => judge::text(check, text, "the output"),
     };
     let lines = printed.stderr.lines().chain(printed.stdout.lines());
     let seen = lines.map(str::to_owned).collect();

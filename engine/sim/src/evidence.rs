@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use base::SimTime;
 use control::{Control, Decision, NodeRules};
-use netfilter::{ChainPlace, RuleAction, TracedElement, TracedRule, Tuple};
+use netfilter::{ChainPlace, RejectReason, RuleAction, TracedElement, TracedRule, Tuple};
 use plane::{DecisionAction, Place, Plane, PlaneEvent};
 use rules::Origin;
-use ruleset::Family;
+use ruleset::ipvs::ServerKey;
+use ruleset::{Family, Protocol};
 
 /// What was decided about flows that clients are waiting for, by their source address.
 #[derive(Default)]
@@ -55,6 +56,7 @@ impl Evidence {
                 };
                 let met = Met {
                     family: family_of(tuple),
+                    asked: (tuple.protocol(), tuple.destination_socket()),
                     action,
                     rules,
                     elements,
@@ -123,6 +125,8 @@ impl Evidence {
 /// What a packet met on a node.
 pub(crate) struct Met<'a> {
     pub(crate) family: Family,
+    /// What the packet was sent to.
+    pub(crate) asked: (Protocol, SocketAddr),
     pub(crate) action: &'a DecisionAction,
     pub(crate) rules: &'a [TracedRule],
     pub(crate) elements: &'a [TracedElement],
@@ -141,8 +145,12 @@ impl Met<'_> {
             // Where no rule of the Service's own did it, an element did.
             DecisionAction::Translated { to } => self
                 .picked(*to, control)
-                .or_else(|| self.picked_by_element(*to, &place, control)),
+                .or_else(|| self.picked_by_element(*to, &place, control))
+                .or_else(|| self.served(*to, &place, control)),
             // The rule that refuses serves all Services: the element that led there names the one.
+            DecisionAction::Rejected(RejectReason::NoRealServer(server)) => {
+                self.served(server.address, &place, control)
+            }
             DecisionAction::Rejected(_) | DecisionAction::Dropped(_) => {
                 self.element(&place, control)
             }
@@ -158,6 +166,7 @@ impl Met<'_> {
             DecisionAction::Dropped(reason) => reason.to_string(),
         });
         let rule = deciding.map(|traced| rule_text(traced, self.family));
+        let rule = rule.or_else(|| self.server_text(&place, control));
         Decision {
             at,
             place,
@@ -182,6 +191,36 @@ impl Met<'_> {
         origins.find(is_choice).map(ToString::to_string)
     }
 
+    /// Whom a virtual server serves with a real server, or by itself.
+    fn served(&self, real: SocketAddr, node: &str, control: &Control) -> Option<String> {
+        let mut rules = control.compiled_rules(node);
+        let compiled = rules.find_map(|rules| match rules {
+            NodeRules::Ipvs(compiled) => Some(compiled),
+            NodeRules::Iptables(_) | NodeRules::Nftables(_) => None,
+        })?;
+        let origin = compiled.server_origin(&self.server(), real)?;
+        Some(control.compiler().origin(origin).to_string())
+    }
+
+    /// The virtual server that decided, where one did.
+    fn server_text(&self, node: &str, control: &Control) -> Option<String> {
+        let decided = matches!(
+            self.action,
+            DecisionAction::Translated { .. }
+                | DecisionAction::Rejected(RejectReason::NoRealServer(_))
+        );
+        let server = self.server();
+        decided
+            .then(|| self.served(server.address, node, control))
+            .flatten()?;
+        Some(format!("virtual server {server}"))
+    }
+
+    const fn server(&self) -> ServerKey {
+        let (protocol, address) = self.asked;
+        ServerKey { protocol, address }
+    }
+
     fn element(&self, node: &str, control: &Control) -> Option<String> {
         let mut origins = self.element_origins(node, control)?;
         origins.next().map(ToString::to_string)
@@ -196,7 +235,7 @@ impl Met<'_> {
         let mut rules = control.compiled_rules(node);
         let compiled = rules.find_map(|rules| match rules {
             NodeRules::Nftables(compiled) => Some(compiled),
-            NodeRules::Iptables(_) => None,
+            NodeRules::Iptables(_) | NodeRules::Ipvs(_) => None,
         })?;
         let found = self.elements.iter().rev().filter_map(move |element| {
             compiled.element_origin(self.family.into(), element.set.as_ref()?, &element.key)

@@ -100,5 +100,6 @@ fn rulesets(rules: &NodeRules) -> Vec<Ruleset> {
     match rules {
         NodeRules::Iptables(compiled) => compiled.tables.values().map(Ruleset::from).collect(),
         NodeRules::Nftables(compiled) => vec![Arc::clone(&compiled.tables).into()],
+        NodeRules::Ipvs(compiled) => compiled.tables.values().map(Ruleset::from).collect(),
     }
 }

@@ -206,6 +206,10 @@ fn sixty_connections_reach_all_three_backends_in(mode: ProxyMode) {
     ];
     assert_eq!(backends(&connections), all.map(str::to_owned).into());
     let dialled = SocketAddr::new(vip(&sim), 80);
+    let translator = match mode {
+        ProxyMode::Ipvs => "virtual server",
+        _ => "dnat",
+    };
     for connection in &connections {
         assert_eq!(connection.remote, Some(dialled));
         let seen = connection.peer_seen.unwrap().ip();
@@ -220,7 +224,7 @@ fn sixty_connections_reach_all_three_backends_in(mode: ProxyMode) {
                 .as_ref()
                 .unwrap()
                 .to_lowercase()
-                .contains("dnat")
+                .contains(translator)
         );
     }
 }
@@ -283,6 +287,10 @@ fn proxy_14_a_service_without_endpoints_refuses() {
 }
 
 fn proxy_14_a_service_without_endpoints_refuses_in(mode: ProxyMode) {
+    let refuser = match mode {
+        ProxyMode::Ipvs => "virtual server",
+        _ => "reject",
+    };
     let mut sim = cluster_in(mode);
     let service = SERVICE
         .replace("name: web", "name: empty")
@@ -299,7 +307,7 @@ fn proxy_14_a_service_without_endpoints_refuses_in(mode: ProxyMode) {
             .as_ref()
             .unwrap()
             .to_lowercase()
-            .contains("reject"),
+            .contains(refuser),
         "{decision:?}"
     );
     assert!(decision.meaning.contains("default/empty"), "{decision:?}");
@@ -475,6 +483,12 @@ fn what_is_interpreted_is_what_is_printed() {
                     let printed = nft::list_text(&compiled.tables);
                     assert_eq!(nft::list_text(&interpreted.nft_tables()), printed);
                     assert_eq!(nft::parse(&printed).unwrap(), *compiled.tables);
+                }
+                NodeRules::Ipvs(compiled) => {
+                    for (family, printed) in &compiled.tables {
+                        let read_back = interpreted.tables(*family);
+                        assert_eq!(xt::save_text(&read_back), xt::save_text(&printed.rules));
+                    }
                 }
             }
         }

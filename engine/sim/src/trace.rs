@@ -203,6 +203,13 @@ impl Sim {
             .map(|(_, rules)| rules.script(family))
     }
 
+    /// What a node's tool prints at this instant (see `control::NodeRules::listing_of`); `None` before its first sync.
+    pub fn rule_listing(&mut self, node: &str, family: Family) -> Option<String> {
+        self.control
+            .rules(node)
+            .map(|(_, rules)| rules.listing_of(family))
+    }
+
     /// Every outcome of a first packet on one node.
     pub(crate) fn explore(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let (node, source_ip, on_node) = self.probe_source(request)?;
@@ -235,6 +242,7 @@ impl Sim {
         for (ratio, outcome) in found {
             let met = evidence::Met {
                 family: Family::of(request.to.ip()),
+                asked: (request.protocol, request.to),
                 action: &outcome.action,
                 rules: &outcome.rules,
                 elements: &outcome.elements,
@@ -443,6 +451,17 @@ impl<'a> Scribe<'a> {
             TraceEvent::Translated { before, after } => {
                 Step::Translated(before.to_string(), after.to_string())
             }
+            TraceEvent::Served {
+                server,
+                real,
+                origin,
+            } => {
+                let origin = origin.map(|id| self.sim.control.compiler().origin(id));
+                Step::Element {
+                    text: format!("virtual server {server} gives it to {real}"),
+                    meaning: origin.map(ToString::to_string).unwrap_or_default(),
+                }
+            }
             TraceEvent::Routed(decision) => Step::Routed(match decision {
                 RouteDecision::Local => "to the node itself".to_owned(),
                 RouteDecision::Out(interface) => format!("out of {interface}"),
@@ -478,7 +497,7 @@ impl<'a> Scribe<'a> {
                 NodeRules::Nftables(compiled) => {
                     compiled.element_origin(self.family.into(), set, &element.key)
                 }
-                NodeRules::Iptables(_) => None,
+                NodeRules::Iptables(_) | NodeRules::Ipvs(_) => None,
             })
         });
         let meaning = found.map(|id| self.sim.control.compiler().origin(id).to_string());

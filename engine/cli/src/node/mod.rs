@@ -217,7 +217,7 @@ impl Kernel {
                 let has = self.tools.has_random_fully();
                 has.map_err(|error| refused(&error.into()))?
             }
-            ProxyMode::Nftables | ProxyMode::Flat => true,
+            ProxyMode::Nftables | ProxyMode::Flat | ProxyMode::Ipvs => true,
         };
         let mut compiler = Compiler::new(Capabilities {
             nfacct: false,
@@ -245,6 +245,12 @@ impl Kernel {
                 let done = self.nftables.load(&compiled.tables);
                 tell_nftables(&mut text, &done.map_err(|error| refused(&error))?);
                 text += &self.leave_iptables()?;
+            }
+            NodeRules::Ipvs(_) => {
+                let help =
+                    "modes iptables, nftables and flat program a kernel; --dry-run shows mode ipvs";
+                let what = "mode ipvs does not program a kernel in this version of switchboard";
+                return Err(input::error(what, Some(help)));
             }
         }
         Self::forget_stale(view, &mut text);
@@ -294,6 +300,11 @@ impl Kernel {
                 text += &self.show_nftables(&compiled.tables)?;
                 for family in Family::ALL {
                     text += &self.show_iptables(&XtTables::new(family))?;
+                }
+            }
+            rules @ NodeRules::Ipvs(_) => {
+                for family in Family::ALL {
+                    text += &rules.script(family);
                 }
             }
         }

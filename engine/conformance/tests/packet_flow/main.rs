@@ -1,6 +1,6 @@
 //! The packet-flow table: from whom, to what, and what becomes of it.
 //!
-//! **What.** Every row of `flows/*.yaml` is held against the oracle in both modes, and against the compiled rules
+//! **What.** Every row of `flows/*.yaml` is held against the oracle in every mode, and against the compiled rules
 //! of every layout. **Why.** One list for all: a layout that differs where nobody documented it fails here
 //! (kube-proxy's `runPacketFlowTests` does the same). Where modes differ, the row says so in its own column.
 //! **Source of the semantics.** Each row cites the ids of the reference that it follows from.

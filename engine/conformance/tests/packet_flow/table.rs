@@ -15,31 +15,32 @@ pub(crate) struct Row {
     pub(crate) packet: FirstPacket,
     iptables: Expected,
     nftables: Expected,
+    ipvs: Expected,
     pub(crate) ids: String,
 }
 
 impl Row {
-    /// Reads all rows of a table: `| what | from | to | outcome | nftables | ids |`. `outcome` is for both modes
-    /// unless the next column says otherwise.
+    /// Reads all rows of a table: `| what | from | to | outcome | nftables | ipvs | ids |`. `outcome` is for
+    /// all modes unless a column of their own says otherwise.
     pub(crate) fn read_all(table: &str) -> Vec<Self> {
         let mut lines = table.lines().filter(|line| !line.trim().is_empty());
         let head = lines.next().expect("a table has a head");
         assert_eq!(
             cells(head),
-            ["what", "from", "to", "outcome", "nftables", "ids"]
+            ["what", "from", "to", "outcome", "nftables", "ipvs", "ids"]
         );
         lines.map(Self::read).collect()
     }
 
     fn read(line: &str) -> Self {
-        let cells: [&str; 6] = cells(line)
+        let cells: [&str; 7] = cells(line)
             .try_into()
-            .unwrap_or_else(|_| panic!("six columns: {line}"));
-        let [what, from, to, outcome, nftables, ids] = cells;
+            .unwrap_or_else(|_| panic!("seven columns: {line}"));
+        let [what, from, to, outcome, nftables, ipvs, ids] = cells;
         let (destination, kind) = read_destination(to);
         let family = IpFamily::of(destination.ip());
         let (node, source) = read_source(from, family);
-        let nftables = if nftables == "=" { outcome } else { nftables };
+        let [nftables, ipvs] = [nftables, ipvs].map(|own| if own == "=" { outcome } else { own });
         Self {
             what: what.to_owned(),
             packet: FirstPacket {
@@ -50,6 +51,7 @@ impl Row {
             },
             iptables: Expected::read(outcome, family),
             nftables: Expected::read(nftables, family),
+            ipvs: Expected::read(ipvs, family),
             ids: ids.to_owned(),
         }
     }
@@ -59,6 +61,7 @@ impl Row {
         match mode {
             ProxyMode::Iptables => &self.iptables,
             ProxyMode::Nftables => &self.nftables,
+            ProxyMode::Ipvs => &self.ipvs,
             other => panic!("the table has no column for {other}"),
         }
     }

@@ -45,6 +45,8 @@ pub enum Layout {
     Nftables,
     /// Our own, of nftables.
     Flat,
+    /// kube-proxy's, of IPVS.
+    Ipvs,
 }
 
 impl Layout {
@@ -53,12 +55,18 @@ impl Layout {
         match self {
             Self::Iptables => ProxyMode::Iptables,
             Self::Nftables | Self::Flat => ProxyMode::Nftables,
+            Self::Ipvs => ProxyMode::Ipvs,
         }
     }
 }
 
 /// The layouts that are compiled and evaluated.
-pub const LAYOUTS: [Layout; 3] = [Layout::Iptables, Layout::Nftables, Layout::Flat];
+pub const LAYOUTS: [Layout; 4] = [
+    Layout::Iptables,
+    Layout::Nftables,
+    Layout::Flat,
+    Layout::Ipvs,
+];
 
 /// The compiled rules of every node in one layout, evaluated by `netfilter`. One rule may be missing.
 pub struct LayoutPlane {
@@ -162,6 +170,10 @@ impl LayoutPlane {
             }
             Layout::Flat => {
                 let tables = NodeTables::new([compiler.flat(view, facts).tables]);
+                (Vec::new(), tables)
+            }
+            Layout::Ipvs => {
+                let tables = NodeTables::new(compiler.ipvs(view, facts).tables.values());
                 (Vec::new(), tables)
             }
         };
@@ -390,7 +402,8 @@ fn outcome(verdict: &Verdict, client: SocketAddr, first: &FirstPacket) -> Outcom
             }
         }
         Verdict::Reject { .. } => Outcome::Reject,
-        Verdict::Drop(DropReason::Rule(_)) => Outcome::Drop,
+        // The addresses of Services are the node's own in IPVS mode: nobody else may send from them.
+        Verdict::Drop(DropReason::Rule(_) | DropReason::Martian) => Outcome::Drop,
         Verdict::Drop(reason) => panic!("the network lost it: {reason}"),
         Verdict::Unknown(doubt) => panic!("no dump was read: {}", doubt.question),
     }
@@ -419,7 +432,9 @@ fn facts(node: &Node, cluster: &Cluster, mode: ProxyMode) -> NodeFacts {
         },
         masquerade_all: proxy.masquerade_all,
         node_port_addresses: match (&proxy.node_port_addresses, mode) {
-            (NodePortAddresses::Default, ProxyMode::Iptables) => rules::NodePortAddresses::All,
+            (NodePortAddresses::Default, ProxyMode::Iptables | ProxyMode::Ipvs) => {
+                rules::NodePortAddresses::All
+            }
             (NodePortAddresses::Default | NodePortAddresses::Primary, _) => {
                 rules::NodePortAddresses::Primary
             }

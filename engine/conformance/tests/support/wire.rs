@@ -77,11 +77,13 @@ fn around(
     Packet::new(bytes)
 }
 
-/// The beginning of an SCTP packet: ports, tag, and a checksum that nobody here looks at.
+/// The beginning of an SCTP packet that asks for an association: ports, tag, the head of an INIT chunk, and a checksum
+/// that nobody here looks at.
 fn init(from: SocketAddr, to: SocketAddr) -> Packet {
-    around(from, to, IpProtocol::Unknown(132), 12, |bytes| {
+    around(from, to, IpProtocol::Unknown(132), 16, |bytes| {
         bytes[..2].copy_from_slice(&from.port().to_be_bytes());
         bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
+        bytes[12..].copy_from_slice(&[1, 0, 0, 4]);
     })
 }
 

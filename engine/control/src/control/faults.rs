@@ -30,13 +30,14 @@ impl Control {
     ) -> Result<FaultId, ReferenceError> {
         self.check_exists(&fault)?;
         let until = lasts.map(|span| self.now + span);
-        let id = self.faults.begin(fault.clone(), until);
-        if let Fault::PodCrash { pods } = &fault {
+        let begun = fault.clone();
+        let id = self.faults.begin(fault, until);
+        if let Fault::PodCrash { pods } = &begun {
             for pod in pods {
                 self.crash_pod(pod);
             }
         }
-        self.feel(&fault);
+        self.feel(&begun);
         Ok(id)
     }
 

@@ -155,6 +155,9 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 let wanted = u32::from(packet_type_number(*kind));
                 (self.packet_type() == wanted) != *negated
             }
+            XtMatch::Set(set) => self.set_matches(set),
+            // Pods have links of their own here, not ports of a bridge.
+            XtMatch::BridgeIn { negated } => *negated,
             XtMatch::Unknown(_) => {
                 *is_sure = false;
                 true

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ruleset::ipvs::SetName;
 use ruleset::xt::{
     ChainName, CtState, CtStates, Policy, TableName, XtChain, XtMatch, XtRule, XtTable, XtTables,
     XtTarget,
@@ -20,7 +21,7 @@ use crate::{ChainRef, Hook};
 /// The chains of one family, of all owners, by table.
 #[derive(Debug)]
 pub(crate) struct Merged {
-    family: Family,
+    pub(crate) family: Family,
     pub(crate) tables: BTreeMap<TableName, BTreeMap<ChainName, Arc<XtChain>>>,
 }
 
@@ -101,6 +102,19 @@ impl Table {
             name: chain.name,
             body: &chain.body,
         }
+    }
+
+    /// Every look into a set, with its rule's place.
+    pub(crate) fn set_matches(&self) -> impl Iterator<Item = (ChainName, usize, &SetName)> {
+        self.chains.iter().flat_map(|chain| {
+            let rules = chain.body.rules.iter().enumerate();
+            rules.flat_map(move |(index, rule)| {
+                rule.matches.iter().filter_map(move |one| match one {
+                    XtMatch::Set(set) => Some((chain.name, index, &set.set)),
+                    _ => None,
+                })
+            })
+        })
     }
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = &XtRule> {

@@ -124,6 +124,7 @@ pub(crate) fn text(one: &Ruleset) -> String {
     match one {
         Ruleset::Xt(tables) => xt::save_text(tables),
         Ruleset::Nft(tables) => nft::list_text(tables),
+        Ruleset::Ipvs(_) => panic!("no kernel is programmed in IPVS mode"),
     }
 }
 

@@ -10,7 +10,7 @@ use ruleset::xt::{
 };
 
 use super::names::is_of_service_port;
-use super::spell::{comment, host, local_destination};
+use super::spell::{comment, forward_rules, host, local_destination, mark_rules, states};
 use crate::origin::Origins;
 use crate::{Capabilities, FrameDecision, NodePortDestinations, NodePortPlan, RulePlan};
 
@@ -280,48 +280,20 @@ impl Writer<'_> {
             let counter = XtMatch::NfAcct("ct_state_invalid_dropped_pkts".into());
             invalid = invalid.with_match(counter);
         }
-        let marked = XtRule::new(XtTarget::Accept)
-            .with_match(comment("kubernetes forwarding rules"))
-            .with_match(self.mark_match(false));
-        let known = XtRule::new(XtTarget::Accept)
-            .with_match(comment("kubernetes forwarding conntrack rule"))
-            .with_match(states(&[CtState::Related, CtState::Established]));
-        for (rule, decision) in [
-            (invalid, FrameDecision::DropInvalid),
-            (marked, FrameDecision::ForwardMarked(self.mark)),
-            (known, FrameDecision::ForwardKnown),
-        ] {
+        self.push(
+            TableName::Filter,
+            "KUBE-FORWARD",
+            invalid,
+            FrameDecision::DropInvalid,
+        );
+        for (rule, decision) in forward_rules(self.mark) {
             self.push(TableName::Filter, "KUBE-FORWARD", rule, decision);
         }
     }
 
     fn marks(&mut self, capabilities: Capabilities) {
-        let mark = self.mark;
-        let set = XtRule::new(XtTarget::SetXmark {
-            value: mark,
-            mask: mark,
-        });
-        self.push(
-            TableName::Nat,
-            "KUBE-MARK-MASQ",
-            set,
-            FrameDecision::Mark(mark),
-        );
-        let unmarked = XtRule::new(XtTarget::Return).with_match(self.mark_match(true));
-        let clear = XtRule::new(XtTarget::SetXmark {
-            value: mark,
-            mask: 0,
-        });
-        let masquerade = XtRule::new(XtTarget::Masquerade {
-            random_fully: capabilities.random_fully,
-        })
-        .with_match(comment("kubernetes service traffic requiring SNAT"));
-        for (rule, decision) in [
-            (unmarked, FrameDecision::KeepUnmarked(mark)),
-            (clear, FrameDecision::ClearMark(mark)),
-            (masquerade, FrameDecision::Masquerade(mark)),
-        ] {
-            self.push(TableName::Nat, "KUBE-POSTROUTING", rule, decision);
+        for (chain, rule, decision) in mark_rules(self.mark, capabilities) {
+            self.push(TableName::Nat, chain, rule, decision);
         }
     }
 
@@ -363,24 +335,9 @@ impl Writer<'_> {
             }
         }
     }
-
-    const fn mark_match(&self, negated: bool) -> XtMatch {
-        XtMatch::Mark {
-            negated,
-            value: self.mark,
-            mask: self.mark,
-        }
-    }
 }
 
 fn net(text: &'static str) -> IpNet {
     text.parse()
         .expect("a network written in the source is valid")
-}
-
-fn states(states: &[CtState]) -> XtMatch {
-    XtMatch::CtState {
-        negated: false,
-        states: CtStates::of(states),
-    }
 }

@@ -11,7 +11,7 @@ mod endpoints;
 mod fragment;
 mod frame;
 mod names;
-mod spell;
+pub(crate) mod spell;
 
 pub(crate) use assembly::Assembly;
 pub(crate) use fragment::{EndpointComments, Fragment};

@@ -32,6 +32,19 @@ pub enum FrameDecision {
     MasqueradeHairpin,
     /// Whatever is for the node itself may be for a node port (PROXY-36).
     NodePorts,
+    /// What comes from the loopback address is let be.
+    SkipLoopback,
+    /// Something becomes of packets whose addresses and ports are in a set (PROXY-59).
+    InSet {
+        /// The set.
+        set: &'static str,
+        /// What.
+        then: &'static str,
+    },
+    /// A connection to a load balancer's address from a source that it does not list is dropped (PROXY-30).
+    DropSource,
+    /// A connection to a Service's address that no virtual server serves is refused (PROXY-16, PROXY-17).
+    RefuseUnserved,
     /// A connection to a Service without endpoints is refused (PROXY-14).
     Refuse,
     /// A connection to a Service without endpoints on this node is dropped (PROXY-15).
@@ -70,6 +83,14 @@ impl fmt::Display for FrameDecision {
             Self::NodePorts => {
                 f.write_str("packets for the node itself are compared with the node ports")
             }
+            Self::SkipLoopback => f.write_str("packets from the loopback address are let be"),
+            Self::InSet { set, then } => write!(f, "what is in {set}: {then}"),
+            Self::DropSource => f.write_str(
+                "connections to a load balancer from a source that it does not list are dropped",
+            ),
+            Self::RefuseUnserved => f.write_str(
+                "connections to a Service's address that no virtual server serves are refused",
+            ),
             Self::Refuse => f.write_str("connections to a Service without endpoints are refused"),
             Self::DropHere => {
                 f.write_str("connections to a Service without endpoints on this node are dropped")

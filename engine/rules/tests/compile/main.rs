@@ -2,6 +2,7 @@
 
 mod external;
 mod generate;
+mod ipvs;
 mod plan;
 mod printed;
 mod properties;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::{ChainName, XtRule};
+use super::{ChainName, SetMatch, XtMatch, XtRule};
 use crate::Family;
 
 /// A table, in the order in which the kernel's hooks visit them (by priority).
@@ -106,6 +106,16 @@ impl XtTables {
             family,
             tables: BTreeMap::new(),
         }
+    }
+
+    /// Every look into a set.
+    pub fn set_matches(&self) -> impl Iterator<Item = &SetMatch> {
+        let chains = self.tables.values().flat_map(|table| table.chains.values());
+        let matches = chains.flat_map(|chain| chain.rules.iter().flat_map(|rule| &rule.matches));
+        matches.filter_map(|one| match one {
+            XtMatch::Set(set) => Some(&**set),
+            _ => None,
+        })
     }
 
     /// Looks a chain up.

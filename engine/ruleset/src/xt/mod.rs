@@ -20,7 +20,7 @@ pub use print::{restore_text, save_text};
 pub use rule::{
     AddressMatch, AddressSide, AddressType, ConnMarkAction, CtState, CtStates, InterfaceMatch,
     IpRangeMatch, MultiportSide, PortRange, Probability, RecentAction, RecentMatch, RecentWindow,
-    RejectWith, TcpFlags, XtMatch, XtRule, XtTarget,
+    RejectWith, SetMatch, TcpFlags, XtMatch, XtRule, XtTarget,
 };
 pub use transaction::{XtCommand, XtTransaction, XtUnit};
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{ChainName, Comment};
+use crate::ipvs::SetName;
 use crate::nft::PacketType;
 use crate::{AddressSpan, Family, NatRange, NatTarget, OriginId, Protocol, Verbatim};
 
@@ -259,12 +260,31 @@ pub enum XtMatch {
         /// To whom the link layer sent it.
         kind: PacketType,
     },
+    /// `-m set [!] --match-set NAME src|dst,…`. Boxed because it is rare and big.
+    Set(Box<SetMatch>),
+    /// `-m physdev [!] --physdev-is-in`: the packet came by a port of a bridge.
+    BridgeIn {
+        /// `!`
+        negated: bool,
+    },
     /// A test that is not understood, from a dump: whether it holds is not known.
     Unknown(Verbatim),
 }
 
 /// Rules are many: what is big in a match is boxed.
 const _: () = assert!(size_of::<XtMatch>() == 24);
+
+/// `-m set [!] --match-set NAME dst,dst,src`: the packet's parts are an entry of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetMatch {
+    /// `!`
+    pub negated: bool,
+    /// Which set.
+    pub set: SetName,
+    /// From which side of the packet each part comes: an address for the first and third, a port for the second; but
+    /// of `bitmap:port` the only part is a port.
+    pub sides: SmallVec<[AddressSide; 3]>,
+}
 
 /// `-m iprange --src-range|--dst-range`; the flags are set for `!`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Words that stand for one value each, spelled in both directions from one table.
 
-use super::{AddressType, CtState, MultiportSide, RejectWith, TcpFlags};
+use super::{AddressSide, AddressType, CtState, MultiportSide, RejectWith, TcpFlags};
 use crate::Family;
 use crate::nft::PacketType;
 
@@ -40,6 +40,12 @@ pub(super) const MULTIPORT_OPTIONS: Words<MultiportSide> = &[
     (MultiportSide::Source, "--sports"),
     (MultiportSide::Destination, "--dports"),
     (MultiportSide::Either, "--ports"),
+];
+
+/// Sides of a packet, as `--match-set` names them.
+pub(super) const SET_SIDES: Words<AddressSide> = &[
+    (AddressSide::Source, "src"),
+    (AddressSide::Destination, "dst"),
 ];
 
 /// `--tcp-flags`, in the order in which `iptables-save` lists them (`libxt_tcp.c`, `tcp_flag_names`).

@@ -20,8 +20,6 @@ use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 
 /// Hosts outside, their routes, and CIDRs in a list.
 const LIST_MAX: usize = 1_000;
-/// The contract's mode names that this version does not run.
-const LATER_MODES: [&str; 1] = ["ipvs"];
 /// From one heartbeat of a node to the next.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The smallest range that holds the 10th address, which is the DNS Service's.
@@ -174,17 +172,8 @@ pub(super) fn mode(at: &Cursor<'_>) -> Read<ProxyMode> {
     mode_named(at, at.text()?)
 }
 
-/// The mode called `name`, where it only says what would hold in it; `None` for a mode that this version does not run,
-/// so that nothing that is said of it can be wrong here.
-pub(super) fn mode_mentioned(at: &Cursor<'_>, name: &str) -> Read<Option<ProxyMode>> {
-    match LATER_MODES.contains(&name) {
-        true => Ok(None),
-        false => mode_named(at, name).map(Some),
-    }
-}
-
 /// The mode called `name`; complaints are about the value.
-fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
+pub(super) fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
     if let Some(mode) = ProxyMode::ALL
         .into_iter()
         .find(|mode| mode.as_str() == name)
@@ -193,11 +182,7 @@ fn mode_named(at: &Cursor<'_>, name: &str) -> Read<ProxyMode> {
     }
     let known = || ProxyMode::ALL.iter().map(|mode| mode.as_str());
     let supported = format!("supported: {}", known().collect::<Vec<_>>().join(", "));
-    if LATER_MODES.contains(&name) {
-        let message = format!("mode {name} is not supported by this version of switchboard");
-        return Err(at.refuse_with(message, supported));
-    }
-    let help = did_you_mean(name, known().chain(LATER_MODES)).unwrap_or(supported);
+    let help = did_you_mean(name, known()).unwrap_or(supported);
     Err(at.refuse_with(format!("{name:?} is no mode"), help))
 }
 
@@ -320,8 +305,7 @@ fn dns_domain(at: &Cursor<'_>) -> Read<String> {
 fn modes(fields: &mut Fields<'_>) -> Read<Vec<ProxyMode>> {
     match fields.take("modes") {
         Some(at) => {
-            let mut modes =
-                at.one_or_list(LATER_MODES.len() + ProxyMode::ALL.len(), |item| mode(&item))?;
+            let mut modes = at.one_or_list(ProxyMode::ALL.len(), |item| mode(&item))?;
             modes.dedup();
             Ok(modes)
         }

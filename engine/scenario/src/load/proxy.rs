@@ -6,6 +6,7 @@ use control::{
     DetectLocal, ModeSettings, NodePortAddresses, ProxyConfig, ProxyMode, ProxySettings,
 };
 use ipnet::IpNet;
+use ruleset::ipvs::Scheduler;
 
 use super::cluster::{self, cidr_of};
 use super::{Setting, action};
@@ -14,7 +15,7 @@ use crate::proxy_step::{ProxyChange, ProxyStep};
 use crate::step::Action;
 
 /// What it may hold upstream and not yet here.
-const LATER_KEYS: [&str; 17] = [
+const LATER_KEYS: [&str; 16] = [
     "bindAddress",
     "bindAddressHardFail",
     "clientConnection",
@@ -25,7 +26,6 @@ const LATER_KEYS: [&str; 17] = [
     "featureGates",
     "healthzBindAddress",
     "hostnameOverride",
-    "ipvs",
     "logging",
     "metricsBindAddress",
     "oomScoreAdj",
@@ -35,7 +35,8 @@ const LATER_KEYS: [&str; 17] = [
 ];
 
 const SUPPORTED: &str = "supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables \
-                         and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only)";
+                         and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only), and of ipvs: \
+                         scheduler, minSyncPeriod, syncPeriod";
 
 const SYNC_PERIODS: &str = "`syncPeriod` must be above zero, and not below `minSyncPeriod`";
 
@@ -67,8 +68,13 @@ pub(super) fn of_node(
 ) -> Read<(Option<ProxyMode>, ProxySettings)> {
     let mut fields = at.fields()?;
     let mode = fields.may("mode", cluster::mode);
-    let settings = settings(fields, at, base);
-    Ok((mode?, settings?))
+    let settings = settings(fields, at, base)?;
+    if settings.scheduler != base.scheduler {
+        return Err(
+            at.refuse("`ipvs.scheduler` is the same on all nodes: say it in spec.cluster.proxy")
+        );
+    }
+    Ok((mode?, settings))
 }
 
 fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Read<ProxySettings> {
@@ -95,6 +101,7 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
         fields.finish()?;
         settings
     });
+    let ipvs = fields.may("ipvs", |at| ipvs_settings(at, base));
     fields.finish()?;
     api_version?;
     kind?;
@@ -102,12 +109,20 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
     let (iptables, localhost_node_ports) =
         iptables?.unwrap_or((base.iptables, base.localhost_node_ports));
     let node_port_addresses = node_port_addresses?;
+    let (ipvs, scheduler) = ipvs?.unwrap_or((base.ipvs, base.scheduler));
     Ok(ProxySettings {
         detect_local: detection?,
         node_port_addresses: node_port_addresses.or_else(|| base.node_port_addresses.clone()),
         localhost_node_ports,
         iptables,
         nftables: nftables?.unwrap_or(base.nftables),
+        // Upstream has these two under `iptables` for both modes.
+        ipvs: ModeSettings {
+            masquerade_all: iptables.masquerade_all,
+            masquerade_bit: iptables.masquerade_bit,
+            ..ipvs
+        },
+        scheduler,
     })
 }
 
@@ -156,12 +171,77 @@ fn cluster_cidr(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
     parts.map(|part| cidr_of(at, part.trim())).collect()
 }
 
+/// `ipvs`. What says nothing, as zero timeouts do, is taken too: `kubeadm` writes it out.
+fn ipvs_settings(at: &Cursor<'_>, base: &ProxySettings) -> Read<(ModeSettings, Scheduler)> {
+    let mut fields = at.fields()?;
+    let scheduler = fields.or("scheduler", base.scheduler, scheduler);
+    let periods = periods(&mut fields, base.ipvs);
+    let timeouts = ["tcpTimeout", "tcpFinTimeout", "udpTimeout"].map(|key| {
+        fields.may(key, |at| match at.duration()?.is_zero() {
+            true => Ok(()),
+            false => Err(at.refuse(format!(
+                "`{key}` is not supported here, but for 0s: the kernel's own"
+            ))),
+        })
+    });
+    let arp = fields.may("strictARP", |at| match at.boolean()? {
+        true => {
+            Err(at.refuse("`strictARP` is not supported here: the network has no ARP".to_owned()))
+        }
+        false => Ok(()),
+    });
+    let excluded = fields.may("excludeCIDRs", |at| {
+        at.list(1, |item| -> Read<()> {
+            Err(item.refuse(
+                "`excludeCIDRs` is not supported here: nobody else has virtual servers".to_owned(),
+            ))
+        })
+    });
+    fields.finish()?;
+    all(timeouts.into_iter())?;
+    arp?;
+    excluded?;
+    Ok((periods?, scheduler?))
+}
+
+/// The name of a scheduler that is evaluated; an empty one is the default, as upstream.
+fn scheduler(at: &Cursor<'_>) -> Read<Scheduler> {
+    const LATER: [Scheduler; 3] = [
+        Scheduler::LocalityBased,
+        Scheduler::LocalityBasedReplicated,
+        Scheduler::MaglevHashing,
+    ];
+    let name = at.text()?;
+    if name.is_empty() {
+        return Ok(Scheduler::RoundRobin);
+    }
+    let found = Scheduler::parse(name).filter(|scheduler| !LATER.contains(scheduler));
+    let supported = Scheduler::NAMES
+        .iter()
+        .filter(|(one, _)| !LATER.contains(one));
+    let supported: Vec<&str> = supported.map(|(_, name)| *name).collect();
+    found.ok_or_else(|| {
+        let message = format!("scheduler {name:?} is not supported by this version of switchboard");
+        at.refuse_with(message, format!("supported: {}", supported.join(", ")))
+    })
+}
+
 fn mode_settings(fields: &mut Fields<'_>, defaults: &ModeSettings) -> Read<ModeSettings> {
     let masquerade_all = fields.or("masqueradeAll", defaults.masquerade_all, Cursor::boolean);
     let bit = fields.or("masqueradeBit", defaults.masquerade_bit, |at| {
         let bit = at.integer(0..=31)?;
         Ok(u8::try_from(bit).expect("at most 31"))
     });
+    let periods = periods(fields, *defaults);
+    Ok(ModeSettings {
+        masquerade_all: masquerade_all?,
+        masquerade_bit: bit?,
+        ..periods?
+    })
+}
+
+/// `minSyncPeriod` and `syncPeriod`; all else is as in the defaults.
+fn periods(fields: &mut Fields<'_>, defaults: ModeSettings) -> Read<ModeSettings> {
     // Which of the two is to blame: the other one may stand elsewhere.
     let default_retry = fields.given("syncPeriod").is_none();
     let least = fields.or("minSyncPeriod", defaults.min_sync_period, |at| {
@@ -180,10 +260,9 @@ fn mode_settings(fields: &mut Fields<'_>, defaults: &ModeSettings) -> Read<ModeS
         }
     });
     Ok(ModeSettings {
-        masquerade_all: masquerade_all?,
-        masquerade_bit: bit?,
         min_sync_period: least?,
         sync_period: retry?,
+        ..defaults
     })
 }
 

@@ -116,10 +116,7 @@ fn only(at: &Cursor<'_>) -> Read<Only> {
     ];
     let mut fields = at.fields()?;
     let modes = fields.may("modes", |at| {
-        let modes = at.one_or_list(LIST_MAX, |item| {
-            cluster::mode_mentioned(&item, item.text()?)
-        })?;
-        Ok(modes.into_iter().flatten().collect())
+        at.one_or_list(LIST_MAX, |item| cluster::mode(&item))
     });
     let planes = fields.may("planes", |at| {
         at.one_or_list(LIST_MAX, |item| item.word(&PLANES))

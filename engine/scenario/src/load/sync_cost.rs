@@ -29,11 +29,13 @@ fn by_mode(at: &Cursor<'_>) -> Read<ModeCosts> {
     let iptables = mode_cost(&mut fields, "iptables", &VARIANTS);
     let nftables = mode_cost(&mut fields, "nftables", &RECORDED);
     let flat = mode_cost(&mut fields, "flat", &RECORDED);
+    let ipvs = mode_cost(&mut fields, "ipvs", &RECORDED);
     fields.finish()?;
     Ok(ModeCosts {
         iptables: iptables?,
         nftables: nftables?,
         flat: flat?,
+        ipvs: ipvs?,
     })
 }
 

@@ -144,10 +144,10 @@ fn proxies() {
         &["13:12: this changes nothing (say what to `set`, or `restart: true`)"],
     );
     check_step(
-        "proxy: {node: node-z, set: {mode: ipvs, conntrack: {min: 1}, iptables: {minSyncPeriod: 40s}}}",
+        "proxy: {node: node-z, set: {mode: ipvz, conntrack: {min: 1}, iptables: {minSyncPeriod: 40s}}}",
         &[
             "13:19: there is no node \"node-z\" in spec.cluster (did you mean `node-a`?)",
-            "13:39: mode ipvs is not supported by this version of switchboard (supported: iptables, nftables, flat)",
+            "13:39: \"ipvz\" is no mode (did you mean `ipvs`?)",
             "13:45: `conntrack` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only))",
             "13:92: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
         ],

@@ -74,7 +74,6 @@ spec:
 fn good_ones_have_no_problem() {
     check(HEAD.trim_end_matches("  steps:\n"), &[]);
     check_step("wait: 1s", &[]);
-    // What is said of a mode that is not run yet cannot be wrong.
     check_step(
         "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
         &[],
@@ -270,10 +269,17 @@ fn what_this_version_does_not_support() {
         "proxy: {iptables: {minSyncPeriod: 2h}}",
         &["7:39: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
     );
-    check(
-        &HEAD.replace("[iptables]", "[nftables, ipvs]"),
+    check(&HEAD.replace("[iptables]", "[nftables, ipvs]"), &[]);
+    check_cluster(
+        "proxy: {ipvs: {scheduler: \"\", strictARP: false, excludeCIDRs: [], tcpTimeout: 0s, minSyncPeriod: 0s}}",
+        &[],
+    );
+    check_cluster(
+        "proxy: {ipvs: {scheduler: mh, strictARP: true, tcpTimeout: 5s}}",
         &[
-            "6:23: mode ipvs is not supported by this version of switchboard (supported: iptables, nftables, flat)",
+            "7:31: scheduler \"mh\" is not supported by this version of switchboard (supported: rr, wrr, lc, wlc, sh, dh, sed, nq)",
+            "7:46: `strictARP` is not supported here: the network has no ARP",
+            "7:64: `tcpTimeout` is not supported here, but for 0s: the kernel's own",
         ],
     );
     check(
@@ -305,10 +311,16 @@ fn what_this_version_does_not_support() {
         &["13:21: name cannot be provided when a selector is specified"],
     );
     check_step(
-        "{delete: svc/web, expect: {error: {matches: x}}}",
-        &[
-            "13:40: `matches` is not supported by this version of switchboard (use `contains`, with one text or a list of them)",
-        ],
+        "{delete: svc/web, expect: {error: {matches: 'a(b'}}}",
+        &["13:49: \"a(b\" is no regular expression: unclosed group"],
+    );
+    check_step(
+        "{delete: svc/web, expect: {error: {matches: x, contains: y}}}",
+        &["13:39: expected one of `contains` and `matches`"],
+    );
+    check_step(
+        "{connect: {from: pod/a, to: \"a:80\"}, expect: {backends: {count: 1, within: [pod/a]}}}",
+        &["13:61: expected one of `exactly`, `within` and `count`"],
     );
     check_step(
         "resolve: {from: pod/a, name: 'fd00::1', protocol: SCTP}",
@@ -360,7 +372,7 @@ fn lookups_and_packets_of_a_later_version() {
             "13:38: a packet has addresses of one family, and 10.0.0.1 is not of that of [fd00::a]:53",
         ],
     );
-    for step in ["matrix: {}", "events: {}", "explain:"] {
+    for step in ["events: {}", "events:"] {
         let verb = step.split(':').next().unwrap();
         check_step(
             step,

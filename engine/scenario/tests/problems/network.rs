@@ -35,9 +35,9 @@ fn nodes() {
         &["9:28: 20.1.0.0/16 overlaps 20.0.0.0/8, a Pod range of node a"],
     );
     check(
-        &with("    - {name: a, proxy: {mode: ipvs}, labels: {x: 1}}\n"),
+        &with("    - {name: a, proxy: {mode: ipvz}, labels: {x: 1}}\n"),
         &[
-            "8:31: mode ipvs is not supported by this version of switchboard (supported: iptables, nftables, flat)",
+            "8:31: \"ipvz\" is no mode (did you mean `ipvs`?)",
             "8:50: expected text, found 1",
         ],
     );

@@ -6,16 +6,19 @@ use super::recent::RecentDraft;
 use super::rule::Opt;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
-use crate::verbatim::Verbatim;
-use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, PACKET_TYPES, value_of};
+use crate::ipvs::SetName;
+use crate::verbatim::{Reading, Verbatim};
+use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, PACKET_TYPES, SET_SIDES, value_of};
 use crate::xt::{
-    AddressType, Comment, IpRangeMatch, MultiportSide, PortRange, Probability, TcpFlags, XtMatch,
+    AddressType, Comment, IpRangeMatch, MultiportSide, PortRange, Probability, SetMatch, TcpFlags,
+    XtMatch,
 };
 use crate::{AddressSpan, Family, Protocol};
 
 /// The matches of a rule while their options are still coming.
 pub(super) struct Drafts {
     family: Family,
+    reading: Reading,
     drafts: Vec<Begun>,
 }
 
@@ -64,12 +67,15 @@ enum One {
     IcmpType,
     ConnMark,
     PacketType,
+    Set,
+    BridgeIn,
 }
 
 impl Drafts {
-    pub(super) const fn new(family: Family) -> Self {
+    pub(super) const fn new(family: Family, reading: Reading) -> Self {
         Self {
             family,
+            reading,
             drafts: Vec::new(),
         }
     }
@@ -118,7 +124,7 @@ impl Drafts {
     ) -> Result<bool, ParseError> {
         if matches!(option.name(), "-m" | "--match") {
             let name = option.plain_value(cursor)?;
-            let draft = Draft::new(name, self.family)?;
+            let draft = Draft::new(name, self.family, self.reading)?;
             self.push(name.column, draft);
             return Ok(true);
         }
@@ -185,9 +191,11 @@ impl Drafts {
 }
 
 impl Draft {
+    /// What is in a set, and which ports a bridge has, no dump of rules says.
+    ///
     /// Deviation: the old `state` match is read as `conntrack --ctstate`, which is what the kernel makes of it;
     /// it prints so too.
-    fn new(name: &Token, family: Family) -> Result<Self, ParseError> {
+    fn new(name: &Token, family: Family, reading: Reading) -> Result<Self, ParseError> {
         Ok(match name.text.as_str() {
             "comment" => Self::One(One::Comment, None),
             "tcp" => Self::ports(Protocol::TCP),
@@ -214,6 +222,8 @@ impl Draft {
             },
             "pkttype" => Self::One(One::PacketType, None),
             "recent" => Self::Recent(RecentDraft::default()),
+            "set" if reading == Reading::Strict => Self::One(One::Set, None),
+            "physdev" if reading == Reading::Strict => Self::One(One::BridgeIn, None),
             _ => {
                 return Err(ParseErrorKind::UnsupportedMatch {
                     name: name.text.clone(),
@@ -389,6 +399,10 @@ impl One {
                 let kind = kind.ok_or_else(|| value.bad_value("a type of packet"))?;
                 XtMatch::PacketType { negated, kind }
             }
+            (Self::Set, "--match-set") => XtMatch::Set(Box::new(set_match(option, cursor)?)),
+            (Self::BridgeIn, "--physdev-is-in") => XtMatch::BridgeIn {
+                negated: option.negated,
+            },
             (Self::NfAcct, "--nfacct-name") => {
                 XtMatch::NfAcct(accounting_name(option.plain_value(cursor)?)?)
             }
@@ -427,6 +441,8 @@ impl One {
             Self::IcmpType => ("match icmp", "--icmp-type"),
             Self::ConnMark => ("match connmark", "--mark"),
             Self::PacketType => ("match pkttype", "--pkt-type"),
+            Self::Set => ("match set", "--match-set"),
+            Self::BridgeIn => ("match physdev", "--physdev-is-in"),
         };
         ParseErrorKind::Incomplete { what, option }
     }
@@ -440,6 +456,23 @@ fn address_range(
 ) -> Result<(bool, AddressSpan), ParseError> {
     let (negated, value) = option.negatable_value(cursor)?;
     Ok((negated, values::address_range(value, family)?))
+}
+
+/// `[!] --match-set NAME dst,dst,src`
+fn set_match(option: Opt<'_>, cursor: &mut Cursor<'_>) -> Result<SetMatch, ParseError> {
+    let (negated, name) = option.negatable_value(cursor)?;
+    let set = SetName::new(&name.text);
+    let set = set.ok_or_else(|| name.bad_value("the name of a set, of at most 31 bytes"))?;
+    let sides = cursor.value(option.name())?;
+    let read = sides.text.split(',').map(|side| value_of(SET_SIDES, side));
+    let read: Option<SmallVec<_>> = read.collect();
+    let read = read.filter(|read| read.len() <= 3);
+    let read = read.ok_or_else(|| sides.bad_value("up to three times src or dst"))?;
+    Ok(SetMatch {
+        negated,
+        set,
+        sides: read,
+    })
 }
 
 /// `[!] --mark value[/mask]`

@@ -89,7 +89,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRul
         rule: XtRule::new(XtTarget::None),
         sources: None,
         destinations: None,
-        drafts: Drafts::new(site.family),
+        drafts: Drafts::new(site.family, site.reading),
         target: None,
         last: None,
     };

@@ -270,9 +270,10 @@ fn refuses_broken_structure() {
 #[test]
 fn refuses_what_it_does_not_understand() {
     for (rule, expected) in [
+        ("-m time --kerneltz", "14: match \"time\" is not supported"),
         (
-            "-m set --match-set x src",
-            "14: match \"set\" is not supported",
+            "-m set --match-set x src,up",
+            "32: \"src,up\" is not up to three times src or dst",
         ),
         (
             "-j NETMAP --to 1.2.3.0/24",

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::{Spelling, bang, quoted, saved_string};
 use crate::xt::words::{
-    ADDRESS_TYPES, CT_STATES, MULTIPORT_OPTIONS, PACKET_TYPES, TCP_FLAGS, word_of,
+    ADDRESS_TYPES, CT_STATES, MULTIPORT_OPTIONS, PACKET_TYPES, SET_SIDES, TCP_FLAGS, word_of,
 };
 use crate::xt::{
     AddressSide, AddressType, CtStates, PortRange, Probability, RecentAction, RecentMatch,
@@ -82,6 +82,17 @@ pub(super) fn extension(
         XtMatch::PacketType { negated, kind } => {
             let word = word_of(PACKET_TYPES, kind);
             write!(f, " -m pkttype{} --pkt-type {word}", bang(*negated))
+        }
+        XtMatch::Set(set) => {
+            write!(f, " -m set{} --match-set {} ", bang(set.negated), set.set)?;
+            for (place, side) in set.sides.iter().enumerate() {
+                let comma = if place == 0 { "" } else { "," };
+                write!(f, "{comma}{}", word_of(SET_SIDES, side))?;
+            }
+            Ok(())
+        }
+        XtMatch::BridgeIn { negated } => {
+            write!(f, " -m physdev{} --physdev-is-in", bang(*negated))
         }
         XtMatch::Unknown(text) => write!(f, " {text}"),
     }
