@@ -341,6 +341,7 @@ mod tests {
         match rules {
             Some(NodeRules::Iptables(_)) => "iptables",
             Some(NodeRules::Nftables(_)) => "nftables",
+            Some(NodeRules::Ipvs(_)) => "ipvs",
             None => "nothing",
         }
     }
