@@ -4,12 +4,14 @@
 //! this on a machine need not let others see it; whatever probes a node from outside must be given the address.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use api::Selector;
 use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use control::ProxyMode;
 use explain::AskedPort;
 use ipnet::IpNet;
@@ -49,6 +51,12 @@ pub(crate) enum Command {
     Matrix(MatrixArgs),
     /// Be a node's proxy: program the kernel of this machine, in this network namespace, as manifests say
     Node(NodeArgs),
+    /// Walk through a scenario step by step, and look around in its cluster
+    Step(StepArgs),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema,
+    /// Print a script that completes command lines: source <(switchboard completions bash)
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,9 +79,15 @@ pub(crate) struct RunArgs {
     /// Write what every interface saw, as pcapng files, into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) capture: Option<PathBuf>,
+    /// Write what was seen into the expectations that failed; comments and layout stay
+    #[arg(long, conflicts_with = "seed")]
+    pub(crate) update: bool,
+    /// How many runs at the same time [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) output: RunOutput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,6 +181,13 @@ pub(crate) struct GetArgs {
     pub(crate) objects: ObjectsArgs,
     #[command(flatten)]
     pub(crate) instant: InstantArgs,
+    #[command(flatten)]
+    pub(crate) print: PrintArgs,
+}
+
+/// How objects are printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PrintArgs {
     /// wide | yaml | json | name | jsonpath={.path} | custom-columns=HEADER:.path,… [default: a table]
     #[arg(long, short, value_name = "FORMAT")]
     pub(crate) output: Option<kubectl::Output>,
@@ -379,6 +400,26 @@ pub(crate) struct InstantArgs {
     pub(crate) at: Option<At>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// Of which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StepArgs {
+    /// A scenario; or manifests, in a file or a folder
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) file: PathBuf,
+    /// Which scenario of the file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// In which proxy mode [default: the scenario's first]
+    #[arg(long, value_parser = parse_mode)]
+    pub(crate) mode: Option<ProxyMode>,
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -387,6 +428,18 @@ pub(crate) enum Output {
     Human,
     /// For programs
     Json,
+}
+
+/// How the result of `run` is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunOutput {
+    /// For people
+    #[default]
+    Human,
+    /// For programs
+    Json,
+    /// For continuous integration: XML
+    Junit,
 }
 
 /// An address family.

@@ -3,56 +3,80 @@
 //! Standard output is kubectl's, to the byte, so that it can be piped and compared. The header that says which instant
 //! it is about goes to standard error.
 
-use base::SimTime;
 use kubectl::{Describe, Get, Printed, RequestError, Resources, Scope};
 use miette::Report;
+use sim::Sim;
 
-use crate::args::{DescribeArgs, GetArgs, ObjectsArgs};
+use crate::args::{DescribeArgs, GetArgs, ObjectsArgs, PrintArgs};
 use crate::input::{self, Instant};
 use crate::{Exit, output};
 
 /// Prints objects at an instant.
 pub(crate) fn get(args: &GetArgs) -> Result<Exit, Report> {
     let instant = input::at_instant(&args.instant)?;
-    let (resources, scope) = named(&args.objects, &instant)?;
-    let get = Get {
-        selector: args.objects.selector.clone(),
-        show_labels: args.show_labels,
-        no_headers: args.no_headers,
-        sort_by: args.sort_by.clone(),
-        ..Get::new(resources, scope, args.output.clone().unwrap_or_default())
-    };
-    let found = get.find(instant.sim.control().api());
-    print(&instant, &get.print(&found, now(&instant)))
+    let namespace = &instant.scenario.namespace;
+    let printed = table(&args.objects, &args.print, &instant.sim, namespace);
+    print(&instant, &printed.map_err(bad)?)
 }
 
 /// Describes objects at an instant.
 pub(crate) fn describe(args: &DescribeArgs) -> Result<Exit, Report> {
     let instant = input::at_instant(&args.instant)?;
-    let (resources, scope) = named(&args.objects, &instant)?;
-    let describe = Describe::new(resources, scope, args.objects.selector.clone())
-        .map_err(|why| input::error(why.to_string(), None))?;
-    let printed = describe.print(instant.sim.control().api(), now(&instant));
-    print(&instant, &printed)
+    let printed = description(&args.objects, &instant.sim, &instant.scenario.namespace);
+    print(&instant, &printed.map_err(bad)?)
 }
 
-fn named(args: &ObjectsArgs, instant: &Instant) -> Result<(Resources, Scope), Report> {
-    let namespace = args
-        .namespace
-        .as_ref()
-        .unwrap_or(&instant.scenario.namespace);
-    let scope = match args.all_namespaces {
-        true => Scope::All,
-        false => Scope::Namespace(namespace.clone()),
+fn bad(why: String) -> Report {
+    input::error(why, None)
+}
+
+/// What `kubectl get` prints of a cluster; `namespace` is the default one.
+///
+/// # Errors
+/// When the arguments name no objects.
+pub(crate) fn table(
+    objects: &ObjectsArgs,
+    print: &PrintArgs,
+    sim: &Sim,
+    namespace: &str,
+) -> Result<Printed, String> {
+    let (resources, scope) = named(objects, namespace)?;
+    let get = Get {
+        selector: objects.selector.clone(),
+        show_labels: print.show_labels,
+        no_headers: print.no_headers,
+        sort_by: print.sort_by.clone(),
+        ..Get::new(resources, scope, print.output.clone().unwrap_or_default())
+    };
+    let found = get.find(sim.control().api());
+    Ok(get.print(&found, sim.control().now()))
+}
+
+/// What `kubectl describe` prints of a cluster.
+///
+/// # Errors
+/// When the arguments name no objects.
+pub(crate) fn description(
+    objects: &ObjectsArgs,
+    sim: &Sim,
+    namespace: &str,
+) -> Result<Printed, String> {
+    let (resources, scope) = named(objects, namespace)?;
+    let describe = Describe::new(resources, scope, objects.selector.clone());
+    let describe = describe.map_err(|why| why.to_string())?;
+    Ok(describe.print(sim.control().api(), sim.control().now()))
+}
+
+fn named(args: &ObjectsArgs, namespace: &str) -> Result<(Resources, Scope), String> {
+    let scope = match (args.all_namespaces, &args.namespace) {
+        (true, _) => Scope::All,
+        (false, Some(namespace)) => Scope::Namespace(namespace.clone()),
+        (false, None) => Scope::Namespace(namespace.to_owned()),
     };
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let resources = Resources::parse(&words, &scope, args.selector.as_ref())
-        .map_err(|why: RequestError| input::error(why.to_string(), None))?;
+        .map_err(|why: RequestError| why.to_string())?;
     Ok((resources, scope))
-}
-
-fn now(instant: &Instant) -> SimTime {
-    instant.sim.control().now()
 }
 
 fn print(instant: &Instant, printed: &Printed) -> Result<Exit, Report> {

@@ -156,8 +156,7 @@ pub(crate) struct Instant {
 
 /// Runs a scenario up to the instant that the arguments name.
 pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
-    let scenarios = manifests::scenarios(&args.file)?;
-    let scenario = choose(scenarios, args.scenario.as_deref(), &args.file)?;
+    let scenario = one(&args.file, args.scenario.as_deref())?;
     // A question may be asked in any mode, whether or not the scenario is judged in it.
     let mode = args.mode.unwrap_or(scenario.modes[0]);
     let mut sim = build(&scenario, mode)?;
@@ -178,6 +177,11 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
         sim,
         label,
     })
+}
+
+/// The scenario that a question is about: the only one of a file or folder, or the one of that name.
+pub(crate) fn one(file: &Path, name: Option<&str>) -> Result<Scenario, Report> {
+    choose(manifests::scenarios(file)?, name, file)
 }
 
 /// Builds the cluster of a scenario.
@@ -201,7 +205,12 @@ pub(crate) fn replay(
     sim: &mut Sim,
     at: &At,
 ) -> Result<ScenarioReport, Report> {
-    scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(|failure| match failure {
+    scenario::run_until(scenario, mode, sim, at, &mut |_| ()).map_err(cannot_run)
+}
+
+/// Says why a scenario cannot be run.
+pub(crate) fn cannot_run(failure: RunError) -> Report {
+    match failure {
         RunError::Manifest { mut problem, text } => {
             let page = explain::page_of_refusal(&problem.message);
             problem.help = page.map(|page| format!("`switchboard explain {}` says more", page.id));
@@ -215,7 +224,7 @@ pub(crate) fn replay(
             failure.to_string(),
             Some("--at takes a time or the name of a step"),
         ),
-    })
+    }
 }
 
 /// Refuses to judge a scenario in a mode that it is not written for.

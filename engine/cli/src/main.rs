@@ -6,19 +6,25 @@
 //! cannot be written, or a kernel that cannot be programmed, 3 where `explain` cannot tell, 70 for a defect of ours.
 
 mod args;
+mod completions;
 mod dump;
 mod explain;
 mod get;
 mod input;
+mod jobs;
 mod manifests;
 mod matrix;
 mod node;
 mod output;
+mod progress;
 mod resolve;
 mod rules;
 mod run;
+mod schema;
 mod snippet;
+mod step;
 mod trace;
+mod update;
 
 use std::process::ExitCode;
 
@@ -60,6 +66,9 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(explain),
         Command::Matrix(matrix) => matrix::run(matrix),
         Command::Node(args) => node::run(args),
+        Command::Step(args) => step::run(args),
+        Command::Schema => schema::run(),
+        Command::Completions(args) => completions::run(args),
     });
     let exit = match outcome {
         Ok(Ok(exit)) => exit,

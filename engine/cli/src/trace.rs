@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use control::{ProbeOutcome, Share, Target, TargetError};
+use control::{ProbeOutcome, ProxyMode, Share, Target, TargetError};
 use miette::Report;
 use ruleset::Protocol;
 use scenario::SourceRef;
@@ -40,18 +40,19 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
     let trace = instant.sim.trace(&from, &to, protocol);
     let trace = trace.map_err(|why| input::error(why.to_string(), None))?;
     output::print(&match args.output {
-        Output::Human => human(&trace, &instant),
+        Output::Human => human(&trace, &instant.label, instant.mode),
         Output::Json => json_text(&trace, &instant),
     })?;
     Ok(Exit::Passed)
 }
 
-fn human(trace: &Trace, instant: &Instant) -> String {
+/// The way of a packet, for people; `label` says which instant it is.
+pub(crate) fn human(trace: &Trace, label: &str, mode: ProxyMode) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{} → {}   at {}, mode {}",
-        trace.from, trace.to, instant.label, instant.mode
+        "{} → {}   at {label}, mode {mode}",
+        trace.from, trace.to
     );
     if !trace.names.is_empty() {
         text.push_str("\nname\n");

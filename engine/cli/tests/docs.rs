@@ -6,7 +6,30 @@ mod common;
 
 use std::fs;
 
-use common::{root, stderr, stdout, switchboard};
+use common::{root, scratch, stderr, stdout, switchboard, with_input};
+
+/// What the scenario in the book builds on.
+const WEB: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+";
 
 #[test]
 fn the_readme_shows_a_real_run() {
@@ -49,6 +72,34 @@ fn the_book_shows_a_real_trace() {
     ];
     let output = stdout(&switchboard(&root(), &args));
     check("book/src/the-walk-of-one-packet.md", "trace", &output);
+}
+
+#[test]
+fn the_book_shows_a_real_session() {
+    let commands = "at 4s\non pod/client\ncurl my-internal-backend-api\nnext\n\
+                    do {wait: 2s}\nnslookup my-internal-backend-api\ncurl my-internal-backend-api\n";
+    let args = ["step", "scenarios/clusterip.yaml", "--mode", "iptables"];
+    let output = stdout(&with_input(&root(), &args, commands));
+    check("book/src/scenarios.md", "step", &output);
+}
+
+/// The example of the chapter runs as it stands there.
+#[test]
+fn the_scenario_in_the_book_passes() {
+    let folder = scratch("book");
+    let text = fs::read_to_string(root().join("book/src/scenarios.md")).unwrap();
+    let (_, rest) = text.split_once("```yaml\n").expect("the block begins");
+    let (example, _) = rest.split_once("```").expect("the block ends");
+    fs::write(folder.join("first.yaml"), example).unwrap();
+    fs::write(folder.join("web.yaml"), WEB).unwrap();
+    let output = switchboard(&folder, &["run", "first.yaml"]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -280,10 +280,7 @@ impl Default for TimingConfig {
 
 /// How long a proxy's sync takes in virtual time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a cluster has one of them, and it is copied about"
-)]
+#[expect(clippy::large_enum_variant, reason = "a cluster has one of it")]
 pub enum SyncCost {
     /// By the number of Services, as recorded of kube-proxy 1.36.
     Model,

@@ -79,6 +79,16 @@ impl NodeRules {
         }
     }
 
+    /// What `iptables-save` (or `ip6tables-save`) prints of them, or `nft list ruleset`, which prints both families.
+    #[must_use]
+    pub fn listing_of(&self, family: Family) -> String {
+        match self {
+            Self::Iptables(compiled) => xt::save_text(&compiled.tables[&family]),
+            Self::Nftables(_) => self.listing(),
+            Self::Ipvs(compiled) => xt::save_text(&compiled.tables[&family].rules),
+        }
+    }
+
     /// How many rules there are, in all tables and chains of both families.
     #[must_use]
     pub fn count(&self) -> usize {

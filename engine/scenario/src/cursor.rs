@@ -408,12 +408,22 @@ impl<'a> Fields<'a> {
 
     /// A key that the language has and this version cannot carry out, whatever its value.
     pub(crate) fn later(&mut self, key: &'static str, help: &str) -> Read<()> {
+        self.misplaced(key, &not_supported(key), Some(help.to_owned()))
+    }
+
+    /// A key that the language has, but not here.
+    pub(crate) fn misplaced(
+        &mut self,
+        key: &'static str,
+        message: &str,
+        help: Option<String>,
+    ) -> Read<()> {
         self.later.push(key);
         if !self.has(key) {
             return Ok(());
         }
         let cursor = self.at.child(self.at.path.key(key), &Value::Null);
-        Err(cursor.refuse_key(not_supported(key), Some(help.to_owned())))
+        Err(cursor.refuse_key(message, help))
     }
 
     /// Notes every key that nobody took.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use control::{Outcome, ProxyMode};
+use regex::Regex;
 use serde_json::Value as Json;
 
 use crate::range::Range;
@@ -58,34 +59,34 @@ pub enum Hold {
     Throughout(Duration),
 }
 
-/// What kubectl prints when the API server refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ErrorText {
-    /// Exactly this, white space at the ends aside.
+/// Of a text that kubectl prints.
+#[derive(Clone, Debug)]
+pub enum TextCheck {
+    /// It is exactly this, white space at the ends aside.
     Exactly(String),
     /// Each of these is a part of it.
     Contains(Vec<String>),
+    /// This matches somewhere in it, white space at the ends aside.
+    Matches(Regex),
 }
 
 /// Of `apply`, `create`, `replace` and `delete`: the first refusal.
 #[derive(Clone, Debug)]
 pub struct WriteCheck {
     /// Its text.
-    pub error: ErrorText,
+    pub error: TextCheck,
 }
 
 /// Of `get`. The printed text is what kubectl writes to standard output, or, where that is nothing, to standard error
 /// (`No resources found in default namespace.`).
 #[derive(Clone, Debug)]
 pub enum GetCheck {
-    /// The printed text is exactly this, white space at the ends aside.
-    Output(String),
-    /// The printed text contains each of these.
-    OutputContains(Vec<String>),
+    /// The printed text.
+    Output(TextCheck),
     /// Every field given is equal; lists have the same length and their items are compared alike.
     Object(Json),
     /// The object cannot be read, and kubectl says so.
-    Error(ErrorText),
+    Error(TextCheck),
 }
 
 /// Of `resolve`. What is absent is not judged.
@@ -154,6 +155,8 @@ pub enum Backends {
     Exactly(Vec<PodsRef>),
     /// No others than these.
     Within(Vec<PodsRef>),
+    /// This many different ones.
+    Count(Range<u64>),
 }
 
 /// A rank among sorted values (nearest rank).

@@ -36,33 +36,18 @@ pub fn render(report: &Report, color: bool) -> String {
 /// The timeline of one run, ending in its verdict.
 #[must_use]
 pub fn render_scenario(report: &ScenarioReport, color: bool) -> String {
-    let mut page = Page {
-        text: String::new(),
-        paint: Paint(color),
-        columns: Columns::of(report),
-    };
+    let mut page = Page::of(report, color);
     page.header(report);
-    let mut shown = 0;
-    for entry in &report.timeline {
-        match entry {
-            Entry::Step(index) => {
-                shown = 0;
-                page.step(&report.steps[*index]);
-            }
-            Entry::Warning(text) => page.warning(text),
-            Entry::Happening(happening) => {
-                shown += 1;
-                match shown {
-                    ..=HAPPENINGS_MAX => page.happening(happening),
-                    _ if shown == HAPPENINGS_MAX + 1 => {
-                        page.warning("more happens here than is shown");
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
+    page.timeline(report);
     page.verdict(report);
+    page.text
+}
+
+/// The timeline alone.
+#[must_use]
+pub fn render_timeline(report: &ScenarioReport, color: bool) -> String {
+    let mut page = Page::of(report, color);
+    page.timeline(report);
     page.text
 }
 
@@ -110,6 +95,37 @@ struct Page {
 }
 
 impl Page {
+    fn of(report: &ScenarioReport, color: bool) -> Self {
+        Self {
+            text: String::new(),
+            paint: Paint(color),
+            columns: Columns::of(report),
+        }
+    }
+
+    fn timeline(&mut self, report: &ScenarioReport) {
+        let mut shown = 0;
+        for entry in &report.timeline {
+            match entry {
+                Entry::Step(index) => {
+                    shown = 0;
+                    self.step(&report.steps[*index]);
+                }
+                Entry::Warning(text) => self.warning(text),
+                Entry::Happening(happening) => {
+                    shown += 1;
+                    match shown {
+                        ..=HAPPENINGS_MAX => self.happening(happening),
+                        _ if shown == HAPPENINGS_MAX + 1 => {
+                            self.warning("more happens here than is shown");
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
     fn header(&mut self, report: &ScenarioReport) {
         let title = report.title.as_ref().unwrap_or(&report.name);
         let title = self.paint.bold(title);

@@ -1,16 +1,16 @@
 //! The scenario language: parse, replay over any World, judge, report.
 //!
 //! **What.** [`load`] reads scenario files, [`run`] replays one over a [`control::World`] and judges its
-//! expectations, [`Report`] is the outcome as JSON and [`human`] the same as a timeline.
+//! expectations, [`Report`] is the outcome as JSON, [`junit`] the same as XML and [`human`] as a timeline.
 //! **Why.** One file teaches, tests and reproduces: what happened, in which order, and whether it should have.
 //! Everything here works on a world that it is given, so the simulator and real nodes are judged alike. No I/O:
 //! files come through a function.
 //! **Source of the semantics.** The scenario language and the report are contracts of the project's design;
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
-//! Deviation from the contract so far: `matches:` is refused by name when a file is read. `nodes[].watch`, a node's own
-//! watch latency, `selector` in a `get`, costs by mode in `timing.syncCost`, `from` and `port` in an `explain`, and the
-//! step `await`, where a user's repair is applied, are extensions.
+//! Extensions of the contract: `nodes[].watch`, a node's own watch latency, `selector` in a `get`, costs by mode in
+//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from` and `port` in an `explain`, and the
+//! step `await`, where a user's repair is applied.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -46,6 +46,7 @@ mod findings;
 mod held;
 pub mod human;
 pub mod judge;
+pub mod junit;
 mod load;
 mod matrix;
 mod metrics;
@@ -55,7 +56,9 @@ mod reference;
 mod report;
 mod run;
 mod scenario;
+pub mod schema;
 mod step;
+pub mod update;
 pub mod why;
 pub mod words;
 
@@ -68,6 +71,6 @@ pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
 pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
-pub use run::{At, CONVERGED_MAX, Progress, RunError, run, run_until};
+pub use run::{At, CONVERGED_MAX, Ongoing, Progress, RunError, run, run_steps, run_until};
 pub use scenario::Scenario;
 pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};

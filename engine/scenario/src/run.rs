@@ -8,6 +8,7 @@
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use api::yaml::Problem;
@@ -125,32 +126,63 @@ pub fn run_until(
             what: what.to_owned(),
         });
     }
-    let report = ScenarioReport::begin(scenario, mode, world.plane());
     let limit = if let At::Time(limit) = at {
         *limit
     } else {
         SimTime::MAX
     };
-    let mut runner = Runner {
-        scenario,
-        mode,
-        world,
-        progress,
-        report,
-        background: Background::default(),
-        limit,
-        cut_short: false,
-        faults: BTreeMap::new(),
-    };
+    let mut runner = Runner::new(scenario, mode, world, limit, progress);
     runner.apply_manifests()?;
     runner.steps(at);
     if *at == At::End {
         runner.stop_the_rest();
     }
-    runner.listen();
-    runner.report.metrics.conclude(runner.world);
-    runner.report.duration = runner.world.now() - SimTime::ZERO;
-    Ok(runner.report)
+    Ok(runner.finished())
+}
+
+/// What steps have begun and later ones may end: connections that are held, traffic, faults.
+#[derive(Default)]
+pub struct Ongoing {
+    /// Whether the manifests have been applied.
+    has_begun: bool,
+    background: Background,
+    faults: BTreeMap<String, FaultId>,
+}
+
+/// Runs some of a scenario's steps, those that begin up to `limit`, over a world in which those before them have been
+/// run, whatever else has been done to it since. With a new [`Ongoing`], the manifests come first.
+///
+/// # Errors
+/// When one of `spec.manifests` is refused.
+pub fn run_steps(
+    scenario: &Scenario,
+    mode: ProxyMode,
+    world: &mut dyn World,
+    steps: Range<usize>,
+    limit: SimTime,
+    ongoing: &mut Ongoing,
+) -> Result<ScenarioReport, RunError> {
+    let progress: &mut dyn FnMut(Progress<'_>) = &mut |_| ();
+    let mut runner = Runner::new(scenario, mode, world, limit, progress);
+    std::mem::swap(&mut runner.background, &mut ongoing.background);
+    std::mem::swap(&mut runner.faults, &mut ongoing.faults);
+    if !std::mem::replace(&mut ongoing.has_begun, true) {
+        runner.apply_manifests()?;
+    }
+    let steps = scenario.steps.get(steps).unwrap_or_default();
+    for (index, step) in steps.iter().enumerate() {
+        if let (Action::Await { what }, None) = (&step.action, &scenario.repair) {
+            runner.skip_rest(&steps[index..], what);
+            break;
+        }
+        runner.reach(step);
+        if runner.cut_short {
+            break;
+        }
+    }
+    std::mem::swap(&mut runner.background, &mut ongoing.background);
+    std::mem::swap(&mut runner.faults, &mut ongoing.faults);
+    Ok(runner.finished())
 }
 
 /// A run under way.
@@ -169,7 +201,34 @@ pub(crate) struct Runner<'a> {
     pub(crate) faults: BTreeMap<String, FaultId>,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    fn new(
+        scenario: &'a Scenario,
+        mode: ProxyMode,
+        world: &'a mut dyn World,
+        limit: SimTime,
+        progress: &'a mut dyn FnMut(Progress<'_>),
+    ) -> Self {
+        Self {
+            report: ScenarioReport::begin(scenario, mode, world.plane()),
+            scenario,
+            mode,
+            world,
+            progress,
+            background: Background::default(),
+            limit,
+            cut_short: false,
+            faults: BTreeMap::new(),
+        }
+    }
+
+    fn finished(mut self) -> ScenarioReport {
+        self.listen();
+        self.report.metrics.conclude(self.world);
+        self.report.duration = self.world.now() - SimTime::ZERO;
+        self.report
+    }
+
     /// What is counted over the whole run.
     pub(crate) fn metrics(&mut self) -> &mut Metrics {
         &mut self.report.metrics
@@ -329,23 +388,36 @@ impl Runner<'_> {
                 self.skip_rest(&scenario.steps[index..], what);
                 break;
             }
-            if !step.only.includes(self.mode, self.world.plane()) {
-                self.skip(step);
-                continue;
-            }
-            let start = self.start_of(step);
-            self.advance_to(start);
-            if is_last {
+            if is_last && self.includes(step) {
+                self.advance_to(self.start_of(step));
                 return;
             }
+            self.reach(step);
             if self.cut_short {
                 return;
             }
-            self.step(step, start);
-            is_last = matches!((at, &step.name), (At::Step(wanted), Some(name)) if wanted == name);
+            let is_named =
+                matches!((at, &step.name), (At::Step(wanted), Some(name)) if wanted == name);
+            is_last |= is_named && self.includes(step);
         }
         if let At::Time(limit) = at {
             self.advance_to(*limit);
+        }
+    }
+
+    fn includes(&self, step: &Step) -> bool {
+        step.only.includes(self.mode, self.world.plane())
+    }
+
+    /// Lets time pass until a step begins, and does it, if it is for this mode and plane and if that much time is left.
+    fn reach(&mut self, step: &Step) {
+        if !self.includes(step) {
+            return self.skip(step);
+        }
+        let start = self.start_of(step);
+        self.advance_to(start);
+        if !self.cut_short {
+            self.step(step, start);
         }
     }
 

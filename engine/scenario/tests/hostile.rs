@@ -21,7 +21,9 @@ fn shipped_file(path: &str) -> Result<String, String> {
 
 /// Reads a text and checks that every problem stands inside of it.
 fn check(text: &str) {
-    let lines = text.lines().count().max(1) + 1;
+    // YAML 1.1 has more line breaks than Rust (section 5.4).
+    let breaks = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+    let lines = text.split(breaks).count() + 1;
     if let Err(problems) = load(&Source::new("s.yaml", text), &mut shipped_file) {
         assert!(!problems.as_slice().is_empty());
         for problem in problems.iter().filter(|problem| problem.file == "s.yaml") {

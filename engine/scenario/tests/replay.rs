@@ -11,7 +11,7 @@ use base::SimTime;
 use control::{ProxyMode, World as _};
 use fake::Fake;
 use switchboard_scenario::{
-    At, Outcome, Report, RunError, Scenario, ScenarioReport, human, load, run, run_until,
+    At, Outcome, Report, RunError, Scenario, ScenarioReport, human, junit, load, run, run_until,
 };
 
 const HEAD: &str = "\
@@ -149,6 +149,21 @@ fn backends() {
     );
 }
 #[test]
+fn how_many_backends() {
+    check_published(
+        TWENTY,
+        "{backends: {count: 2}}",
+        "{backends: {count: ..1}}",
+        &["2 backends answered, expected ..1"],
+    );
+    check_published(
+        "connect: {from: pod/client, to: \"web:80\"}",
+        "{backends: {count: 1}, spread: uniform}",
+        "{backends: {count: 2..}}",
+        &["1 backend answered, expected 2.."],
+    );
+}
+#[test]
 fn spread() {
     let with = |pods: &str| format!("{{backends: {{within: [{pods}]}}, spread: uniform}}");
     check_published(
@@ -181,6 +196,16 @@ fn peer_and_latency() {
 #[test]
 fn lookups() {
     let step = "resolve: {from: pod/client, name: web}";
+    check_published(
+        step,
+        "{rcode: [NXDOMAIN, NOERROR]}",
+        "{rcode: [NXDOMAIN, SERVFAIL]}",
+        &[
+            "resolve web: answered",
+            "asked 10.96.0.10:53 for A web.default.svc.cluster.local.: NOERROR",
+            "the answer's code is NOERROR",
+        ],
+    );
     check_published(
         step,
         "{rcode: NOERROR, answers: [10.96.0.42], queries: 1}",
@@ -263,6 +288,12 @@ fn objects() {
         &["the output does not contain \"NAME\""],
     );
     check_published(
+        step,
+        "{output: {matches: '^service/w.b$'}}",
+        "{output: {matches: '^web'}}",
+        &["the output does not match \"^web\""],
+    );
+    check_published(
         "get: {resource: svc/wep}",
         "{error: {contains: NotFound}}",
         "{object: {kind: Service}}",
@@ -282,7 +313,13 @@ fn refusals() {
         "delete: service/wep",
         "{error: {contains: wep}}",
         "{error: x}",
-        &["the error is another one: Error from server (NotFound): services \"wep\" not found"],
+        &["the error is another one"],
+    );
+    check_published(
+        "delete: service/wep",
+        "{error: {matches: '\\(NotFound\\).* \"wep\"'}}",
+        "{error: {matches: 'Invalid|Conflict'}}",
+        &["the error does not match \"Invalid|Conflict\""],
     );
 }
 
@@ -616,6 +653,11 @@ fn story() -> Report {
 #[test]
 fn report_as_json() {
     insta::assert_snapshot!(format!("{:#}", story().to_json()));
+}
+
+#[test]
+fn report_as_junit() {
+    insta::assert_snapshot!(junit::render(&story()));
 }
 
 #[test]

@@ -203,6 +203,13 @@ impl Sim {
             .map(|(_, rules)| rules.script(family))
     }
 
+    /// What a node's tool prints at this instant (see `control::NodeRules::listing_of`); `None` before its first sync.
+    pub fn rule_listing(&mut self, node: &str, family: Family) -> Option<String> {
+        self.control
+            .rules(node)
+            .map(|(_, rules)| rules.listing_of(family))
+    }
+
     /// Every outcome of a first packet on one node.
     pub(crate) fn explore(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let (node, source_ip, on_node) = self.probe_source(request)?;

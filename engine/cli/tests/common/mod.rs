@@ -1,7 +1,8 @@
 //! Running the built command as a user would.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The top of the repository.
 #[allow(dead_code, reason = "not every test file needs it")]
@@ -20,6 +21,25 @@ pub(crate) fn switchboard(folder: &Path, args: &[&str]) -> Output {
     command
         .output()
         .expect("the command was built for this test")
+}
+
+/// Runs the command in a folder with a text on its standard input.
+#[allow(dead_code, reason = "not every test file has something to say")]
+pub(crate) fn with_input(folder: &Path, args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(args)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command was built for this test");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // A command that has seen enough ends before it has read all.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
 }
 
 /// What a run printed for its user.

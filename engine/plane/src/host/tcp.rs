@@ -31,6 +31,8 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(63);
 const SILENCE_TIMEOUT: Duration = Duration::from_millis(924_600);
 /// `tcp_fin_timeout`.
 const FIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often to ask a peer that owes an answer when smoltcp has stopped asking (see [`Connection::keep_asking`]).
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait when smoltcp wants to be polled again without having got anything done.
 const STUCK_RETRY: Duration = Duration::from_millis(1);
 
@@ -227,15 +229,42 @@ impl Connection {
     }
 
     /// When it wants to run next without a packet: strictly after `now`.
-    pub(super) fn next_run(&self, now: SimTime, interface: &mut Interface) -> Option<SimTime> {
+    pub(super) fn next_run(&mut self, now: SimTime, interface: &mut Interface) -> Option<SimTime> {
         let timer = interface.poll_at(instant(now), &self.set).map(|at| {
             let at = sim_time(at);
             if at > now { at } else { now + STUCK_RETRY }
         });
+        let timer = self.keep_asking(now, timer);
         match (timer, self.deadline()) {
             (Some(timer), Some(deadline)) => Some(timer.min(deadline)),
             (timer, deadline) => timer.or(deadline),
         }
+    }
+
+    /// smoltcp forgets its retransmission timer when that fires while the peer's window is closed, and when a closed
+    /// window opens again: if then a packet is lost, both sides wait for ever. Linux's persist timer goes on
+    /// (`tcp_send_probe0`); here keep-alives stand in for it as long as something is unacknowledged. The answer tells the
+    /// window, and the third one has smoltcp send again what was lost.
+    fn keep_asking(&mut self, now: SimTime, timer: Option<SimTime>) -> Option<SimTime> {
+        let owed = self.is_owed_an_answer();
+        if !owed {
+            self.socket_mut().set_keep_alive(None);
+        }
+        if timer.is_some() || !owed {
+            return timer;
+        }
+        let interval = smoltcp::time::Duration::from(PROBE_INTERVAL);
+        self.socket_mut().set_keep_alive(Some(interval));
+        Some(now + PROBE_INTERVAL)
+    }
+
+    /// Whether the peer has not acknowledged everything.
+    fn is_owed_an_answer(&self) -> bool {
+        let closing = matches!(
+            self.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        closing || self.socket().send_queue() > 0
     }
 
     fn state(&self) -> State {

@@ -8,7 +8,7 @@ use api::ObjectKey;
 use base::format_duration;
 use control::{Connection, Outcome};
 
-use super::Mismatch;
+use super::{Mismatch, counted};
 use crate::expect::{Backends, ConnectCheck, Outcomes};
 
 /// The Pods that `backends:` stood for when the step began.
@@ -41,11 +41,11 @@ pub fn connect(
         }
     }
     if check.uniform {
-        judge_spread(
-            check.backends.is_some().then_some(expected),
-            seen,
-            &mut mismatches,
+        let named = matches!(
+            check.backends,
+            Some(Backends::Exactly(_) | Backends::Within(_))
         );
+        judge_spread(named.then_some(expected), seen, &mut mismatches);
     }
     if let Some(wanted) = check.peer_seen {
         judge_peer(wanted, seen, &mut mismatches);
@@ -153,6 +153,14 @@ pub(super) fn judge_backends(
     mismatches: &mut Vec<Mismatch>,
 ) -> Vec<(usize, String)> {
     let mut strangers = Vec::new();
+    if let Backends::Count(range) = check {
+        let count = counts.len();
+        if !range.contains(count as u64) {
+            let answered = counted(count, "backend", "backends");
+            mismatches.push(format!("{answered} answered, expected {range}").into());
+        }
+        return strangers;
+    }
     for (name, count) in counts
         .iter()
         .filter(|(name, _)| !expected.0.contains(**name))

@@ -16,7 +16,7 @@ mod traffic;
 use control::Resolution;
 use serde_json::Value as Json;
 
-use crate::expect::{ErrorText, ResolveCheck, RulesCheck};
+use crate::expect::{ResolveCheck, RulesCheck, TextCheck};
 
 pub use connections::{ExpectedPods, backend_counts, connect, latencies, outcome_counts};
 pub use probes::{percent, probe, probe_shares, probe_words, verdict_of};
@@ -42,14 +42,24 @@ impl From<String> for Mismatch {
 
 /// Judges the text that kubectl printed for a refusal.
 #[must_use]
-pub fn error_text(check: &ErrorText, seen: Option<&str>) -> Vec<Mismatch> {
-    let Some(seen) = seen else {
-        return vec!["nothing was refused".to_owned().into()];
-    };
+pub fn error_text(check: &TextCheck, seen: Option<&str>) -> Vec<Mismatch> {
+    match seen {
+        None => vec!["nothing was refused".to_owned().into()],
+        Some(seen) => text(check, seen, "the error"),
+    }
+}
+
+/// Judges a printed text; `what` is what it is called.
+#[must_use]
+pub fn text(check: &TextCheck, seen: &str, what: &str) -> Vec<Mismatch> {
     match check {
-        ErrorText::Exactly(text) if text.trim() == seen.trim() => Vec::new(),
-        ErrorText::Exactly(_) => vec![format!("the error is another one: {seen}").into()],
-        ErrorText::Contains(parts) => missing_parts(parts, seen, "the error"),
+        TextCheck::Exactly(wanted) if wanted.trim() == seen.trim() => Vec::new(),
+        TextCheck::Exactly(_) => vec![format!("{what} is another one").into()],
+        TextCheck::Contains(parts) => missing_parts(parts, seen, what),
+        TextCheck::Matches(pattern) if pattern.is_match(seen.trim()) => Vec::new(),
+        TextCheck::Matches(pattern) => {
+            vec![format!("{what} does not match {:?}", pattern.as_str()).into()]
+        }
     }
 }
 

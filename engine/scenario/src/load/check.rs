@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use control::Outcome;
+use regex::Regex;
 use serde_json::Value as Json;
 
 use super::cluster::mode_named;
-use crate::cursor::{Cursor, Fields, Noted, Read};
+use crate::cursor::{Cursor, Fields, Noted, Read, all};
 use crate::expect::{
-    Backends, ConnectCheck, EndpointCheck, ErrorText, Expect, Expectation, GetCheck, Hold,
-    Outcomes, Percentile, ProbeCheck, ResolveCheck, RulesCheck, StopCheck, TallyCheck, Verdict,
+    Backends, ConnectCheck, EndpointCheck, Expect, Expectation, GetCheck, Hold, Outcomes,
+    Percentile, ProbeCheck, ResolveCheck, RulesCheck, StopCheck, TallyCheck, TextCheck, Verdict,
     WriteCheck,
 };
 use crate::range::Range;
@@ -69,21 +70,18 @@ pub(super) fn expect<'a, T>(
 /// Of `apply`, `create`, `replace` and `delete`.
 pub(super) fn write(fields: &mut Fields<'_>) -> Read<WriteCheck> {
     Ok(WriteCheck {
-        error: fields.need("error", error_text)?,
+        error: fields.need("error", text_check)?,
     })
 }
 
 /// Of `get`.
 pub(super) fn get(fields: &mut Fields<'_>) -> Read<GetCheck> {
-    let printed = fields.may("output", |at| match at.value().is_mapping() {
-        true => contains(at).map(GetCheck::OutputContains),
-        false => Ok(GetCheck::Output(at.text()?.to_owned())),
-    });
+    let printed = fields.may("output", |at| text_check(at).map(GetCheck::Output));
     let object = fields.may("object", |at| {
         at.fields()?;
         at.json().map(GetCheck::Object)
     });
-    let error = fields.may("error", |at| error_text(at).map(GetCheck::Error));
+    let error = fields.may("error", |at| text_check(at).map(GetCheck::Error));
     let mut given = [printed?, object?, error?].into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(check), None) => Ok(check),
@@ -263,22 +261,22 @@ fn expectation<'a, T>(
 }
 
 fn hold(fields: &mut Fields<'_>, repeat: Repeat) -> Read<Hold> {
+    let not_repeated = match repeat {
+        Repeat::Looks => None,
+        Repeat::Writes => {
+            Some("a step that writes is not repeated: this belongs to a `get` after it")
+        }
+        Repeat::Acts => Some("what this step does is not repeated: `connect` and `get` look again"),
+    };
+    if let Some(message) = not_repeated {
+        let keys = ["within", "throughout"];
+        all(keys
+            .map(|key| fields.misplaced(key, message, None))
+            .into_iter())?;
+        return Ok(Hold::Now);
+    }
     let within = fields.take("within");
     let throughout = fields.take("throughout");
-    let given: Vec<&Cursor<'_>> = [&within, &throughout].into_iter().flatten().collect();
-    if let [at, ..] = &given[..]
-        && let Some(message) = match repeat {
-            Repeat::Looks => None,
-            Repeat::Writes => {
-                Some("a step that writes is not repeated: this belongs to a `get` after it")
-            }
-            Repeat::Acts => {
-                Some("what this step does is not repeated: `connect` and `get` look again")
-            }
-        }
-    {
-        return Err(at.refuse_key(message, None));
-    }
     let span = |at: &Option<Cursor<'_>>| at.as_ref().map(Cursor::duration).transpose();
     match (span(&within)?, span(&throughout)?) {
         (None, None) => Ok(Hold::Now),
@@ -290,26 +288,28 @@ fn hold(fields: &mut Fields<'_>, repeat: Repeat) -> Read<Hold> {
     }
 }
 
-fn error_text(at: &Cursor<'_>) -> Read<ErrorText> {
-    match at.value().is_mapping() {
-        true => contains(at).map(ErrorText::Contains),
-        false => Ok(ErrorText::Exactly(at.name()?.trim().to_owned())),
+/// A text that is to be met exactly, or `{contains: …}` or `{matches: …}`.
+fn text_check(at: &Cursor<'_>) -> Read<TextCheck> {
+    if !at.value().is_mapping() {
+        return Ok(TextCheck::Exactly(at.text()?.to_owned()));
     }
-}
-
-/// `{contains: …}`, one text or several.
-fn contains(at: &Cursor<'_>) -> Read<Vec<String>> {
     let mut fields = at.fields()?;
-    let matches = fields.unsupported("matches", "use `contains`, with one text or a list of them");
-    let contains = match matches {
-        Ok(()) => fields.need("contains", |at| texts(at)),
-        Err(noted) => {
-            fields.take("contains");
-            Err(noted)
-        }
-    };
+    let contains = fields.may("contains", |at| texts(at).map(TextCheck::Contains));
+    let matches = fields.may("matches", |at| {
+        let text = at.name()?;
+        let refuse = |error: regex::Error| {
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default();
+            let why = why.trim_start_matches("error: ");
+            at.refuse(format!("{text:?} is no regular expression: {why}"))
+        };
+        Regex::new(text).map(TextCheck::Matches).map_err(refuse)
+    });
     fields.finish()?;
-    contains
+    match (contains?, matches?) {
+        (Some(check), None) | (None, Some(check)) => Ok(check),
+        _ => Err(at.refuse("expected one of `contains` and `matches`")),
+    }
 }
 
 /// One text, or a list of texts, perhaps empty.
@@ -345,11 +345,13 @@ fn backends(at: &Cursor<'_>, namespace: &str) -> Read<Backends> {
         })
     };
     let (exactly, within) = (pods("exactly"), pods("within"));
+    let count = fields.may("count", Cursor::parsed);
     fields.finish()?;
-    match (exactly?, within?) {
-        (Some(pods), None) => Ok(Backends::Exactly(pods)),
-        (None, Some(pods)) => Ok(Backends::Within(pods)),
-        _ => Err(at.refuse("expected one of `exactly` and `within`")),
+    match (exactly?, within?, count?) {
+        (Some(pods), None, None) => Ok(Backends::Exactly(pods)),
+        (None, Some(pods), None) => Ok(Backends::Within(pods)),
+        (None, None, Some(count)) => Ok(Backends::Count(count)),
+        _ => Err(at.refuse("expected one of `exactly`, `within` and `count`")),
     }
 }
 

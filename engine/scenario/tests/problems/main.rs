@@ -311,10 +311,16 @@ fn what_this_version_does_not_support() {
         &["13:21: name cannot be provided when a selector is specified"],
     );
     check_step(
-        "{delete: svc/web, expect: {error: {matches: x}}}",
-        &[
-            "13:40: `matches` is not supported by this version of switchboard (use `contains`, with one text or a list of them)",
-        ],
+        "{delete: svc/web, expect: {error: {matches: 'a(b'}}}",
+        &["13:49: \"a(b\" is no regular expression: unclosed group"],
+    );
+    check_step(
+        "{delete: svc/web, expect: {error: {matches: x, contains: y}}}",
+        &["13:39: expected one of `contains` and `matches`"],
+    );
+    check_step(
+        "{connect: {from: pod/a, to: \"a:80\"}, expect: {backends: {count: 1, within: [pod/a]}}}",
+        &["13:61: expected one of `exactly`, `within` and `count`"],
     );
     check_step(
         "resolve: {from: pod/a, name: 'fd00::1', protocol: SCTP}",

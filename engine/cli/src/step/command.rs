@@ -1,0 +1,150 @@
+//! What one can type.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::args::{ObjectsArgs, PrintArgs};
+
+/// A line that was typed.
+pub(super) enum Line {
+    /// Nothing, or a comment.
+    Nothing,
+    /// Something to do.
+    Order(Order),
+    /// It is no command, or asks what commands there are: this is to be said.
+    Said(String),
+}
+
+/// The grammar of a line.
+#[derive(Debug, Parser)]
+#[command(
+    no_binary_name = true,
+    disable_version_flag = true,
+    override_usage = "a command, of those that help lists",
+    max_term_width = 100,
+    help_template = "{subcommands}"
+)]
+struct Typed {
+    #[command(subcommand)]
+    order: Order,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(super) enum Order {
+    /// Do the scenario's next step
+    Next,
+    /// Back to before the last step
+    Back,
+    /// Go to an instant of the scenario: 12s
+    At {
+        /// The instant
+        #[arg(value_name = "TIME", value_parser = base::parse_duration)]
+        time: std::time::Duration,
+    },
+    /// Where am I: the time, the steps done and those to come
+    Where,
+    /// Be on a Pod, a node or an outside host: pod/client, node/node-a, outside/laptop
+    On {
+        /// Where to be
+        #[arg(value_name = "PLACE")]
+        place: String,
+    },
+    /// kubectl get
+    Get {
+        #[command(flatten)]
+        objects: ObjectsArgs,
+        #[command(flatten)]
+        print: PrintArgs,
+    },
+    /// kubectl describe
+    Describe {
+        #[command(flatten)]
+        objects: ObjectsArgs,
+    },
+    /// kubectl apply
+    Apply {
+        /// Manifests
+        #[arg(short = 'f', long = "filename", value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// kubectl delete, with references such as service/web
+    Delete {
+        /// What is deleted
+        #[arg(required = true, value_name = "KIND/NAME")]
+        targets: Vec<String>,
+    },
+    /// Any step of the scenario language: do {scale: {target: deployment/web, replicas: 5}}
+    Do {
+        /// The step
+        #[arg(
+            required = true,
+            value_name = "STEP",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        step: Vec<String>,
+    },
+    /// Connect to a URL, or to host:port
+    Curl {
+        /// Say nothing else than the answer
+        #[arg(long, short)]
+        silent: bool,
+        /// Seconds to wait
+        #[arg(long, short, value_name = "SECONDS", default_value_t = 3)]
+        max_time: u16,
+        /// Whereto
+        #[arg(value_name = "URL")]
+        url: String,
+    },
+    /// Ask DNS for a name's addresses
+    Nslookup {
+        /// The name; a final dot skips the search list
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// The rules of the node that one is on, IPv4
+    IptablesSave,
+    /// The rules of the node that one is on, IPv6
+    Ip6tablesSave,
+    /// The rules of the node that one is on: nft list ruleset
+    Nft {
+        /// list ruleset
+        #[arg(required = true, value_name = "WORD")]
+        words: Vec<String>,
+    },
+    /// The way of a packet from here
+    Trace {
+        /// name:port, ip:port or [ipv6]:port
+        #[arg(value_name = "TARGET")]
+        to: String,
+        /// A datagram instead of the first packet of a connection
+        #[arg(long)]
+        udp: bool,
+    },
+    /// What is wrong with a Service, or with any
+    Explain {
+        /// service/NAME or service/NAMESPACE/NAME
+        #[arg(value_name = "SERVICE")]
+        service: Option<String>,
+    },
+    /// End
+    #[command(alias = "exit")]
+    Quit,
+}
+
+impl Line {
+    /// Reads a line as a shell would; `kubectl` before kubectl's own commands may be written.
+    pub(super) fn parse(line: &str) -> Self {
+        if line.is_empty() || line.starts_with('#') {
+            return Self::Nothing;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let words = words.strip_prefix(&["kubectl"]).unwrap_or(&words);
+        match Typed::try_parse_from(words) {
+            Ok(typed) => Self::Order(typed.order),
+            Err(error) => Self::Said(error.render().to_string()),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `switchboard step`, by piping sessions into it.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use common::{scratch, stderr, stdout, with_input};
+
+const SCENARIO: &str = "\
+apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: walk, title: A walk}
+spec:
+  cluster:
+    modes: [iptables, nftables]
+    nodes: [{name: node-a, addresses: [192.168.1.1]}, {name: node-b, addresses: [192.168.1.2]}]
+    outside: [{name: laptop, address: 203.0.113.70}]
+  manifests: [pods.yaml]
+  steps:
+    - wait: 3s
+    - name: publish
+      apply: |
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {clusterIP: 10.96.0.7, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+    - wait: converged
+    - name: reach
+      connect: {from: pod/client, to: \"web:80\"}
+      expect: {outcome: connected}
+";
+const PODS: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {nodeName: node-a, containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec: {nodeName: node-b, containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
+";
+const ANOTHER: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: other}
+spec: {clusterIP: 10.96.0.8, selector: {app: nobody}, ports: [{port: 80}]}
+";
+
+fn session(folder: &Path, mode: &str, commands: &str) -> Output {
+    fs::write(folder.join("walk.yaml"), SCENARIO).unwrap();
+    fs::write(folder.join("pods.yaml"), PODS).unwrap();
+    fs::write(folder.join("other.yaml"), ANOTHER).unwrap();
+    with_input(folder, &["step", "walk.yaml", "--mode", mode], commands)
+}
+
+/// The whole session as its user sees it.
+fn seen(name: &str, mode: &str, commands: &str) -> String {
+    let output = session(&scratch(name), mode, commands);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    stdout(&output)
+}
+
+#[test]
+fn forwards_and_backwards() {
+    let commands =
+        "where\nnext\nnext\nnext\nget svc\nback\nback\nget svc\nat 4s\nwhere\nnext\nnext\nnext\n";
+    insta::assert_snapshot!(seen("step-walk", "iptables", commands));
+}
+
+#[test]
+fn the_programs_of_a_pod() {
+    let commands = "\
+on pod/client
+nslookup web
+curl web
+at 6s
+nslookup web
+nslookup web.default.svc.cluster.local.
+nslookup nobody
+curl http://web/index.html
+curl -m 1 web:81
+curl nobody
+curl https://web
+on outside/laptop
+curl -m 1 10.96.0.7
+on node/node-b
+curl 10.96.0.7
+";
+    insta::assert_snapshot!(seen("step-pod", "iptables", commands));
+}
+
+#[test]
+fn by_hand_it_stays_until_one_goes_back() {
+    let commands = "\
+next
+next
+next
+apply -f other.yaml
+on pod/client
+curl other
+do {wait: 5s}
+curl -m 1 10.96.0.8
+explain service/other
+delete service/other service/nobody
+get svc
+apply -f other.yaml
+next
+kubectl get svc -o name
+back
+kubectl get svc -o name
+apply -f nowhere.yaml
+do {fly: away}
+";
+    insta::assert_snapshot!(seen("step-hand", "nftables", commands));
+}
+
+#[test]
+fn rules_are_those_of_the_node_and_the_mode() {
+    let commands = "iptables-save\nat 6s\niptables-save\nip6tables-save\nnft list ruleset\non pod/client\niptables-save\n";
+    let text = seen("step-rules", "iptables", commands);
+    let count = |part: &str| text.matches(part).count();
+    // At the start the proxy has written what it needs for any Service.
+    assert_eq!(
+        count(":KUBE-SERVICES - "),
+        6,
+        "nat and filter, three times: {text}"
+    );
+    assert_eq!(count("-A KUBE-SERVICES -d 10.96.0.7/32"), 1, "{text}");
+    assert_eq!(
+        count("# nothing: the node's rules are those of iptables"),
+        1,
+        "{text}"
+    );
+    assert_eq!(count("without rules: say `on node/…`"), 1, "{text}");
+    let text = seen(
+        "step-nft",
+        "nftables",
+        "at 6s\nnft list ruleset\niptables-save\nnft flush ruleset\n",
+    );
+    assert!(
+        text.contains("10.96.0.7 . tcp . 80 : goto service-"),
+        "{text}"
+    );
+    assert!(
+        text.contains("# nothing: the node's rules are those of nftables"),
+        "{text}"
+    );
+    assert!(text.contains("supported here: nft list ruleset"), "{text}");
+}
+
+#[test]
+fn a_packet_is_followed_from_where_one_is() {
+    let text = seen(
+        "step-trace",
+        "iptables",
+        "at 6s\non pod/client\ntrace web:80\ntrace --udp 10.96.0.10:53\ntrace web\n",
+    );
+    assert!(
+        text.contains("pod/default/client → web:80   at 6s, mode iptables"),
+        "{text}"
+    );
+    assert!(text.contains("KUBE-SVC-"), "{text}");
+    assert!(text.contains("\"web\" is no target"), "{text}");
+}
+
+#[test]
+fn whatever_is_typed_is_answered() {
+    let commands = "help\n\n# a remark\nfly\nget\nget gizmos\nnext now\nat noon\non pod/nobody\non node/node-z\non service/web\ncurl\nquit\nnext\n";
+    insta::assert_snapshot!(seen("step-typed", "iptables", commands));
+}
+
+#[test]
+fn a_file_that_is_none_is_bad_input() {
+    let output = common::switchboard(&scratch("step-none"), &["step", "nowhere.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("nowhere.yaml"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -1,0 +1,229 @@
+//! `spec.cluster`
+
+use control::ProxyMode;
+use serde_json::{Value as Json, json};
+
+use super::build::{
+    any_of, boolean, closed, described, duration, integer, list, one_or_list, open, text, words,
+};
+
+/// One of the modes that this version runs.
+pub(super) fn mode() -> Json {
+    words(ProxyMode::ALL.into_iter().map(ProxyMode::as_str))
+}
+
+pub(super) fn cluster() -> Json {
+    let cidrs = |what| described(list(text("A range such as 10.96.0.0/12")), what);
+    closed(
+        &[
+            (
+                "serviceCIDRs",
+                cidrs(
+                    "Where ClusterIPs come from: one range, or one of each family; default 10.96.0.0/12",
+                ),
+            ),
+            (
+                "podCIDRs",
+                cidrs("Where Pods' addresses come from; default 10.244.0.0/16"),
+            ),
+            ("nodePortRange", text("Default 30000-32767")),
+            ("dnsDomain", text("Default cluster.local")),
+            ("dns", boolean("Whether the cluster has DNS; default true")),
+            (
+                "loadBalancer",
+                closed(&[("pool", cidrs("Addresses of load balancers"))], &["pool"]),
+            ),
+            (
+                "modes",
+                described(
+                    one_or_list(&mode()),
+                    "The scenario runs once in each; default nftables",
+                ),
+            ),
+            ("proxy", proxy(Vec::new())),
+            ("nodes", list(node())),
+            ("nodeGroups", list(group())),
+            ("outside", list(outside())),
+            ("network", network()),
+            ("timing", timing()),
+        ],
+        &[],
+    )
+}
+
+fn node() -> Json {
+    closed(
+        &[
+            ("name", text("Its name")),
+            ("zone", text("Its zone")),
+            (
+                "addresses",
+                described(
+                    list(text("An IP address")),
+                    "The first of a family is the primary one",
+                ),
+            ),
+            ("podCIDRs", list(text("A range for its Pods"))),
+            ("labels", open("Labels of the Node object")),
+            ("watch", duration("How long news takes to its proxy")),
+            ("proxy", proxy_of_node()),
+        ],
+        &["name"],
+    )
+}
+
+fn group() -> Json {
+    closed(
+        &[
+            ("prefix", text("The nodes are prefix-1, prefix-2 and so on")),
+            ("count", integer(0)),
+            (
+                "zones",
+                described(list(text("A zone")), "Dealt out in turn"),
+            ),
+        ],
+        &["prefix", "count"],
+    )
+}
+
+fn outside() -> Json {
+    let route = closed(
+        &[("to", text("A range")), ("via", text("A node"))],
+        &["to", "via"],
+    );
+    closed(
+        &[
+            ("name", text("outside/NAME is how steps call it")),
+            ("address", text("Its IP address")),
+            (
+                "routes",
+                described(list(route), "Ways into the cluster's own ranges"),
+            ),
+        ],
+        &["name", "address"],
+    )
+}
+
+fn network() -> Json {
+    let delay = |what: &str| duration(&format!("One way, {what}"));
+    closed(
+        &[
+            ("sameNode", delay("on one node")),
+            ("sameZone", delay("between nodes of a zone")),
+            ("crossZone", delay("between zones")),
+            (
+                "mtu",
+                json!({"type": "integer", "minimum": 1280, "maximum": 65_535}),
+            ),
+            (
+                "hairpin",
+                boolean("Whether a Pod gets its own packets back from its bridge"),
+            ),
+        ],
+        &[],
+    )
+}
+
+fn timing() -> Json {
+    closed(
+        &[
+            (
+                "watch",
+                duration("How long news takes to whoever watches the API"),
+            ),
+            (
+                "endpointSliceBatch",
+                duration("How long the EndpointSlice controller collects changes"),
+            ),
+            ("podStart", duration("How long a Pod takes to start")),
+            (
+                "nodeGrace",
+                duration("How long a node may go unheard of; at least 10s"),
+            ),
+            ("dnsWatch", duration("How long news takes to DNS")),
+            ("syncCost", sync_cost()),
+        ],
+        &[],
+    )
+}
+
+/// How long syncs take.
+fn sync_cost() -> Json {
+    let line = |what| {
+        let keys = [
+            ("base", duration("Of any sync")),
+            ("perService", duration("And for each Service")),
+        ];
+        described(closed(&keys, &["base", "perService"]), what)
+    };
+    let keys = [
+        ("full", line("Of a full sync")),
+        ("partial", line("Of another one")),
+    ];
+    let linear = closed(&keys, &["full", "partial"]);
+    let mode = |known: &[&str]| any_of(&[words(known.iter().copied()), linear.clone()]);
+    let by_mode = [
+        ("iptables", mode(&["model", "nft", "legacy"])),
+        ("nftables", mode(&["model"])),
+        ("flat", mode(&["model"])),
+    ];
+    let fixed = duration("Every sync takes as long");
+    any_of(&[words(["model"]), fixed, closed(&by_mode, &[])])
+}
+
+/// What one node's proxy does otherwise than the others.
+pub(super) fn proxy_of_node() -> Json {
+    proxy(vec![("mode", mode())])
+}
+
+/// A `KubeProxyConfiguration`, as far as it decides about packets, with some more keys.
+fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
+    let detect = [
+        ("bridgeInterface", text("Pods are behind this bridge")),
+        (
+            "interfaceNamePrefix",
+            text("Pods are behind interfaces that begin so"),
+        ),
+    ];
+    let detect_modes = [
+        "ClusterCIDR",
+        "NodeCIDR",
+        "BridgeInterface",
+        "InterfaceNamePrefix",
+    ];
+    let shared = [
+        (
+            "masqueradeAll",
+            boolean("Masquerade whatever goes to a ClusterIP"),
+        ),
+        (
+            "masqueradeBit",
+            json!({"type": "integer", "minimum": 0, "maximum": 31}),
+        ),
+        (
+            "minSyncPeriod",
+            duration("The least time between two syncs"),
+        ),
+        ("syncPeriod", duration("When a failed sync is tried again")),
+    ];
+    let localhost = [(
+        "localhostNodePorts",
+        boolean("Whether 127.0.0.1 has node ports"),
+    )];
+    let port_addresses = described(
+        list(text("A range of addresses, or `primary`")),
+        "At which addresses of a node its node ports are open",
+    );
+    let ranges = text("Ranges of Pods, with commas between them");
+    keys.extend([
+        ("apiVersion", words(["kubeproxy.config.k8s.io/v1alpha1"])),
+        ("kind", words(["KubeProxyConfiguration"])),
+        ("clusterCIDR", ranges),
+        ("detectLocalMode", words(detect_modes)),
+        ("detectLocal", closed(&detect, &[])),
+        ("nodePortAddresses", port_addresses),
+        ("iptables", closed(&[&shared[..], &localhost].concat(), &[])),
+        ("nftables", closed(&shared, &[])),
+    ]);
+    closed(&keys, &[])
+}
