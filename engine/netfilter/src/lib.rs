@@ -66,6 +66,7 @@ mod reply;
 mod routing;
 mod state;
 mod tables;
+mod tables_error;
 mod tcp;
 mod trace;
 mod translate;
@@ -86,7 +87,8 @@ pub use place::{AnyRule, ChainPlace, ChainRef, RuleAction, RulePlace, RuleRef, T
 pub use reply::packet_too_big;
 pub use routing::{Hop, Ingress, InterfaceName, LOOPBACK, Routing};
 pub use state::{Effects, NodeState};
-pub use tables::{NodeTables, Ruleset, TablesError};
+pub use tables::{NodeTables, Ruleset};
+pub use tables_error::TablesError;
 pub use tcp::TcpState;
 pub use trace::{
     NoTrace, Recorder, RouteDecision, TableVerdict, TraceEvent, TracedElement, Tracer,

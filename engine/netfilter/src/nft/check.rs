@@ -9,7 +9,7 @@ use ruleset::nft::{BaseChain, ChainKind, Hook};
 use super::code::{Code, NftCode, Op};
 use super::error::NftError;
 use super::set_index::Data;
-use crate::tables::TablesError;
+use crate::tables_error::TablesError;
 
 /// `NFT_JUMP_STACK_SIZE`
 pub(crate) const DEPTH_MAX: usize = 16;

@@ -22,7 +22,7 @@ use super::shortcut::Lead;
 use crate::Question;
 use crate::elements::SetName;
 use crate::packed::Packed;
-use crate::tables::TablesError;
+use crate::tables_error::TablesError;
 
 impl NftCode {
     /// Resolves and indexes a table, and checks it as the kernel does when it loads one.

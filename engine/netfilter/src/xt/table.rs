@@ -15,7 +15,7 @@ use ruleset::{Family, NatKind};
 
 use super::index::RunIndex;
 use crate::hook::Idle;
-use crate::tables::TablesError;
+use crate::tables_error::TablesError;
 use crate::{ChainRef, Hook};
 
 /// The chains of one family, of all owners, by table.

@@ -148,7 +148,7 @@ fn proxies() {
         &[
             "13:19: there is no node \"node-z\" in spec.cluster (did you mean `node-a`?)",
             "13:39: \"ipvz\" is no mode (did you mean `ipvs`?)",
-            "13:45: `conntrack` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only))",
+            "13:45: `conntrack` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only), and of ipvs: scheduler, minSyncPeriod, syncPeriod)",
             "13:92: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
         ],
     );
