@@ -200,3 +200,19 @@ fn proxy_52_alloc_44_the_service_ranges_are_those_of_the_service_cidrs() {
     assert!(world.delete(api::Kind::ServiceCidr, "more"));
     assert_eq!(ranges(&world), ["10.96.0.0/12"]);
 }
+
+#[test]
+fn ep_16_the_first_address_of_an_endpoint_counts() {
+    let mut world = World::new();
+    world.apply(WEB);
+    let slice = slice("web-1", "web", "").replace("[10.244.1.5]", "[10.244.1.9, 10.244.1.5]");
+    assert!(world.apply(&slice));
+    let slices = world
+        .view()
+        .slices
+        .values()
+        .flat_map(|slices| slices.values());
+    let endpoints = slices.flat_map(|slice| slice.endpoints.iter());
+    let addresses: Vec<String> = endpoints.map(|one| one.address.to_string()).collect();
+    assert_eq!(addresses, ["10.244.1.9"]);
+}

@@ -311,6 +311,15 @@ fn proxy_14_a_service_without_endpoints_refuses_in(mode: ProxyMode) {
         "{decision:?}"
     );
     assert!(decision.meaning.contains("default/empty"), "{decision:?}");
+    // DBG-76: a datagram is answered by ICMP, in every mode.
+    let service = service
+        .replace("name: empty", "name: silent")
+        .replace("port: 80,", "protocol: UDP, port: 80,");
+    apply(&mut sim, &service);
+    run_to(&mut sim, 16_000);
+    let host = Host::Name("silent".to_owned());
+    let connections = connect(&mut sim, client(), host, Protocol::UDP, 2);
+    assert_eq!(outcomes(&connections), [Outcome::Refused].into());
 }
 
 /// And nobody tries another one for the client (PROXY-43).

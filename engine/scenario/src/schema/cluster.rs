@@ -166,6 +166,7 @@ fn sync_cost() -> Json {
         ("iptables", mode(&["model", "nft", "legacy"])),
         ("nftables", mode(&["model"])),
         ("flat", mode(&["model"])),
+        ("ipvs", mode(&["model"])),
     ];
     let fixed = duration("Every sync takes as long");
     any_of(&[words(["model"]), fixed, closed(&by_mode, &[])])
@@ -191,7 +192,14 @@ fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
         "BridgeInterface",
         "InterfaceNamePrefix",
     ];
-    let shared = [
+    let periods = [
+        (
+            "minSyncPeriod",
+            duration("The least time between two syncs"),
+        ),
+        ("syncPeriod", duration("When a failed sync is tried again")),
+    ];
+    let masquerade = [
         (
             "masqueradeAll",
             boolean("Masquerade whatever goes to a ClusterIP"),
@@ -200,12 +208,8 @@ fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
             "masqueradeBit",
             json!({"type": "integer", "minimum": 0, "maximum": 31}),
         ),
-        (
-            "minSyncPeriod",
-            duration("The least time between two syncs"),
-        ),
-        ("syncPeriod", duration("When a failed sync is tried again")),
     ];
+    let shared = [&masquerade[..], &periods].concat();
     let localhost = [(
         "localhostNodePorts",
         boolean("Whether 127.0.0.1 has node ports"),
@@ -224,6 +228,21 @@ fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
         ("nodePortAddresses", port_addresses),
         ("iptables", closed(&[&shared[..], &localhost].concat(), &[])),
         ("nftables", closed(&shared, &[])),
+        ("ipvs", ipvs(&periods)),
     ]);
     closed(&keys, &[])
+}
+
+/// What is said of IPVS mode; of a few fields only what says nothing is taken.
+fn ipvs(periods: &[(&'static str, Json)]) -> Json {
+    let kernels_own = || duration("Only 0s: the kernel's own");
+    let more = [
+        ("scheduler", text("Which real server is next: rr, lc …")),
+        ("tcpTimeout", kernels_own()),
+        ("tcpFinTimeout", kernels_own()),
+        ("udpTimeout", kernels_own()),
+        ("strictARP", boolean("Only false: the network has no ARP")),
+        ("excludeCIDRs", list(text("None"))),
+    ];
+    closed(&[periods, &more].concat(), &[])
 }

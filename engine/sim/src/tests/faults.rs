@@ -147,6 +147,7 @@ fn proxy_75_a_full_table_takes_no_new_connection() {
     }
 }
 
+/// DBG-2: the client waits for as long as its resolver tries.
 #[test]
 fn a_silent_dns_times_out() {
     let mut sim = cluster();
@@ -159,6 +160,8 @@ fn a_silent_dns_times_out() {
     };
     let resolution = sim.resolve(&request).unwrap();
     assert_eq!(resolution.rcode, "TIMEOUT");
+    let waited = resolution.finished.since(resolution.started);
+    assert!(waited >= Duration::from_secs(5), "{waited:?}");
     check_all_served(&mut sim);
     sim.heal(fault);
     assert_eq!(sim.resolve(&request).unwrap().rcode, "NOERROR");
