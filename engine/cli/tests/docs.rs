@@ -147,7 +147,7 @@ fn the_book_shows_a_service_its_slice_and_its_health() {
 
 #[test]
 fn the_book_shows_the_request_in_each_mode() {
-    for mode in ["nftables", "flat"] {
+    for mode in ["nftables", "flat", "ipvs"] {
         let trace = ["trace", "--mode", mode, "--from", "pod/client"];
         let to = ["--to", "my-internal-backend-api:80"];
         let trace = at_publish(&[&trace[..], &to].concat());

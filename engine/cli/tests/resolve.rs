@@ -12,6 +12,7 @@ fn resolve(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), stdout(&output), stderr(&output))
 }
 
+/// DBG-93: the Pod's resolv.conf stands above its queries.
 #[test]
 fn a_name_of_another_namespace_takes_two_queries_for_each_family() {
     let (code, text, _) = resolve(&["cart.billing"]);
@@ -21,7 +22,10 @@ fn a_name_of_another_namespace_takes_two_queries_for_each_family() {
         .filter(|line| line.contains("10.96.0.10:53 UDP"))
         .collect();
     assert_eq!(queries.len(), 4, "{text}");
-    assert!(text.contains("options ndots:5"), "{text}");
+    let conf = "search shop.svc.cluster.local svc.cluster.local cluster.local";
+    for line in ["nameserver 10.96.0.10", conf, "options ndots:5"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
     assert!(text.contains("NOERROR: found"), "{text}");
 }
 

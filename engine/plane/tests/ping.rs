@@ -77,7 +77,7 @@ fn nobody_answers_for_who_is_not_there() {
     check("pod-a2", "203.0.113.9", 64, "no answer");
 }
 
-/// PROXY-17: with iptables no rule matches a ping to a ClusterIP and nobody has the address; nftables rejects it.
+/// PROXY-17, DBG-12: with iptables no rule matches a ping to a ClusterIP and nobody has the address; nftables rejects it.
 #[test]
 fn a_cluster_ip_answers_no_ping() {
     let silence = service(VIP, &["10.244.2.3:80"]);
