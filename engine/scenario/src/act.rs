@@ -122,9 +122,10 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             expect,
         } => edit(runner, target, change, expect.in_mode(mode)),
         Action::Wait(wait) => pass_time(runner, *wait),
-        Action::Get { request, expect } => runner.look(expect.in_mode(mode), |runner, check| {
-            get(&*runner.world, request, check)
-        }),
+        Action::Get { request, expect } | Action::Events { request, expect } => runner
+            .look(expect.in_mode(mode), |runner, check| {
+                get(&*runner.world, request, check)
+            }),
         Action::Resolve {
             from,
             name,

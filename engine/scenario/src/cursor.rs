@@ -406,11 +406,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A key that the language has and this version cannot carry out, whatever its value.
-    pub(crate) fn later(&mut self, key: &'static str, help: &str) -> Read<()> {
-        self.misplaced(key, &not_supported(key), Some(help.to_owned()))
-    }
-
     /// A key that the language has, but not here.
     pub(crate) fn misplaced(
         &mut self,

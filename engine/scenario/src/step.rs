@@ -60,6 +60,7 @@ impl Step {
             Action::Change { change, .. } => change.verb(),
             Action::Wait(_) => "wait",
             Action::Get { .. } => "get",
+            Action::Events { .. } => "events",
             Action::Resolve { .. } => "resolve",
             Action::Connect { .. } => "connect",
             Action::Probe { .. } => "probe",
@@ -165,6 +166,13 @@ pub enum Action {
     Wait(Wait),
     /// `get`
     Get {
+        /// What is read, and how it is printed.
+        request: Get,
+        /// What is expected.
+        expect: Expect<GetCheck>,
+    },
+    /// Shows the Events of a namespace.
+    Events {
         /// What is read, and how it is printed.
         request: Get,
         /// What is expected.
@@ -286,7 +294,7 @@ impl Action {
             | Self::Fault(_)
             | Self::Heal(_)
             | Self::Proxy(_) => None,
-            Self::Get { expect, .. } => expect.given(mode),
+            Self::Get { expect, .. } | Self::Events { expect, .. } => expect.given(mode),
             Self::Resolve { expect, .. } => expect.given(mode),
             Self::Connect { expect, .. }
             | Self::Open { expect, .. }

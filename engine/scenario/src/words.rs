@@ -32,7 +32,9 @@ pub fn asked(action: &Action, namespace: &str) -> String {
         },
         Action::Wait(Wait::For(span)) => format_duration(*span),
         Action::Wait(Wait::Converged) => "until converged".to_owned(),
-        Action::Get { request, .. } => requested(request, namespace),
+        Action::Get { request, .. } | Action::Events { request, .. } => {
+            requested(request, namespace)
+        }
         Action::Resolve {
             from,
             name,

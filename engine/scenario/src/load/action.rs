@@ -22,13 +22,11 @@ const REPLICAS_MAX: u64 = 150_000;
 /// Objects of one step.
 const TARGETS_MAX: usize = 10_000;
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "apply", "create", "replace", "delete", "patch", "scale", "restart", "wait", "get", "resolve",
     "connect", "probe", "rules", "open", "send", "close", "traffic", "stop", "proxy", "fault",
-    "heal", "explain", "matrix", "await",
+    "heal", "explain", "matrix", "events", "await",
 ];
-/// The contract's verbs that this version does not know.
-const LATER_VERBS: [&str; 1] = ["events"];
 /// What rules know of.
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("TCP", Protocol::TCP),
@@ -42,13 +40,10 @@ pub(super) fn action(
     setting: &Setting<'_>,
     files: &mut Files<'_>,
 ) -> Read<Option<Action>> {
-    let supported = supported();
-    let later = LATER_VERBS.map(|verb| step.later(verb, &supported));
     let mut verbs = VERBS
         .into_iter()
         .filter_map(|verb| step.take(verb).map(|at| (verb, at)));
     let (first, second) = (verbs.next(), verbs.next());
-    later.into_iter().collect::<Read<()>>()?;
     let (verb, at) = match (first, second) {
         (Some(verb), None) => verb,
         (Some((first, _)), Some((second, at))) => {
@@ -67,6 +62,7 @@ pub(super) fn action(
         "restart" => restart(step, &at, setting),
         "wait" => wait(step, &at),
         "get" => get(step, &at, setting),
+        "events" => events(step, &at, setting),
         "resolve" => resolve(step, &at, setting),
         "connect" => connect(step, &at, setting),
         "probe" => probe(step, &at, setting),
@@ -211,6 +207,22 @@ fn get(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Ac
     };
     Ok(Action::Get {
         request,
+        expect: expect?,
+    })
+}
+
+/// What the cluster tells of itself, as `get` shows it.
+fn events(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+    let mut fields = at.fields()?;
+    let namespace = fields.or("namespace", setting.namespace, Cursor::name);
+    let output = fields.or("output", Output::Table, Cursor::parsed);
+    fields.finish()?;
+    let (namespace, output) = (namespace?, output?);
+    let scope = Scope::Namespace(namespace.to_owned());
+    let resources = resources("events", &scope, namespace, None);
+    let expect = expect(step, Repeat::Looks, check::get);
+    Ok(Action::Events {
+        request: Get::new(resources.map_err(|why| at.refuse(why))?, scope, output),
         expect: expect?,
     })
 }

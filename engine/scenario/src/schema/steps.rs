@@ -29,6 +29,7 @@ fn verbs() -> Vec<(&'static str, Json, Option<&'static str>)> {
         ),
         ("wait", text("A duration such as 2s, or `converged`"), None),
         ("get", get(), Some("get")),
+        ("events", events(), Some("get")),
         ("resolve", resolve(), Some("resolve")),
         ("connect", connect(), Some("connect")),
         ("probe", probe(), Some("probe")),
@@ -118,19 +119,32 @@ fn scale() -> Json {
     closed(&keys, &["target", "replicas"])
 }
 
+/// How `get` shows what it shows.
+fn shown() -> [(&'static str, Json); 2] {
+    [
+        ("namespace", text("Default: the scenario's")),
+        (
+            "output",
+            text("table (default), wide, yaml, json, name, jsonpath=… or custom-columns=…"),
+        ),
+    ]
+}
+
+fn events() -> Json {
+    closed(&shown(), &[])
+}
+
 fn get() -> Json {
+    let [namespace, output] = shown();
     closed(
         &[
             (
                 "resource",
                 text("svc, `svc,pods`, `svc web` or svc/web, as kubectl takes it"),
             ),
-            ("namespace", text("Default: the scenario's")),
+            namespace,
             ("selector", text("Only those with these labels")),
-            (
-                "output",
-                text("table (default), wide, yaml, json, name, jsonpath=… or custom-columns=…"),
-            ),
+            output,
         ],
         &["resource"],
     )
