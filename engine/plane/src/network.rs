@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
 
 use crate::balancer::Balancer;
@@ -143,7 +145,8 @@ pub(crate) struct Network {
     /// By id; `None` for those removed.
     hosts: Vec<Option<Host>>,
     /// Who claims an address, in order. The last to claim it has it, as on a real link where nobody checks.
-    claims: BTreeMap<IpAddr, Vec<Holder>>,
+    /// Never iterated.
+    claims: HashMap<IpAddr, Vec<Holder>, FixedState>,
     pod_ranges: PrefixMap<NodeId>,
     balancer: Balancer,
     node_names: BTreeMap<Arc<str>, NodeId>,
@@ -159,7 +162,7 @@ impl Network {
             stopped: BTreeSet::new(),
             nodes: Vec::new(),
             hosts: Vec::new(),
-            claims: BTreeMap::new(),
+            claims: HashMap::default(),
             pod_ranges: PrefixMap::new(),
             balancer: Balancer::default(),
             node_names: BTreeMap::new(),
@@ -410,13 +413,11 @@ impl Network {
         if let Some(pod) = self.pod_behind(id, interface) {
             return self.through_access(place, Next::Host(pod));
         }
+        let holder = self.holder(destination);
+        if holder.is_some_and(|holder| self.is_on_uplink(holder)) {
+            return self.over_uplink(at, place, packet, destination);
+        }
         match self.pod_ranges.lookup(destination) {
-            _ if self
-                .holder(destination)
-                .is_some_and(|holder| self.is_on_uplink(holder)) =>
-            {
-                self.over_uplink(at, place, packet, destination)
-            }
             Some(node) if node == id => Transit::lost(place, LostReason::NoSuchPod),
             Some(node) => self.towards_node(at, place, node),
             None => self.over_uplink(at, place, packet, destination),
