@@ -343,9 +343,7 @@ impl Network {
             }
         };
         let transit = match (&interface, destination(packet.bytes())) {
-            (Some(interface), Some(to)) => {
-                self.leaving_node(node, interface.as_str(), packet.bytes(), to)
-            }
+            (Some(interface), Some(to)) => self.leaving_node(node, *interface, packet.bytes(), to),
             _ => self.through_access(Place::Node(node), Next::Host(self.node(node).host)),
         };
         Some((transit, interface, packet))
@@ -405,7 +403,7 @@ impl Network {
     fn leaving_node(
         &self,
         id: NodeId,
-        interface: &str,
+        interface: InterfaceName,
         packet: &[u8],
         destination: IpAddr,
     ) -> Transit {
@@ -476,8 +474,12 @@ impl Network {
         }
     }
 
-    fn pod_behind(&self, node: NodeId, interface: &str) -> Option<HostId> {
-        let index = u32::from_str_radix(interface.strip_prefix("veth")?, 16).ok()?;
+    fn pod_behind(&self, node: NodeId, interface: InterfaceName) -> Option<HostId> {
+        if interface == UPLINK {
+            return None;
+        }
+        let index = interface.as_str().strip_prefix("veth")?;
+        let index = u32::from_str_radix(index, 16).ok()?;
         let id = HostId(index);
         match &self.host(id)?.attachment {
             Attachment::Pod { node: there, .. } if *there == node => Some(id),
@@ -524,7 +526,7 @@ impl Routing for NodeRouting<'_> {
             return None;
         }
         let to = destination(packet)?;
-        let transit = network.leaving_node(self.node, interface.as_str(), packet, to);
+        let transit = network.leaving_node(self.node, interface, packet, to);
         network.narrowest(&transit)
     }
 }
