@@ -51,10 +51,10 @@ struct Slot<T> {
     happening: Option<T>,
 }
 
-impl<T> Queue<T> {
-    /// Places right below each place: so many keys share few lines of a processor's cache.
-    const BRANCHES: usize = 4;
+/// Places right below each place: so many keys share few lines of a processor's cache.
+const BRANCHES: usize = 4;
 
+impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
         Self {
             heap: Vec::new(),
@@ -102,7 +102,7 @@ impl<T> Queue<T> {
     fn take(&mut self, place: usize) -> Option<T> {
         let gone = self.heap.swap_remove(place);
         if let Some(moved) = self.heap.get(place).copied() {
-            let above = place.saturating_sub(1) / Self::BRANCHES;
+            let above = place.saturating_sub(1) / BRANCHES;
             if moved.key < self.heap[above].key {
                 self.rise(place, moved);
             } else {
@@ -116,7 +116,7 @@ impl<T> Queue<T> {
     /// Finds the place for a ticket at this place or above.
     fn rise(&mut self, mut place: usize, ticket: Ticket) {
         while place > 0 {
-            let above = (place - 1) / Self::BRANCHES;
+            let above = (place - 1) / BRANCHES;
             if self.heap[above].key < ticket.key {
                 break;
             }
@@ -128,20 +128,30 @@ impl<T> Queue<T> {
 
     /// Finds the place for a ticket at this place or below.
     fn sink(&mut self, mut place: usize, ticket: Ticket) {
-        loop {
-            let first = place * Self::BRANCHES + 1;
-            let end = self.heap.len().min(first + Self::BRANCHES);
-            let below = self.heap.get(first..end).unwrap_or_default();
-            let least = (first..).zip(below).min_by_key(|(_, ticket)| ticket.key);
-            match least {
-                Some((least, earlier)) if earlier.key < ticket.key => {
-                    self.put(place, *earlier);
-                    place = least;
-                }
-                _ => break,
+        while let Some((least, earlier)) = self.least_below(place) {
+            if ticket.key < earlier.key {
+                break;
             }
+            self.put(place, earlier);
+            place = least;
         }
         self.put(place, ticket);
+    }
+
+    /// The earliest of what is right below a place, and where it is.
+    fn least_below(&self, place: usize) -> Option<(usize, Ticket)> {
+        let first = place * BRANCHES + 1;
+        let below = self.heap.get(first..)?;
+        let earlier = |one: (usize, Ticket), other: (usize, Ticket)| {
+            if other.1.key < one.1.key { other } else { one }
+        };
+        match below.first_chunk::<{ BRANCHES }>() {
+            Some([a, b, c, d]) => Some(earlier(
+                earlier((first, *a), (first + 1, *b)),
+                earlier((first + 2, *c), (first + 3, *d)),
+            )),
+            None => (first..).zip(below.iter().copied()).reduce(earlier),
+        }
     }
 
     fn put(&mut self, place: usize, ticket: Ticket) {
