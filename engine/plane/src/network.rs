@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
 
 use crate::balancer::Balancer;
@@ -143,7 +145,8 @@ pub(crate) struct Network {
     /// By id; `None` for those removed.
     hosts: Vec<Option<Host>>,
     /// Who claims an address, in order. The last to claim it has it, as on a real link where nobody checks.
-    claims: BTreeMap<IpAddr, Vec<Holder>>,
+    /// Never iterated.
+    claims: HashMap<IpAddr, Vec<Holder>, FixedState>,
     pod_ranges: PrefixMap<NodeId>,
     balancer: Balancer,
     node_names: BTreeMap<Arc<str>, NodeId>,
@@ -159,7 +162,7 @@ impl Network {
             stopped: BTreeSet::new(),
             nodes: Vec::new(),
             hosts: Vec::new(),
-            claims: BTreeMap::new(),
+            claims: HashMap::default(),
             pod_ranges: PrefixMap::new(),
             balancer: Balancer::default(),
             node_names: BTreeMap::new(),
@@ -340,9 +343,7 @@ impl Network {
             }
         };
         let transit = match (&interface, destination(packet.bytes())) {
-            (Some(interface), Some(to)) => {
-                self.leaving_node(node, interface.as_str(), packet.bytes(), to)
-            }
+            (Some(interface), Some(to)) => self.leaving_node(node, *interface, packet.bytes(), to),
             _ => self.through_access(Place::Node(node), Next::Host(self.node(node).host)),
         };
         Some((transit, interface, packet))
@@ -402,7 +403,7 @@ impl Network {
     fn leaving_node(
         &self,
         id: NodeId,
-        interface: &str,
+        interface: InterfaceName,
         packet: &[u8],
         destination: IpAddr,
     ) -> Transit {
@@ -410,13 +411,11 @@ impl Network {
         if let Some(pod) = self.pod_behind(id, interface) {
             return self.through_access(place, Next::Host(pod));
         }
+        let holder = self.holder(destination);
+        if holder.is_some_and(|holder| self.is_on_uplink(holder)) {
+            return self.over_uplink(at, place, packet, destination);
+        }
         match self.pod_ranges.lookup(destination) {
-            _ if self
-                .holder(destination)
-                .is_some_and(|holder| self.is_on_uplink(holder)) =>
-            {
-                self.over_uplink(at, place, packet, destination)
-            }
             Some(node) if node == id => Transit::lost(place, LostReason::NoSuchPod),
             Some(node) => self.towards_node(at, place, node),
             None => self.over_uplink(at, place, packet, destination),
@@ -475,8 +474,12 @@ impl Network {
         }
     }
 
-    fn pod_behind(&self, node: NodeId, interface: &str) -> Option<HostId> {
-        let index = u32::from_str_radix(interface.strip_prefix("veth")?, 16).ok()?;
+    fn pod_behind(&self, node: NodeId, interface: InterfaceName) -> Option<HostId> {
+        if interface == UPLINK {
+            return None;
+        }
+        let index = interface.as_str().strip_prefix("veth")?;
+        let index = u32::from_str_radix(index, 16).ok()?;
         let id = HostId(index);
         match &self.host(id)?.attachment {
             Attachment::Pod { node: there, .. } if *there == node => Some(id),
@@ -523,7 +526,7 @@ impl Routing for NodeRouting<'_> {
             return None;
         }
         let to = destination(packet)?;
-        let transit = network.leaving_node(self.node, interface.as_str(), packet, to);
+        let transit = network.leaving_node(self.node, interface, packet, to);
         network.narrowest(&transit)
     }
 }

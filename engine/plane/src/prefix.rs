@@ -1,21 +1,24 @@
 //! A routing table: the longest prefix that contains an address wins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use ipnet::IpNet;
 
 /// Values by prefix. A lookup costs one map lookup for each prefix length that is in use.
 #[derive(Clone, Debug)]
 pub(crate) struct PrefixMap<T> {
-    by_net: BTreeMap<IpNet, T>,
+    /// Never iterated.
+    by_net: HashMap<IpNet, T, FixedState>,
     lengths: BTreeSet<u8>,
 }
 
 impl<T: Copy> PrefixMap<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            by_net: BTreeMap::new(),
+            by_net: HashMap::with_hasher(FixedState::with_seed(0)),
             lengths: BTreeSet::new(),
         }
     }

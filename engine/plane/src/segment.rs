@@ -11,7 +11,7 @@ use smoltcp::wire::{
 };
 
 /// Both ends of a conversation, seen from one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flow {
     pub(crate) protocol: Protocol,
     pub(crate) local: SocketAddr,

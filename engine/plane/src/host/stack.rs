@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use base::SimTime;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use ruleset::Protocol;
 use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::wire::IpAddress;
@@ -43,8 +45,8 @@ pub(crate) struct Stack {
     connections: BTreeMap<u32, Connection>,
     /// When connections run next; the plane's affair.
     pub(crate) timers: BTreeMap<u32, Ticket>,
-    /// The connection of every TCP flow.
-    flows: BTreeMap<Flow, u32>,
+    /// The connection of every TCP flow. Never iterated.
+    flows: HashMap<Flow, u32, FixedState>,
     tcp_listeners: BTreeSet<u16>,
     /// UDP sockets by port.
     endpoints: BTreeMap<u16, Endpoint>,
@@ -68,7 +70,7 @@ impl Stack {
             paths: Paths::new(random_seed),
             connections: BTreeMap::new(),
             timers: BTreeMap::new(),
-            flows: BTreeMap::new(),
+            flows: HashMap::default(),
             tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
             endpoint_ports: BTreeMap::new(),
