@@ -65,6 +65,7 @@ fn node() -> Json {
             ),
             ("podCIDRs", list(text("A range for its Pods"))),
             ("labels", open("Labels of the Node object")),
+            ("cpu", cpus()),
             ("watch", duration("How long news takes to its proxy")),
             ("proxy", proxy_of_node()),
         ],
@@ -81,9 +82,14 @@ fn group() -> Json {
                 "zones",
                 described(list(text("A zone")), "Dealt out in turn"),
             ),
+            ("cpu", cpus()),
         ],
         &["prefix", "count"],
     )
+}
+
+fn cpus() -> Json {
+    described(integer(1), "How many CPUs a node has; default 8")
 }
 
 fn outside() -> Json {
