@@ -148,8 +148,8 @@ fn proxies() {
         &[
             "13:19: there is no node \"node-z\" in spec.cluster (did you mean `node-a`?)",
             "13:39: \"ipvz\" is no mode (did you mean `ipvs`?)",
-            "13:45: `conntrack` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only), and of ipvs: scheduler, minSyncPeriod, syncPeriod)",
-            "13:92: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
+            "13:62: `conntrack.min` is not supported by this version of switchboard (leave it out: kube-proxy's default)",
+            "13:92: `syncPeriod` must not be below `minSyncPeriod`",
         ],
     );
 }
@@ -170,10 +170,10 @@ fn a_nodes_proxy_adds_to_the_clusters() {
     );
     check(
         &with("", "iptables: {minSyncPeriod: 90m}"),
-        &["8:56: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+        &["8:56: `syncPeriod` must not be below `minSyncPeriod`"],
     );
     check(
         &with(slow, "iptables: {syncPeriod: 90m}"),
-        &["9:53: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+        &["9:53: `syncPeriod` must not be below `minSyncPeriod`"],
     );
 }
