@@ -153,11 +153,12 @@ pub trait World {
     /// When there is no such node.
     fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError>;
 
-    /// Ends the process of a node's proxy and starts it anew; its rules are there as before.
+    /// Ends the process of a node's proxy and starts it anew; its rules are there as before. Tells whether it started: one
+    /// that cannot run at present starts when it can.
     ///
     /// # Errors
     /// When there is no such node.
-    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError>;
+    fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError>;
 
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;

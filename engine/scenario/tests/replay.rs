@@ -741,6 +741,28 @@ fn proxies_are_changed_one_after_the_other() {
     );
     assert_eq!(
         report.steps[2].why,
-        texts(&["node-b: `syncPeriod` must be above zero, and not below `minSyncPeriod`"])
+        texts(&["node-b: `syncPeriod` must not be below `minSyncPeriod`"])
     );
+}
+
+/// One that cannot run is not restarted, and of a change that goes wrong at one node nothing is done.
+#[test]
+fn proxies_are_changed_all_or_none() {
+    let report = replay(
+        "  - fault: {kind: proxy-crash, node: node-b}
+  - proxy: {node: node-b, set: {nftables: {minSyncPeriod: 20s, syncPeriod: 20s}}, restart: true}
+  - proxy: {set: {mode: nftables, nftables: {syncPeriod: 10s}}}
+  - proxy: {node: node-a, restart: true}
+",
+    );
+    let seen = |index: usize| report.steps[index].seen.join(" ");
+    assert_eq!(
+        seen(1),
+        "node-b: mode iptables, which cannot run now: starts when it can"
+    );
+    assert_eq!(
+        report.steps[2].why,
+        texts(&["node-b: `syncPeriod` must not be below `minSyncPeriod`"])
+    );
+    assert_eq!(seen(3), "node-a: mode iptables, restarted");
 }

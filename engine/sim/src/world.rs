@@ -175,10 +175,10 @@ impl World for Sim {
         self.control.configure_proxy(node, config)
     }
 
-    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
-        self.control.restart_proxy(node)?;
+    fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError> {
+        let started = self.control.restart_proxy(node)?;
         self.obey_signals();
-        Ok(())
+        Ok(started)
     }
 
     fn happenings(&mut self) -> Vec<Happening> {

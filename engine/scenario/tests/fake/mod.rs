@@ -468,9 +468,14 @@ impl World for Fake {
         Ok(())
     }
 
-    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
-        self.tell(&format!("{node}/proxy"), "starts".to_owned());
-        Ok(())
+    fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError> {
+        let is_dead = self.faults.values().any(|(fault, until)| {
+            matches!(fault, Fault::ProxyCrash { node: dead } if dead == node) && *until > self.now
+        });
+        if !is_dead {
+            self.tell(&format!("{node}/proxy"), "starts".to_owned());
+        }
+        Ok(!is_dead)
     }
 
     fn happenings(&mut self) -> Vec<Happening> {
