@@ -112,6 +112,13 @@ pub trait World {
     /// When the source does not exist at this instant.
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError>;
 
+    /// The address that cluster DNS has for a name now, as the source's resolver looks it up; without packets. Changes
+    /// nothing and takes no time.
+    ///
+    /// # Errors
+    /// In words, when the source does not exist at this instant, or what was said of each name that was tried.
+    fn address_of(&self, from: &Source, name: &str) -> Result<IpAddr, String>;
+
     /// The first packet of one new connection through one node's rules, every random choice explored.
     /// Changes nothing and takes no time.
     ///

@@ -220,6 +220,19 @@ fn lookups() {
     );
 }
 #[test]
+fn probes_of_a_name() {
+    let step = "probe: {from: pod/client, to: \"web:80\"}";
+    check_published(
+        step,
+        "{backends: [\"10.244.1.2:8080\", \"10.244.1.3:8080\"]}",
+        "{backends: [\"10.244.1.2:8080\"]}",
+        &["the packet may be sent to 10.244.1.3:8080 (50%)"],
+    );
+    let report = replay("  - probe: {from: pod/client, to: \"shop:80\"}\n");
+    assert_eq!(report.steps[0].why, texts(&["shop has no address"]));
+}
+
+#[test]
 fn probes() {
     let step = "probe: {node: node-a, from: {ip: 10.0.0.1}, to: \"10.96.0.42:80\"}";
     check_published(

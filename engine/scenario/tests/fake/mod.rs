@@ -381,6 +381,14 @@ impl World for Fake {
         Ok(self.lookup(&request.name))
     }
 
+    fn address_of(&self, from: &Source, name: &str) -> Result<IpAddr, String> {
+        self.check(from).map_err(|error| error.to_string())?;
+        match self.lookup(name).answers.is_empty() {
+            true => Err(format!("{name} has no address")),
+            false => Ok(VIP.ip()),
+        }
+    }
+
     fn probe(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let backends = self.backends();
         let denominator = backends.len() as u128;

@@ -535,9 +535,10 @@ fn sources_and_targets() {
         "probe: {from: {ip: 10.0.0.1}, to: \"web:80\"}",
         &[
             "13:12: `node` is missing: a bare address is seen by some node's rules",
-            "13:39: \"web:80\": expected an address with a port, such as 10.244.1.2:8080 or [fd00::2]:8080",
+            "13:39: a bare address has no resolver to ask for a name (give an address with a port, or a source such as pod/… or node/…)",
         ],
     );
+    check_step("probe: {from: pod/a, to: \"web:80\"}", &[]);
     check_step(
         "probe: {from: {ip: 10.0.0.1}, to: \"10.0.0.2:80\"}",
         &["13:12: `node` is missing: a bare address is seen by some node's rules"],
