@@ -41,6 +41,7 @@ fn create_node(api: &mut ApiServer, node: &NodeConfig) -> Result<(), Status> {
     let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
     let address = |ip: &IpAddr| json!({"type": "InternalIP", "address": ip.to_string()});
     let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
+    let resources = json!({"cpu": node.cpu.unwrap_or(NodeConfig::CPUS).to_string()});
     create(
         api,
         &json!({
@@ -49,7 +50,8 @@ fn create_node(api: &mut ApiServer, node: &NodeConfig) -> Result<(), Status> {
             "spec": {"podCIDR": cidrs.first(), "podCIDRs": cidrs},
             "status": {
                 "addresses": addresses,
-                "allocatable": {"cpu": "8"},
+                "capacity": resources,
+                "allocatable": resources,
                 "conditions": [{"type": "Ready", "status": "True"}],
             },
         }),

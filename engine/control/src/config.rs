@@ -201,12 +201,19 @@ pub struct NodeConfig {
     pub pod_cidrs: Vec<IpNet>,
     /// Further labels.
     pub labels: BTreeMap<String, String>,
+    /// How many CPUs it has; `None` for [`NodeConfig::CPUS`].
+    pub cpu: Option<u32>,
     /// This node's watch latency, where it differs from `timing.watch`.
     pub watch: Option<Duration>,
     /// `proxy.mode`, where this node's proxy is in another than the cluster's.
     pub mode: Option<ProxyMode>,
     /// `proxy`: the settings of this node's proxy, where they are not the cluster's.
     pub proxy: Option<Box<ProxySettings>>,
+}
+
+impl NodeConfig {
+    /// The CPUs of a node that says nothing of them.
+    pub const CPUS: u32 = 8;
 }
 
 /// A host outside of the cluster.

@@ -112,6 +112,13 @@ pub trait World {
     /// When the source does not exist at this instant.
     fn resolve(&mut self, request: &ResolveRequest) -> Result<Resolution, ReferenceError>;
 
+    /// The address that cluster DNS has for a name now, as the source's resolver looks it up; without packets. Changes
+    /// nothing and takes no time.
+    ///
+    /// # Errors
+    /// In words, when the source does not exist at this instant, or what was said of each name that was tried.
+    fn address_of(&self, from: &Source, name: &str) -> Result<IpAddr, String>;
+
     /// The first packet of one new connection through one node's rules, every random choice explored.
     /// Changes nothing and takes no time.
     ///
@@ -153,11 +160,12 @@ pub trait World {
     /// When there is no such node.
     fn configure_proxy(&mut self, node: &str, config: ProxyConfig) -> Result<(), ReferenceError>;
 
-    /// Ends the process of a node's proxy and starts it anew; its rules are there as before.
+    /// Ends the process of a node's proxy and starts it anew; its rules are there as before. Tells whether it started: one
+    /// that cannot run at present starts when it can.
     ///
     /// # Errors
     /// When there is no such node.
-    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError>;
+    fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError>;
 
     /// What has happened since this was last asked, in order of time.
     fn happenings(&mut self) -> Vec<Happening>;

@@ -542,7 +542,9 @@ fn live(control: &mut Control, deeds: &[(Deed, u64)], with_faults: bool) {
                     control.heal(*id);
                 }
             }
-            Deed::Restart(index) if with_faults => control.restart_proxy(NODES[*index]).unwrap(),
+            Deed::Restart(index) if with_faults => {
+                control.restart_proxy(NODES[*index]).unwrap();
+            }
             Deed::Fault(..) | Deed::Restart(_) => {}
         }
         if control.check_reachable().is_ok() {

@@ -200,3 +200,27 @@ fn nobody_waits_for_a_container_that_never_lives() {
     pass(&mut control, 60);
     assert!(restarts(&control) > 2);
 }
+
+#[test]
+fn a_node_has_the_cpus_that_it_is_said_to_have() {
+    let mut config = cluster(2, Duration::from_secs(40)).config().clone();
+    config.nodes[0].cpu = Some(2);
+    let mut control = Control::new(config).unwrap();
+    let cpus = |node: &str| {
+        let node = control.api().node(node).unwrap();
+        let json = serde_json::to_value(&**node).unwrap();
+        ["capacity", "allocatable"].map(|key| json["status"][key]["cpu"].clone())
+    };
+    assert_eq!(cpus("n1"), ["2", "2"]);
+    assert_eq!(cpus("n2"), ["8", "8"]);
+    let pods = ["a", "b", "c", "d"].map(|name| {
+        format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{containers: [{{name: c, image: i, resources: {{requests: {{cpu: 2}}}}}}]}}}}\n")
+    });
+    apply(&mut control, &pods.join("---\n"));
+    converge(&mut control);
+    let on_first = ["a", "b", "c", "d"].map(|name| {
+        let pod = control.api().pod("default", name).unwrap();
+        usize::from(pod.spec.node_name == "n1")
+    });
+    assert_eq!(on_first.iter().sum::<usize>(), 1);
+}

@@ -3,13 +3,14 @@
 //! One function per verb; each asks the world, lets [`judge`] compare and puts what was seen into words.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::{Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
-    Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest,
-    World, WriteVerb,
+    Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution,
+    ResolveRequest, World, WriteVerb,
 };
 use explain::Finding;
 use kubectl::{Get, Objects, Output};
@@ -159,13 +160,29 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
                 ProbeFrom::Source(source) => source.resolve(runner.world).map(ProbeSource::Source),
                 ProbeFrom::Address(address) => Ok(ProbeSource::Address(*address)),
             };
-            let request = from.map(|from| ProbeRequest {
+            let from = match from {
+                Ok(from) => from,
+                Err(error) => return error.into(),
+            };
+            let address = match (&to.host, &from) {
+                (Host::Address(address), _) => Ok(*address),
+                (Host::Name(name), ProbeSource::Source(from)) => {
+                    runner.world.address_of(from, name)
+                }
+                (Host::Name(name), ProbeSource::Address(ip)) => {
+                    Err(format!("{ip} has no resolver to ask for {name}"))
+                }
+            };
+            let address = match address {
+                Ok(address) => address,
+                Err(why) => return Judged::failed(vec![why]),
+            };
+            let seen = runner.world.probe(&ProbeRequest {
                 node: node.clone(),
                 from,
-                to: *to,
+                to: SocketAddr::new(address, to.port),
                 protocol: *protocol,
             });
-            let seen = request.and_then(|request| runner.world.probe(&request));
             seen.map_or_else(Judged::from, |seen| probe(&seen, check))
         }),
         Action::Rules { node, expect } => runner.look(expect.in_mode(mode), |runner, check| {

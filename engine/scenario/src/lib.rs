@@ -9,8 +9,10 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Extensions of the contract: `nodes[].watch`, a node's own watch latency, `selector` in a `get`, costs by mode in
-//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from` and `port` in an `explain`, and the
-//! step `await`, where a user's repair is applied.
+//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from` and `port` in an `explain`, the
+//! step `await`, where a user's repair is applied, `nodes[].cpu` as groups have it, `jitter`, `rate` and `mtu` of a
+//! `link`, a `proxy` without `node`, which is that of every node, and in expectations: `error` of a `get`, `verdict` and
+//! `contains` of an `explain`, and `new`, `established`, `backends` and `latency` of a `stop`.
 //!
 //! ```
 //! use switchboard_scenario::load;

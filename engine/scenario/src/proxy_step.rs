@@ -34,17 +34,22 @@ pub(crate) fn change(runner: &mut Runner<'_>, step: &ProxyStep) -> Judged {
             .map(|node| node.name.clone())
             .collect(),
     };
-    let mut lines = Vec::new();
+    // All or nothing: no file is written before each is known to be good.
+    let mut configs = Vec::new();
     for node in &nodes {
-        match change_one(runner, node, step) {
-            Ok(Ok(config)) => {
-                let and = if step.restart { ", restarted" } else { "" };
-                lines.push(format!("{node}: mode {}{and}", config.mode));
-            }
+        match config_after(runner, node, step) {
+            Ok(Ok(config)) => configs.push(config),
             Ok(Err(complaints)) => {
                 let complaints = complaints.into_iter();
                 return Judged::failed(complaints.map(|text| format!("{node}: {text}")).collect());
             }
+            Err(error) => return error.into(),
+        }
+    }
+    let mut lines = Vec::new();
+    for (node, config) in nodes.iter().zip(configs) {
+        match change_one(runner, node, config, step) {
+            Ok(line) => lines.push(line),
             Err(error) => return error.into(),
         }
     }
@@ -57,21 +62,33 @@ pub(crate) fn change(runner: &mut Runner<'_>, step: &ProxyStep) -> Judged {
 }
 
 /// The configuration after the change, or what is wrong with it.
-fn change_one(
-    runner: &mut Runner<'_>,
+fn config_after(
+    runner: &Runner<'_>,
     node: &str,
     step: &ProxyStep,
 ) -> Result<Result<ProxyConfig, Vec<String>>, ReferenceError> {
-    let mut config = runner.world.proxy_config(node)?;
-    if let Some(set) = &step.set {
-        config = match set.onto(&config) {
-            Ok(config) => config,
-            Err(complaints) => return Ok(Err(complaints)),
-        };
-        runner.world.configure_proxy(node, config.clone())?;
+    let config = runner.world.proxy_config(node)?;
+    Ok(match &step.set {
+        Some(set) => set.onto(&config),
+        None => Ok(config),
+    })
+}
+
+/// Changes one proxy, and says so.
+fn change_one(
+    runner: &mut Runner<'_>,
+    node: &str,
+    config: ProxyConfig,
+    step: &ProxyStep,
+) -> Result<String, ReferenceError> {
+    let mode = config.mode;
+    if step.set.is_some() {
+        runner.world.configure_proxy(node, config)?;
     }
-    if step.restart {
-        runner.world.restart_proxy(node)?;
-    }
-    Ok(Ok(config))
+    let and = match step.restart {
+        false => "",
+        true if runner.world.restart_proxy(node)? => ", restarted",
+        true => ", which cannot run now: starts when it can",
+    };
+    Ok(format!("{node}: mode {mode}{and}"))
 }

@@ -1,6 +1,6 @@
 //! One step of a scenario: when it starts, what it does, what it expects.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use api::{Manifest, ObjectKey, timestamp};
@@ -206,8 +206,8 @@ pub enum Action {
         node: Option<String>,
         /// Who sends.
         from: ProbeFrom,
-        /// Destination.
-        to: SocketAddr,
+        /// Destination; a name is one of cluster DNS.
+        to: Target,
         /// Transport protocol.
         protocol: Protocol,
         /// What is expected.

@@ -220,6 +220,19 @@ fn lookups() {
     );
 }
 #[test]
+fn probes_of_a_name() {
+    let step = "probe: {from: pod/client, to: \"web:80\"}";
+    check_published(
+        step,
+        "{backends: [\"10.244.1.2:8080\", \"10.244.1.3:8080\"]}",
+        "{backends: [\"10.244.1.2:8080\"]}",
+        &["the packet may be sent to 10.244.1.3:8080 (50%)"],
+    );
+    let report = replay("  - probe: {from: pod/client, to: \"shop:80\"}\n");
+    assert_eq!(report.steps[0].why, texts(&["shop has no address"]));
+}
+
+#[test]
 fn probes() {
     let step = "probe: {node: node-a, from: {ip: 10.0.0.1}, to: \"10.96.0.42:80\"}";
     check_published(
@@ -741,6 +754,28 @@ fn proxies_are_changed_one_after_the_other() {
     );
     assert_eq!(
         report.steps[2].why,
-        texts(&["node-b: `syncPeriod` must be above zero, and not below `minSyncPeriod`"])
+        texts(&["node-b: `syncPeriod` must not be below `minSyncPeriod`"])
     );
+}
+
+/// One that cannot run is not restarted, and of a change that goes wrong at one node nothing is done.
+#[test]
+fn proxies_are_changed_all_or_none() {
+    let report = replay(
+        "  - fault: {kind: proxy-crash, node: node-b}
+  - proxy: {node: node-b, set: {nftables: {minSyncPeriod: 20s, syncPeriod: 20s}}, restart: true}
+  - proxy: {set: {mode: nftables, nftables: {syncPeriod: 10s}}}
+  - proxy: {node: node-a, restart: true}
+",
+    );
+    let seen = |index: usize| report.steps[index].seen.join(" ");
+    assert_eq!(
+        seen(1),
+        "node-b: mode iptables, which cannot run now: starts when it can"
+    );
+    assert_eq!(
+        report.steps[2].why,
+        texts(&["node-b: `syncPeriod` must not be below `minSyncPeriod`"])
+    );
+    assert_eq!(seen(3), "node-a: mode iptables, restarted");
 }

@@ -328,7 +328,7 @@ impl Sim {
     }
 
     /// Asks the zone itself, as the source's resolver would ask its server.
-    fn look_up(
+    pub(crate) fn look_up(
         &self,
         from: &Source,
         name: &str,

@@ -1,5 +1,6 @@
 //! The simulated cluster as a [`World`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::client::{ADDRESS_TYPES, Client, Errand};
 use crate::clients::Asker;
 use crate::resolver::Wanted;
 use crate::sim::Sim;
+use crate::trace::TraceError;
 
 impl World for Sim {
     fn plane(&self) -> &'static str {
@@ -142,6 +144,14 @@ impl World for Sim {
         Ok(resolution.expect("the one client ran until its lookup was done"))
     }
 
+    fn address_of(&self, from: &Source, name: &str) -> Result<IpAddr, String> {
+        let found = self
+            .source_host(from)
+            .map_err(TraceError::from)
+            .and_then(|_| self.look_up(from, name, &mut Vec::new()));
+        found.map_err(|error| error.to_string())
+    }
+
     fn probe(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         self.explore(request)
     }
@@ -175,10 +185,10 @@ impl World for Sim {
         self.control.configure_proxy(node, config)
     }
 
-    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
-        self.control.restart_proxy(node)?;
+    fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError> {
+        let started = self.control.restart_proxy(node)?;
         self.obey_signals();
-        Ok(())
+        Ok(started)
     }
 
     fn happenings(&mut self) -> Vec<Happening> {

@@ -42,16 +42,17 @@ impl Control {
     }
 
     /// Ends the process of a node's proxy and starts it anew: it knows nothing then, and its rules are there as before.
-    /// One that cannot run at present starts when it can.
+    /// One that cannot run at present starts when it can; tells whether this one did at once.
     ///
     /// # Errors
     /// When there is no such node.
-    pub fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
+    pub fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError> {
         let index = self.node_index(node)?;
-        if self.proxies[index].is_alive() {
+        let is_alive = self.proxies[index].is_alive();
+        if is_alive {
             self.start_proxy(index);
         }
-        Ok(())
+        Ok(is_alive)
     }
 
     /// The place of a node among all.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::{Kind, ObjectKey, Selector};
-use control::{ResolveRequest, WriteVerb, is_host_name};
+use control::{Host, ResolveRequest, Target, WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
@@ -309,11 +309,18 @@ fn probe(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
         bare = Some((ip_at, ip));
         Ok(ProbeFrom::Address(ip))
     });
-    let to = fields.need("to", check::socket);
-    let family = match (&bare, &to) {
-        (Some((at, ip)), Ok(to)) if ip.is_ipv4() != to.is_ipv4() => Err(at.refuse(format!(
-            "a packet has addresses of one family, and {ip} is not of that of {to}"
-        ))),
+    let to = fields.need("to", |at| Ok((at.clone(), at.parsed::<Target>()?)));
+    let suits = match (&bare, &to) {
+        (Some((at, ip)), Ok((to_at, to))) => match &to.host {
+            Host::Address(address) if ip.is_ipv4() == address.is_ipv4() => Ok(()),
+            Host::Address(_) => Err(at.refuse(format!(
+                "a packet has addresses of one family, and {ip} is not of that of {to}"
+            ))),
+            Host::Name(_) => Err(to_at.refuse_with(
+                "a bare address has no resolver to ask for a name",
+                "give an address with a port, or a source such as pod/… or node/…",
+            )),
+        },
         _ => Ok(()),
     };
     let protocol = fields.or("protocol", Protocol::TCP, |at| at.word(&PROTOCOLS));
@@ -322,8 +329,8 @@ fn probe(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<
     }
     fields.finish()?;
     let expect = expect(step, Repeat::Looks, check::probe);
-    family?;
-    let (node, from, to, protocol) = (node?, from?, to?, protocol?);
+    suits?;
+    let (node, from, (_, to), protocol) = (node?, from?, to?, protocol?);
     Ok(Action::Probe {
         node,
         from,

@@ -305,8 +305,15 @@ fn dns_domain(at: &Cursor<'_>) -> Read<String> {
 fn modes(fields: &mut Fields<'_>) -> Read<Vec<ProxyMode>> {
     match fields.take("modes") {
         Some(at) => {
-            let mut modes = at.one_or_list(ProxyMode::ALL.len(), |item| mode(&item))?;
-            modes.dedup();
+            let mut modes = Vec::new();
+            at.one_or_list(ProxyMode::ALL.len(), |item| {
+                let mode = mode(&item)?;
+                if modes.contains(&mode) {
+                    return Err(item.refuse(format!("the mode {mode} stands here twice")));
+                }
+                modes.push(mode);
+                Ok(())
+            })?;
             Ok(modes)
         }
         None => Ok(vec![ProxyMode::Nftables]),

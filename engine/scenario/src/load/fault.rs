@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use control::{Fault, Impairment, LinkEnd, PerMillion, Place};
+use serde_yaml::Value;
 
 use super::{Setting, action, names, nodes};
 use crate::cursor::{Cursor, Fields, Read};
@@ -54,8 +55,13 @@ pub(super) fn fault(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
     let kind = fields.need("kind", |at| at.word(&KINDS))?;
     let trouble = trouble(kind, &mut fields, setting);
     let (id, lasts) = match kind {
-        // It is over at once.
-        FaultKind::PodCrash => (Ok(None), Ok(None)),
+        FaultKind::PodCrash => {
+            let mut never = |key| {
+                let message = format!("a pod-crash is over at once: it has no `{key}`");
+                fields.misplaced(key, &message, None).map(|()| None)
+            };
+            (never("id"), never("for").map(|_| None))
+        }
         _ => (
             fields.may("id", |at| names::label(at).map(str::to_owned)),
             fields.may("for", lasting),
@@ -162,10 +168,10 @@ fn impairment(fields: &mut Fields<'_>) -> Read<Impairment> {
     })
 }
 
-/// Reads `node/…`, `zone/…` or `outside/…`.
+/// Reads `node/…`, `zone/…` or `outside/…`; a name alone is a node's.
 fn link_end(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<LinkEnd> {
     let text = at.text()?;
-    match text.split_once('/') {
+    match text.split_once('/').or(Some(("node", text))) {
         Some(("node", name)) => {
             if let Some(cluster) = setting.cluster {
                 nodes::check_known(at, name, cluster.nodes.iter())?;
@@ -178,7 +184,7 @@ fn link_end(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<LinkEnd> {
             Ok(LinkEnd::Outside(name.to_owned()))
         }
         _ => Err(at.refuse(format!(
-            "{text:?} is no end of a link: expected node/…, zone/… or outside/…"
+            "{text:?} is no end of a link: expected node/… (or its name alone), zone/… or outside/…"
         ))),
     }
 }
@@ -214,9 +220,17 @@ fn lasting(at: &Cursor<'_>) -> Read<Duration> {
     }
 }
 
-/// Reads `5%` or `0.25%`, exact to a millionth of the whole.
+/// Reads `5%` or `0.25%`, or as a part of one `0.05`, exact to a millionth of the whole.
 fn percentage(at: &Cursor<'_>) -> Read<PerMillion> {
     const DIGITS: usize = 4;
+    if let Value::Number(number) = at.value() {
+        return part_of_one(number.as_f64().unwrap_or(f64::NAN)).ok_or_else(|| {
+            at.refuse_with(
+                format!("{number} is no part of all packets: expected 0 to 1, with at most 6 digits behind the point"),
+                "or say it in percent, such as 5%",
+            )
+        });
+    }
     let text = at.text()?;
     let read = || {
         let (whole, part) = match text.strip_suffix('%')?.split_once('.') {
@@ -236,6 +250,14 @@ fn percentage(at: &Cursor<'_>) -> Read<PerMillion> {
             "{text:?} is no part of all packets: expected 0% to 100%, with at most {DIGITS} digits behind the point"
         ))
     })
+}
+
+/// A number from 0 to 1 that is a whole number of millionths.
+fn part_of_one(number: f64) -> Option<PerMillion> {
+    let millionths = (number * 1e6).round();
+    let is_exact = (number * 1e6 - millionths).abs() < 1e-6;
+    let is_part = (0.0..=1e6).contains(&millionths) && is_exact;
+    PerMillion::new(is_part.then_some(millionths as u32)?)
 }
 
 /// Reads bits per second as tc(8) writes them: `10mbit`.

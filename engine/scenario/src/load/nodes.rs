@@ -15,6 +15,8 @@ use crate::judge::counted;
 
 /// As many nodes as Kubernetes itself is tested with.
 const NODES_MAX: usize = 5_000;
+/// CPUs of one node: as many as Linux can count.
+const CPUS_MAX: u64 = 8_192;
 /// Addresses, ranges or labels of one node.
 const NODE_LIST_MAX: usize = 100;
 /// kube-controller-manager's `--node-cidr-mask-size-ipv4` and `-ipv6`.
@@ -191,6 +193,7 @@ fn node<'a>(
             Ok((key.to_owned(), value?.to_owned()))
         })
     });
+    let cpu = fields.may("cpu", cpus);
     let watch = fields.may("watch", Cursor::duration);
     let proxy = fields.may("proxy", |at| proxy::of_node(at, shared));
     fields.finish()?;
@@ -204,6 +207,7 @@ fn node<'a>(
         addresses: addresses?,
         pod_cidrs: pod_cidrs?,
         labels: labels?,
+        cpu: cpu?,
         watch: watch?,
         mode,
         proxy,
@@ -229,10 +233,9 @@ fn group<'a>(at: &Cursor<'a>, names: &mut BTreeSet<String>) -> Read<Vec<Draft<'a
     let zones = fields.or("zones", Vec::new(), |at| {
         at.list(NODE_LIST_MAX, |item| zone(&item))
     });
-    let cpu = fields.unsupported("cpu", "leave it out: nothing is weighed by CPU yet");
+    let cpu = fields.may("cpu", cpus);
     fields.finish()?;
-    cpu?;
-    let (prefix, count, zones) = (prefix?, count?, zones?);
+    let (prefix, count, zones, cpu) = (prefix?, count?, zones?, cpu?);
     let zones = zones
         .iter()
         .map(Some)
@@ -244,6 +247,7 @@ fn group<'a>(at: &Cursor<'a>, names: &mut BTreeSet<String>) -> Read<Vec<Draft<'a
             config: NodeConfig {
                 name: format!("{prefix}-{number}"),
                 zone: zone.cloned(),
+                cpu,
                 ..NodeConfig::default()
             },
             at: at.clone(),
@@ -256,6 +260,12 @@ fn group<'a>(at: &Cursor<'a>, names: &mut BTreeSet<String>) -> Read<Vec<Draft<'a
         }
     }
     Ok(drafts)
+}
+
+/// How many CPUs a node has, for the scheduler to weigh.
+fn cpus(at: &Cursor<'_>) -> Read<u32> {
+    let cpus = at.integer(1..=CPUS_MAX)?;
+    Ok(u32::try_from(cpus).expect("at most CPUS_MAX"))
 }
 
 /// It becomes the label topology.kubernetes.io/zone.

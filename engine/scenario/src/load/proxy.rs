@@ -2,11 +2,15 @@
 //!
 //! Source of the names: kube-proxy 1.36 `pkg/proxy/apis/config/types.go`.
 
+use std::time::Duration;
+
+use base::parse_duration;
 use control::{
     DetectLocal, ModeSettings, NodePortAddresses, ProxyConfig, ProxyMode, ProxySettings,
 };
 use ipnet::IpNet;
 use ruleset::ipvs::Scheduler;
+use serde_yaml::Value;
 
 use super::cluster::{self, cidr_of};
 use super::{Setting, action};
@@ -14,14 +18,12 @@ use crate::cursor::{Cursor, Fields, Read, Sink, all};
 use crate::proxy_step::{ProxyChange, ProxyStep};
 use crate::step::Action;
 
-/// What it may hold upstream and not yet here.
-const LATER_KEYS: [&str; 16] = [
+/// What it may hold without an effect on any packet here.
+const IDLE_KEYS: [&str; 13] = [
     "bindAddress",
     "bindAddressHardFail",
     "clientConnection",
-    "configFile",
     "configSyncPeriod",
-    "conntrack",
     "enableProfiling",
     "featureGates",
     "healthzBindAddress",
@@ -29,16 +31,26 @@ const LATER_KEYS: [&str; 16] = [
     "logging",
     "metricsBindAddress",
     "oomScoreAdj",
+    "portRange",
     "showHiddenMetricsForVersion",
-    "windowsRunAsService",
-    "winkernel",
+];
+
+/// Other machines' business, which may say nothing.
+const WINDOWS_KEYS: [&str; 2] = ["windowsRunAsService", "winkernel"];
+
+/// What `conntrack` says when it says nothing, besides null and zero: kube-proxy's defaults.
+const CONNTRACK_DEFAULTS: [(&str, &str); 4] = [
+    ("maxPerCore", "32768"),
+    ("min", "131072"),
+    ("tcpEstablishedTimeout", "24h"),
+    ("tcpCloseWaitTimeout", "1h"),
 ];
 
 const SUPPORTED: &str = "supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables \
                          and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only), and of ipvs: \
                          scheduler, minSyncPeriod, syncPeriod";
 
-const SYNC_PERIODS: &str = "`syncPeriod` must be above zero, and not below `minSyncPeriod`";
+const SYNC_PERIODS: &str = "`syncPeriod` must not be below `minSyncPeriod`";
 
 /// The words of `detectLocalMode`.
 #[derive(Clone, Copy)]
@@ -52,10 +64,13 @@ enum Mode {
 /// Reads `spec.cluster.proxy`, which all nodes share that say nothing of their own.
 pub(super) fn of_cluster(at: &Cursor<'_>) -> Read<ProxySettings> {
     let mut fields = at.fields()?;
-    let mode = fields.unsupported(
-        "mode",
-        "say `modes` in spec.cluster: the scenario runs once in each",
-    );
+    let mode = fields.may("mode", |at| match at.text()? {
+        "" => Ok(()),
+        _ => Err(at.refuse_with(
+            "`mode` is not said here",
+            "say `modes` in spec.cluster: the scenario runs once in each",
+        )),
+    });
     let settings = settings(fields, at, &ProxySettings::default());
     mode?;
     settings
@@ -67,7 +82,7 @@ pub(super) fn of_node(
     base: &ProxySettings,
 ) -> Read<(Option<ProxyMode>, ProxySettings)> {
     let mut fields = at.fields()?;
-    let mode = fields.may("mode", cluster::mode);
+    let mode = fields.or("mode", None, |at| unless_empty(at, cluster::mode));
     let settings = settings(fields, at, base)?;
     if settings.scheduler != base.scheduler {
         return Err(
@@ -83,10 +98,18 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
     });
     let kind = fields.may("kind", |at| at.word(&[("KubeProxyConfiguration", ())]));
     let detection = detection(&mut fields, at, &base.detect_local);
-    let node_port_addresses = fields.may("nodePortAddresses", node_port_addresses);
-    let later = all(LATER_KEYS
-        .into_iter()
-        .map(|key| fields.unsupported(key, SUPPORTED)));
+    let node_port_addresses = fields.or("nodePortAddresses", None, node_port_addresses);
+    for key in IDLE_KEYS {
+        fields.take(key);
+    }
+    let windows = all(WINDOWS_KEYS.into_iter().map(|key| {
+        fields.may(key, |at| match says_nothing(at.value()) {
+            true => Ok(()),
+            false => Err(at.refuse_with(not_here(key), SUPPORTED)),
+        })
+    }));
+    let conntrack = fields.may("conntrack", conntrack);
+    let later = fields.unsupported("configFile", SUPPORTED);
     let iptables = fields.may("iptables", |at| {
         let mut fields = at.fields()?;
         let localhost = base.localhost_node_ports;
@@ -106,6 +129,8 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
     api_version?;
     kind?;
     later?;
+    windows?;
+    conntrack?;
     let (iptables, localhost_node_ports) =
         iptables?.unwrap_or((base.iptables, base.localhost_node_ports));
     let node_port_addresses = node_port_addresses?;
@@ -128,9 +153,6 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
 
 /// `detectLocalMode`, and what belongs to each of its words: `clusterCIDR`, `detectLocal` (PROXY-21).
 fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>, base: &DetectLocal) -> Read<DetectLocal> {
-    let says_nothing = ["clusterCIDR", "detectLocalMode", "detectLocal"]
-        .iter()
-        .all(|key| fields.given(key).is_none());
     let ranges = fields.may("clusterCIDR", cluster_cidr);
     let words = [
         ("ClusterCIDR", Mode::ClusterCidr),
@@ -138,21 +160,24 @@ fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>, base: &DetectLocal) -> Re
         ("BridgeInterface", Mode::BridgeInterface),
         ("InterfaceNamePrefix", Mode::InterfaceNamePrefix),
     ];
-    let mode = fields.may("detectLocalMode", |at| at.word(&words));
+    let mode = fields.or("detectLocalMode", None, |at| {
+        unless_empty(at, |at| at.word(&words))
+    });
     let interfaces = fields.may("detectLocal", |at| {
         let mut fields = at.fields()?;
-        let name = |at: &Cursor<'_>| at.name().map(str::to_owned);
-        let bridge = fields.may("bridgeInterface", name);
-        let prefix = fields.may("interfaceNamePrefix", name);
+        let name = |at: &Cursor<'_>| unless_empty(at, |at| at.name().map(str::to_owned));
+        let bridge = fields.or("bridgeInterface", None, name);
+        let prefix = fields.or("interfaceNamePrefix", None, name);
         fields.finish()?;
         Ok((bridge?, prefix?))
     });
-    let (ranges, (bridge, prefix)) = (ranges?, interfaces?.unwrap_or_default());
-    if says_nothing {
+    let (ranges, mode) = (ranges?, mode?);
+    let (bridge, prefix) = interfaces?.unwrap_or_default();
+    if ranges.is_none() && mode.is_none() && bridge.is_none() && prefix.is_none() {
         return Ok(base.clone());
     }
     let missing = |key| at.refuse(format!("`detectLocalMode` asks for `detectLocal.{key}`"));
-    match mode?.unwrap_or(Mode::ClusterCidr) {
+    match mode.unwrap_or(Mode::ClusterCidr) {
         Mode::ClusterCidr => Ok(DetectLocal::ClusterCidr(ranges)),
         Mode::NodeCidr => Ok(DetectLocal::NodeCidr),
         Mode::BridgeInterface => bridge
@@ -162,6 +187,56 @@ fn detection(fields: &mut Fields<'_>, at: &Cursor<'_>, base: &DetectLocal) -> Re
             .map(DetectLocal::InterfaceNamePrefix)
             .ok_or_else(|| missing("interfaceNamePrefix")),
     }
+}
+
+/// Reads a value that says nothing if it is empty.
+fn unless_empty<T>(at: &Cursor<'_>, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<Option<T>> {
+    match at.text()? {
+        "" => Ok(None),
+        _ => read(at).map(Some),
+    }
+}
+
+/// Whether a value is one that nobody wrote: null, empty or zero, all the way down.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => {
+            text.is_empty() || parse_duration(text).is_ok_and(|span| span.is_zero())
+        }
+        Value::Sequence(items) => items.is_empty(),
+        Value::Mapping(fields) => fields.values().all(says_nothing),
+        Value::Tagged(_) => false,
+    }
+}
+
+/// `conntrack`, whose defaults alone are carried out.
+fn conntrack(at: &Cursor<'_>) -> Read<()> {
+    let is_default = |key: &str, value: &Value| {
+        let default = CONNTRACK_DEFAULTS.iter().find(|(known, _)| *known == key);
+        default.is_some_and(|(_, default)| match value {
+            Value::String(text) => parse_duration(text) == parse_duration(default),
+            Value::Number(number) => number.to_string() == *default,
+            _ => false,
+        })
+    };
+    let read =
+        at.entries(
+            |key, at| match says_nothing(at.value()) || is_default(key, at.value()) {
+                true => Ok((key, ())),
+                false => Err(at.refuse_with(
+                    not_here(&format!("conntrack.{key}")),
+                    "leave it out: kube-proxy's default",
+                )),
+            },
+        );
+    read.map(|_| ())
+}
+
+fn not_here(key: &str) -> String {
+    format!("`{key}` is not supported by this version of switchboard")
 }
 
 /// Ranges with commas between them. An empty text is no range, as upstream: nobody counts as a Pod then.
@@ -174,7 +249,9 @@ fn cluster_cidr(at: &Cursor<'_>) -> Read<Vec<IpNet>> {
 /// `ipvs`. What says nothing, as zero timeouts do, is taken too: `kubeadm` writes it out.
 fn ipvs_settings(at: &Cursor<'_>, base: &ProxySettings) -> Read<(ModeSettings, Scheduler)> {
     let mut fields = at.fields()?;
-    let scheduler = fields.or("scheduler", base.scheduler, scheduler);
+    let scheduler = fields.or("scheduler", base.scheduler, |at| {
+        Ok(unless_empty(at, scheduler)?.unwrap_or(base.scheduler))
+    });
     let periods = periods(&mut fields, base.ipvs);
     let timeouts = ["tcpTimeout", "tcpFinTimeout", "udpTimeout"].map(|key| {
         fields.may(key, |at| match at.duration()?.is_zero() {
@@ -204,7 +281,7 @@ fn ipvs_settings(at: &Cursor<'_>, base: &ProxySettings) -> Read<(ModeSettings, S
     Ok((periods?, scheduler?))
 }
 
-/// The name of a scheduler that is evaluated; an empty one is the default, as upstream.
+/// The name of a scheduler that is evaluated.
 fn scheduler(at: &Cursor<'_>) -> Read<Scheduler> {
     const LATER: [Scheduler; 3] = [
         Scheduler::LocalityBased,
@@ -212,9 +289,6 @@ fn scheduler(at: &Cursor<'_>) -> Read<Scheduler> {
         Scheduler::MaglevHashing,
     ];
     let name = at.text()?;
-    if name.is_empty() {
-        return Ok(Scheduler::RoundRobin);
-    }
     let found = Scheduler::parse(name).filter(|scheduler| !LATER.contains(scheduler));
     let supported = Scheduler::NAMES
         .iter()
@@ -240,40 +314,42 @@ fn mode_settings(fields: &mut Fields<'_>, defaults: &ModeSettings) -> Read<ModeS
     })
 }
 
-/// `minSyncPeriod` and `syncPeriod`; all else is as in the defaults.
+/// `minSyncPeriod` and `syncPeriod`, of which zero says nothing; all else is as in the defaults.
 fn periods(fields: &mut Fields<'_>, defaults: ModeSettings) -> Read<ModeSettings> {
-    // Which of the two is to blame: the other one may stand elsewhere.
-    let default_retry = fields.given("syncPeriod").is_none();
-    let least = fields.or("minSyncPeriod", defaults.min_sync_period, |at| {
-        let least = at.duration()?;
-        match default_retry && defaults.sync_period < least {
-            true => Err(at.refuse(SYNC_PERIODS)),
-            false => Ok(least),
-        }
+    let [least, retry] = ["minSyncPeriod", "syncPeriod"].map(|key| {
+        fields.or(key, None, |at| {
+            let period = Some(at.duration()?).filter(|period| !period.is_zero());
+            Ok(period.map(|period| (period, at.clone())))
+        })
     });
-    let retry = fields.or("syncPeriod", defaults.sync_period, |at| {
-        let retry = at.duration()?;
-        let too_short = retry.is_zero() || least.as_ref().is_ok_and(|least| retry < *least);
-        match too_short {
-            true => Err(at.refuse(SYNC_PERIODS)),
-            false => Ok(retry),
-        }
-    });
-    Ok(ModeSettings {
-        min_sync_period: least?,
-        sync_period: retry?,
+    let (least, retry) = (least?, retry?);
+    let of = |stated: &Option<(Duration, Cursor<'_>)>, default| match stated {
+        Some((period, _)) => *period,
+        None => default,
+    };
+    let settings = ModeSettings {
+        min_sync_period: of(&least, defaults.min_sync_period),
+        sync_period: of(&retry, defaults.sync_period),
         ..defaults
-    })
+    };
+    match retry.or(least) {
+        Some((_, at)) if settings.sync_period < settings.min_sync_period => {
+            Err(at.refuse(SYNC_PERIODS))
+        }
+        _ => Ok(settings),
+    }
 }
 
-/// `[primary]`, or ranges (PROXY-26); an empty list is the mode's default.
-fn node_port_addresses(at: &Cursor<'_>) -> Read<NodePortAddresses> {
+/// `[primary]`, or ranges (PROXY-26); an empty list says nothing.
+fn node_port_addresses(at: &Cursor<'_>) -> Read<Option<NodePortAddresses>> {
     let words = at.list(64, |item| item.name().map(str::to_owned))?;
-    if words.len() == 1 && words[0] == "primary" {
-        return Ok(NodePortAddresses::Primary);
+    match &words[..] {
+        [] => return Ok(None),
+        [word] if word == "primary" => return Ok(Some(NodePortAddresses::Primary)),
+        _ => {}
     }
     let ranges = at.list(64, |item| cidr_of(&item, item.name()?))?;
-    Ok(NodePortAddresses::Within(ranges))
+    Ok(Some(NodePortAddresses::Within(ranges)))
 }
 
 impl ProxyChange {

@@ -40,7 +40,7 @@ pub(super) fn cluster() -> Json {
                     "The scenario runs once in each; default nftables",
                 ),
             ),
-            ("proxy", proxy(Vec::new())),
+            ("proxy", proxy(words([""]))),
             ("nodes", list(node())),
             ("nodeGroups", list(group())),
             ("outside", list(outside())),
@@ -65,6 +65,7 @@ fn node() -> Json {
             ),
             ("podCIDRs", list(text("A range for its Pods"))),
             ("labels", open("Labels of the Node object")),
+            ("cpu", cpus()),
             ("watch", duration("How long news takes to its proxy")),
             ("proxy", proxy_of_node()),
         ],
@@ -81,9 +82,14 @@ fn group() -> Json {
                 "zones",
                 described(list(text("A zone")), "Dealt out in turn"),
             ),
+            ("cpu", cpus()),
         ],
         &["prefix", "count"],
     )
+}
+
+fn cpus() -> Json {
+    described(integer(1), "How many CPUs a node has; default 8")
 }
 
 fn outside() -> Json {
@@ -174,11 +180,12 @@ fn sync_cost() -> Json {
 
 /// What one node's proxy does otherwise than the others.
 pub(super) fn proxy_of_node() -> Json {
-    proxy(vec![("mode", mode())])
+    proxy(any_of(&[words([""]), mode()]))
 }
 
-/// A `KubeProxyConfiguration`, as far as it decides about packets, with some more keys.
-fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
+/// A `KubeProxyConfiguration`, as far as it decides about packets.
+fn proxy(mode: Json) -> Json {
+    let mut keys = vec![("mode", mode)];
     let detect = [
         ("bridgeInterface", text("Pods are behind this bridge")),
         (
@@ -187,6 +194,7 @@ fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
         ),
     ];
     let detect_modes = [
+        "",
         "ClusterCIDR",
         "NodeCIDR",
         "BridgeInterface",
@@ -219,6 +227,28 @@ fn proxy(mut keys: Vec<(&'static str, Json)>) -> Json {
         "At which addresses of a node its node ports are open",
     );
     let ranges = text("Ranges of Pods, with commas between them");
+    let idle = "Without effect here";
+    keys.extend([
+        ("bindAddress", text(idle)),
+        ("bindAddressHardFail", boolean(idle)),
+        ("clientConnection", open(idle)),
+        ("configSyncPeriod", duration(idle)),
+        ("enableProfiling", boolean(idle)),
+        ("featureGates", open(idle)),
+        ("healthzBindAddress", text(idle)),
+        ("hostnameOverride", text(idle)),
+        ("logging", open(idle)),
+        ("metricsBindAddress", text(idle)),
+        (
+            "oomScoreAdj",
+            json!({"type": "integer", "description": idle}),
+        ),
+        ("portRange", text(idle)),
+        ("showHiddenMetricsForVersion", text(idle)),
+        ("windowsRunAsService", boolean("Only false")),
+        ("winkernel", open("Only what says nothing")),
+        ("conntrack", open("Only kube-proxy's defaults")),
+    ]);
     keys.extend([
         ("apiVersion", words(["kubeproxy.config.k8s.io/v1alpha1"])),
         ("kind", words(["KubeProxyConfiguration"])),

@@ -58,8 +58,15 @@ fn pod() -> Key {
 
 /// What is wrong with a link.
 fn link() -> Vec<Key> {
-    let end = || text("node/…, zone/… or outside/…");
-    let share = |what: &str| text(&format!("{what}: 5% or 0.25% of all packets"));
+    let end = || text("node/… or its name alone, zone/… or outside/…");
+    let share = |what: &str| {
+        let number = json!({"type": "number", "minimum": 0, "maximum": 1});
+        let percent = text("5% or 0.25%");
+        described(
+            any_of(&[number, percent]),
+            &format!("{what}: a part of all packets"),
+        )
+    };
     vec![
         ("a", end()),
         ("b", end()),

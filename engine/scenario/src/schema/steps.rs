@@ -244,7 +244,7 @@ fn probe() -> Json {
                 text("Whose rules; default: those of the source's node"),
             ),
             ("from", any_of(&[source(), bare])),
-            ("to", text("ip:port or [ipv6]:port")),
+            ("to", text("name:port, ip:port or [ipv6]:port")),
             ("protocol", protocol(&["TCP", "UDP", "SCTP"])),
         ],
         &["from", "to"],

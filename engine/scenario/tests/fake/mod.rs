@@ -381,6 +381,14 @@ impl World for Fake {
         Ok(self.lookup(&request.name))
     }
 
+    fn address_of(&self, from: &Source, name: &str) -> Result<IpAddr, String> {
+        self.check(from).map_err(|error| error.to_string())?;
+        match self.lookup(name).answers.is_empty() {
+            true => Err(format!("{name} has no address")),
+            false => Ok(VIP.ip()),
+        }
+    }
+
     fn probe(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let backends = self.backends();
         let denominator = backends.len() as u128;
@@ -468,9 +476,14 @@ impl World for Fake {
         Ok(())
     }
 
-    fn restart_proxy(&mut self, node: &str) -> Result<(), ReferenceError> {
-        self.tell(&format!("{node}/proxy"), "starts".to_owned());
-        Ok(())
+    fn restart_proxy(&mut self, node: &str) -> Result<bool, ReferenceError> {
+        let is_dead = self.faults.values().any(|(fault, until)| {
+            matches!(fault, Fault::ProxyCrash { node: dead } if dead == node) && *until > self.now
+        });
+        if !is_dead {
+            self.tell(&format!("{node}/proxy"), "starts".to_owned());
+        }
+        Ok(!is_dead)
     }
 
     fn happenings(&mut self) -> Vec<Happening> {

@@ -16,6 +16,7 @@ fn good_faults() {
         "kind: link, a: node/node-a, b: zone/zone-1, cut: true",
         "kind: link, a: zone/zone-1, b: zone/zone-1, loss: 2.5%, delay: 20ms, jitter: 5ms, duplicate: 0.0001%, reorder: 100%, rate: 10Mbit, mtu: 1400",
         "kind: link, a: node/node-a, b: outside/laptop, delay: 1s",
+        "kind: link, a: node-a, b: node-b, loss: 0.05, duplicate: 1, reorder: 0.000001",
         "kind: pod-crash, pod: pod/web-1",
         "kind: pod-unready, pod: deployment/shop/web, for: 1s",
         "kind: conntrack-full, node: node-a, max: 100",
@@ -46,7 +47,7 @@ fn each_kind_of_fault_takes_its_own() {
         "fault: {kind: pod-crash, pod: web-1, for: 30s}",
         &[
             "13:35: \"web-1\" is no reference: expected kind/name or kind/namespace/name",
-            "13:42: unknown key `for` (did you mean `pod`?)",
+            "13:42: a pod-crash is over at once: it has no `for`",
         ],
     );
     check_step(
@@ -77,10 +78,10 @@ fn links() {
         &["13:44: node/node-a has no link to itself"],
     );
     check_step(
-        "fault: {kind: link, a: node-a, b: outside/phone}",
+        "fault: {kind: link, a: pod/web-1, b: outside/phone}",
         &[
-            "13:28: \"node-a\" is no end of a link: expected node/…, zone/… or outside/…",
-            "13:39: there is no outside host \"phone\" in spec.cluster (there are: laptop)",
+            "13:28: \"pod/web-1\" is no end of a link: expected node/… (or its name alone), zone/… or outside/…",
+            "13:42: there is no outside host \"phone\" in spec.cluster (there are: laptop)",
         ],
     );
     check_step(
@@ -96,6 +97,17 @@ fn links() {
         check_step(
             &format!("fault: {{kind: link, a: node/node-a, b: node/node-b, loss: {loss}}}"),
             &[&format!("13:63: {bare:?} {LOSS}")],
+        );
+    }
+    for loss in ["5", "-0.1", "0.0000001"] {
+        let fault = format!("kind: link, a: node-a, b: node-b, loss: {loss}");
+        let text = format!("{HEAD}  - fault: {{{fault}}}\n");
+        let source = api::yaml::Source::new("s.yaml", text);
+        let problems = switchboard_scenario::load(&source, &mut |_: &str| Err(String::new()));
+        let said = problems.unwrap_err().to_string();
+        assert!(
+            said.contains("is no part of all packets: expected 0 to 1"),
+            "{said}"
         );
     }
     const RATE: &str =
@@ -148,8 +160,8 @@ fn proxies() {
         &[
             "13:19: there is no node \"node-z\" in spec.cluster (did you mean `node-a`?)",
             "13:39: \"ipvz\" is no mode (did you mean `ipvs`?)",
-            "13:45: `conntrack` is not supported by this version of switchboard (supported here: clusterCIDR, detectLocalMode, detectLocal, nodePortAddresses, and of iptables and nftables: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod, localhostNodePorts (iptables only), and of ipvs: scheduler, minSyncPeriod, syncPeriod)",
-            "13:92: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
+            "13:62: `conntrack.min` is not supported by this version of switchboard (leave it out: kube-proxy's default)",
+            "13:92: `syncPeriod` must not be below `minSyncPeriod`",
         ],
     );
 }
@@ -170,10 +182,10 @@ fn a_nodes_proxy_adds_to_the_clusters() {
     );
     check(
         &with("", "iptables: {minSyncPeriod: 90m}"),
-        &["8:56: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+        &["8:56: `syncPeriod` must not be below `minSyncPeriod`"],
     );
     check(
         &with(slow, "iptables: {syncPeriod: 90m}"),
-        &["9:53: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+        &["9:53: `syncPeriod` must not be below `minSyncPeriod`"],
     );
 }

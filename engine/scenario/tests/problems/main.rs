@@ -84,7 +84,7 @@ fn good_ones_have_no_problem() {
         &[],
     );
     check_cluster(
-        "nodeGroups: [{prefix: worker, count: 3, zones: [a, b]}]",
+        "nodeGroups: [{prefix: worker, count: 3, zones: [a, b], cpu: 8}]",
         &[],
     );
     for proxy in [
@@ -97,6 +97,25 @@ fn good_ones_have_no_problem() {
     ] {
         check_cluster(&format!("proxy: {{{proxy}}}"), &[]);
     }
+}
+
+#[test]
+fn what_kubeadm_writes_into_a_proxys_file() {
+    check_cluster(
+        "proxy: {apiVersion: kubeproxy.config.k8s.io/v1alpha1, bindAddress: 0.0.0.0, bindAddressHardFail: false, \
+         clientConnection: {acceptContentTypes: '', burst: 0, kubeconfig: /var/lib/kube-proxy/kubeconfig.conf, qps: 0}, \
+         clusterCIDR: 10.244.0.0/16, configSyncPeriod: 0s, conntrack: {maxPerCore: null, min: null, tcpBeLiberal: false, \
+         tcpCloseWaitTimeout: null, tcpEstablishedTimeout: 24h0m0s, udpStreamTimeout: 0s, udpTimeout: 0s}, \
+         detectLocal: {bridgeInterface: '', interfaceNamePrefix: ''}, detectLocalMode: '', enableProfiling: false, \
+         healthzBindAddress: '', hostnameOverride: '', iptables: {localhostNodePorts: null, masqueradeAll: false, \
+         masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}, ipvs: {excludeCIDRs: null, minSyncPeriod: 0s, \
+         scheduler: '', strictARP: false, syncPeriod: 0s, tcpFinTimeout: 0s, tcpTimeout: 0s, udpTimeout: 0s}, \
+         kind: KubeProxyConfiguration, logging: {flushFrequency: 0, verbosity: 0}, metricsBindAddress: '', mode: '', \
+         nftables: {masqueradeAll: false, masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}, \
+         nodePortAddresses: null, oomScoreAdj: null, portRange: '', showHiddenMetricsForVersion: '', \
+         windowsRunAsService: false, winkernel: {enableDSR: false, networkName: '', sourceVip: ''}}",
+        &[],
+    );
 }
 
 #[test]
@@ -259,17 +278,25 @@ fn what_this_version_does_not_support() {
     check_cluster(
         "proxy: {mode: ipvs, nftables: {masqueradeBit: 32}, iptables: {syncPeriod: 500ms}}",
         &[
-            "7:13: `mode` is not supported by this version of switchboard (say `modes` in spec.cluster: the scenario runs once in each)",
+            "7:19: `mode` is not said here (say `modes` in spec.cluster: the scenario runs once in each)",
             "7:51: expected a whole number from 0 to 31, found 32",
-            "7:79: `syncPeriod` must be above zero, and not below `minSyncPeriod`",
+            "7:79: `syncPeriod` must not be below `minSyncPeriod`",
         ],
     );
     // The other period is 30s if nothing is said of it.
     check_cluster(
         "proxy: {iptables: {minSyncPeriod: 2h}}",
-        &["7:39: `syncPeriod` must be above zero, and not below `minSyncPeriod`"],
+        &["7:39: `syncPeriod` must not be below `minSyncPeriod`"],
     );
     check(&HEAD.replace("[iptables]", "[nftables, ipvs]"), &[]);
+    check(
+        &HEAD.replace("[iptables]", "[iptables, nftables, iptables]"),
+        &["6:33: the mode iptables stands here twice"],
+    );
+    check_cluster(
+        "nodeGroups: [{prefix: worker, count: 3, cpu: 0}]",
+        &["7:50: expected a whole number from 1 to 8192, found 0"],
+    );
     check_cluster(
         "proxy: {ipvs: {scheduler: \"\", strictARP: false, excludeCIDRs: [], tcpTimeout: 0s, minSyncPeriod: 0s}}",
         &[],
@@ -494,9 +521,10 @@ fn sources_and_targets() {
         "probe: {from: {ip: 10.0.0.1}, to: \"web:80\"}",
         &[
             "13:12: `node` is missing: a bare address is seen by some node's rules",
-            "13:39: \"web:80\": expected an address with a port, such as 10.244.1.2:8080 or [fd00::2]:8080",
+            "13:39: a bare address has no resolver to ask for a name (give an address with a port, or a source such as pod/… or node/…)",
         ],
     );
+    check_step("probe: {from: pod/a, to: \"web:80\"}", &[]);
     check_step(
         "probe: {from: {ip: 10.0.0.1}, to: \"10.0.0.2:80\"}",
         &["13:12: `node` is missing: a bare address is seen by some node's rules"],

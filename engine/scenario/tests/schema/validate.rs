@@ -224,6 +224,7 @@ fn type_is(said: &Json, value: &Value) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_bool(),
         "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
         other => panic!("type {other} is not checked by this test"),
     };
     match said.as_array() {

@@ -74,3 +74,15 @@ fn a_node_that_hides_itself_is_hidden() {
         );
     }
 }
+
+#[test]
+fn a_name_is_looked_up_as_its_source_would() {
+    let mut sim = cluster();
+    by_name(&mut sim, 3000);
+    assert_eq!(sim.address_of(&client(), "web"), Ok(vip(&sim)));
+    let full = sim.address_of(&client(), "web.default.svc.cluster.local.");
+    assert_eq!(full, Ok(vip(&sim)));
+    let why = sim.address_of(&client(), "shop").unwrap_err();
+    assert!(why.starts_with("shop has no address: "), "{why}");
+    assert!(why.contains("NXDOMAIN"), "{why}");
+}
