@@ -39,14 +39,15 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
     };
     let trace = instant.sim.trace(&from, &to, protocol);
     let trace = trace.map_err(|why| input::error(why.to_string(), None))?;
+    let mode = instant.sim.control().proxy_mode_at(&from);
     output::print(&match args.output {
-        Output::Human => human(&trace, &instant.label, instant.mode),
-        Output::Json => json_text(&trace, &instant),
+        Output::Human => human(&trace, &instant.label, mode),
+        Output::Json => json_text(&trace, &instant, mode),
     })?;
     Ok(Exit::Passed)
 }
 
-/// The way of a packet, for people; `label` says which instant it is.
+/// The way of a packet, for people; `label` says which instant it is, and `mode` how the sender's node is programmed.
 pub(crate) fn human(trace: &Trace, label: &str, mode: ProxyMode) -> String {
     let mut text = String::new();
     let _ = writeln!(
@@ -118,7 +119,7 @@ fn write_hop(text: &mut String, hop: &Hop) {
     let _ = writeln!(text, "    → {}", hop.outcome);
 }
 
-fn json_text(trace: &Trace, instant: &Instant) -> String {
+fn json_text(trace: &Trace, instant: &Instant, mode: ProxyMode) -> String {
     let hops = |hops: &[Hop]| -> Vec<Value> { hops.iter().map(hop_json).collect() };
     let alternatives = trace.alternatives.iter().map(|(share, outcome)| {
         let p = format!("{}/{}", share.numerator, share.denominator);
@@ -132,7 +133,7 @@ fn json_text(trace: &Trace, instant: &Instant) -> String {
         "apiVersion": "switchboard.dev/v1alpha1",
         "kind": "Trace",
         "scenario": instant.scenario.name,
-        "mode": instant.mode.as_str(),
+        "mode": mode.as_str(),
         "seed": instant.scenario.seed.value(),
         "atNs": trace.at.as_nanos(),
         "from": trace.from,

@@ -9,6 +9,7 @@ mod faults;
 mod incidents;
 mod proxies;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct Control {
     views: Views,
     /// One per node, in their order.
     proxies: Vec<NodeProxy>,
+    /// The places of nodes in their order, by name.
+    node_places: BTreeMap<String, usize>,
     /// What is pending.
     schedule: Schedule,
     /// What is done from time to time, though nothing is pending: the proxies' full syncs, the server's repairs.
@@ -95,7 +98,9 @@ impl Control {
         };
         let proxies = config.nodes.iter();
         let proxies = proxies.map(|node| NodeProxy::new(node, &config)).collect();
+        let names = config.nodes.iter().map(|node| node.name.clone());
         let mut control = Self {
+            node_places: names.zip(0..).collect(),
             now,
             api,
             controllers: roster::controllers(&config)

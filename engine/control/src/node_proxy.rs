@@ -86,12 +86,9 @@ impl NodeProxy {
         self.process != Process::Dead
     }
 
-    /// The position before which it needs no change any more: one that will list everything needs none.
-    pub(crate) fn position(&self, views: &Views) -> usize {
-        match self.process {
-            Process::Running => self.position,
-            Process::Dead | Process::Starting(_) => views.end(),
-        }
+    /// The position before which it needs no change any more: one that will list everything needs none at all.
+    pub(crate) fn position(&self) -> Option<usize> {
+        (self.process == Process::Running).then_some(self.position)
     }
 
     /// Takes everything as seen.

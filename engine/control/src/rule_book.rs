@@ -2,6 +2,11 @@
 //!
 //! A commit only notes which view a node's rules are made of; they are compiled when somebody looks or a packet
 //! comes. So a thousand nodes cost a thousand view positions.
+//!
+//! Deviation: between modes iptables and ipvs, the first sync replaces all that the mode before has written. A real one
+//! (1.36, `platformCleanup`) cleans up the rules of both when it goes to nftables, and those of nftables when it goes to
+//! either; from ipvs to iptables it leaves the virtual servers, sets and addresses, and from iptables to ipvs chains that
+//! nothing jumps to any more, until somebody runs `kube-proxy --cleanup`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,6 +1,7 @@
 //! What proxies see of the cluster, and when.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ pub(crate) struct Views {
     changes: VecDeque<(SimTime, ClusterView)>,
     /// How many changes were dropped from the front because everybody has seen them.
     dropped: usize,
+    /// The position of each reader; none has the one that needs no change.
+    positions: BTreeMap<usize, usize>,
+    /// How many readers are at a position.
+    readers_at: BTreeMap<usize, usize>,
 }
 
 impl Views {
@@ -29,6 +34,8 @@ impl Views {
             position: 0,
             changes: VecDeque::new(),
             dropped: 0,
+            positions: BTreeMap::new(),
+            readers_at: BTreeMap::new(),
         }
     }
 
@@ -83,10 +90,57 @@ impl Views {
         changes.map(|(at, _)| *at)
     }
 
-    /// Forgets the changes before the least position of any reader.
-    pub(crate) fn forget(&mut self, least: Option<usize>) {
-        let seen = least.unwrap_or(self.dropped) - self.dropped;
+    /// Notes where a reader is now; `None` when it needs no change. Changes that all readers have seen are forgotten.
+    pub(crate) fn place(&mut self, reader: usize, position: Option<usize>) {
+        let before = match position {
+            Some(position) => self.positions.insert(reader, position),
+            None => self.positions.remove(&reader),
+        };
+        if let Some(position) = position {
+            *self.readers_at.entry(position).or_default() += 1;
+        }
+        if let Some(before) = before
+            && let Entry::Occupied(mut readers) = self.readers_at.entry(before)
+        {
+            *readers.get_mut() -= 1;
+            if *readers.get() == 0 {
+                readers.remove();
+            }
+        }
+        let least = self.readers_at.first_key_value();
+        let seen = least.map_or(self.end(), |(least, _)| *least) - self.dropped;
         self.changes.drain(..seen);
         self.dropped += seen;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many changes as this, which nobody looks at.
+    fn views(changes: usize) -> Views {
+        let mut views = Views::new(Vec::new());
+        for _ in 0..changes {
+            let change = (SimTime::ZERO, views.latest().clone());
+            views.changes.push_back(change);
+        }
+        views
+    }
+
+    #[test]
+    fn changes_stay_until_the_last_reader_has_seen_them() {
+        let mut views = views(5);
+        views.place(0, Some(0));
+        views.place(1, Some(0));
+        views.place(0, Some(4));
+        assert_eq!((views.dropped, views.end()), (0, 5));
+        views.place(1, Some(3));
+        assert_eq!((views.dropped, views.end()), (3, 5));
+        views.place(1, None);
+        assert_eq!((views.dropped, views.end()), (4, 5));
+        views.place(0, None);
+        assert_eq!((views.dropped, views.end()), (5, 5));
+        assert!(views.readers_at.is_empty());
     }
 }

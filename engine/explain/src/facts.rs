@@ -4,7 +4,7 @@ use api::{
     ApiServer, EndpointSlice, Kind, LABEL_MANAGED_BY, Node, Object, ObjectKey, Pod, Service,
     matches,
 };
-use control::{Control, Source};
+use control::{Control, ProxyMode, Source};
 
 use crate::pods::{obstacle, spoken};
 use crate::{AskedPort, Question};
@@ -115,6 +115,21 @@ impl<'a> Facts<'a> {
             None => format!("Clients of {}", self.name()),
             Some(source) => format!("Connections from {source} to {}", self.name()),
         }
+    }
+
+    /// The modes of the proxies whose rules clients meet: that of who asks, or else all nodes'. None where there are
+    /// only objects.
+    pub(crate) fn proxy_modes(&self) -> Vec<ProxyMode> {
+        let Some(control) = self.control else {
+            return Vec::new();
+        };
+        if let Some(node) = self.from.and_then(|source| control.node_of(source)) {
+            return control.proxy_mode(node).into_iter().collect();
+        }
+        let nodes = control.config().nodes.iter();
+        nodes
+            .filter_map(|node| control.proxy_mode(&node.name).ok())
+            .collect()
     }
 
     /// `kubectl get endpoints web -n shop`

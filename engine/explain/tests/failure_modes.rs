@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use api::{Kind, ObjectKey};
-use control::Source;
+use control::{ProxyMode, Source};
 use switchboard_explain::{Certainty, Diagnosis, Finding, Question, Severity, Verdict, diagnose};
 
-use support::{about, apply, cluster, cluster_with, diagnosed, one, only, pod, service, web};
+use support::{about, apply, cluster, cluster_with, diagnosed, one, only, pod, run, service, web};
 
 fn ids(diagnosis: &Diagnosis) -> Vec<&str> {
     diagnosis.findings.iter().map(|found| found.id).collect()
@@ -179,6 +181,30 @@ fn dbg_24_a_name_on_an_init_container_does_not_count() {
         finding.why.contains("init container setup declares it"),
         "{finding}"
     );
+}
+
+/// What a client meets is its own node's proxy, whatever the mode of the others.
+#[test]
+fn a_client_sees_what_the_mode_of_its_node_makes_of_an_unknown_port() {
+    let mut control = cluster(false);
+    apply(&mut control, &healthy().concat());
+    let mut config = control.proxy_config("node-2").unwrap().clone();
+    config.mode = ProxyMode::Nftables;
+    control.configure_proxy("node-2", config).unwrap();
+    control.restart_proxy("node-2").unwrap();
+    let later = control.now() + Duration::from_secs(10);
+    run(&mut control, later);
+    let sees = |from: Option<&str>| {
+        let question = Question {
+            from: from.map(|node| Source::Node(node.to_owned())),
+            port: Some("8080".parse().unwrap()),
+            ..web()
+        };
+        one(&diagnose(&control, &question)).sees
+    };
+    assert!(sees(Some("node-1")).contains("leaves the node for nowhere"));
+    assert!(sees(Some("node-2")).ends_with("get \"connection refused\", from the node"));
+    assert!(sees(None).contains("no answer (iptables), or"));
 }
 
 /// DBG-99.

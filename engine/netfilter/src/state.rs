@@ -165,6 +165,14 @@ impl NodeState {
         }
     }
 
+    /// Forgets everything, as a machine that loses its power does; the limit stays.
+    pub fn reset(&mut self) {
+        *self = Self {
+            limit: self.limit,
+            ..Self::default()
+        };
+    }
+
     /// Limits the number of connections (`nf_conntrack_max`); `None` lifts the limit. A full table gives up a
     /// connection that is not assured for a new one, if it finds one; else the new connection's packet is dropped
     /// ([`DropReason::ConntrackFull`](crate::DropReason::ConntrackFull)). Entries that are there stay (PROXY-75).
@@ -450,6 +458,7 @@ mod tests {
     use ruleset::Protocol;
 
     use super::*;
+    use crate::recent::RecentUpdate;
 
     fn entry(port: u16, seconds: u64) -> Entry {
         let socket = |host: u8, port| SocketAddr::from(([10, 0, 0, host], port));
@@ -517,6 +526,28 @@ mod tests {
             refuse(&mut state, 2);
         }
         assert_eq!(state.undone(&first), None);
+    }
+
+    #[test]
+    fn a_reset_leaves_nothing_but_the_limit() {
+        let mut fresh = NodeState::new();
+        fresh.set_limit(Some(1));
+        let mut state = fresh.clone();
+        let seen = RecentChange {
+            list: "affinity".into(),
+            address: IpAddr::from([10, 0, 0, 1]),
+            action: RecentUpdate::Touch {
+                at: SimTime::ZERO,
+                keep: 1,
+            },
+        };
+        state.commit(Effects {
+            changes: vec![Change::Recent(seen)],
+            ..created(entry(1, 30))
+        });
+        assert_eq!(state.recent("affinity").count(), 1);
+        state.reset();
+        assert_eq!(format!("{state:?}"), format!("{fresh:?}"));
     }
 
     #[test]

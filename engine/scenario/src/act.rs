@@ -186,10 +186,11 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             seen.map_or_else(Judged::from, |seen| probe(&seen, check))
         }),
         Action::Rules { node, expect } => runner.look(expect.in_mode(mode), |runner, check| {
-            runner
-                .world
-                .rules(node)
-                .map_or_else(Judged::from, |text| rules(&text, check))
+            let text = runner.world.rules(node);
+            text.map_or_else(Judged::from, |text| {
+                let count = runner.world.figures().rules.get(node).copied();
+                rules(&text, count.unwrap_or_default(), check)
+            })
         }),
         Action::Fault(step) => fault::begin(runner, step),
         Action::Heal(name) => fault::heal(runner, name),
@@ -497,27 +498,8 @@ fn rounded(share: f64) -> f64 {
     (share * 1e6).round() / 1e6
 }
 
-/// The rules in what `iptables-save` or `nft list ruleset` prints.
-fn rule_count(text: &str) -> usize {
-    let mut in_chain = false;
-    let is_rule = |line: &&str| match line.strip_prefix("\t\t") {
-        Some(inside) => {
-            in_chain
-                && !["type ", "comment "]
-                    .iter()
-                    .any(|word| inside.starts_with(word))
-        }
-        None => {
-            in_chain = line.starts_with("\tchain ");
-            line.starts_with("-A ")
-        }
-    };
-    text.lines().filter(is_rule).count()
-}
-
-fn rules(text: &str, check: Option<&RulesCheck>) -> Judged {
+fn rules(text: &str, count: usize, check: Option<&RulesCheck>) -> Judged {
     let mismatches = check.map_or_else(Vec::new, |check| judge::rules(check, text));
-    let count = rule_count(text);
     let observed = json!({"rules": count, "lines": text.lines().count()});
     Judged::by(&mismatches, observed, vec![format!("{count} rules")])
 }

@@ -271,6 +271,15 @@ impl Client {
         self.state = State::Over(Outcome::Reset);
     }
 
+    /// Its process is no more, and its kernel resets its connection.
+    pub(crate) fn killed(&mut self, plane: &mut Plane) {
+        if let Some(socket) = self.socket() {
+            plane.abort(socket);
+            self.state = State::Over(Outcome::Reset);
+            self.verdict.get_or_insert((Outcome::Reset, plane.now()));
+        }
+    }
+
     /// Bytes came.
     pub(crate) fn received(&mut self, plane: &mut Plane, from: Option<SocketAddr>, bytes: &[u8]) {
         match (&mut self.state, from) {

@@ -25,6 +25,13 @@ pub(crate) struct Troubles {
     pub(crate) is_dns_down: bool,
 }
 
+impl Troubles {
+    /// Whether a node is without power.
+    pub(crate) fn is_down(&self, node: NodeId) -> bool {
+        self.down.contains(&node)
+    }
+}
+
 impl Sim {
     /// Tells the plane of the faults that there are, if they are others than it knows of.
     pub(crate) fn suffer(&mut self) {
@@ -34,14 +41,18 @@ impl Sim {
         }
         let now = self.present_troubles();
         let before = std::mem::replace(&mut self.troubles, now);
-        for node in before.down.symmetric_difference(&self.troubles.down) {
-            let is_up = before.down.contains(node);
+        let down = &self.troubles.down;
+        let changed: Vec<NodeId> = before.down.symmetric_difference(down).copied().collect();
+        for node in changed {
+            let is_up = before.down.contains(&node);
             if !is_up {
                 // Nothing that a machine knows outlives its power.
-                self.plane.reset_host(self.plane.node_host(*node));
-                self.plane.node_state_mut(*node).delete(|_| true);
+                let host = self.plane.node_host(node);
+                self.end_clients(host);
+                self.plane.reset_host(host);
+                self.plane.node_state_mut(node).reset();
             }
-            self.plane.set_node_up(*node, is_up);
+            self.plane.set_node_up(node, is_up);
         }
         for node in self.nodes.values() {
             let limit = self.troubles.limits.get(node);

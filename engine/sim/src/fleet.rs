@@ -26,6 +26,8 @@ struct Running {
     host: HostId,
     node: NodeId,
     on_host_network: bool,
+    /// Whether its processes have crashed and are not back.
+    has_crashed: bool,
     identity: Arc<Identity>,
     on_term: OnTerm,
     /// Where its application will listen.
@@ -64,6 +66,7 @@ impl Fleet {
             }
             PodSignal::Serving { pod, uid, .. } => {
                 if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    running.has_crashed = false;
                     serve(plane, &mut self.apps, running);
                 }
             }
@@ -75,6 +78,7 @@ impl Fleet {
             }
             PodSignal::Crashed { pod, uid, .. } => {
                 if let Some(running) = self.pods.get_mut(&pod).filter(|r| r.uid == uid) {
+                    running.has_crashed = true;
                     running.wanted.extend_from_slice(&running.listeners);
                     silence(plane, &mut self.apps, running);
                 }
@@ -91,12 +95,20 @@ impl Fleet {
         }
     }
 
-    /// The host of a running Pod.
+    /// The host of a Pod whose processes run.
     pub(crate) fn host(&self, pod: &ObjectKey) -> Option<HostId> {
-        self.pods.get(pod).map(|running| running.host)
+        let running = self.pods.get(pod).filter(|running| !running.has_crashed);
+        running.map(|running| running.host)
     }
 
-    /// Where a signal ends the connections of an application, and whether the host itself ends.
+    /// Whether a Pod's processes have crashed and are not back.
+    pub(crate) fn has_crashed(&self, pod: &ObjectKey) -> bool {
+        self.pods
+            .get(pod)
+            .is_some_and(|running| running.has_crashed)
+    }
+
+    /// Where a signal ends the connections of an application, and whether every process on that host ends.
     pub(crate) fn ends(&self, signal: &PodSignal) -> Option<(HostId, bool)> {
         let known = |pod: &ObjectKey, uid: &str| self.pods.get(pod).filter(|r| r.uid == uid);
         match signal {
@@ -104,8 +116,7 @@ impl Fleet {
                 let running = known(pod, uid).filter(|r| r.on_term == OnTerm::Close)?;
                 Some((running.host, false))
             }
-            PodSignal::Crashed { pod, uid, .. } => Some((known(pod, uid)?.host, false)),
-            PodSignal::Removed { pod, uid, .. } => {
+            PodSignal::Crashed { pod, uid, .. } | PodSignal::Removed { pod, uid, .. } => {
                 let running = known(pod, uid)?;
                 Some((running.host, !running.on_host_network))
             }
@@ -121,9 +132,10 @@ impl Fleet {
             .map(|running| running.node)
     }
 
-    /// Every Pod that has a network, by namespace and name.
+    /// Every Pod whose processes run, by namespace and name.
     pub(crate) fn running(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.pods.keys()
+        let running = self.pods.iter().filter(|(_, running)| !running.has_crashed);
+        running.map(|(pod, _)| pod)
     }
 
     /// The resolver of a running Pod.
@@ -170,6 +182,7 @@ impl Fleet {
             host,
             node: id,
             on_host_network,
+            has_crashed: false,
             identity,
             on_term: application.on_term,
             wanted: app::listeners(pod),

@@ -184,12 +184,14 @@ impl Sim {
                 wanted: self.missing_pod(key),
                 existing: self.fleet.running().map(ToString::to_string).collect(),
             },
-            Source::Node(_) => ReferenceError {
-                wanted: source.to_string(),
+            Source::Node(name) => ReferenceError {
+                wanted: match self.nodes.contains_key(name) {
+                    true => format!("{source} with power (it is without)"),
+                    false => source.to_string(),
+                },
                 existing: self
-                    .nodes
-                    .keys()
-                    .map(|name| format!("node/{name}"))
+                    .running_nodes()
+                    .map(|(name, _)| format!("node/{name}"))
                     .collect(),
             },
             Source::Outside(_) => ReferenceError {
@@ -203,16 +205,25 @@ impl Sim {
         })
     }
 
-    /// The host that a source stands for, if it exists.
+    fn running_nodes(&self) -> impl Iterator<Item = (&String, &NodeId)> {
+        let nodes = self.nodes.iter();
+        nodes.filter(|(_, id)| !self.troubles.is_down(**id))
+    }
+
+    /// The host that a source stands for, if it exists and runs.
     pub(crate) fn find_host(&self, source: &Source) -> Option<HostId> {
         match source {
             Source::Pod(key) => self.fleet.host(key),
-            Source::Node(name) => self.nodes.get(name).map(|id| self.plane.node_host(*id)),
+            Source::Node(name) => {
+                let node = self.nodes.get(name).copied();
+                let node = node.filter(|id| !self.troubles.is_down(*id));
+                node.map(|id| self.plane.node_host(id))
+            }
             Source::Outside(name) => self.outside.get(name).copied(),
         }
     }
 
-    /// What is wanted when a Pod has no network, with what its object says of it.
+    /// What is wanted when a Pod has no network or no process, with what its object says of it.
     fn missing_pod(&self, key: &ObjectKey) -> String {
         let namespace = key.namespace.as_deref().unwrap_or("default");
         let Some(pod) = self.control.api().pod(namespace, &key.name) else {
@@ -227,7 +238,11 @@ impl Sim {
             node if self.nodes.contains_key(node) => format!("on node {node}"),
             node => format!("bound to node {node}, which does not exist"),
         };
-        format!("running {key} (it exists: {phase}, {node})")
+        let crashed = match self.fleet.has_crashed(key) {
+            true => ", and its containers have crashed",
+            false => "",
+        };
+        format!("running {key} (it exists: {phase}, {node}{crashed})")
     }
 
     /// Starts a lookup of some types over UDP as a source's own resolver would.
@@ -340,7 +355,7 @@ impl Sim {
     }
 
     /// What a signal means for connections that stand. Who gets SIGTERM and does not mind, or is killed, says goodbye
-    /// to its clients; the host of processes that crashed resets theirs; clients in a Pod that goes are no more.
+    /// to its clients; the host of processes that crashed resets theirs. Clients in a Pod that crashes or goes end with it.
     fn hang_up(&mut self, signal: &PodSignal) {
         let (PodSignal::Terminating { pod, .. }
         | PodSignal::Crashed { pod, .. }
@@ -348,7 +363,7 @@ impl Sim {
         else {
             return;
         };
-        let Some((host, is_host_gone)) = self.fleet.ends(signal) else {
+        let Some((host, are_all_over)) = self.fleet.ends(signal) else {
             return;
         };
         let inboxes = self.inboxes.range(host.sockets());
@@ -361,13 +376,16 @@ impl Sim {
                 _ => self.plane.close(*socket),
             }
         }
-        if is_host_gone {
+        if !are_all_over {
+            return;
+        }
+        if matches!(signal, PodSignal::Removed { .. }) {
             // The kernel sends what closing calls for before the Pod's addresses go.
             while !sockets.is_empty() && self.plane.next_event_at() == Some(self.plane.now()) {
                 self.step_packets();
             }
-            self.abandon_traffic(host);
         }
+        self.end_clients(host);
     }
 
     fn dispatch(&mut self, event: PlaneEvent) {

@@ -18,7 +18,7 @@ use control::{
 use plane::HostId;
 use ruleset::Protocol;
 
-use crate::client::Errand;
+use crate::client::{Client, Errand};
 use crate::clients::{Asker, ClientId};
 use crate::senders::{Seat, Senders};
 use crate::sim::Sim;
@@ -163,9 +163,10 @@ impl Sim {
         }
     }
 
-    /// Forgets the clients of a host that goes.
-    pub(crate) fn abandon_traffic(&mut self, host: HostId) {
+    /// Ends the clients of a host whose processes are no more: those of traffic are forgotten.
+    pub(crate) fn end_clients(&mut self, host: HostId) {
         for (asker, client) in self.clients.on(host) {
+            self.clients.tell(client, &mut self.plane, Client::killed);
             let Asker::Traffic(number) = asker else {
                 continue;
             };

@@ -304,7 +304,8 @@ impl Session {
         let protocol = if udp { Protocol::UDP } else { Protocol::TCP };
         let found = self.sim.trace(&from, &to, protocol);
         let found = found.map_err(|why| why.to_string())?;
-        Ok(trace::human(&found, &self.sim.now().to_string(), self.mode))
+        let mode = self.sim.control().proxy_mode_at(&from);
+        Ok(trace::human(&found, &self.sim.now().to_string(), mode))
     }
 
     fn explain(&self, service: Option<&str>) -> Said {

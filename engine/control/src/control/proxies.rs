@@ -7,8 +7,8 @@ use rules::ClusterView;
 
 use super::{Control, Reader};
 use crate::faults::Hindrance;
-use crate::node_proxy::{NodeProxy, Turn};
-use crate::{Happening, ProxyConfig, ProxyMode, ReferenceError, balance, narrate};
+use crate::node_proxy::Turn;
+use crate::{Happening, ProxyConfig, ProxyMode, ReferenceError, Source, balance, narrate};
 
 impl Control {
     /// What the configuration file of a node's proxy says.
@@ -25,6 +25,27 @@ impl Control {
     /// When there is no such node; the error names those that exist.
     pub fn proxy_mode(&self, node: &str) -> Result<ProxyMode, ReferenceError> {
         Ok(self.proxies[self.node_index(node)?].mode())
+    }
+
+    /// The node that a source is on; `None` for an outside host, and for a Pod that is bound to none.
+    #[must_use]
+    pub fn node_of<'a>(&'a self, source: &'a Source) -> Option<&'a str> {
+        match source {
+            Source::Pod(key) => {
+                let namespace = key.namespace.as_deref().unwrap_or("default");
+                let pod = self.api.pod(namespace, &key.name)?;
+                Some(pod.spec.node_name.as_str()).filter(|node| !node.is_empty())
+            }
+            Source::Node(node) => Some(node),
+            Source::Outside(_) => None,
+        }
+    }
+
+    /// The mode of the proxy whose rules a source's packets meet: that of its node, or else the cluster's.
+    #[must_use]
+    pub fn proxy_mode_at(&self, source: &Source) -> ProxyMode {
+        let own = self.node_of(source).map(|node| self.proxy_mode(node));
+        own.and_then(Result::ok).unwrap_or(self.config.mode)
     }
 
     /// Writes the configuration file of a node's proxy. The proxy reads it when it starts next.
@@ -57,11 +78,12 @@ impl Control {
 
     /// The place of a node among all.
     pub(super) fn node_index(&self, node: &str) -> Result<usize, ReferenceError> {
-        let nodes = &self.config.nodes;
-        let found = nodes.iter().position(|known| known.name == node);
+        let found = self.node_places.get(node).copied();
         found.ok_or_else(|| ReferenceError {
             wanted: format!("node/{node}"),
-            existing: nodes
+            existing: self
+                .config
+                .nodes
                 .iter()
                 .map(|node| format!("node/{}", node.name))
                 .collect(),
@@ -77,8 +99,8 @@ impl Control {
             let Ok(()) = proxy.agent.adopt(view.clone(), self.now, &mut writer);
             proxy.skip_to_end(&self.views);
             self.put_in_force(index, view);
+            self.place_proxy(index);
         }
-        self.forget_views();
     }
 
     pub(super) fn run_proxy(&mut self, index: usize) {
@@ -95,7 +117,7 @@ impl Control {
                 self.finish_sync(index, report);
             }
         }
-        self.forget_views();
+        self.place_proxy(index);
     }
 
     /// A proxy is kept from its work, or not any more: its process may die or start.
@@ -162,13 +184,12 @@ impl Control {
         std::mem::replace(&mut proxy.in_force, view)
     }
 
-    fn forget_views(&mut self) {
-        let positions = self.proxies.iter();
-        let least = positions.map(|proxy| NodeProxy::position(proxy, &self.views));
-        self.views.forget(least.min());
+    fn place_proxy(&mut self, index: usize) {
+        self.views.place(index, self.proxies[index].position());
     }
 
     fn reschedule_proxy(&mut self, index: usize) {
+        self.place_proxy(index);
         self.reschedule(Reader::proxy(index, self.controllers.len()));
     }
 

@@ -83,15 +83,20 @@ fn arrow(port: &ServicePort) -> String {
     }
 }
 
-/// In iptables mode no rule is about the packet, and it leaves the node; other modes refuse it.
+/// In iptables mode no rule is about the packet, and it leaves the node; other modes refuse it. Where proxies of either
+/// kind may be met, or none is known, both are told.
 fn sees(facts: &Facts<'_>, asked: AskedPort) -> String {
     let clients = facts.clients();
-    match facts.control.map(|control| control.config().mode) {
-        Some(ProxyMode::Iptables) => {
+    let modes = facts.proxy_modes();
+    let is_silent = |mode: &ProxyMode| *mode == ProxyMode::Iptables;
+    match (modes.iter().any(is_silent), modes.iter().all(is_silent)) {
+        (true, true) => {
             format!("{clients} port {asked} get no answer: the packet leaves the node for nowhere")
         }
-        Some(_) => format!("{clients} port {asked} get \"connection refused\", from the node"),
-        None => format!(
+        (false, false) => {
+            format!("{clients} port {asked} get \"connection refused\", from the node")
+        }
+        _ => format!(
             "{clients} port {asked} get no answer (iptables), or \"connection refused\" from the node (nftables)"
         ),
     }

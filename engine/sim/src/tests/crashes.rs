@@ -1,5 +1,7 @@
 //! Containers and nodes that end, as clients see it.
 
+use control::{Fault, Place, Rate, Reuse, Sender, TrafficRequest};
+
 use super::*;
 
 fn crash(sim: &mut Sim, name: &str) {
@@ -17,6 +19,93 @@ fn one_backend(annotations: &str) -> Sim {
     apply(&mut sim, &web);
     run_to(&mut sim, 5000);
     sim
+}
+
+fn request(sim: &Sim, from: Source) -> ConnectRequest {
+    ConnectRequest {
+        from,
+        to: Target {
+            host: Host::Address(vip(sim)),
+            port: 80,
+        },
+        protocol: Protocol::TCP,
+        count: 1,
+        timeout: Duration::from_secs(3),
+        payload: b"hello".to_vec(),
+    }
+}
+
+/// A connection that is held from somewhere, and ten requests a second from there.
+fn begin(sim: &mut Sim, from: Source) {
+    let request = request(sim, from.clone());
+    sim.open("held", &request).unwrap();
+    let traffic = TrafficRequest {
+        id: "load".to_owned(),
+        from: vec![Sender::One(from)],
+        to: request.to,
+        protocol: request.protocol,
+        rate: "10/s".parse::<Rate>().unwrap(),
+        span: None,
+        reuse: Reuse::Keepalive,
+        timeout: request.timeout,
+        payload: request.payload,
+    };
+    sim.start_traffic(&traffic).unwrap();
+}
+
+/// Nothing of what began stands, and nobody sends.
+fn check_over(sim: &mut Sim, from: &Source, why: &str) {
+    let now = sim.now();
+    sim.advance_to(now + Duration::from_millis(500));
+    let missing = sim.source_host(from).unwrap_err();
+    assert!(missing.wanted.contains(why), "{}", missing.wanted);
+    assert!(!missing.existing.contains(&from.to_string()));
+    let sent = sim.send("held", b"again", Duration::from_secs(1)).unwrap();
+    assert_eq!(sent.outcome, Outcome::Reset);
+    assert_eq!(sim.close("held").unwrap(), Some(Outcome::Reset));
+    let report = sim.stop_traffic("load").unwrap();
+    assert!(report.nobody >= 4, "{}", report.nobody);
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[test]
+fn a_client_whose_container_crashes_has_no_connections_and_makes_none() {
+    let mut sim = one_backend("");
+    begin(&mut sim, client());
+    run_to(&mut sim, 6000);
+    crash(&mut sim, "client");
+    check_over(&mut sim, &client(), "its containers have crashed");
+    run_to(&mut sim, 20_000);
+    assert_eq!(outcome(&mut sim), Outcome::Connected);
+}
+
+#[test]
+fn a_client_that_is_removed_has_no_connections() {
+    let mut sim = one_backend("");
+    begin(&mut sim, client());
+    run_to(&mut sim, 6000);
+    sim.delete(&ObjectKey::new(Kind::Pod, "default", "client"))
+        .unwrap();
+    run_to(&mut sim, 45_000);
+    check_over(&mut sim, &client(), "pod");
+}
+
+#[test]
+fn a_node_without_power_has_no_connections_and_makes_none() {
+    let mut sim = one_backend("");
+    let node = Source::Node("node-a".to_owned());
+    begin(&mut sim, node.clone());
+    run_to(&mut sim, 6000);
+    let place = Place::Node("node-a".to_owned());
+    let fault = sim.fault(Fault::Down { place }, None).unwrap();
+    check_over(&mut sim, &node, "node/node-a with power");
+    sim.heal(fault);
+    run_to(&mut sim, 20_000);
+    let request = request(&sim, node);
+    assert_eq!(
+        sim.connect(&request).unwrap()[0].outcome,
+        Outcome::Connected
+    );
 }
 
 fn outcome(sim: &mut Sim) -> Outcome {
