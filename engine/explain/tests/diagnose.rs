@@ -205,6 +205,25 @@ fn dbg_42_a_node_that_has_not_heard() {
 }
 
 #[test]
+fn dbg_42_also_of_node_ports_and_external_addresses() {
+    for spec in ["type: NodePort, ", "externalIPs: [192.0.2.1], "] {
+        let mut control = cluster(true);
+        let plain = service("app: web", "http");
+        apply(
+            &mut control,
+            &(plain.clone() + &pod("web-1", "app: web", "http")),
+        );
+        let later = control.now() + Duration::from_secs(3600);
+        run(&mut control, later);
+        assert_eq!(diagnose(&control, &web()).verdict, Verdict::Healthy);
+        let changed = plain.replace("spec: {", &format!("spec: {{{spec}"));
+        apply(&mut control, &changed);
+        let finding = one(&diagnose(&control, &web()));
+        assert_eq!(finding.id, "DBG-42", "{spec}");
+    }
+}
+
+#[test]
 fn what_no_proxy_reads_makes_no_rules_old() {
     let mut control = cluster(true);
     apply(
