@@ -3,7 +3,7 @@
 mod support;
 
 use api::{Kind, ObjectKey};
-use control::Source;
+use control::{ProxyMode, Source};
 use switchboard_explain::{Certainty, Diagnosis, Finding, Question, Severity, Verdict, diagnose};
 
 use support::{about, apply, cluster, cluster_with, diagnosed, one, only, pod, service, web};
@@ -363,8 +363,14 @@ fn dbg_37_local_policy_without_a_local_endpoint() {
         service("app: web", "http").replace("spec: {", "spec: {internalTrafficPolicy: Local, ");
     let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
     let manifests = [local, here];
-    let finding = only(&manifests);
-    check(&finding, "DBG-37", Certainty::Certain, Severity::Fault);
+    let diagnosis = diagnosed(&manifests);
+    assert_eq!(
+        diagnosis.verdict,
+        Verdict::Healthy,
+        "whoever asks may be on node-1"
+    );
+    let finding = one(&diagnosis);
+    check(&finding, "DBG-37", Certainty::Certain, Severity::Pitfall);
     assert!(
         finding
             .why
@@ -373,7 +379,25 @@ fn dbg_37_local_policy_without_a_local_endpoint() {
     );
     let at = |node: &str| asked(&manifests, from(Source::Node(node.to_owned())));
     assert_eq!(at("node-1").verdict, Verdict::Healthy);
-    assert_eq!(ids(&at("node-2")), ["DBG-37"]);
+    let far = one(&at("node-2"));
+    check(&far, "DBG-37", Certainty::Certain, Severity::Fault);
+    assert!(far.sees.ends_with("get no answer"), "{far}");
+}
+
+/// DBG-68, PROXY-15: in IPVS mode the node refuses, or sends to all.
+#[test]
+fn dbg_37_in_ipvs_mode_it_is_otherwise() {
+    let at_node_2 = |kind: &str| {
+        let mut control = cluster_with(|config| config.nodes[1].mode = Some(ProxyMode::Ipvs));
+        let spec = format!("spec: {{type: {kind}, internalTrafficPolicy: Local, ");
+        let local = service("app: web", "http").replace("spec: {", &spec);
+        let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
+        apply(&mut control, &(local + &here));
+        diagnose(&control, &from(Source::Node("node-2".to_owned()))(web()))
+    };
+    let refused = one(&at_node_2("ClusterIP"));
+    assert!(refused.sees.contains("connection refused"), "{refused}");
+    assert_eq!(at_node_2("NodePort").verdict, Verdict::Healthy);
 }
 
 #[test]
