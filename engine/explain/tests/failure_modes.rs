@@ -258,6 +258,32 @@ fn dbg_31_nothing_maps_ports_of_a_headless_service() {
 }
 
 #[test]
+fn dbg_31_a_stateful_sets_members_know_each_others_ports() {
+    let set = "
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: web
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: app, image: app, ports: [{name: http, containerPort: 8080}]}]}
+";
+    let finding = only(&[headless("http"), set.to_owned()]);
+    check(&finding, "DBG-31", Certainty::Likely, Severity::Pitfall);
+    assert!(finding.fix.starts_with("dial port 8080"), "{finding}");
+    let silent = pod("web-1", "app: web", "http").replace(
+        "ports: [{name: http, containerPort: 8080}]",
+        "command: [app]",
+    );
+    let finding = only(&[headless("8080"), silent]);
+    check(&finding, "DBG-31", Certainty::Possible, Severity::Fault);
+}
+
+#[test]
 fn dbg_32_the_name_of_a_headless_service_needs_ready_pods() {
     let late = pod("web-1", "app: web", "http").replacen(
         "labels: {",
@@ -555,6 +581,23 @@ fn pinned(name: &str, node: &str, status: &str) -> String {
         )
         .replace("spec: {", &format!("spec: {{nodeName: {node}, "))
         + status
+}
+
+/// DNS-22.
+#[test]
+fn dbg_51_a_headless_name_lacks_a_record() {
+    let mut control = cluster_with(|config| {
+        config
+            .service_cidrs
+            .push("fd00:10:96::/112".parse().unwrap());
+    });
+    let policy = "spec: {clusterIP: None, ipFamilyPolicy: RequireDualStack, ";
+    let mut manifests = healthy();
+    manifests[0] = service("app: web", "80").replace("spec: {", policy);
+    apply(&mut control, &manifests.concat());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-51", Certainty::Certain, Severity::Pitfall);
+    assert_eq!(finding.sees, "The name of default/web has no AAAA record");
 }
 
 #[test]
