@@ -330,6 +330,49 @@ fn dbg_33_ports_go_together_by_name() {
     );
 }
 
+/// PROXY-4.
+#[test]
+fn dbg_33_ports_go_together_by_protocol() {
+    let labels = "kubernetes.io/service-name: web";
+    let udp = slice("web-x", labels, "http").replace("port: 8080", "port: 8080, protocol: UDP");
+    let finding = only(&[bare(), udp]);
+    check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.field.as_deref(), Some("ports[0].protocol"));
+    assert!(finding.fix.ends_with("to TCP"), "{finding}");
+}
+
+#[test]
+fn dbg_49_a_slice_of_another_family_is_not_read() {
+    for (family, address) in [("IPv6", "\"fd00::9\""), ("FQDN", "example.com")] {
+        let other = slice("web-x", "kubernetes.io/service-name: web", "http")
+            .replace("IPv4", family)
+            .replace("203.0.113.99", address);
+        let finding = only(&[bare(), other]);
+        check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
+        assert_eq!(finding.field.as_deref(), Some("addressType"));
+    }
+}
+
+/// PROXY-14.
+#[test]
+fn dbg_22_a_slice_of_ones_own_with_nobody_ready() {
+    let unready = slice("web-x", "kubernetes.io/service-name: web", "http").replace(
+        "[{addresses: [203.0.113.99]}]",
+        "[{addresses: [203.0.113.99], conditions: {ready: false}}]",
+    );
+    let finding = only(&[bare(), unready]);
+    check(&finding, "DBG-22", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.why, "its slices have 1 endpoint, 0 ready");
+}
+
+#[test]
+fn dbg_49_is_not_about_the_api_servers_own_service() {
+    let question = about("default", "kubernetes");
+    let diagnosis = diagnose(&cluster(false), &question);
+    assert_eq!(ids(&diagnosis), [""; 0]);
+    assert_ne!(diagnosis.verdict, Verdict::Broken);
+}
+
 #[test]
 fn dbg_49_a_slice_without_the_label_belongs_to_nobody() {
     let finding = only(&[bare(), slice("web-x", "app: web", "http")]);
@@ -540,6 +583,23 @@ fn dbg_51_a_family_that_no_pod_has() {
     );
 }
 
+/// DNS-22.
+#[test]
+fn dbg_51_a_headless_name_lacks_a_record() {
+    let mut control = cluster_with(|config| {
+        config
+            .service_cidrs
+            .push("fd00:10:96::/112".parse().unwrap());
+    });
+    let policy = "spec: {clusterIP: None, ipFamilyPolicy: RequireDualStack, ";
+    let mut manifests = healthy();
+    manifests[0] = service("app: web", "80").replace("spec: {", policy);
+    apply(&mut control, &manifests.concat());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-51", Certainty::Certain, Severity::Pitfall);
+    assert_eq!(finding.sees, "The name of default/web has no AAAA record");
+}
+
 #[test]
 fn dbg_52_from_outside_of_the_cluster() {
     let laptop = || from(Source::Outside("laptop".to_owned()));
@@ -581,23 +641,6 @@ fn pinned(name: &str, node: &str, status: &str) -> String {
         )
         .replace("spec: {", &format!("spec: {{nodeName: {node}, "))
         + status
-}
-
-/// DNS-22.
-#[test]
-fn dbg_51_a_headless_name_lacks_a_record() {
-    let mut control = cluster_with(|config| {
-        config
-            .service_cidrs
-            .push("fd00:10:96::/112".parse().unwrap());
-    });
-    let policy = "spec: {clusterIP: None, ipFamilyPolicy: RequireDualStack, ";
-    let mut manifests = healthy();
-    manifests[0] = service("app: web", "80").replace("spec: {", policy);
-    apply(&mut control, &manifests.concat());
-    let finding = one(&diagnose(&control, &web()));
-    check(&finding, "DBG-51", Certainty::Certain, Severity::Pitfall);
-    assert_eq!(finding.sees, "The name of default/web has no AAAA record");
 }
 
 #[test]
