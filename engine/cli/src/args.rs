@@ -224,7 +224,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "SOURCE", requires = "file")]
     pub(crate) from: Option<String>,
     /// At which port of it: 80, or 53/UDP
-    #[arg(long, value_name = "PORT", requires = "file")]
+    #[arg(long, value_name = "PORT", requires = "file", requires = "subject")]
     pub(crate) port: Option<AskedPort>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]

@@ -11,7 +11,8 @@ use crate::args::{ExplainArgs, InstantArgs, Output};
 use crate::input::{self, Instant};
 use crate::{Exit, output};
 
-/// Services of the cluster itself are told of only if something is wrong with them, unless they are asked for.
+/// Services of the cluster itself are told of only if something is wrong with them for everybody, unless they are asked
+/// for.
 const SYSTEM_NAMESPACE: &str = "kube-system";
 
 /// Diagnoses one Service at an instant, or all of them, or prints the page of a failure mode.
@@ -39,7 +40,7 @@ fn explain(args: &ExplainArgs, at: &InstantArgs, subject: Option<&str>) -> Resul
     if subject.is_none() {
         diagnoses.retain(|found| {
             let is_system = found.service.namespace.as_deref() == Some(SYSTEM_NAMESPACE);
-            !is_system || found.verdict != Verdict::Healthy
+            !is_system || (args.from.is_none() && found.verdict != Verdict::Healthy)
         });
     }
     let exit = exit(&diagnoses);
@@ -75,8 +76,11 @@ fn questions(
         Some(text) => {
             let source = SourceRef::parse(text, namespace)
                 .map_err(|why| input::error(why.to_string(), None))?;
-            let source = source.resolve(&instant.sim);
-            Some(source.map_err(|why| input::error(why.to_string(), None))?)
+            let source = source.resolve(&instant.sim).and_then(|source| {
+                instant.sim.check_source(&source)?;
+                Ok(source)
+            });
+            Some(source.map_err(|why| input::error(format!("--from: {why}"), None))?)
         }
     };
     let ask = |service| Question {

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{root, stdout, switchboard};
+use std::fs;
+
+use common::{root, scratch, stdout, switchboard};
 use serde_json::Value;
 
 fn rows(args: &[&str]) -> Vec<Value> {
@@ -79,6 +81,67 @@ fn with_external_policy_local_the_outside_needs_a_local_endpoint() {
     assert_eq!(outcome("node", "node-b").0, "sent");
     assert_eq!(outcome("pod", "node-b").0, "sent");
 }
+
+/// PROXY-13, PROXY-26: two nodes that both host an endpoint send to different ones, and each proxy has its own settings.
+#[test]
+fn every_node_is_asked() {
+    let file = scratch("every-node").join("two-hosts.yaml");
+    fs::write(&file, TWO_HOSTS).expect("it can be written");
+    let rows = rows(&["--in", &file.to_string_lossy()]);
+    let backends = |service, node| {
+        let row = fate(&rows, service, "ClusterIP", "pod", node);
+        row["backends"].as_array().expect("backends").clone()
+    };
+    for service in ["service/default/db", "service/default/near"] {
+        let (a, b) = (backends(service, "node-a"), backends(service, "node-b"));
+        assert_eq!((a.len(), b.len()), (1, 1), "{service}");
+        assert_ne!(a, b, "{service}");
+    }
+    let node_port = |node| {
+        let row = fate(&rows, "service/default/db", "NodePort", "outside", node);
+        row["outcome"].as_str().expect("an outcome").to_owned()
+    };
+    assert_eq!(
+        ["node-a", "node-c", "node-d"].map(node_port),
+        ["sent", "untouched", "sent"]
+    );
+}
+
+const TWO_HOSTS: &str = r#"
+apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: two-hosts}
+spec:
+  cluster:
+    modes: [iptables]
+    nodes:
+      - {name: node-a}
+      - {name: node-b}
+      - {name: node-c, proxy: {nodePortAddresses: ["10.0.0.0/8"]}}
+      - {name: node-d}
+  steps:
+    - apply: |
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: pa, labels: {app: db}}
+        spec: {nodeName: node-a, containers: [{name: a, image: a, ports: [{containerPort: 80}]}]}
+        ---
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: pb, labels: {app: db}}
+        spec: {nodeName: node-b, containers: [{name: a, image: a, ports: [{containerPort: 80}]}]}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: db}
+        spec: {type: NodePort, internalTrafficPolicy: Local, selector: {app: db}, ports: [{port: 80, nodePort: 30080}]}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: near}
+        spec: {trafficDistribution: PreferSameNode, selector: {app: db}, ports: [{port: 80}]}
+    - wait: 5s
+"#;
 
 #[test]
 fn two_instants_are_compared() {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use api::{ApiServer, EndpointPort, EndpointSlice, Kind, Object, ObjectKey, ServicePort};
+use api::{ApiServer, Endpoint, EndpointSlice, Kind, Object, ObjectKey, ServicePort};
 use control::Control;
 
 use crate::diagnosis::Otherwise;
-use crate::facts::{Facts, is_of_controller, usable};
+use crate::facts::{Facts, is_of_controller, sent_to, usable};
 use crate::pods::{counted, list, spoken_port};
 use crate::{Diagnosis, Question, check, freshness, limits};
 
@@ -62,8 +62,9 @@ fn by_endpoints(facts: &Facts<'_>) -> Otherwise {
         .spec
         .ports
         .iter()
-        .partition(|port| facts.slices.iter().any(|slice| serves(slice, port)));
+        .partition(|port| facts.slices.iter().any(|slice| serves(facts, slice, port)));
     let who = match facts.has_selector() {
+        false if facts.is_of_api_server() => "Its endpoints are written by the API server itself",
         false => "Its endpoints are not written by Kubernetes (it has no selector)",
         true => "Its Pods are ready",
     };
@@ -84,17 +85,12 @@ fn by_endpoints(facts: &Facts<'_>) -> Otherwise {
 
 fn healthy(facts: &Facts<'_>) -> String {
     let ports = &facts.service.spec.ports;
-    let serving = facts
-        .slices
-        .iter()
-        .copied()
-        .filter(|slice| ports.is_empty() || ports.iter().any(|port| serves(slice, port)));
+    let serving =
+        facts.slices.iter().copied().filter(|slice| {
+            ports.is_empty() || ports.iter().any(|port| serves(facts, slice, port))
+        });
     let serving: Vec<&EndpointSlice> = serving.collect();
-    let endpoints = serving.iter().flat_map(|slice| usable(slice));
-    let addresses: BTreeSet<&str> = endpoints
-        .filter_map(|endpoint| endpoint.addresses.first().map(String::as_str))
-        .collect();
-    let addresses: Vec<&str> = addresses.into_iter().collect();
+    let addresses = of_each(&sent_to(&serving));
     let count = counted(addresses.len(), "endpoint");
     let is_ours = |slice: &&EndpointSlice| is_of_controller(slice);
     let claim = match (serving.iter().all(is_ours), addresses.len()) {
@@ -110,8 +106,25 @@ fn healthy(facts: &Facts<'_>) -> String {
     )
 }
 
-/// Whether a slice has an endpoint for a port of its Service: they are matched by name.
-fn serves(slice: &EndpointSlice, port: &ServicePort) -> bool {
-    let is_it = |other: &EndpointPort| other.name.as_deref().unwrap_or_default() == port.name;
-    slice.ports.iter().any(is_it) && usable(slice).next().is_some()
+/// One address of each endpoint: a Pod of two families is in slices of both.
+fn of_each<'a>(endpoints: &[&'a Endpoint]) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    let mut addresses: Vec<&str> = endpoints
+        .iter()
+        .filter_map(|endpoint| {
+            let address = endpoint.addresses.first()?;
+            let who = endpoint
+                .target_ref
+                .as_ref()
+                .map_or(address, |pod| &pod.name);
+            seen.insert(who).then_some(address.as_str())
+        })
+        .collect();
+    addresses.sort_unstable();
+    addresses
+}
+
+/// Whether a slice has an endpoint for a port of its Service.
+fn serves(facts: &Facts<'_>, slice: &EndpointSlice, port: &ServicePort) -> bool {
+    facts.offers(slice, port) && usable(slice).next().is_some()
 }

@@ -1,8 +1,8 @@
 //! What every step of a diagnosis looks at: one Service with its Pods and slices.
 
 use api::{
-    ApiServer, EndpointSlice, Kind, LABEL_MANAGED_BY, Node, Object, ObjectKey, Pod, Service,
-    matches,
+    ApiServer, EndpointPort, EndpointSlice, Kind, LABEL_MANAGED_BY, Node, Object, ObjectKey, Pod,
+    Service, ServicePort, matches,
 };
 use control::{Control, ProxyMode, Source};
 
@@ -74,10 +74,36 @@ impl<'a> Facts<'a> {
         !self.service.spec.selector.is_empty()
     }
 
-    /// The selected Pods that take connections.
+    /// The selected Pods that take connections; those that end only where no other does (PROXY-8).
     pub(crate) fn taking(&self) -> impl Iterator<Item = &'a Pod> {
         let pods = self.selected.iter().copied();
-        pods.filter(|pod| obstacle(pod, self.service).is_none())
+        let taking = pods.filter(|pod| obstacle(pod, self.service).is_none());
+        let (ending, staying): (Vec<&Pod>, Vec<&Pod>) = taking.partition(|pod| {
+            pod.metadata.is_terminating() && !self.service.spec.publish_not_ready_addresses
+        });
+        let taking = if staying.is_empty() { ending } else { staying };
+        taking.into_iter()
+    }
+
+    /// Whether proxies find a port of the Service in a slice: of one of its families, under its name, with its
+    /// protocol and a number (PROXY-4, API-82).
+    pub(crate) fn offers(&self, slice: &EndpointSlice, port: &ServicePort) -> bool {
+        let is_it = |other: &EndpointPort| {
+            other.name.as_deref().unwrap_or_default() == port.name
+                && other.transport() == port.transport()
+                && other.port.is_some_and(|number| number > 0)
+        };
+        self.is_of_family(slice) && slice.ports.iter().any(is_it)
+    }
+
+    /// Whether a slice holds addresses of a family of the Service.
+    pub(crate) fn is_of_family(&self, slice: &EndpointSlice) -> bool {
+        self.service.spec.ip_families.contains(&slice.address_type)
+    }
+
+    /// Whether it is the API server's own Service, whose endpoints it writes itself.
+    pub(crate) fn is_of_api_server(&self) -> bool {
+        self.namespace == "default" && self.service.metadata.name == "kubernetes"
     }
 
     /// The selected Pods that have not run to their end.
@@ -176,7 +202,19 @@ pub(crate) fn manager(slice: &EndpointSlice) -> Option<&str> {
     writer.map(String::as_str)
 }
 
-/// The addresses of a slice that are sent to (EP-13, PROXY-9).
+/// The endpoints of a Service's slices that are sent to: the ready ones, or where there are none those that end and
+/// still serve (PROXY-8).
+pub(crate) fn sent_to<'a>(slices: &[&'a EndpointSlice]) -> Vec<&'a api::Endpoint> {
+    let all: Vec<&api::Endpoint> = slices.iter().flat_map(|slice| usable(slice)).collect();
+    let ready = all
+        .iter()
+        .copied()
+        .filter(|endpoint| endpoint.conditions.is_ready());
+    let ready: Vec<&api::Endpoint> = ready.collect();
+    if ready.is_empty() { all } else { ready }
+}
+
+/// The endpoints of a slice that may be sent to (EP-13, PROXY-9).
 pub(crate) fn usable(slice: &EndpointSlice) -> impl Iterator<Item = &api::Endpoint> {
     slice.endpoints.iter().filter(|endpoint| {
         let conditions = endpoint.conditions;

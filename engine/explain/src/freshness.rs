@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use api::{
     ApiServer, Change, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, Kind,
-    LABEL_HEADLESS, Object, ObjectKey, Protocol, Service, TrafficPolicy, WatchEvent,
+    LABEL_HEADLESS, LoadBalancerStatus, Object, ObjectKey, Protocol, Service,
+    SessionAffinityConfig, TrafficPolicy, WatchEvent,
 };
 use control::Control;
 
@@ -95,8 +96,14 @@ struct Published<'a> {
 #[derive(PartialEq)]
 struct ReadService<'a> {
     cluster_ips: &'a [String],
-    ports: Vec<(&'a str, Protocol, i32)>,
-    policy: TrafficPolicy,
+    external_ips: &'a [String],
+    load_balancer: &'a LoadBalancerStatus,
+    load_balancer_sources: &'a [String],
+    ports: Vec<(&'a str, Protocol, i32, i32)>,
+    /// Internal and external.
+    policies: [TrafficPolicy; 2],
+    affinity: (&'a str, Option<&'a SessionAffinityConfig>),
+    health_check_node_port: i32,
 }
 
 #[derive(PartialEq)]
@@ -140,7 +147,9 @@ impl<'a> Published<'a> {
                 self.slices.remove(name);
                 let labels = &slice.metadata.labels;
                 let mut unread = [LABEL_HEADLESS, LABEL_PROXY_NAME].into_iter();
-                let is_read = !unread.any(|label| labels.contains_key(label));
+                // Names are no addresses.
+                let is_read =
+                    slice.address_type != "FQDN" && !unread.any(|label| labels.contains_key(label));
                 if !gone && is_read && concerns(event, key) {
                     self.slices.insert(name, ReadSlice::of(slice));
                 }
@@ -152,13 +161,25 @@ impl<'a> Published<'a> {
 
 impl<'a> ReadService<'a> {
     fn of(service: &'a Service) -> Self {
-        let ports = service.spec.ports.iter();
+        let spec = &service.spec;
+        let ports = spec.ports.iter();
         Self {
-            cluster_ips: &service.spec.cluster_ips,
+            cluster_ips: &spec.cluster_ips,
+            external_ips: &spec.external_ips,
+            load_balancer: &service.status.load_balancer,
+            load_balancer_sources: &spec.load_balancer_source_ranges,
             ports: ports
-                .map(|port| (port.name.as_str(), port.transport(), port.port))
+                .map(|port| {
+                    let name = port.name.as_str();
+                    (name, port.transport(), port.port, port.node_port)
+                })
                 .collect(),
-            policy: service.internal_policy(),
+            policies: [service.internal_policy(), service.external_policy()],
+            affinity: (
+                &spec.session_affinity,
+                spec.session_affinity_config.as_ref(),
+            ),
+            health_check_node_port: spec.health_check_node_port,
         }
     }
 }

@@ -5,8 +5,7 @@
 //! hidden, or whether it is refused or dropped. **Why.** A policy is easily right for Pods and wrong for nodes or for
 //! what comes from outside; side by side it shows. Built on [`World::probe`], so it changes nothing.
 //!
-//! Nodes are taken together that are alike for a Service: of one zone, with endpoints of it or without, with rules of
-//! one revision. One of them is asked.
+//! Every node is asked. Those that say the same stand in one row.
 //! **Source of the semantics.** DBG-67 … DBG-76 are rows of it; the classes of sources are those of PROXY-25.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,13 +126,13 @@ pub fn matrix(world: &mut dyn World) -> Result<Option<Matrix>, ReferenceError> {
     let mut rows: BTreeMap<(Place, bool, Fate), Vec<String>> = BTreeMap::new();
     for Asked {
         place,
-        nodes,
+        node,
+        is_local,
         request,
     } in asked
     {
         let fate = Fate::of(&world.probe(&request)?);
-        let alike = rows.entry((place, nodes.is_local, fate)).or_default();
-        alike.extend(nodes.names);
+        rows.entry((place, is_local, fate)).or_default().push(node);
     }
     for ((place, is_local, fate), mut nodes) in rows {
         nodes.sort_unstable();
@@ -155,50 +154,31 @@ fn without_rules(service: &Service) -> Option<&'static str> {
     }
 }
 
-/// Nodes that are alike for a Service.
-#[derive(Clone)]
-struct Alike {
-    names: Vec<String>,
-    is_local: bool,
-}
-
-/// A question to one of several nodes that are alike.
+/// A question to a node.
 struct Asked {
     place: Place,
-    nodes: Alike,
+    node: String,
+    is_local: bool,
     request: ProbeRequest,
 }
 
-fn alike<'a>(control: &'a Control, key: &ObjectKey) -> Vec<(&'a NodeConfig, Alike)> {
+/// The nodes that host an endpoint of a Service.
+fn hosts<'a>(control: &'a Control, key: &'a ObjectKey) -> BTreeSet<&'a str> {
     let namespace = key.namespace.as_deref().unwrap_or_default();
     let own = slices(control.api(), namespace)
         .filter(|slice| slice.service_name() == Some(key.name.as_str()));
-    let hosts: BTreeSet<&str> = own
-        .flat_map(usable)
+    own.flat_map(usable)
         .filter_map(|endpoint| endpoint.node_name.as_deref())
-        .collect();
-    let mut classes: BTreeMap<_, (&NodeConfig, Alike)> = BTreeMap::new();
-    for node in &control.config().nodes {
-        let agent = control
-            .agent(&node.name)
-            .expect("every configured node has an agent");
-        let revision = agent.programmed().map(|view| view.revision);
-        let is_local = hosts.contains(node.name.as_str());
-        let names = Vec::new();
-        let (_, class) = classes
-            .entry((is_local, node.zone.as_deref(), revision))
-            .or_insert_with(|| (node, Alike { names, is_local }));
-        class.names.push(node.name.clone());
-    }
-    classes.into_values().collect()
+        .collect()
 }
 
+/// Every node is asked: which are alike depends on policies, topology, and the settings of each proxy.
 fn asked_of(control: &Control, key: &ObjectKey, service: &Service) -> Vec<Asked> {
     let mut asked = Vec::new();
-    let classes = alike(control, key);
+    let hosts = hosts(control, key);
     for port in &service.spec.ports {
         let frontends = frontends(service, port);
-        for (node, nodes) in &classes {
+        for node in &control.config().nodes {
             for (frontend, source) in pairs(&frontends) {
                 let place = Place {
                     service: key.clone(),
@@ -209,7 +189,8 @@ fn asked_of(control: &Control, key: &ObjectKey, service: &Service) -> Vec<Asked>
                 };
                 asked.extend(request(control, &place, node).map(|request| Asked {
                     place,
-                    nodes: nodes.clone(),
+                    node: node.name.clone(),
+                    is_local: hosts.contains(node.name.as_str()),
                     request,
                 }));
             }

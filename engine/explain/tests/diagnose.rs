@@ -205,6 +205,25 @@ fn dbg_42_a_node_that_has_not_heard() {
 }
 
 #[test]
+fn dbg_42_also_of_node_ports_and_external_addresses() {
+    for spec in ["type: NodePort, ", "externalIPs: [192.0.2.1], "] {
+        let mut control = cluster(true);
+        let plain = service("app: web", "http");
+        apply(
+            &mut control,
+            &(plain.clone() + &pod("web-1", "app: web", "http")),
+        );
+        let later = control.now() + Duration::from_secs(3600);
+        run(&mut control, later);
+        assert_eq!(diagnose(&control, &web()).verdict, Verdict::Healthy);
+        let changed = plain.replace("spec: {", &format!("spec: {{{spec}"));
+        apply(&mut control, &changed);
+        let finding = one(&diagnose(&control, &web()));
+        assert_eq!(finding.id, "DBG-42", "{spec}");
+    }
+}
+
+#[test]
 fn what_no_proxy_reads_makes_no_rules_old() {
     let mut control = cluster(true);
     apply(
@@ -341,4 +360,30 @@ spec: {{podSelector: {selector}}}
     );
     apply(&mut control, &service("app: wep", "http"));
     assert_eq!(diagnose(&control, &web()).verdict, Verdict::Broken);
+}
+
+/// PROXY-8: who ends takes nothing while others are ready.
+#[test]
+fn pods_that_end_do_not_count_beside_others() {
+    let mut control = cluster(false);
+    let slow = "annotations: {switchboard.dev/on-term: drain, switchboard.dev/listen: \"9999\"}, labels: {";
+    let old = pod("web-1", "app: web", "http").replacen("labels: {", slow, 1);
+    let new = pod("web-2", "app: web", "http");
+    apply(&mut control, &(service("app: web", "http") + &old + &new));
+    assert_eq!(
+        diagnose(&control, &web()).verdict,
+        Verdict::Broken,
+        "web-1 refuses"
+    );
+    let old = ObjectKey::new(Kind::Pod, "default", "web-1");
+    control.delete(&old).unwrap();
+    let later = control.now() + Duration::from_secs(3);
+    run(&mut control, later);
+    assert!(control.api().get(&old).is_some(), "it has not ended yet");
+    let diagnosis = diagnose(&control, &web());
+    assert_eq!(diagnosis.verdict, Verdict::Healthy, "{diagnosis}");
+    assert!(
+        diagnosis.summary.contains("1 endpoint takes"),
+        "{diagnosis}"
+    );
 }

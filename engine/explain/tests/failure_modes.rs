@@ -284,6 +284,32 @@ fn dbg_31_nothing_maps_ports_of_a_headless_service() {
 }
 
 #[test]
+fn dbg_31_a_stateful_sets_members_know_each_others_ports() {
+    let set = "
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: web
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: app, image: app, ports: [{name: http, containerPort: 8080}]}]}
+";
+    let finding = only(&[headless("http"), set.to_owned()]);
+    check(&finding, "DBG-31", Certainty::Likely, Severity::Pitfall);
+    assert!(finding.fix.starts_with("dial port 8080"), "{finding}");
+    let silent = pod("web-1", "app: web", "http").replace(
+        "ports: [{name: http, containerPort: 8080}]",
+        "command: [app]",
+    );
+    let finding = only(&[headless("8080"), silent]);
+    check(&finding, "DBG-31", Certainty::Possible, Severity::Fault);
+}
+
+#[test]
 fn dbg_32_the_name_of_a_headless_service_needs_ready_pods() {
     let late = pod("web-1", "app: web", "http").replacen(
         "labels: {",
@@ -328,6 +354,49 @@ fn dbg_33_ports_go_together_by_name() {
         finding.why.contains("\"http\"") && finding.why.contains("\"htp\""),
         "{finding}"
     );
+}
+
+/// PROXY-4.
+#[test]
+fn dbg_33_ports_go_together_by_protocol() {
+    let labels = "kubernetes.io/service-name: web";
+    let udp = slice("web-x", labels, "http").replace("port: 8080", "port: 8080, protocol: UDP");
+    let finding = only(&[bare(), udp]);
+    check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.field.as_deref(), Some("ports[0].protocol"));
+    assert!(finding.fix.ends_with("to TCP"), "{finding}");
+}
+
+#[test]
+fn dbg_49_a_slice_of_another_family_is_not_read() {
+    for (family, address) in [("IPv6", "\"fd00::9\""), ("FQDN", "example.com")] {
+        let other = slice("web-x", "kubernetes.io/service-name: web", "http")
+            .replace("IPv4", family)
+            .replace("203.0.113.99", address);
+        let finding = only(&[bare(), other]);
+        check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
+        assert_eq!(finding.field.as_deref(), Some("addressType"));
+    }
+}
+
+/// PROXY-14.
+#[test]
+fn dbg_22_a_slice_of_ones_own_with_nobody_ready() {
+    let unready = slice("web-x", "kubernetes.io/service-name: web", "http").replace(
+        "[{addresses: [203.0.113.99]}]",
+        "[{addresses: [203.0.113.99], conditions: {ready: false}}]",
+    );
+    let finding = only(&[bare(), unready]);
+    check(&finding, "DBG-22", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.why, "its slices have 1 endpoint, 0 ready");
+}
+
+#[test]
+fn dbg_49_is_not_about_the_api_servers_own_service() {
+    let question = about("default", "kubernetes");
+    let diagnosis = diagnose(&cluster(false), &question);
+    assert_eq!(ids(&diagnosis), [""; 0]);
+    assert_ne!(diagnosis.verdict, Verdict::Broken);
 }
 
 #[test]
@@ -389,8 +458,14 @@ fn dbg_37_local_policy_without_a_local_endpoint() {
         service("app: web", "http").replace("spec: {", "spec: {internalTrafficPolicy: Local, ");
     let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
     let manifests = [local, here];
-    let finding = only(&manifests);
-    check(&finding, "DBG-37", Certainty::Certain, Severity::Fault);
+    let diagnosis = diagnosed(&manifests);
+    assert_eq!(
+        diagnosis.verdict,
+        Verdict::Healthy,
+        "whoever asks may be on node-1"
+    );
+    let finding = one(&diagnosis);
+    check(&finding, "DBG-37", Certainty::Certain, Severity::Pitfall);
     assert!(
         finding
             .why
@@ -399,7 +474,25 @@ fn dbg_37_local_policy_without_a_local_endpoint() {
     );
     let at = |node: &str| asked(&manifests, from(Source::Node(node.to_owned())));
     assert_eq!(at("node-1").verdict, Verdict::Healthy);
-    assert_eq!(ids(&at("node-2")), ["DBG-37"]);
+    let far = one(&at("node-2"));
+    check(&far, "DBG-37", Certainty::Certain, Severity::Fault);
+    assert!(far.sees.ends_with("get no answer"), "{far}");
+}
+
+/// DBG-68, PROXY-15: in IPVS mode the node refuses, or sends to all.
+#[test]
+fn dbg_37_in_ipvs_mode_it_is_otherwise() {
+    let at_node_2 = |kind: &str| {
+        let mut control = cluster_with(|config| config.nodes[1].mode = Some(ProxyMode::Ipvs));
+        let spec = format!("spec: {{type: {kind}, internalTrafficPolicy: Local, ");
+        let local = service("app: web", "http").replace("spec: {", &spec);
+        let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
+        apply(&mut control, &(local + &here));
+        diagnose(&control, &from(Source::Node("node-2".to_owned()))(web()))
+    };
+    let refused = one(&at_node_2("ClusterIP"));
+    assert!(refused.sees.contains("connection refused"), "{refused}");
+    assert_eq!(at_node_2("NodePort").verdict, Verdict::Healthy);
 }
 
 #[test]
@@ -514,6 +607,23 @@ fn dbg_51_a_family_that_no_pod_has() {
         finding.sees.contains("over IPv6 at fd00:10:96::"),
         "{finding}"
     );
+}
+
+/// DNS-22.
+#[test]
+fn dbg_51_a_headless_name_lacks_a_record() {
+    let mut control = cluster_with(|config| {
+        config
+            .service_cidrs
+            .push("fd00:10:96::/112".parse().unwrap());
+    });
+    let policy = "spec: {clusterIP: None, ipFamilyPolicy: RequireDualStack, ";
+    let mut manifests = healthy();
+    manifests[0] = service("app: web", "80").replace("spec: {", policy);
+    apply(&mut control, &manifests.concat());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-51", Certainty::Certain, Severity::Pitfall);
+    assert_eq!(finding.sees, "The name of default/web has no AAAA record");
 }
 
 #[test]

@@ -177,6 +177,14 @@ impl Sim {
         true
     }
 
+    /// Whether a source exists at this instant.
+    ///
+    /// # Errors
+    /// When it does not; the error names those that do.
+    pub fn check_source(&self, source: &Source) -> Result<(), ReferenceError> {
+        self.source_host(source).map(drop)
+    }
+
     /// The host that a source stands for.
     pub(crate) fn source_host(&self, source: &Source) -> Result<HostId, ReferenceError> {
         self.find_host(source).ok_or_else(|| match source {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use api::{Kind, ObjectKey};
+use api::ObjectKey;
 use base::SimTime;
 use control::{ProxyMode, Source, Target, World as _};
 use explain::{Question, diagnose};
@@ -316,8 +316,9 @@ impl Session {
                 vec![key.map_err(|why| why.to_string())?]
             }
             None => {
-                let services = self.sim.list(Kind::Service, Some(&self.scenario.namespace));
-                services.iter().map(api::Object::key).collect()
+                let mut services = explain::services(control.api());
+                services.retain(|key| key.namespace.as_ref() == Some(&self.scenario.namespace));
+                services
             }
         };
         let found = keys

@@ -29,16 +29,28 @@ pub(super) fn missing_family(facts: &Facts<'_>) -> Vec<Finding> {
                 Some(address) => format!(" at {address}"),
                 None => String::new(),
             };
+            // DNS-22: a name without a record is no obstacle to who finds the other.
+            let (severity, sees) = match facts.service.is_headless() {
+                true => {
+                    let record = if family == "IPv4" { "A" } else { "AAAA" };
+                    let name = facts.name();
+                    (Severity::Pitfall, format!("The name of {name} has no {record} record"))
+                }
+                false => (
+                    Severity::Fault,
+                    format!(
+                        "{} over {family}{at} get \"connection refused\", from the node and not from a Pod",
+                        facts.clients()
+                    ),
+                ),
+            };
             Finding {
                 id: "DBG-51",
                 certainty: Certainty::Certain,
-                severity: Severity::Fault,
+                severity,
                 subject: facts.key.clone(),
                 field: Some(format!("spec.ipFamilies[{index}]")),
-                sees: format!(
-                    "{} over {family}{at} get \"connection refused\", from the node and not from a Pod",
-                    facts.clients()
-                ),
+                sees,
                 why: format!(
                     "the Service is to be reached over {family}, and its Pods ({}) have no {family} address",
                     list(&names(&taking))

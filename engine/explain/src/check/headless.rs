@@ -1,10 +1,12 @@
 //! DBG-31: a Service without a virtual address whose clients rely on port mapping.
 
-use api::{IntOrString, Pod, ServicePort};
+use api::{Kind, Object, Pod, ServicePort};
 use controllers::Application;
 
+use super::listening::target;
 use crate::facts::Facts;
 use crate::finding::Check;
+use crate::pods::declared;
 use crate::{Certainty, Finding, Severity};
 
 /// A headless Service whose ports would be mapped, if it were not headless.
@@ -21,10 +23,6 @@ pub(super) fn by_accident(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 fn unmapped(facts: &Facts<'_>, index: usize, port: &ServicePort) -> Option<Finding> {
-    let target = port.target_port.as_ref()?;
-    if *target == IntOrString::Int(port.port) {
-        return None;
-    }
     let taking: Vec<&Pod> = facts.taking().collect();
     let first = taking.first()?;
     let listens = |pod: &&Pod| {
@@ -35,10 +33,22 @@ fn unmapped(facts: &Facts<'_>, index: usize, port: &ServicePort) -> Option<Findi
     if taking.iter().any(listens) {
         return None;
     }
+    let number = taking.iter().find_map(|pod| target(pod, port))?;
+    if number == port.port {
+        return None;
+    }
+    let says_nothing = |pod: &&Pod| declared(pod).next().is_none();
     Some(Finding {
         id: "DBG-31",
-        certainty: Certainty::Likely,
-        severity: Severity::Fault,
+        certainty: match taking.iter().all(says_nothing) {
+            true => Certainty::Possible,
+            false => Certainty::Likely,
+        },
+        // Members of a set know where their like listen.
+        severity: match governs(facts) {
+            true => Severity::Pitfall,
+            false => Severity::Fault,
+        },
         subject: facts.key.clone(),
         field: Some("spec.clusterIP".to_owned()),
         sees: format!(
@@ -47,16 +57,23 @@ fn unmapped(facts: &Facts<'_>, index: usize, port: &ServicePort) -> Option<Findi
             port.port
         ),
         why: format!(
-            "the Service is headless: its name stands for the Pods' own addresses, so nothing maps port {} to {target}, \
+            "the Service is headless: its name stands for the Pods' own addresses, so nothing maps port {} to {number}, \
              and {} does not listen on {}",
             port.port, first.metadata.name, port.port
         ),
         fix: format!(
-            "dial port {target}, or make the Service anew without clusterIP: None (spec.ports[{index}] is mapped then)"
+            "dial port {number}, or make the Service anew without clusterIP: None (spec.ports[{index}] is mapped then)"
         ),
         confirm: vec![Check::prints(
             facts.kubectl_get(&format!("service {}", facts.service.metadata.name)),
             "None",
         )],
     })
+}
+
+/// Whether it gives the members of a StatefulSet their names.
+fn governs(facts: &Facts<'_>) -> bool {
+    let sets = facts.api.list(Kind::StatefulSet, Some(facts.namespace));
+    let mut sets = sets.filter_map(Object::as_stateful_set);
+    sets.any(|set| set.spec.service_name == facts.service.metadata.name)
 }

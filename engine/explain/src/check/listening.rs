@@ -188,7 +188,7 @@ impl Words<'_> {
 }
 
 /// The number that a Service's port means at a Pod.
-fn target(pod: &Pod, port: &ServicePort) -> Option<i32> {
+pub(super) fn target(pod: &Pod, port: &ServicePort) -> Option<i32> {
     match &port.target_port {
         None => Some(port.port),
         Some(IntOrString::Int(number)) => Some(*number),

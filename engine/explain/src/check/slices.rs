@@ -3,26 +3,101 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use api::{EndpointSlice, Kind, ObjectKey, Pod, ServicePort};
+use api::{EndpointPort, EndpointSlice, Kind, ObjectKey, Pod, ServicePort};
 
 use super::selector::refused_by_node;
 use crate::facts::{Facts, is_of_controller, manager, slices, usable};
 use crate::finding::Check;
-use crate::pods::{list, names, spoken_port};
+use crate::pods::{counted, list, names, spoken_port};
 use crate::{Certainty, Finding, Severity};
 
-/// A Service without a selector: DBG-49 where no slice is its own, DBG-33 where ports do not go together.
+/// A Service without a selector: DBG-49 where no slice is its own or of its families, DBG-22 where they have nobody who
+/// is ready, DBG-33 where ports do not go together.
 pub(super) fn without_selector(facts: &Facts<'_>) -> Vec<Finding> {
-    if facts.has_selector() {
+    if facts.has_selector() || facts.is_of_api_server() {
         return Vec::new();
     }
-    if facts.slices.is_empty() {
+    let Some(first) = facts.slices.first() else {
         return vec![no_slices(facts)];
+    };
+    let slices = facts.slices.iter().copied();
+    let read: Vec<&EndpointSlice> = slices.filter(|slice| facts.is_of_family(slice)).collect();
+    let Some(own) = read.first() else {
+        return vec![other_family(facts, first)];
+    };
+    let filled = read.iter().copied();
+    let filled: Vec<&EndpointSlice> = filled
+        .filter(|slice| usable(slice).next().is_some())
+        .collect();
+    if filled.is_empty() {
+        return vec![nobody_ready(facts, own, &read)];
+    }
+    // A headless Service's name stands for the addresses, whatever the ports.
+    if facts.service.is_headless() {
+        return Vec::new();
     }
     let ports = facts.service.spec.ports.iter();
     ports
-        .filter_map(|port| other_port_name(facts, port))
+        .filter_map(|port| other_port(facts, &filled, port))
         .collect()
+}
+
+/// A fault of a slice that somebody else writes.
+fn in_slice(facts: &Facts<'_>, slice: &EndpointSlice, id: &'static str) -> Finding {
+    Finding {
+        id,
+        certainty: Certainty::Certain,
+        severity: Severity::Fault,
+        subject: ObjectKey::new(Kind::EndpointSlice, facts.namespace, &slice.metadata.name),
+        field: None,
+        sees: refused_by_node(facts),
+        why: String::new(),
+        fix: String::new(),
+        confirm: vec![Check::prints(
+            facts.kubectl_get_slices(),
+            slice.metadata.name.as_str(),
+        )],
+    }
+}
+
+fn other_family(facts: &Facts<'_>, slice: &EndpointSlice) -> Finding {
+    let families = facts.service.spec.ip_families.join(",");
+    Finding {
+        field: Some("addressType".to_owned()),
+        why: format!(
+            "the Service's addresses are {families}, and its EndpointSlice {} has addresses of type {}, which are not \
+             sent to",
+            slice.metadata.name, slice.address_type
+        ),
+        fix: format!("write an EndpointSlice of addressType {families}"),
+        ..in_slice(facts, slice, "DBG-49")
+    }
+}
+
+/// PROXY-14.
+fn nobody_ready(facts: &Facts<'_>, slice: &EndpointSlice, read: &[&EndpointSlice]) -> Finding {
+    let count: usize = read.iter().map(|slice| slice.endpoints.len()).sum();
+    let (id, why, fix) = match count {
+        0 => (
+            "DBG-49",
+            format!(
+                "the Service has no selector, and its EndpointSlice {} is empty",
+                slice.metadata.name
+            ),
+            "write the addresses into the slice's endpoints",
+        ),
+        _ => (
+            "DBG-22",
+            format!("its slices have {}, 0 ready", counted(count, "endpoint")),
+            "set conditions.ready of the endpoints to true as soon as they take connections",
+        ),
+    };
+    Finding {
+        field: Some("endpoints".to_owned()),
+        why,
+        fix: fix.to_owned(),
+        ..in_slice(facts, slice, id)
+    }
 }
 
 fn no_slices(facts: &Facts<'_>) -> Finding {
@@ -66,19 +141,17 @@ fn no_slices(facts: &Facts<'_>) -> Finding {
     }
 }
 
-/// Slices and Services are joined by the names of ports (PROXY-4, API-82).
-fn other_port_name(facts: &Facts<'_>, port: &ServicePort) -> Option<Finding> {
-    let filled = facts
-        .slices
-        .iter()
-        .copied()
-        .filter(|slice| !slice.endpoints.is_empty());
-    let named = filled.flat_map(|slice| {
-        let ports = slice.ports.iter();
-        ports.map(move |port| (slice, port.name.as_deref().unwrap_or_default()))
-    });
-    if named.clone().any(|(_, name)| name == port.name) {
+/// Slices and Services are joined by the names of ports and by their protocols (PROXY-4, API-82).
+fn other_port(facts: &Facts<'_>, filled: &[&EndpointSlice], port: &ServicePort) -> Option<Finding> {
+    if filled.iter().any(|slice| facts.offers(slice, port)) {
         return None;
+    }
+    let named = filled.iter().flat_map(|slice| {
+        let ports = slice.ports.iter();
+        ports.map(move |port| (*slice, port, port.name.as_deref().unwrap_or_default()))
+    });
+    if let Some((slice, found, _)) = named.clone().find(|(.., name)| *name == port.name) {
+        return Some(same_name(facts, slice, found, port));
     }
     // One that is no other port's may have been meant for this one.
     let is_other = |name: &str| {
@@ -89,7 +162,7 @@ fn other_port_name(facts: &Facts<'_>, port: &ServicePort) -> Option<Finding> {
             .iter()
             .any(|port| port.name == name)
     };
-    let (slice, found) = named.clone().find(|(_, name)| !is_other(name))?;
+    let (slice, _, found) = named.clone().find(|(.., name)| !is_other(name))?;
     let quoted = |name: &str| match name {
         "" => "no name".to_owned(),
         name => format!("the name \"{name}\""),
@@ -126,6 +199,40 @@ fn other_port_name(facts: &Facts<'_>, port: &ServicePort) -> Option<Finding> {
             ))),
         ],
     })
+}
+
+/// A port of the right name that proxies pass by.
+fn same_name(
+    facts: &Facts<'_>,
+    slice: &EndpointSlice,
+    found: &EndpointPort,
+    port: &ServicePort,
+) -> Finding {
+    let index = slice.ports.iter().position(|other| other == found);
+    let at = format!("ports[{}]", index.unwrap_or_default());
+    let (protocol, wanted) = (found.transport(), port.transport());
+    let (field, why, fix) = match protocol == wanted {
+        true => (
+            "port",
+            "that of the slice has no number".to_owned(),
+            "give the slice's port the number that the endpoints listen on".to_owned(),
+        ),
+        false => (
+            "protocol",
+            format!("that of the slice is {protocol}"),
+            format!("change the protocol of the slice's port to {wanted}"),
+        ),
+    };
+    Finding {
+        field: Some(format!("{at}.{field}")),
+        why: format!(
+            "ports of slices belong to the Service's port of the same name and protocol: port {} of the Service is \
+             {wanted}, and {why}",
+            spoken_port(port)
+        ),
+        fix,
+        ..in_slice(facts, slice, "DBG-33")
+    }
 }
 
 /// DBG-20, DBG-50: slices of a Service with a selector that the controller did not write (EP-48).

@@ -3,40 +3,59 @@
 use std::collections::BTreeSet;
 
 use api::TrafficPolicy;
+use control::ProxyMode;
 
 use crate::facts::{Facts, usable};
 use crate::finding::Check;
 use crate::pods::{counted, list};
 use crate::{Certainty, Finding, Severity};
 
-/// DBG-37: packets of Pods and nodes are dropped where no endpoint is (PROXY-13).
+/// DBG-37: packets of Pods and nodes are dropped where no endpoint is (PROXY-13), or refused by IPVS (DBG-68).
 pub(super) fn internal(facts: &Facts<'_>) -> Vec<Finding> {
     if facts.service.internal_policy() != TrafficPolicy::Local || facts.service.is_headless() {
         return Vec::new();
     }
     let nodes = Endpoints::of(facts);
     let asked = |node: &&str| facts.client_node().is_none_or(|client| client == *node);
-    let empty: Vec<&str> = nodes.without.iter().copied().filter(asked).collect();
+    let is_shared = facts.service.is_externally_accessible();
+    let empty = nodes.without.iter().copied().filter(asked);
+    // One virtual server per address and port serves both policies: IPVS then sends to all (PROXY-15).
+    let empty: Vec<&str> = empty
+        .filter(|node| !(is_shared && is_ipvs(facts, node)))
+        .collect();
     let is_outside = facts.from.is_some() && facts.client_node().is_none();
     if nodes.with.is_empty() || empty.is_empty() || is_outside {
         return Vec::new();
     }
+    let refusing = empty.iter().filter(|node| is_ipvs(facts, node)).count();
+    let (seen, done) = match refusing {
+        0 => ("get no answer", "dropped"),
+        all if all == empty.len() => ("get \"connection refused\"", "refused"),
+        _ => (
+            "get no answer, or \"connection refused\" where IPVS is",
+            "dropped or refused",
+        ),
+    };
     vec![Finding {
         id: "DBG-37",
         certainty: Certainty::Certain,
-        severity: Severity::Fault,
+        // That nobody asks from there is what the policy is for.
+        severity: match facts.from {
+            Some(_) => Severity::Fault,
+            None => Severity::Pitfall,
+        },
         subject: facts.key.clone(),
         field: Some("spec.internalTrafficPolicy".to_owned()),
         sees: match facts.from {
-            Some(source) => format!("Connections from {source} to {} get no answer", facts.name()),
+            Some(source) => format!("Connections from {source} to {} {seen}", facts.name()),
             None => format!(
-                "Clients of {} on {} get no answer, others do",
+                "Clients of {} on {} {seen}, others are answered",
                 facts.name(),
                 list(&empty)
             ),
         },
         why: format!(
-            "internalTrafficPolicy is Local, and {} hosts none of the {} ({}): packets are dropped there",
+            "internalTrafficPolicy is Local, and {} hosts none of the {} ({}): packets are {done} there",
             list(&empty),
             counted(nodes.count, "ready endpoint"),
             list(&nodes.with)
@@ -103,6 +122,11 @@ pub(super) fn external(facts: &Facts<'_>) -> Vec<Finding> {
     }]
 }
 
+fn is_ipvs(facts: &Facts<'_>, node: &str) -> bool {
+    let control = facts.control;
+    control.is_some_and(|control| control.proxy_mode(node) == Ok(ProxyMode::Ipvs))
+}
+
 /// Which nodes host endpoints that are sent to.
 struct Endpoints<'a> {
     with: Vec<&'a str>,
@@ -113,10 +137,14 @@ struct Endpoints<'a> {
 impl<'a> Endpoints<'a> {
     fn of(facts: &Facts<'a>) -> Self {
         let endpoints = facts.slices.iter().flat_map(|slice| usable(slice));
-        let hosts: Vec<&str> = endpoints
-            .filter_map(|endpoint| endpoint.node_name.as_deref())
-            .collect();
-        let hosting: BTreeSet<&str> = hosts.iter().copied().collect();
+        let hosts = endpoints.filter_map(|endpoint| {
+            let (node, address) = (endpoint.node_name.as_deref()?, endpoint.addresses.first()?);
+            let pod = endpoint.target_ref.as_ref();
+            Some((node, pod.map_or(address, |pod| &pod.name)))
+        });
+        // A Pod of two families is in slices of both.
+        let hosts: BTreeSet<(&str, &String)> = hosts.collect();
+        let hosting: BTreeSet<&str> = hosts.iter().map(|(node, _)| *node).collect();
         let nodes = facts.nodes().map(|node| node.metadata.name.as_str());
         Self {
             without: nodes.filter(|node| !hosting.contains(node)).collect(),
