@@ -116,7 +116,7 @@ pub(super) enum Order {
     },
     /// The way of a packet from here
     Trace {
-        /// name:port, ip:port or [ipv6]:port
+        /// name:port, ip:port, or an IPv6 address in brackets and :port
         #[arg(value_name = "TARGET")]
         to: String,
         /// A datagram instead of the first packet of a connection
