@@ -113,12 +113,17 @@ impl Kubelet {
     fn see_pod(&mut self, key: ObjectKey, pod: &Arc<Pod>, change: Change, now: SimTime) {
         let known = self.sandboxes.get(&key);
         let is_other = known.is_some_and(|sandbox| sandbox.pod.metadata.uid != pod.metadata.uid);
-        // A node may see the end of a Pod late, when another one of the name runs elsewhere.
-        if is_other != (change == Change::Deleted) {
-            self.forget(&key, now);
-        }
         if change == Change::Deleted {
+            // A node may see the end of a Pod late, when another one of the name runs elsewhere. Of one that it has itself,
+            // before the Pod that ended, it has missed the end.
+            let node = &pod.spec.node_name;
+            if known.is_some_and(|sandbox| sandbox.pod.spec.node_name == *node) {
+                self.forget(&key, now);
+            }
             return;
+        }
+        if is_other {
+            self.forget(&key, now);
         }
         if let Some(sandbox) = self.sandboxes.get_mut(&key) {
             let is_contested = sandbox.pod.is_ready() && !pod.is_ready();
