@@ -1,59 +1,40 @@
 //! What each fault does to the control plane, and that nothing of it is left once all are healed.
 
+mod cluster;
+
 use std::time::Duration;
 
-use api::yaml::{Source, split};
-use api::{Kind, Object, ObjectKey, decode};
-use base::{Seed, SimTime};
+use api::{Kind, Object, ObjectKey};
+use base::SimTime;
+use cluster::try_apply as apply;
 use controllers::PodSignal;
 use proptest::prelude::*;
 use proxy::ViewBuilder;
 use rules::{Capabilities, ClusterSizes, ClusterView, Compiler};
 use switchboard_control::{
-    ClusterConfig, Control, Fault, FaultId, NetworkConfig, NodeConfig, NodeRules, Place, ProxyMode,
-    ProxySettings, SyncCost, TimingConfig, WriteVerb,
+    ClusterConfig, Control, Fault, FaultId, NodeConfig, NodeRules, Place, ProxyMode, SyncCost,
+    TimingConfig,
 };
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 
 fn config(mode: ProxyMode) -> ClusterConfig {
     let node = |(n, zone): (usize, &str)| NodeConfig {
-        name: NODES[n - 1].to_owned(),
         zone: Some(zone.to_owned()),
-        addresses: vec![format!("192.168.1.{n}").parse().unwrap()],
-        pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
-        ..NodeConfig::default()
+        ..cluster::node(NODES[n - 1], n)
     };
     ClusterConfig {
-        seed: Seed::new(7),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        node_port_range: 30_000..=32_767,
-        load_balancer_pool: Vec::new(),
-        dns_domain: "cluster.local".to_owned(),
-        dns: false,
         mode,
-        proxy: ProxySettings::default(),
-        nodes: [(1, "zone-a"), (2, "zone-a"), (3, "zone-b")]
-            .map(node)
-            .into(),
-        state: Vec::new(),
-        outside: Vec::new(),
-        network: NetworkConfig::default(),
         timing: TimingConfig {
             sync_cost: SyncCost::Fixed(Duration::from_millis(20)),
             ..TimingConfig::default()
         },
+        ..cluster::config(
+            [(1, "zone-a"), (2, "zone-a"), (3, "zone-b")]
+                .map(node)
+                .into(),
+        )
     }
-}
-
-fn apply(control: &mut Control, text: &str) -> Result<(), api::Status> {
-    for document in split(&Source::new("test.yaml", text)).unwrap() {
-        for manifest in decode(&document).unwrap() {
-            control.write(WriteVerb::Apply, manifest.object)?;
-        }
-    }
-    Ok(())
 }
 
 fn service(name: &str) -> String {
@@ -82,11 +63,7 @@ fn cluster(mode: ProxyMode) -> Control {
 }
 
 fn pass(control: &mut Control, millis: u64) {
-    let until = control.now() + Duration::from_millis(millis);
-    while control.next_event_at().is_some_and(|at| at <= until) {
-        control.step();
-    }
-    control.advance_clock(until);
+    cluster::pass(control, Duration::from_millis(millis));
 }
 
 /// How many Services a node has rules for, `default/kubernetes` among them; `None` without any rules.

@@ -1,15 +1,13 @@
 //! Nodes without power or API server, and Pods that crash, on the virtual clock.
 
+mod cluster;
+
 use std::time::Duration;
 
-use api::yaml::{Source, split};
-use api::{Kind, ObjectKey, decode};
-use base::Seed;
+use api::{Kind, ObjectKey};
+use cluster::{apply, config, converge};
 use controllers::PodSignal;
-use switchboard_control::{
-    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
-    WriteVerb,
-};
+use switchboard_control::{ClusterConfig, Control, NodeConfig, TimingConfig};
 
 fn cluster(nodes: u32, grace: Duration) -> Control {
     let node = |number: u32| NodeConfig {
@@ -22,51 +20,20 @@ fn cluster(nodes: u32, grace: Duration) -> Control {
         ],
         ..NodeConfig::default()
     };
+    let timing = TimingConfig {
+        node_grace: grace,
+        ..TimingConfig::default()
+    };
     let config = ClusterConfig {
-        seed: Seed::new(7),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
         pod_cidrs: vec!["10.128.0.0/9".parse().unwrap()],
-        node_port_range: 30_000..=32_767,
-        load_balancer_pool: Vec::new(),
-        dns_domain: "cluster.local".to_owned(),
-        dns: false,
-        mode: ProxyMode::Nftables,
-        proxy: ProxySettings::default(),
-        nodes: (1..=nodes).map(node).collect(),
-        state: Vec::new(),
-        outside: Vec::new(),
-        network: NetworkConfig::default(),
-        timing: TimingConfig {
-            node_grace: grace,
-            ..TimingConfig::default()
-        },
+        timing,
+        ..config((1..=nodes).map(node).collect())
     };
     Control::new(config).unwrap()
 }
 
-fn apply(control: &mut Control, text: &str) {
-    for document in split(&Source::new("test.yaml", text)).unwrap() {
-        for manifest in decode(&document).unwrap() {
-            control.write(WriteVerb::Apply, manifest.object).unwrap();
-        }
-    }
-}
-
 fn pass(control: &mut Control, seconds: u64) {
-    let until = control.now() + Duration::from_secs(seconds);
-    while control.next_event_at().is_some_and(|at| at <= until) {
-        control.step();
-    }
-    control.advance_clock(until);
-}
-
-/// Until nothing is pending; how long it took.
-fn converge(control: &mut Control) -> Duration {
-    let start = control.now();
-    while control.next_pending_at().is_some() {
-        control.step();
-    }
-    control.now().since(start)
+    cluster::pass(control, Duration::from_secs(seconds));
 }
 
 const WEB: &str = "

@@ -1,11 +1,12 @@
 //! A real cluster's objects, as a dump has them, are left as they are by the controllers.
 
+mod cluster;
+
 use api::yaml::{Source, split};
 use api::{Kind, Object, ObjectKey};
 use base::{Seed, SimTime};
-use switchboard_control::{
-    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
-};
+use cluster::{config, node};
+use switchboard_control::{ClusterConfig, Control};
 
 /// A Deployment without its ReplicaSet, a StatefulSet and a DaemonSet without their revisions, and a Pod of which a probe
 /// goes to a port that it does not declare, on a node that was dumped and on one that was not.
@@ -96,25 +97,8 @@ fn cluster() -> Control {
         .flat_map(|document| api::decode_stored(document).unwrap());
     Control::new(ClusterConfig {
         seed: Seed::new(1),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        node_port_range: 30_000..=32_767,
-        load_balancer_pool: Vec::new(),
-        dns_domain: "cluster.local".to_owned(),
-        dns: false,
-        mode: ProxyMode::Nftables,
-        proxy: ProxySettings::default(),
-        nodes: vec![NodeConfig {
-            name: "n1".to_owned(),
-            zone: None,
-            addresses: vec!["192.168.1.1".parse().unwrap()],
-            pod_cidrs: vec!["10.244.1.0/24".parse().unwrap()],
-            ..NodeConfig::default()
-        }],
         state: objects.map(|manifest| manifest.object).collect(),
-        outside: Vec::new(),
-        network: NetworkConfig::default(),
-        timing: TimingConfig::default(),
+        ..config(vec![node("n1", 1)])
     })
     .unwrap()
 }

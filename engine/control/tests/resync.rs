@@ -1,51 +1,27 @@
 //! What proxies do from time to time does not keep a cluster from being at rest.
 
+mod cluster;
+
 use std::time::Duration;
 
-use api::decode;
-use api::yaml::{Source, split};
-use base::{Seed, SimTime};
-use switchboard_control::{
-    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
-    WriteVerb,
-};
+use base::SimTime;
+use cluster::{apply, config, node, pass};
+use switchboard_control::{ClusterConfig, Control, ProxyMode, ProxySettings};
 
 const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: default}, \
                        spec: {ports: [{port: 80}]}}";
 
 fn cluster(proxy: ProxySettings) -> Control {
-    let node = |n: u32| NodeConfig {
-        name: format!("node-{n}"),
-        zone: None,
-        addresses: vec![format!("192.168.1.{n}").parse().unwrap()],
-        pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
-        ..NodeConfig::default()
-    };
     Control::new(ClusterConfig {
-        seed: Seed::new(7),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        node_port_range: 30_000..=32_767,
-        load_balancer_pool: Vec::new(),
-        dns_domain: "cluster.local".to_owned(),
-        dns: false,
         mode: ProxyMode::Iptables,
         proxy,
-        nodes: vec![node(1), node(2)],
-        state: Vec::new(),
-        outside: Vec::new(),
-        network: NetworkConfig::default(),
-        timing: TimingConfig::default(),
+        ..config(vec![node("node-1", 1), node("node-2", 2)])
     })
     .unwrap()
 }
 
 fn run(control: &mut Control, seconds: u64) -> Vec<String> {
-    let until = control.now() + Duration::from_secs(seconds);
-    while control.next_event_at().is_some_and(|at| at <= until) {
-        control.step();
-    }
-    control.advance_clock(until);
+    pass(control, Duration::from_secs(seconds));
     let happenings = control.happenings();
     happenings
         .into_iter()
@@ -54,11 +30,7 @@ fn run(control: &mut Control, seconds: u64) -> Vec<String> {
 }
 
 fn publish(control: &mut Control) {
-    for document in split(&Source::new("web", SERVICE)).unwrap() {
-        for manifest in decode(&document).unwrap() {
-            control.write(WriteVerb::Apply, manifest.object).unwrap();
-        }
-    }
+    apply(control, SERVICE);
 }
 
 #[test]

@@ -1,68 +1,19 @@
 //! What the API server and the controllers of namespaces and ServiceCIDRs do by themselves, on the virtual clock.
 
+mod cluster;
+
 use std::time::Duration;
 
-use api::yaml::{Source, split};
-use api::{Kind, ObjectKey, ServiceCidr, decode};
-use base::Seed;
-use switchboard_control::{
-    ClusterConfig, Control, NetworkConfig, NodeConfig, ProxyMode, ProxySettings, TimingConfig,
-    WriteVerb,
-};
-
-fn config() -> ClusterConfig {
-    let node = NodeConfig {
-        name: "node-a".to_owned(),
-        zone: None,
-        addresses: vec!["192.168.1.1".parse().unwrap()],
-        pod_cidrs: vec!["10.244.1.0/24".parse().unwrap()],
-        ..NodeConfig::default()
-    };
-    ClusterConfig {
-        seed: Seed::new(7),
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        pod_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        node_port_range: 30_000..=32_767,
-        load_balancer_pool: Vec::new(),
-        dns_domain: "cluster.local".to_owned(),
-        dns: false,
-        mode: ProxyMode::Nftables,
-        proxy: ProxySettings::default(),
-        nodes: vec![node],
-        state: Vec::new(),
-        outside: Vec::new(),
-        network: NetworkConfig::default(),
-        timing: TimingConfig::default(),
-    }
-}
+use api::{Kind, ObjectKey, ServiceCidr};
+use cluster::{apply as write, config, converge, node};
+use switchboard_control::{ClusterConfig, Control};
 
 fn cluster() -> Control {
-    Control::new(config()).unwrap()
-}
-
-fn write(control: &mut Control, text: &str) {
-    for document in split(&Source::new("test.yaml", text)).unwrap() {
-        for manifest in decode(&document).unwrap() {
-            control.write(WriteVerb::Apply, manifest.object).unwrap();
-        }
-    }
+    Control::new(config(vec![node("node-a", 1)])).unwrap()
 }
 
 fn pass(control: &mut Control, seconds: u64) {
-    let until = control.now() + Duration::from_secs(seconds);
-    while control.next_event_at().is_some_and(|at| at <= until) {
-        control.step();
-    }
-    control.advance_clock(until);
-}
-
-/// Until nothing is pending; how long it took.
-fn converge(control: &mut Control) -> Duration {
-    let start = control.now();
-    while control.next_pending_at().is_some() {
-        control.step();
-    }
-    control.now().since(start)
+    cluster::pass(control, Duration::from_secs(seconds));
 }
 
 #[test]
@@ -147,7 +98,7 @@ fn alloc_6_7_cluster_dns_is_at_the_tenth_address_if_there_is_one() {
         Control::new(ClusterConfig {
             service_cidrs: vec![range.parse().unwrap()],
             dns: true,
-            ..config()
+            ..config(vec![node("node-a", 1)])
         })
     };
     let control = with_dns("10.96.0.0/28").unwrap();

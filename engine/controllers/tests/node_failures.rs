@@ -5,30 +5,19 @@ mod cluster;
 use std::time::Duration;
 
 use api::{DeleteOptions, Kind, Node, ObjectKey, Pod};
-use cluster::{Cluster, NODES};
+use cluster::{Cluster, NODES, START, three_kubelets};
 use proptest::prelude::*;
 use switchboard_controllers::{
-    EndpointSliceController, Incident, Kubelet, KubeletConfig, NodeLifecycleController, PodSignal,
-    Scheduler,
+    EndpointSliceController, Incident, Kubelet, NodeLifecycleController, PodSignal, Scheduler,
 };
 
-const START: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(40);
 
 /// Nodes n1, n2, n3 whose first heartbeat has come.
 fn cluster() -> Cluster {
-    let node = |number: u8| {
-        let range = format!("10.244.{number}.0/24").parse().unwrap();
-        let addresses = vec![[192, 168, 1, number].into()];
-        (format!("n{number}"), addresses, vec![range])
-    };
-    let config = KubeletConfig {
-        pod_start: START,
-        nodes: (1..=3).map(node).collect(),
-    };
     let mut cluster = Cluster::new(vec![
         Box::new(Scheduler::new()),
-        Box::new(Kubelet::new(config)),
+        Box::new(Kubelet::new(three_kubelets())),
         Box::new(NodeLifecycleController::new(GRACE)),
         Box::new(EndpointSliceController::new(
             Duration::ZERO,

@@ -6,27 +6,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{DeleteOptions, Kind, Node, ObjectKey, Pod, Taint};
-use cluster::{Cluster, NODES};
+use cluster::{Cluster, NODES, three_kubelets};
 use proptest::prelude::*;
-use switchboard_controllers::{Kubelet, KubeletConfig, NodeLifecycleController, Scheduler};
+use switchboard_controllers::{Kubelet, NodeLifecycleController, Scheduler};
 
-const START: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(40);
 
 /// Three nodes, kubelets and a scheduler, at rest.
 fn cluster() -> Cluster {
-    let node = |number: u8| {
-        let range = format!("10.244.{number}.0/24").parse().unwrap();
-        let addresses = vec![[192, 168, 1, number].into()];
-        (format!("n{number}"), addresses, vec![range])
-    };
-    let config = KubeletConfig {
-        pod_start: START,
-        nodes: (1..=3).map(node).collect(),
-    };
     let mut cluster = Cluster::new(vec![
         Box::new(Scheduler::new()),
-        Box::new(Kubelet::new(config)),
+        Box::new(Kubelet::new(three_kubelets())),
         Box::new(NodeLifecycleController::new(GRACE)),
     ]);
     cluster.apply(NODES);

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use api::{DeleteOptions, Kind, Object, ObjectKey, Pod};
 use base::Seed;
-use cluster::{Cluster, NODES};
+use cluster::{Cluster, NODES, three_kubelets};
 use proptest::prelude::*;
 use switchboard_controllers::{
     Controller, DaemonSetController, DeploymentController, EndpointSliceController,
-    EndpointsController, GarbageCollector, Kubelet, KubeletConfig, NodeLifecycleController,
-    ReplicaSetController, Scheduler, StatefulSetController,
+    EndpointsController, GarbageCollector, Kubelet, NodeLifecycleController, ReplicaSetController,
+    Scheduler, StatefulSetController,
 };
 
 /// The controllers that can be started anew; the kubelets come after them, for containers do not survive theirs.
@@ -29,17 +29,7 @@ fn controller(index: usize) -> Box<dyn Controller> {
         6 => Box::new(EndpointsController::new(Duration::ZERO)),
         7 => Box::new(GarbageCollector::new()),
         8 => Box::new(NodeLifecycleController::new(Duration::from_secs(40))),
-        _ => {
-            let node = |number: u8| {
-                let range = format!("10.244.{number}.0/24").parse().unwrap();
-                let address = [192, 168, 1, number].into();
-                (format!("n{number}"), vec![address], vec![range])
-            };
-            Box::new(Kubelet::new(KubeletConfig {
-                pod_start: Duration::from_secs(2),
-                nodes: (1..=3).map(node).collect(),
-            }))
-        }
+        _ => Box::new(Kubelet::new(three_kubelets())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use control::{ConnectRequest, Connection, ReferenceError, Target};
+use control::{Connection, ReferenceError, Target};
 use serde_json::{Map, Value as Json, json};
 
 use crate::act::Judged;
@@ -22,14 +22,7 @@ pub(crate) fn connect(
 ) -> Result<Judged, ReferenceError> {
     let expected = expected_pods(runner, check)?;
     let from = from.resolve(runner.world)?;
-    let seen = runner.world.connect(&ConnectRequest {
-        from: from.clone(),
-        to: dial.to.clone(),
-        protocol: dial.protocol,
-        count: dial.count,
-        timeout: dial.timeout,
-        payload: dial.payload.clone(),
-    })?;
+    let seen = runner.world.connect(&dial.request(from.clone()))?;
     runner.count(&from, &seen);
     let what = format!("connect to {}", dial.to);
     Ok(judge_connections(

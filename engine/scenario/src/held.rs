@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control::{ConnectRequest, ReferenceError, Target};
+use control::{ReferenceError, Target};
 use serde_json::json;
 
 use crate::act::Judged;
@@ -21,14 +21,7 @@ pub(crate) fn open(
 ) -> Result<Judged, ReferenceError> {
     let expected = expected_pods(runner, check)?;
     let from = from.resolve(runner.world)?;
-    let request = ConnectRequest {
-        from: from.clone(),
-        to: dial.to.clone(),
-        protocol: dial.protocol,
-        count: 1,
-        timeout: dial.timeout,
-        payload: dial.payload.clone(),
-    };
+    let request = dial.request(from.clone());
     let seen = [runner.world.open(id, &request)?];
     runner.count(&from, &seen);
     runner

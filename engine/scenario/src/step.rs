@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::{Manifest, ObjectKey, timestamp};
 use base::SimTime;
-use control::{ProxyMode, Rate, Reuse, Target, WriteVerb};
+use control::{ConnectRequest, ProxyMode, Rate, Reuse, Source, Target, WriteVerb};
 use kubectl::Get;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
@@ -382,6 +382,21 @@ pub struct Dial {
     pub timeout: Duration,
     /// What it sends.
     pub payload: Vec<u8>,
+}
+
+impl Dial {
+    /// What a world is asked for, from `from`.
+    #[must_use]
+    pub fn request(&self, from: Source) -> ConnectRequest {
+        ConnectRequest {
+            from,
+            to: self.to.clone(),
+            protocol: self.protocol,
+            count: self.count,
+            timeout: self.timeout,
+            payload: self.payload.clone(),
+        }
+    }
 }
 
 /// Traffic to begin.

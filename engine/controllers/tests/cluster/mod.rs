@@ -11,7 +11,23 @@ use api::{
     Endpoints, Event, Kind, Object, ObjectKey, Pod, PodIp, decode, timestamp, yaml,
 };
 use base::{Seed, SimTime};
-use switchboard_controllers::{Controller, Effect, Incident, PodSignal};
+use switchboard_controllers::{Controller, Effect, Incident, KubeletConfig, PodSignal};
+
+/// How long a Pod takes to start.
+pub(crate) const START: Duration = Duration::from_secs(2);
+
+/// The kubelets of n1, n2 and n3, whose Pods are in 10.244.1.0/24 and so on.
+pub(crate) fn three_kubelets() -> KubeletConfig {
+    let node = |number: u8| {
+        let range = format!("10.244.{number}.0/24").parse().unwrap();
+        let addresses = vec![[192, 168, 1, number].into()];
+        (format!("n{number}"), addresses, vec![range])
+    };
+    KubeletConfig {
+        pod_start: START,
+        nodes: (1..=3).map(node).collect(),
+    }
+}
 
 pub(crate) struct Cluster {
     pub(crate) api: ApiServer,
