@@ -90,7 +90,9 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
         return failure(id, RCODE::FormatError, None, &[]);
     };
     let udp_size = request.opt().map(|opt| opt.udp_packet_size);
-    if edns_version(bytes).is_some_and(|version| version != 0) {
+    if let Some(udp_size) = udp_size
+        && edns_version(bytes).is_some_and(|version| version != 0)
+    {
         return bad_version(id, udp_size, &request.questions);
     }
     if asked.qclass != QCLASS::CLASS(CLASS::IN) {
@@ -234,10 +236,10 @@ fn edns_version(query: &[u8]) -> Option<u8> {
 /// which comes last (RFC 6891 section 6.1.3); `simple-dns` writes them to its end.
 fn bad_version(
     id: u16,
-    udp_size: Option<u16>,
+    udp_size: u16,
     questions: &[simple_dns::Question<'_>],
 ) -> Option<Vec<u8>> {
-    let mut bytes = failure(id, RCODE::NoError, udp_size, questions)?;
+    let mut bytes = failure(id, RCODE::NoError, Some(udp_size), questions)?;
     let lifetime = bytes.len().checked_sub(6)?;
     bytes[lifetime] = 1;
     Some(bytes)
@@ -419,6 +421,16 @@ mod tests {
         let bytes = query(7, "web", RecordType::A).unwrap();
         let reply = serve(&zone, &bytes, UDP_MAX).unwrap();
         assert_eq!(serve(&zone, &reply, UDP_MAX), None);
+    }
+
+    #[test]
+    fn bytes_behind_a_query_are_no_edns() {
+        let zone = ClusterZone::new("cluster.local");
+        let mut bytes = query(7, ".", RecordType::A).unwrap();
+        bytes.extend([0, 0, 41, 2, 0, 0, 1, 0, 0, 0, 0]);
+        let reply = serve(&zone, &bytes, UDP_MAX).unwrap();
+        assert_eq!(reply[10..12], [0, 0], "no record is counted");
+        parse_response(&reply).unwrap();
     }
 
     proptest! {
