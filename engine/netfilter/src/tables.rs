@@ -222,7 +222,8 @@ impl FamilyTables {
     }
 
     /// Whether an address is on the device of virtual servers, and so the node's own.
-    pub(crate) fn is_bound(&self, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn is_bound(&self, address: IpAddr) -> bool {
         let ipvs = self.ipvs.as_ref();
         ipvs.is_some_and(|ipvs| ipvs.is_bound(address))
     }
