@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ruleset::ipvs::{IpvsTables, Scheduler, ServerKey};
+use ruleset::ipvs::{IpvsTables, Scheduler, ServerKey, SetName};
 use ruleset::nft::{Ident, Key, NftFamily, NftTables, TableKey};
 use ruleset::xt::XtTables;
-use ruleset::{Family, OriginId};
+use ruleset::{Family, OriginId, Protocol};
 
 use crate::iptables::EndpointComments;
 use crate::memo::{Lowerer, Memo};
@@ -101,6 +101,18 @@ pub struct CompiledIpvs {
 }
 
 impl CompiledIpvs {
+    /// A proxy's sets, with nothing in them, and nothing else (PROXY-59).
+    #[must_use]
+    pub fn empty(family: Family) -> IpvsTables {
+        ipvs::empty_tables(family)
+    }
+
+    /// The sets of node ports of a protocol: a virtual server at a node's own address with such a port is a proxy's.
+    #[must_use]
+    pub fn node_port_sets(family: Family) -> [(Protocol, SetName); 2] {
+        ipvs::node_port_sets(family)
+    }
+
     /// What a real server of a virtual one, or else the virtual server itself, was made for.
     #[must_use]
     pub fn server_origin(&self, key: &ServerKey, real: SocketAddr) -> Option<OriginId> {
