@@ -131,14 +131,15 @@ impl KernelSink {
 
     /// Modes iptables and ipvs take each other's rules away when they write theirs.
     fn leave_other(&self) -> Result<(), LoadError> {
-        match self.dialect {
-            Dialect::Iptables | Dialect::Ipvs => drop(self.nftables.leave()?),
-            Dialect::Nftables => drop(self.iptables.leave()?),
-        }
-        if self.dialect != Dialect::Ipvs {
-            self.ipvs.leave()?;
-        }
-        Ok(())
+        let rules = match self.dialect {
+            Dialect::Iptables | Dialect::Ipvs => self.nftables.leave().map(drop),
+            Dialect::Nftables => self.iptables.leave().map(drop),
+        };
+        let servers = match self.dialect {
+            Dialect::Iptables | Dialect::Nftables => self.ipvs.leave().map(drop),
+            Dialect::Ipvs => Ok(()),
+        };
+        rules.and(servers)
     }
 }
 

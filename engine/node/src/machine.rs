@@ -88,12 +88,7 @@ impl Machine {
         }
     }
 
-    fn output(
-        &self,
-        program: &str,
-        arguments: &[&str],
-        input: &str,
-    ) -> Result<Output, ToolError> {
+    fn output(&self, program: &str, arguments: &[&str], input: &str) -> Result<Output, ToolError> {
         let output = match &self.programs {
             Some(programs) => programs.run(program, arguments, input),
             None => feed(self.command(program, arguments), input),

@@ -201,7 +201,7 @@ pub struct Compiler {
     iptables: BTreeMap<EndpointComments, Memo<iptables::Fragment>>,
     /// By layout, and by mark: nft rules hold it themselves.
     nftables: BTreeMap<(Layout, u32), Memo<nftables::Fragment>>,
-    ipvs: Memo<ipvs::Fragment>,
+    ipvs: BTreeMap<Scheduler, Memo<ipvs::Fragment>>,
     scheduler: Scheduler,
 }
 
@@ -214,7 +214,7 @@ impl Compiler {
             origins: Origins::default(),
             iptables: BTreeMap::new(),
             nftables: BTreeMap::new(),
-            ipvs: Memo::default(),
+            ipvs: BTreeMap::new(),
             scheduler: Scheduler::RoundRobin,
         }
     }
@@ -222,8 +222,13 @@ impl Compiler {
     /// The same with another scheduler than `rr` for virtual servers (PROXY-58).
     #[must_use]
     pub const fn with_scheduler(mut self, scheduler: Scheduler) -> Self {
-        self.scheduler = scheduler;
+        self.set_scheduler(scheduler);
         self
+    }
+
+    /// From now on, virtual servers get this scheduler: nodes may differ in it.
+    pub const fn set_scheduler(&mut self, scheduler: Scheduler) {
+        self.scheduler = scheduler;
     }
 
     /// The iptables rules of one node, in kube-proxy's layout (PROXY-33 … PROXY-46).
@@ -329,7 +334,7 @@ impl Compiler {
         let basis = Basis::after(earlier, view, facts, |earlier, plan| {
             self.assemble_ipvs(earlier, plan, facts)
         });
-        self.ipvs.sweep();
+        self.ipvs.values_mut().for_each(Memo::sweep);
         let tables = Family::ALL.map(|family| {
             let tables = basis.half(family).assembly.tables();
             (family, Arc::new(tables.clone()))
@@ -387,7 +392,7 @@ impl Compiler {
     ) -> ipvs::Assembly {
         let node = ipvs::Node::of(facts, plan, self.scheduler);
         let mut lowerer = Lowerer {
-            memo: &mut self.ipvs,
+            memo: self.ipvs.entry(self.scheduler).or_default(),
             origins: &mut self.origins,
             capabilities: self.capabilities,
         };

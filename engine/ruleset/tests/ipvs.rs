@@ -320,7 +320,9 @@ fn steps_are_what_the_tools_take() {
     let mut other = after.clone();
     let server = Arc::make_mut(other.servers.get_mut(&key).unwrap());
     server.scheduler = Scheduler::LeastConnection;
-    let real = server.real_servers.remove(&"10.244.1.5:8080".parse().unwrap());
+    let real = server
+        .real_servers
+        .remove(&"10.244.1.5:8080".parse().unwrap());
     let moved = "10.244.1.6:8080".parse().unwrap();
     server.real_servers.insert(moved, real.unwrap());
     check_steps(
@@ -341,6 +343,8 @@ fn steps_are_what_the_tools_take() {
 #[track_caller]
 fn check_steps(before: &IpvsTables, after: &IpvsTables, expected: &str) {
     let steps = IpvsTransaction::between(before, after).steps();
-    let steps = steps.iter().map(|step| format!("{:?}: {}", step.tool, step.text));
+    let steps = steps
+        .iter()
+        .map(|step| format!("{:?}: {}", step.tool, step.text));
     assert_eq!(steps.collect::<String>(), expected);
 }

@@ -51,7 +51,9 @@ impl Kernel {
                     return Err(refused(&error));
                 }
                 let scripts: String = Family::ALL.map(|family| rules.script(family)).concat();
-                return Ok(format!("# {error}; a machine that has it would load:\n{scripts}"));
+                return Ok(format!(
+                    "# {error}; a machine that has it would load:\n{scripts}"
+                ));
             }
         }
         let device = self.ipvs.plan_device();
@@ -62,9 +64,7 @@ impl Kernel {
                 Err(error) if error.is_missing() => text += &format!("# {error}\n"),
                 planned => {
                     let steps = planned.map_err(|error| refused(&error))?.steps();
-                    let shown = steps
-                        .iter()
-                        .map(|step| self.show_step(step, tables.family));
+                    let shown = steps.iter().map(|step| self.show_step(step, tables.family));
                     text.extend(shown);
                 }
             }

@@ -16,13 +16,11 @@ use ipnet::IpNet;
 use miette::Report;
 use node::{
     ConntrackTools, IptablesSink, IptablesTools, IpvsSink, IpvsTools, KernelSink, KernelTools,
-    LoadError, LockError, NamespaceLock, NftTools, NftablesSink, NodeProxy, NodeProxyConfig, Notice,
-    ToolError,
+    LoadError, LockError, NamespaceLock, NftTools, NftablesSink, NodeProxy, NodeProxyConfig,
+    Notice, ToolError,
 };
 use proxy::{AgentSettings, StaleUdp};
-use rules::{
-    Capabilities, ClusterSizes, ClusterView, Compiler, LocalDetection, NodeFacts,
-};
+use rules::{Capabilities, ClusterSizes, ClusterView, Compiler, LocalDetection, NodeFacts};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};

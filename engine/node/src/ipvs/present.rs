@@ -93,10 +93,14 @@ fn sets(saved: &str, family: Family) -> Result<Sets, LoadError> {
         name.is_some_and(|name| own.contains_key(&name))
     };
     // The line of an error is that of the whole.
-    let lines = saved.lines().map(|line| if is_own(line) { line } else { "" });
+    let lines = saved
+        .lines()
+        .map(|line| if is_own(line) { line } else { "" });
     let text = lines.collect::<Vec<_>>().join("\n");
     let sets = parse_sets(&text, family).map_err(|error| unreadable("ipset", error))?;
-    let mut other = sets.iter().filter(|(name, set)| own[*name].kind != set.kind);
+    let mut other = sets
+        .iter()
+        .filter(|(name, set)| own[*name].kind != set.kind);
     match other.next() {
         Some((name, set)) => {
             let error = format!("set {name} is a {}, not a {}", set.kind, own[name].kind);

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterSizes, ClusterView, CompiledIpvs, Compiler, NodeFacts};
 use ruleset::Family;
-use ruleset::ipvs::{
-    DEVICE, Drained, IpvsStep, IpvsTables, IpvsTool, IpvsTransaction,
-};
+use ruleset::ipvs::{DEVICE, Drained, IpvsStep, IpvsTables, IpvsTool, IpvsTransaction};
 use ruleset::xt::XtTables;
 
 use super::IpvsTools;
@@ -143,7 +141,9 @@ impl IpvsSink {
     pub fn leave(&self) -> Result<bool, LoadError> {
         let steps = self.plan_leave()?;
         // No step is one of rules, which are a family's.
-        steps.iter().try_for_each(|step| self.take(step, Family::V4))?;
+        steps
+            .iter()
+            .try_for_each(|step| self.take(step, Family::V4))?;
         Ok(!steps.is_empty())
     }
 

@@ -9,7 +9,8 @@ use ruleset::Family;
 use ruleset::nft::{NftTables, parse};
 use ruleset::xt::{TableName, XtTables};
 use switchboard_node::{
-    IptablesSink, IptablesTools, IpvsTools, KernelSink, KernelTools, NftLayout, NftTools, NftablesSink, Transport, Variant,
+    IptablesSink, IptablesTools, IpvsTools, KernelSink, KernelTools, NftLayout, NftTools,
+    NftablesSink, Transport, Variant,
 };
 
 use crate::backend::{read_back, telling};
