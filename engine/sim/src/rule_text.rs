@@ -3,7 +3,7 @@
 //! In IPVS mode that is more than its proxy wants: a real server that was taken away is there with weight 0 as long as
 //! somebody talks to it (PROXY-61).
 
-use control::{Control, NodeRules};
+use control::NodeRules;
 use ruleset::Family;
 
 use crate::sim::Sim;
@@ -12,26 +12,26 @@ impl Sim {
     /// The rule text of a node, as its own tools print it.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
         let own = self.own_rules(node);
-        let left = self.present_rules(node, |control| control.leftover_rules(node));
+        let left = self.control.leftover_rules(node);
+        let left = left.iter().map(|rules| self.present(node, rules));
         let texts = own.into_iter().chain(left).map(|rules| rules.listing());
         texts.collect()
     }
 
-    /// The rules that `which` finds, with what the node's memory adds to them: real servers that are drained.
-    fn present_rules<'a>(
-        &'a mut self,
-        node: &str,
-        which: impl FnOnce(&'a mut Control) -> Option<&'a NodeRules>,
-    ) -> Option<NodeRules> {
-        let state = self.plane.node_state(*self.nodes.get(node)?);
+    /// Rules of a node, with what its memory adds to them.
+    fn present(&self, node: &str, rules: &NodeRules) -> NodeRules {
         let now = self.control.now();
-        let rules = which(&mut self.control)?;
-        Some(rules.with_drained(|tables| state.drained(&tables.servers, now)))
+        let state = self.nodes.get(node).map(|id| self.plane.node_state(*id));
+        rules.with_drained(|tables| {
+            let drained = state.map(|state| state.drained(&tables.servers, now));
+            drained.unwrap_or_default()
+        })
     }
 
     /// What a node's last sync has written, as it is now.
     fn own_rules(&mut self, node: &str) -> Option<NodeRules> {
-        self.present_rules(node, |control| control.rules(node).map(|(_, rules)| rules))
+        let rules = self.control.rules(node).map(|(_, rules)| rules.clone())?;
+        Some(self.present(node, &rules))
     }
 
     /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.
