@@ -1,0 +1,47 @@
+//! What a node's own tools print of its rules at an instant.
+//!
+//! In IPVS mode that is more than its proxy wants: a real server that was taken away is there with weight 0 as long as
+//! somebody talks to it (PROXY-61).
+
+use control::NodeRules;
+use ruleset::Family;
+
+use crate::sim::Sim;
+
+impl Sim {
+    /// The rule text of a node, as its own tools print it: of its own rules, and of what is left of other modes.
+    pub(crate) fn rule_text(&mut self, node: &str) -> String {
+        let own = self.own_rules(node);
+        let left = self.control.leftover_rules(node);
+        let left: Vec<NodeRules> = left
+            .iter()
+            .filter_map(|rules| self.with_drained(node, rules))
+            .collect();
+        let texts = own.iter().chain(&left).map(NodeRules::listing);
+        texts.collect()
+    }
+
+    /// Rules of a node, with what its memory adds to them: real servers that are drained.
+    fn with_drained(&self, node: &str, rules: &NodeRules) -> Option<NodeRules> {
+        let state = self.plane.node_state(*self.nodes.get(node)?);
+        let now = self.control.now();
+        Some(rules.with_drained(|tables| state.drained(&tables.servers, now)))
+    }
+
+    /// What a node's last sync has written, as it is now.
+    fn own_rules(&mut self, node: &str) -> Option<NodeRules> {
+        let (_, rules) = self.control.rules(node)?;
+        let rules = rules.clone();
+        self.with_drained(node, &rules)
+    }
+
+    /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.
+    pub fn rule_script(&mut self, node: &str, family: Family) -> Option<String> {
+        self.own_rules(node).map(|rules| rules.script(family))
+    }
+
+    /// What a node's tool prints at this instant (see `control::NodeRules::listing_of`); `None` before its first sync.
+    pub fn rule_listing(&mut self, node: &str, family: Family) -> Option<String> {
+        self.own_rules(node).map(|rules| rules.listing_of(family))
+    }
+}
