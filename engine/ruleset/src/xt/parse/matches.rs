@@ -222,8 +222,8 @@ impl Draft {
             },
             "pkttype" => Self::One(One::PacketType, None),
             "recent" => Self::Recent(RecentDraft::default()),
-            "set" if reading == Reading::Strict => Self::One(One::Set, None),
-            "physdev" if reading == Reading::Strict => Self::One(One::BridgeIn, None),
+            "set" if reading != Reading::Dump => Self::One(One::Set, None),
+            "physdev" if reading != Reading::Dump => Self::One(One::BridgeIn, None),
             _ => {
                 return Err(ParseErrorKind::UnsupportedMatch {
                     name: name.text.clone(),
