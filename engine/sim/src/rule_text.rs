@@ -9,30 +9,29 @@ use ruleset::Family;
 use crate::sim::Sim;
 
 impl Sim {
-    /// The rule text of a node, as its own tools print it: of its own rules, and of what is left of other modes.
+    /// The rule text of a node, as its own tools print it.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
         let own = self.own_rules(node);
         let left = self.control.leftover_rules(node);
-        let left: Vec<NodeRules> = left
-            .iter()
-            .filter_map(|rules| self.with_drained(node, rules))
-            .collect();
-        let texts = own.iter().chain(&left).map(NodeRules::listing);
+        let left = left.iter().map(|rules| self.present(node, rules));
+        let texts = own.into_iter().chain(left).map(|rules| rules.listing());
         texts.collect()
     }
 
-    /// Rules of a node, with what its memory adds to them: real servers that are drained.
-    fn with_drained(&self, node: &str, rules: &NodeRules) -> Option<NodeRules> {
-        let state = self.plane.node_state(*self.nodes.get(node)?);
+    /// Rules of a node, with what its memory adds to them.
+    fn present(&self, node: &str, rules: &NodeRules) -> NodeRules {
         let now = self.control.now();
-        Some(rules.with_drained(|tables| state.drained(&tables.servers, now)))
+        let state = self.nodes.get(node).map(|id| self.plane.node_state(*id));
+        rules.with_drained(|tables| {
+            let drained = state.map(|state| state.drained(&tables.servers, now));
+            drained.unwrap_or_default()
+        })
     }
 
     /// What a node's last sync has written, as it is now.
     fn own_rules(&mut self, node: &str) -> Option<NodeRules> {
-        let (_, rules) = self.control.rules(node)?;
-        let rules = rules.clone();
-        self.with_drained(node, &rules)
+        let rules = self.control.rules(node).map(|(_, rules)| rules.clone())?;
+        Some(self.present(node, &rules))
     }
 
     /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.

@@ -17,7 +17,7 @@ use netfilter::{
     BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, RuleAction, TableVerdict,
     TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
 };
-use plane::{DecisionAction, HopOutcome, NodeId, ProbeAnswer, TraceHop};
+use plane::{DecisionAction, HopOutcome, NodeId, ProbeAnswer, TableSource as _, TraceHop};
 use ruleset::xt::Policy;
 use ruleset::{Family, Protocol};
 
@@ -200,12 +200,13 @@ impl Sim {
                 },
                 wanted: error.wanted(),
             })?;
-        let ingress = if on_node {
+        let mut tables = self.tables.of(&mut self.control);
+        // In IPVS mode the addresses of Services are the node's own, too (PROXY-57).
+        let ingress = if on_node || tables.tables(node).is_bound(source_ip) {
             Ingress::Local
         } else {
             Ingress::Interface("probe0")
         };
-        let mut tables = self.tables.of(&mut self.control);
         let found = self.plane.probe(node, &packet, ingress, &mut tables);
         let found = found.map_err(|TooManyBranches| ReferenceError {
             wanted: format!("probe of more than {BRANCHES_MAX} outcomes"),
