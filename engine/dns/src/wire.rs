@@ -234,11 +234,7 @@ fn edns_version(query: &[u8]) -> Option<u8> {
 
 /// BADVERS: a version of EDNS that is not spoken here. The upper bits of the code begin the lifetime of the OPT record,
 /// which comes last (RFC 6891 section 6.1.3); `simple-dns` writes them to its end.
-fn bad_version(
-    id: u16,
-    udp_size: u16,
-    questions: &[simple_dns::Question<'_>],
-) -> Option<Vec<u8>> {
+fn bad_version(id: u16, udp_size: u16, questions: &[simple_dns::Question<'_>]) -> Option<Vec<u8>> {
     let mut bytes = failure(id, RCODE::NoError, Some(udp_size), questions)?;
     let lifetime = bytes.len().checked_sub(6)?;
     bytes[lifetime] = 1;
