@@ -24,6 +24,15 @@ pub struct Expect<T> {
 }
 
 impl<T> Expect<T> {
+    /// Whatever comes is right.
+    #[must_use]
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            default: None,
+            by_mode: BTreeMap::new(),
+        }
+    }
+
     /// What is expected in `mode`.
     #[must_use]
     pub fn in_mode(&self, mode: ProxyMode) -> Option<&Expectation<T>> {

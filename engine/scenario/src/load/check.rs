@@ -39,10 +39,7 @@ pub(super) fn expect<'a, T>(
     mut read: impl FnMut(&mut Fields<'a>) -> Read<T>,
 ) -> Read<Expect<T>> {
     let Some(at) = step.take("expect") else {
-        return Ok(Expect {
-            default: None,
-            by_mode: BTreeMap::new(),
-        });
+        return Ok(Expect::nothing());
     };
     let mut fields = at.fields()?;
     let by_mode = fields.or("byMode", BTreeMap::new(), |at| {

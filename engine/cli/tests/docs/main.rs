@@ -2,7 +2,9 @@
 //!
 //! To bring them up to date: `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod labs;
 
 use std::fs;
 
@@ -216,28 +218,6 @@ fn steps_from(output: &str, name: &str) -> String {
 }
 
 #[test]
-fn the_book_lists_every_pitfall() {
-    let mut table = "| id | what goes wrong | lab |\n|---|---|---|\n".to_owned();
-    for page in explain::pages() {
-        let labs = page
-            .text
-            .lines()
-            .find_map(|line| line.strip_prefix("**Lab:** "));
-        let labs = labs.unwrap_or_default();
-        // As mdBook makes anchors of headings.
-        let heading = format!("{} {}", page.id, page.title)
-            .to_lowercase()
-            .replace(' ', "-");
-        let anchor = heading.replace(|c: char| !c.is_alphanumeric() && c != '-', "");
-        table.push_str(&format!(
-            "| [{}](#{anchor}) | {} | {labs} |\n",
-            page.id, page.title
-        ));
-    }
-    check_block("book/src/pitfalls.md", "pitfalls", &table);
-}
-
-#[test]
 fn the_book_shows_a_real_explanation() {
     let args = ["explain", "--in", "scenarios/labs/selector-mismatch/"];
     let output = stdout(&switchboard(&root(), &args));
@@ -251,24 +231,29 @@ fn check(file: &str, name: &str, output: &str) {
 
 /// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
 fn check_block(file: &str, name: &str, wanted: &str) {
-    let path = root().join(file);
-    let text = fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(root().join(file)).unwrap();
     let (begin, end) = (
         format!("<!-- {name}:begin -->\n"),
         format!("<!-- {name}:end -->"),
     );
     let (before, rest) = text.split_once(&begin).expect("the block begins");
-    let (shown, after) = rest.split_once(&end).expect("the block ends");
+    let (_, after) = rest.split_once(&end).expect("the block ends");
+    check_file(file, &format!("{before}{begin}{wanted}{end}{after}"));
+}
+
+/// Compares (or, if asked to, replaces) a file.
+fn check_file(file: &str, wanted: &str) {
+    let path = root().join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
-    } else {
-        let differing = shown
-            .lines()
-            .zip(wanted.lines())
-            .find(|(shown, wanted)| shown != wanted);
-        assert!(
-            shown == wanted,
-            "{file} is out of date (first difference: {differing:?}): run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
-        );
+        return fs::write(&path, wanted).unwrap();
     }
+    let shown = fs::read_to_string(&path).unwrap_or_default();
+    let differing = shown
+        .lines()
+        .zip(wanted.lines())
+        .find(|(shown, wanted)| shown != wanted);
+    assert!(
+        shown == wanted,
+        "{file} is out of date (first difference: {differing:?}): run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
+    );
 }
