@@ -9,7 +9,7 @@ use std::time::Duration;
 use base::SimTime;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ruleset::ipvs::ServerKey;
+use ruleset::ipvs::{ServerKey, ServerLoad};
 
 use super::tcp::TcpPhase;
 use crate::Tuple;
@@ -138,6 +138,12 @@ impl VirtualConnections {
             }
         }
         load
+    }
+
+    /// The same, for a listing.
+    pub(crate) fn listed(&self, server: &ServerKey, real: SocketAddr, now: SimTime) -> ServerLoad {
+        let Load { active, inactive } = self.load(server, real, now);
+        ServerLoad { active, inactive }
     }
 
     /// The number of connections, those included that are past their time but not yet taken back.
