@@ -194,6 +194,15 @@ impl Network {
         id
     }
 
+    /// Gives a node an address that nobody else hears of.
+    pub(crate) fn add_local_address(&mut self, id: NodeId, address: IpAddr) {
+        let node = &mut self.nodes[id.index()];
+        node.addresses.push(address);
+        if let Some(Some(host)) = self.hosts.get_mut(node.host.index()) {
+            host.addresses.push(address);
+        }
+    }
+
     pub(crate) fn add_pod(&mut self, spec: HostSpec) -> HostId {
         let interface = format!("veth{:x}", self.hosts.len());
         let interface = InterfaceName::new(&interface);

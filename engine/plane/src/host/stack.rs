@@ -103,6 +103,15 @@ impl Stack {
         Ok(())
     }
 
+    /// Listens at one address: for datagrams there, and for connections.
+    pub(crate) fn listen_at(&mut self, at: SocketAddr) -> Result<(), ListenError> {
+        self.listen(Protocol::UDP, at.port())?;
+        if let Some(endpoint) = self.endpoints.get_mut(&at.port()) {
+            endpoint.bind(at.ip());
+        }
+        self.listen(Protocol::TCP, at.port())
+    }
+
     /// Connections that stand go on.
     pub(crate) fn unlisten(&mut self, protocol: Protocol, port: u16) {
         match protocol {
@@ -461,6 +470,7 @@ impl Stack {
             .ok_or(SendError::Closed)?;
         let endpoint = self.endpoints.get_mut(port).ok_or(SendError::Closed)?;
         let source = source.ok_or(SendError::Unreachable)?;
+        let source = endpoint.bound().unwrap_or(source);
         endpoint.send(now, source, to, bytes, &mut self.interface, &mut self.wire);
         Ok(Reaction {
             packets: std::mem::take(&mut self.wire.outgoing),

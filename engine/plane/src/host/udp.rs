@@ -20,6 +20,8 @@ pub(super) struct Endpoint {
     id: SocketId,
     port: u16,
     remote: Option<SocketAddr>,
+    /// Its own address, if it is not bound to all of the host's.
+    bound: Option<IpAddr>,
     set: SocketSet<'static>,
     handle: SocketHandle,
 }
@@ -39,9 +41,19 @@ impl Endpoint {
             id,
             port,
             remote,
+            bound: None,
             set,
             handle,
         }
+    }
+
+    /// Binds it to one address: what it sends comes from there, and it takes what goes there.
+    pub(super) const fn bind(&mut self, address: IpAddr) {
+        self.bound = Some(address);
+    }
+
+    pub(super) const fn bound(&self) -> Option<IpAddr> {
+        self.bound
     }
 
     pub(super) const fn id(&self) -> SocketId {
@@ -60,6 +72,7 @@ impl Endpoint {
     pub(super) fn takes(&self, flow: Flow) -> bool {
         flow.protocol == Protocol::UDP
             && flow.local.port() == self.port
+            && self.bound.is_none_or(|own| own == flow.local.ip())
             && self.remote.is_none_or(|remote| remote == flow.remote)
     }
 
