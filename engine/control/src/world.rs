@@ -14,7 +14,9 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
-use crate::{Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
+use crate::{
+    CacheFigures, Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest,
+};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -182,6 +184,8 @@ pub struct WorldFigures {
     /// How many rules each node has at present, of those nodes whose rules a packet has met, or somebody has looked at,
     /// since their last sync.
     pub rules: BTreeMap<String, usize>,
+    /// What the caches of nodes were asked; `None` where nodes have none.
+    pub dns_cache: Option<CacheFigures>,
 }
 
 /// kubectl's writing verbs.

@@ -30,6 +30,8 @@ pub(crate) enum App {
     },
     /// Cluster DNS.
     Dns,
+    /// A node's cache of cluster DNS.
+    NodeCache,
 }
 
 /// Where an application listens.

@@ -143,6 +143,16 @@ impl Fleet {
         self.pods.get(pod).map(|running| &running.resolver)
     }
 
+    /// Puts an application that belongs to no Pod where it listens.
+    pub(crate) fn add_app(
+        &mut self,
+        place: (HostId, Protocol, u16),
+        identity: &Arc<Identity>,
+        app: App,
+    ) {
+        self.apps.insert(place, (Arc::clone(identity), app));
+    }
+
     /// Who listens on a port of a host.
     pub(crate) fn app(
         &self,

@@ -203,11 +203,9 @@ impl Sim {
             .map(|(_, rules)| rules.script(family))
     }
 
-    /// What a node's tool prints at this instant (see `control::NodeRules::listing_of`); `None` before its first sync.
-    pub fn rule_listing(&mut self, node: &str, family: Family) -> Option<String> {
-        self.control
-            .rules(node)
-            .map(|(_, rules)| rules.listing_of(family))
+    /// A node's rules at this instant; `None` before its first sync.
+    pub fn node_rules(&mut self, node: &str) -> Option<&NodeRules> {
+        self.control.rules(node).map(|(_, rules)| rules)
     }
 
     /// Every outcome of a first packet on one node.
