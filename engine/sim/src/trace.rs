@@ -190,7 +190,7 @@ impl Sim {
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
         let own = self.control.rules(node);
         let mut text = own.map_or_else(String::new, |(_, rules)| rules.listing());
-        if let Some(left) = self.control.leftover_rules(node) {
+        for left in self.control.leftover_rules(node) {
             text.push_str(&left.listing());
         }
         text

@@ -13,7 +13,7 @@ use ruleset::{Family, Protocol};
 
 use super::fragment::{Fragment, NodePort};
 use super::frame;
-use super::sets::KubeSet;
+use super::sets::{KubeSet, empty_tables};
 use crate::memo::Lowerer;
 use crate::plan::changes;
 use crate::{NodeFacts, NodePortDestinations, RulePlan, ServicePortId, ServicePortPlans};
@@ -62,13 +62,9 @@ pub(crate) struct Assembly {
 impl Assembly {
     /// Nothing yet.
     pub(crate) fn new(family: Family, node: Node) -> Self {
-        let mut tables = IpvsTables::new(family, KubeSet::IpvsIps.name(family));
-        for set in KubeSet::ALL {
-            tables.sets.insert(set.name(family), Set::new(set.kind()));
-        }
         Self {
             node,
-            tables,
+            tables: empty_tables(family),
             filled: BTreeSet::new(),
             fragments: OrdMap::new(),
             servers: OrdMap::new(),

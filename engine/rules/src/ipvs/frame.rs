@@ -106,6 +106,19 @@ const DST_DST_SRC: &[AddressSide] = &[
     AddressSide::Source,
 ];
 
+/// Whether a proxy in this mode makes a chain of this name in this table.
+pub(crate) fn is_own_chain(table: TableName, chain: ChainName) -> bool {
+    let of_table = CHAINS.iter().filter(|(of, _)| *of == table);
+    let mut names = of_table.flat_map(|(_, names)| *names);
+    names.any(|name| *name == chain.as_str())
+}
+
+/// Whether a proxy in this mode puts a rule into this built-in chain that leads to this chain.
+pub(crate) fn is_own_jump(table: TableName, from: ChainName, to: ChainName) -> bool {
+    let mut jumps = JUMPS.iter();
+    jumps.any(|jump| (jump.0, jump.1, jump.2) == (table, from.as_str(), to.as_str()))
+}
+
 /// The rules for a plan, when these sets hold something.
 pub(super) fn rules(
     plan: &RulePlan,

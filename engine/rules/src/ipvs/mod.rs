@@ -21,3 +21,5 @@ mod sets;
 
 pub(crate) use assembly::{Assembly, Node};
 pub(crate) use fragment::Fragment;
+pub(crate) use frame::{is_own_chain, is_own_jump};
+pub(crate) use sets::{empty_tables, node_port_sets};

@@ -22,6 +22,7 @@ mod server_text;
 mod set;
 mod set_list;
 mod set_text;
+mod step;
 mod transaction;
 
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ pub use server_text::{parse_servers, servers_text};
 pub use set::{Set, SetEntry, SetKind, SetName, SetParts};
 pub use set_list::sets_list;
 pub use set_text::{parse_sets, sets_text};
+pub use step::{IpvsStep, IpvsTool};
 pub use transaction::{Drained, IpvsCommand, IpvsTransaction};
 
 use crate::Family;
@@ -99,10 +101,6 @@ impl IpvsTables {
     /// What makes the device hold its addresses, for `ip -batch`.
     #[must_use]
     pub fn device_text(&self) -> String {
-        let bits = self.family.address_bits();
-        let lines = self
-            .addresses()
-            .map(|address| format!("address replace {address}/{bits} dev {DEVICE}\n"));
-        lines.collect()
+        self.addresses().map(step::bind_line).collect()
     }
 }

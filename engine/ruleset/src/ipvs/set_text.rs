@@ -24,7 +24,7 @@ pub fn sets_text(sets: &Sets, family: Family) -> String {
 }
 
 /// `create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536`
-fn creation(name: &SetName, kind: SetKind, family: Family) -> String {
+pub(super) fn creation(name: &SetName, kind: SetKind, family: Family) -> String {
     format!("create {name} {kind} {}", header(kind, family))
 }
 

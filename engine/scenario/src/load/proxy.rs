@@ -95,11 +95,6 @@ fn own(at: &Cursor<'_>, base: &ProxySettings) -> Read<(Option<ProxyMode>, ProxyS
     let mut fields = at.fields()?;
     let mode = fields.or("mode", None, |at| unless_empty(at, cluster::mode));
     let settings = settings(fields, at, base)?;
-    if settings.scheduler != base.scheduler {
-        return Err(
-            at.refuse("`ipvs.scheduler` is the same on all nodes: say it in spec.cluster.proxy")
-        );
-    }
     Ok((mode?, settings))
 }
 
