@@ -185,8 +185,8 @@ fn connections_are_where_they_were_given() {
 
 #[test]
 fn pings() {
-    let commands = "on pod/client\nping -c 1 web\nat 6s\nping -c 2 10.244.1.1\nping -c 2 -W 1 web\nping nobody\n\
-                    on outside/laptop\nping -c 1 -W 1 10.244.1.1\nping fd00::1\nping a_b!\n";
+    let commands = "on pod/client\nping -c 1 web\nat 6s\nping -c 2 192.168.1.2\nping -c 2 -W 1 web\nping nobody\n\
+                    on outside/laptop\nping -c 1 -W 1 10.96.0.7\nping fd00::1\nping a_b!\n";
     insta::assert_snapshot!(seen("step-ping", "nftables", commands));
 }
 
@@ -194,7 +194,7 @@ fn pings() {
 #[test]
 fn packets_that_passed() {
     let commands = "at 6s\non pod/client\ntcpdump -c 2\ncurl web\ntcpdump\ntcpdump -n port 53 and udp\n\
-                    curl -m 1 web:81\ntcpdump icmp\non node/node-b\ncurl web\ntcpdump -i any tcp port 8080\n\
+                    ping -c 1 192.168.1.2\ntcpdump icmp\non node/node-b\ncurl 10.96.0.7\ntcpdump -i any tcp port 8080\n\
                     tcpdump -i wlan0\ntcpdump proto gre\nback\ntcpdump\n";
     insta::assert_snapshot!(seen("step-packets", "iptables", commands));
 }

@@ -78,6 +78,8 @@ impl Sink {
                 problem.column,
             )
         });
+        // A file that is named twice is read twice.
+        problems.dedup();
         problems
     }
 

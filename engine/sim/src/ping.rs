@@ -77,6 +77,16 @@ impl Sim {
                 Err(why) => end = EchoEnd::Unsent(why),
             }
             echoes.push(Echo { sent, end });
+            // Whoever has no way at all to the address stops there.
+            if let [
+                Echo {
+                    end: EchoEnd::Unsent(_),
+                    ..
+                },
+            ] = echoes[..]
+            {
+                return Ok(echoes);
+            }
         }
         let limit = self.control.now() + patience;
         while !waiting.is_empty() && self.advance(limit) {

@@ -157,8 +157,6 @@ impl Order {
             Self::Next
                 | Self::Back
                 | Self::At { .. }
-                | Self::Apply { .. }
-                | Self::Delete { .. }
                 | Self::Do { .. }
                 | Self::Curl { .. }
                 | Self::Ping(_)

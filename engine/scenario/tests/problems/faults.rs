@@ -185,10 +185,10 @@ fn a_proxys_file() {
             "14:45: cannot read conf/proxy.yaml: no such file",
         ],
     );
-    let bad = "conf/proxy.yaml:1:7: `syncPeriod` must not be below `minSyncPeriod`";
-    with(Ok("iptables: {minSyncPeriod: 40s}\n"), &[bad, bad]);
-    let nested = "conf/proxy.yaml:1:13: a configuration file names no other one";
-    with(Ok("configFile: x.yaml\n"), &[nested, nested]);
+    let bad = "dir/conf/proxy.yaml:1:27: `syncPeriod` must not be below `minSyncPeriod`";
+    with(Ok("iptables: {minSyncPeriod: 40s}\n"), &[bad]);
+    let nested = "dir/conf/proxy.yaml:1:13: a configuration file names no other one";
+    with(Ok("configFile: x.yaml\n"), &[nested]);
     let two = "expected one YAML document there, found 2";
     with(
         Ok("a: 1\n---\nb: 1\n"),
