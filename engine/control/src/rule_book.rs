@@ -18,7 +18,7 @@ use rules::{
     Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledIpvs, CompiledNftables,
     Compiler, NodeFacts,
 };
-use ruleset::ipvs::{IpvsTables, Scheduler};
+use ruleset::ipvs::{Drained, IpvsTables, Scheduler};
 use ruleset::{Family, ipvs, nft, xt};
 
 use crate::ProxyMode;
@@ -59,6 +59,19 @@ impl NodeRules {
             ProxyMode::Flat => Self::Nftables(compiler.flat_after(nft, view, facts)),
             ProxyMode::Ipvs => Self::Ipvs(compiler.ipvs_after(ipvs, view, facts)),
         }
+    }
+
+    /// The rules with the real servers that a virtual one does not have any more and that still have connections, as
+    /// `drained` says of each family's tables. Those of other modes are the same.
+    #[must_use]
+    pub fn with_drained(&self, drained: impl Fn(&IpvsTables) -> Vec<Drained>) -> Self {
+        let mut rules = self.clone();
+        if let Self::Ipvs(compiled) = &mut rules {
+            for tables in compiled.tables.values_mut() {
+                *tables = Arc::new(tables.with_drained(&drained(tables)));
+            }
+        }
+        rules
     }
 
     /// What the node's tools print of them: `iptables-save` and `ip6tables-save`, or `nft list ruleset`; in IPVS mode

@@ -16,6 +16,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     CacheFigures, Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest,
+    Unheard,
 };
 
 /// A cluster that a scenario drives.
@@ -509,6 +510,8 @@ pub struct Probe {
     pub outcomes: Vec<(Share, ProbeOutcome)>,
     /// The rules that decided, in words, for people.
     pub decisions: Vec<Decision>,
+    /// Endpoints that may be sent to in such a way that their answer, if they give one, does not get back.
+    pub unheard: BTreeMap<SocketAddr, Unheard>,
 }
 
 /// An exact share of all cases.

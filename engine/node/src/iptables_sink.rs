@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterSizes, ClusterView, CompiledIptables, Compiler, NodeFacts};
 use ruleset::Family;
-use ruleset::xt::{TableName, XtCommand, XtTables, XtTransaction, parse_dump};
+use ruleset::xt::{TableName, XtCommand, XtTables, XtTransaction, parse_node};
 
 use crate::commit_each::commit_each;
 use crate::present::{held_by_others, leave_shared, own_part};
@@ -122,7 +122,7 @@ impl IptablesSink {
         for table in TABLES {
             saved += &self.tools.save(family, table)?;
         }
-        let node = parse_dump(&saved, family).map_err(|error| LoadError::Unreadable {
+        let node = parse_node(&saved, family).map_err(|error| LoadError::Unreadable {
             tool: self.tools.program(family, "save"),
             error: error.to_string(),
         })?;

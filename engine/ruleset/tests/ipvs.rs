@@ -348,3 +348,17 @@ fn check_steps(before: &IpvsTables, after: &IpvsTables, expected: &str) {
         .map(|step| format!("{:?}: {}", step.tool, step.text));
     assert_eq!(steps.collect::<String>(), expected);
 }
+
+/// Whoever reads sets as well understands who looks into them, and keeps what else is not understood.
+#[test]
+fn a_nodes_rules_name_sets() {
+    let text = "*nat\n:OURS - [0:0]\n-A OURS -m set --match-set PORTS dst -j ACCEPT\n\
+                -A OURS -m unheard --of -j ACCEPT\nCOMMIT\n";
+    let node = xt::parse_node(text, Family::V4).unwrap().tables;
+    let named: Vec<_> = node.set_matches().map(|one| one.set.as_str()).collect();
+    assert_eq!(named, ["PORTS"]);
+    let rules = &node.tables[&xt::TableName::Nat].chains[&xt::ChainName::literal("OURS")].rules;
+    assert!(matches!(rules[1].matches[..], [xt::XtMatch::Unknown(_)]));
+    let dump = xt::parse_dump(text, Family::V4).unwrap().tables;
+    assert_eq!(dump.set_matches().count(), 0);
+}

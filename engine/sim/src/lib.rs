@@ -17,6 +17,7 @@ mod inspect;
 mod node_cache;
 mod ping;
 mod resolver;
+mod rule_text;
 mod senders;
 mod sim;
 mod story;

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
     let mode = instant.sim.control().proxy_mode(&args.node);
     let mode = mode.map_err(|missing| input::error(missing.to_string(), None))?;
     if args.output == Output::Json {
-        let rules = instant.sim.node_rules(&args.node).cloned();
+        let rules = instant.sim.node_rules(&args.node);
         let text = json::rules(&instant, &args.node, mode, family, rules.as_ref());
         output::print(&text)?;
         return Ok(Exit::Passed);

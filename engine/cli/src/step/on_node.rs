@@ -52,8 +52,7 @@ impl<'a> Tool<'a> {
                 "# {place} has a network of its own, without rules: say `on node/…`"
             ));
         };
-        // What virtual servers do is asked while the rules are looked at.
-        let Some(rules) = sim.node_rules(node).cloned() else {
+        let Some(rules) = sim.node_rules(node) else {
             return Ok("# the node's proxy has written nothing yet".to_owned());
         };
         let nothing = |kind: &str| Ok(format!("# nothing: the node's rules are those of {kind}"));

@@ -168,7 +168,8 @@ impl Control {
         let report = SyncReport { before, ..report };
         // From time to time all is written that is there already: nothing has happened then.
         if !report.periodic {
-            self.tell_of_proxy(index, narrate::sync(&report, &facts));
+            let mode = self.proxies[index].mode();
+            self.tell_of_proxy(index, narrate::sync(&report, &facts, mode));
         }
         if !self.proxies[index].mode().cleans_up_first() {
             self.clean_up(index);

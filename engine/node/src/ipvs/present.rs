@@ -78,7 +78,7 @@ impl Present {
     }
 }
 
-fn unreadable(tool: &str, error: impl ToString) -> LoadError {
+fn unreadable(tool: &str, error: &impl ToString) -> LoadError {
     LoadError::Unreadable {
         tool: tool.to_owned(),
         error: error.to_string(),
@@ -97,14 +97,14 @@ fn sets(saved: &str, family: Family) -> Result<Sets, LoadError> {
         .lines()
         .map(|line| if is_own(line) { line } else { "" });
     let text = lines.collect::<Vec<_>>().join("\n");
-    let sets = parse_sets(&text, family).map_err(|error| unreadable("ipset", error))?;
+    let sets = parse_sets(&text, family).map_err(|error| unreadable("ipset", &error))?;
     let mut other = sets
         .iter()
         .filter(|(name, set)| own[*name].kind != set.kind);
     match other.next() {
         Some((name, set)) => {
             let error = format!("set {name} is a {}, not a {}", set.kind, own[name].kind);
-            Err(unreadable("ipset", error))
+            Err(unreadable("ipset", &error))
         }
         None => Ok(sets),
     }

@@ -83,8 +83,9 @@ impl Kernel {
         let mut next = self.clone();
         next.act(family, &IpvsCommand::Rules(unit))?;
         let tables = &next.tables[&family];
-        let mut named = tables.rules.set_matches();
-        if let Some(missing) = named.find(|one| !tables.sets.contains_key(&one.set)) {
+        let named: Vec<_> = tables.rules.set_matches().collect();
+        let missing = named.iter().find(|one| !tables.sets.contains_key(&one.set));
+        if let Some(missing) = missing {
             return Err(format!("Set {} doesn't exist.", missing.set));
         }
         *self = next;

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 
-use super::{IpvsTables, RealServer, ServerKey, Set, SetEntry, SetKind, SetName, VirtualServer};
+use super::{
+    Forwarding, IpvsTables, RealServer, ServerKey, Set, SetEntry, SetKind, SetName, VirtualServer,
+};
 use crate::xt::{XtTransaction, XtUnit};
 use crate::{Family, Protocol};
 
@@ -302,6 +304,24 @@ impl IpvsTables {
             }
             IpvsCommand::DeleteServer(key) => self.servers.remove(key).is_some(),
         }
+    }
+
+    /// The tables with real servers that get no new connections, beside those that are there.
+    #[must_use]
+    pub fn with_drained(&self, drained: &[Drained]) -> Self {
+        let mut tables = self.clone();
+        for Drained { server, address } in drained {
+            let idle = RealServer {
+                forwarding: Forwarding::Masquerading,
+                weight: 0,
+                origin: None,
+            };
+            let idle = IpvsCommand::AddReal(*server, *address, idle);
+            if let Some(with) = tables.apply(&idle) {
+                tables = with;
+            }
+        }
+        tables
     }
 
     fn add(&mut self, name: &SetName, entry: SetEntry) -> bool {

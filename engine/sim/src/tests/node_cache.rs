@@ -1,6 +1,6 @@
 //! The DNS cache on each node.
 
-use control::{CacheFigures, NODE_LOCAL_DNS, Resolution};
+use control::{CacheFigures, Fault, NODE_LOCAL_DNS, Place, Resolution};
 
 use super::*;
 
@@ -95,9 +95,10 @@ fn each_node_has_a_memory_of_its_own() {
 fn a_node_that_lost_its_power_remembers_nothing() {
     let mut sim = cluster_with_caches();
     ask(&mut sim, "web-2", Protocol::UDP);
-    sim.control.set_node_down("node-b", true);
+    let place = Place::Node("node-b".to_owned());
+    let fault = sim.fault(Fault::Down { place }, None).unwrap();
     run_to(&mut sim, 7000);
-    sim.control.set_node_down("node-b", false);
+    sim.heal(fault).expect("it goes on");
     run_to(&mut sim, 12_000);
     ask(&mut sim, "web-2", Protocol::UDP);
     check_figures(&sim, 0, 2);
