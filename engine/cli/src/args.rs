@@ -291,7 +291,8 @@ pub(crate) struct ProxyArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     pub(crate) sync_period: Duration,
     /// The first sync so long after the last full one compares everything with the kernel and repairs it; in iptables
-    /// mode not in clusters of more than 1,000 endpoints. Without a change there is a sync so long after the last one
+    /// mode not in clusters of more than 1,000 endpoints. Without a change there is a sync so long after the last one. In
+    /// mode ipvs it is --sync-period, if that is less
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_period)]
     pub(crate) full_sync_period: Duration,
     /// Where /healthz and /livez are answered; '' for nowhere. kube-proxy's default is 0.0.0.0:10256

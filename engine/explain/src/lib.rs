@@ -43,6 +43,8 @@ mod question;
 pub use diagnose::{diagnose, diagnose_objects, services};
 pub use diagnosis::{Diagnosis, Verdict};
 pub use finding::{Certainty, Check, Finding, Severity};
-pub use matrix::{Difference, Fate, Frontend, Matrix, Place, Row, SourceClass, matrix};
+pub use matrix::{
+    Difference, Fate, Frontend, Matrix, NodeAddress, Place, Row, Sent, SourceClass, matrix,
+};
 pub use page::{Page, page, page_of_refusal, pages};
 pub use question::{AskedPort, AskedPortError, Question};

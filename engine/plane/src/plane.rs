@@ -192,8 +192,8 @@ impl Plane {
             return;
         }
         if let Some(stack) = self.stacks.remove(host) {
-            for ticket in stack.timers.values() {
-                self.due.cancel(*ticket);
+            for timer in stack.timers() {
+                self.due.cancel(timer);
             }
         }
         self.asleep.remove(&host);

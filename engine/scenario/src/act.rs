@@ -479,7 +479,11 @@ fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
     let shares = judge::probe_shares(seen);
     let outcomes = shares.iter().map(|(outcome, share)| match outcome {
         ProbeOutcome::Endpoint { to, snat } => {
-            json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)})
+            let mut json = json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)});
+            if let Some(why) = seen.unheard.get(to) {
+                json["unheard"] = json!(why.to_string());
+            }
+            json
         }
         other => {
             json!({"verdict": judge::verdict_of(other).map(Verdict::as_str), "p": rounded(*share)})

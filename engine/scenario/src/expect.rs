@@ -231,6 +231,8 @@ pub struct ProbeCheck {
     pub endpoints: Option<Vec<EndpointCheck>>,
     /// Nothing but one of these can happen.
     pub verdicts: Option<Vec<Verdict>>,
+    /// Whether an answer gets back as one of the address that was asked, whichever endpoint gives it.
+    pub answered: Option<bool>,
 }
 
 /// One endpoint of a probe.

@@ -160,6 +160,60 @@ fn the_book_shows_the_request_in_each_mode() {
     }
 }
 
+/// Where two modes differ, about what begins with a text.
+fn difference(modes: [&str; 2], about: &str) -> String {
+    let of = ["matrix", "--in", "scenarios/leaving-ipvs.yaml"];
+    let at = ["--at", "as-it-was", "--mode", modes[0], "--diff", modes[1]];
+    let output = stdout(&switchboard(&root(), &[&of[..], &at].concat()));
+    let mut is_asked = true;
+    let mut shown = String::new();
+    for line in output.split_inclusive('\n') {
+        if line.starts_with("service/") {
+            is_asked = line.starts_with(&format!("service/default/{about}"));
+        }
+        if is_asked {
+            shown.push_str(line);
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_book_shows_what_leaving_ipvs_changes() {
+    const PAGE: &str = "book/src/leaving-ipvs.md";
+    for (block, about) in [
+        ("cache", "cache"),
+        ("metrics", "metrics 80/TCP, ClusterIP"),
+        ("shop", "shop 80/TCP, LoadBalancer"),
+        ("open", "open"),
+    ] {
+        check(PAGE, block, &difference(["ipvs", "nftables"], about));
+    }
+    let at_home = "open 80/TCP, NodePort 30080 at 127.0.0.1";
+    check(
+        PAGE,
+        "localhost",
+        &difference(["ipvs", "iptables"], at_home),
+    );
+    check(PAGE, "flat", &difference(["nftables", "flat"], ""));
+    for (block, scenario, from) in [
+        ("switch", "leaving-ipvs", "switch-c"),
+        ("iptables", "leaving-ipvs-for-iptables", "switch-a"),
+    ] {
+        let run = ["run", &format!("scenarios/{scenario}.yaml")];
+        let output = stdout(&switchboard(&root(), &run));
+        check(PAGE, block, &steps_from(&output, from));
+    }
+}
+
+/// The steps of a run from one on, and when proxies started; other happenings are left out.
+fn steps_from(output: &str, name: &str) -> String {
+    let lines = output.split_inclusive('\n');
+    let steps = lines.skip_while(|line| !line.contains(name));
+    let own = steps.filter(|line| !line.starts_with(' ') || line.contains("starts in mode"));
+    own.collect()
+}
+
 #[test]
 fn the_book_shows_a_real_explanation() {
     let args = ["explain", "--in", "scenarios/labs/selector-mismatch/"];

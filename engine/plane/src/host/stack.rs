@@ -13,6 +13,7 @@ use smoltcp::wire::IpAddress;
 use super::echo::Echoes;
 use super::error::{ListenError, SendError};
 use super::path::Paths;
+use super::spares::Spares;
 use super::tcp::{Cause, Connection};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
@@ -32,6 +33,8 @@ pub(crate) struct Reaction {
     pub(crate) packets: Vec<Vec<u8>>,
     /// The TCP socket that ran, and when it wants to run again (`None`: not of its own accord).
     pub(crate) timer: Option<(SocketId, Option<SimTime>)>,
+    /// The timer of a connection that is over.
+    pub(crate) obsolete: Option<Ticket>,
 }
 
 /// The stack.
@@ -43,8 +46,7 @@ pub(crate) struct Stack {
     wire: Wire,
     paths: Paths,
     connections: BTreeMap<u32, Connection>,
-    /// When connections run next; the plane's affair.
-    pub(crate) timers: BTreeMap<u32, Ticket>,
+    spares: Spares,
     /// The connection of every TCP flow. Never iterated.
     flows: HashMap<Flow, u32, FixedState>,
     tcp_listeners: BTreeSet<u16>,
@@ -69,7 +71,7 @@ impl Stack {
             wire,
             paths: Paths::new(random_seed),
             connections: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            spares: Spares::default(),
             flows: HashMap::default(),
             tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
@@ -118,9 +120,16 @@ impl Stack {
         }
     }
 
-    /// Whether a socket is a TCP connection, which acts when it is run.
-    pub(crate) fn is_connection(&self, socket: SocketId) -> bool {
-        self.connections.contains_key(&socket.serial)
+    /// When a TCP connection runs next; `None` for other sockets.
+    pub(crate) fn timer(&mut self, socket: SocketId) -> Option<&mut Option<Ticket>> {
+        let connection = self.connections.get_mut(&socket.serial)?;
+        Some(&mut connection.timer)
+    }
+
+    /// Those of all connections.
+    pub(crate) fn timers(&self) -> impl Iterator<Item = Ticket> {
+        let connections = self.connections.values();
+        connections.filter_map(|connection| connection.timer)
     }
 
     /// Begins a TCP connection; the SYN leaves when the connection is run.
@@ -131,7 +140,8 @@ impl Stack {
     ) -> (SocketId, Result<(), SocketError>) {
         let id = self.next_socket();
         let begun = self.client_flow(remote).and_then(|flow| {
-            let connection = Connection::connect(id, flow, now, &mut self.interface)
+            let spare = self.spares.take();
+            let connection = Connection::connect(id, flow, now, &mut self.interface, spare)
                 .map_err(|_| SocketError::Unreachable)?;
             self.connections.insert(id.serial, connection);
             self.flows.insert(flow, id.serial);
@@ -325,7 +335,7 @@ impl Stack {
         Reaction {
             events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timer: None,
+            ..Reaction::default()
         }
     }
 
@@ -354,7 +364,7 @@ impl Stack {
             return None;
         }
         let id = self.next_socket();
-        let connection = Connection::accept(id, flow, now)?;
+        let connection = Connection::accept(id, flow, now, self.spares.take())?;
         self.connections.insert(id.serial, connection);
         self.flows.insert(flow, id.serial);
         Some(id.serial)
@@ -367,21 +377,19 @@ impl Stack {
         let narrow = self.paths.interface(now, connection.flow().remote.ip());
         let interface = narrow.unwrap_or(&mut self.interface);
         let progress = connection.run(now, cause, interface, &mut self.wire);
-        let next = match progress.finished {
-            true => None,
-            false => connection.next_run(now, interface),
-        };
-        if progress.finished {
-            self.forget(serial);
-        }
         let socket = SocketId {
             host: self.host,
             serial,
         };
+        let (timer, obsolete) = match progress.finished {
+            true => (None, self.forget(serial)),
+            false => (Some((socket, connection.next_run(now, interface))), None),
+        };
         Reaction {
             events: progress.events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timer: Some((socket, next)),
+            timer,
+            obsolete,
         }
     }
 
@@ -425,8 +433,7 @@ impl Stack {
                     host: self.host,
                     serial,
                 };
-                self.forget(serial);
-                reaction.timer = Some((socket, None));
+                reaction.obsolete = self.forget(serial);
                 if was_client {
                     reaction.events.push(PlaneEvent::Failed { socket, error });
                 }
@@ -440,10 +447,13 @@ impl Stack {
         reaction
     }
 
-    fn forget(&mut self, serial: u32) {
-        if let Some(connection) = self.connections.remove(&serial) {
-            self.flows.remove(&connection.flow());
-        }
+    /// Forgets a connection that is over; gives its timer back.
+    fn forget(&mut self, serial: u32) -> Option<Ticket> {
+        let connection = self.connections.remove(&serial)?;
+        self.flows.remove(&connection.flow());
+        let timer = connection.timer;
+        self.spares.put(connection.into_socket());
+        timer
     }
 
     fn send_datagram(
