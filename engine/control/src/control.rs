@@ -116,13 +116,10 @@ impl Control {
             proxies,
             schedule: Schedule::default(),
             periodic: Schedule::default(),
-            book: RuleBook::new(
-                Capabilities {
-                    nfacct: false,
-                    random_fully: true,
-                },
-                config.proxy.scheduler,
-            ),
+            book: RuleBook::new(Capabilities {
+                nfacct: false,
+                random_fully: true,
+            }),
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
@@ -181,9 +178,9 @@ impl Control {
         self.book.rules(node)
     }
 
-    /// What is left on a node of a proxy in a mode that writes another dialect: packets meet both.
-    pub fn leftover_rules(&mut self, node: &str) -> Option<&NodeRules> {
-        self.book.leftover(node)
+    /// What is left on a node of proxies in other modes: packets meet it all.
+    pub fn leftover_rules(&mut self, node: &str) -> Vec<NodeRules> {
+        self.book.leftovers(node)
     }
 
     /// The rules that are on a node, as far as somebody has looked at them since they were written: a packet has, for one.

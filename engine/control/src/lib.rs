@@ -22,6 +22,7 @@ mod schedule;
 mod sync_cost;
 mod sync_log;
 mod traffic;
+mod unheard;
 mod views;
 mod workload;
 mod world;
@@ -43,6 +44,7 @@ pub use sync_log::{SyncFigures, is_offered};
 pub use traffic::{
     Fate, Rate, RateError, Reuse, Sender, Tally, TrafficFailure, TrafficReport, TrafficRequest,
 };
+pub use unheard::Unheard;
 pub use workload::{is_pod_of, is_ready_pod};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,

@@ -14,7 +14,9 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
-use crate::{Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
+use crate::{
+    Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest, Unheard,
+};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -505,6 +507,8 @@ pub struct Probe {
     pub outcomes: Vec<(Share, ProbeOutcome)>,
     /// The rules that decided, in words, for people.
     pub decisions: Vec<Decision>,
+    /// Endpoints that may be sent to in such a way that their answer, if they give one, does not get back.
+    pub unheard: BTreeMap<SocketAddr, Unheard>,
 }
 
 /// An exact share of all cases.

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use base::SimTime;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+use ruleset::ipvs::{Drained, VirtualServers};
 use ruleset::xt::RecentWindow;
 
 use crate::elements::{DynamicElement, DynamicSets, ElementChange, SetName};
@@ -234,6 +235,13 @@ impl NodeState {
     pub fn undone(&self, original: &Tuple) -> Option<&Entry> {
         let mut latest_first = self.undone.iter().rev();
         latest_first.find(|entry| entry.original() == original)
+    }
+
+    /// The real servers that virtual ones do not have any more, but that connections still go to: a kernel has them with
+    /// weight 0 (PROXY-61).
+    #[must_use]
+    pub fn drained(&self, servers: &VirtualServers, now: SimTime) -> Vec<Drained> {
+        self.virtual_connections.drained(servers, now)
     }
 
     /// The number of entries, those past their time but not yet taken back included.

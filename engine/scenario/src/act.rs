@@ -23,7 +23,7 @@ use crate::judge::{self, Mismatch};
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
-use crate::{background, connect, fault, findings, held, matrix, proxy_step, why, words};
+use crate::{background, connect, fault, findings, held, matrix, proxy_step, repair, why, words};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -217,13 +217,10 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             background::stop(runner, id, check)
         }),
         Action::Explain { asked, expect } => runner.look(expect.in_mode(mode), |runner, check| {
-            findings::explain(&*runner.world, asked, check).unwrap_or_else(Judged::from)
+            findings::explain(runner, asked, check).unwrap_or_else(Judged::from)
         }),
         Action::Matrix => matrix::act(runner.world).unwrap_or_else(Judged::from),
-        Action::Await { .. } => {
-            let repair = runner.scenario.repair.as_deref().unwrap_or_default();
-            write(runner, WriteVerb::Apply, repair, None)
-        }
+        Action::Await { .. } => repair::carry_out(runner),
     }
 }
 
@@ -245,12 +242,17 @@ fn write(
 ) -> Judged {
     let mut done = Done::default();
     for manifest in manifests {
+        let key = manifest.object.key();
         match runner.world.write(verb, manifest.object.clone()) {
             Ok(written) => {
+                runner.refusals().remove(&key);
                 done.warnings.extend(written.warnings.iter().cloned());
                 done.lines.push(written.to_string());
             }
-            Err(status) => done.refused(&status),
+            Err(status) => {
+                runner.refusals().insert(key, status.error_text());
+                done.refused(&status);
+            }
         }
     }
     done.judged(expectation)
@@ -283,6 +285,7 @@ fn edit(
     let patch = change.patch(runner.world.now());
     match runner.world.patch(target, &patch) {
         Ok(written) => {
+            runner.refusals().remove(target);
             let named = |word| format!("{}/{} {word}", target.singular(), target.name);
             done.lines.push(match change {
                 Edit::Merge(_) => written.to_string(),
@@ -291,7 +294,12 @@ fn edit(
             });
             done.warnings.extend(written.warnings);
         }
-        Err(status) => done.refused(&status),
+        Err(status) => {
+            runner
+                .refusals()
+                .insert(target.clone(), status.error_text());
+            done.refused(&status);
+        }
     }
     done.judged(expectation)
 }
@@ -471,7 +479,11 @@ fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
     let shares = judge::probe_shares(seen);
     let outcomes = shares.iter().map(|(outcome, share)| match outcome {
         ProbeOutcome::Endpoint { to, snat } => {
-            json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)})
+            let mut json = json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)});
+            if let Some(why) = seen.unheard.get(to) {
+                json["unheard"] = json!(why.to_string());
+            }
+            json
         }
         other => {
             json!({"verdict": judge::verdict_of(other).map(Verdict::as_str), "p": rounded(*share)})

@@ -9,8 +9,8 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Extensions of the contract: `nodes[].watch`, a node's own watch latency, `selector` in a `get`, costs by mode in
-//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from` and `port` in an `explain`, the
-//! step `await`, where a user's repair is applied, `nodes[].cpu` as groups have it, `jitter`, `rate` and `mtu` of a
+//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from`, `port` and `name` in an `explain`, the
+//! step `await`, where a user's repair is done (manifests, or a `Repair` with steps), `nodes[].cpu` as groups have it, `jitter`, `rate` and `mtu` of a
 //! `link`, a `proxy` without `node`, which is that of every node, and in expectations: `error` of a `get`, `verdict` and
 //! `contains` of an `explain`, and `new`, `established`, `backends` and `latency` of a `stop`.
 //!
@@ -55,6 +55,7 @@ mod metrics;
 mod proxy_step;
 mod range;
 mod reference;
+mod repair;
 mod report;
 mod run;
 mod scenario;
@@ -72,7 +73,9 @@ pub use metrics::Metrics;
 pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
-pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
+pub use report::{
+    Entry, KUBERNETES_VERSION, Outcome, Refusals, Report, ScenarioReport, StepReport,
+};
 pub use run::{At, CONVERGED_MAX, Ongoing, Progress, RunError, run, run_steps, run_until};
 pub use scenario::Scenario;
 pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};

@@ -22,7 +22,7 @@ use crate::expect::{Expectation, Hold};
 use crate::load::manifests::place_of;
 use crate::load::text_of;
 use crate::metrics::{Metrics, zone_of};
-use crate::report::{Entry, Outcome, ScenarioReport, StepReport};
+use crate::report::{Entry, Outcome, Refusals, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
 use crate::step::{Action, Schedule, Step};
 
@@ -232,6 +232,11 @@ impl<'a> Runner<'a> {
     /// What is counted over the whole run.
     pub(crate) fn metrics(&mut self) -> &mut Metrics {
         &mut self.report.metrics
+    }
+
+    /// What was refused, and not done since.
+    pub(crate) fn refusals(&mut self) -> &mut Refusals {
+        &mut self.report.refusals
     }
 
     /// Counts connections of one client.

@@ -14,6 +14,7 @@ mod fleet;
 mod held;
 mod inbox;
 mod resolver;
+mod rule_text;
 mod senders;
 mod sim;
 mod story;

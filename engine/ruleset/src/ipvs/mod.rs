@@ -20,6 +20,7 @@ mod server;
 mod server_text;
 mod set;
 mod set_text;
+mod step;
 mod transaction;
 
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use server::{Forwarding, RealServer, Scheduler, ServerKey, VirtualServer};
 pub use server_text::{parse_servers, servers_text};
 pub use set::{Set, SetEntry, SetKind, SetName, SetParts};
 pub use set_text::{parse_sets, sets_text};
+pub use step::{IpvsStep, IpvsTool};
 pub use transaction::{Drained, IpvsCommand, IpvsTransaction};
 
 use crate::Family;
@@ -95,10 +97,6 @@ impl IpvsTables {
     /// What makes the device hold its addresses, for `ip -batch`.
     #[must_use]
     pub fn device_text(&self) -> String {
-        let bits = self.family.address_bits();
-        let lines = self
-            .addresses()
-            .map(|address| format!("address replace {address}/{bits} dev {DEVICE}\n"));
-        lines.collect()
+        self.addresses().map(step::bind_line).collect()
     }
 }

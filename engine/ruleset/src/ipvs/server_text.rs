@@ -56,7 +56,7 @@ fn write_server(text: &mut String, key: &ServerKey, server: &VirtualServer) -> f
 }
 
 /// `-t 10.96.0.40:80`
-struct KeyWords<'a>(&'a ServerKey);
+pub(super) struct KeyWords<'a>(pub(super) &'a ServerKey);
 
 impl fmt::Display for KeyWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +68,7 @@ impl fmt::Display for KeyWords<'_> {
 }
 
 /// `-s rr -p 10800`
-struct ServerWords<'a>(&'a VirtualServer);
+pub(super) struct ServerWords<'a>(pub(super) &'a VirtualServer);
 
 impl fmt::Display for ServerWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +88,7 @@ impl fmt::Display for ServerWords<'_> {
 }
 
 /// `-r 10.244.1.5:8080 -m -w 1`
-struct RealWords<'a>(SocketAddr, &'a RealServer);
+pub(super) struct RealWords<'a>(pub(super) SocketAddr, pub(super) &'a RealServer);
 
 impl fmt::Display for RealWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +100,27 @@ impl fmt::Display for RealWords<'_> {
         let word = words.find(|(one, _)| one == forwarding);
         let (_, word) = word.ok_or(fmt::Error)?;
         write!(f, "-r {address} {word} -w {weight}")
+    }
+}
+
+impl ServerKey {
+    /// Whom a line is about, such as `ipvsadm -S -n` prints them; `None` when that is no address with a port, in numbers.
+    #[must_use]
+    pub fn of_line(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let protocol = words.find_map(service)?;
+        let address = words.next()?.parse().ok()?;
+        Some(Self { protocol, address })
+    }
+}
+
+/// The protocol of an option that names a virtual server.
+fn service(option: &str) -> Option<Protocol> {
+    match option {
+        "-t" | "--tcp-service" => Some(Protocol::TCP),
+        "-u" | "--udp-service" => Some(Protocol::UDP),
+        "--sctp-service" => Some(Protocol::SCTP),
+        _ => None,
     }
 }
 
@@ -170,13 +191,7 @@ impl Draft {
         word: &str,
         words: &mut SplitAsciiWhitespace<'_>,
     ) -> Result<(), IpvsParseErrorKind> {
-        let protocol = match word {
-            "-t" | "--tcp-service" => Some(Protocol::TCP),
-            "-u" | "--udp-service" => Some(Protocol::UDP),
-            "--sctp-service" => Some(Protocol::SCTP),
-            _ => None,
-        };
-        if let Some(protocol) = protocol {
+        if let Some(protocol) = service(word) {
             let address = socket(words.next())?;
             return set(&mut self.key, ServerKey { protocol, address }, word);
         }

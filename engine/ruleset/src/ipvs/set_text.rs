@@ -24,7 +24,7 @@ pub fn sets_text(sets: &Sets, family: Family) -> String {
 }
 
 /// `create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536`
-fn creation(name: &SetName, kind: SetKind, family: Family) -> String {
+pub(super) fn creation(name: &SetName, kind: SetKind, family: Family) -> String {
     match (kind, family) {
         (SetKind::Port, _) => format!("create {name} {kind} range 0-65535"),
         (_, Family::V4) => format!("create {name} {kind} family inet hashsize 1024 maxelem 65536"),

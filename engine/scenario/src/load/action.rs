@@ -391,7 +391,7 @@ pub(super) fn check_outside(at: &Cursor<'_>, name: &str, setting: &Setting<'_>) 
 }
 
 /// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.
-fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
+pub(super) fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
     if is_host_name(name) {
         Ok(name.to_owned())
     } else {

@@ -84,11 +84,6 @@ pub(super) fn of_node(
     let mut fields = at.fields()?;
     let mode = fields.or("mode", None, |at| unless_empty(at, cluster::mode));
     let settings = settings(fields, at, base)?;
-    if settings.scheduler != base.scheduler {
-        return Err(
-            at.refuse("`ipvs.scheduler` is the same on all nodes: say it in spec.cluster.proxy")
-        );
-    }
     Ok((mode?, settings))
 }
 

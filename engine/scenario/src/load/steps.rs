@@ -85,7 +85,7 @@ fn step(
 }
 
 /// A fault has a name of its own, and what is healed is a fault of a step before.
-fn check_fault(at: &Cursor<'_>, action: &Action, known: &mut Vec<String>) -> Read<()> {
+pub(super) fn check_fault(at: &Cursor<'_>, action: &Action, known: &mut Vec<String>) -> Read<()> {
     match action {
         Action::Fault(FaultStep { id: Some(id), .. }) if known.contains(id) => {
             Err(at.refuse(format!("another fault is called {id:?} too")))

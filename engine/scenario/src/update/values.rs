@@ -193,7 +193,7 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
                 to(key, one_or_list(verdicts))
             }
         }
-        "backends" | "endpoints" | "snat" if !verdicts.is_empty() => {
+        "backends" | "endpoints" | "snat" | "answered" if !verdicts.is_empty() => {
             cannot(&format!("expect `verdict: {}`", verdicts.join(", ")))
         }
         "snat" => {
@@ -215,6 +215,15 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
             let mut allowed = words(given);
             allowed.sort_unstable();
             if allowed == now { None } else { to(key, now) }
+        }
+        "answered" => {
+            let mut heard = sent.iter().map(|one| one.get("unheard").is_none());
+            let first = heard.next()?;
+            match heard.all(|one| one == first) {
+                true if *given == Json::from(first) => None,
+                true => to(key, first),
+                false => cannot("some answers get back and some do not"),
+            }
         }
         "endpoints" => {
             let now = sent.iter().map(|one| {
