@@ -100,7 +100,7 @@ impl Endpoint {
         interface: &mut Interface,
         wire: &mut Wire,
     ) -> Vec<PlaneEvent> {
-        wire.incoming = Some(packet);
+        wire.deliver(packet);
         interface.poll(instant(now), wire, self.solo.set_mut());
         let socket = self.solo.get_mut();
         let mut events = Vec::new();
