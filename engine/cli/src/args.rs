@@ -100,6 +100,9 @@ pub(crate) struct RulesArgs {
     /// Of which address family
     #[arg(long, value_enum, default_value_t)]
     pub(crate) family: FamilyArg,
+    /// How to print the result: as the node's tools take it, or as typed tables
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]

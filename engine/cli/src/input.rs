@@ -8,7 +8,7 @@ use api::yaml::{Problem, Source};
 use base::Seed;
 use control::ProxyMode;
 use miette::{Diagnostic, LabeledSpan, Report};
-use scenario::{At, Problems, Refusals, RunError, Scenario, ScenarioReport};
+use scenario::{At, Ongoing, Problems, Refusals, RunError, Scenario, ScenarioReport, Step};
 use sim::Sim;
 use thiserror::Error;
 
@@ -74,6 +74,14 @@ pub(crate) fn load_with(
 ) -> Result<Vec<Scenario>, Report> {
     let source = Source::new(file.display().to_string(), text);
     scenario::load(&source, read).map_err(|problems| all_of(&problems, file))
+}
+
+/// Reads and checks a step that somebody types in the midst of a scenario.
+pub(crate) fn step(scenario: &Scenario, ongoing: &Ongoing, text: String) -> Result<Step, Report> {
+    let (file, source) = (Path::new("step"), Source::new("step", text));
+    let read = &mut |path: &str| read(Path::new(path));
+    scenario::load_step(scenario, ongoing, &source, read)
+        .map_err(|problems| all_of(&problems, file))
 }
 
 /// Brings the repair that scenarios await.

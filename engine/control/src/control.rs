@@ -167,6 +167,16 @@ impl Control {
             .flatten()
     }
 
+    /// The server that kubelets write into the resolvers of Pods (`clusterDNS`).
+    #[must_use]
+    pub fn resolver_address(&self) -> Option<std::net::IpAddr> {
+        let server = self.dns_address()?;
+        Some(match self.config.node_local_dns {
+            true => crate::NODE_LOCAL_DNS,
+            false => server,
+        })
+    }
+
     /// The compiler, to resolve where rules come from.
     #[must_use]
     pub const fn compiler(&self) -> &Compiler {

@@ -8,6 +8,7 @@
 
 mod balance;
 mod bootstrap;
+mod cache_figures;
 mod config;
 mod control;
 mod fault;
@@ -28,9 +29,10 @@ mod workload;
 mod world;
 
 pub use balance::Balanced;
+pub use cache_figures::CacheFigures;
 pub use config::{
-    ClusterConfig, DetectLocal, ModeSettings, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
-    ProxySettings, SyncCost, TimingConfig,
+    ClusterConfig, DetectLocal, ModeSettings, NODE_LOCAL_DNS, NetworkConfig, NodeConfig,
+    OutsideConfig, ProxyMode, ProxySettings, SyncCost, TimingConfig,
 };
 pub use control::Control;
 pub use fault::{Fault, Impairment, LinkEnd, PerMillion, Place};

@@ -15,7 +15,8 @@ use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest, Unheard,
+    CacheFigures, Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest,
+    Unheard,
 };
 
 /// A cluster that a scenario drives.
@@ -184,6 +185,8 @@ pub struct WorldFigures {
     /// How many rules each node has at present, of those nodes whose rules a packet has met, or somebody has looked at,
     /// since their last sync.
     pub rules: BTreeMap<String, usize>,
+    /// What the caches of nodes were asked; `None` where nodes have none.
+    pub dns_cache: Option<CacheFigures>,
 }
 
 /// kubectl's writing verbs.

@@ -10,12 +10,12 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base::SimTime;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
-use ruleset::ipvs::{Drained, VirtualServers};
+use ruleset::ipvs::{Drained, ServerKey, ServerLoad, VirtualServers};
 use ruleset::xt::RecentWindow;
 
 use crate::elements::{DynamicElement, DynamicSets, ElementChange, SetName};
@@ -259,6 +259,12 @@ impl NodeState {
     /// The addresses on a list of `-m recent` and when each was last seen, the one not seen for longest first.
     pub fn recent(&self, list: &str) -> impl Iterator<Item = (IpAddr, SimTime)> {
         self.recent.addresses(list)
+    }
+
+    /// How many connections a real server of a virtual one has, as `ipvsadm -L` tells.
+    #[must_use]
+    pub fn server_load(&self, server: &ServerKey, real: SocketAddr, now: SimTime) -> ServerLoad {
+        self.virtual_connections.listed(server, real, now)
     }
 
     /// Takes back all entries and set elements past their time; returns how many entries.

@@ -47,6 +47,7 @@
 mod balancer;
 mod capture;
 mod decision;
+mod dissect;
 mod event;
 mod faults;
 mod host;
@@ -66,6 +67,8 @@ mod spec;
 mod topology;
 mod trace;
 
+pub use capture::Captured;
+pub use dissect::{Dissector, PacketHead};
 pub use event::{DecisionAction, LostReason, Place, PlaneEvent, SocketError};
 pub use host::{ListenError, SendError};
 pub use id::{HostId, NodeId, SocketId};

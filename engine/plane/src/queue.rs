@@ -79,7 +79,7 @@ struct Slot<T> {
 }
 
 /// As many as there are usual spans of time to plan ahead.
-const LANES: usize = 8;
+const LANES: usize = 6;
 /// The heap's number among the lanes.
 const HEAP: usize = LANES;
 /// So many gaps, and one for each that waits, are left alone.
@@ -105,18 +105,22 @@ impl<T> Queue<T> {
         self.next_sequence += 1;
         let slot = self.fill_slot(key, happening);
         let lane = self.lane_for(key);
-        let ticket = Ticket { key, slot, lane };
-        match self.lanes.get_mut(lane as usize) {
+        let ticket = Ticket {
+            key,
+            slot,
+            lane: u32::try_from(lane).expect("there are few lanes"),
+        };
+        match self.lanes.get_mut(lane) {
             Some(fitting) => {
                 fitting.waiting.push_back(ticket);
-                self.lasts[lane as usize] = key;
+                self.lasts[lane] = key;
             }
             None => self.heap.push(Reverse(ticket)),
         }
-        if key < self.firsts[lane as usize] {
-            self.firsts[lane as usize] = key;
+        if key < self.firsts[lane] {
+            self.firsts[lane] = key;
             if key < self.firsts[self.earliest] {
-                self.earliest = lane as usize;
+                self.earliest = lane;
             }
         }
         ticket
@@ -168,15 +172,10 @@ impl<T> Queue<T> {
         slot.happening.take()
     }
 
-    /// The lane whose last comes before a key and is the closest to it, so that the others stay open for earlier ones.
-    fn lane_for(&self, key: Key) -> u32 {
-        let (mut found, mut closest) = (HEAP, Key::FIRST);
-        for (lane, last) in self.lasts.iter().enumerate() {
-            if *last <= key && *last >= closest {
-                (found, closest) = (lane, *last);
-            }
-        }
-        u32::try_from(found).expect("there are few lanes")
+    /// The first lane whose last comes before a key: what is planned furthest ahead gathers in the first.
+    fn lane_for(&self, key: Key) -> usize {
+        let mut lasts = self.lasts.iter();
+        lasts.position(|last| *last <= key).unwrap_or(HEAP)
     }
 
     /// Something of a lane is over: its first and its last are to be such as are pending.
@@ -184,7 +183,9 @@ impl<T> Queue<T> {
         let slots = &self.slots;
         let first = match self.lanes.get_mut(lane) {
             Some(present) => {
-                present.tidy(|ticket| is_pending(slots, ticket));
+                if present.gaps > 0 {
+                    present.tidy(|ticket| is_pending(slots, ticket));
+                }
                 let last = present.waiting.back();
                 self.lasts[lane] = last.map_or(Key::FIRST, |ticket| ticket.key);
                 present.waiting.front()

@@ -13,6 +13,9 @@ mod faults;
 mod fleet;
 mod held;
 mod inbox;
+mod inspect;
+mod node_cache;
+mod ping;
 mod resolver;
 mod rule_text;
 mod senders;
@@ -25,5 +28,7 @@ mod trace;
 mod traffic;
 mod world;
 
+pub use inspect::Passed;
+pub use ping::{Echo, EchoEnd};
 pub use sim::Sim;
 pub use trace::{Hop, Step, Trace, TraceError};

@@ -11,7 +11,7 @@ use crate::sim::Sim;
 impl Sim {
     /// The rule text of a node, as its own tools print it.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
-        let own = self.own_rules(node);
+        let own = self.node_rules(node);
         let left = self.control.leftover_rules(node);
         let left = left.iter().map(|rules| self.present(node, rules));
         let texts = own.into_iter().chain(left).map(|rules| rules.listing());
@@ -28,19 +28,14 @@ impl Sim {
         })
     }
 
-    /// What a node's last sync has written, as it is now.
-    fn own_rules(&mut self, node: &str) -> Option<NodeRules> {
+    /// What a node's last sync has written, as it is now; `None` before its first one.
+    pub fn node_rules(&mut self, node: &str) -> Option<NodeRules> {
         let rules = self.control.rules(node).map(|(_, rules)| rules.clone())?;
         Some(self.present(node, &rules))
     }
 
     /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.
     pub fn rule_script(&mut self, node: &str, family: Family) -> Option<String> {
-        self.own_rules(node).map(|rules| rules.script(family))
-    }
-
-    /// What a node's tool prints at this instant (see `control::NodeRules::listing_of`); `None` before its first sync.
-    pub fn rule_listing(&mut self, node: &str, family: Family) -> Option<String> {
-        self.own_rules(node).map(|rules| rules.listing_of(family))
+        self.node_rules(node).map(|rules| rules.script(family))
     }
 }

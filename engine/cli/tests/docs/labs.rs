@@ -14,8 +14,6 @@ use crate::{check_block, check_file};
 const PAGES: &str = "book/src/labs";
 /// Lines that belong to a step begin so.
 const BELOW_A_STEP: &str = "        ";
-/// What a client does, or somebody who looks.
-const LOOKS: [&str; 5] = ["connect", "resolve", "probe", "get", "events"];
 
 #[test]
 fn the_book_has_a_page_for_every_lab_and_no_other() {
@@ -133,7 +131,7 @@ fn page(lab: &Lab) -> String {
     let (_, after) = repaired
         .split_once("  await ")
         .unwrap_or_else(|| panic!("{}: {repaired}", lab.name));
-    let (seen, mended) = (looks(&run), looks(after));
+    let (seen, mended) = (looks(lab, &run), looks(lab, after));
     format!(
         "<!-- Written by `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs` from {folder}. -->\n\
          # {title}\n\n{told}\n\n\
@@ -170,15 +168,22 @@ fn explained(lab: &Lab) -> String {
     ))
 }
 
-/// The steps of a timeline in which somebody tries or looks, with what was seen, before it is explained.
-fn looks(timeline: &str) -> String {
+/// The steps of a timeline that expect something, with what was seen, up to the explanation.
+fn looks(lab: &Lab, timeline: &str) -> String {
+    let steps = lab.scenario["spec"]["steps"].as_sequence();
+    let expecting = steps.expect("it has steps").iter().filter(|step| {
+        let has = |key: &str| step.get(key).is_some();
+        has("expect") && !has("explain")
+    });
+    let named = |step: &Value| Some(format!("{}:", step["name"].as_str()?));
+    let names: BTreeSet<String> = expecting.filter_map(named).collect();
     let mut text = String::new();
     let mut is_shown = false;
     for line in timeline.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["✔", _, "explain", ..] => break,
-            ["✔" | "✘" | "–", _, verb, ..] => is_shown = LOOKS.contains(&verb),
+            ["✔" | "✘" | "–", _, _, name, ..] => is_shown = names.contains(name),
             // What a step saw stands indented below it; what the cluster does by itself does not.
             _ => is_shown &= line.starts_with(BELOW_A_STEP),
         }

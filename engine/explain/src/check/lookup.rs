@@ -10,7 +10,7 @@ use dns::{ClusterDns, PodResolver, Question, RecordData, RecordType, ResolvConf}
 
 use crate::facts::Facts;
 use crate::finding::Check;
-use crate::pods::{counted, list};
+use crate::pods::list;
 use crate::{Certainty, Finding, Severity};
 
 /// A name that leads nowhere, or elsewhere, or that costs more queries than it needs.
@@ -75,7 +75,7 @@ impl Tries {
             tries.count += 1;
             let addresses = addresses(facts, control.zone(), &candidate);
             if addresses.is_empty() {
-                tries.vain.push(candidate);
+                tries.vain.push(candidate.trim_end_matches('.').to_owned());
                 continue;
             }
             tries.answered = Some(Answer {
@@ -167,9 +167,9 @@ fn dear(client: &Pod, name: &str, tries: &Tries) -> Finding {
         id: "DBG-35",
         severity: Severity::Pitfall,
         sees: format!(
-            "Each lookup of {name} from {} takes {} for every record type, {} of them in vain",
+            "Each lookup of {name} from {} takes {} queries for every record type, {} of them in vain",
             spoken(client),
-            counted(tries.count, "query").replace("querys", "queries"),
+            tries.count,
             tries.count - 1
         ),
         why: format!(

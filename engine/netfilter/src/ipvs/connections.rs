@@ -9,7 +9,7 @@ use std::time::Duration;
 use base::SimTime;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ruleset::ipvs::{Drained, ServerKey, VirtualServers};
+use ruleset::ipvs::{Drained, ServerKey, ServerLoad, VirtualServers};
 
 use super::tcp::TcpPhase;
 use crate::Tuple;
@@ -138,6 +138,12 @@ impl VirtualConnections {
             }
         }
         load
+    }
+
+    /// The same, for a listing.
+    pub(crate) fn listed(&self, server: &ServerKey, real: SocketAddr, now: SimTime) -> ServerLoad {
+        let Load { active, inactive } = self.load(server, real, now);
+        ServerLoad { active, inactive }
     }
 
     /// The real servers of TCP that have connections at an instant. Their order is the set's own, whatever that of the

@@ -45,7 +45,8 @@ pub(crate) struct Stack {
     interface: Interface,
     wire: Wire,
     paths: Paths,
-    connections: BTreeMap<u32, Connection>,
+    /// By number. Never iterated in an order that matters.
+    connections: HashMap<u32, Box<Connection>, FixedState>,
     spares: Spares,
     /// The connection of every TCP flow. Never iterated.
     flows: HashMap<Flow, u32, FixedState>,
@@ -70,7 +71,7 @@ impl Stack {
             interface,
             wire,
             paths: Paths::new(random_seed),
-            connections: BTreeMap::new(),
+            connections: HashMap::default(),
             spares: Spares::default(),
             flows: HashMap::default(),
             tcp_listeners: BTreeSet::new(),
@@ -105,6 +106,15 @@ impl Stack {
         Ok(())
     }
 
+    /// Listens at one address: for datagrams there, and for connections.
+    pub(crate) fn listen_at(&mut self, at: SocketAddr) -> Result<(), ListenError> {
+        self.listen(Protocol::UDP, at.port())?;
+        if let Some(endpoint) = self.endpoints.get_mut(&at.port()) {
+            endpoint.bind(at.ip());
+        }
+        self.listen(Protocol::TCP, at.port())
+    }
+
     /// Connections that stand go on.
     pub(crate) fn unlisten(&mut self, protocol: Protocol, port: u16) {
         match protocol {
@@ -126,7 +136,7 @@ impl Stack {
         Some(&mut connection.timer)
     }
 
-    /// Those of all connections.
+    /// Those of all connections, in no order.
     pub(crate) fn timers(&self) -> impl Iterator<Item = Ticket> {
         let connections = self.connections.values();
         connections.filter_map(|connection| connection.timer)
@@ -143,7 +153,7 @@ impl Stack {
             let spare = self.spares.take();
             let connection = Connection::connect(id, flow, now, &mut self.interface, spare)
                 .map_err(|_| SocketError::Unreachable)?;
-            self.connections.insert(id.serial, connection);
+            self.connections.insert(id.serial, Box::new(connection));
             self.flows.insert(flow, id.serial);
             Ok(())
         });
@@ -242,14 +252,16 @@ impl Stack {
         self.endpoint_ports.clear();
         self.echoes = Echoes::default();
         let host = self.host;
-        let orphan = |(serial, connection): (&u32, &mut Connection)| {
+        let orphan = |(serial, connection): (&u32, &mut Box<Connection>)| {
             connection.orphan();
             SocketId {
                 host,
                 serial: *serial,
             }
         };
-        self.connections.iter_mut().map(orphan).collect()
+        let mut orphans: Vec<SocketId> = self.connections.iter_mut().map(orphan).collect();
+        orphans.sort_unstable();
+        orphans
     }
 
     /// Where a socket is bound. A UDP socket without a remote end is bound to no address (`0.0.0.0`).
@@ -348,7 +360,7 @@ impl Stack {
 
     /// What no socket takes smoltcp answers: echo replies, resets, port unreachable.
     fn receive_stray(&mut self, now: SimTime, packet: Vec<u8>) -> Reaction {
-        self.wire.incoming = Some(packet);
+        self.wire.deliver(packet);
         let mut none = SocketSet::new(Vec::new());
         self.interface.poll(instant(now), &mut self.wire, &mut none);
         Reaction {
@@ -365,7 +377,7 @@ impl Stack {
         }
         let id = self.next_socket();
         let connection = Connection::accept(id, flow, now, self.spares.take())?;
-        self.connections.insert(id.serial, connection);
+        self.connections.insert(id.serial, Box::new(connection));
         self.flows.insert(flow, id.serial);
         Some(id.serial)
     }
@@ -427,8 +439,8 @@ impl Stack {
         let mut reaction = Reaction::default();
         if let Some(serial) = self.flows.get(&flow).copied() {
             let connection = self.connections.get(&serial);
-            if connection.is_some_and(Connection::fails_on_icmp) {
-                let was_client = connection.is_some_and(Connection::is_client);
+            if connection.is_some_and(|connection| connection.fails_on_icmp()) {
+                let was_client = connection.is_some_and(|connection| connection.is_client());
                 let socket = SocketId {
                     host: self.host,
                     serial,
@@ -471,6 +483,7 @@ impl Stack {
             .ok_or(SendError::Closed)?;
         let endpoint = self.endpoints.get_mut(port).ok_or(SendError::Closed)?;
         let source = source.ok_or(SendError::Unreachable)?;
+        let source = endpoint.bound().unwrap_or(source);
         endpoint.send(now, source, to, bytes, &mut self.interface, &mut self.wire);
         Ok(Reaction {
             packets: std::mem::take(&mut self.wire.outgoing),

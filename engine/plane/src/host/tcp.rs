@@ -194,7 +194,7 @@ impl Connection {
         let mut events = Vec::new();
         let reset = matches!(cause, Cause::Arrival { reset: true, .. });
         if let Cause::Arrival { packet, .. } = cause {
-            wire.incoming = Some(packet);
+            wire.deliver(packet);
             self.waiting_since = now;
         } else if self.deadline().is_some_and(|deadline| deadline <= now) {
             return self.finish(events, Some(SocketError::TimedOut));
@@ -203,7 +203,7 @@ impl Connection {
             return self.finish(events, None);
         }
         self.apply_abort();
-        if wire.incoming.is_none() {
+        if !wire.has_come() {
             self.refill(now);
         }
         loop {

@@ -21,6 +21,8 @@ pub(super) struct Endpoint {
     id: SocketId,
     port: u16,
     remote: Option<SocketAddr>,
+    /// Its own address, if it is not bound to all of the host's.
+    bound: Option<IpAddr>,
     solo: Solo<Socket<'static>>,
 }
 
@@ -37,8 +39,18 @@ impl Endpoint {
             id,
             port,
             remote,
+            bound: None,
             solo: Solo::new(socket),
         }
+    }
+
+    /// Binds it to one address: what it sends comes from there, and it takes what goes there.
+    pub(super) const fn bind(&mut self, address: IpAddr) {
+        self.bound = Some(address);
+    }
+
+    pub(super) const fn bound(&self) -> Option<IpAddr> {
+        self.bound
     }
 
     pub(super) const fn id(&self) -> SocketId {
@@ -57,6 +69,7 @@ impl Endpoint {
     pub(super) fn takes(&self, flow: Flow) -> bool {
         flow.protocol == Protocol::UDP
             && flow.local.port() == self.port
+            && self.bound.is_none_or(|own| own == flow.local.ip())
             && self.remote.is_none_or(|remote| remote == flow.remote)
     }
 
@@ -87,7 +100,7 @@ impl Endpoint {
         interface: &mut Interface,
         wire: &mut Wire,
     ) -> Vec<PlaneEvent> {
-        wire.incoming = Some(packet);
+        wire.deliver(packet);
         interface.poll(instant(now), wire, self.solo.set_mut());
         let socket = self.solo.get_mut();
         let mut events = Vec::new();

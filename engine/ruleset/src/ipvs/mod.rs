@@ -17,8 +17,10 @@
 
 mod error;
 mod server;
+mod server_list;
 mod server_text;
 mod set;
+mod set_list;
 mod set_text;
 mod step;
 mod transaction;
@@ -30,8 +32,10 @@ use imbl::OrdMap;
 
 pub use error::{IpvsParseError, IpvsParseErrorKind};
 pub use server::{Forwarding, RealServer, Scheduler, ServerKey, VirtualServer};
+pub use server_list::{ServerLoad, servers_list};
 pub use server_text::{parse_servers, servers_text};
 pub use set::{Set, SetEntry, SetKind, SetName, SetParts};
+pub use set_list::sets_list;
 pub use set_text::{parse_sets, sets_text};
 pub use step::{IpvsStep, IpvsTool};
 pub use transaction::{Drained, IpvsCommand, IpvsTransaction};

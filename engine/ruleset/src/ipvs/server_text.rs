@@ -31,6 +31,13 @@ const fn flag_names(scheduler: Scheduler) -> [&'static str; 3] {
     }
 }
 
+/// The flags that a server's scheduler has.
+pub(super) fn flag_words(server: &VirtualServer) -> Vec<&'static str> {
+    let set = (0..).zip(flag_names(server.scheduler));
+    let set = set.filter(|(bit, _)| server.scheduler_flags >> bit & 1 == 1);
+    set.map(|(_, flag)| flag).collect()
+}
+
 /// What all of them can be called.
 const FLAGS: [&str; 3] = ["flag-1", "flag-2", "flag-3"];
 
@@ -77,13 +84,10 @@ impl fmt::Display for ServerWords<'_> {
         if let Some(seconds) = server.persistence {
             write!(f, " -p {seconds}")?;
         }
-        let set = (0..).zip(flag_names(server.scheduler));
-        let set = set.filter(|(bit, _)| server.scheduler_flags >> bit & 1 == 1);
-        for (place, (_, flag)) in set.enumerate() {
-            let before = if place == 0 { " -b " } else { "," };
-            write!(f, "{before}{flag}")?;
+        match &flag_words(server)[..] {
+            [] => Ok(()),
+            flags => write!(f, " -b {}", flags.join(",")),
         }
-        Ok(())
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn action(
         "close" => traffic::close(step, &at),
         "traffic" => traffic::traffic(step, &at, setting),
         "stop" => traffic::stop(step, &at, setting),
-        "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
+        "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting, files)),
         "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
         "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
         "explain" => explain::explain(step, &at, setting),

@@ -42,9 +42,11 @@ pub fn load_repair(source: &Source, scenario: &Scenario) -> Result<Vec<Action>, 
             }),
         };
         match read {
-            Ok(more) => more
-                .into_iter()
-                .for_each(|action| add(&mut actions, action)),
+            Ok(more) => {
+                for action in more {
+                    add(&mut actions, action);
+                }
+            }
             Err(found) => problems.extend(found),
         }
     }
