@@ -12,7 +12,7 @@ use api::Selector;
 use base::{SimTime, parse_duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use control::ProxyMode;
+use control::{ProxyMode, is_host_name};
 use explain::AskedPort;
 use ipnet::IpNet;
 use kubectl::FieldPath;
@@ -73,7 +73,7 @@ pub(crate) struct RunArgs {
     /// Use this seed instead of the scenario's
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Manifests that repair what is broken, for scenarios that await a repair
+    /// What repairs the scenarios that await a repair: manifests, or a Repair
     #[arg(long, value_name = "FILE")]
     pub(crate) with: Option<PathBuf>,
     /// Write what every interface saw, as pcapng files, into this directory
@@ -100,6 +100,9 @@ pub(crate) struct RulesArgs {
     /// Of which address family
     #[arg(long, value_enum, default_value_t)]
     pub(crate) family: FamilyArg,
+    /// How to print the result: as the node's tools take it, or as typed tables
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -226,6 +229,9 @@ pub(crate) struct ExplainArgs {
     /// At which port of it: 80, or 53/UDP
     #[arg(long, value_name = "PORT", requires = "file", requires = "subject")]
     pub(crate) port: Option<AskedPort>,
+    /// By which name it is called there: web.shop.svc.cluster.local
+    #[arg(long, value_name = "NAME", requires = "from", requires = "subject", value_parser = parse_name)]
+    pub(crate) name: Option<String>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -288,7 +294,8 @@ pub(crate) struct ProxyArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     pub(crate) sync_period: Duration,
     /// The first sync so long after the last full one compares everything with the kernel and repairs it; in iptables
-    /// mode not in clusters of more than 1,000 endpoints. Without a change there is a sync so long after the last one
+    /// mode not in clusters of more than 1,000 endpoints. Without a change there is a sync so long after the last one. In
+    /// mode ipvs it is --sync-period, if that is less
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_period)]
     pub(crate) full_sync_period: Duration,
     /// Where /healthz and /livez are answered; '' for nowhere. kube-proxy's default is 0.0.0.0:10256
@@ -398,6 +405,9 @@ pub(crate) struct InstantArgs {
     /// A time (12s) or the name of a step: right before the next step begins [default: the end of the run]
     #[arg(long, value_name = "TIME|STEP", value_parser = parse_at)]
     pub(crate) at: Option<At>,
+    /// What repairs the scenario that awaits a repair: manifests, or a Repair
+    #[arg(long, value_name = "FILE")]
+    pub(crate) with: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -477,4 +487,11 @@ fn parse_at(text: &str) -> Result<At, String> {
         Ok(span) => At::Time(SimTime::ZERO + span),
         Err(_) => At::Step(text.to_owned()),
     })
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    match is_host_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("it is no host name".to_owned()),
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit code 1 where a Service is broken; else 3 where of one it cannot be told whether it works; else 0.
 
+use api::ObjectKey;
 use explain::{Diagnosis, Page, Question, Verdict, diagnose, page};
 use miette::Report;
 use scenario::{SourceRef, finding_json};
@@ -61,7 +62,7 @@ fn questions(
     let namespace = &instant.scenario.namespace;
     let help = Some("write service/NAME or service/NAMESPACE/NAME");
     let services = match subject {
-        None => explain::services(instant.sim.control().api()),
+        None => every_service(instant),
         Some(text) => {
             let key = scenario::object_key(text, namespace)
                 .map_err(|why| input::error(why.to_string(), help))?;
@@ -84,11 +85,26 @@ fn questions(
         }
     };
     let ask = |service| Question {
+        refusal: instant.refusals.get(&service).cloned(),
         service,
         from: from.clone(),
         port: args.port,
+        name: args.name.clone(),
     };
     Ok(services.into_iter().map(ask).collect())
+}
+
+/// Every Service that there is, and those that somebody could not make.
+fn every_service(instant: &Instant) -> Vec<ObjectKey> {
+    let mut services = explain::services(instant.sim.control().api());
+    let refused = instant.refusals.keys();
+    let refused = refused.filter(|key| key.kind == api::Kind::Service);
+    let refused: Vec<ObjectKey> = refused
+        .filter(|key| !services.contains(key))
+        .cloned()
+        .collect();
+    services.extend(refused);
+    services
 }
 
 fn exit(diagnoses: &[Diagnosis]) -> Exit {

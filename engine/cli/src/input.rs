@@ -8,7 +8,7 @@ use api::yaml::{Problem, Source};
 use base::Seed;
 use control::ProxyMode;
 use miette::{Diagnostic, LabeledSpan, Report};
-use scenario::{At, Problems, RunError, Scenario, ScenarioReport};
+use scenario::{At, Ongoing, Problems, Refusals, RunError, Scenario, ScenarioReport, Step};
 use sim::Sim;
 use thiserror::Error;
 
@@ -76,6 +76,14 @@ pub(crate) fn load_with(
     scenario::load(&source, read).map_err(|problems| all_of(&problems, file))
 }
 
+/// Reads and checks a step that somebody types in the midst of a scenario.
+pub(crate) fn step(scenario: &Scenario, ongoing: &Ongoing, text: String) -> Result<Step, Report> {
+    let (file, source) = (Path::new("step"), Source::new("step", text));
+    let read = &mut |path: &str| read(Path::new(path));
+    scenario::load_step(scenario, ongoing, &source, read)
+        .map_err(|problems| all_of(&problems, file))
+}
+
 /// Brings the repair that scenarios await.
 pub(crate) fn repair(scenarios: &mut [Scenario], with: Option<&Path>) -> Result<(), Report> {
     let Some(file) = with else {
@@ -90,9 +98,9 @@ pub(crate) fn repair(scenarios: &mut [Scenario], with: Option<&Path>) -> Result<
                 Some("--with is for scenarios with a step `await`"),
             ));
         }
-        let manifests = scenario::load_repair(&source, &scenario.namespace)
-            .map_err(|problems| all_of(&problems, file))?;
-        scenario.repair = Some(manifests);
+        let repair =
+            scenario::load_repair(&source, scenario).map_err(|problems| all_of(&problems, file))?;
+        scenario.repair = Some(repair);
     }
     Ok(())
 }
@@ -152,21 +160,23 @@ pub(crate) struct Instant {
     pub(crate) mode: ProxyMode,
     pub(crate) sim: Sim,
     pub(crate) label: String,
+    pub(crate) refusals: Refusals,
 }
 
 /// Runs a scenario up to the instant that the arguments name.
 pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
-    let scenario = one(&args.file, args.scenario.as_deref())?;
+    let mut scenario = one(&args.file, args.scenario.as_deref())?;
+    repair(std::slice::from_mut(&mut scenario), args.with.as_deref())?;
     // A question may be asked in any mode, whether or not the scenario is judged in it.
     let mode = args.mode.unwrap_or(scenario.modes[0]);
     let mut sim = build(&scenario, mode)?;
     let at = args.at.clone().unwrap_or(At::End);
-    replay(&scenario, mode, &mut sim, &at)?;
+    let report = replay(&scenario, mode, &mut sim, &at)?;
     let now = sim.control().now();
     let label = match &args.at {
         Some(At::Step(name)) => format!("{now}, at the end of step {name}"),
         Some(At::Time(_)) => now.to_string(),
-        Some(At::End) | None => match scenario.awaits() {
+        Some(At::End) | None => match scenario.awaits().filter(|_| args.with.is_none()) {
             Some(what) => format!("{now}, where the scenario awaits {what}"),
             None => format!("{now}, the end of the run"),
         },
@@ -176,6 +186,7 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
         mode,
         sim,
         label,
+        refusals: report.refusals,
     })
 }
 

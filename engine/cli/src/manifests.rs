@@ -94,8 +94,9 @@ fn holds_scenario(text: &str) -> bool {
         |version: Option<&str>| version.is_none_or(|version| version.starts_with(group));
     documents.is_empty()
         || documents.iter().any(|document| {
-            let version = document.value.get("apiVersion");
-            is_scenario(version.and_then(|version| version.as_str()))
+            let field = |key| document.value.get(key).and_then(|value| value.as_str());
+            // A repair stands beside the scenario that awaits it.
+            is_scenario(field("apiVersion")) && field("kind") != Some("Repair")
         })
 }
 

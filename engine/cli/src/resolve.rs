@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use control::{Attempt, Resolution, ResolveRequest, Source, World as _, is_host_name};
 use miette::Report;
 use ruleset::Protocol;
-use scenario::SourceRef;
+use scenario::{SourceRef, attempts_json};
 use serde_json::{Value, json};
 
 use crate::args::{InstantArgs, Output};
@@ -160,17 +160,6 @@ impl Story<'_> {
     }
 
     fn json(&self, instant: &Instant) -> String {
-        let queries = self.seen.attempts.iter().map(|attempt| {
-            json!({
-                "name": attempt.name,
-                "type": attempt.record_type,
-                "server": attempt.server.to_string(),
-                "protocol": attempt.protocol.to_string().to_uppercase(),
-                "result": attempt.result,
-                "sentNs": attempt.sent.as_nanos(),
-                "knownNs": attempt.known.as_nanos(),
-            })
-        });
         let answers = self.seen.answers.iter().map(|answer| {
             json!({
                 "name": answer.name,
@@ -193,7 +182,7 @@ impl Story<'_> {
             "startedNs": self.seen.started.as_nanos(),
             "finishedNs": self.seen.finished.as_nanos(),
             "rcode": self.seen.rcode,
-            "queries": queries.collect::<Vec<Value>>(),
+            "queries": attempts_json(&self.seen.attempts),
             "answers": answers.collect::<Vec<Value>>(),
         });
         format!("{value:#}\n")

@@ -6,31 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use common::lab::{Lab, labs};
 use common::{root, scratch, stderr, stdout, switchboard};
-use serde_json::Value;
-
-/// Every lab's folder, below the root.
-fn labs() -> Vec<String> {
-    let folder = root().join("scenarios/labs");
-    let entries = fs::read_dir(folder).expect("there are labs");
-    let mut labs: Vec<String> = entries
-        .map(|entry| {
-            let entry = entry.expect("the folder can be read");
-            format!("scenarios/labs/{}", entry.file_name().to_string_lossy())
-        })
-        .collect();
-    labs.sort();
-    assert!(labs.len() >= 12, "{labs:?}");
-    labs
-}
+use serde_json::{Value, json};
 
 fn run(args: &[&str]) -> Output {
     switchboard(&root(), args)
 }
 
 /// `explain --output json` of everything in a lab.
-fn diagnoses(lab: &str) -> Vec<Value> {
-    let output = run(&["explain", "--in", lab, "--output", "json"]);
+fn diagnoses(lab: &Lab) -> Vec<Value> {
+    let output = run(&["explain", "--in", &lab.folder(), "--output", "json"]);
     let list: Value = serde_json::from_str(&stdout(&output)).expect("it is JSON");
     list["items"].as_array().expect("it is a list").clone()
 }
@@ -38,11 +24,12 @@ fn diagnoses(lab: &str) -> Vec<Value> {
 #[test]
 fn every_lab_is_broken_as_it_says_and_stops_there() {
     for lab in labs() {
-        let output = run(&["run", &format!("{lab}/lab.yaml")]);
-        assert!(output.status.success(), "{lab}\n{}", stdout(&output));
+        let output = run(&["run", &lab.file()]);
+        assert!(output.status.success(), "{}\n{}", lab.name, stdout(&output));
         assert!(
             stdout(&output).contains("the scenario awaits \"fix\""),
-            "{lab}"
+            "{}",
+            lab.name
         );
     }
 }
@@ -50,15 +37,71 @@ fn every_lab_is_broken_as_it_says_and_stops_there() {
 #[test]
 fn every_repair_helps() {
     for lab in labs() {
-        let (file, fix) = (format!("{lab}/lab.yaml"), format!("{lab}/fix.yaml"));
-        let output = run(&["run", &file, "--with", &fix]);
-        assert!(
-            output.status.success(),
-            "{lab}\n{}{}",
-            stdout(&output),
-            stderr(&output)
+        let output = run(&["run", &lab.file(), "--with", &lab.fix()]);
+        let text = format!("{}\n{}{}", lab.name, stdout(&output), stderr(&output));
+        assert!(output.status.success(), "{text}");
+        assert!(!stdout(&output).contains("skipped"), "{text}");
+    }
+}
+
+/// What `explain` says to the question of one of a lab's steps.
+fn explained(lab: &Lab, step: &str, with: &[&str]) -> Value {
+    let question = lab.question(step);
+    let question: Vec<&str> = question.iter().map(String::as_str).collect();
+    let (file, output) = (lab.file(), ["--output", "json"]);
+    let args = [&["explain"][..], &question, &["--in", &file], with, &output].concat();
+    let output = run(&args);
+    let json: Value = serde_json::from_str(&stdout(&output))
+        .unwrap_or_else(|why| panic!("{}: {why}\n{}", lab.name, stderr(&output)));
+    let code = match json["verdict"].as_str() {
+        Some("healthy") => 0,
+        Some("broken") => 1,
+        _ => 3,
+    };
+    assert_eq!(output.status.code(), Some(code), "{}: {json:#}", lab.name);
+    json
+}
+
+/// What a lab is about comes first; once it is repaired, nothing is wrong any more.
+#[test]
+fn every_lab_is_explained_broken_and_repaired() {
+    for lab in labs() {
+        let broken = explained(&lab, "why", &[]);
+        let first = &broken["findings"][0];
+        assert_eq!(first["id"], lab.id(), "{}: {broken:#}", lab.name);
+        for part in ["sees", "why", "fix"] {
+            assert!(first[part].as_str().is_some_and(|text| !text.is_empty()));
+        }
+        let repaired = explained(&lab, "healthy", &["--with", &lab.fix()]);
+        assert_eq!(repaired["verdict"], "healthy", "{}: {repaired:#}", lab.name);
+        assert_eq!(repaired["findings"], json!([]), "{}", lab.name);
+    }
+}
+
+/// Whoever names nothing but the lab is told as well, where it does not take a client to see it.
+#[test]
+fn a_lab_is_explained_without_a_question() {
+    for lab in labs() {
+        let question = lab.question("why");
+        let [service] = &question[..] else {
+            continue;
+        };
+        let about = service.strip_prefix("service/").expect("a Service");
+        let asked = if about.contains('/') {
+            service.clone()
+        } else {
+            format!("service/default/{about}")
+        };
+        let items = diagnoses(&lab);
+        let found = items.iter().find(|item| item["service"] == asked.as_str());
+        // A Service of that name is not there.
+        let Some(found) = found else { continue };
+        assert_eq!(
+            found["findings"][0]["id"],
+            lab.id(),
+            "{}: {found:#}",
+            lab.name
         );
-        assert!(!stdout(&output).contains("skipped"), "{lab}");
     }
 }
 
@@ -67,6 +110,7 @@ fn every_repair_helps() {
 fn what_people_are_told_to_type_prints_what_they_are_told() {
     let mut typed = 0;
     for lab in labs() {
+        let folder = lab.folder();
         for diagnosis in diagnoses(&lab) {
             let findings = diagnosis["findings"].as_array().expect("a list");
             for check in findings
@@ -83,12 +127,13 @@ fn what_people_are_told_to_type_prints_what_they_are_told() {
                 let rest = rest.replace('\'', "");
                 let mut args = vec!["get"];
                 args.extend(rest.split(' '));
-                args.extend(["--in", &lab]);
+                args.extend(["--in", &folder]);
                 let output = run(&args);
                 let printed = format!("{}{}", stdout(&output), stderr(&output));
                 let promised = check["prints"].as_str().unwrap_or_default();
-                assert!(printed.contains(promised), "{lab}: {command}\n{printed}");
-                assert_ne!(output.status.code(), Some(2), "{lab}: {command}\n{printed}");
+                let told = format!("{folder}: {command}\n{printed}");
+                assert!(printed.contains(promised), "{told}");
+                assert_ne!(output.status.code(), Some(2), "{told}");
                 typed += 1;
             }
         }
@@ -246,7 +291,7 @@ fn pages_are_printed_by_their_numbers() {
     assert!(stdout(&page).starts_with("DBG-21: The selector matches no Pod\n"));
     let none = run(&["explain", "DBG-61"]);
     assert_eq!(none.status.code(), Some(2));
-    assert!(stderr(&none).contains("DBG-60"), "{}", stderr(&none));
+    assert!(stderr(&none).contains("DBG-75"), "{}", stderr(&none));
     assert_eq!(run(&["explain"]).status.code(), Some(2));
 }
 
@@ -276,10 +321,26 @@ fn pages_and_labs_go_together() {
         .filter_map(|line| line.strip_prefix("**Lab:** "));
     let mut named: Vec<String> = lines
         .flat_map(|line| line.split(", "))
-        .map(|lab| format!("scenarios/labs/{}", lab.trim_matches('`')))
+        .map(|lab| lab.trim_matches('`').to_owned())
         .collect();
     named.sort();
-    assert_eq!(named, labs());
+    named.dedup();
+    let labs: Vec<String> = labs().into_iter().map(|lab| lab.name).collect();
+    assert_eq!(named, labs);
+}
+
+/// Which lab shows a failure mode, or why none does; and a lab stands on the page of what it is about.
+#[test]
+fn every_failure_mode_has_a_lab_or_a_reason() {
+    for page in explain::pages() {
+        let has = |part: &str| page.text.lines().any(|line| line.starts_with(part));
+        assert_ne!(has("**Lab:** "), has("**No lab:** "), "{}", page.id);
+    }
+    for lab in labs() {
+        let page = explain::page(lab.id()).expect("it has a page");
+        let named = format!("`{}`", lab.name);
+        assert!(page.text.contains(&named), "{}: {}", lab.name, page.id);
+    }
 }
 
 /// DBG-45, DBG-46, DBG-47, DBG-59: what the API server refuses leads to a page.

@@ -82,6 +82,63 @@ fn with_external_policy_local_the_outside_needs_a_local_endpoint() {
     assert_eq!(outcome("pod", "node-b").0, "sent");
 }
 
+/// DBG-73, PROXY-15: IPVS sends what comes from outside to a Pod that answers past the node.
+#[test]
+fn an_answer_that_does_not_get_back_is_said() {
+    let lab = [
+        "--in",
+        "scenarios/labs/external-policy-local",
+        "--mode",
+        "ipvs",
+    ];
+    let rows = rows(&lab);
+    let outcome = |source, node| {
+        let row = fate(&rows, "service/default/web", "NodePort", source, node);
+        (row["outcome"].as_str().unwrap(), &row["unheard"])
+    };
+    assert_eq!(
+        outcome("outside", "node-a"),
+        ("sent", &Value::Array(Vec::new()))
+    );
+    let (lost, unheard) = outcome("outside", "node-b");
+    assert_eq!(lost, "unanswered");
+    let why = unheard[0]["why"].as_str().expect("a reason");
+    assert!(why.contains("another way back"), "{why}");
+    for source in ["pod", "node"] {
+        assert_eq!(outcome(source, "node-b").0, "sent", "{source}");
+    }
+    let text = stdout(&switchboard(&root(), &[&["matrix"], &lab[..]].concat()));
+    assert!(
+        text.contains("; the answer is lost: it takes another way back"),
+        "{text}"
+    );
+}
+
+/// PROXY-26, PROXY-27: a node port at each kind of address of a node, in each mode.
+#[test]
+fn node_ports_are_asked_at_every_kind_of_address() {
+    let file = scratch("addresses").join("two-addresses.yaml");
+    let text = TWO_HOSTS.replace(
+        "{name: node-a}",
+        "{name: node-a, addresses: [192.168.1.1, 172.20.0.1]}",
+    );
+    fs::write(&file, text).expect("it can be written");
+    for (mode, further, loopback) in [
+        ("iptables", "sent", "sent"),
+        ("nftables", "untouched", "untouched"),
+        ("flat", "untouched", "untouched"),
+        ("ipvs", "sent", "untouched"),
+    ] {
+        let rows = rows(&["--in", &file.to_string_lossy(), "--mode", mode]);
+        let outcome = |at: &str| {
+            let frontend = format!("NodePort 30080{at}");
+            fate(&rows, "service/default/db", &frontend, "node", "node-a")["outcome"].clone()
+        };
+        assert_eq!(outcome(" at a further address"), further, "{mode}");
+        assert_eq!(outcome(" at 127.0.0.1"), loopback, "{mode}");
+    }
+}
+
 /// PROXY-13, PROXY-26: two nodes that both host an endpoint send to different ones, and each proxy has its own settings.
 #[test]
 fn every_node_is_asked() {

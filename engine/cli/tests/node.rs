@@ -228,6 +228,39 @@ fn a_mode_follows_another() {
     }
 }
 
+/// A machine without IPVS is told what it lacks, before anything is changed; what one with it would load is shown. A machine
+/// that has it has a test of the sink (`node/tests/kernel/ipvs.rs`).
+#[test]
+fn mode_ipvs_is_refused_where_it_cannot_be() {
+    let Some(site) = Site::create("ipvs") else {
+        return;
+    };
+    let arguments = |task: &'static [&str]| [task, &["--mode", "ipvs"], &NODE].concat();
+    let once = site.node(&arguments(&["--once"]));
+    if once.status.success() {
+        eprintln!("skipped: this machine has IPVS");
+        return;
+    }
+    for output in [once, site.node(&arguments(&[]))] {
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        let lacks = ["ipvsadm is not installed", "Can't initialize ipvs"];
+        assert!(lacks.iter().any(|lack| said.contains(lack)), "{said}");
+        assert!(said.contains("choose another --mode"), "{said}");
+    }
+    let shown = site.node_does(&arguments(&["--dry-run"]));
+    assert!(
+        shown.contains("a machine that has it would load:"),
+        "{shown}"
+    );
+    assert!(shown.contains("### ipvsadm -R\n"), "{shown}");
+    assert!(shown.contains("-A -t 10.96.0.40:80 -s rr\n"), "{shown}");
+    assert_eq!(
+        site.node_does(&["--cleanup"]),
+        "there was nothing of a proxy\n"
+    );
+}
+
 #[test]
 fn bad_input_is_named() {
     let folder = scratch("node-bad-input");

@@ -230,3 +230,69 @@ fn what_was_seen_is_written_into_the_file() {
         stderr(&again)
     );
 }
+
+const COUNTED: &str = r#"apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: counted}
+spec:
+  cluster: {modes: [iptables], nodes: [{name: node-a}]}
+  steps:
+    - apply: |
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: one, labels: {app: web}}
+        spec: {nodeName: node-a, containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
+        ---
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: client}
+        spec: {nodeName: node-a, containers: [{name: c, image: i}]}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {clusterIP: 10.96.0.7, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: lost}
+        spec: {clusterIP: 10.96.0.8, selector: {app: wep}, ports: [{port: 80}]}
+    - wait: converged
+    - traffic: {id: load, from: pod/client, to: "web:80", rate: 10/s, for: 2s}
+    - wait: 3s
+    - stop: load
+      expect: {failed: 3, connected: 1..2, new: {refused: 1.., connected: 20}, latency: {p50: 1s..}, backends: {count: 2}}
+    - rules: {node: node-a}
+      expect:
+        # What stands below is all wrong.
+        contains: [KUBE-NOWHERE]
+        absent: [10.96.0.7, 10.96.0.9]
+    - rules: {node: node-a}
+      expect: {contains: [KUBE-SERVICES, KUBE-NOWHERE], within: 1s, byMode: {nftables: {contains: [table]}}}
+    - explain: service/lost
+      expect: {verdict: healthy, findings: [DBG-31]}
+    - explain: service/lost
+      expect: {findings: {contains: [DBG-31]}}
+"#;
+
+/// Counts of traffic, texts of rules and findings are written as values are: then all holds.
+#[test]
+fn counts_rules_and_findings_are_written() {
+    let folder = scratch("update-counted");
+    let file = folder.join("counted.yaml");
+    fs::write(&file, COUNTED).unwrap();
+    let output = switchboard(&folder, &["run", "counted.yaml", "--update"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = fs::read_to_string(&file).unwrap();
+    for line in [
+        "expect: {failed: 0, connected: 20, new: {refused: 0, connected: 20}, latency: {p50: ",
+        "backends: {count: 1}}",
+        "expect: {contains: [KUBE-SERVICES], within: 1s, byMode: {nftables: {contains: [table]}}, absent: [KUBE-NOWHERE]}",
+        "expect: {verdict: broken, findings: [DBG-2",
+        "expect: {findings: {contains: [DBG-2",
+    ] {
+        assert!(text.contains(line), "{line:?} in\n{text}");
+    }
+    let again = switchboard(&folder, &["run", "counted.yaml"]);
+    assert_eq!(again.status.code(), Some(0), "{}\n{text}", stdout(&again));
+}

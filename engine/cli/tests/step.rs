@@ -152,6 +152,114 @@ fn rules_are_those_of_the_node_and_the_mode() {
     assert!(text.contains("supported here: nft list ruleset"), "{text}");
 }
 
+/// Its rules are counted as such: a virtual server is none, though it begins with `-A` as well.
+#[test]
+fn in_ipvs_mode_there_are_virtual_servers_and_sets() {
+    let commands = "at 6s\nipvsadm -S -n\nipvsadm -Sn\nipset save\niptables-save\nnft list ruleset\n\
+                    ipset list KUBE-CLUSTER-IP\nipset list NONE\nipset flush\nipvsadm -C\n";
+    let text = seen("step-ipvs", "ipvs", commands);
+    let count = |part: &str| text.matches(part).count();
+    assert_eq!(count("-A -t 10.96.0.7:80 -s rr"), 2, "{text}");
+    assert_eq!(count("create KUBE-CLUSTER-IP "), 1, "{text}");
+    assert!(count("-A KUBE-SERVICES ") > 0, "{text}");
+    assert_eq!(count("# nothing: the node's rules are those of ipvs"), 1);
+    assert_eq!(
+        count("\nName: KUBE-CLUSTER-IP\nType: hash:ip,port\nHeader: family inet"),
+        1
+    );
+    assert_eq!(count("\n10.96.0.7,tcp:80\n"), 1, "{text}");
+    assert_eq!(count("The set with the given name does not exist"), 1);
+    assert!(text.contains("supported here: ipset list"), "{text}");
+    assert!(text.contains("unexpected argument '-C'"), "{text}");
+    let text = seen("step-no-ipvs", "iptables", "ipset save\nipvsadm -Ln\n");
+    assert_eq!(text.matches("those of iptables").count(), 2, "{text}");
+}
+
+/// A connection that was made is counted where it was given, and stands in the table that the packets of its node made.
+#[test]
+fn connections_are_where_they_were_given() {
+    let commands = "at 6s\non pod/client\ncurl web\nconntrack -L\non node/node-a\n\
+                    conntrack -L -p tcp -d 10.96.0.7\nipvsadm -Ln\nconntrack -L -p gre\nconntrack\n";
+    insta::assert_snapshot!(seen("step-connections", "ipvs", commands));
+}
+
+#[test]
+fn pings() {
+    let commands = "on pod/client\nping -c 1 web\nat 6s\nping -c 2 192.168.1.2\nping -c 2 -W 1 web\nping nobody\n\
+                    on outside/laptop\nping -c 1 -W 1 10.96.0.7\nping fd00::1\nping a_b!\n";
+    insta::assert_snapshot!(seen("step-ping", "nftables", commands));
+}
+
+/// What passed while the last command ran, and nothing before it.
+#[test]
+fn packets_that_passed() {
+    let commands = "at 6s\non pod/client\ntcpdump -c 2\ncurl web\ntcpdump\ntcpdump -n port 53 and udp\n\
+                    ping -c 1 192.168.1.2\ntcpdump icmp\non node/node-b\ncurl 10.96.0.7\ntcpdump -i any tcp port 8080\n\
+                    tcpdump -i wlan0\ntcpdump proto gre\nback\ntcpdump\n";
+    insta::assert_snapshot!(seen("step-packets", "iptables", commands));
+}
+
+const HELD: &str = "\
+apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: held}
+spec:
+  cluster:
+    modes: [iptables]
+    nodes:
+      - {name: node-a, zone: zone-1, addresses: [192.168.1.1]}
+      - {name: node-b, zone: zone-2, addresses: [192.168.1.2]}
+  manifests: [pods.yaml, other.yaml]
+  steps:
+    - apply: |
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {clusterIP: 10.96.0.7, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+    - wait: converged
+    - open: {id: c1, from: pod/client, to: \"web:80\"}
+    - traffic: {id: load, from: pod/client, to: \"web:80\", rate: 10/s}
+    - fault: {kind: proxy-stall, node: node-a, id: f1}
+    - wait: 1s
+";
+
+/// What earlier steps have opened and begun is gone on with, by its names.
+#[test]
+fn by_hand_it_goes_on() {
+    let folder = scratch("step-held");
+    fs::write(folder.join("held.yaml"), HELD).unwrap();
+    fs::write(folder.join("pods.yaml"), PODS).unwrap();
+    fs::write(folder.join("other.yaml"), ANOTHER).unwrap();
+    let commands = "\
+do {send: {on: c1}}
+next
+next
+next
+next
+next
+next
+do {send: {on: c1, send: again}, expect: {outcome: connected}}
+do {send: {on: c2}}
+do {open: {id: c1, from: pod/client, to: \"web:80\"}}
+do {close: c1}
+do {close: c1}
+do {open: {id: c1, from: pod/client, to: \"web:80\"}}
+do {heal: f2}
+do {heal: f1}
+do {fault: {kind: zone-down, zone: zone-2, id: f2}}
+do {wait: 1s}
+do {stop: load}
+do {stop: load}
+do {heal: f2}
+do wait 1s
+do {}
+do {fault: {kind: node-down, node: node-c}}
+";
+    let output = with_input(&folder, &["step", "held.yaml"], commands);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    insta::assert_snapshot!(stdout(&output));
+}
+
 #[test]
 fn a_packet_is_followed_from_where_one_is() {
     let text = seen(

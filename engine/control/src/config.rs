@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct ClusterConfig {
     pub dns_domain: String,
     /// `dns`: whether kube-system/kube-dns exists.
     pub dns: bool,
+    /// `dns.nodeLocal`: whether each node has a cache of its own at [`NODE_LOCAL_DNS`], which its Pods ask.
+    pub node_local_dns: bool,
     /// How the proxies write Services.
     pub mode: ProxyMode,
     /// `proxy`: the proxies' settings.
@@ -48,6 +50,9 @@ pub struct ClusterConfig {
     /// Latencies of the control plane.
     pub timing: TimingConfig,
 }
+
+/// Where the cache of a node answers, to the node and its Pods alone (NodeLocal DNSCache's own choice).
+pub const NODE_LOCAL_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 20, 10));
 
 /// How a node's proxy writes Services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

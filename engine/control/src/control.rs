@@ -116,13 +116,10 @@ impl Control {
             proxies,
             schedule: Schedule::default(),
             periodic: Schedule::default(),
-            book: RuleBook::new(
-                Capabilities {
-                    nfacct: false,
-                    random_fully: true,
-                },
-                config.proxy.scheduler,
-            ),
+            book: RuleBook::new(Capabilities {
+                nfacct: false,
+                random_fully: true,
+            }),
             told: 0,
             happenings: Vec::new(),
             signals: Vec::new(),
@@ -170,6 +167,16 @@ impl Control {
             .flatten()
     }
 
+    /// The server that kubelets write into the resolvers of Pods (`clusterDNS`).
+    #[must_use]
+    pub fn resolver_address(&self) -> Option<std::net::IpAddr> {
+        let server = self.dns_address()?;
+        Some(match self.config.node_local_dns {
+            true => crate::NODE_LOCAL_DNS,
+            false => server,
+        })
+    }
+
     /// The compiler, to resolve where rules come from.
     #[must_use]
     pub const fn compiler(&self) -> &Compiler {
@@ -181,9 +188,9 @@ impl Control {
         self.book.rules(node)
     }
 
-    /// What is left on a node of a proxy in a mode that writes another dialect: packets meet both.
-    pub fn leftover_rules(&mut self, node: &str) -> Option<&NodeRules> {
-        self.book.leftover(node)
+    /// What is left on a node of proxies in other modes: packets meet it all.
+    pub fn leftover_rules(&mut self, node: &str) -> Vec<NodeRules> {
+        self.book.leftovers(node)
     }
 
     /// The rules that are on a node, as far as somebody has looked at them since they were written: a packet has, for one.

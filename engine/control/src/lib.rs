@@ -8,6 +8,7 @@
 
 mod balance;
 mod bootstrap;
+mod cache_figures;
 mod config;
 mod control;
 mod fault;
@@ -22,14 +23,16 @@ mod schedule;
 mod sync_cost;
 mod sync_log;
 mod traffic;
+mod unheard;
 mod views;
 mod workload;
 mod world;
 
 pub use balance::Balanced;
+pub use cache_figures::CacheFigures;
 pub use config::{
-    ClusterConfig, DetectLocal, ModeSettings, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
-    ProxySettings, SyncCost, TimingConfig,
+    ClusterConfig, DetectLocal, ModeSettings, NODE_LOCAL_DNS, NetworkConfig, NodeConfig,
+    OutsideConfig, ProxyMode, ProxySettings, SyncCost, TimingConfig,
 };
 pub use control::Control;
 pub use fault::{Fault, Impairment, LinkEnd, PerMillion, Place};
@@ -43,6 +46,7 @@ pub use sync_log::{SyncFigures, is_offered};
 pub use traffic::{
     Fate, Rate, RateError, Reuse, Sender, Tally, TrafficFailure, TrafficReport, TrafficRequest,
 };
+pub use unheard::Unheard;
 pub use workload::{is_pod_of, is_ready_pod};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,

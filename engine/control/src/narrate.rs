@@ -12,6 +12,8 @@ use rules::{
 };
 use ruleset::Family;
 
+use crate::ProxyMode;
+
 /// Names at most this many things before saying how many more there are.
 const NAMED: usize = 4;
 
@@ -26,7 +28,7 @@ pub(crate) fn write(event: &WatchEvent) -> Option<String> {
 }
 
 /// What a finished sync changed on its node.
-pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts) -> String {
+pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts, mode: ProxyMode) -> String {
     let took = format_duration(report.ended.since(report.started));
     let kind = match report.kind {
         SyncKind::Full => "full sync",
@@ -40,7 +42,7 @@ pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts) -> String {
             continue;
         }
         if parts.len() < NAMED {
-            parts.push(describe_plans(&name, &plans));
+            parts.push(describe_plans(&name, &plans, mode));
         } else {
             unnamed += 1;
         }
@@ -82,8 +84,9 @@ fn plans_of(name: &ServiceName, view: &ClusterView, facts: &NodeFacts) -> Vec<Se
 }
 
 /// `default/web: 10.96.0.40:80 → 10.244.1.5:8080, 10.244.2.7:8080`
-fn describe_plans(name: &ServiceName, plans: &[ServicePortPlan]) -> String {
-    let described: Vec<String> = plans.iter().flat_map(describe_port).take(NAMED).collect();
+fn describe_plans(name: &ServiceName, plans: &[ServicePortPlan], mode: ProxyMode) -> String {
+    let ports = plans.iter().flat_map(|plan| describe_port(plan, mode));
+    let described: Vec<String> = ports.take(NAMED).collect();
     match described.is_empty() {
         true => format!("{name} is no longer served"),
         false => format!("{name}: {}", described.join(", ")),
@@ -91,17 +94,24 @@ fn describe_plans(name: &ServiceName, plans: &[ServicePortPlan]) -> String {
 }
 
 /// One text a frontend.
-fn describe_port(plan: &ServicePortPlan) -> Vec<String> {
+fn describe_port(plan: &ServicePortPlan, mode: ProxyMode) -> Vec<String> {
     let set = |policy| {
         let endpoints = plan.endpoints(policy).iter();
         let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
         format!("→ {}", list(&addresses, "nobody"))
     };
+    // Where policy Local has nobody on the node, a virtual server has all endpoints instead, if anything of the Service
+    // uses those, or else none (PROXY-15).
+    let nobody_here = |reason| match (mode, plan.external.is_some()) {
+        (ProxyMode::Ipvs, true) => set(TrafficPolicy::Cluster),
+        (ProxyMode::Ipvs, false) => format!("refused, {reason}"),
+        _ => format!("dropped, {reason}"),
+    };
     let cluster_ip = SocketAddr::new(plan.cluster_ip.address, plan.port);
     let verdict = match plan.cluster_ip.verdict {
         FrontendVerdict::Balance(policy) => set(policy),
         FrontendVerdict::Reject(reason) => format!("refused, {reason}"),
-        FrontendVerdict::Drop(reason) => format!("dropped, {reason}"),
+        FrontendVerdict::Drop(reason) => nobody_here(reason),
     };
     let mut described = vec![format!("{cluster_ip} {verdict}")];
     let Some(external) = &plan.external else {
@@ -116,9 +126,7 @@ fn describe_port(plan: &ServicePortPlan) -> Vec<String> {
         ExternalRoute::Local {
             others: LocalOutcome::Drop(reason),
             ..
-        } => {
-            format!("dropped, {reason}")
-        }
+        } => nobody_here(*reason),
         ExternalRoute::Reject(reason) => format!("refused, {reason}"),
     };
     let addresses = external

@@ -12,6 +12,7 @@ use std::time::Duration;
 use base::SimTime;
 use proxy::Agent;
 use rules::ClusterView;
+use ruleset::ipvs::Scheduler;
 
 use crate::faults::Hindrance;
 use crate::views::Views;
@@ -29,6 +30,8 @@ pub(crate) struct NodeProxy {
     pub(crate) config: ProxyConfig,
     /// The mode that the process was started in.
     mode: ProxyMode,
+    /// The scheduler that it was started with.
+    scheduler: Scheduler,
     process: Process,
     hindrance: Hindrance,
     latency: Duration,
@@ -67,6 +70,7 @@ impl NodeProxy {
             agent: agent(&config, node, cluster),
             in_force: ClusterView::default(),
             mode: config.mode,
+            scheduler: config.settings.scheduler,
             config,
             process: Process::Running,
             hindrance: Hindrance::default(),
@@ -79,6 +83,11 @@ impl NodeProxy {
     /// The mode of the process, or of the last one.
     pub(crate) const fn mode(&self) -> ProxyMode {
         self.mode
+    }
+
+    /// What its virtual servers have, in mode ipvs.
+    pub(crate) const fn scheduler(&self) -> Scheduler {
+        self.scheduler
     }
 
     /// Whether the process runs.
@@ -100,6 +109,7 @@ impl NodeProxy {
     pub(crate) fn start(&mut self, node: &NodeConfig, cluster: &ClusterConfig, now: SimTime) {
         self.agent = agent(&self.config, node, cluster);
         self.mode = self.config.mode;
+        self.scheduler = self.config.settings.scheduler;
         self.process = Process::Starting(now + START);
     }
 

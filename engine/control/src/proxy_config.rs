@@ -80,6 +80,12 @@ impl ProxyMode {
         }
     }
 
+    /// Whether its first sync leaves nothing of what another mode has written. Only those of nftables do: they write the
+    /// same table.
+    pub(crate) fn replaces(self, other: Self) -> bool {
+        self == other || !self.is_iptables_based() && !other.is_iptables_based()
+    }
+
     /// Whether it takes away what other modes have left when it starts, as kube-proxy does
     /// (`cmd/kube-proxy/app/server_linux.go`, `platformCleanup`): for as long as its first sync takes, no Service is
     /// served. The proxy of our own layout does it after its first sync.

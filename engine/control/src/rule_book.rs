@@ -3,10 +3,11 @@
 //! A commit only notes which view a node's rules are made of; they are compiled when somebody looks or a packet
 //! comes. So a thousand nodes cost a thousand view positions.
 //!
-//! Deviation: between modes iptables and ipvs, the first sync replaces all that the mode before has written. A real one
-//! (1.36, `platformCleanup`) cleans up the rules of both when it goes to nftables, and those of nftables when it goes to
-//! either; from ipvs to iptables it leaves the virtual servers, sets and addresses, and from iptables to ipvs chains that
-//! nothing jumps to any more, until somebody runs `kube-proxy --cleanup`.
+//! A proxy that goes to nftables takes away the rules of iptables and ipvs when it starts, and one that goes to either of
+//! these takes away those of nftables (kube-proxy 1.36, `platformCleanup`). Between iptables and ipvs nobody takes away
+//! anything: what the new mode does not write over stays as the old one wrote it last, which is virtual servers, sets and
+//! addresses as well as chains, and the rules that lead to these. So a Service that comes to its end afterwards may be
+//! served still.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use rules::{
     Capabilities, ClusterSizes, ClusterView, CompiledIptables, CompiledIpvs, CompiledNftables,
     Compiler, NodeFacts,
 };
-use ruleset::ipvs::{IpvsTables, Scheduler};
+use ruleset::ipvs::{Drained, IpvsTables, Scheduler};
 use ruleset::{Family, ipvs, nft, xt};
 
 use crate::ProxyMode;
@@ -58,6 +59,19 @@ impl NodeRules {
             ProxyMode::Flat => Self::Nftables(compiler.flat_after(nft, view, facts)),
             ProxyMode::Ipvs => Self::Ipvs(compiler.ipvs_after(ipvs, view, facts)),
         }
+    }
+
+    /// The rules with the real servers that a virtual one does not have any more and that still have connections, as
+    /// `drained` says of each family's tables. Those of other modes are the same.
+    #[must_use]
+    pub fn with_drained(&self, drained: impl Fn(&IpvsTables) -> Vec<Drained>) -> Self {
+        let mut rules = self.clone();
+        if let Self::Ipvs(compiled) = &mut rules {
+            for tables in compiled.tables.values_mut() {
+                *tables = Arc::new(tables.with_drained(&drained(tables)));
+            }
+        }
+        rules
     }
 
     /// What the node's tools print of them: `iptables-save` and `ip6tables-save`, or `nft list ruleset`; in IPVS mode
@@ -117,6 +131,34 @@ impl NodeRules {
         }
     }
 
+    /// What of them is still there once other ones were written over them, besides those.
+    fn left_beside(&self, own: &Self) -> Self {
+        let restored = |family: Family| match own {
+            Self::Iptables(compiled) => Some(&compiled.tables[&family]),
+            Self::Ipvs(compiled) => Some(&compiled.tables[&family].rules),
+            Self::Nftables(_) => None,
+        };
+        let mut left = self.clone();
+        for family in Family::ALL {
+            let Some(restored) = restored(family) else {
+                continue;
+            };
+            match &mut left {
+                Self::Iptables(compiled) => {
+                    let rules = compiled.tables[&family].left_beside(restored);
+                    compiled.tables.insert(family, Arc::new(rules));
+                }
+                Self::Ipvs(compiled) => {
+                    let mut tables = IpvsTables::clone(&compiled.tables[&family]);
+                    tables.rules = Arc::new(tables.rules.left_beside(restored));
+                    compiled.tables.insert(family, Arc::new(tables));
+                }
+                Self::Nftables(_) => {}
+            }
+        }
+        left
+    }
+
     /// What the node's tools load: the input of `iptables-restore` (or `ip6tables-restore`), or a script for
     /// `nft -f`, which holds both families. In IPVS mode there are four tools: before the input of each stands a line
     /// that begins with `###` and names it.
@@ -165,12 +207,13 @@ struct Present {
     commit: u64,
     /// What the last commit has written.
     own: Option<Page>,
-    /// What a proxy has written before in a dialect that the last one does not touch.
-    left: Option<Page>,
+    /// What proxies have written before in dialects that the last one does not take away, the latest first.
+    left: Vec<Page>,
 }
 
 struct Page {
     mode: ProxyMode,
+    scheduler: Scheduler,
     facts: Arc<NodeFacts>,
     view: ClusterView,
     sizes: ClusterSizes,
@@ -190,6 +233,7 @@ impl Page {
             let earlier = self.earlier.take();
             let earlier = earlier.as_ref().or_else(|| latest.get(&self.mode));
             let (view, facts, sizes) = (&self.view, &self.facts, self.sizes);
+            compiler.set_scheduler(self.scheduler);
             let compiled = NodeRules::compile(self.mode, compiler, earlier, view, facts, sizes);
             latest.insert(self.mode, compiled.clone());
             compiled
@@ -198,9 +242,9 @@ impl Page {
 }
 
 impl RuleBook {
-    pub(crate) fn new(capabilities: Capabilities, scheduler: Scheduler) -> Self {
+    pub(crate) fn new(capabilities: Capabilities) -> Self {
         Self {
-            compiler: Compiler::new(capabilities).with_scheduler(scheduler),
+            compiler: Compiler::new(capabilities),
             nodes: BTreeMap::new(),
             latest: BTreeMap::new(),
             commits: 0,
@@ -230,17 +274,31 @@ impl RuleBook {
         present.is_some_and(|present| present.own.is_some())
     }
 
-    /// What is left on a node of a proxy in another mode.
-    pub(crate) fn leftover(&mut self, node: &str) -> Option<&NodeRules> {
-        let left = self.nodes.get_mut(node)?.left.as_mut()?;
-        Some(left.rules(&mut self.compiler, &mut self.latest))
+    /// What is left on a node of proxies in other modes.
+    pub(crate) fn leftovers(&mut self, node: &str) -> Vec<NodeRules> {
+        let Some(present) = self.nodes.get_mut(node) else {
+            return Vec::new();
+        };
+        let Present { own, left, .. } = present;
+        let pages = own.as_mut().into_iter().chain(left);
+        let mut above: Vec<&NodeRules> = Vec::new();
+        let mut leftovers = Vec::new();
+        for page in pages {
+            let rules = page.rules(&mut self.compiler, &mut self.latest);
+            let left = above.iter().fold(None, |left: Option<NodeRules>, over| {
+                Some(left.as_ref().unwrap_or(rules).left_beside(over))
+            });
+            leftovers.extend(left);
+            above.push(rules);
+        }
+        leftovers
     }
 
     /// The rules of a node that somebody has looked at since they were written, those of its last commit first.
     pub(crate) fn compiled(&self, node: &str) -> impl Iterator<Item = &NodeRules> {
         let present = self.nodes.get(node).into_iter();
-        let pages = present.flat_map(|present| [&present.own, &present.left]);
-        pages.flatten().filter_map(|page| page.compiled.as_ref())
+        let pages = present.flat_map(|present| present.own.iter().chain(&present.left));
+        pages.filter_map(|page| page.compiled.as_ref())
     }
 
     /// The number of the last change of what a node has, without compiling anything; 0 before its first.
@@ -248,9 +306,13 @@ impl RuleBook {
         self.nodes.get(node).map_or(0, |present| present.commit)
     }
 
-    /// The book as the sink of a proxy in `mode`.
-    pub(crate) const fn in_mode(&mut self, mode: ProxyMode) -> Writer<'_> {
-        Writer { book: self, mode }
+    /// The book as the sink of a proxy in `mode`, whose virtual servers have this scheduler.
+    pub(crate) const fn in_mode(&mut self, mode: ProxyMode, scheduler: Scheduler) -> Writer<'_> {
+        Writer {
+            book: self,
+            mode,
+            scheduler,
+        }
     }
 
     /// Takes away what a node has in other dialects than that of `mode`; tells whether there was anything.
@@ -270,7 +332,9 @@ impl RuleBook {
             return false;
         };
         let own = present.own.take_if(|page| goes(page)).is_some();
-        let left = present.left.take_if(|page| goes(page)).is_some();
+        let before = present.left.len();
+        present.left.retain(|page| !goes(page));
+        let left = present.left.len() < before;
         if own || left {
             self.commits += 1;
             present.commit = self.commits;
@@ -283,6 +347,7 @@ impl RuleBook {
 pub(crate) struct Writer<'a> {
     book: &'a mut RuleBook,
     mode: ProxyMode,
+    scheduler: Scheduler,
 }
 
 impl RuleSink for Writer<'_> {
@@ -295,23 +360,26 @@ impl RuleSink for Writer<'_> {
         view: &ClusterView,
         sizes: ClusterSizes,
     ) -> Result<(), Infallible> {
-        let Self { book, mode } = self;
+        let Self {
+            book,
+            mode,
+            scheduler,
+        } = self;
         book.commits += 1;
         let present = book.nodes.entry(Arc::clone(&node.name)).or_default();
         present.commit = book.commits;
         let mut earlier = None;
-        for page in [present.own.take(), present.left.take()]
-            .into_iter()
-            .flatten()
-        {
+        let before = present.own.take().into_iter();
+        for page in before.chain(std::mem::take(&mut present.left)) {
             if page.mode == *mode {
                 earlier = page.compiled.or(page.earlier);
-            } else if page.mode.is_iptables_based() != mode.is_iptables_based() {
-                present.left = Some(page);
+            } else if !mode.replaces(page.mode) {
+                present.left.push(page);
             }
         }
         present.own = Some(Page {
             mode: *mode,
+            scheduler: *scheduler,
             facts: Arc::clone(node),
             view: view.clone(),
             sizes,
@@ -333,7 +401,7 @@ mod tests {
             nfacct: false,
             random_fully: true,
         };
-        RuleBook::new(capabilities, Scheduler::RoundRobin)
+        RuleBook::new(capabilities)
     }
 
     fn commit(book: &mut RuleBook, mode: ProxyMode) {
@@ -348,7 +416,7 @@ mod tests {
             masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
         });
         let (view, sizes) = (ClusterView::default(), ClusterSizes::SMALL);
-        let mut writer = book.in_mode(mode);
+        let mut writer = book.in_mode(mode, Scheduler::RoundRobin);
         let Ok(()) = writer.commit(SyncKind::Full, &facts, &view, sizes);
     }
 
@@ -363,7 +431,13 @@ mod tests {
 
     fn check_present(book: &mut RuleBook, own: &str, left: &str) {
         let seen = dialect(book.rules("node-a").map(|(_, rules)| rules));
-        assert_eq!((seen, dialect(book.leftover("node-a"))), (own, left));
+        let leftovers = book.leftovers("node-a");
+        let leftovers: Vec<&str> = leftovers.iter().map(|left| dialect(Some(left))).collect();
+        let leftovers = match leftovers.is_empty() {
+            true => "nothing".to_owned(),
+            false => leftovers.join(", "),
+        };
+        assert_eq!((seen, leftovers.as_str()), (own, left));
     }
 
     #[test]
@@ -382,6 +456,52 @@ mod tests {
         commit(&mut book, ProxyMode::Iptables);
         commit(&mut book, ProxyMode::Iptables);
         check_present(&mut book, "iptables", "nftables");
+    }
+
+    /// Whoever goes from iptables to ipvs, or back, leaves what the other does not write over.
+    #[test]
+    fn modes_of_one_dialect_leave_what_they_do_not_share() {
+        let mut book = book();
+        let chains = |rules: &NodeRules| {
+            let text = rules.listing_of(Family::V4);
+            let declared = text.lines().filter_map(|line| line.strip_prefix(":KUBE-"));
+            let names = declared.filter_map(|line| line.split(' ').next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        commit(&mut book, ProxyMode::Flat);
+        commit(&mut book, ProxyMode::Ipvs);
+        commit(&mut book, ProxyMode::Iptables);
+        check_present(&mut book, "iptables", "ipvs, nftables");
+        let left = &book.leftovers("node-a")[0];
+        let expected = ["IPVS-FILTER", "NODE-PORT", "SOURCE-RANGES-FIREWALL"];
+        let names = chains(left);
+        assert!(
+            expected
+                .iter()
+                .all(|name| names.iter().any(|one| one == name)),
+            "{names:?}"
+        );
+        assert!(!names.iter().any(|name| name == "SERVICES"), "{names:?}");
+        let NodeRules::Ipvs(left) = left else {
+            panic!("it was ipvs before");
+        };
+        assert!(!left.tables[&Family::V4].sets.is_empty());
+        // What both write is there once.
+        let rules = left.tables[&Family::V4].rules.tables[&xt::TableName::Nat].clone();
+        let built_in = rules.chains.values().filter(|chain| chain.policy.is_some());
+        assert_eq!(built_in.map(|chain| chain.rules.len()).sum::<usize>(), 0);
+        commit(&mut book, ProxyMode::Ipvs);
+        check_present(&mut book, "ipvs", "iptables, nftables");
+        let names = chains(&book.leftovers("node-a")[0]);
+        assert!(
+            names.iter().any(|name| name == "EXTERNAL-SERVICES"),
+            "{names:?}"
+        );
+        assert!(!names.iter().any(|name| name == "POSTROUTING"), "{names:?}");
+        assert!(book.clean_up_for("node-a", ProxyMode::Ipvs));
+        check_present(&mut book, "ipvs", "iptables");
+        assert!(book.clean_up_for("node-a", ProxyMode::Nftables));
+        check_present(&mut book, "nothing", "nothing");
     }
 
     #[test]

@@ -14,7 +14,10 @@ use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
-use crate::{Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest};
+use crate::{
+    CacheFigures, Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest,
+    Unheard,
+};
 
 /// A cluster that a scenario drives.
 pub trait World {
@@ -190,6 +193,8 @@ pub struct WorldFigures {
     /// How many rules each node has at present, of those nodes whose rules a packet has met, or somebody has looked at,
     /// since their last sync.
     pub rules: BTreeMap<String, usize>,
+    /// What the caches of nodes were asked; `None` where nodes have none.
+    pub dns_cache: Option<CacheFigures>,
 }
 
 /// kubectl's writing verbs.
@@ -513,6 +518,8 @@ pub struct Probe {
     pub outcomes: Vec<(Share, ProbeOutcome)>,
     /// The rules that decided, in words, for people.
     pub decisions: Vec<Decision>,
+    /// Endpoints that may be sent to in such a way that their answer, if they give one, does not get back.
+    pub unheard: BTreeMap<SocketAddr, Unheard>,
 }
 
 /// An exact share of all cases.

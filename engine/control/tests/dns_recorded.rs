@@ -55,6 +55,7 @@ fn cluster() -> Control {
         load_balancer_pool: Vec::new(),
         dns_domain: "cluster.local".to_owned(),
         dns: false,
+        node_local_dns: false,
         mode: ProxyMode::Nftables,
         proxy: ProxySettings::default(),
         nodes: (1..=3).map(node).collect(),

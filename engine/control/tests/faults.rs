@@ -2,6 +2,7 @@
 
 mod cluster;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::{Kind, Object, ObjectKey};
@@ -11,6 +12,8 @@ use controllers::PodSignal;
 use proptest::prelude::*;
 use proxy::ViewBuilder;
 use rules::{Capabilities, ClusterSizes, ClusterView, Compiler};
+use ruleset::Family;
+use ruleset::ipvs::Scheduler;
 use switchboard_control::{
     ClusterConfig, Control, Fault, FaultId, NodeConfig, NodeRules, Place, ProxyMode, SyncCost,
     TimingConfig,
@@ -384,7 +387,7 @@ fn check_switch(from: ProxyMode, to: ProxyMode, is_served_meanwhile: bool) {
     assert_eq!(dialect(&mut control), meanwhile, "{from} to {to}");
     pass(&mut control, 1_000);
     assert_eq!(dialect(&mut control), of(to), "{from} to {to}");
-    assert!(control.leftover_rules("node-1").is_none());
+    assert!(control.leftover_rules("node-1").is_empty());
     check_settled(
         &mut control,
         |name| if name == "node-1" { to } else { from },
@@ -427,6 +430,73 @@ fn a_node_may_have_a_mode_and_settings_of_its_own() {
     assert_eq!(services_on(&mut control, "node-2"), Some(behind + 1));
 }
 
+/// PROXY-58: nodes may differ in their scheduler, and one that changes it does so when its proxy starts again.
+#[test]
+fn a_node_may_have_a_scheduler_of_its_own() {
+    let mut config = config(ProxyMode::Ipvs);
+    let mut settings = config.proxy.clone();
+    settings.scheduler = Scheduler::LeastConnection;
+    config.nodes[1].proxy = Some(Box::new(settings.clone()));
+    let mut control = Control::new(config).unwrap();
+    apply(&mut control, &service("web")).unwrap();
+    pass(&mut control, 10_000);
+    let schedulers = |control: &mut Control| {
+        NODES.map(|name| match control.rules(name) {
+            Some((_, NodeRules::Ipvs(compiled))) => {
+                let servers = compiled.tables[&Family::V4].servers.values();
+                let all: BTreeSet<Scheduler> = servers.map(|server| server.scheduler).collect();
+                all.into_iter().collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        })
+    };
+    let (rr, lc) = (
+        vec![Scheduler::RoundRobin],
+        vec![Scheduler::LeastConnection],
+    );
+    assert_eq!(
+        schedulers(&mut control),
+        [rr.clone(), lc.clone(), rr.clone()]
+    );
+    let mut changed = control.proxy_config("node-1").unwrap().clone();
+    changed.settings = settings;
+    control.configure_proxy("node-1", changed).unwrap();
+    pass(&mut control, 10_000);
+    assert_eq!(
+        schedulers(&mut control),
+        [rr.clone(), lc.clone(), rr.clone()]
+    );
+    control.restart_proxy("node-1").unwrap();
+    pass(&mut control, 10_000);
+    assert_eq!(schedulers(&mut control), [lc.clone(), lc, rr]);
+}
+
+/// What a proxy of mode ipvs has left stays while there is one of mode iptables, as it was last.
+#[test]
+fn ipvs_leaves_its_virtual_servers_to_iptables() {
+    let mut control = cluster(ProxyMode::Ipvs);
+    let mut config = control.proxy_config("node-1").unwrap().clone();
+    config.mode = ProxyMode::Iptables;
+    control.configure_proxy("node-1", config).unwrap();
+    control.restart_proxy("node-1").unwrap();
+    pass(&mut control, 10_000);
+    apply(&mut control, &service("late")).unwrap();
+    pass(&mut control, 10_000);
+    let servers = |control: &mut Control| match control.leftover_rules("node-1").as_slice() {
+        [NodeRules::Ipvs(left)] => left.tables[&Family::V4].servers.len(),
+        other => panic!("{other:?}"),
+    };
+    // Those of `kubernetes` and `web`.
+    assert_eq!(servers(&mut control), 2);
+    assert_eq!(services_on(&mut control, "node-1"), Some(3));
+    let mut config = control.proxy_config("node-1").unwrap().clone();
+    config.mode = ProxyMode::Nftables;
+    control.configure_proxy("node-1", config).unwrap();
+    control.restart_proxy("node-1").unwrap();
+    pass(&mut control, 10_000);
+    assert!(control.leftover_rules("node-1").is_empty());
+}
+
 /// Every node has exactly the rules of the present cluster.
 fn check_settled(control: &mut Control, mode_of: impl Fn(&str) -> ProxyMode) {
     let mut builder = ViewBuilder::new(control.config().service_cidrs.clone().into());
@@ -445,7 +515,7 @@ fn check_settled(control: &mut Control, mode_of: impl Fn(&str) -> ProxyMode) {
             NodeRules::compile(mode_of(name), &mut compiler, None, &view, &facts, sizes).listing();
         let (_, rules) = control.rules(name).expect("it has been synced");
         assert_eq!(rules.listing(), full, "{name}");
-        assert!(control.leftover_rules(name).is_none(), "{name}");
+        assert!(control.leftover_rules(name).is_empty(), "{name}");
     }
 }
 

@@ -12,7 +12,7 @@ use base::Rng;
 use crate::name::Name;
 
 /// What identifies an endpoint across changes of everything else (EP-29).
-pub(crate) type Identity = (Vec<String>, Option<String>, Option<(String, String)>);
+pub(crate) type Identity<'a> = (Vec<&'a str>, Option<&'a str>, Option<(&'a str, &'a str)>);
 
 /// What a controller has seen of its slices.
 #[derive(Clone, Debug)]
@@ -59,10 +59,9 @@ impl ManagedSlices {
     }
 
     /// The slices of a Service by name.
-    pub(crate) fn of_service(&self, service: &Name) -> Vec<EndpointSlice> {
+    pub(crate) fn of_service(&self, service: &Name) -> Vec<Arc<EndpointSlice>> {
         let slices = self.by_service.get(service).into_iter();
-        let slices = slices.flat_map(BTreeMap::values);
-        slices.map(|slice| EndpointSlice::clone(slice)).collect()
+        slices.flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Whether this is how a Service's slice was seen last.
@@ -89,10 +88,10 @@ pub(crate) fn new_metadata(service: &Name, names: &mut Rng) -> ObjectMeta {
     }
 }
 
-pub(crate) fn identity(endpoint: &Endpoint) -> Identity {
-    let mut addresses = endpoint.addresses.clone();
-    addresses.sort();
+pub(crate) fn identity(endpoint: &Endpoint) -> Identity<'_> {
+    let mut addresses: Vec<&str> = endpoint.addresses.iter().map(String::as_str).collect();
+    addresses.sort_unstable();
     let target = endpoint.target_ref.as_ref();
-    let target = target.map(|target| (target.namespace.clone(), target.name.clone()));
-    (addresses, endpoint.hostname.clone(), target)
+    let target = target.map(|target| (target.namespace.as_str(), target.name.as_str()));
+    (addresses, endpoint.hostname.as_deref(), target)
 }

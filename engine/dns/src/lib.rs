@@ -16,6 +16,8 @@
 //! ```
 
 mod answer;
+mod brief;
+mod cache;
 mod config;
 mod corefile;
 mod find;
@@ -28,6 +30,8 @@ mod stream;
 mod wire;
 mod zone;
 
+pub use brief::brief;
+pub use cache::Cache;
 pub use config::{PodsMode, ServerOptions, Upstream};
 pub use corefile::{Corefile, CorefileError};
 pub use lookup::{Lookup, LookupStep, Query, QueryResult, Resolved, Transport};
@@ -36,7 +40,7 @@ pub use pod::{ClusterDns, Forming, PodResolver};
 pub use resolv_conf::{ResolvConf, UnknownOption};
 pub use reverse::reverse_name;
 pub use stream::{framed, take_messages};
-pub use wire::{TCP_MAX, UDP_MAX, WireError, parse_response, query, serve};
+pub use wire::{TCP_MAX, UDP_MAX, WireError, parse_response, query, serve, serve_by};
 pub use zone::ClusterZone;
 
 /// Name and namespace of the Service of cluster DNS (DNS-1).

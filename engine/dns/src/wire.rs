@@ -75,6 +75,20 @@ pub const TCP_MAX: usize = 65_535;
 /// not worth an answer: no header can be read, or they are themselves a response.
 #[must_use]
 pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
+    serve_by(bytes, limit, |question| {
+        let mut response = zone.answer(question);
+        // DNS-2: plugin `loadbalance`.
+        shuffle(&mut response.answers, query_id(bytes));
+        response
+    })
+}
+
+/// The same by whoever knows an answer, who is asked if there is a question that servers answer.
+pub fn serve_by(
+    bytes: &[u8],
+    limit: usize,
+    answer: impl FnOnce(&Question) -> Response,
+) -> Option<Vec<u8>> {
     let id = u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]);
     let is_response = bytes.get(2)? & 0x80 != 0;
     if is_response || bytes.len() < 12 {
@@ -102,8 +116,7 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
         name: asked.qname.to_string(),
         record_type: RecordType(asked.qtype.into()),
     };
-    let mut response = zone.answer(&question);
-    shuffle(&mut response.answers, id);
+    let response = answer(&question);
     let mut reply = Packet::new_reply(id);
     reply.set_flags(reply_flags(&request, &response));
     *reply.rcode_mut() = to_rcode(response.rcode);
@@ -111,6 +124,14 @@ pub fn serve(zone: &ClusterZone, bytes: &[u8], limit: usize) -> Option<Vec<u8>> 
     reply.questions.push(asked.clone());
     let limit = limit.max(udp_size.unwrap_or_default().into());
     within(&reply, &response, limit)
+}
+
+/// The id of a query; 0 of what is too short for one.
+fn query_id(bytes: &[u8]) -> u16 {
+    match bytes {
+        [high, low, ..] => u16::from_be_bytes([*high, *low]),
+        _ => 0,
+    }
 }
 
 /// Mixes the addresses of an answer, differently for each query. Other records stay where they are.
@@ -234,11 +255,7 @@ fn edns_version(query: &[u8]) -> Option<u8> {
 
 /// BADVERS: a version of EDNS that is not spoken here. The upper bits of the code begin the lifetime of the OPT record,
 /// which comes last (RFC 6891 section 6.1.3); `simple-dns` writes them to its end.
-fn bad_version(
-    id: u16,
-    udp_size: u16,
-    questions: &[simple_dns::Question<'_>],
-) -> Option<Vec<u8>> {
+fn bad_version(id: u16, udp_size: u16, questions: &[simple_dns::Question<'_>]) -> Option<Vec<u8>> {
     let mut bytes = failure(id, RCODE::NoError, Some(udp_size), questions)?;
     let lifetime = bytes.len().checked_sub(6)?;
     bytes[lifetime] = 1;

@@ -8,7 +8,7 @@ use control::Control;
 use crate::diagnosis::Otherwise;
 use crate::facts::{Facts, is_of_controller, sent_to, usable};
 use crate::pods::{counted, list, spoken_port};
-use crate::{Diagnosis, Question, check, freshness, limits};
+use crate::{Diagnosis, Finding, Question, check, freshness, limits};
 
 /// What is wrong with a Service at this instant, by the API's objects and by the age of every node's rules.
 #[must_use]
@@ -36,9 +36,15 @@ fn examine(api: &ApiServer, control: Option<&Control>, question: &Question) -> D
         let unknown = Otherwise::Unknown(format!("{key} is not a Service."));
         return Diagnosis::of(key, Vec::new(), unknown);
     }
+    let mut findings: Vec<Finding> = check::refused(api, key, question.refusal.as_deref())
+        .into_iter()
+        .collect();
     let Some(service) = api.get(key).and_then(Object::as_service) else {
         let absent = Otherwise::Unknown("There is no such Service.".to_owned());
-        let mut findings = check::missing(api, key);
+        // What was refused is known to be missing, and why.
+        if findings.is_empty() {
+            findings.extend(check::missing(api, key));
+        }
         findings.extend(freshness::stale_nodes(control, key, None));
         return Diagnosis::of(key, findings, absent);
     };
@@ -47,10 +53,11 @@ fn examine(api: &ApiServer, control: Option<&Control>, question: &Question) -> D
         let target = &service.spec.external_name;
         let unknown =
             format!("It is an alias of {target}: whether that answers is not known here.");
-        let findings = check::external_name(&facts);
+        findings.extend(check::external_name(&facts));
+        findings.extend(check::of_name(&facts));
         return Diagnosis::of(key, findings, Otherwise::Unknown(unknown));
     }
-    let findings = check::all(&facts);
+    findings.extend(check::all(&facts));
     let otherwise = limits::beyond(&facts, by_endpoints(&facts));
     Diagnosis::of(key, findings, otherwise)
 }

@@ -1,10 +1,12 @@
 //! What every step of a diagnosis looks at: one Service with its Pods and slices.
 
+use std::net::IpAddr;
+
 use api::{
     ApiServer, EndpointPort, EndpointSlice, Kind, LABEL_MANAGED_BY, Node, Object, ObjectKey, Pod,
     Service, ServicePort, matches,
 };
-use control::{Control, ProxyMode, Source};
+use control::{Control, OutsideConfig, ProxyMode, Source};
 
 use crate::pods::{obstacle, spoken};
 use crate::{AskedPort, Question};
@@ -20,6 +22,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) key: &'a ObjectKey,
     pub(crate) from: Option<&'a Source>,
     pub(crate) port: Option<AskedPort>,
+    /// By which name clients call it.
+    pub(crate) called: Option<&'a str>,
     pub(crate) namespace: &'a str,
     pub(crate) service: &'a Service,
     /// All Pods of its namespace.
@@ -50,6 +54,7 @@ impl<'a> Facts<'a> {
             key: &question.service,
             from: question.from.as_ref(),
             port: question.port,
+            called: question.name.as_deref(),
             namespace,
             service,
             selected: pods
@@ -133,6 +138,34 @@ impl<'a> Facts<'a> {
             Source::Node(name) => Some(name),
             Source::Outside(_) => None,
         }
+    }
+
+    /// A host outside of the cluster.
+    pub(crate) fn outside(&self, name: &str) -> Option<&'a OutsideConfig> {
+        let mut hosts = self.control?.config().outside.iter();
+        hosts.find(|host| host.name == name)
+    }
+
+    /// Through which node the client's packets to an address of the Service come in: its own, or, of a host outside,
+    /// the one that its routes lead to.
+    pub(crate) fn entrance(&self, address: IpAddr) -> Option<&'a str> {
+        let Some(Source::Outside(host)) = self.from else {
+            return self.client_node();
+        };
+        let routes = self.outside(host)?.routes.iter();
+        let fitting = routes.filter(|(net, _)| net.contains(&address));
+        let (_, node) = fitting.max_by_key(|(net, _)| net.prefix_len())?;
+        Some(node)
+    }
+
+    /// Whether an address is of a family of the Service.
+    pub(crate) fn has_family(&self, address: IpAddr) -> bool {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        self.service
+            .spec
+            .ip_families
+            .iter()
+            .any(|own| own == family)
     }
 
     /// `Clients of shop/web`, or who asks.

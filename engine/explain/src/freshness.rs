@@ -79,9 +79,7 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
             Check::run(format!(
                 "kubectl get --raw /api/v1/nodes/{node}:10256/proxy/healthz"
             )),
-            Check::run(format!(
-                "kubectl get pods -o wide --field-selector spec.nodeName={node} -n kube-system"
-            )),
+            Check::run("kubectl get pods -o wide -n kube-system"),
         ],
     }
 }

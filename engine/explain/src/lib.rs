@@ -4,7 +4,7 @@
 //! gives a [`Diagnosis`]: what clients see, why, and what to change. [`page`] is the page of a failure mode, for
 //! somebody who has only its number. **Why.** The same few mistakes make most of
 //! the cases; each has a number that the book explains, and a test. It reads and never changes anything.
-//! **Source of the semantics.** DBG-21 … DBG-60 in the order of DBG-61; near misses
+//! **Source of the semantics.** DBG-21 … DBG-60, DBG-74 and DBG-75 in the order of DBG-61; near misses
 //! by DBG-77 … DBG-81; the tone is that of DBG-95 … DBG-100. The coverage table says where each is.
 //!
 //! ```
@@ -43,6 +43,8 @@ mod question;
 pub use diagnose::{diagnose, diagnose_objects, services};
 pub use diagnosis::{Diagnosis, Verdict};
 pub use finding::{Certainty, Check, Finding, Severity};
-pub use matrix::{Difference, Fate, Frontend, Matrix, Place, Row, SourceClass, matrix};
+pub use matrix::{
+    Difference, Fate, Frontend, Matrix, NodeAddress, Place, Row, Sent, SourceClass, matrix,
+};
 pub use page::{Page, page, page_of_refusal, pages};
 pub use question::{AskedPort, AskedPortError, Question};

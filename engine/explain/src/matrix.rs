@@ -3,7 +3,8 @@
 //! **What.** For each address and port at which a Service is to be reached, and for each class of source, what the
 //! rules of a node do with the first packet of a connection: which endpoints it may be sent to, whether its source is
 //! hidden, or whether it is refused or dropped. **Why.** A policy is easily right for Pods and wrong for nodes or for
-//! what comes from outside; side by side it shows. Built on [`World::probe`], so it changes nothing.
+//! what comes from outside; side by side it shows. Built on [`World::probe`], so it changes nothing. A probe follows an
+//! answer on its way back, too: one that does not get back is said.
 //!
 //! Every node is asked. Those that say the same stand in one row.
 //! **Source of the semantics.** DBG-67 … DBG-76 are rows of it; the classes of sources are those of PROXY-25.
@@ -15,8 +16,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use api::{Object, ObjectKey, Protocol, Service};
 use control::{
     Control, NodeConfig, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Source,
-    World,
+    Unheard, World,
 };
+use ruleset::Family;
 
 use crate::facts::{slices, usable};
 use crate::services;
@@ -73,8 +75,19 @@ pub enum Frontend {
     ExternalIp(SocketAddr),
     /// An address of the load balancer.
     LoadBalancer(SocketAddr),
-    /// This port of the node's own address.
-    NodePort(u16),
+    /// This port of the node itself.
+    NodePort(u16, NodeAddress),
+}
+
+/// Which address of a node: node ports need not be open at all of them (PROXY-26, PROXY-27).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeAddress {
+    /// Its first of a family.
+    Primary(Family),
+    /// A further one of the family.
+    Further(Family),
+    /// 127.0.0.1
+    Loopback,
 }
 
 /// Whose packets are alike.
@@ -91,8 +104,8 @@ pub enum SourceClass {
 /// What becomes of a first packet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// Sent to one of these; whether its source is hidden, on the way to some or to all.
-    Sent(BTreeMap<SocketAddr, bool>),
+    /// Sent to one of these.
+    Sent(BTreeMap<SocketAddr, Sent>),
     /// Refused by a rule.
     Refused,
     /// Dropped by a rule.
@@ -101,6 +114,15 @@ pub enum Fate {
     Untouched,
     /// One or the other, by chance.
     Mixed(Vec<String>),
+}
+
+/// How a packet is sent to an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sent {
+    /// Whether its source is hidden.
+    pub snat: bool,
+    /// Why an answer does not get back; `None`: it does, if there is one.
+    pub unheard: Option<Unheard>,
 }
 
 /// The matrix of all Services at this instant.
@@ -201,9 +223,14 @@ fn asked_of(control: &Control, key: &ObjectKey, service: &Service) -> Vec<Asked>
 
 fn pairs(frontends: &[Frontend]) -> impl Iterator<Item = (Frontend, SourceClass)> {
     let sources = [SourceClass::Pod, SourceClass::Node, SourceClass::Outside];
-    frontends
+    let pairs = frontends
         .iter()
-        .flat_map(move |frontend| sources.map(|source| (*frontend, source)))
+        .flat_map(move |frontend| sources.map(|source| (*frontend, source)));
+    // Nobody else's packets are for 127.0.0.1.
+    pairs.filter(|(frontend, source)| match frontend {
+        Frontend::NodePort(_, NodeAddress::Loopback) => *source == SourceClass::Node,
+        _ => true,
+    })
 }
 
 fn frontends(service: &Service, port: &api::ServicePort) -> Vec<Frontend> {
@@ -222,19 +249,41 @@ fn frontends(service: &Service, port: &api::ServicePort) -> Vec<Frontend> {
         .map(Frontend::ClusterIp)
         .chain(external.map(Frontend::ExternalIp))
         .chain(balancers.map(Frontend::LoadBalancer));
-    virtual_ones
-        .chain(node_port.map(Frontend::NodePort))
-        .collect()
+    let node_ports = node_port.into_iter().flat_map(|port| {
+        let of_family = |family| [NodeAddress::Primary(family), NodeAddress::Further(family)];
+        let all = Family::ALL.into_iter().flat_map(of_family);
+        let all = all.chain([NodeAddress::Loopback]);
+        all.map(move |at| Frontend::NodePort(port, at))
+    });
+    virtual_ones.chain(node_ports).collect()
+}
+
+impl NodeAddress {
+    /// `None` where a node has no such address.
+    fn of(self, node: &NodeConfig) -> Option<IpAddr> {
+        let of_family = |family| {
+            let addresses = node.addresses.iter().copied();
+            addresses.filter(move |address| Family::of(*address) == family)
+        };
+        match self {
+            Self::Primary(family) => of_family(family).next(),
+            Self::Further(family) => of_family(family).nth(1),
+            Self::Loopback => of_family(Family::V4)
+                .next()
+                .map(|_| Ipv4Addr::LOCALHOST.into()),
+        }
+    }
 }
 
 /// `None` where there is no source of the address's family, or nobody outside comes that way.
 fn request(control: &Control, place: &Place, node: &NodeConfig) -> Option<ProbeRequest> {
     let to = match place.frontend {
         Frontend::ClusterIp(at) | Frontend::ExternalIp(at) | Frontend::LoadBalancer(at) => at,
-        Frontend::NodePort(port) => SocketAddr::new(*node.addresses.first()?, port),
+        Frontend::NodePort(port, at) => SocketAddr::new(at.of(node)?, port),
     };
     let same_family = |address: &IpAddr| address.is_ipv4() == to.is_ipv4();
     let from = match place.source {
+        SourceClass::Node if to.ip().is_loopback() => ProbeSource::Address(to.ip()),
         SourceClass::Node => ProbeSource::Source(Source::Node(node.name.clone())),
         SourceClass::Pod => ProbeSource::Address(pod_address(node, to.is_ipv4())?),
         SourceClass::Outside => {
@@ -274,11 +323,15 @@ fn pod_address(node: &NodeConfig, is_v4: bool) -> Option<IpAddr> {
 
 impl Fate {
     fn of(probe: &Probe) -> Self {
-        let mut sent: BTreeMap<SocketAddr, bool> = BTreeMap::new();
+        let mut sent: BTreeMap<SocketAddr, Sent> = BTreeMap::new();
         let mut others: BTreeSet<&'static str> = BTreeSet::new();
         for (_, outcome) in &probe.outcomes {
             match outcome {
-                ProbeOutcome::Endpoint { to, snat } => *sent.entry(*to).or_default() |= *snat,
+                ProbeOutcome::Endpoint { to, snat } => {
+                    let how = sent.entry(*to).or_default();
+                    how.snat |= *snat;
+                    how.unheard = probe.unheard.get(to).cloned();
+                }
                 ProbeOutcome::Reject => drop(others.insert("refused")),
                 ProbeOutcome::Drop => drop(others.insert("dropped")),
                 ProbeOutcome::Untouched => drop(others.insert("untouched")),
@@ -299,8 +352,9 @@ impl Fate {
 
     /// What a client comes to see.
     #[must_use]
-    pub const fn outcome(&self) -> &'static str {
+    pub fn outcome(&self) -> &'static str {
         match self {
+            Self::Sent(sent) if sent.values().all(|how| how.unheard.is_some()) => "unanswered",
             Self::Sent(_) => "sent",
             Self::Refused => "refused",
             Self::Dropped => "dropped",
@@ -326,12 +380,26 @@ impl Fate {
         let Self::Sent(sent) = self else {
             return None;
         };
-        let hidden = sent.values().filter(|snat| **snat).count();
+        let hidden = sent.values().filter(|how| how.snat).count();
         Some(match hidden {
             0 => "no",
             all if all == sent.len() => "yes",
             _ => "some",
         })
+    }
+
+    /// Endpoints whose answers do not get back, by why not.
+    #[must_use]
+    pub fn unheard(&self) -> BTreeMap<&Unheard, Vec<SocketAddr>> {
+        let mut whys: BTreeMap<&Unheard, Vec<SocketAddr>> = BTreeMap::new();
+        if let Self::Sent(sent) = self {
+            for (to, how) in sent {
+                if let Some(why) = &how.unheard {
+                    whys.entry(why).or_default().push(*to);
+                }
+            }
+        }
+        whys
     }
 }
 
@@ -405,7 +473,20 @@ impl fmt::Display for Frontend {
             Self::ClusterIp(at) => write!(f, "ClusterIP {at}"),
             Self::ExternalIp(at) => write!(f, "ExternalIP {at}"),
             Self::LoadBalancer(at) => write!(f, "LoadBalancer {at}"),
-            Self::NodePort(port) => write!(f, "NodePort {port}"),
+            Self::NodePort(port, at) => write!(f, "NodePort {port}{at}"),
         }
+    }
+}
+
+impl fmt::Display for NodeAddress {
+    /// Nothing for what everybody means by a node's address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary(Family::V4) => "",
+            Self::Primary(Family::V6) => " over IPv6",
+            Self::Further(Family::V4) => " at a further address of the node",
+            Self::Further(Family::V6) => " over IPv6 at a further address of the node",
+            Self::Loopback => " at 127.0.0.1",
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked: a Service, perhaps as one client sees it, perhaps at one port.
+//! What is asked: a Service, perhaps as one client sees it, perhaps at one port or by one name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +15,10 @@ pub struct Question {
     pub from: Option<Source>,
     /// At which port they try; `None`: at each that the Service has.
     pub port: Option<AskedPort>,
+    /// By which name they call it, as it stands in their configuration; `None`: not known.
+    pub name: Option<String>,
+    /// What the API server said when somebody last tried to write the Service, if it refused.
+    pub refusal: Option<String>,
 }
 
 /// A port that a client dials.
@@ -41,6 +45,8 @@ impl Question {
             service,
             from: None,
             port: None,
+            name: None,
+            refusal: None,
         }
     }
 }

@@ -10,11 +10,12 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base::SimTime;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+use ruleset::ipvs::{Drained, ServerKey, ServerLoad, VirtualServers};
 use ruleset::xt::RecentWindow;
 
 use crate::elements::{DynamicElement, DynamicSets, ElementChange, SetName};
@@ -236,6 +237,13 @@ impl NodeState {
         latest_first.find(|entry| entry.original() == original)
     }
 
+    /// The real servers that virtual ones do not have any more, but that connections still go to: a kernel has them with
+    /// weight 0 (PROXY-61).
+    #[must_use]
+    pub fn drained(&self, servers: &VirtualServers, now: SimTime) -> Vec<Drained> {
+        self.virtual_connections.drained(servers, now)
+    }
+
     /// The number of entries, those past their time but not yet taken back included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -251,6 +259,12 @@ impl NodeState {
     /// The addresses on a list of `-m recent` and when each was last seen, the one not seen for longest first.
     pub fn recent(&self, list: &str) -> impl Iterator<Item = (IpAddr, SimTime)> {
         self.recent.addresses(list)
+    }
+
+    /// How many connections a real server of a virtual one has, as `ipvsadm -L` tells.
+    #[must_use]
+    pub fn server_load(&self, server: &ServerKey, real: SocketAddr, now: SimTime) -> ServerLoad {
+        self.virtual_connections.listed(server, real, now)
     }
 
     /// Takes back all entries and set elements past their time; returns how many entries.

@@ -121,6 +121,12 @@ impl NodeTables {
         builder.finish()
     }
 
+    /// Whether an address is on the device of virtual servers, and so the node's own.
+    #[must_use]
+    pub fn is_bound(&self, address: IpAddr) -> bool {
+        self.family(Family::of(address)).is_bound(address)
+    }
+
     /// Reads one family of iptables back from the form that is interpreted. Chains are shared, not copied, unless
     /// several owners' were concatenated.
     #[must_use]

@@ -94,9 +94,16 @@ const NOT_ALLOWED: &[&str] = &[
 /// A chain that does not exist is reported by the legacy variant as a target that could not be loaded, so it
 /// ends up here as well: tables that come from the compiler have no such jumps.
 const NOT_SUPPORTED: &[&str] = &[
+    "Are you sure that IP Virtual Server",
+    "Can't open socket to ipset",
+    "Cannot open session to kernel",
     "Couldn't load match",
     "Couldn't load target",
+    "Scheduler or persistence engine not found",
+    "Unknown device type",
+    "cannot stat /proc/sys",
     "do you need to insmod",
+    "is not loaded in",
     "missing kernel module",
     "not supported",
     "table name",
@@ -105,7 +112,44 @@ const NOT_SUPPORTED: &[&str] = &[
     "unrecognized option",
 ];
 
+/// What can be done about a program that is not installed, and about a kernel that lacks what it is for.
+const REMEDIES: [(&str, &str, &str); 4] = [
+    (
+        "ipvsadm",
+        "install the package ipvsadm, or choose another --mode: iptables, nftables or flat",
+        "load the kernel modules ip_vs and ip_vs_rr (or that of the scheduler) with modprobe, or choose another --mode: \
+         iptables, nftables or flat",
+    ),
+    (
+        "ipset",
+        "install the package ipset, or choose another --mode: iptables, nftables or flat",
+        "load the kernel modules ip_set and xt_set with modprobe, or choose another --mode: iptables, nftables or flat",
+    ),
+    (
+        "ip",
+        "install the package iproute2, or choose another --mode: iptables, nftables or flat",
+        "load the kernel module dummy with modprobe, or choose another --mode: iptables, nftables or flat",
+    ),
+    (
+        "sysctl",
+        "install the package procps, or choose another --mode: iptables, nftables or flat",
+        "use a kernel whose module ip_vs can do connection tracking (CONFIG_IP_VS_NFCT), or choose another --mode: \
+         iptables, nftables or flat",
+    ),
+];
+
 impl ToolError {
+    /// What somebody can do about it, if the program is one that mode ipvs needs.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let of = |tool: &str| REMEDIES.iter().find(|(known, ..)| *known == tool);
+        match self {
+            Self::NotFound { tool } => of(tool).map(|remedy| remedy.1),
+            Self::Unsupported { tool, .. } => of(tool).map(|remedy| remedy.2),
+            Self::Permission { .. } | Self::Other { .. } => None,
+        }
+    }
+
     /// The tool could not be started or talked to.
     pub(crate) fn from_io(tool: &str, error: &io::Error) -> Self {
         let tool = tool.to_owned();
@@ -205,6 +249,25 @@ mod tests {
             (
                 "iptables-restore: unable to initialize table 'foo'",
                 "unsupported",
+            ),
+            (
+                "Can't initialize ipvs: Protocol not available\n\
+                 Are you sure that IP Virtual Server is built in the kernel or as module?",
+                "unsupported",
+            ),
+            (
+                "Can't initialize ipvs: Permission denied (you must be root)\n\
+                 Are you sure that IP Virtual Server is built in the kernel or as module?",
+                "permission",
+            ),
+            (
+                "ipset v7.17: Kernel error received: Operation not permitted",
+                "permission",
+            ),
+            ("Error: Unknown device type.", "unsupported"),
+            (
+                "ipset v7.17: Error in line 1: Set cannot be destroyed: it is in use by a kernel component",
+                "other",
             ),
             (
                 "line 6: RULE_APPEND failed (Too many links): rule in chain PREROUTING",

@@ -9,16 +9,23 @@ use std::sync::Arc;
 use proxy::{RuleSink, SyncKind};
 use rules::{Capabilities, ClusterSizes, ClusterView, CompiledIptables, Compiler, NodeFacts};
 use ruleset::Family;
-use ruleset::xt::{TableName, XtCommand, XtTables, XtTransaction, parse_dump};
+use ruleset::xt::{TableName, XtCommand, XtTables, XtTransaction, parse_node};
 
+use crate::commit_each::commit_each;
 use crate::present::{held_by_others, leave_shared, own_part};
-use crate::{CommitError, IptablesTools, LoadError};
+use crate::{CommitError, IptablesTools, LoadError, ToolError};
 
 /// The tables that a proxy writes to.
 const TABLES: [TableName; 3] = [TableName::Mangle, TableName::Nat, TableName::Filter];
 
 /// The chain whose loss tells that somebody has flushed all rules (PROXY-67), and where it is looked for.
 const CANARY: (TableName, &str) = (TableName::Mangle, "KUBE-PROXY-CANARY");
+
+/// A proxy's rules of one family.
+pub(crate) struct Compared {
+    pub(crate) present: XtTables,
+    pub(crate) wanted: XtTables,
+}
 
 /// Programs a kernel with what a proxy commits.
 ///
@@ -104,12 +111,18 @@ impl IptablesSink {
     /// # Errors
     /// When the present rules cannot be read.
     pub fn plan(&self, tables: &XtTables) -> Result<XtTransaction, LoadError> {
+        let Compared { present, wanted } = self.compare(tables)?;
+        Ok(XtTransaction::between(&present, &wanted))
+    }
+
+    /// What is there of a proxy's rules of one family, and what is to be there.
+    pub(crate) fn compare(&self, tables: &XtTables) -> Result<Compared, LoadError> {
         let family = tables.family;
         let mut saved = String::new();
         for table in TABLES {
             saved += &self.tools.save(family, table)?;
         }
-        let node = parse_dump(&saved, family).map_err(|error| LoadError::Unreadable {
+        let node = parse_node(&saved, family).map_err(|error| LoadError::Unreadable {
             tool: self.tools.program(family, "save"),
             error: error.to_string(),
         })?;
@@ -125,7 +138,10 @@ impl IptablesSink {
             let chains = &mut wanted.tables.entry(table).or_default().chains;
             chains.entry(chain).or_default();
         }
-        Ok(XtTransaction::between(&own_part(&node.tables), &wanted))
+        Ok(Compared {
+            present: own_part(&node.tables),
+            wanted,
+        })
     }
 
     /// Makes a proxy's rules of one family these, and says what that took. Doing it twice is doing it once.
@@ -137,6 +153,10 @@ impl IptablesSink {
         let transaction = self.plan(tables)?;
         self.write(&transaction)?;
         Ok(transaction)
+    }
+
+    pub(crate) fn restore(&self, family: Family, text: &str) -> Result<(), ToolError> {
+        self.tools.restore(family, text)
     }
 
     fn write(&self, transaction: &XtTransaction) -> Result<(), LoadError> {
@@ -169,8 +189,6 @@ impl IptablesSink {
 impl RuleSink for IptablesSink {
     type Error = CommitError;
 
-    /// The families are independent: one that fails does not keep the other from being loaded, and one that the kernel
-    /// lacks is left out if the node has no address of it.
     fn commit(
         &mut self,
         kind: SyncKind,
@@ -182,21 +200,9 @@ impl RuleSink for IptablesSink {
         let compiled = self.compiler.iptables_after(earlier, view, node, sizes);
         self.compiled = Some(compiled.clone());
         self.written.clear();
-        let mut failed = None;
-        for (family, tables) in &compiled.tables {
-            match self.commit_family(kind, tables) {
-                Err(error) if error.is_missing() && node.primary_address(*family).is_none() => {}
-                Err(error) => failed = failed.or(Some(error)),
-                Ok(()) => {}
-            }
-        }
-        match failed {
-            None => Ok(()),
-            Some(source) => Err(CommitError {
-                node: Arc::clone(&node.name),
-                source,
-            }),
-        }
+        commit_each(node, &compiled.tables, |tables| {
+            self.commit_family(kind, tables)
+        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! Running `iptables-restore`, `iptables-save` and their IPv6 twins.
 
+use std::sync::Arc;
+
 use ruleset::Family;
 use ruleset::xt::TableName;
 
-use crate::ToolError;
 use crate::machine::Machine;
+use crate::{Programs, ToolError};
 
 /// The arguments of kube-proxy's restore (PROXY-46). The wait is for the legacy variant's lock.
 const RESTORE: &[&str] = &["--noflush", "--counters", "--wait=5"];
@@ -52,6 +54,15 @@ impl IptablesTools {
     pub fn in_netns(self, name: &str) -> Self {
         Self {
             machine: Machine::netns(name),
+            ..self
+        }
+    }
+
+    /// The same, run by somebody else.
+    #[must_use]
+    pub fn by(self, programs: Arc<dyn Programs>) -> Self {
+        Self {
+            machine: Machine::by(programs),
             ..self
         }
     }

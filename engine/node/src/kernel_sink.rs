@@ -2,7 +2,7 @@
 //!
 //! **What.** [`KernelSink`] is the sink of a mode's dialect, and takes away what a proxy in another mode has left. **Why.**
 //! A node's mode may change; connections are served all the time only if the old rules go when the new ones stand. If they
-//! do not go, the new ones stand all the same.
+//! do not go, the new ones stand all the same. Only connections that IPVS serves end with its virtual servers.
 //! **Source of the semantics.** kube-proxy 1.36 `cmd/kube-proxy/app/server_linux.go` (`platformCleanup`), which cleans up
 //! before its first sync.
 
@@ -14,9 +14,20 @@ use rules::{Capabilities, ClusterSizes, ClusterView, NodeFacts};
 use ruleset::Family;
 
 use crate::{
-    CommitError, IptablesSink, IptablesTools, LoadError, NftLayout, NftTools, NftablesSink,
-    ToolError, Unencodable,
+    CommitError, IptablesSink, IptablesTools, IpvsSink, IpvsTools, LoadError, NftLayout, NftTools,
+    NftablesSink, ToolError, Unencodable,
 };
+
+/// What programs a kernel in any mode.
+#[derive(Clone, Debug)]
+pub struct KernelTools {
+    /// Of modes iptables and ipvs.
+    pub iptables: IptablesTools,
+    /// Of modes nftables and flat.
+    pub nft: NftTools,
+    /// Of mode ipvs.
+    pub ipvs: IpvsTools,
+}
 
 /// Programs a kernel in one mode.
 #[derive(Debug)]
@@ -24,40 +35,45 @@ pub struct KernelSink {
     dialect: Dialect,
     iptables: IptablesSink,
     nftables: NftablesSink,
+    ipvs: IpvsSink,
     /// Whether nothing is left of another mode.
     is_alone: bool,
     leftover: Option<LoadError>,
 }
 
 impl KernelSink {
-    /// The sink of a mode, by these tools.
+    /// The sink of a mode, by these tools. In mode ipvs, the machine is made ready for it.
     ///
     /// # Errors
-    /// When the tool of the mode cannot be asked what it can do, and in mode ipvs, which programs no kernel.
-    pub fn new(mode: ProxyMode, iptables: IptablesTools, nft: NftTools) -> Result<Self, ToolError> {
+    /// When the tool of the mode cannot be asked what it can do; in mode ipvs, when this machine cannot do it.
+    pub fn new(mode: ProxyMode, tools: KernelTools) -> Result<Self, ToolError> {
         let (dialect, layout) = match mode {
             ProxyMode::Iptables => (Dialect::Iptables, NftLayout::KubeProxy),
             ProxyMode::Nftables => (Dialect::Nftables, NftLayout::KubeProxy),
             ProxyMode::Flat => (Dialect::Nftables, NftLayout::Flat),
-            ProxyMode::Ipvs => {
-                return Err(ToolError::Unsupported {
-                    tool: "the kernel sink".to_owned(),
-                    message: "virtual servers (mode ipvs); modes iptables, nftables and flat are supported"
-                        .to_owned(),
-                });
-            }
+            ProxyMode::Ipvs => (Dialect::Ipvs, NftLayout::KubeProxy),
         };
+        let KernelTools {
+            iptables,
+            nft,
+            ipvs,
+        } = tools;
         let capabilities = Capabilities {
             nfacct: false,
             random_fully: match dialect {
-                Dialect::Iptables => iptables.has_random_fully()?,
+                Dialect::Iptables | Dialect::Ipvs => iptables.has_random_fully()?,
                 Dialect::Nftables => true,
             },
         };
+        let ipvs = IpvsSink::new(ipvs, iptables.clone(), capabilities);
+        if dialect == Dialect::Ipvs {
+            ipvs.prepare()?;
+        }
         Ok(Self {
             dialect,
             iptables: IptablesSink::new(iptables, capabilities),
             nftables: NftablesSink::new(nft, capabilities).in_layout(layout),
+            ipvs,
             is_alone: false,
             leftover: None,
         })
@@ -75,12 +91,12 @@ impl KernelSink {
         &self.iptables
     }
 
-    /// Whether nobody has flushed the rules since they were committed (PROXY-67). In nftables, nobody looks.
+    /// Whether nobody has flushed the rules since they were committed (PROXY-67). In nftables and ipvs, nobody looks.
     ///
     /// # Errors
     /// When the tool cannot be run.
     pub fn is_intact(&self) -> Result<bool, LoadError> {
-        if self.dialect == Dialect::Nftables {
+        if self.dialect != Dialect::Iptables {
             return Ok(true);
         }
         for family in Family::ALL {
@@ -105,11 +121,25 @@ impl KernelSink {
         self.nftables.take_unencodable()
     }
 
+    /// In mode ipvs, takes away whoever was to go and has no connections any more (PROXY-61).
+    ///
+    /// # Errors
+    /// As [`IpvsSink::drain`].
+    pub fn drain(&mut self) -> Result<(), LoadError> {
+        self.ipvs.drain()
+    }
+
+    /// Modes iptables and ipvs take each other's rules away when they write theirs.
     fn leave_other(&self) -> Result<(), LoadError> {
-        match self.dialect {
-            Dialect::Iptables => self.nftables.leave().map(drop),
+        let rules = match self.dialect {
+            Dialect::Iptables | Dialect::Ipvs => self.nftables.leave().map(drop),
             Dialect::Nftables => self.iptables.leave().map(drop),
-        }
+        };
+        let servers = match self.dialect {
+            Dialect::Iptables | Dialect::Nftables => self.ipvs.leave().map(drop),
+            Dialect::Ipvs => Ok(()),
+        };
+        rules.and(servers)
     }
 }
 
@@ -126,6 +156,7 @@ impl RuleSink for KernelSink {
         match self.dialect {
             Dialect::Iptables => self.iptables.commit(kind, node, view, sizes)?,
             Dialect::Nftables => self.nftables.commit(kind, node, view, sizes)?,
+            Dialect::Ipvs => self.ipvs.commit(kind, node, view, sizes)?,
         }
         if !self.is_alone {
             self.leftover = self.leave_other().err();

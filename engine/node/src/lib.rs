@@ -2,7 +2,7 @@
 //!
 //! **What.** [`IptablesTools`] runs `iptables-restore` and its family, [`NftTools`] runs `nft`; [`IptablesSink`] and
 //! [`NftablesSink`] are the proxy's [`RuleSink`](proxy::RuleSink) in front of them: they read what is there and write
-//! what differs. [`NftablesSink`] writes by netlink, without a tool, what it can. [`KernelSink`] is the sink of a mode, and
+//! what differs. [`IpvsTools`] and [`IpvsSink`] do so in mode ipvs. [`NftablesSink`] writes by netlink, without a tool, what it can. [`KernelSink`] is the sink of a mode, and
 //! [`NodeProxy`] the whole proxy on a real clock. **Why.** This is the only library that starts programs and talks to a
 //! kernel, so what they say is understood in one place, as [`ToolError`] and [`NetlinkError`], and everything before it
 //! stays a pure function.
@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod commit_each;
 mod conntrack_tools;
 mod error;
 mod health_ports;
@@ -27,6 +28,7 @@ mod http_message;
 mod http_server;
 mod iptables_sink;
 mod iptables_tools;
+mod ipvs;
 mod kernel_sink;
 mod machine;
 mod namespace_lock;
@@ -44,7 +46,9 @@ pub use conntrack_tools::{ConntrackTools, DeletedStale};
 pub use error::{CommitError, LoadError, ToolError};
 pub use iptables_sink::IptablesSink;
 pub use iptables_tools::{IptablesTools, Variant};
-pub use kernel_sink::KernelSink;
+pub use ipvs::{IpvsLoaded, IpvsSink, IpvsTools};
+pub use kernel_sink::{KernelSink, KernelTools};
+pub use machine::Programs;
 pub use namespace_lock::{LockError, NamespaceLock};
 pub use netlink::{NetlinkError, Unencodable};
 pub use nft_tools::NftTools;

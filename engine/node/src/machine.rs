@@ -6,18 +6,30 @@
 //! A program has the whole text before it starts: if this process is killed, no program takes the half of a script that it
 //! has read for all of it, and does that.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::ToolError;
 
-/// Where programs run: in this process's network namespace, or in a named one.
+/// Whoever runs programs in the place of this machine, such as a test.
+pub trait Programs: fmt::Debug + Send + Sync {
+    /// Runs a program with a text as its standard input, to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn run(&self, program: &str, arguments: &[&str], input: &str) -> io::Result<Output>;
+}
+
+/// Where programs run: in this process's network namespace, in a named one, or elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Machine {
     netns: Option<String>,
+    programs: Option<Arc<dyn Programs>>,
 }
 
 impl Machine {
@@ -25,6 +37,15 @@ impl Machine {
     pub(crate) fn netns(name: &str) -> Self {
         Self {
             netns: Some(name.to_owned()),
+            programs: None,
+        }
+    }
+
+    /// Programs are run by somebody else.
+    pub(crate) fn by(programs: Arc<dyn Programs>) -> Self {
+        Self {
+            netns: None,
+            programs: Some(programs),
         }
     }
 
@@ -43,12 +64,36 @@ impl Machine {
         arguments: &[&str],
         input: &str,
     ) -> Result<String, ToolError> {
-        let output = feed(self.command(program, arguments), input)
-            .map_err(|error| ToolError::from_io(program, &error))?;
+        let output = self.output(program, arguments, input)?;
         if !output.status.success() {
             return Err(ToolError::from_exit(program, output.status, &output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs a program that goes on after what it could not do, so that its words tell of it, and not its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be run, or complains of anything.
+    pub(crate) fn run_quiet(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<(), ToolError> {
+        let output = self.output(program, arguments, input)?;
+        match output.status.success() && output.stderr.trim_ascii().is_empty() {
+            true => Ok(()),
+            false => Err(ToolError::from_exit(program, output.status, &output.stderr)),
+        }
+    }
+
+    fn output(&self, program: &str, arguments: &[&str], input: &str) -> Result<Output, ToolError> {
+        let output = match &self.programs {
+            Some(programs) => programs.run(program, arguments, input),
+            None => feed(self.command(program, arguments), input),
+        };
+        output.map_err(|error| ToolError::from_io(program, &error))
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {

@@ -30,6 +30,9 @@ use crate::{CommitError, ConntrackTools, KernelSink, LoadError, Notice, ToolErro
 /// When the change was made that a slice was last written for (EP-37).
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
+/// How often it is looked whether whoever is to go has connections: `rsCheckDeleteInterval` (PROXY-61).
+const DRAIN_PERIOD: Duration = Duration::from_secs(60);
+
 /// Where a proxy learns of its cluster and its node.
 pub trait Watch {
     /// What has changed since this was asked last; at first, all there is.
@@ -136,6 +139,7 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
     pub fn run(mut self, end: &Receiver<()>) -> Result<(), ListenError> {
         let _servers = self.listen()?;
         let (mut look_at, mut check_at) = (self.clock.now(), self.clock.now());
+        let mut drain_at = self.clock.now() + DRAIN_PERIOD;
         loop {
             let now = self.clock.now();
             if look_at <= now {
@@ -146,11 +150,15 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
                 self.check();
                 check_at = now + self.config.settings.sync_period;
             }
+            if drain_at <= now {
+                self.drain();
+                drain_at = now + DRAIN_PERIOD;
+            }
             self.sync();
             let now = self.clock.now();
             let due = [self.agent.next_pending(now), self.agent.next_periodic()];
             let due = due.into_iter().flatten();
-            let wake = due.fold(look_at.min(check_at), SimTime::min);
+            let wake = due.fold(look_at.min(check_at).min(drain_at), SimTime::min);
             if end.recv_timeout(wake.since(now)) != Err(RecvTimeoutError::Timeout) {
                 return Ok(());
             }
@@ -217,6 +225,12 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
         if let Ok(false) = self.sink.is_intact() {
             (self.tell)(Notice::Flushed);
             self.agent.demand_full_sync();
+        }
+    }
+
+    fn drain(&mut self) {
+        if let Err(error) = self.sink.drain() {
+            (self.tell)(Notice::NotDrained(error));
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Notice {
     NotCleanedUp(LoadError),
     /// `nft` wrote what this library cannot put into netlink messages.
     WrittenByText(Unencodable),
+    /// Whoever was to go and may have no connections any more is still there (PROXY-61).
+    NotDrained(LoadError),
     /// Stale UDP connections could not be deleted.
     ConntrackFailed(ToolError),
     /// Nobody listens at a health-check node port (PROXY-70).
@@ -84,6 +86,9 @@ impl fmt::Display for Notice {
                     f,
                     "what another mode may have left is not taken away: {error}"
                 )
+            }
+            Self::NotDrained(error) => {
+                write!(f, "real servers that were to go are still there: {error}")
             }
             Self::WrittenByText(unencodable) => {
                 write!(

@@ -20,19 +20,84 @@ const OPTION_IF_TSRESOL: u16 = 9;
 /// Timestamps count 10⁻⁹ seconds.
 const NANOSECONDS: u8 = 9;
 
+/// A packet that was captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Captured<'a> {
+    /// When it passed.
+    pub at: SimTime,
+    /// The interface that it passed.
+    pub interface: &'a str,
+    /// From its IP header on.
+    pub packet: &'a [u8],
+}
+
 /// The captures of a network, by the name of the machine and its interface.
 #[derive(Debug, Default)]
 pub(crate) struct Captures {
-    by_interface: BTreeMap<(String, String), Vec<u8>>,
+    by_interface: BTreeMap<(String, String), Tape>,
+    /// How many packets were captured.
+    count: u64,
+}
+
+/// The packets of one interface, one after the other.
+#[derive(Debug, Default)]
+struct Tape {
+    bytes: Vec<u8>,
+    marks: Vec<Mark>,
+}
+
+/// Where a packet ends in a tape, when it passed, and its number among all.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    number: u64,
+    at: SimTime,
+    end: usize,
+}
+
+impl Tape {
+    fn packets(&self) -> impl Iterator<Item = (Mark, &[u8])> {
+        let starts = std::iter::once(0).chain(self.marks.iter().map(|mark| mark.end));
+        let marks = self.marks.iter().zip(starts);
+        marks.map(|(mark, start)| (*mark, &self.bytes[start..mark.end]))
+    }
 }
 
 impl Captures {
     pub(crate) fn record(&mut self, machine: &str, interface: &str, at: SimTime, packet: &[u8]) {
-        let section = self
+        let tape = self
             .by_interface
             .entry((machine.to_owned(), interface.to_owned()))
-            .or_insert_with(|| section_start(interface));
-        append_packet(section, at, packet);
+            .or_default();
+        tape.bytes.extend_from_slice(packet);
+        tape.marks.push(Mark {
+            number: self.count,
+            at,
+            end: tape.bytes.len(),
+        });
+        self.count += 1;
+    }
+
+    /// What passed the interfaces of one machine, in order.
+    pub(crate) fn of(&self, machine: &str) -> Vec<Captured<'_>> {
+        let own = self
+            .by_interface
+            .iter()
+            .filter(|((known, _), _)| known == machine);
+        let mut packets: Vec<(u64, Captured<'_>)> = own
+            .flat_map(|((_, interface), tape)| {
+                tape.packets().map(move |(mark, packet)| {
+                    let at = mark.at;
+                    let captured = Captured {
+                        at,
+                        interface,
+                        packet,
+                    };
+                    (mark.number, captured)
+                })
+            })
+            .collect();
+        packets.sort_unstable_by_key(|(number, _)| *number);
+        packets.into_iter().map(|(_, captured)| captured).collect()
     }
 
     /// The files, by a name that every file system takes: `<machine>-<interface>.pcapng`, with `_` for every
@@ -40,7 +105,13 @@ impl Captures {
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.by_interface
             .iter()
-            .map(|((machine, interface), bytes)| (file_name(machine, interface), bytes.clone()))
+            .map(|((machine, interface), tape)| {
+                let mut section = section_start(interface);
+                for (mark, packet) in tape.packets() {
+                    append_packet(&mut section, mark.at, packet);
+                }
+                (file_name(machine, interface), section)
+            })
             .collect()
     }
 }
@@ -171,5 +242,26 @@ mod tests {
             blocks[3].1[4..12],
             [1_u32.to_le_bytes(), 9_u32.to_le_bytes()].concat()
         );
+    }
+
+    #[test]
+    fn one_machines_packets_come_in_order() {
+        let mut captures = Captures::default();
+        let at = SimTime::from_nanos(7);
+        for (machine, interface, packet) in [
+            ("node-a", "veth1", b"one"),
+            ("pod/default/web", "eth0", b"not"),
+            ("node-a", "eth0", b"two"),
+            ("node-a", "veth1", b"end"),
+        ] {
+            captures.record(machine, interface, at, packet);
+        }
+        let seen: Vec<_> = captures
+            .of("node-a")
+            .iter()
+            .map(|one| (one.interface, one.packet))
+            .collect();
+        let expected: [(&str, &[u8]); 3] = [("veth1", b"one"), ("eth0", b"two"), ("veth1", b"end")];
+        assert_eq!(seen, expected);
     }
 }

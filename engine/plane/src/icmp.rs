@@ -33,7 +33,7 @@ pub(crate) enum Icmp {
 
 /// What an ICMP error says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Complaint {
+pub(crate) enum Complaint {
     PortUnreachable,
     Unreachable,
     Prohibited,
@@ -71,7 +71,8 @@ impl Icmp {
             Protocol::ICMPV6 => v6_complaint(datagram.payload)?,
             _ => return None,
         };
-        let quoted = quoted(datagram.payload.get(8..).unwrap_or_default());
+        let quote = Quote::parse(datagram.payload.get(8..).unwrap_or_default());
+        let quoted = quote.and_then(|quote| quote.quoted());
         Some(quoted.map_or(Self::Ignored, |quoted| complaint.about(quoted, from)))
     }
 }
@@ -124,7 +125,8 @@ fn echo_reply(datagram: &Datagram<'_>) -> Option<u16> {
     }
 }
 
-fn v4_complaint(message: &[u8]) -> Option<Complaint> {
+/// What an ICMP message complains of, if it is a complaint.
+pub(crate) fn v4_complaint(message: &[u8]) -> Option<Complaint> {
     const PORT_UNREACHABLE: u8 = 3;
     const FRAGMENTATION_NEEDED: u8 = 4;
     const PROHIBITED: [u8; 3] = [9, 10, 13];
@@ -142,7 +144,8 @@ fn v4_complaint(message: &[u8]) -> Option<Complaint> {
     })
 }
 
-fn v6_complaint(message: &[u8]) -> Option<Complaint> {
+/// The same of ICMPv6.
+pub(crate) fn v6_complaint(message: &[u8]) -> Option<Complaint> {
     const PROHIBITED: u8 = 1;
     const PORT_UNREACHABLE: u8 = 4;
     let packet = Icmpv6Packet::new_checked(message).ok()?;
@@ -167,40 +170,62 @@ fn too_big(message: &[u8]) -> Complaint {
     }
 }
 
-/// The conversation of a quoted packet, of which only the first bytes need be there: the IP header and the
-/// ports (RFC 792). A quote says a length that it need not have, so its header is read by hand.
-fn quoted(quote: &[u8]) -> Option<Quoted> {
-    let (protocol, source, destination, transport) = match quote.first()? >> 4 {
-        4 => {
-            let header_len = usize::from(quote[0] & 0xf) * 4;
-            let address =
-                |at: usize| Some(<[u8; 4]>::try_from(quote.get(at..at + 4)?).ok()?.into());
-            let transport = quote.get(header_len.max(20)..)?;
-            (*quote.get(9)?, address(12)?, address(16)?, transport)
-        }
-        6 => {
-            let address =
-                |at: usize| Some(<[u8; 16]>::try_from(quote.get(at..at + 16)?).ok()?.into());
-            (*quote.get(6)?, address(8)?, address(24)?, quote.get(40..)?)
-        }
-        _ => return None,
-    };
-    let protocol = Protocol(protocol);
-    let word = |at: usize| {
-        Some(u16::from_be_bytes(
-            transport.get(at..at + 2)?.try_into().ok()?,
-        ))
-    };
-    if protocol.has_ports() {
-        return Some(Quoted::Flow(Flow {
-            protocol,
-            local: SocketAddr::new(source, word(0)?),
-            remote: SocketAddr::new(destination, word(2)?),
-        }));
+/// The headers of a quoted packet, of which only the first bytes need be there: the IP header and the ports (RFC 792). A
+/// quote says a length that it need not have, so its header is read by hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Quote<'a> {
+    pub(crate) protocol: Protocol,
+    source: IpAddr,
+    pub(crate) destination: IpAddr,
+    transport: &'a [u8],
+}
+
+impl<'a> Quote<'a> {
+    pub(crate) fn parse(quote: &'a [u8]) -> Option<Self> {
+        let (protocol, source, destination, transport) = match quote.first()? >> 4 {
+            4 => {
+                let header_len = usize::from(quote[0] & 0xf) * 4;
+                let address =
+                    |at: usize| Some(<[u8; 4]>::try_from(quote.get(at..at + 4)?).ok()?.into());
+                let transport = quote.get(header_len.max(20)..)?;
+                (*quote.get(9)?, address(12)?, address(16)?, transport)
+            }
+            6 => {
+                let address =
+                    |at: usize| Some(<[u8; 16]>::try_from(quote.get(at..at + 16)?).ok()?.into());
+                (*quote.get(6)?, address(8)?, address(24)?, quote.get(40..)?)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            protocol: Protocol(protocol),
+            source,
+            destination,
+            transport,
+        })
     }
-    match (protocol, transport.first()?) {
-        (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128) => Some(Quoted::Echo { id: word(4)? }),
-        _ => None,
+
+    /// Two bytes of the transport header.
+    pub(crate) fn word(&self, at: usize) -> Option<u16> {
+        let bytes = self.transport.get(at..at + 2)?;
+        Some(u16::from_be_bytes(bytes.try_into().ok()?))
+    }
+
+    /// Whom the quoted packet came from.
+    fn quoted(&self) -> Option<Quoted> {
+        if self.protocol.has_ports() {
+            return Some(Quoted::Flow(Flow {
+                protocol: self.protocol,
+                local: SocketAddr::new(self.source, self.word(0)?),
+                remote: SocketAddr::new(self.destination, self.word(2)?),
+            }));
+        }
+        match (self.protocol, self.transport.first()?) {
+            (Protocol::ICMP, 8) | (Protocol::ICMPV6, 128) => {
+                Some(Quoted::Echo { id: self.word(4)? })
+            }
+            _ => None,
+        }
     }
 }
 

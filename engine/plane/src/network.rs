@@ -15,6 +15,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
+use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
 
 use crate::balancer::Balancer;
 use crate::link::Links;
@@ -146,7 +147,7 @@ pub(crate) struct Network {
     hosts: Vec<Option<Host>>,
     /// Who claims an address, in order. The last to claim it has it, as on a real link where nobody checks.
     /// Never iterated.
-    claims: HashMap<IpAddr, Vec<Holder>, FixedState>,
+    claims: HashMap<AddressNumber, Vec<Holder>, FixedState>,
     pod_ranges: PrefixMap<NodeId>,
     balancer: Balancer,
     node_names: BTreeMap<Arc<str>, NodeId>,
@@ -192,6 +193,15 @@ impl Network {
             self.pod_ranges.insert(range, id);
         }
         id
+    }
+
+    /// Gives a node an address that nobody else hears of.
+    pub(crate) fn add_local_address(&mut self, id: NodeId, address: IpAddr) {
+        let node = &mut self.nodes[id.index()];
+        node.addresses.push(address);
+        if let Some(Some(host)) = self.hosts.get_mut(node.host.index()) {
+            host.addresses.push(address);
+        }
     }
 
     pub(crate) fn add_pod(&mut self, spec: HostSpec) -> HostId {
@@ -257,22 +267,23 @@ impl Network {
             self.host_names.remove(&host.name);
         }
         for address in &host.addresses {
-            let Some(claims) = self.claims.get_mut(address) else {
+            let number = number(*address);
+            let Some(claims) = self.claims.get_mut(&number) else {
                 continue;
             };
             claims.retain(|holder| *holder != Holder::Host(id));
             if claims.is_empty() {
-                self.claims.remove(address);
+                self.claims.remove(&number);
             }
         }
     }
 
     fn claim(&mut self, address: IpAddr, holder: Holder) {
-        self.claims.entry(address).or_default().push(holder);
+        self.claims.entry(number(address)).or_default().push(holder);
     }
 
     fn holder(&self, address: IpAddr) -> Option<Holder> {
-        self.claims.get(&address)?.last().copied()
+        self.claims.get(&number(address))?.last().copied()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -408,10 +419,10 @@ impl Network {
         destination: IpAddr,
     ) -> Transit {
         let (at, place) = (self.node(id).at, Place::Node(id));
-        if let Some(pod) = self.pod_behind(id, interface) {
+        let holder = self.holder(destination);
+        if let Some(pod) = self.pod_behind(id, interface, holder) {
             return self.through_access(place, Next::Host(pod));
         }
-        let holder = self.holder(destination);
         if holder.is_some_and(|holder| self.is_on_uplink(holder)) {
             return self.over_uplink(at, place, packet, destination);
         }
@@ -474,9 +485,24 @@ impl Network {
         }
     }
 
-    fn pod_behind(&self, node: NodeId, interface: InterfaceName) -> Option<HostId> {
+    /// The Pod that an interface of a node leads to: nearly always it is the one that a packet is for.
+    fn pod_behind(
+        &self,
+        node: NodeId,
+        interface: InterfaceName,
+        holder: Option<Holder>,
+    ) -> Option<HostId> {
         if interface == UPLINK {
             return None;
+        }
+        if let Some(Holder::Host(id)) = holder
+            && let Attachment::Pod {
+                node: there,
+                interface: own,
+            } = &self.host(id)?.attachment
+            && (*there, *own) == (node, interface)
+        {
+            return Some(id);
         }
         let index = interface.as_str().strip_prefix("veth")?;
         let index = u32::from_str_radix(index, 16).ok()?;
@@ -531,9 +557,23 @@ impl Routing for NodeRouting<'_> {
     }
 }
 
+/// An address, and whether it is one of IPv4: numbers are quickly hashed, and every packet asks whose an address is.
+type AddressNumber = (u128, bool);
+
+const fn number(address: IpAddr) -> AddressNumber {
+    match address {
+        IpAddr::V4(address) => (address.to_bits() as u128, true),
+        IpAddr::V6(address) => (address.to_bits(), false),
+    }
+}
+
 /// Where a packet is going; `None` when its IP header is broken.
 fn destination(packet: &[u8]) -> Option<IpAddr> {
-    Datagram::parse(packet).map(|datagram| datagram.destination)
+    match packet.first()? >> 4 {
+        4 => Some(Ipv4Packet::new_checked(packet).ok()?.dst_addr().into()),
+        6 => Some(Ipv6Packet::new_checked(packet).ok()?.dst_addr().into()),
+        _ => None,
+    }
 }
 
 fn count(len: usize) -> u32 {

@@ -9,7 +9,7 @@ use base::SimTime;
 use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
-use crate::capture::Captures;
+use crate::capture::{Captured, Captures};
 use crate::host::{Stack, Stacks, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::Queue;
@@ -192,8 +192,8 @@ impl Plane {
             return;
         }
         if let Some(stack) = self.stacks.remove(host) {
-            for ticket in stack.timers.values() {
-                self.due.cancel(*ticket);
+            for timer in stack.timers() {
+                self.due.cancel(timer);
             }
         }
         self.asleep.remove(&host);
@@ -277,6 +277,21 @@ impl Plane {
             .or_default()
             .insert((protocol, port));
         Ok(())
+    }
+
+    /// Lets processes on a node take datagrams, and accept connections, at an address of the node's own that nobody but
+    /// the node and its Pods reaches: several nodes may have the same.
+    ///
+    /// Deviation: connections are accepted at the port of all the node's addresses.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn listen_locally(&mut self, node: NodeId, at: SocketAddr) -> Result<(), ListenError> {
+        if !self.node_addresses(node).contains(&at.ip()) {
+            self.network.add_local_address(node, at.ip());
+        }
+        let stack = self.stack(self.node_host(node));
+        stack.ok_or(ListenError::NoSuchHost)?.listen_at(at)
     }
 
     /// Has a host ignore every packet that reaches it from now on.
@@ -438,6 +453,21 @@ impl Plane {
     /// Begins to capture packets on every interface.
     pub fn enable_capture(&mut self) {
         self.captures.get_or_insert_default();
+    }
+
+    /// What passed the interfaces of a machine since capturing was enabled or forgotten, in order; a machine is a node by
+    /// its name, or a host by its own.
+    #[must_use]
+    pub fn captured(&self, machine: &str) -> Vec<Captured<'_>> {
+        let captures = self.captures.as_ref();
+        captures.map_or_else(Vec::new, |captures| captures.of(machine))
+    }
+
+    /// Forgets what was captured, and goes on capturing if it was enabled.
+    pub fn forget_captures(&mut self) {
+        if let Some(captures) = &mut self.captures {
+            *captures = Captures::default();
+        }
     }
 
     /// What was captured: pcapng files by name (`<machine>-<interface>.pcapng`). Pods and outside hosts have an

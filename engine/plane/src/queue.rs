@@ -1,15 +1,21 @@
 //! What is going to happen, by time; what is due at one instant happens in the order in which it was planned.
 //!
-//! A heap that knows where everything is in it, because timers are cancelled far more often than they fire, and a
-//! cancelled timer must not show as something pending.
+//! **What.** A few lanes, in each of which everything is in order, and a heap for what fits into none. **Why.** Nearly
+//! everything is planned a fixed time ahead (a link's latency, a timer's length), so it is the last of some lane already
+//! when it is planned; and timers are cancelled far more often than they fire. A cancelled one stays in its lane as a gap
+//! until it is its first or its last, but never shows as something pending.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use base::SimTime;
 
 /// Names one planned happening, to cancel it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket {
     key: Key,
     slot: u32,
+    lane: u32,
 }
 
 /// The time of a happening, and then its number, as one number that is compared at once.
@@ -17,6 +23,11 @@ pub(crate) struct Ticket {
 struct Key(u128);
 
 impl Key {
+    /// Before every other.
+    const FIRST: Self = Self(0);
+    /// After every other.
+    const NEVER: Self = Self(u128::MAX);
+
     fn new(at: SimTime, sequence: u64) -> Self {
         Self(u128::from(at.as_nanos()) << 64 | u128::from(sequence))
     }
@@ -37,27 +48,52 @@ impl Ticket {
 /// The queue. Order: (time, sequence number).
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
-    /// A heap: what is at a place is due before what is at the places below it.
-    heap: Vec<Ticket>,
+    lanes: [Lane; LANES],
+    /// The last of each lane.
+    lasts: [Key; LANES],
+    /// The rest, the earliest on top.
+    heap: BinaryHeap<Reverse<Ticket>>,
+    heap_gaps: usize,
+    /// The first of each lane, and then of the heap.
+    firsts: [Key; LANES + 1],
+    /// Where the earliest of all is.
+    earliest: usize,
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
     next_sequence: u64,
 }
 
+/// What is planned in order of time.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Ticket>,
+    /// How many of them were cancelled: neither the first nor the last.
+    gaps: usize,
+}
+
 #[derive(Debug)]
 struct Slot<T> {
-    /// Where it is in the heap; anything while the slot is free.
-    place: usize,
+    /// [`Key::NEVER`] while the slot is free.
+    key: Key,
     happening: Option<T>,
 }
 
-/// Places right below each place: so many keys share few lines of a processor's cache.
-const BRANCHES: usize = 4;
+/// As many as there are usual spans of time to plan ahead.
+const LANES: usize = 6;
+/// The heap's number among the lanes.
+const HEAP: usize = LANES;
+/// So many gaps, and one for each that waits, are left alone.
+const GAPS: usize = 64;
 
 impl<T> Queue<T> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            heap: Vec::new(),
+            lanes: Default::default(),
+            lasts: [Key::FIRST; LANES],
+            heap: BinaryHeap::new(),
+            heap_gaps: 0,
+            firsts: [Key::NEVER; LANES + 1],
+            earliest: HEAP,
             slots: Vec::new(),
             free: Vec::new(),
             next_sequence: 0,
@@ -67,97 +103,155 @@ impl<T> Queue<T> {
     pub(crate) fn plan(&mut self, at: SimTime, happening: T) -> Ticket {
         let key = Key::new(at, self.next_sequence);
         self.next_sequence += 1;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                place: 0,
-                happening: None,
-            });
-            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 happenings are pending")
-        });
-        self.slots[slot as usize].happening = Some(happening);
-        let ticket = Ticket { key, slot };
-        self.heap.push(ticket);
-        self.rise(self.heap.len() - 1, ticket);
+        let slot = self.fill_slot(key, happening);
+        let lane = self.lane_for(key);
+        let ticket = Ticket {
+            key,
+            slot,
+            lane: u32::try_from(lane).expect("there are few lanes"),
+        };
+        match self.lanes.get_mut(lane) {
+            Some(fitting) => {
+                fitting.waiting.push_back(ticket);
+                self.lasts[lane] = key;
+            }
+            None => self.heap.push(Reverse(ticket)),
+        }
+        if key < self.firsts[lane] {
+            self.firsts[lane] = key;
+            if key < self.firsts[self.earliest] {
+                self.earliest = lane;
+            }
+        }
         ticket
     }
 
     /// Takes something back; nothing happens when it is over already.
     pub(crate) fn cancel(&mut self, ticket: Ticket) {
-        let place = self.slots[ticket.slot as usize].place;
-        if self.heap.get(place) == Some(&ticket) {
-            self.take(place);
+        if !is_pending(&self.slots, &ticket) {
+            return;
         }
+        self.empty_slot(ticket.slot);
+        match self.lanes.get_mut(ticket.lane as usize) {
+            Some(lane) => lane.gaps += 1,
+            None => self.heap_gaps += 1,
+        }
+        self.tidy(ticket.lane as usize);
     }
 
     pub(crate) fn next_at(&self) -> Option<SimTime> {
-        self.heap.first().map(|ticket| ticket.at())
+        let next = self.firsts[self.earliest];
+        (next != Key::NEVER).then(|| next.at())
     }
 
     pub(crate) fn pop(&mut self) -> Option<(SimTime, T)> {
-        let at = self.next_at()?;
-        Some((at, self.take(0)?))
-    }
-
-    /// Takes out what is at a place of the heap; the last one fills the gap.
-    fn take(&mut self, place: usize) -> Option<T> {
-        let gone = self.heap.swap_remove(place);
-        if let Some(moved) = self.heap.get(place).copied() {
-            let above = place.saturating_sub(1) / BRANCHES;
-            if moved.key < self.heap[above].key {
-                self.rise(place, moved);
-            } else {
-                self.sink(place, moved);
-            }
-        }
-        self.free.push(gone.slot);
-        self.slots[gone.slot as usize].happening.take()
-    }
-
-    /// Finds the place for a ticket at this place or above.
-    fn rise(&mut self, mut place: usize, ticket: Ticket) {
-        while place > 0 {
-            let above = (place - 1) / BRANCHES;
-            if self.heap[above].key < ticket.key {
-                break;
-            }
-            self.put(place, self.heap[above]);
-            place = above;
-        }
-        self.put(place, ticket);
-    }
-
-    /// Finds the place for a ticket at this place or below.
-    fn sink(&mut self, mut place: usize, ticket: Ticket) {
-        while let Some((least, earlier)) = self.least_below(place) {
-            if ticket.key < earlier.key {
-                break;
-            }
-            self.put(place, earlier);
-            place = least;
-        }
-        self.put(place, ticket);
-    }
-
-    /// The earliest of what is right below a place, and where it is.
-    fn least_below(&self, place: usize) -> Option<(usize, Ticket)> {
-        let first = place * BRANCHES + 1;
-        let below = self.heap.get(first..)?;
-        let earlier = |one: (usize, Ticket), other: (usize, Ticket)| {
-            if other.1.key < one.1.key { other } else { one }
+        let lane = self.earliest;
+        let ticket = match self.lanes.get_mut(lane) {
+            Some(lane) => lane.waiting.pop_front()?,
+            None => self.heap.pop()?.0,
         };
-        match below.first_chunk::<{ BRANCHES }>() {
-            Some([a, b, c, d]) => Some(earlier(
-                earlier((first, *a), (first + 1, *b)),
-                earlier((first + 2, *c), (first + 3, *d)),
-            )),
-            None => (first..).zip(below.iter().copied()).reduce(earlier),
+        let happening = self.empty_slot(ticket.slot)?;
+        self.tidy(lane);
+        Some((ticket.at(), happening))
+    }
+
+    fn fill_slot(&mut self, key: Key, happening: T) -> u32 {
+        let happening = Some(happening);
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Slot { key, happening };
+            return slot;
+        }
+        self.slots.push(Slot { key, happening });
+        u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 happenings are pending")
+    }
+
+    fn empty_slot(&mut self, slot: u32) -> Option<T> {
+        self.free.push(slot);
+        let slot = &mut self.slots[slot as usize];
+        slot.key = Key::NEVER;
+        slot.happening.take()
+    }
+
+    /// The first lane whose last comes before a key: what is planned furthest ahead gathers in the first.
+    fn lane_for(&self, key: Key) -> usize {
+        let mut lasts = self.lasts.iter();
+        lasts.position(|last| *last <= key).unwrap_or(HEAP)
+    }
+
+    /// Something of a lane is over: its first and its last are to be such as are pending.
+    fn tidy(&mut self, lane: usize) {
+        let slots = &self.slots;
+        let first = match self.lanes.get_mut(lane) {
+            Some(present) => {
+                if present.gaps > 0 {
+                    present.tidy(|ticket| is_pending(slots, ticket));
+                }
+                let last = present.waiting.back();
+                self.lasts[lane] = last.map_or(Key::FIRST, |ticket| ticket.key);
+                present.waiting.front()
+            }
+            None => {
+                self.tidy_heap();
+                self.heap.peek().map(|Reverse(ticket)| ticket)
+            }
+        };
+        let first = first.map_or(Key::NEVER, |ticket| ticket.key);
+        if self.firsts[lane] != first {
+            self.firsts[lane] = first;
+            if self.earliest == lane {
+                self.find_earliest();
+            }
         }
     }
 
-    fn put(&mut self, place: usize, ticket: Ticket) {
-        self.heap[place] = ticket;
-        self.slots[ticket.slot as usize].place = place;
+    fn tidy_heap(&mut self) {
+        let slots = &self.slots;
+        while self
+            .heap
+            .peek()
+            .is_some_and(|Reverse(ticket)| !is_pending(slots, ticket))
+        {
+            self.heap.pop();
+            self.heap_gaps -= 1;
+        }
+        if self.heap_gaps > GAPS + self.heap.len() / 2 {
+            self.heap
+                .retain(|Reverse(ticket)| is_pending(slots, ticket));
+            self.heap_gaps = 0;
+        }
     }
+
+    fn find_earliest(&mut self) {
+        let (mut earliest, mut key) = (HEAP, self.firsts[HEAP]);
+        for (lane, first) in self.firsts.iter().enumerate() {
+            if *first < key {
+                (earliest, key) = (lane, *first);
+            }
+        }
+        self.earliest = earliest;
+    }
+}
+
+impl Lane {
+    fn tidy(&mut self, is_pending: impl Fn(&Ticket) -> bool) {
+        while self.gaps > 0 && self.waiting.front().is_some_and(|first| !is_pending(first)) {
+            self.waiting.pop_front();
+            self.gaps -= 1;
+        }
+        while self.gaps > 0 && self.waiting.back().is_some_and(|last| !is_pending(last)) {
+            self.waiting.pop_back();
+            self.gaps -= 1;
+        }
+        if self.gaps > GAPS + self.waiting.len() / 2 {
+            self.waiting.retain(is_pending);
+            self.gaps = 0;
+        }
+    }
+}
+
+/// Whether what a ticket is for is still to come.
+fn is_pending<T>(slots: &[Slot<T>], ticket: &Ticket) -> bool {
+    slots[ticket.slot as usize].key == ticket.key
 }
 
 #[cfg(test)]
@@ -181,6 +275,28 @@ mod tests {
             .map(|(_, name)| name)
             .collect();
         assert_eq!(order, ["a", "b", "c"]);
+    }
+
+    /// A timer is set anew again and again, between one that stays and one that was set since: gaps do not add up.
+    #[test]
+    fn cancelled_timers_are_forgotten() {
+        let mut queue = Queue::new();
+        let first = queue.plan(SimTime::from_nanos(1_000_000), 0);
+        let mut before = first;
+        for nanos in 1..100_000 {
+            let timer = queue.plan(SimTime::from_nanos(1_000_000 + nanos), 1);
+            if nanos > 1 {
+                queue.cancel(before);
+                queue.cancel(before);
+            }
+            before = timer;
+            queue.plan(SimTime::from_nanos(nanos), 2);
+            assert_eq!(queue.pop(), Some((SimTime::from_nanos(nanos), 2)));
+        }
+        let waiting = queue.lanes.iter().map(|lane| lane.waiting.len());
+        let held = waiting.sum::<usize>() + queue.heap.len();
+        assert!(held <= 3 + 2 * GAPS, "{held}");
+        assert_eq!(queue.next_at(), Some(first.at()));
     }
 
     #[derive(Clone, Debug)]

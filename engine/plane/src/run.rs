@@ -9,6 +9,7 @@ use crate::decision::{DecisionTracer, judge};
 use crate::host::{Reaction, Stack};
 use crate::network::{Attachment, Door, Next, Transit, UPLINK};
 use crate::plane::{Due, TableSource};
+use crate::queue::Ticket;
 use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, SocketId};
 
 impl Plane {
@@ -71,36 +72,33 @@ impl Plane {
 
     /// Has a connection run at this instant, after what is already due.
     pub(crate) fn wake(&mut self, socket: SocketId) {
-        let Some(stack) = self.stacks.get(socket.host) else {
-            return;
-        };
-        let timer = stack.timers.get(&socket.serial);
-        let due = timer.is_some_and(|ticket| ticket.at() <= self.now);
-        if !due && stack.is_connection(socket) {
-            self.set_timer(socket, Some(self.now));
+        let now = self.now;
+        let timer = self.timer(socket);
+        if timer.is_some_and(|timer| timer.is_none_or(|ticket| ticket.at() > now)) {
+            self.set_timer(socket, Some(now));
         }
     }
 
-    pub(crate) fn set_timer(&mut self, socket: SocketId, at: Option<SimTime>) {
-        let Some(stack) = self.stacks.get_mut(socket.host) else {
+    /// When a connection runs next; `None` when there is no such connection.
+    fn timer(&mut self, socket: SocketId) -> Option<&mut Option<Ticket>> {
+        self.stacks.get_mut(socket.host)?.timer(socket)
+    }
+
+    fn set_timer(&mut self, socket: SocketId, at: Option<SimTime>) {
+        let stack = self.stacks.get_mut(socket.host);
+        let Some(timer) = stack.and_then(|stack| stack.timer(socket)) else {
             return;
         };
-        let before = match at {
-            Some(at) => {
-                let ticket = self.due.plan(at, Due::Run(socket));
-                stack.timers.insert(socket.serial, ticket)
-            }
-            None => stack.timers.remove(&socket.serial),
-        };
-        if let Some(ticket) = before {
-            self.due.cancel(ticket);
+        let ticket = at.map(|at| self.due.plan(at, Due::Run(socket)));
+        if let Some(before) = std::mem::replace(timer, ticket) {
+            self.due.cancel(before);
         }
     }
 
     /// A connection's timer has fired.
     pub(crate) fn run_socket(&mut self, socket: SocketId) -> Vec<PlaneEvent> {
-        if let Some(stack) = self.stacks.get_mut(socket.host) {
-            stack.timers.remove(&socket.serial);
+        if let Some(timer) = self.timer(socket) {
+            *timer = None;
         }
         if self.network.is_stopped(socket.host) {
             self.parked.insert(socket);
@@ -228,6 +226,9 @@ impl Plane {
         self.transmit(host, reaction.packets);
         if let Some((socket, at)) = reaction.timer {
             self.set_timer(socket, at);
+        }
+        if let Some(timer) = reaction.obsolete {
+            self.due.cancel(timer);
         }
         reaction.events
     }

@@ -1,23 +1,21 @@
 //! Following one packet without touching the network.
 //!
-//! **What.** A trace walks a packet, and the answer to it, through every hook on its way. A probe shows every
-//! outcome that one packet may have on one node, with its probability. **Why.** Both run the code that real
-//! packets run, on copies of what it would change, so what they show is what would happen.
+//! **What.** A trace walks a packet, and the answer to it, through every hook on its way. **Why.** It runs the code that
+//! real packets run, on copies of what it would change, so what it shows is what would happen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::SimTime;
 use netfilter::{
-    Chooser, Ingress, InterfaceName, NodeState, Packet, Ratio, Recorder, RejectReason,
-    TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple, Verdict, eval, explore,
+    Chooser, Effects, InterfaceName, NoTrace, NodeState, Packet, Recorder, RejectReason,
+    TraceEvent, Tracer, Tuple, Verdict, eval,
 };
 
-use crate::decision::{DecisionTracer, judge};
 use crate::host::Stack;
 use crate::network::{Door, Next, Transit};
 use crate::plane::TableSource;
-use crate::{DecisionAction, HostId, LostReason, NodeId, Place, Plane};
+use crate::{HostId, LostReason, NodeId, Place, Plane};
 
 /// The way of a packet and of the answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,19 +63,6 @@ pub enum HopOutcome {
     Lost(LostReason),
 }
 
-/// One possible outcome of a packet on a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeOutcome {
-    /// What became of it.
-    pub action: DecisionAction,
-    /// The flow as it leaves the node; `None` when it does not.
-    pub tuple: Option<Tuple>,
-    /// The rules that matched and say whom they serve, in order.
-    pub rules: Vec<TracedRule>,
-    /// What was found in sets and maps, in order.
-    pub elements: Vec<TracedElement>,
-}
-
 impl Plane {
     /// Follows a packet from a host on, and the answer to it: what a listening host would answer (a UDP
     /// application: an empty datagram), or what a host does where nobody listens.
@@ -91,20 +76,17 @@ impl Plane {
         tables: &mut impl TableSource,
         chooser: &mut impl Chooser,
     ) -> PacketTrace {
-        let mut walk = Walk {
-            plane: self,
-            at: self.now,
-            states: BTreeMap::new(),
-            hops: Vec::new(),
-        };
-        let answer = walk.send(source, packet, tables, chooser);
+        let mut walk = Walk::new(self, Memory::AsItIs);
+        let end = walk.send(source, packet, tables, chooser);
         let request = std::mem::take(&mut walk.hops);
-        match answer {
-            Some(Answer::OfNode { transit, reply }) => {
+        match end {
+            Some(End::Refused { transit, reply }) => {
                 let _ = walk.onwards(transit, reply, tables, chooser);
             }
-            Some(Answer::OfHost { host, reply }) => {
-                let _ = walk.send(host, reply, tables, chooser);
+            Some(End::Host { host, packet }) => {
+                if let Some(reply) = walk.reply(host, packet) {
+                    let _ = walk.send(host, reply, tables, chooser);
+                }
             }
             None => {}
         }
@@ -113,71 +95,71 @@ impl Plane {
             reply: walk.hops,
         }
     }
-
-    /// Every outcome that a packet may have on a node, with its probability, in the order of the rules that
-    /// decide. Nothing changes.
-    ///
-    /// # Errors
-    /// When there are more of them than are explored.
-    ///
-    /// # Panics
-    /// When the node is not of this network.
-    pub fn probe(
-        &self,
-        node: NodeId,
-        packet: &Packet,
-        ingress: Ingress<'_>,
-        tables: &mut impl TableSource,
-    ) -> Result<Vec<(Ratio, ProbeOutcome)>, TooManyBranches> {
-        let tables = tables.tables(node);
-        let routing = self.network.routing(node);
-        let arrived = packet.tuple();
-        explore(|chooser| {
-            let mut tracer = DecisionTracer::default();
-            let evaluation = eval(
-                &tables,
-                self.node_state(node),
-                &routing,
-                packet.clone(),
-                ingress,
-                self.now,
-                chooser,
-                &mut tracer,
-            );
-            let (action, tuple) = judge(arrived, &evaluation.verdict);
-            ProbeOutcome {
-                action,
-                tuple,
-                rules: tracer.rules,
-                elements: tracer.elements,
-            }
-        })
-    }
 }
 
-/// Who answers a packet, and how.
-enum Answer {
-    OfHost { host: HostId, reply: Packet },
-    OfNode { transit: Transit, reply: Packet },
+/// Where a packet's way ends, unless it is lost.
+pub(crate) enum End {
+    /// A host gets it.
+    Host { host: HostId, packet: Packet },
+    /// A node refuses it, and says so.
+    Refused { transit: Transit, reply: Packet },
+}
+
+/// What nodes know of when a packet comes that is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// What they know of now; each step of their hooks is told.
+    AsItIs,
+    /// This packet only, so that it costs the same however many connections there are; their hooks' steps are not told.
+    Blank,
 }
 
 /// A packet being followed.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     plane: &'a Plane,
+    memory: Memory,
     at: SimTime,
-    /// Copies of the conntrack tables that the packet has changed.
+    /// The conntrack tables of nodes that the packet has come to.
     states: BTreeMap<NodeId, NodeState>,
     hops: Vec<TraceHop>,
 }
 
-impl Walk<'_> {
-    fn send(
+impl<'a> Walk<'a> {
+    pub(crate) const fn new(plane: &'a Plane, memory: Memory) -> Self {
+        Self {
+            plane,
+            memory,
+            at: plane.now,
+            states: BTreeMap::new(),
+            hops: Vec::new(),
+        }
+    }
+
+    /// Has a node know of a packet that it has decided about.
+    pub(crate) fn commit(&mut self, node: NodeId, effects: Effects) {
+        self.state(node).commit(effects);
+    }
+
+    /// The last place that the packet came to.
+    pub(crate) fn last(&self) -> Option<&TraceHop> {
+        self.hops.last()
+    }
+
+    fn state(&mut self, node: NodeId) -> &mut NodeState {
+        let (plane, memory) = (self.plane, self.memory);
+        self.states.entry(node).or_insert_with(|| match memory {
+            Memory::AsItIs => plane.node_state(node).clone(),
+            Memory::Blank => NodeState::new(),
+        })
+    }
+
+    pub(crate) fn send(
         &mut self,
         host: HostId,
         packet: Packet,
         tables: &mut impl TableSource,
         chooser: &mut impl Chooser,
-    ) -> Option<Answer> {
+    ) -> Option<End> {
         let transit = self.plane.network.leaving_host(host, packet.bytes());
         self.record(
             Place::Host(host),
@@ -189,13 +171,13 @@ impl Walk<'_> {
     }
 
     /// Follows a packet until it ends. It does: every node but the sender's own lowers its time to live.
-    fn onwards(
+    pub(crate) fn onwards(
         &mut self,
         mut transit: Transit,
         mut packet: Packet,
         tables: &mut impl TableSource,
         chooser: &mut impl Chooser,
-    ) -> Option<Answer> {
+    ) -> Option<End> {
         loop {
             let network = &self.plane.network;
             self.at += transit.delay + network.added_delay(&transit);
@@ -213,7 +195,7 @@ impl Walk<'_> {
             self.record(Place::Node(node), arrived, events, outcome(&verdict));
             let (next, _, leaving) = self.plane.network.after(node, &door, verdict)?;
             if rejected {
-                return Some(Answer::OfNode {
+                return Some(End::Refused {
                     transit: next,
                     reply: leaving,
                 });
@@ -230,49 +212,66 @@ impl Walk<'_> {
         tables: &mut impl TableSource,
         chooser: &mut impl Chooser,
     ) -> (Verdict, Vec<TraceEvent>) {
-        let plane = self.plane;
-        let copy = || plane.node_state(node).clone();
-        let state = self.states.entry(node).or_insert_with(copy);
-        let mut recorder = Recorder::new();
+        match self.memory {
+            Memory::AsItIs => {
+                let mut recorder = Recorder::new();
+                let verdict = self.decide(node, door, packet, tables, chooser, &mut recorder);
+                (verdict, recorder.into_events())
+            }
+            Memory::Blank => {
+                let verdict = self.decide(node, door, packet, tables, chooser, &mut NoTrace);
+                (verdict, Vec::new())
+            }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        node: NodeId,
+        door: &Door,
+        packet: Packet,
+        tables: &mut impl TableSource,
+        chooser: &mut impl Chooser,
+        tracer: &mut impl Tracer,
+    ) -> Verdict {
+        let (plane, at) = (self.plane, self.at);
+        let state = self.state(node);
         let evaluation = eval(
             &tables.tables(node),
             state,
             &plane.network.routing(node),
             packet,
             door.ingress(),
-            self.at,
+            at,
             chooser,
-            &mut recorder,
+            tracer,
         );
         state.commit(evaluation.effects);
-        (evaluation.verdict, recorder.into_events())
+        evaluation.verdict
     }
 
-    fn arrive(&mut self, host: HostId, packet: Packet) -> Option<Answer> {
-        let place = Place::Host(host);
-        let tuple = packet.tuple();
-        let Some(target) = self.plane.network.host(host) else {
-            self.record(
-                place,
-                tuple,
-                Vec::new(),
-                HopOutcome::Lost(LostReason::HostGone),
-            );
-            return None;
+    fn arrive(&mut self, host: HostId, packet: Packet) -> Option<End> {
+        let is_there = self.plane.network.host(host).is_some();
+        let outcome = match is_there {
+            true => HopOutcome::Received,
+            false => HopOutcome::Lost(LostReason::HostGone),
         };
-        self.record(place, tuple, Vec::new(), HopOutcome::Received);
+        self.record(Place::Host(host), packet.tuple(), Vec::new(), outcome);
+        is_there.then_some(End::Host { host, packet })
+    }
+
+    /// What a host answers to a packet that it gets.
+    fn reply(&self, host: HostId, packet: Packet) -> Option<Packet> {
         let plane = self.plane;
-        let mut stand_in = Stack::new(host, target.addresses.clone(), plane.config.mtu, 0);
+        let addresses = plane.network.host(host)?.addresses.clone();
+        let mut stand_in = Stack::new(host, addresses, plane.config.mtu, 0);
         let fresh = match plane.stacks.contains(host) {
             true => None,
             false => plane.fresh_stack(host),
         };
         let original = plane.stacks.get(host).or(fresh.as_ref());
         let reply = stand_in.answer(original, self.at, packet.into_bytes())?;
-        Some(Answer::OfHost {
-            host,
-            reply: Packet::new(reply),
-        })
+        Some(Packet::new(reply))
     }
 
     fn record(

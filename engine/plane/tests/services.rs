@@ -10,7 +10,8 @@ use common::{Lab, VIP, service};
 use netfilter::{Ingress, Packet, Ratio, RejectReason, SeededChooser};
 use ruleset::xt::{RejectWith, XtTables};
 use switchboard_plane::{
-    DecisionAction, HopOutcome, LostReason, OutsideSpec, Place, PlaneEvent, SocketError, tcp_syn,
+    DecisionAction, HopOutcome, LostReason, OutsideSpec, Place, PlaneEvent, ProbeAnswer,
+    SocketError, tcp_syn,
 };
 
 const BACKENDS: [&str; 3] = ["10.244.1.3:80", "10.244.2.3:80", "10.244.3.3:80"];
@@ -306,6 +307,30 @@ fn probe_shows_every_endpoint() {
     );
     assert_eq!(first.rules.len(), 3);
     assert!(lab.plane.node_state(a).is_empty());
+}
+
+/// PROXY-15: only the node that has translated a packet can translate its answer.
+#[test]
+fn probe_tells_whose_answers_get_back() {
+    let mut lab = Lab::new();
+    everywhere(&mut lab, &service(VIP, &BACKENDS));
+    let [a, b, _] = lab.nodes;
+    let packet = syn("10.244.1.2:40000", "10.96.0.40:80");
+    let mut answers = |node, interface| -> Vec<_> {
+        let ingress = Ingress::Interface(interface);
+        let outcomes = lab.plane.probe(node, &packet, ingress, &mut lab.tables);
+        let outcomes = outcomes.unwrap().into_iter();
+        outcomes.map(|(_, outcome)| outcome.answer).collect()
+    };
+    let of = |index: usize| Some(ProbeAnswer::Unknown(BACKENDS[index].parse().unwrap()));
+    let heard = Some(ProbeAnswer::Heard);
+    assert_eq!(
+        answers(a, "veth4"),
+        [heard.clone(), heard.clone(), heard.clone()]
+    );
+    // Sent to another node than one's own, which only the answer of that node's Pod passes.
+    assert_eq!(answers(b, "eth0"), [of(0), heard, of(2)]);
+    assert!(lab.plane.node_state(b).is_empty());
 }
 
 fn captured_run(seed: u64) -> (BTreeMap<String, Vec<u8>>, Vec<PlaneEvent>) {

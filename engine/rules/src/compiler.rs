@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ruleset::ipvs::{IpvsTables, Scheduler, ServerKey};
+use ruleset::ipvs::{IpvsTables, Scheduler, ServerKey, SetName};
 use ruleset::nft::{Ident, Key, NftFamily, NftTables, TableKey};
 use ruleset::xt::XtTables;
-use ruleset::{Family, OriginId};
+use ruleset::{Family, OriginId, Protocol};
 
 use crate::iptables::EndpointComments;
 use crate::memo::{Lowerer, Memo};
@@ -101,6 +101,18 @@ pub struct CompiledIpvs {
 }
 
 impl CompiledIpvs {
+    /// A proxy's sets, with nothing in them, and nothing else (PROXY-59).
+    #[must_use]
+    pub fn empty(family: Family) -> IpvsTables {
+        ipvs::empty_tables(family)
+    }
+
+    /// The sets of node ports of a protocol: a virtual server at a node's own address with such a port is a proxy's.
+    #[must_use]
+    pub fn node_port_sets(family: Family) -> [(Protocol, SetName); 2] {
+        ipvs::node_port_sets(family)
+    }
+
     /// What a real server of a virtual one, or else the virtual server itself, was made for.
     #[must_use]
     pub fn server_origin(&self, key: &ServerKey, real: SocketAddr) -> Option<OriginId> {
@@ -189,7 +201,7 @@ pub struct Compiler {
     iptables: BTreeMap<EndpointComments, Memo<iptables::Fragment>>,
     /// By layout, and by mark: nft rules hold it themselves.
     nftables: BTreeMap<(Layout, u32), Memo<nftables::Fragment>>,
-    ipvs: Memo<ipvs::Fragment>,
+    ipvs: BTreeMap<Scheduler, Memo<ipvs::Fragment>>,
     scheduler: Scheduler,
 }
 
@@ -202,7 +214,7 @@ impl Compiler {
             origins: Origins::default(),
             iptables: BTreeMap::new(),
             nftables: BTreeMap::new(),
-            ipvs: Memo::default(),
+            ipvs: BTreeMap::new(),
             scheduler: Scheduler::RoundRobin,
         }
     }
@@ -210,8 +222,13 @@ impl Compiler {
     /// The same with another scheduler than `rr` for virtual servers (PROXY-58).
     #[must_use]
     pub const fn with_scheduler(mut self, scheduler: Scheduler) -> Self {
-        self.scheduler = scheduler;
+        self.set_scheduler(scheduler);
         self
+    }
+
+    /// From now on, virtual servers get this scheduler: nodes may differ in it.
+    pub const fn set_scheduler(&mut self, scheduler: Scheduler) {
+        self.scheduler = scheduler;
     }
 
     /// The iptables rules of one node, in kube-proxy's layout (PROXY-33 … PROXY-46).
@@ -317,7 +334,7 @@ impl Compiler {
         let basis = Basis::after(earlier, view, facts, |earlier, plan| {
             self.assemble_ipvs(earlier, plan, facts)
         });
-        self.ipvs.sweep();
+        self.ipvs.values_mut().for_each(Memo::sweep);
         let tables = Family::ALL.map(|family| {
             let tables = basis.half(family).assembly.tables();
             (family, Arc::new(tables.clone()))
@@ -375,7 +392,7 @@ impl Compiler {
     ) -> ipvs::Assembly {
         let node = ipvs::Node::of(facts, plan, self.scheduler);
         let mut lowerer = Lowerer {
-            memo: &mut self.ipvs,
+            memo: self.ipvs.entry(self.scheduler).or_default(),
             origins: &mut self.origins,
             capabilities: self.capabilities,
         };

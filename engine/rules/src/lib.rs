@@ -54,6 +54,7 @@ mod memo;
 mod nftables;
 mod node_facts;
 mod origin;
+mod own_chains;
 mod plan;
 mod service_port;
 mod socket_text;
@@ -61,9 +62,10 @@ mod view;
 
 pub use cluster_size::{ClusterSizes, EndpointCounts};
 pub use compiler::{Capabilities, CompiledIptables, CompiledIpvs, CompiledNftables, Compiler};
-pub use iptables::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
+pub use iptables::SHARED_CHAIN;
 pub use node_facts::{LocalDetection, NodeFacts, NodePortAddresses, PodTraffic};
 pub use origin::{Decision, FrameDecision, Frontend, Origin, ServicePortOrigin};
+pub use own_chains::{is_proxy_chain, is_proxy_jump};
 pub use plan::{
     ClusterIpPlan, DropReason, EndpointPlan, ExternalPlan, ExternalRoute, FrontendKind,
     FrontendVerdict, LocalOutcome, Masquerade, NodePortDestinations, NodePortFrontend,

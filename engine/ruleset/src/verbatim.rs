@@ -80,4 +80,6 @@ pub(crate) enum Reading {
     Strict,
     /// It is kept as text, so that only a packet that reaches it is in doubt.
     Dump,
+    /// The same, but what sets hold is read beside it, so that whoever looks into them is understood.
+    Node,
 }

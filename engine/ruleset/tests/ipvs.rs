@@ -206,6 +206,7 @@ proptest! {
             let has_set = |wanted: &xt::SetMatch| now.sets.contains_key(&wanted.set);
             prop_assert!(now.rules.set_matches().all(has_set), "{:?}", command);
         }
+        prop_assert_eq!(&now, &after.draining(&before, &transaction.drained));
         for drained in &transaction.drained {
             prop_assert_eq!(drained.server.protocol, Protocol::TCP);
             let real = now.servers[&drained.server].real_servers[&drained.address];
@@ -288,4 +289,76 @@ fn sets_hold_what_their_kinds_compare() {
     };
     assert!(ports.holds(&with(Protocol::UDP)));
     assert!(!ports.holds(&with(Protocol::SCTP)));
+}
+
+/// PROXY-57, PROXY-59: each tool gets what follows each other as one text. An address is in its set while it is bound.
+#[test]
+fn steps_are_what_the_tools_take() {
+    let family = Family::V4;
+    let key = ServerKey {
+        protocol: Protocol::TCP,
+        address: "10.96.0.40:80".parse().unwrap(),
+    };
+    let mut after = IpvsTables::new(family, name("BOUND"));
+    let text = "-A -t 10.96.0.40:80 -s rr\n-a -t 10.96.0.40:80 -r 10.244.1.5:8080 -m -w 1\n";
+    after.servers = parse_servers(text).unwrap();
+    let sets = "create BOUND hash:ip family inet\nadd BOUND 10.96.0.40\n\
+                create PORTS bitmap:port range 0-65535\nadd PORTS 80\n";
+    after.sets = parse_sets(sets, family).unwrap();
+    let rules = "*nat\n:OURS - [0:0]\n-A OURS -m set --match-set PORTS dst -j ACCEPT\nCOMMIT\n";
+    after.rules = Arc::new(xt::parse(rules, family).unwrap());
+    let before = IpvsTables::new(family, name("BOUND"));
+    check_steps(
+        &before,
+        &after,
+        "Sets: create BOUND hash:ip family inet hashsize 1024 maxelem 65536\n\
+         create PORTS bitmap:port range 0-65535\nadd PORTS 80\n\
+         Rules: *nat\n:OURS - [0:0]\n-A OURS -m set --match-set PORTS dst -j ACCEPT\nCOMMIT\n\
+         Servers: -A -t 10.96.0.40:80 -s rr\n-a -t 10.96.0.40:80 -r 10.244.1.5:8080 -m -w 1\n\
+         Sets: add BOUND 10.96.0.40\nAddresses: address replace 10.96.0.40/32 dev kube-ipvs0\n",
+    );
+    let mut other = after.clone();
+    let server = Arc::make_mut(other.servers.get_mut(&key).unwrap());
+    server.scheduler = Scheduler::LeastConnection;
+    let real = server
+        .real_servers
+        .remove(&"10.244.1.5:8080".parse().unwrap());
+    let moved = "10.244.1.6:8080".parse().unwrap();
+    server.real_servers.insert(moved, real.unwrap());
+    check_steps(
+        &after,
+        &other,
+        "Servers: -E -t 10.96.0.40:80 -s lc\n-a -t 10.96.0.40:80 -r 10.244.1.6:8080 -m -w 1\n\
+         -e -t 10.96.0.40:80 -r 10.244.1.5:8080 -m -w 0\n",
+    );
+    check_steps(
+        &after,
+        &before,
+        "Rules: *nat\n:OURS - [0:0]\n-X OURS\nCOMMIT\n\
+         Addresses: address delete 10.96.0.40/32 dev kube-ipvs0\nSets: del BOUND 10.96.0.40\n\
+         Servers: -D -t 10.96.0.40:80\nSets: del PORTS 80\ndestroy BOUND\ndestroy PORTS\n",
+    );
+}
+
+#[track_caller]
+fn check_steps(before: &IpvsTables, after: &IpvsTables, expected: &str) {
+    let steps = IpvsTransaction::between(before, after).steps();
+    let steps = steps
+        .iter()
+        .map(|step| format!("{:?}: {}", step.tool, step.text));
+    assert_eq!(steps.collect::<String>(), expected);
+}
+
+/// Whoever reads sets as well understands who looks into them, and keeps what else is not understood.
+#[test]
+fn a_nodes_rules_name_sets() {
+    let text = "*nat\n:OURS - [0:0]\n-A OURS -m set --match-set PORTS dst -j ACCEPT\n\
+                -A OURS -m unheard --of -j ACCEPT\nCOMMIT\n";
+    let node = xt::parse_node(text, Family::V4).unwrap().tables;
+    let named: Vec<_> = node.set_matches().map(|one| one.set.as_str()).collect();
+    assert_eq!(named, ["PORTS"]);
+    let rules = &node.tables[&xt::TableName::Nat].chains[&xt::ChainName::literal("OURS")].rules;
+    assert!(matches!(rules[1].matches[..], [xt::XtMatch::Unknown(_)]));
+    let dump = xt::parse_dump(text, Family::V4).unwrap().tables;
+    assert_eq!(dump.set_matches().count(), 0);
 }

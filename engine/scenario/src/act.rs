@@ -9,21 +9,21 @@ use std::time::Duration;
 use api::{DeleteOptions, Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
-    Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution,
-    ResolveRequest, World, WriteVerb,
+    Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, ResolveRequest, World,
+    WriteVerb,
 };
 use explain::Finding;
 use kubectl::{Get, Objects, Output};
 use serde_json::{Map, Value as Json, json};
 
-use crate::expect::{
-    Expect, Expectation, GetCheck, ProbeCheck, ResolveCheck, RulesCheck, Verdict, WriteCheck,
-};
+use crate::expect::{Expect, Expectation, GetCheck, ProbeCheck, RulesCheck, Verdict, WriteCheck};
 use crate::judge::{self, Mismatch};
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
 use crate::step::{Action, Edit, ProbeFrom, Wait};
-use crate::{background, connect, fault, findings, held, matrix, proxy_step, why, words};
+use crate::{
+    background, connect, fault, findings, held, matrix, proxy_step, repair, resolution, why,
+};
 
 /// What was seen, judged.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
                 protocol: *protocol,
             };
             let from = from.resolve(runner.world);
-            let judged = from.and_then(|from| resolve(runner, &request(from), check));
+            let judged = from.and_then(|from| resolution::resolve(runner, &request(from), check));
             judged.unwrap_or_else(Judged::from)
         }),
         Action::Connect { from, dial, expect } => {
@@ -221,13 +221,10 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             background::stop(runner, id, check)
         }),
         Action::Explain { asked, expect } => runner.look(expect.in_mode(mode), |runner, check| {
-            findings::explain(&*runner.world, asked, check).unwrap_or_else(Judged::from)
+            findings::explain(runner, asked, check).unwrap_or_else(Judged::from)
         }),
         Action::Matrix => matrix::act(runner.world).unwrap_or_else(Judged::from),
-        Action::Await { .. } => {
-            let repair = runner.scenario.repair.as_deref().unwrap_or_default();
-            write(runner, WriteVerb::Apply, repair, None)
-        }
+        Action::Await { .. } => repair::carry_out(runner),
     }
 }
 
@@ -249,12 +246,17 @@ fn write(
 ) -> Judged {
     let mut done = Done::default();
     for manifest in manifests {
+        let key = manifest.object.key();
         match runner.world.write(verb, manifest.object.clone()) {
             Ok(written) => {
+                runner.refusals().remove(&key);
                 done.warnings.extend(written.warnings.iter().cloned());
                 done.lines.push(written.to_string());
             }
-            Err(status) => done.refused(&status),
+            Err(status) => {
+                runner.refusals().insert(key, status.error_text());
+                done.refused(&status);
+            }
         }
     }
     done.judged(expectation)
@@ -288,6 +290,7 @@ fn edit(
     let patch = change.patch(runner.world.now());
     match runner.world.patch(target, &patch) {
         Ok(written) => {
+            runner.refusals().remove(target);
             let named = |word| format!("{}/{} {word}", target.singular(), target.name);
             done.lines.push(match change {
                 Edit::Merge(_) => written.to_string(),
@@ -296,7 +299,12 @@ fn edit(
             });
             done.warnings.extend(written.warnings);
         }
-        Err(status) => done.refused(&status),
+        Err(status) => {
+            runner
+                .refusals()
+                .insert(target.clone(), status.error_text());
+            done.refused(&status);
+        }
     }
     done.judged(expectation)
 }
@@ -424,59 +432,16 @@ fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
     Judged::by(&mismatches, observed.into(), seen)
 }
 
-fn resolve(
-    runner: &mut Runner<'_>,
-    request: &ResolveRequest,
-    check: Option<&ResolveCheck>,
-) -> Result<Judged, ReferenceError> {
-    let seen = runner.world.resolve(request)?;
-    runner.metrics().dns_queries += seen.attempts.len() as u64;
-    let mismatches = check.map_or_else(Vec::new, |check| judge::resolve(check, &seen));
-    let answers: Vec<&str> = seen
-        .answers
-        .iter()
-        .map(|answer| answer.data.as_str())
-        .collect();
-    let summary = match &answers[..] {
-        [] => seen.rcode.clone(),
-        answers => answers.join(", "),
-    };
-    let mut judged = Judged::by(
-        &mismatches,
-        resolution_json(&seen),
-        vec![summary + &words::queries(&seen)],
-    );
-    if !judged.passed {
-        let explained = why::resolution(&request.name, &seen);
-        judged.why.splice(0..0, explained);
-    }
-    Ok(judged)
-}
-
-fn resolution_json(seen: &Resolution) -> Json {
-    let attempts = seen.attempts.iter().map(|attempt| {
-        json!({
-            "name": attempt.name,
-            "type": attempt.record_type,
-            "server": attempt.server.to_string(),
-            "protocol": attempt.protocol.to_string().to_uppercase(),
-            "result": attempt.result,
-        })
-    });
-    json!({
-        "rcode": seen.rcode,
-        "answers": seen.answers.iter().map(|answer| answer.data.as_str()).collect::<Vec<_>>(),
-        "queries": seen.attempts.len(),
-        "attempts": attempts.collect::<Vec<_>>(),
-    })
-}
-
 fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
     let mismatches = check.map_or_else(Vec::new, |check| judge::probe(check, seen));
     let shares = judge::probe_shares(seen);
     let outcomes = shares.iter().map(|(outcome, share)| match outcome {
         ProbeOutcome::Endpoint { to, snat } => {
-            json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)})
+            let mut json = json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)});
+            if let Some(why) = seen.unheard.get(to) {
+                json["unheard"] = json!(why.to_string());
+            }
+            json
         }
         other => {
             json!({"verdict": judge::verdict_of(other).map(Verdict::as_str), "p": rounded(*share)})
@@ -505,6 +470,14 @@ fn rounded(share: f64) -> f64 {
 
 fn rules(text: &str, count: usize, check: Option<&RulesCheck>) -> Judged {
     let mismatches = check.map_or_else(Vec::new, |check| judge::rules(check, text));
-    let observed = json!({"rules": count, "lines": text.lines().count()});
+    let mut observed = json!({"rules": count, "lines": text.lines().count()});
+    if let Some(check) = check {
+        let asked = check.contains.iter().chain(&check.absent);
+        let (there, missing): (Vec<&str>, Vec<&str>) = asked
+            .map(String::as_str)
+            .partition(|part| text.contains(part));
+        observed["contains"] = there.into();
+        observed["absent"] = missing.into();
+    }
     Judged::by(&mismatches, observed, vec![format!("{count} rules")])
 }

@@ -78,6 +78,8 @@ impl Sink {
                 problem.column,
             )
         });
+        // A file that is named twice is read twice.
+        problems.dedup();
         problems
     }
 
@@ -323,7 +325,7 @@ pub(crate) struct Fields<'a> {
     at: Cursor<'a>,
     mapping: &'a Mapping,
     known: Vec<&'static str>,
-    /// Keys of the language that this version refuses by name.
+    /// Keys of the language that have no place here.
     later: Vec<&'static str>,
 }
 
@@ -396,16 +398,6 @@ impl<'a> Fields<'a> {
         Ok(self.may(key, read)?.unwrap_or(default))
     }
 
-    /// A key that the language has and this version cannot carry out; an empty mapping asks for nothing.
-    pub(crate) fn unsupported(&mut self, key: &'static str, help: &str) -> Read<()> {
-        let nothing = |value: &Value| value.as_mapping().is_some_and(Mapping::is_empty);
-        self.later.push(key);
-        match self.given(key).filter(|cursor| !nothing(cursor.value)) {
-            None => Ok(()),
-            Some(cursor) => Err(cursor.refuse_key(not_supported(key), Some(help.to_owned()))),
-        }
-    }
-
     /// A key that the language has, but not here.
     pub(crate) fn misplaced(
         &mut self,
@@ -464,10 +456,6 @@ pub(crate) fn did_you_mean<'w>(
 ) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     closest(word, known).map(|close| format!("did you mean `{close}`?"))
-}
-
-fn not_supported(key: &str) -> String {
-    format!("`{key}` is not supported by this version of switchboard")
 }
 
 fn describe(value: &Value) -> String {

@@ -24,6 +24,15 @@ pub struct Expect<T> {
 }
 
 impl<T> Expect<T> {
+    /// Whatever comes is right.
+    #[must_use]
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            default: None,
+            by_mode: BTreeMap::new(),
+        }
+    }
+
     /// What is expected in `mode`.
     #[must_use]
     pub fn in_mode(&self, mode: ProxyMode) -> Option<&Expectation<T>> {
@@ -222,6 +231,8 @@ pub struct ProbeCheck {
     pub endpoints: Option<Vec<EndpointCheck>>,
     /// Nothing but one of these can happen.
     pub verdicts: Option<Vec<Verdict>>,
+    /// Whether an answer gets back as one of the address that was asked, whichever endpoint gives it.
+    pub answered: Option<bool>,
 }
 
 /// One endpoint of a probe.

@@ -1,7 +1,7 @@
 //! The step `explain`: what is found about a Service, as expected or not.
 
 use api::ObjectKey;
-use control::{ReferenceError, World};
+use control::ReferenceError;
 use explain::{AskedPort, Diagnosis, Finding, Question, Verdict, diagnose};
 use serde_json::{Value as Json, json};
 
@@ -9,6 +9,7 @@ use crate::act::Judged;
 use crate::expect::{ExplainCheck, Findings};
 use crate::judge::Mismatch;
 use crate::reference::SourceRef;
+use crate::run::Runner;
 
 /// What a step asks about.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Asked {
     pub from: Option<SourceRef>,
     /// At which port.
     pub port: Option<AskedPort>,
+    /// By which name it is called.
+    pub name: Option<String>,
 }
 
 /// A finding, as reports and the command line have it.
@@ -43,10 +46,12 @@ pub fn finding_json(finding: &Finding) -> Json {
 
 /// Diagnoses the Service that is asked about, and judges.
 pub(crate) fn explain(
-    world: &dyn World,
+    runner: &mut Runner<'_>,
     asked: &Asked,
     check: Option<&ExplainCheck>,
 ) -> Result<Judged, ReferenceError> {
+    let refusal = runner.refusals().get(&asked.service).cloned();
+    let world = &*runner.world;
     let Some(control) = world.control() else {
         let why = "this cluster's control plane cannot be looked into, so nothing can be explained";
         return Ok(Judged::failed(vec![why.to_owned()]));
@@ -56,6 +61,8 @@ pub(crate) fn explain(
         service: asked.service.clone(),
         from: from.transpose()?,
         port: asked.port,
+        name: asked.name.clone(),
+        refusal,
     };
     let seen = diagnose(control, &question);
     let mismatches = check.map_or_else(Vec::new, |check| judge(check, &seen));

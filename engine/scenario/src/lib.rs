@@ -9,10 +9,11 @@
 //! manifests, error texts and printed objects are kubectl's (API-6 … API-13).
 //!
 //! Extensions of the contract: `nodes[].watch`, a node's own watch latency, `selector` in a `get`, costs by mode in
-//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from` and `port` in an `explain`, the
-//! step `await`, where a user's repair is applied, `nodes[].cpu` as groups have it, `jitter`, `rate` and `mtu` of a
-//! `link`, a `proxy` without `node`, which is that of every node, and in expectations: `error` of a `get`, `verdict` and
-//! `contains` of an `explain`, and `new`, `established`, `backends` and `latency` of a `stop`.
+//! `timing.syncCost`, `backends: {count: …}`, how many different ones answer, `from`, `port` and `name` in an `explain`, the
+//! step `await`, where a user's repair is done (manifests, or a `Repair` with steps), `dns: {nodeLocal: true}` with
+//! `metrics.dnsCache` in the report, `nodes[].cpu` as groups have it, `jitter`, `rate` and `mtu` of a `link`, a `proxy`
+//! without `node`, which is that of every node, and in expectations: `error` of a `get`, `verdict` and `contains` of an
+//! `explain`, and `new`, `established`, `backends` and `latency` of a `stop`.
 //!
 //! ```
 //! use switchboard_scenario::load;
@@ -55,7 +56,9 @@ mod metrics;
 mod proxy_step;
 mod range;
 mod reference;
+mod repair;
 mod report;
+mod resolution;
 mod run;
 mod scenario;
 pub mod schema;
@@ -66,13 +69,16 @@ pub mod words;
 
 pub use fault::{FaultStep, Trouble};
 pub use findings::{Asked, finding_json};
-pub use load::{API_VERSION, Problems, load, load_repair};
+pub use load::{API_VERSION, Problems, load, load_repair, load_step};
 pub use matrix::{difference_lines, differences_json, matrix_json, matrix_lines};
 pub use metrics::Metrics;
 pub use proxy_step::{ProxyChange, ProxyStep};
 pub use range::{Bound, Range, RangeError};
 pub use reference::{PodsRef, ReferenceSpelling, SourceRef, object_key};
-pub use report::{Entry, KUBERNETES_VERSION, Outcome, Report, ScenarioReport, StepReport};
+pub use report::{
+    Entry, KUBERNETES_VERSION, Outcome, Refusals, Report, ScenarioReport, StepReport,
+};
+pub use resolution::attempts_json;
 pub use run::{At, CONVERGED_MAX, Ongoing, Progress, RunError, run, run_steps, run_until};
 pub use scenario::Scenario;
 pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};

@@ -96,7 +96,18 @@ fn place_json(place: &Place) -> Json {
 }
 
 fn fate_json(fate: &Fate) -> Json {
-    json!({"outcome": fate.outcome(), "backends": fate.backends(), "snat": fate.snat()})
+    let unheard = fate.unheard();
+    let unheard = unheard.into_iter().flat_map(|(why, endpoints)| {
+        let of =
+            move |to: std::net::SocketAddr| json!({"to": to.to_string(), "why": why.to_string()});
+        endpoints.into_iter().map(of)
+    });
+    json!({
+        "outcome": fate.outcome(),
+        "backends": fate.backends(),
+        "snat": fate.snat(),
+        "unheard": unheard.collect::<Vec<_>>(),
+    })
 }
 
 fn merged(mut json: Json, more: &Json) -> Json {
@@ -139,7 +150,7 @@ fn from(source: &str, nodes: &[String]) -> String {
     }
 }
 
-/// `→ 10.244.1.2:8080, 10.244.2.2:8080, source hidden`
+/// `→ 10.244.1.2:8080, 10.244.2.2:8080, source hidden`, and what becomes of an answer that does not get back.
 fn fate_words(fate: &Fate) -> String {
     let backends = fate.backends().join(", ");
     match fate {
@@ -149,11 +160,27 @@ fn fate_words(fate: &Fate) -> String {
                 Some("some") => ", source hidden on the way to some",
                 _ => "",
             };
-            format!("→ {backends}{source}")
+            format!("→ {backends}{source}{}", unheard_words(fate))
         }
         Fate::Refused => "refused by the node".to_owned(),
         Fate::Dropped => "no answer: dropped by the node".to_owned(),
         Fate::Untouched => "no rule is about it".to_owned(),
         Fate::Mixed(_) => format!("one of: {backends}"),
     }
+}
+
+/// `; the answer of 10.244.1.2:8080 is lost: it takes another way back, …`
+fn unheard_words(fate: &Fate) -> String {
+    let whys = fate.unheard();
+    let words = whys.iter().map(|(why, endpoints)| {
+        let of = match endpoints.len() == fate.backends().len() {
+            true => String::new(),
+            false => {
+                let endpoints = endpoints.iter().map(ToString::to_string);
+                format!(" of {}", endpoints.collect::<Vec<_>>().join(", "))
+            }
+        };
+        format!("; the answer{of} is lost: {why}")
+    });
+    words.collect()
 }

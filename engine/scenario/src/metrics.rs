@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use api::Object;
 use control::{
-    Connection, Histogram, NodeConfig, Outcome, Source, SyncFigures, TrafficReport, World,
+    CacheFigures, Connection, Histogram, NodeConfig, Outcome, Source, SyncFigures, TrafficReport,
+    World,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -29,6 +30,8 @@ pub struct Metrics {
     pub rules: BTreeMap<String, usize>,
     /// Queries that clients sent, those before connections included.
     pub dns_queries: u64,
+    /// What the caches of nodes were asked, where nodes have one.
+    pub dns_cache: Option<CacheFigures>,
 }
 
 impl Metrics {
@@ -63,6 +66,7 @@ impl Metrics {
     pub(crate) fn conclude(&mut self, world: &dyn World) {
         let figures = world.figures();
         (self.syncs, self.rules) = (figures.syncs, figures.rules);
+        self.dns_cache = figures.dns_cache;
     }
 
     fn count_zones(&mut self, from: &str, to: &str, count: u64) {
@@ -81,14 +85,18 @@ impl Metrics {
             time,
             programming,
         } = &self.syncs;
-        json!({
+        let mut metrics = json!({
             "connections": connections,
             "zones": self.zones,
             "syncs": {"full": full, "partial": partial, "timeNs": nanos(*time)},
             "programmingLatency": latency_json(programming),
             "rules": self.rules,
             "dnsQueries": self.dns_queries,
-        })
+        });
+        if let Some(CacheFigures { hits, misses }) = self.dns_cache {
+            metrics["dnsCache"] = json!({"hits": hits, "misses": misses});
+        }
+        metrics
     }
 }
 

@@ -3,8 +3,10 @@
 //! **Source of the semantics.** The `Report` of the scenario language's contract: its keys, their order, and that
 //! none is ever left out. Equal runs give equal bytes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::ObjectKey;
 use base::{Seed, SimTime};
 use control::{Happening, NodeConfig, ProxyMode};
 use explain::Finding;
@@ -26,6 +28,10 @@ pub struct Report {
     /// One per scenario and mode, in the order they were run.
     pub scenarios: Vec<ScenarioReport>,
 }
+
+/// What the API server said of an object when it last refused to write it, as kubectl prints that. Of an object that has
+/// been written since it said nothing.
+pub type Refusals = BTreeMap<ObjectKey, String>;
 
 /// What one run gave.
 #[derive(Clone, Debug)]
@@ -54,6 +60,8 @@ pub struct ScenarioReport {
     pub steps: Vec<StepReport>,
     /// All of it in the order of time.
     pub timeline: Vec<Entry>,
+    /// What was refused, and not done since.
+    pub refusals: Refusals,
 }
 
 /// What one step gave.
@@ -159,6 +167,7 @@ impl ScenarioReport {
             metrics: Metrics::default(),
             steps: Vec::new(),
             timeline: Vec::new(),
+            refusals: Refusals::new(),
         }
     }
 

@@ -8,7 +8,6 @@
 //! unless it says `at` or `after`; `within` and `throughout` look again whenever the cluster changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::time::Duration;
 
 use api::yaml::Problem;
@@ -22,7 +21,7 @@ use crate::expect::{Expectation, Hold};
 use crate::load::manifests::place_of;
 use crate::load::text_of;
 use crate::metrics::{Metrics, zone_of};
-use crate::report::{Entry, Outcome, ScenarioReport, StepReport};
+use crate::report::{Entry, Outcome, Refusals, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
 use crate::step::{Action, Schedule, Step};
 
@@ -145,12 +144,13 @@ pub fn run_until(
 pub struct Ongoing {
     /// Whether the manifests have been applied.
     has_begun: bool,
-    background: Background,
-    faults: BTreeMap<String, FaultId>,
+    pub(crate) background: Background,
+    pub(crate) faults: BTreeMap<String, FaultId>,
 }
 
-/// Runs some of a scenario's steps, those that begin up to `limit`, over a world in which those before them have been
-/// run, whatever else has been done to it since. With a new [`Ongoing`], the manifests come first.
+/// Runs steps in the midst of a scenario, those that begin up to `limit`, over a world in which what goes before has been
+/// done: some of its own, or one that stands nowhere (see [`crate::load_step`]). With a new [`Ongoing`], the manifests come
+/// first.
 ///
 /// # Errors
 /// When one of `spec.manifests` is refused.
@@ -158,7 +158,7 @@ pub fn run_steps(
     scenario: &Scenario,
     mode: ProxyMode,
     world: &mut dyn World,
-    steps: Range<usize>,
+    steps: &[Step],
     limit: SimTime,
     ongoing: &mut Ongoing,
 ) -> Result<ScenarioReport, RunError> {
@@ -169,7 +169,6 @@ pub fn run_steps(
     if !std::mem::replace(&mut ongoing.has_begun, true) {
         runner.apply_manifests()?;
     }
-    let steps = scenario.steps.get(steps).unwrap_or_default();
     for (index, step) in steps.iter().enumerate() {
         if let (Action::Await { what }, None) = (&step.action, &scenario.repair) {
             runner.skip_rest(&steps[index..], what);
@@ -232,6 +231,11 @@ impl<'a> Runner<'a> {
     /// What is counted over the whole run.
     pub(crate) fn metrics(&mut self) -> &mut Metrics {
         &mut self.report.metrics
+    }
+
+    /// What was refused, and not done since.
+    pub(crate) fn refusals(&mut self) -> &mut Refusals {
+        &mut self.report.refusals
     }
 
     /// Counts connections of one client.

@@ -28,8 +28,8 @@ pub struct Scenario {
     pub manifests: Vec<Manifest>,
     /// `spec.steps`
     pub steps: Vec<Step>,
-    /// What the step that awaits a repair applies; without it, that step and those after it are skipped.
-    pub repair: Option<Vec<Manifest>>,
+    /// What the step that awaits a repair does; without it, that step and those after it are skipped.
+    pub repair: Option<Vec<Action>>,
     /// The files that manifests were read from.
     pub(crate) sources: Vec<Source>,
     /// `spec.cluster`; its seed and mode are those of the run.

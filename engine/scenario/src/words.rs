@@ -101,7 +101,11 @@ pub fn asked(action: &Action, namespace: &str) -> String {
             let port = asked
                 .port
                 .map_or_else(String::new, |port| format!(" port {port}"));
-            format!("{}{from}{port}", key(&asked.service, namespace))
+            let name = asked
+                .name
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" called {name}"));
+            format!("{}{from}{port}{name}", key(&asked.service, namespace))
         }
         Action::Matrix => "who reaches what".to_owned(),
         Action::Await { what } => what.clone(),

@@ -40,8 +40,8 @@ fn lab() -> Scenario {
 
 fn repaired(fix: &str) -> Scenario {
     let source = Source::new("fix.yaml", fix);
-    let repair = load_repair(&source, "shop").unwrap_or_else(|problems| panic!("{problems}"));
     let mut scenario = lab();
+    let repair = load_repair(&source, &scenario).unwrap_or_else(|problems| panic!("{problems}"));
     scenario.repair = Some(repair);
     scenario
 }
@@ -106,7 +106,7 @@ fn what_comes_after_a_repair_is_no_place_to_stop_without_one() {
 #[test]
 fn problems_of_a_repair_have_their_place() {
     let complaints = |text: &str| {
-        let problems = load_repair(&Source::new("fix.yaml", text), "shop").unwrap_err();
+        let problems = load_repair(&Source::new("fix.yaml", text), &lab()).unwrap_err();
         problems.to_string()
     };
     assert!(
@@ -142,4 +142,53 @@ fn nothing_is_explained_where_nobody_can_look() {
             step.why
         );
     }
+}
+
+/// What no manifest does: a document of kind `Repair` with steps, between manifests or alone.
+#[test]
+fn a_repair_may_be_steps() {
+    let steps = |steps: &str| {
+        let kind = "apiVersion: switchboard.dev/v1alpha1\nkind: Repair";
+        format!("{kind}\nspec: {{steps: [{steps}]}}\n")
+    };
+    let outcome = |fix: &str| outcomes(&replay(&repaired(fix)));
+    let passed = Outcome::Passed;
+    let made = format!("{FIX}\n---\n{}", steps("{wait: 1s}"));
+    assert_eq!(outcome(&made), [passed; 3]);
+    let unmade = format!("{made}---\n{}", steps("{delete: service/web}"));
+    assert_eq!(outcome(&unmade), [passed, passed, Outcome::Failed]);
+    let made_again = format!("{unmade}---\n{FIX}\n");
+    assert_eq!(outcome(&made_again), [passed; 3]);
+}
+
+#[test]
+fn a_repair_does_only_what_repairs() {
+    let complaint = |step: &str| {
+        let text = format!(
+            "apiVersion: switchboard.dev/v1alpha1\nkind: Repair\nspec: {{steps: [{step}]}}\n"
+        );
+        let problems = load_repair(&Source::new("fix.yaml", text), &lab()).unwrap_err();
+        problems.to_string()
+    };
+    for (step, wanted) in [
+        ("{explain: service/web}", "this step repairs nothing"),
+        ("{name: a, wait: 1s}", "unknown key `name`"),
+        ("{wait: 1s, expect: {}}", "a repair expects nothing"),
+        ("{heal: cut}", "no fault before this step is called \"cut\""),
+        (
+            "{proxy: {node: node-b, restart: true}}",
+            "no node \"node-b\"",
+        ),
+        ("{apply: {file: web.yaml}}", "a repair is one file"),
+    ] {
+        let said = complaint(step);
+        assert!(said.starts_with("fix.yaml:3:"), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    }
+    let other = Source::new(
+        "fix.yaml",
+        "{apiVersion: switchboard.dev/v1alpha1, kind: Fix}",
+    );
+    let said = load_repair(&other, &lab()).unwrap_err().to_string();
+    assert!(said.contains("Repair"), "{said}");
 }

@@ -256,6 +256,15 @@ fn probes() {
         ],
     );
     check_published(
+        step,
+        "{answered: true}",
+        "{answered: false}",
+        &[
+            "the answer of 10.244.1.2:8080 gets back",
+            "the answer of 10.244.1.3:8080 gets back",
+        ],
+    );
+    check_published(
         &step.replace(".42", ".43"),
         "{verdict: [drop, untouched]}",
         "{verdict: reject}",

@@ -30,6 +30,8 @@ pub(crate) enum App {
     },
     /// Cluster DNS.
     Dns,
+    /// A node's cache of cluster DNS.
+    NodeCache,
 }
 
 /// Where an application listens.
@@ -43,9 +45,10 @@ pub(crate) struct Listener {
 /// Who answers, for the answer's text.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
-    pub(crate) node: String,
+    name: String,
+    namespace: String,
+    /// What all its answers begin with.
+    begin: String,
 }
 
 /// What an answer said.
@@ -59,6 +62,14 @@ pub(crate) struct Introduction<'a> {
 }
 
 impl Identity {
+    pub(crate) fn new(name: &str, namespace: &str, node: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            begin: format!("{name} namespace={namespace} node={node} address="),
+        }
+    }
+
     /// Whether it is the application of this Pod.
     pub(crate) fn is(&self, pod: &ObjectKey) -> bool {
         pod.name == self.name && pod.namespace.as_ref() == Some(&self.namespace)
@@ -66,18 +77,33 @@ impl Identity {
 
     /// One line of text.
     pub(crate) fn introduce(&self, address: SocketAddr, peer: SocketAddr) -> Vec<u8> {
-        let Self {
-            name,
-            namespace,
-            node,
-        } = self;
-        let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "{name} namespace={namespace} node={node} address={address} peer={peer}"
-        );
+        let mut text = self.begin.clone();
+        push_socket(&mut text, address);
+        text.push_str(" peer=");
+        push_socket(&mut text, peer);
+        text.push('\n');
         text.into_bytes()
     }
+}
+
+/// Appends what `Display` shows. Every answer has two of them, and IPv4 is quickly written by hand.
+fn push_socket(text: &mut String, socket: SocketAddr) {
+    let SocketAddr::V4(socket) = socket else {
+        let _ = write!(text, "{socket}");
+        return;
+    };
+    for (octet, end) in socket.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
+        push_number(text, octet.into());
+        text.push(end);
+    }
+    push_number(text, socket.port());
+}
+
+fn push_number(text: &mut String, number: u16) {
+    if number > 9 {
+        push_number(text, number / 10);
+    }
+    text.extend(char::from_digit(u32::from(number % 10), 10));
 }
 
 impl<'a> Introduction<'a> {
@@ -246,14 +272,14 @@ mod tests {
 
     #[test]
     fn an_introduction_is_read_back() {
-        let identity = Identity {
-            name: "web-1".to_owned(),
-            namespace: "shop".to_owned(),
-            node: "node-a".to_owned(),
-        };
+        let identity = Identity::new("web-1", "shop", "node-a");
         let address: SocketAddr = "10.244.1.2:8080".parse().unwrap();
         let peer: SocketAddr = "[fd00::2]:40000".parse().unwrap();
         let line = identity.introduce(address, peer);
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            "web-1 namespace=shop node=node-a address=10.244.1.2:8080 peer=[fd00::2]:40000\n"
+        );
         let read = Introduction::parse(&line).unwrap();
         assert_eq!(
             (read.name, read.address, read.peer),
@@ -264,6 +290,20 @@ mod tests {
             None,
             "not complete"
         );
+    }
+
+    #[test]
+    fn sockets_are_written_as_they_are_shown() {
+        for socket in [
+            "0.0.0.0:0",
+            "10.0.200.255:65535",
+            "1.23.100.9:80",
+            "[::1]:7",
+        ] {
+            let mut text = String::new();
+            push_socket(&mut text, socket.parse().unwrap());
+            assert_eq!(text, socket);
+        }
     }
 
     #[test]

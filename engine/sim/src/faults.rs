@@ -87,6 +87,9 @@ impl Sim {
                 self.plane.node_state_mut(node).reset();
             }
             self.plane.set_node_up(node, is_up);
+            if is_up {
+                self.start_cache(node);
+            }
         }
         for node in self.nodes.values() {
             let limit = self.troubles.limits.get(node);

@@ -149,6 +149,16 @@ impl Fleet {
         self.pods.get(pod).map(|running| &running.resolver)
     }
 
+    /// Puts an application that belongs to no Pod where it listens.
+    pub(crate) fn add_app(
+        &mut self,
+        place: (HostId, Protocol, u16),
+        identity: &Arc<Identity>,
+        app: App,
+    ) {
+        self.apps.insert(place, (Arc::clone(identity), app));
+    }
+
     /// Who listens on a port of a host.
     pub(crate) fn app(
         &self,
@@ -174,11 +184,8 @@ impl Fleet {
                 addresses,
             })
         };
-        let identity = Arc::new(Identity {
-            name: pod.metadata.name.clone(),
-            namespace: pod.metadata.namespace.clone(),
-            node: node.to_owned(),
-        });
+        let metadata = &pod.metadata;
+        let identity = Identity::new(&metadata.name, &metadata.namespace, node);
         let application = Application::of(pod);
         if application.manners == Manners::Blackhole && !on_host_network {
             plane.ignore_all(host);
@@ -189,7 +196,7 @@ impl Fleet {
             node: id,
             on_host_network,
             has_crashed: false,
-            identity,
+            identity: Arc::new(identity),
             on_term: application.on_term,
             wanted: app::listeners(pod),
             listeners: Vec::new(),

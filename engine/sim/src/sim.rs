@@ -23,6 +23,7 @@ use crate::evidence::Evidence;
 use crate::faults::Troubles;
 use crate::fleet::Fleet;
 use crate::inbox::{Answer, Answers, Inbox};
+use crate::node_cache::{Asker, NodeCaches};
 use crate::resolver::{Resolver, Wanted};
 use crate::tables::TableCache;
 use crate::traffic::Traffic;
@@ -36,6 +37,7 @@ pub struct Sim {
     pub(crate) outside: BTreeMap<String, HostId>,
     pub(crate) fleet: Fleet,
     pub(crate) evidence: Evidence,
+    pub(crate) caches: NodeCaches,
     /// What is wrong with the network.
     pub(crate) troubles: Troubles,
     pub(crate) clients: Clients,
@@ -46,6 +48,8 @@ pub struct Sim {
     inboxes: BTreeMap<SocketId, Inbox>,
     /// What applications are thinking about.
     answers: Answers,
+    /// What came of echo requests and nobody has asked about.
+    pub(crate) echoes: Vec<PlaneEvent>,
     /// How many lookups have begun: each has a random stream of its own.
     lookups: u64,
 }
@@ -87,22 +91,29 @@ impl Sim {
             outside.insert(host.name.clone(), id);
         }
         let control = Control::new(config)?;
-        Ok(Self {
-            fleet: Fleet::new(control.dns_address(), &control.config().dns_domain),
+        let mut sim = Self {
+            fleet: Fleet::new(control.resolver_address(), &control.config().dns_domain),
             control,
             plane,
             tables,
             nodes,
             outside,
             evidence: Evidence::default(),
+            caches: NodeCaches::default(),
             troubles: Troubles::default(),
             clients: Clients::default(),
             held: BTreeMap::new(),
             traffic: Traffic::default(),
             inboxes: BTreeMap::new(),
             answers: Answers::default(),
+            echoes: Vec::new(),
             lookups: 0,
-        })
+        };
+        let nodes: Vec<NodeId> = sim.nodes.values().copied().collect();
+        for node in nodes {
+            sim.start_cache(node);
+        }
+        Ok(sim)
     }
 
     /// The control plane, to be read.
@@ -153,6 +164,7 @@ impl Sim {
             self.answers.next_at(),
             self.clients.next_deadline(),
             self.traffic.next_at(),
+            self.caches.next_deadline(),
         ];
         let own = own.into_iter().flatten().min();
         let control = self.control.next_event_at();
@@ -169,6 +181,7 @@ impl Sim {
                 self.set_clock(own);
                 self.answers.give(own, &mut self.plane);
                 self.clients.time_out(own, &mut self.plane);
+                self.give_up_misses(own);
                 self.run_traffic();
             }
             _ => return false,
@@ -405,7 +418,9 @@ impl Sim {
         let Some(socket) = socket_of(&event) else {
             return;
         };
-        if let Some(event) = self.clients.dispatch(socket, event, &mut self.plane) {
+        if let Some(event) = self.clients.dispatch(socket, event, &mut self.plane)
+            && let Some(event) = self.hear_for_cache(event)
+        {
             self.serve(event);
         }
     }
@@ -450,6 +465,7 @@ impl Sim {
             PlaneEvent::Closed { socket } | PlaneEvent::Failed { socket, .. } => {
                 self.inboxes.remove(&socket);
             }
+            PlaneEvent::Echoed { .. } | PlaneEvent::EchoFailed { .. } => self.echoes.push(event),
             _ => {}
         }
     }
@@ -474,6 +490,12 @@ impl Sim {
                 // A client that has gone away meanwhile misses its answer; that is its own affair.
                 let _ = self.plane.send(socket, &answer);
             }
+            App::NodeCache => {
+                inbox.bytes.extend_from_slice(bytes);
+                for query in dns::take_messages(&mut inbox.bytes) {
+                    self.ask_cache(Asker { socket, peer: None }, &query);
+                }
+            }
         }
     }
 
@@ -496,6 +518,10 @@ impl Sim {
             Some((_, App::Dns)) => {
                 let answer = dns::serve(self.control.zone(), bytes, dns::UDP_MAX);
                 (Duration::ZERO, answer)
+            }
+            Some((_, App::NodeCache)) => {
+                let peer = Some(peer);
+                return self.ask_cache(Asker { socket, peer }, bytes);
             }
             Some((identity, App::Introduce { after })) => {
                 let address = self.plane.host_addresses(socket.host());
@@ -522,7 +548,7 @@ impl Sim {
     }
 }
 
-const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
+pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
     match event {
         PlaneEvent::Connected { socket }
         | PlaneEvent::Accepted { socket, .. }

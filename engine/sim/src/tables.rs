@@ -84,8 +84,8 @@ impl TableSource for Tables<'_> {
             if let Some((_, rules)) = self.control.rules(&entry.name) {
                 owners.extend(rulesets(rules));
             }
-            if let Some(rules) = self.control.leftover_rules(&entry.name) {
-                owners.extend(rulesets(rules));
+            for rules in self.control.leftover_rules(&entry.name) {
+                owners.extend(rulesets(&rules));
             }
             let built = NodeTables::new(owners).expect("the compiler leaves no dangling jump");
             entry.tables = Arc::new(built);

@@ -24,6 +24,8 @@ mod crashes;
 mod faults;
 mod memory;
 mod names;
+mod node_cache;
+mod pings;
 mod probes;
 mod traffic;
 
@@ -82,6 +84,7 @@ fn config(seed: u64, mode: ProxyMode) -> ClusterConfig {
         load_balancer_pool: Vec::new(),
         dns_domain: "cluster.local".to_owned(),
         dns: true,
+        node_local_dns: false,
         mode,
         proxy: ProxySettings::default(),
         nodes: vec![node("node-a", "zone-1", 1), node("node-b", "zone-2", 2)],

@@ -2,6 +2,7 @@
 //!
 //! Nothing changes and no time passes: names are looked up in the zone itself, the packet walks on copies.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -9,14 +10,14 @@ use std::ops::RangeInclusive;
 use base::SimTime;
 use control::{
     Host, NodeRules, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source,
-    Target,
+    Target, Unheard,
 };
 use dns::{Question, RecordData, RecordType};
 use netfilter::{
     BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, RuleAction, TableVerdict,
     TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
 };
-use plane::{DecisionAction, HopOutcome, NodeId, TraceHop};
+use plane::{DecisionAction, HopOutcome, NodeId, ProbeAnswer, TableSource as _, TraceHop};
 use ruleset::xt::Policy;
 use ruleset::{Family, Protocol};
 
@@ -186,30 +187,6 @@ impl Sim {
         })
     }
 
-    /// The rule text of a node, as its own tools print it.
-    pub(crate) fn rule_text(&mut self, node: &str) -> String {
-        let own = self.control.rules(node);
-        let mut text = own.map_or_else(String::new, |(_, rules)| rules.listing());
-        if let Some(left) = self.control.leftover_rules(node) {
-            text.push_str(&left.listing());
-        }
-        text
-    }
-
-    /// What a node would load at this instant (see `control::NodeRules::script`); `None` before its first sync.
-    pub fn rule_script(&mut self, node: &str, family: Family) -> Option<String> {
-        self.control
-            .rules(node)
-            .map(|(_, rules)| rules.script(family))
-    }
-
-    /// What a node's tool prints at this instant (see `control::NodeRules::listing_of`); `None` before its first sync.
-    pub fn rule_listing(&mut self, node: &str, family: Family) -> Option<String> {
-        self.control
-            .rules(node)
-            .map(|(_, rules)| rules.listing_of(family))
-    }
-
     /// Every outcome of a first packet on one node.
     pub(crate) fn explore(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let (node, source_ip, on_node) = self.probe_source(request)?;
@@ -223,12 +200,13 @@ impl Sim {
                 },
                 wanted: error.wanted(),
             })?;
-        let ingress = if on_node {
+        let mut tables = self.tables.of(&mut self.control);
+        // In IPVS mode the addresses of Services are the node's own, too (PROXY-57).
+        let ingress = if on_node || tables.tables(node).is_bound(source_ip) {
             Ingress::Local
         } else {
             Ingress::Interface("probe0")
         };
-        let mut tables = self.tables.of(&mut self.control);
         let found = self.plane.probe(node, &packet, ingress, &mut tables);
         let found = found.map_err(|TooManyBranches| ReferenceError {
             wanted: format!("probe of more than {BRANCHES_MAX} outcomes"),
@@ -238,6 +216,7 @@ impl Sim {
             node: name,
             outcomes: Vec::new(),
             decisions: Vec::new(),
+            unheard: BTreeMap::new(),
         };
         for (ratio, outcome) in found {
             let met = evidence::Met {
@@ -249,6 +228,7 @@ impl Sim {
             };
             let decision = met.decision(self.control.now(), probe.node.clone(), &self.control);
             probe.decisions.push(decision);
+            probe.unheard.extend(unheard(&outcome));
             let share = Share {
                 numerator: ratio.numerator(),
                 denominator: ratio.denominator(),
@@ -570,6 +550,19 @@ fn outcome_of(outcome: &plane::ProbeOutcome, source: IpAddr) -> ProbeOutcome {
         DecisionAction::Dropped(netfilter::DropReason::Rule(_)) => ProbeOutcome::Drop,
         DecisionAction::Dropped(_) | DecisionAction::Untouched => ProbeOutcome::Untouched,
     }
+}
+
+/// An endpoint that is sent to, and why its answer does not get back.
+fn unheard(outcome: &plane::ProbeOutcome) -> Option<(SocketAddr, Unheard)> {
+    let DecisionAction::Translated { to } = &outcome.action else {
+        return None;
+    };
+    let why = match outcome.answer.as_ref()? {
+        ProbeAnswer::Heard => return None,
+        ProbeAnswer::Unknown(_) => Unheard::OfAStranger,
+        ProbeAnswer::Lost(reason) => Unheard::Lost(reason.to_string()),
+    };
+    Some((*to, why))
 }
 
 fn outcome_text(outcome: &HopOutcome) -> String {

@@ -130,6 +130,7 @@ impl World for Sim {
         WorldFigures {
             syncs: self.control.sync_figures().clone(),
             rules: rules.collect(),
+            dns_cache: (self.control.config().node_local_dns).then_some(self.caches.figures),
         }
     }
 

@@ -1,11 +1,13 @@
 //! `switchboard node`: a node's proxy, which programs a real kernel with what the compiler makes of manifests.
 //!
-//! Deviation: no kernel setting is changed. So node ports do not answer at 127.0.0.1, for which kube-proxy sets
+//! Deviation: no kernel setting is changed but those that only IPVS has. So node ports do not answer at 127.0.0.1, for which kube-proxy sets
 //! `route_localnet` (PROXY-27), and forwarding must be on already.
 
+mod ipvs;
 mod manifests;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -13,13 +15,12 @@ use control::{NodeRules, ProxyMode, ProxySettings};
 use ipnet::IpNet;
 use miette::Report;
 use node::{
-    ConntrackTools, IptablesSink, IptablesTools, KernelSink, LoadError, LockError, NamespaceLock,
-    NftTools, NftablesSink, NodeProxy, NodeProxyConfig, Notice, ToolError,
+    ConntrackTools, IptablesSink, IptablesTools, IpvsSink, IpvsTools, KernelSink, KernelTools,
+    LoadError, LockError, NamespaceLock, NftTools, NftablesSink, NodeProxy, NodeProxyConfig,
+    Notice, ToolError,
 };
 use proxy::{AgentSettings, StaleUdp};
-use rules::{
-    Capabilities, ClusterSizes, ClusterView, CompiledIptables, Compiler, LocalDetection, NodeFacts,
-};
+use rules::{Capabilities, ClusterSizes, ClusterView, Compiler, LocalDetection, NodeFacts};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -79,8 +80,12 @@ fn lock() -> Result<NamespaceLock, Report> {
 /// Goes on until it is told to end.
 fn proxy(args: &NodeArgs, mode: ProxyMode, watch: ManifestWatch<'_>) -> Result<Exit, Report> {
     let end = node::end_signals().map_err(|error| input::error(error.to_string(), None))?;
-    let tools = IptablesTools::new(args.iptables.into());
-    let sink = KernelSink::new(mode, tools, NftTools::new());
+    let tools = KernelTools {
+        iptables: IptablesTools::new(args.iptables.into()),
+        nft: NftTools::new(),
+        ipvs: IpvsTools::new(),
+    };
+    let sink = KernelSink::new(mode, tools);
     let sink = sink.map_err(|error| refused(&error.into()))?;
     let timing = &args.proxy;
     let config = NodeProxyConfig {
@@ -88,7 +93,11 @@ fn proxy(args: &NodeArgs, mode: ProxyMode, watch: ManifestWatch<'_>) -> Result<E
         settings: AgentSettings {
             min_sync_period: timing.min_sync_period,
             sync_period: timing.sync_period,
-            full_sync_period: timing.full_sync_period,
+            full_sync_period: match mode {
+                // Each sync reads all that is there, as kube-proxy's does in this mode.
+                ProxyMode::Ipvs => timing.full_sync_period.min(timing.sync_period),
+                _ => timing.full_sync_period,
+            },
             spares_large_clusters: mode == ProxyMode::Iptables,
         },
         poll_period: timing.poll,
@@ -192,6 +201,7 @@ struct Kernel {
     tools: IptablesTools,
     iptables: IptablesSink,
     nftables: NftablesSink,
+    ipvs: IpvsSink,
 }
 
 impl Kernel {
@@ -201,6 +211,7 @@ impl Kernel {
         Self {
             iptables: IptablesSink::new(tools.clone(), capabilities),
             nftables: NftablesSink::new(NftTools::new(), capabilities),
+            ipvs: IpvsSink::new(IpvsTools::new(), tools.clone(), capabilities),
             tools,
         }
     }
@@ -213,11 +224,11 @@ impl Kernel {
         facts: &NodeFacts,
     ) -> Result<NodeRules, Report> {
         let random_fully = match mode {
-            ProxyMode::Iptables => {
+            ProxyMode::Iptables | ProxyMode::Ipvs => {
                 let has = self.tools.has_random_fully();
                 has.map_err(|error| refused(&error.into()))?
             }
-            ProxyMode::Nftables | ProxyMode::Flat | ProxyMode::Ipvs => true,
+            ProxyMode::Nftables | ProxyMode::Flat => true,
         };
         let mut compiler = Compiler::new(Capabilities {
             nfacct: false,
@@ -238,47 +249,26 @@ impl Kernel {
         let mut text = summary(mode, view, facts);
         match self.compile(mode, view, facts)? {
             NodeRules::Iptables(compiled) => {
-                self.load_iptables(&compiled, facts, &mut text)?;
+                load_each(&compiled.tables, facts, &mut text, |tables| {
+                    let done = self.iptables.load(tables)?;
+                    Ok(tell_iptables(tables.family, &done))
+                })?;
                 text += &self.leave_nftables()?;
+                text += &self.leave_ipvs()?;
             }
             NodeRules::Nftables(compiled) => {
                 let done = self.nftables.load(&compiled.tables);
                 tell_nftables(&mut text, &done.map_err(|error| refused(&error))?);
                 text += &self.leave_iptables()?;
+                text += &self.leave_ipvs()?;
             }
-            NodeRules::Ipvs(_) => {
-                let help =
-                    "modes iptables, nftables and flat program a kernel; --dry-run shows mode ipvs";
-                let what = "mode ipvs does not program a kernel in this version of switchboard";
-                return Err(input::error(what, Some(help)));
+            NodeRules::Ipvs(compiled) => {
+                self.load_ipvs(&compiled, facts, &mut text)?;
+                text += &self.leave_nftables()?;
             }
         }
         Self::forget_stale(view, &mut text);
         Ok(text)
-    }
-
-    /// One family does not wait for the other. One that the kernel lacks is left out if the node has no address of it.
-    fn load_iptables(
-        &self,
-        compiled: &CompiledIptables,
-        facts: &NodeFacts,
-        text: &mut String,
-    ) -> Result<(), Report> {
-        let mut failed = None;
-        for (family, tables) in &compiled.tables {
-            match self.iptables.load(tables) {
-                Ok(done) => tell_iptables(text, *family, &done),
-                Err(error) if error.is_missing() && facts.primary_address(*family).is_none() => {
-                    *text += &format!("{family}: left out, for it is not there ({error})\n");
-                }
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        let Some(error) = failed else {
-            return Ok(());
-        };
-        output::print(text)?;
-        Err(refused(&error))
     }
 
     /// What [`Self::load`] would have the tools do, as text that they take.
@@ -295,17 +285,18 @@ impl Kernel {
                     text += &self.show_iptables(tables)?;
                 }
                 text += &self.show_nftables(&NftTables::new())?;
+                text += &self.show_leave_ipvs()?;
             }
             NodeRules::Nftables(compiled) => {
                 text += &self.show_nftables(&compiled.tables)?;
                 for family in Family::ALL {
                     text += &self.show_iptables(&XtTables::new(family))?;
                 }
+                text += &self.show_leave_ipvs()?;
             }
             rules @ NodeRules::Ipvs(_) => {
-                for family in Family::ALL {
-                    text += &rules.script(family);
-                }
+                text += &self.show_ipvs(&rules)?;
+                text += &self.show_nftables(&NftTables::new())?;
             }
         }
         Ok(text)
@@ -337,7 +328,7 @@ impl Kernel {
 
     /// Takes the rules of all modes away.
     fn clean_up(&self) -> Result<String, Report> {
-        let text = self.leave_nftables()? + &self.leave_iptables()?;
+        let text = self.leave_nftables()? + &self.leave_iptables()? + &self.leave_ipvs()?;
         Ok(match text.is_empty() {
             true => "there was nothing of a proxy\n".to_owned(),
             false => text,
@@ -385,17 +376,40 @@ fn summary(mode: ProxyMode, view: &ClusterView, facts: &NodeFacts) -> String {
     format!("node {}, mode {mode}: {services} {word}\n", facts.name)
 }
 
-fn tell_iptables(text: &mut String, family: Family, done: &XtTransaction) {
-    let commands: usize = done.units.iter().map(|unit| unit.commands.len()).sum();
-    let told = match commands {
-        0 => writeln!(text, "{family}: nothing to change"),
-        some => writeln!(
-            text,
-            "{family}: {some} changes in {} steps",
-            done.units.len()
-        ),
+/// One family does not wait for the other. One that the kernel lacks is left out if the node has no address of it.
+fn load_each<T>(
+    tables: &BTreeMap<Family, T>,
+    facts: &NodeFacts,
+    text: &mut String,
+    load: impl Fn(&T) -> Result<String, LoadError>,
+) -> Result<(), Report> {
+    let mut failed = None;
+    for (family, tables) in tables {
+        match load(tables) {
+            Ok(told) => *text += &told,
+            Err(error) if error.is_missing() && facts.primary_address(*family).is_none() => {
+                *text += &format!("{family}: left out, for it is not there ({error})\n");
+            }
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let Some(error) = failed else {
+        return Ok(());
     };
-    told.expect("a String takes everything");
+    output::print(text)?;
+    Err(refused(&error))
+}
+
+fn tell_iptables(family: Family, done: &XtTransaction) -> String {
+    let commands = done.units.iter().map(|unit| unit.commands.len()).sum();
+    tell_steps(family, commands, done.units.len())
+}
+
+fn tell_steps(family: Family, changes: usize, steps: usize) -> String {
+    match changes {
+        0 => format!("{family}: nothing to change\n"),
+        some => format!("{family}: {some} changes in {steps} steps\n"),
+    }
 }
 
 fn tell_nftables(text: &mut String, done: &NftTransaction) {
@@ -416,5 +430,9 @@ fn refused(error: &LoadError) -> Report {
         }
         _ => None,
     };
-    input::error(error.to_string(), help)
+    let remedy = match error {
+        LoadError::Tool(error) => error.remedy(),
+        _ => None,
+    };
+    input::error(error.to_string(), remedy.or(help))
 }

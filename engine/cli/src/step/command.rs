@@ -1,5 +1,6 @@
 //! What one can type.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -98,6 +99,8 @@ pub(super) enum Order {
         #[arg(value_name = "URL")]
         url: String,
     },
+    /// Send echo requests, one a second
+    Ping(PingOrder),
     /// Ask DNS for a name's addresses
     Nslookup {
         /// The name; a final dot skips the search list
@@ -114,6 +117,18 @@ pub(super) enum Order {
         #[arg(required = true, value_name = "WORD")]
         words: Vec<String>,
     },
+    /// The virtual servers of the node that one is on: ipvsadm -Ln, or -Sn
+    Ipvsadm(IpvsadmOrder),
+    /// The sets of the node that one is on: ipset list [NAME], or ipset save
+    Ipset {
+        /// list [NAME], or save
+        #[arg(required = true, value_name = "WORD")]
+        words: Vec<String>,
+    },
+    /// The connections that the node that one is on tracks: conntrack -L
+    Conntrack(ConntrackOrder),
+    /// The packets that passed here while the last command let time pass
+    Tcpdump(TcpdumpOrder),
     /// The way of a packet from here
     Trace {
         /// name:port, ip:port, or an IPv6 address in brackets and :port
@@ -132,6 +147,97 @@ pub(super) enum Order {
     /// End
     #[command(alias = "exit")]
     Quit,
+}
+
+impl Order {
+    /// Whether the scenario's clock may go on.
+    pub(super) const fn lets_time_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Next
+                | Self::Back
+                | Self::At { .. }
+                | Self::Do { .. }
+                | Self::Curl { .. }
+                | Self::Ping(_)
+                | Self::Nslookup { .. }
+        )
+    }
+}
+
+/// `ping`
+#[derive(Debug, clap::Args)]
+pub(super) struct PingOrder {
+    /// How many requests
+    #[arg(short, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) count: u16,
+    /// Seconds to wait after the last one
+    #[arg(short = 'W', value_name = "SECONDS", default_value_t = 10)]
+    pub(super) wait: u16,
+    /// Whom to ask: a name or an address
+    #[arg(value_name = "DESTINATION")]
+    pub(super) target: String,
+}
+
+/// `ipvsadm`
+#[derive(Debug, clap::Args)]
+pub(super) struct IpvsadmOrder {
+    /// List them as a table, which is what it does anyway
+    #[arg(short = 'L', short_alias = 'l', long, conflicts_with = "save")]
+    list: bool,
+    /// Print them as ipvsadm -R takes them
+    #[arg(short = 'S', long)]
+    pub(super) save: bool,
+    /// Numbers instead of names, which is what it prints anyway
+    #[arg(short, long)]
+    numeric: bool,
+}
+
+/// `conntrack`
+#[derive(Debug, clap::Args)]
+pub(super) struct ConntrackOrder {
+    /// List them
+    #[arg(short = 'L', long = "dump")]
+    pub(super) list: bool,
+    /// Only those of a protocol
+    #[arg(short, long = "proto", value_name = "PROTOCOL")]
+    pub(super) protocol: Option<String>,
+    /// Only those from an address
+    #[arg(
+        short,
+        long = "src",
+        visible_alias = "orig-src",
+        value_name = "ADDRESS"
+    )]
+    pub(super) source: Option<IpAddr>,
+    /// Only those to an address
+    #[arg(
+        short,
+        long = "dst",
+        visible_alias = "orig-dst",
+        value_name = "ADDRESS"
+    )]
+    pub(super) destination: Option<IpAddr>,
+    /// Only those of a family: ipv4 or ipv6
+    #[arg(short, long, value_name = "FAMILY")]
+    pub(super) family: Option<String>,
+}
+
+/// `tcpdump`
+#[derive(Debug, clap::Args)]
+pub(super) struct TcpdumpOrder {
+    /// Which interface; any takes all of them
+    #[arg(short, long, value_name = "INTERFACE", default_value = "eth0")]
+    pub(super) interface: String,
+    /// How many packets at most
+    #[arg(short, value_name = "COUNT")]
+    pub(super) count: Option<u16>,
+    /// Numbers instead of names, which is what it prints anyway
+    #[arg(short)]
+    numeric: bool,
+    /// Which packets, such as tcp port 80 and host 10.0.0.1
+    #[arg(value_name = "EXPRESSION")]
+    pub(super) filter: Vec<String>,
 }
 
 impl Line {

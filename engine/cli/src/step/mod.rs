@@ -2,7 +2,7 @@
 //!
 //! **What.** A prompt in the simulated cluster: it walks through a scenario step by step, forwards and backwards, and
 //! answers the questions that one asks on a real cluster's Pods and nodes. **Why.** One learns by looking around.
-//! **Source of the semantics.** Answers are those of kubectl, curl 8, BIND's nslookup, iptables-save and nft.
+//! **Source of the semantics.** Answers are those of kubectl and of the programs that the modules name.
 //!
 //! Whatever is done by hand happens to the cluster as it is and stays as one goes on. To go back is to replay the
 //! scenario itself from its start, so it is gone then. An instant may lie in the midst of a wait: the step after it then
@@ -12,7 +12,10 @@
 //! then reads like a session.
 
 mod command;
+mod on_node;
+mod ping;
 mod session;
+mod sniff;
 mod tools;
 
 use std::io::{self, BufRead as _, IsTerminal as _};

@@ -1,7 +1,6 @@
 //! A cluster to look around in, and how far its scenario has come.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use api::ObjectKey;
 use base::SimTime;
@@ -10,12 +9,13 @@ use explain::{Question, diagnose};
 use kubectl::Printed;
 use miette::Report;
 use ruleset::{Family, Protocol};
-use scenario::{API_VERSION, Ongoing, Scenario, SourceRef, human, run_steps};
-use serde_json::{Value, json};
+use scenario::{Ongoing, Scenario, ScenarioReport, SourceRef, Step, human, run_steps};
+use serde_json::json;
 use sim::Sim;
 
 use super::command::Order;
-use super::tools;
+use super::on_node::{self, Tool};
+use super::{ping, sniff, tools};
 use crate::{get, input, output, trace};
 
 /// A session.
@@ -29,6 +29,8 @@ pub(super) struct Session {
     ongoing: Ongoing,
     /// Where commands are typed.
     place: SourceRef,
+    /// When the command began that let time pass last: packets since then are shown.
+    since: SimTime,
 }
 
 /// What a command says, whether or not it could be done.
@@ -38,8 +40,9 @@ impl Session {
     /// Begins before the first step, on the first node.
     pub(super) fn begin(scenario: Scenario, mode: ProxyMode) -> Result<Self, Report> {
         let mut sim = input::build(&scenario, mode)?;
+        sim.enable_capture();
         let mut ongoing = Ongoing::default();
-        let nothing = run_steps(&scenario, mode, &mut sim, 0..0, SimTime::MAX, &mut ongoing);
+        let nothing = run_steps(&scenario, mode, &mut sim, &[], SimTime::MAX, &mut ongoing);
         nothing.map_err(input::cannot_run)?;
         let first = scenario
             .cluster(mode)
@@ -53,6 +56,7 @@ impl Session {
             done: 0,
             ongoing,
             place: SourceRef::Node(first.unwrap_or_default()),
+            since: SimTime::ZERO,
         })
     }
 
@@ -73,6 +77,10 @@ impl Session {
 
     /// Does what is asked for.
     pub(super) fn obey(&mut self, order: Order) -> Said {
+        if order.lets_time_pass() {
+            self.since = self.sim.now();
+            self.sim.forget_captures();
+        }
         match order {
             Order::Next => self.next(),
             Order::Back => self.back(),
@@ -87,17 +95,9 @@ impl Session {
                 get::description(&objects, &self.sim, &self.scenario.namespace)
                     .map(|printed| both(&printed))
             }
-            Order::Apply { file } => self.carry_out(&json!({"apply": {"file": file}})),
-            Order::Delete { targets } => self.carry_out(&json!({"delete": targets})),
-            Order::Do { step } => {
-                let text = step.join(" ");
-                let step = api::yaml::split(&api::yaml::Source::new("step", text));
-                let step = step.map_err(|problem| problem.to_string())?;
-                let step = step
-                    .first()
-                    .and_then(|one| serde_json::to_value(&one.value).ok());
-                self.carry_out(&step.unwrap_or_default())
-            }
+            Order::Apply { file } => self.carry_out(json!({"apply": {"file": file}}).to_string()),
+            Order::Delete { targets } => self.carry_out(json!({"delete": targets}).to_string()),
+            Order::Do { step } => self.carry_out(step.join(" ")),
             Order::Curl { max_time, url, .. } => {
                 let from = self.source()?;
                 tools::curl(&mut self.sim, from, &url, max_time)
@@ -106,10 +106,18 @@ impl Session {
                 let from = self.source()?;
                 tools::nslookup(&mut self.sim, &from, &name)
             }
-            Order::IptablesSave => self.rules("iptables-save", Family::V4),
-            Order::Ip6tablesSave => self.rules("ip6tables-save", Family::V6),
-            Order::Nft { words } if words == ["list", "ruleset"] => self.rules("nft", Family::V4),
+            Order::Ping(order) => {
+                let from = self.source()?;
+                ping::ping(&mut self.sim, &from, &order)
+            }
+            Order::IptablesSave => self.rules(Tool::IptablesSave(Family::V4)),
+            Order::Ip6tablesSave => self.rules(Tool::IptablesSave(Family::V6)),
+            Order::Nft { words } if words == ["list", "ruleset"] => self.rules(Tool::Nft),
             Order::Nft { .. } => Err("supported here: nft list ruleset".to_owned()),
+            Order::Ipvsadm(order) => self.rules(Tool::Ipvsadm(&order)),
+            Order::Ipset { words } => Tool::ipset(&words).and_then(|tool| self.rules(tool)),
+            Order::Conntrack(order) => on_node::conntrack(&self.sim, &self.source()?, &order),
+            Order::Tcpdump(order) => sniff::tcpdump(&self.sim, &self.source()?, self.since, &order),
             Order::Trace { to, udp } => self.trace(&to, udp),
             Order::Explain { service } => self.explain(service.as_deref()),
             Order::Quit => Ok(String::new()),
@@ -120,18 +128,9 @@ impl Session {
         if self.done == self.scenario.steps.len() {
             return Err("that was the last step".to_owned());
         }
-        let steps = self.done..self.done + 1;
+        let step = self.scenario.steps[self.done].clone();
         self.done += 1;
-        let (world, ongoing) = (&mut self.sim, &mut self.ongoing);
-        let report = run_steps(
-            &self.scenario,
-            self.mode,
-            world,
-            steps,
-            SimTime::MAX,
-            ongoing,
-        );
-        let report = report.map_err(|why| why.to_string())?;
+        let report = self.run(&[step])?;
         Ok(human::render_timeline(&report, output::colour()))
     }
 
@@ -151,12 +150,13 @@ impl Session {
     fn replay(&mut self, steps: usize, limit: SimTime) -> Said {
         let sim = Sim::new(self.scenario.cluster(self.mode));
         let mut sim = sim.map_err(|status| status.kubectl_text())?;
+        sim.enable_capture();
         let mut ongoing = Ongoing::default();
         let report = run_steps(
             &self.scenario,
             self.mode,
             &mut sim,
-            0..steps,
+            &self.scenario.steps[..steps],
             limit,
             &mut ongoing,
         );
@@ -165,6 +165,10 @@ impl Session {
             sim.advance_to(limit);
         }
         (self.sim, self.done, self.ongoing) = (sim, report.steps.len(), ongoing);
+        // Whoever goes back sees all that led there.
+        if self.sim.now() < self.since {
+            self.since = SimTime::ZERO;
+        }
         Ok(self.position())
     }
 
@@ -229,15 +233,11 @@ impl Session {
         self.place.resolve(&self.sim).map_err(|why| why.to_string())
     }
 
-    /// Does a step that does not stand in the scenario, by reading a scenario of the same cluster in which it does.
-    fn carry_out(&mut self, step: &Value) -> Said {
-        let text = self.around(step).to_string();
-        let scenarios = input::load_text(Path::new("step"), text);
-        let scenarios = scenarios.map_err(|report| report.to_string())?;
-        let one = scenarios.first().ok_or("there is no step")?;
-        let (world, ongoing) = (&mut self.sim, &mut self.ongoing);
-        let report = run_steps(one, self.mode, world, 0..1, SimTime::MAX, ongoing);
-        let report = report.map_err(|why| why.to_string())?;
+    /// Does a step that does not stand in the scenario.
+    fn carry_out(&mut self, step: String) -> Said {
+        let step = input::step(&self.scenario, &self.ongoing, step);
+        let step = step.map_err(|report| report.to_string())?;
+        let report = self.run(&[step])?;
         let lines = report
             .steps
             .iter()
@@ -248,52 +248,23 @@ impl Session {
         Ok(lines.map(|line| format!("{line}\n")).collect())
     }
 
-    fn around(&self, step: &Value) -> Value {
-        let cluster = self.scenario.cluster(self.mode);
-        let nodes = cluster.nodes.iter().map(|node| {
-            json!({"name": node.name, "addresses": node.addresses, "podCIDRs": node.pod_cidrs})
-        });
-        let outside = cluster.outside.iter();
-        let outside = outside.map(|host| json!({"name": host.name, "address": host.address}));
-        json!({
-            "apiVersion": API_VERSION,
-            "kind": "Scenario",
-            "metadata": {"name": "by-hand"},
-            "spec": {
-                "namespace": self.scenario.namespace,
-                "cluster": {
-                    "serviceCIDRs": cluster.service_cidrs,
-                    "podCIDRs": cluster.pod_cidrs,
-                    "nodes": nodes.collect::<Vec<_>>(),
-                    "outside": outside.collect::<Vec<_>>(),
-                },
-                "steps": [step],
-            },
-        })
+    /// Does steps where the scenario has come to.
+    fn run(&mut self, steps: &[Step]) -> Result<ScenarioReport, String> {
+        let (world, ongoing) = (&mut self.sim, &mut self.ongoing);
+        let report = run_steps(
+            &self.scenario,
+            self.mode,
+            world,
+            steps,
+            SimTime::MAX,
+            ongoing,
+        );
+        report.map_err(|why| why.to_string())
     }
 
-    fn rules(&mut self, tool: &str, family: Family) -> Said {
-        let node = match self.source()? {
-            Source::Node(name) => name,
-            place => {
-                return Ok(format!(
-                    "# {place} has a network of its own, without rules: say `on node/…`"
-                ));
-            }
-        };
-        let Some(listing) = self.sim.rule_listing(&node, family) else {
-            return Ok("# the node's proxy has written nothing yet".to_owned());
-        };
-        // A node's proxy may be in another mode than the cluster's.
-        let kind = if listing.starts_with("table ") {
-            "nftables"
-        } else {
-            "iptables"
-        };
-        match (kind == "nftables") == (tool == "nft") {
-            true => Ok(listing),
-            false => Ok(format!("# nothing: the node's rules are those of {kind}")),
-        }
+    fn rules(&mut self, tool: Tool<'_>) -> Said {
+        let place = self.source()?;
+        tool.print(&mut self.sim, &place)
     }
 
     fn trace(&mut self, to: &str, udp: bool) -> Said {

@@ -1,5 +1,8 @@
 //! Running the built command as a user would.
 
+#[allow(dead_code, reason = "not every test file is about labs")]
+pub(crate) mod lab;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

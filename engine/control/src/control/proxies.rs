@@ -95,7 +95,7 @@ impl Control {
         for index in 0..self.proxies.len() {
             let proxy = &mut self.proxies[index];
             let view = self.views.latest().clone();
-            let mut writer = self.book.in_mode(proxy.mode());
+            let mut writer = self.book.in_mode(proxy.mode(), proxy.scheduler());
             let Ok(()) = proxy.agent.adopt(view.clone(), self.now, &mut writer);
             proxy.skip_to_end(&self.views);
             self.put_in_force(index, view);
@@ -112,7 +112,7 @@ impl Control {
         if proxy.works() {
             let (cost, mode) = (self.config.timing.sync_cost, proxy.mode());
             let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
-            let mut writer = self.book.in_mode(mode);
+            let mut writer = self.book.in_mode(mode, proxy.scheduler());
             if let Some(report) = proxy.agent.run(now, &mut cost, &mut writer) {
                 self.finish_sync(index, report);
             }
@@ -168,7 +168,8 @@ impl Control {
         let report = SyncReport { before, ..report };
         // From time to time all is written that is there already: nothing has happened then.
         if !report.periodic {
-            self.tell_of_proxy(index, narrate::sync(&report, &facts));
+            let mode = self.proxies[index].mode();
+            self.tell_of_proxy(index, narrate::sync(&report, &facts, mode));
         }
         if !self.proxies[index].mode().cleans_up_first() {
             self.clean_up(index);

@@ -21,6 +21,7 @@ pub(crate) fn config(nodes: Vec<NodeConfig>) -> ClusterConfig {
         load_balancer_pool: Vec::new(),
         dns_domain: "cluster.local".to_owned(),
         dns: false,
+        node_local_dns: false,
         mode: ProxyMode::Nftables,
         proxy: ProxySettings::default(),
         nodes,

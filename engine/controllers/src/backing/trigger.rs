@@ -33,33 +33,25 @@ impl Triggers {
         service: &Service,
         pods: &[Arc<Pod>],
     ) -> Option<String> {
-        let before = self.0.remove(name).unwrap_or_default();
-        let created = service.metadata.creation_timestamp.clone();
-        let mut fresh: Vec<String> = Vec::new();
-        fresh.extend(
-            created
-                .clone()
-                .filter(|time| Some(time) > before.service.as_ref()),
-        );
-        let mut seen = Seen {
-            service: created,
-            pods: BTreeMap::new(),
-        };
-        for pod in pods {
-            let Some(time) = ready_since(pod) else {
-                continue;
-            };
-            if before
-                .pods
-                .get(&pod.metadata.name)
-                .is_none_or(|before| time > before)
-            {
-                fresh.push(time.clone());
+        let times: BTreeMap<&str, &str> = pods.iter().filter_map(|pod| ready_since(pod)).collect();
+        let seen = self.0.entry(name.clone()).or_default();
+        seen.pods.retain(|pod, _| times.contains_key(pod.as_str()));
+        let mut fresh: Vec<&str> = Vec::new();
+        for (pod, time) in times {
+            let before = seen.pods.get(pod).map(String::as_str);
+            if before.is_none_or(|before| time > before) {
+                fresh.push(time);
             }
-            seen.pods.insert(pod.metadata.name.clone(), time.clone());
+            if before != Some(time) {
+                seen.pods.insert(pod.to_owned(), time.to_owned());
+            }
         }
-        self.0.insert(name.clone(), seen);
-        fresh.into_iter().min()
+        let created = &service.metadata.creation_timestamp;
+        if *created > seen.service {
+            fresh.extend(created.as_deref());
+        }
+        seen.service.clone_from(created);
+        fresh.into_iter().min().map(str::to_owned)
     }
 
     pub(crate) fn forget(&mut self, name: &Name) {
@@ -76,10 +68,10 @@ pub(crate) fn set_trigger(meta: &mut ObjectMeta, trigger: Option<&str>) {
     };
 }
 
-fn ready_since(pod: &Pod) -> Option<&String> {
+/// A Pod by name, and when its Ready condition changed last.
+fn ready_since(pod: &Pod) -> Option<(&str, &str)> {
     let mut conditions = pod.status.conditions.iter();
-    conditions
-        .find(|found| found.condition_type == "Ready")?
-        .last_transition_time
-        .as_ref()
+    let ready = conditions.find(|found| found.condition_type == "Ready")?;
+    let time = ready.last_transition_time.as_deref()?;
+    Some((&pod.metadata.name, time))
 }

@@ -4,8 +4,9 @@
 //! reconcileByPortMapping, finalize).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use api::{Endpoint, EndpointPort, EndpointSlice, IpFamily, StringMap};
+use api::{Endpoint, EndpointPort, EndpointSlice, IpFamily, ObjectMeta, StringMap};
 
 use super::desired::Groups;
 use crate::slices::{Identity, identity};
@@ -18,9 +19,9 @@ pub(super) const ENDPOINTS_MAX: usize = 100;
 pub(super) struct Plan {
     pub(super) create: Vec<EndpointSlice>,
     pub(super) update: Vec<EndpointSlice>,
-    pub(super) delete: Vec<EndpointSlice>,
+    pub(super) delete: Vec<Arc<EndpointSlice>>,
     /// Slices that can stay as they are.
-    pub(super) unchanged: Vec<EndpointSlice>,
+    pub(super) unchanged: Vec<Arc<EndpointSlice>>,
 }
 
 impl Plan {
@@ -33,10 +34,8 @@ impl Plan {
 
     /// Every slice that will be there.
     pub(super) fn slices(&self) -> impl Iterator<Item = &EndpointSlice> {
-        self.create
-            .iter()
-            .chain(&self.update)
-            .chain(&self.unchanged)
+        let written = self.create.iter().chain(&self.update);
+        written.chain(self.unchanged.iter().map(|slice| &**slice))
     }
 
     /// The endpoints of the slices that are written.
@@ -48,7 +47,7 @@ impl Plan {
     /// Slices that could stay and of which this holds are to be written after all.
     pub(super) fn touch(&mut self, mut holds: impl FnMut(&EndpointSlice) -> bool) {
         let touched = self.unchanged.extract_if(.., |slice| holds(slice));
-        self.update.extend(touched);
+        self.update.extend(touched.map(Arc::unwrap_or_clone));
     }
 
     /// A slice that would go takes the place of one that would come: one write instead of two (EP-35).
@@ -57,11 +56,12 @@ impl Plan {
             let Some(created) = self.create.pop() else {
                 break;
             };
-            let mut slice = self.delete.remove(0);
-            slice.endpoints = created.endpoints;
-            slice.ports = created.ports;
-            slice.metadata.labels.clone_from(labels);
-            self.update.push(slice);
+            let place = self.delete.remove(0);
+            self.update.push(EndpointSlice {
+                metadata: relabelled(&place.metadata, labels),
+                address_type: place.address_type.clone(),
+                ..created
+            });
         }
     }
 }
@@ -71,11 +71,11 @@ impl Plan {
 pub(super) fn plan(
     family: IpFamily,
     labels: &StringMap,
-    existing: Vec<EndpointSlice>,
+    existing: Vec<Arc<EndpointSlice>>,
     wanted: Groups,
 ) -> Plan {
     let count = existing.len();
-    let mut by_ports: BTreeMap<Vec<EndpointPort>, Vec<EndpointSlice>> = BTreeMap::new();
+    let mut by_ports: BTreeMap<Vec<EndpointPort>, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
     for slice in existing {
         let mut ports = slice.ports.clone();
         ports.sort();
@@ -98,22 +98,16 @@ fn plan_group(
     family: IpFamily,
     ports: &[EndpointPort],
     labels: &StringMap,
-    slices: Vec<EndpointSlice>,
+    slices: Vec<Arc<EndpointSlice>>,
     endpoints: Vec<Endpoint>,
 ) -> Plan {
-    let mut order: VecDeque<Identity> = endpoints.iter().map(identity).collect();
-    let mut wanted: BTreeMap<Identity, Endpoint> = endpoints
-        .into_iter()
-        .map(|endpoint| (identity(&endpoint), endpoint))
-        .collect();
+    let found = found_in(&slices, &endpoints);
+    let mut left: Vec<Option<Endpoint>> = endpoints.into_iter().map(Some).collect();
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
-    for mut slice in slices {
-        let kept: Vec<Endpoint> = slice
-            .endpoints
-            .iter()
-            .filter_map(|old| wanted.remove(&identity(old)))
-            .collect();
+    for (slice, found) in slices.into_iter().zip(found) {
+        let kept = found.into_iter().filter_map(|place| left[place].take());
+        let kept: Vec<Endpoint> = kept.collect();
         let same = kept.len() == slice.endpoints.len()
             && kept.iter().zip(&slice.endpoints).all(same_but_for_hints);
         if kept.is_empty() && !same {
@@ -121,22 +115,19 @@ fn plan_group(
         } else if same && slice.metadata.labels == *labels {
             unchanged.push(slice);
         } else {
-            if !same {
-                slice.endpoints = kept;
-            }
-            slice.metadata.labels.clone_from(labels);
-            plan.update.push(slice);
+            plan.update.push(EndpointSlice {
+                metadata: relabelled(&slice.metadata, labels),
+                address_type: slice.address_type.clone(),
+                endpoints: if same { slice.endpoints.clone() } else { kept },
+                ports: slice.ports.clone(),
+            });
         }
     }
-    order.retain(|identity| wanted.contains_key(identity));
-    let mut left: VecDeque<Endpoint> = order
-        .iter()
-        .filter_map(|identity| wanted.remove(identity))
-        .collect();
+    let mut left: VecDeque<Endpoint> = left.into_iter().flatten().collect();
     fill_updated(&mut plan.update, &mut left);
     while !left.is_empty() {
         if let Some(place) = best_fit(&unchanged, left.len()) {
-            let mut slice = unchanged.remove(place);
+            let mut slice = Arc::unwrap_or_clone(unchanged.remove(place));
             slice.endpoints.extend(left.drain(..));
             plan.update.push(slice);
         } else {
@@ -153,6 +144,28 @@ fn plan_group(
     plan
 }
 
+/// Step 1: which of the wanted endpoints each slice has, by their places, in the order of the slice (EP-30).
+fn found_in(slices: &[Arc<EndpointSlice>], wanted: &[Endpoint]) -> Vec<Vec<usize>> {
+    let wanted = wanted.iter().enumerate();
+    let mut places: BTreeMap<Identity<'_>, usize> = wanted
+        .map(|(place, endpoint)| (identity(endpoint), place))
+        .collect();
+    let mut found = Vec::new();
+    for slice in slices {
+        let endpoints = slice.endpoints.iter();
+        let places = endpoints.filter_map(|old| places.remove(&identity(old)));
+        found.push(places.collect());
+    }
+    found
+}
+
+fn relabelled(metadata: &ObjectMeta, labels: &StringMap) -> ObjectMeta {
+    ObjectMeta {
+        labels: labels.clone(),
+        ..metadata.clone()
+    }
+}
+
 /// Step 2: slices that are written anyway take what they can, the fullest first (EP-31).
 fn fill_updated(slices: &mut [EndpointSlice], left: &mut VecDeque<Endpoint>) {
     let mut by_fill: Vec<&mut EndpointSlice> = slices.iter_mut().collect();
@@ -166,7 +179,7 @@ fn fill_updated(slices: &mut [EndpointSlice], left: &mut VecDeque<Endpoint>) {
 }
 
 /// Step 3: the unchanged slice that takes all of the rest and ends closest to full (EP-32).
-fn best_fit(slices: &[EndpointSlice], count: usize) -> Option<usize> {
+fn best_fit(slices: &[Arc<EndpointSlice>], count: usize) -> Option<usize> {
     if count >= ENDPOINTS_MAX {
         return None;
     }

@@ -4,6 +4,7 @@
 //! (reconcile, addressToEndpoint, epPortsToEpsPorts).
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::IpAddr;
 
 use api::{
@@ -35,7 +36,6 @@ pub(super) struct Group {
     /// In the order of the last of these subsets.
     pub(super) ports: Vec<EndpointPort>,
     pub(super) endpoints: Vec<Endpoint>,
-    places: BTreeMap<Identity, usize>,
 }
 
 impl Mirror {
@@ -45,6 +45,7 @@ impl Mirror {
             mirror.add_subset(subset);
         }
         for group in mirror.groups.values_mut() {
+            group.endpoints = distinct(mem::take(&mut group.endpoints));
             group.endpoints.truncate(ENDPOINTS_MAX);
         }
         mirror
@@ -64,7 +65,7 @@ impl Mirror {
             match parse_sloppy(&address.ip) {
                 Some(ip) => {
                     let group = self.group(IpFamily::of(ip), &ports);
-                    group.insert(endpoint(address, ip, is_ready));
+                    group.endpoints.push(endpoint(address, ip, is_ready));
                     left -= 1;
                 }
                 None => {
@@ -87,16 +88,20 @@ impl Mirror {
     }
 }
 
-impl Group {
-    /// An address that is listed twice is one endpoint, with what was said last.
-    fn insert(&mut self, endpoint: Endpoint) {
-        let next = self.endpoints.len();
-        let place = *self.places.entry(identity(&endpoint)).or_insert(next);
-        match self.endpoints.get_mut(place) {
-            Some(known) => *known = endpoint,
-            None => self.endpoints.push(endpoint),
+/// An address that is listed twice is one endpoint, in its first place and with what was said last.
+fn distinct(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    let mut places: BTreeMap<Identity<'_>, usize> = BTreeMap::new();
+    let mut last: Vec<usize> = Vec::new();
+    for (said, endpoint) in endpoints.iter().enumerate() {
+        let place = *places.entry(identity(endpoint)).or_insert(last.len());
+        match last.get_mut(place) {
+            Some(known) => *known = said,
+            None => last.push(said),
         }
     }
+    let mut endpoints: Vec<Option<Endpoint>> = endpoints.into_iter().map(Some).collect();
+    let kept = last.into_iter().filter_map(|said| endpoints[said].take());
+    kept.collect()
 }
 
 fn endpoint(address: &EndpointAddress, ip: IpAddr, is_ready: bool) -> Endpoint {

@@ -183,10 +183,10 @@ impl EndpointSliceMirroringController {
         for slice in plan.delete {
             let key = ObjectKey::new(Kind::EndpointSlice, &name.namespace, &slice.metadata.name);
             let options = DeleteOptions {
-                uid: Some(slice.metadata.uid),
+                uid: Some(slice.metadata.uid.clone()),
                 ..DeleteOptions::default()
             };
-            written.insert(slice.metadata.name);
+            written.insert(slice.metadata.name.clone());
             effects.push(Effect::Delete(key, options));
         }
         if written.is_empty() {

@@ -4,6 +4,7 @@
 //! (reconcileByPortMapping, recycleSlices), `utils.go` (newEndpointSlice).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::{
     Endpoint, EndpointSlice, Endpoints, Kind, LABEL_MANAGED_BY, LABEL_SERVICE_NAME, LAST_APPLIED,
@@ -20,14 +21,18 @@ use crate::slices::{Identity, identity};
 pub(super) struct Plan {
     pub(super) create: Vec<EndpointSlice>,
     pub(super) update: Vec<EndpointSlice>,
-    pub(super) delete: Vec<EndpointSlice>,
+    pub(super) delete: Vec<Arc<EndpointSlice>>,
 }
 
 impl Plan {
     /// What to do about the slices that mirror an Endpoints object, or did so under other ports.
-    pub(super) fn new(endpoints: &Endpoints, mirror: Mirror, existing: Vec<EndpointSlice>) -> Self {
+    pub(super) fn new(
+        endpoints: &Endpoints,
+        mirror: Mirror,
+        existing: Vec<Arc<EndpointSlice>>,
+    ) -> Self {
         let metadata = metadata(&endpoints.metadata);
-        let mut by_group: BTreeMap<GroupKey, Vec<EndpointSlice>> = BTreeMap::new();
+        let mut by_group: BTreeMap<GroupKey, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
         for slice in existing {
             let mut ports = slice.ports.clone();
             ports.sort();
@@ -39,7 +44,7 @@ impl Plan {
             let mut slices = by_group.remove(&key).unwrap_or_default().into_iter();
             let first = slices.next();
             plan.delete.extend(slices);
-            plan.add(key.0, group, first, &metadata);
+            plan.add(key.0, group, first.as_deref(), &metadata);
         }
         plan.delete.extend(by_group.into_values().flatten());
         plan.reuse_deleted();
@@ -51,13 +56,10 @@ impl Plan {
         &mut self,
         address_type: String,
         group: Group,
-        found: Option<EndpointSlice>,
+        found: Option<&EndpointSlice>,
         metadata: &ObjectMeta,
     ) {
-        if found
-            .as_ref()
-            .is_some_and(|found| mirrors(found, &group, metadata))
-        {
+        if found.is_some_and(|found| mirrors(found, &group, metadata)) {
             return;
         }
         let mut slice = EndpointSlice {
@@ -69,7 +71,7 @@ impl Plan {
         match found {
             None => self.create.push(slice),
             Some(found) => {
-                slice.metadata.name = found.metadata.name;
+                slice.metadata.name.clone_from(&found.metadata.name);
                 self.update.push(slice);
             }
         }
@@ -78,11 +80,12 @@ impl Plan {
     /// A slice that would go takes the place of one of its family that would come.
     fn reuse_deleted(&mut self) {
         for mut slice in std::mem::take(&mut self.create) {
-            let of_family = |old: &EndpointSlice| old.address_type == slice.address_type;
+            let of_family = |old: &Arc<EndpointSlice>| old.address_type == slice.address_type;
             match self.delete.iter().position(of_family) {
                 None => self.create.push(slice),
                 Some(place) => {
-                    slice.metadata.name = self.delete.remove(place).metadata.name;
+                    let place = self.delete.remove(place);
+                    slice.metadata.name.clone_from(&place.metadata.name);
                     self.update.push(slice);
                 }
             }
@@ -112,14 +115,15 @@ fn metadata(endpoints: &ObjectMeta) -> ObjectMeta {
 
 /// Whether a slice holds what it should; the order of endpoints makes no difference.
 fn mirrors(slice: &EndpointSlice, group: &Group, metadata: &ObjectMeta) -> bool {
-    let by_identity = |endpoints: &'_ [Endpoint]| -> BTreeMap<Identity, Endpoint> {
-        let endpoints = endpoints.iter();
-        endpoints
-            .map(|endpoint| (identity(endpoint), endpoint.clone()))
-            .collect()
-    };
     slice.endpoints.len() == group.endpoints.len()
         && slice.metadata.labels == metadata.labels
         && slice.metadata.annotations == metadata.annotations
         && by_identity(&slice.endpoints) == by_identity(&group.endpoints)
+}
+
+fn by_identity(endpoints: &[Endpoint]) -> BTreeMap<Identity<'_>, &Endpoint> {
+    let endpoints = endpoints.iter();
+    endpoints
+        .map(|endpoint| (identity(endpoint), endpoint))
+        .collect()
 }

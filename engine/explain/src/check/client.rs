@@ -25,7 +25,8 @@ fn other_namespace(facts: &Facts<'_>) -> Option<Finding> {
     let client = facts.client()?;
     let own = &client.metadata.namespace;
     let name = &facts.service.metadata.name;
-    if own == facts.namespace {
+    // Of the name that it does use, another step tells.
+    if own == facts.namespace || facts.called.is_some() {
         return None;
     }
     let taken = facts.api.service(own, name).is_some();
@@ -111,8 +112,7 @@ fn from_outside(facts: &Facts<'_>) -> Option<Finding> {
         return None;
     }
     let address: IpAddr = facts.service.addresses().next()?;
-    let config = facts.control?.config();
-    let host = config.outside.iter().find(|known| known.name == *host)?;
+    let host = facts.outside(host)?;
     if host.routes.iter().any(|(net, _)| net.contains(&address)) {
         return None;
     }

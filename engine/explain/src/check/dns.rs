@@ -1,6 +1,7 @@
 //! DBG-34, DBG-36: names do not resolve, whatever becomes of connections (DBG-62).
 
 use api::{EndpointSlice, Kind, ObjectKey, Pod};
+use control::{Control, Fault};
 
 use crate::facts::{Facts, slices, usable};
 use crate::finding::Check;
@@ -20,11 +21,16 @@ pub(super) fn broken(facts: &Facts<'_>) -> Vec<Finding> {
 fn no_server(facts: &Facts<'_>) -> Option<Finding> {
     let key = ObjectKey::new(Kind::Service, NAMESPACE, NAME);
     facts.api.get(&key).filter(|_| *facts.key != key)?;
+    let is_silent = |control: &Control| control.faults().any(|fault| *fault == Fault::DnsDown);
+    let silent = facts.control.is_some_and(is_silent);
     let is_dns = |slice: &&EndpointSlice| slice.service_name() == Some(NAME);
     let mut own = slices(facts.api, NAMESPACE).filter(is_dns);
-    if own.any(|slice| usable(slice).next().is_some()) {
-        return None;
-    }
+    let has_server = own.any(|slice| usable(slice).next().is_some());
+    let why = match (has_server, silent) {
+        (false, _) => "has no ready endpoint",
+        (true, true) => "takes queries and answers none",
+        (true, false) => return None,
+    };
     Some(Finding {
         id: "DBG-34",
         certainty: Certainty::Certain,
@@ -32,7 +38,7 @@ fn no_server(facts: &Facts<'_>) -> Option<Finding> {
         subject: key,
         field: None,
         sees: "Clients in Pods cannot resolve any name".to_owned(),
-        why: format!("cluster DNS, Service {NAMESPACE}/{NAME}, has no ready endpoint"),
+        why: format!("cluster DNS, Service {NAMESPACE}/{NAME}, {why}"),
         fix: format!("repair the Pods behind {NAMESPACE}/{NAME}: look at their logs and readiness"),
         confirm: vec![Check::run(format!(
             "kubectl get pods -l k8s-app={NAME} -n {NAMESPACE}"

@@ -6,20 +6,29 @@ mod client_port;
 mod dns;
 mod external_name;
 mod families;
+mod former;
 mod headless;
+mod links;
 mod listening;
 mod load_balancer;
+mod lookup;
 mod missing;
+mod node_ports;
 mod owners;
 mod readiness;
+mod refusal;
+mod rollout;
 mod selector;
 mod slices;
+mod source_ranges;
 mod target_port;
 mod topology;
 mod traffic_policy;
 
 pub(crate) use external_name::external_name;
+pub(crate) use lookup::of_name;
 pub(crate) use missing::missing;
+pub(crate) use refusal::refused;
 
 use crate::Finding;
 use crate::facts::Facts;
@@ -30,7 +39,7 @@ type Step = fn(&Facts<'_>) -> Vec<Finding>;
 
 /// In the order of DBG-61: the hop that a connection comes to first stands first, DNS on a branch of its own last
 /// (DBG-62).
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 25] = [
     headless::by_accident,
     client_port::unknown_port,
     selector::none_selected,
@@ -45,11 +54,17 @@ const STEPS: [Step; 19] = [
     traffic_policy::internal,
     traffic_policy::external,
     topology::hints,
+    rollout::still_chosen,
     |facts| freshness::stale_nodes(facts.control, facts.key, facts.client_node()),
+    links::broken,
     client::from_elsewhere,
     load_balancer::pending,
+    source_ranges::excluded,
+    node_ports::unanswered,
     affinity::sticky,
+    former::addresses,
     dns::broken,
+    of_name,
 ];
 
 /// Everything that is found.

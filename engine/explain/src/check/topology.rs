@@ -51,7 +51,7 @@ pub(super) fn hints(facts: &Facts<'_>) -> Vec<Finding> {
                 "endpointslices -l kubernetes.io/service-name={} -o yaml",
                 facts.service.metadata.name
             ))),
-            Check::run("kubectl get nodes -L topology.kubernetes.io/zone"),
+            Check::run("kubectl get nodes --show-labels"),
         ],
     });
     finding.into_iter().collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::TrafficPolicy;
-use control::ProxyMode;
+use control::{ProxyMode, Source};
 
 use crate::facts::{Facts, usable};
 use crate::finding::Check;
@@ -16,15 +16,19 @@ pub(super) fn internal(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let nodes = Endpoints::of(facts);
-    let asked = |node: &&str| facts.client_node().is_none_or(|client| client == *node);
+    let entrance = facts.service.addresses().next();
+    let entrance = entrance.and_then(|address| facts.entrance(address));
+    let asked = |node: &&str| match entrance {
+        Some(entrance) => entrance == *node,
+        None => facts.from.is_none(),
+    };
     let is_shared = facts.service.is_externally_accessible();
     let empty = nodes.without.iter().copied().filter(asked);
     // One virtual server per address and port serves both policies: IPVS then sends to all (PROXY-15).
     let empty: Vec<&str> = empty
         .filter(|node| !(is_shared && is_ipvs(facts, node)))
         .collect();
-    let is_outside = facts.from.is_some() && facts.client_node().is_none();
-    if nodes.with.is_empty() || empty.is_empty() || is_outside {
+    if nodes.with.is_empty() || empty.is_empty() {
         return Vec::new();
     }
     let refusing = empty.iter().filter(|node| is_ipvs(facts, node)).count();
@@ -75,10 +79,12 @@ pub(super) fn internal(facts: &Facts<'_>) -> Vec<Finding> {
     }]
 }
 
-/// DBG-38: packets from outside are dropped at nodes without an endpoint, which load balancers are to avoid.
+/// DBG-38: packets from outside are dropped at nodes without an endpoint, which load balancers are to avoid. Pods and
+/// nodes of the cluster are served all the same (PROXY-25).
 pub(super) fn external(facts: &Facts<'_>) -> Vec<Finding> {
     let is_local = facts.service.external_policy() == TrafficPolicy::Local;
-    if !is_local || !facts.service.is_externally_accessible() {
+    let is_within = matches!(facts.from, Some(Source::Pod(_) | Source::Node(_)));
+    if !is_local || is_within || !facts.service.is_externally_accessible() {
         return Vec::new();
     }
     let nodes = Endpoints::of(facts);
@@ -89,18 +95,25 @@ pub(super) fn external(facts: &Facts<'_>) -> Vec<Finding> {
         0 => String::new(),
         port => format!("; load balancers ask port {port} of each node, which says 503 there"),
     };
+    let (severity, sees) = match lost(facts, &nodes.without) {
+        Some(sees) => (Severity::Fault, sees),
+        None => (
+            Severity::Pitfall,
+            format!(
+                "Connections from outside to {} by way of {} get no answer, by way of {} they do",
+                facts.name(),
+                list(&nodes.without),
+                list(&nodes.with)
+            ),
+        ),
+    };
     vec![Finding {
         id: "DBG-38",
         certainty: Certainty::Certain,
-        severity: Severity::Pitfall,
+        severity,
         subject: facts.key.clone(),
         field: Some("spec.externalTrafficPolicy".to_owned()),
-        sees: format!(
-            "Connections from outside to {} by way of {} get no answer, by way of {} they do",
-            facts.name(),
-            list(&nodes.without),
-            list(&nodes.with)
-        ),
+        sees,
         why: format!(
             "externalTrafficPolicy is Local, and {} hosts none of the {}{health}",
             list(&nodes.without),
@@ -120,6 +133,21 @@ pub(super) fn external(facts: &Facts<'_>) -> Vec<Finding> {
             Check::run(facts.kubectl_get("pods -o wide")),
         ],
     }]
+}
+
+/// An external address to which the client's own route leads through one of these nodes.
+fn lost(facts: &Facts<'_>, without: &[&str]) -> Option<String> {
+    let client = facts.from?;
+    let spec = &facts.service.spec;
+    let ingress = facts.service.status.load_balancer.ingress.iter();
+    let addresses = spec.external_ips.iter().chain(ingress.map(|own| &own.ip));
+    let mut addresses = addresses.filter_map(|text| text.parse().ok());
+    addresses.find_map(|address| {
+        let node = facts.entrance(address)?;
+        without.contains(&node).then(|| {
+            format!("Connections from {client} to {address}, which come in through {node}, get no answer")
+        })
+    })
 }
 
 fn is_ipvs(facts: &Facts<'_>, node: &str) -> bool {

@@ -39,6 +39,7 @@ pub(crate) fn cluster_with(change: impl FnOnce(&mut ClusterConfig)) -> Control {
         load_balancer_pool: Vec::new(),
         dns_domain: "cluster.local".to_owned(),
         dns: false,
+        node_local_dns: false,
         mode: ProxyMode::Iptables,
         proxy: ProxySettings::default(),
         nodes: vec![node(1), node(2)],

@@ -2,14 +2,14 @@
 //!
 //! A connection past its time is as good as gone: nobody sees it or counts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::SimTime;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ruleset::ipvs::ServerKey;
+use ruleset::ipvs::{Drained, ServerKey, ServerLoad, VirtualServers};
 
 use super::tcp::TcpPhase;
 use crate::Tuple;
@@ -17,7 +17,7 @@ use crate::Tuple;
 /// The memory of all virtual servers of a node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct VirtualConnections {
-    /// By the client's packets. Never iterated, as none of these.
+    /// By the client's packets. Never iterated in an order that shows, as none of these.
     connections: HashMap<Tuple, Kept, FixedState>,
     /// When to look whether connections are past their time: each stands here once, no later
     /// than that.
@@ -138,6 +138,32 @@ impl VirtualConnections {
             }
         }
         load
+    }
+
+    /// The same, for a listing.
+    pub(crate) fn listed(&self, server: &ServerKey, real: SocketAddr, now: SimTime) -> ServerLoad {
+        let Load { active, inactive } = self.load(server, real, now);
+        ServerLoad { active, inactive }
+    }
+
+    /// The real servers of TCP that have connections at an instant. Their order is the set's own, whatever that of the
+    /// connections.
+    fn busy(&self, now: SimTime) -> BTreeSet<(ServerKey, SocketAddr)> {
+        let kept = self.connections.values().map(|kept| kept.connection);
+        let present = kept.filter(|one| one.phase.is_some() && one.expires > now);
+        present.map(|connection| connection.place()).collect()
+    }
+
+    /// The real servers that virtual ones do not have any more, and that have connections at an instant (PROXY-61).
+    ///
+    /// Deviation: kube-proxy looks every minute whether the last connection of one is over, and takes it away then.
+    pub(crate) fn drained(&self, servers: &VirtualServers, now: SimTime) -> Vec<Drained> {
+        let busy = self.busy(now).into_iter().filter(|(key, real)| {
+            let server = servers.get(key);
+            server.is_some_and(|server| !server.real_servers.contains_key(real))
+        });
+        busy.map(|(server, address)| Drained { server, address })
+            .collect()
     }
 
     /// The number of connections, those included that are past their time but not yet taken back.
@@ -285,6 +311,44 @@ mod tests {
         table.expire(at(122));
         assert_eq!(table.len(), 0);
         assert_eq!(table.load(&server, real, at(122)), active(0, 0));
+    }
+
+    #[test]
+    fn who_is_gone_is_drained_while_somebody_talks_to_it() {
+        let address = "10.0.0.1:80".parse().unwrap();
+        let text = "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.2:80 -m -w 1\n-A -u 10.0.0.1:80 -s rr\n";
+        let servers = ruleset::ipvs::parse_servers(text).unwrap();
+        let mut table = VirtualConnections::default();
+        let mut give = |client: &str, protocol, real: &str| {
+            let tuple = Tuple::new(protocol, client.parse().unwrap(), address);
+            let phase = (protocol == Protocol::TCP).then_some(TcpPhase::Established);
+            let server = ServerKey { protocol, address };
+            let mut connection = VirtualConnection {
+                server,
+                real: real.parse().unwrap(),
+                phase,
+                expires: at(0),
+            };
+            connection.expires = at(0) + connection.timeout();
+            table.apply(VirtualChange::Connection {
+                at: at(0),
+                tuple,
+                connection,
+            });
+            Drained {
+                server,
+                address: connection.real,
+            }
+        };
+        let gone = give("10.2.0.1:999", Protocol::TCP, "10.1.0.1:80");
+        give("10.2.0.2:999", Protocol::TCP, "10.1.0.1:80");
+        // It is there, and those of UDP go at once.
+        give("10.2.0.3:999", Protocol::TCP, "10.1.0.2:80");
+        give("10.2.0.4:999", Protocol::UDP, "10.1.0.1:80");
+        assert_eq!(table.drained(&servers, at(899)), [gone]);
+        assert_eq!(table.drained(&servers, at(900)), []);
+        // Nor is anybody of a virtual server that is gone itself.
+        assert_eq!(table.drained(&VirtualServers::new(), at(1)), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use ruleset::Protocol;
+use ruleset::ipvs::ServerKey;
 use ruleset::nft::Ifname;
 use ruleset::xt::{
     AddressMatch, AddressSide, AddressType, InterfaceMatch, MultiportSide, PortRange, RecentAction,
@@ -14,7 +15,7 @@ use ruleset::xt::{
 use ruleset::{AddressSpan, Family};
 
 use crate::connection::Tracking;
-use crate::eval::Flight;
+use crate::eval::{Flight, Served};
 use crate::nft::packet_type_number;
 use crate::recent::{RecentChange, RecentUpdate, window_start};
 use crate::state::Change;
@@ -156,6 +157,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 (self.packet_type() == wanted) != *negated
             }
             XtMatch::Set(set) => self.set_matches(set),
+            XtMatch::Ipvs(server) => self.is_served_by(server),
             // Pods have links of their own here, not ports of a bridge.
             XtMatch::BridgeIn { negated } => *negated,
             XtMatch::Unknown(_) => {
@@ -174,6 +176,17 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 is(source, headers.source) && is(destination, headers.destination)
             }
         }
+    }
+
+    /// Whether this virtual server has taken the packet.
+    fn is_served_by(&self, server: &ServerKey) -> bool {
+        let Tracking::Connection(connection) = &self.tracking else {
+            return false;
+        };
+        let asked = connection.original;
+        let is_asked =
+            (asked.protocol(), asked.destination_socket()) == (server.protocol, server.address);
+        is_asked && self.served != Served::No
     }
 
     fn has_ports(&self) -> bool {

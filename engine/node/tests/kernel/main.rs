@@ -7,6 +7,7 @@
 mod backend;
 mod clusters;
 mod flood;
+mod ipvs;
 mod lab;
 mod local;
 mod matches;

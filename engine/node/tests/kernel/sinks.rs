@@ -9,7 +9,8 @@ use ruleset::Family;
 use ruleset::nft::{NftTables, parse};
 use ruleset::xt::{TableName, XtTables};
 use switchboard_node::{
-    IptablesSink, IptablesTools, KernelSink, NftLayout, NftTools, NftablesSink, Transport, Variant,
+    IptablesSink, IptablesTools, IpvsTools, KernelSink, KernelTools, NftLayout, NftTools,
+    NftablesSink, Transport, Variant,
 };
 
 use crate::backend::{read_back, telling};
@@ -294,7 +295,12 @@ fn what_cannot_be_cleaned_up_fails_no_commit() {
     old.load(&compile(&view(1), Family::V6)).unwrap();
     nft.netns.nft(&[STRANGE]);
     let new = NftTools::in_netns(nft.netns.name());
-    let mut sink = KernelSink::new(ProxyMode::Nftables, tools, new).unwrap();
+    let tools = KernelTools {
+        iptables: tools,
+        nft: new,
+        ipvs: IpvsTools::in_netns(nft.netns.name()),
+    };
+    let mut sink = KernelSink::new(ProxyMode::Nftables, tools).unwrap();
     let commit = |kind, sink: &mut KernelSink| {
         let done = sink.commit(kind, &node(), &view(2), ClusterSizes::SMALL);
         assert_eq!(done, Ok(()));

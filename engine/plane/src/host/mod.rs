@@ -9,6 +9,8 @@
 mod echo;
 mod error;
 mod path;
+mod solo;
+mod spares;
 mod stack;
 mod stacks;
 mod tcp;

@@ -13,6 +13,7 @@ use smoltcp::wire::IpAddress;
 use super::echo::Echoes;
 use super::error::{ListenError, SendError};
 use super::path::Paths;
+use super::spares::Spares;
 use super::tcp::{Cause, Connection};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
@@ -32,6 +33,8 @@ pub(crate) struct Reaction {
     pub(crate) packets: Vec<Vec<u8>>,
     /// The TCP socket that ran, and when it wants to run again (`None`: not of its own accord).
     pub(crate) timer: Option<(SocketId, Option<SimTime>)>,
+    /// The timer of a connection that is over.
+    pub(crate) obsolete: Option<Ticket>,
 }
 
 /// The stack.
@@ -42,9 +45,9 @@ pub(crate) struct Stack {
     interface: Interface,
     wire: Wire,
     paths: Paths,
-    connections: BTreeMap<u32, Connection>,
-    /// When connections run next; the plane's affair.
-    pub(crate) timers: BTreeMap<u32, Ticket>,
+    /// By number. Never iterated in an order that matters.
+    connections: HashMap<u32, Box<Connection>, FixedState>,
+    spares: Spares,
     /// The connection of every TCP flow. Never iterated.
     flows: HashMap<Flow, u32, FixedState>,
     tcp_listeners: BTreeSet<u16>,
@@ -68,8 +71,8 @@ impl Stack {
             interface,
             wire,
             paths: Paths::new(random_seed),
-            connections: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            connections: HashMap::default(),
+            spares: Spares::default(),
             flows: HashMap::default(),
             tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
@@ -103,6 +106,15 @@ impl Stack {
         Ok(())
     }
 
+    /// Listens at one address: for datagrams there, and for connections.
+    pub(crate) fn listen_at(&mut self, at: SocketAddr) -> Result<(), ListenError> {
+        self.listen(Protocol::UDP, at.port())?;
+        if let Some(endpoint) = self.endpoints.get_mut(&at.port()) {
+            endpoint.bind(at.ip());
+        }
+        self.listen(Protocol::TCP, at.port())
+    }
+
     /// Connections that stand go on.
     pub(crate) fn unlisten(&mut self, protocol: Protocol, port: u16) {
         match protocol {
@@ -118,9 +130,16 @@ impl Stack {
         }
     }
 
-    /// Whether a socket is a TCP connection, which acts when it is run.
-    pub(crate) fn is_connection(&self, socket: SocketId) -> bool {
-        self.connections.contains_key(&socket.serial)
+    /// When a TCP connection runs next; `None` for other sockets.
+    pub(crate) fn timer(&mut self, socket: SocketId) -> Option<&mut Option<Ticket>> {
+        let connection = self.connections.get_mut(&socket.serial)?;
+        Some(&mut connection.timer)
+    }
+
+    /// Those of all connections, in no order.
+    pub(crate) fn timers(&self) -> impl Iterator<Item = Ticket> {
+        let connections = self.connections.values();
+        connections.filter_map(|connection| connection.timer)
     }
 
     /// Begins a TCP connection; the SYN leaves when the connection is run.
@@ -131,9 +150,10 @@ impl Stack {
     ) -> (SocketId, Result<(), SocketError>) {
         let id = self.next_socket();
         let begun = self.client_flow(remote).and_then(|flow| {
-            let connection = Connection::connect(id, flow, now, &mut self.interface)
+            let spare = self.spares.take();
+            let connection = Connection::connect(id, flow, now, &mut self.interface, spare)
                 .map_err(|_| SocketError::Unreachable)?;
-            self.connections.insert(id.serial, connection);
+            self.connections.insert(id.serial, Box::new(connection));
             self.flows.insert(flow, id.serial);
             Ok(())
         });
@@ -232,14 +252,16 @@ impl Stack {
         self.endpoint_ports.clear();
         self.echoes = Echoes::default();
         let host = self.host;
-        let orphan = |(serial, connection): (&u32, &mut Connection)| {
+        let orphan = |(serial, connection): (&u32, &mut Box<Connection>)| {
             connection.orphan();
             SocketId {
                 host,
                 serial: *serial,
             }
         };
-        self.connections.iter_mut().map(orphan).collect()
+        let mut orphans: Vec<SocketId> = self.connections.iter_mut().map(orphan).collect();
+        orphans.sort_unstable();
+        orphans
     }
 
     /// Where a socket is bound. A UDP socket without a remote end is bound to no address (`0.0.0.0`).
@@ -325,7 +347,7 @@ impl Stack {
         Reaction {
             events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timer: None,
+            ..Reaction::default()
         }
     }
 
@@ -338,7 +360,7 @@ impl Stack {
 
     /// What no socket takes smoltcp answers: echo replies, resets, port unreachable.
     fn receive_stray(&mut self, now: SimTime, packet: Vec<u8>) -> Reaction {
-        self.wire.incoming = Some(packet);
+        self.wire.deliver(packet);
         let mut none = SocketSet::new(Vec::new());
         self.interface.poll(instant(now), &mut self.wire, &mut none);
         Reaction {
@@ -354,8 +376,8 @@ impl Stack {
             return None;
         }
         let id = self.next_socket();
-        let connection = Connection::accept(id, flow, now)?;
-        self.connections.insert(id.serial, connection);
+        let connection = Connection::accept(id, flow, now, self.spares.take())?;
+        self.connections.insert(id.serial, Box::new(connection));
         self.flows.insert(flow, id.serial);
         Some(id.serial)
     }
@@ -367,21 +389,19 @@ impl Stack {
         let narrow = self.paths.interface(now, connection.flow().remote.ip());
         let interface = narrow.unwrap_or(&mut self.interface);
         let progress = connection.run(now, cause, interface, &mut self.wire);
-        let next = match progress.finished {
-            true => None,
-            false => connection.next_run(now, interface),
-        };
-        if progress.finished {
-            self.forget(serial);
-        }
         let socket = SocketId {
             host: self.host,
             serial,
         };
+        let (timer, obsolete) = match progress.finished {
+            true => (None, self.forget(serial)),
+            false => (Some((socket, connection.next_run(now, interface))), None),
+        };
         Reaction {
             events: progress.events,
             packets: std::mem::take(&mut self.wire.outgoing),
-            timer: Some((socket, next)),
+            timer,
+            obsolete,
         }
     }
 
@@ -419,14 +439,13 @@ impl Stack {
         let mut reaction = Reaction::default();
         if let Some(serial) = self.flows.get(&flow).copied() {
             let connection = self.connections.get(&serial);
-            if connection.is_some_and(Connection::fails_on_icmp) {
-                let was_client = connection.is_some_and(Connection::is_client);
+            if connection.is_some_and(|connection| connection.fails_on_icmp()) {
+                let was_client = connection.is_some_and(|connection| connection.is_client());
                 let socket = SocketId {
                     host: self.host,
                     serial,
                 };
-                self.forget(serial);
-                reaction.timer = Some((socket, None));
+                reaction.obsolete = self.forget(serial);
                 if was_client {
                     reaction.events.push(PlaneEvent::Failed { socket, error });
                 }
@@ -440,10 +459,13 @@ impl Stack {
         reaction
     }
 
-    fn forget(&mut self, serial: u32) {
-        if let Some(connection) = self.connections.remove(&serial) {
-            self.flows.remove(&connection.flow());
-        }
+    /// Forgets a connection that is over; gives its timer back.
+    fn forget(&mut self, serial: u32) -> Option<Ticket> {
+        let connection = self.connections.remove(&serial)?;
+        self.flows.remove(&connection.flow());
+        let timer = connection.timer;
+        self.spares.put(connection.into_socket());
+        timer
     }
 
     fn send_datagram(
@@ -461,6 +483,7 @@ impl Stack {
             .ok_or(SendError::Closed)?;
         let endpoint = self.endpoints.get_mut(port).ok_or(SendError::Closed)?;
         let source = source.ok_or(SendError::Unreachable)?;
+        let source = endpoint.bound().unwrap_or(source);
         endpoint.send(now, source, to, bytes, &mut self.interface, &mut self.wire);
         Ok(Reaction {
             packets: std::mem::take(&mut self.wire.outgoing),

@@ -1,8 +1,7 @@
 //! One TCP connection on a host: a smoltcp socket and what Linux adds to it.
 //!
 //! **What.** [`Connection`] feeds packets and timers to its socket and reports what an application would
-//! notice. **Why** a socket set for each connection: smoltcp asks every socket of a set whose packet it is; the
-//! stack knows from the flow, so a packet costs the same however many connections a host has.
+//! notice. **Why.** smoltcp's sockets know no applications and no limits of time.
 //! **Source of the semantics.** RFC 9293; the limits are Linux's (`net.ipv4.tcp_*`, ip-sysctl.rst).
 //!
 //! Deviation: a connection in TIME-WAIT is gone at once instead of after 60 s, so its ports are free again. On
@@ -14,15 +13,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::SimTime;
-use smoltcp::iface::{Interface, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::tcp::{ConnectError, Socket, SocketBuffer, State};
+use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::socket::tcp::{ConnectError, Socket, State};
 
+use super::solo::Solo;
 use super::wire::{Wire, instant, sim_time};
+use crate::queue::Ticket;
 use crate::segment::Flow;
 use crate::{PlaneEvent, SocketError, SocketId};
 
-/// What smoltcp buffers in each direction, in bytes. It is also the window that peers see.
-const BUFFER_LEN: usize = 4096;
 /// `tcp_syn_retries` = 6: retries after 1, 3, 7, 15, 31 and 63 s, then as long again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
 /// `tcp_synack_retries` = 5.
@@ -70,8 +69,9 @@ pub(super) struct Connection {
     id: SocketId,
     flow: Flow,
     role: Role,
-    set: SocketSet<'static>,
-    handle: SocketHandle,
+    solo: Solo<Socket<'static>>,
+    /// When it runs next; the plane's affair.
+    pub(super) timer: Option<Ticket>,
     /// What the application has sent and smoltcp has no room for yet.
     unsent: VecDeque<u8>,
     /// The application knows that the connection stands.
@@ -94,28 +94,37 @@ impl Connection {
         flow: Flow,
         now: SimTime,
         interface: &mut Interface,
+        mut spare: Solo<Socket<'static>>,
     ) -> Result<Self, ConnectError> {
-        let mut socket = new_socket();
+        let socket = spare.get_mut();
         socket.connect(interface.context(), flow.remote, flow.local)?;
-        Ok(Self::new(id, flow, Role::Client, socket, now))
+        Ok(Self::new(id, flow, Role::Client, spare, now))
     }
 
     /// The server's side; its SYN is the packet it runs with first. `None` when the address cannot listen.
-    pub(super) fn accept(id: SocketId, flow: Flow, now: SimTime) -> Option<Self> {
-        let mut socket = new_socket();
-        socket.listen(flow.local).ok()?;
-        Some(Self::new(id, flow, Role::Server, socket, now))
+    pub(super) fn accept(
+        id: SocketId,
+        flow: Flow,
+        now: SimTime,
+        mut spare: Solo<Socket<'static>>,
+    ) -> Option<Self> {
+        spare.get_mut().listen(flow.local).ok()?;
+        Some(Self::new(id, flow, Role::Server, spare, now))
     }
 
-    fn new(id: SocketId, flow: Flow, role: Role, socket: Socket<'static>, now: SimTime) -> Self {
-        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
-        let handle = set.add(socket);
+    fn new(
+        id: SocketId,
+        flow: Flow,
+        role: Role,
+        solo: Solo<Socket<'static>>,
+        now: SimTime,
+    ) -> Self {
         Self {
             id,
             flow,
             role,
-            set,
-            handle,
+            solo,
+            timer: None,
             unsent: VecDeque::new(),
             announced: false,
             peer_closed: false,
@@ -128,6 +137,11 @@ impl Connection {
 
     pub(super) const fn flow(&self) -> Flow {
         self.flow
+    }
+
+    /// Its socket, once it is over.
+    pub(super) fn into_socket(self) -> Solo<Socket<'static>> {
+        self.solo
     }
 
     /// Whether the application may send: not after it closed.
@@ -180,7 +194,7 @@ impl Connection {
         let mut events = Vec::new();
         let reset = matches!(cause, Cause::Arrival { reset: true, .. });
         if let Cause::Arrival { packet, .. } = cause {
-            wire.incoming = Some(packet);
+            wire.deliver(packet);
             self.waiting_since = now;
         } else if self.deadline().is_some_and(|deadline| deadline <= now) {
             return self.finish(events, Some(SocketError::TimedOut));
@@ -189,11 +203,11 @@ impl Connection {
             return self.finish(events, None);
         }
         self.apply_abort();
-        if wire.incoming.is_none() {
+        if !wire.has_come() {
             self.refill(now);
         }
         loop {
-            interface.poll(instant(now), wire, &mut self.set);
+            interface.poll(instant(now), wire, self.solo.set_mut());
             self.report_opening(&mut events);
             let received = self.receive(&mut events);
             if received && self.orphaned {
@@ -202,7 +216,7 @@ impl Connection {
             }
             let sent = self.refill(now);
             // What was read may have opened the window, what was sent may go; most often neither says anything.
-            if !(received || sent) || !wants_to_run(now, interface, &self.set) {
+            if !(received || sent) || !wants_to_run(now, interface, self.solo.set()) {
                 break;
             }
         }
@@ -230,7 +244,7 @@ impl Connection {
 
     /// When it wants to run next without a packet: strictly after `now`.
     pub(super) fn next_run(&mut self, now: SimTime, interface: &mut Interface) -> Option<SimTime> {
-        let timer = interface.poll_at(instant(now), &self.set).map(|at| {
+        let timer = interface.poll_at(instant(now), self.solo.set()).map(|at| {
             let at = sim_time(at);
             if at > now { at } else { now + STUCK_RETRY }
         });
@@ -272,11 +286,11 @@ impl Connection {
     }
 
     fn socket(&self) -> &Socket<'static> {
-        self.set.get(self.handle)
+        self.solo.get()
     }
 
     fn socket_mut(&mut self) -> &mut Socket<'static> {
-        self.set.get_mut(self.handle)
+        self.solo.get_mut()
     }
 
     /// Whether this side has closed and only the rest of the handshake is missing.
@@ -318,7 +332,7 @@ impl Connection {
 
     /// Hands over what has arrived; after an abort nobody listens any more.
     fn receive(&mut self, events: &mut Vec<PlaneEvent>) -> bool {
-        let socket: &mut Socket<'static> = self.set.get_mut(self.handle);
+        let socket = self.solo.get_mut();
         let mut bytes = Vec::new();
         while socket.can_recv() {
             let taken = socket.recv(|chunk| {
@@ -345,7 +359,7 @@ impl Connection {
         if self.aborted {
             return false;
         }
-        let socket: &mut Socket<'static> = self.set.get_mut(self.handle);
+        let socket = self.solo.get_mut();
         let mut moved = false;
         while socket.can_send() && !self.unsent.is_empty() {
             if socket.send_queue() == 0 {
@@ -417,13 +431,4 @@ impl Connection {
 fn wants_to_run(now: SimTime, interface: &mut Interface, set: &SocketSet<'static>) -> bool {
     let now = instant(now);
     interface.poll_at(now, set).is_some_and(|at| at <= now)
-}
-
-/// No delayed ACKs and no waiting for full segments: in a simulation both only blur latencies.
-fn new_socket() -> Socket<'static> {
-    let buffer = || SocketBuffer::new(vec![0; BUFFER_LEN]);
-    let mut socket = Socket::new(buffer(), buffer());
-    socket.set_ack_delay(None);
-    socket.set_nagle_enabled(false);
-    socket
 }

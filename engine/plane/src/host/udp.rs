@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use base::SimTime;
 use ruleset::Protocol;
-use smoltcp::iface::{Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::iface::Interface;
 use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, Socket, UdpMetadata};
 use smoltcp::wire::IpListenEndpoint;
 
+use super::solo::Solo;
 use super::wire::{Wire, instant};
 use crate::segment::Flow;
 use crate::{PlaneEvent, SocketId};
@@ -20,8 +21,9 @@ pub(super) struct Endpoint {
     id: SocketId,
     port: u16,
     remote: Option<SocketAddr>,
-    set: SocketSet<'static>,
-    handle: SocketHandle,
+    /// Its own address, if it is not bound to all of the host's.
+    bound: Option<IpAddr>,
+    solo: Solo<Socket<'static>>,
 }
 
 impl Endpoint {
@@ -33,15 +35,22 @@ impl Endpoint {
         socket
             .bind(IpListenEndpoint { addr: None, port })
             .expect("a fresh socket can be bound to a port that is not zero");
-        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
-        let handle = set.add(socket);
         Self {
             id,
             port,
             remote,
-            set,
-            handle,
+            bound: None,
+            solo: Solo::new(socket),
         }
+    }
+
+    /// Binds it to one address: what it sends comes from there, and it takes what goes there.
+    pub(super) const fn bind(&mut self, address: IpAddr) {
+        self.bound = Some(address);
+    }
+
+    pub(super) const fn bound(&self) -> Option<IpAddr> {
+        self.bound
     }
 
     pub(super) const fn id(&self) -> SocketId {
@@ -60,6 +69,7 @@ impl Endpoint {
     pub(super) fn takes(&self, flow: Flow) -> bool {
         flow.protocol == Protocol::UDP
             && flow.local.port() == self.port
+            && self.bound.is_none_or(|own| own == flow.local.ip())
             && self.remote.is_none_or(|remote| remote == flow.remote)
     }
 
@@ -75,11 +85,11 @@ impl Endpoint {
     ) {
         let mut meta = UdpMetadata::from(smoltcp::wire::IpEndpoint::from(to));
         meta.local_address = Some(source.into());
-        let socket: &mut Socket<'static> = self.set.get_mut(self.handle);
+        let socket = self.solo.get_mut();
         socket
             .send_slice(bytes, meta)
             .expect("the stack has checked destination and length, and the buffer is empty");
-        interface.poll(instant(now), wire, &mut self.set);
+        interface.poll(instant(now), wire, self.solo.set_mut());
     }
 
     /// Takes in one packet.
@@ -90,9 +100,9 @@ impl Endpoint {
         interface: &mut Interface,
         wire: &mut Wire,
     ) -> Vec<PlaneEvent> {
-        wire.incoming = Some(packet);
-        interface.poll(instant(now), wire, &mut self.set);
-        let socket: &mut Socket<'static> = self.set.get_mut(self.handle);
+        wire.deliver(packet);
+        interface.poll(instant(now), wire, self.solo.set_mut());
+        let socket = self.solo.get_mut();
         let mut events = Vec::new();
         while let Ok((bytes, meta)) = socket.recv() {
             events.push(PlaneEvent::Data {

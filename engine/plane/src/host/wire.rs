@@ -12,19 +12,42 @@ use smoltcp::wire::HardwareAddress;
 #[derive(Debug)]
 pub(super) struct Wire {
     mtu: usize,
-    /// The packet that the next poll receives.
-    pub(super) incoming: Option<Vec<u8>>,
+    /// The last packet that came.
+    incoming: Vec<u8>,
+    /// Whether the next poll receives it.
+    has_come: bool,
     /// What polls have sent, in order.
     pub(super) outgoing: Vec<Vec<u8>>,
+    /// The memory of packets that came, for those that go.
+    spares: Vec<Vec<u8>>,
 }
+
+/// A wire keeps the memory of no more packets than that.
+const SPARES_MAX: usize = 4;
 
 impl Wire {
     pub(super) const fn new(mtu: usize) -> Self {
         Self {
             mtu,
-            incoming: None,
+            incoming: Vec::new(),
+            has_come: false,
             outgoing: Vec::new(),
+            spares: Vec::new(),
         }
+    }
+
+    /// Has the next poll receive a packet.
+    pub(super) fn deliver(&mut self, packet: Vec<u8>) {
+        let before = std::mem::replace(&mut self.incoming, packet);
+        if self.spares.len() < SPARES_MAX {
+            self.spares.push(before);
+        }
+        self.has_come = true;
+    }
+
+    /// Whether there is something to receive.
+    pub(super) const fn has_come(&self) -> bool {
+        self.has_come
     }
 
     pub(super) const fn mtu(&self) -> usize {
@@ -62,16 +85,25 @@ pub(super) fn sim_time(instant: Instant) -> SimTime {
 }
 
 impl Device for Wire {
-    type RxToken<'a> = Received;
+    type RxToken<'a> = Received<'a>;
     type TxToken<'a> = Sending<'a>;
 
-    fn receive(&mut self, _timestamp: Instant) -> Option<(Received, Sending<'_>)> {
-        let packet = self.incoming.take()?;
-        Some((Received(packet), Sending(&mut self.outgoing)))
+    fn receive(&mut self, _timestamp: Instant) -> Option<(Received<'_>, Sending<'_>)> {
+        if !std::mem::take(&mut self.has_come) {
+            return None;
+        }
+        let sending = Sending {
+            outgoing: &mut self.outgoing,
+            spares: &mut self.spares,
+        };
+        Some((Received(&self.incoming), sending))
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<Sending<'_>> {
-        Some(Sending(&mut self.outgoing))
+        Some(Sending {
+            outgoing: &mut self.outgoing,
+            spares: &mut self.spares,
+        })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -82,21 +114,26 @@ impl Device for Wire {
     }
 }
 
-pub(super) struct Received(Vec<u8>);
+pub(super) struct Received<'a>(&'a [u8]);
 
-impl RxToken for Received {
+impl RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
+        f(self.0)
     }
 }
 
-pub(super) struct Sending<'a>(&'a mut Vec<Vec<u8>>);
+pub(super) struct Sending<'a> {
+    outgoing: &'a mut Vec<Vec<u8>>,
+    spares: &'a mut Vec<Vec<u8>>,
+}
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut packet = vec![0; len];
+        let mut packet = self.spares.pop().unwrap_or_default();
+        packet.clear();
+        packet.resize(len, 0);
         let result = f(&mut packet);
-        self.0.push(packet);
+        self.outgoing.push(packet);
         result
     }
 }

@@ -26,6 +26,8 @@ pub enum Dialect {
     Iptables,
     /// By `nft`.
     Nftables,
+    /// By `ipvsadm`, `ipset` and `iptables-restore`.
+    Ipvs,
 }
 
 /// All that is counted since the proxy started.
@@ -237,24 +239,25 @@ impl Metrics {
     }
 
     fn write_failures(&self, text: &mut Text) {
-        match self.dialect {
-            Dialect::Iptables => {
-                text.counter(
-                    "sync_proxy_rules_iptables_restore_failures_total",
-                    "Cumulative proxy iptables restore failures",
-                    self.failures,
-                );
-                text.counter(
-                    "sync_proxy_rules_iptables_partial_restore_failures_total",
-                    "Cumulative proxy iptables partial restore failures",
-                    self.partial_failures,
-                );
-            }
-            Dialect::Nftables => text.counter(
+        if self.dialect == Dialect::Nftables {
+            text.counter(
                 "sync_proxy_rules_nftables_sync_failures_total",
                 "Cumulative proxy nftables sync failures",
                 self.failures,
-            ),
+            );
+            return;
+        }
+        text.counter(
+            "sync_proxy_rules_iptables_restore_failures_total",
+            "Cumulative proxy iptables restore failures",
+            self.failures,
+        );
+        if self.dialect == Dialect::Iptables {
+            text.counter(
+                "sync_proxy_rules_iptables_partial_restore_failures_total",
+                "Cumulative proxy iptables partial restore failures",
+                self.partial_failures,
+            );
         }
     }
 
@@ -361,6 +364,12 @@ mod tests {
             &["kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0"],
         );
         assert!(!metrics.text().contains("iptables"));
+        let metrics = Metrics::new(Dialect::Ipvs);
+        check(
+            &metrics,
+            &["kubeproxy_sync_proxy_rules_iptables_restore_failures_total 0"],
+        );
+        assert!(!metrics.text().contains("partial_restore"));
     }
 
     #[test]

@@ -144,10 +144,9 @@ const CHAINS: [(TableName, &[&str]); 3] = [
 /// The chain of table `filter` that kube-proxy shares with the kubelet: both make it, and neither takes it away.
 pub const SHARED_CHAIN: &str = "KUBE-FIREWALL";
 
-/// Whether a proxy in iptables mode makes a chain of this name in this table, and nobody else does: one that is always
-/// there, or one of a service port. Whoever finds such a chain on a node may take it for a proxy's.
-#[must_use]
-pub fn is_proxy_chain(table: TableName, chain: ChainName) -> bool {
+/// Whether a proxy in this mode makes a chain of this name in this table, and nobody else does: one that is always there,
+/// or one of a service port.
+pub(crate) fn is_own_chain(table: TableName, chain: ChainName) -> bool {
     let of_table = CHAINS.iter().filter(|(of, _)| *of == table);
     let mut fixed = of_table.flat_map(|(_, names)| *names);
     let is_fixed = fixed.any(|name| *name == chain.as_str());
@@ -155,9 +154,8 @@ pub fn is_proxy_chain(table: TableName, chain: ChainName) -> bool {
     is_own || table == TableName::Nat && is_of_service_port(chain)
 }
 
-/// Whether a proxy puts a rule into this built-in chain that leads to this chain.
-#[must_use]
-pub fn is_proxy_jump(table: TableName, from: ChainName, to: ChainName) -> bool {
+/// Whether a proxy in this mode puts a rule into this built-in chain that leads to this chain.
+pub(crate) fn is_own_jump(table: TableName, from: ChainName, to: ChainName) -> bool {
     JUMPS.iter().any(|jump| {
         (jump.table, jump.from, jump.to) == (table, from.as_str(), to.as_str())
             && jump.to != SHARED_CHAIN

@@ -15,4 +15,5 @@ pub(crate) mod spell;
 
 pub(crate) use assembly::Assembly;
 pub(crate) use fragment::{EndpointComments, Fragment};
-pub use frame::{SHARED_CHAIN, is_proxy_chain, is_proxy_jump};
+pub use frame::SHARED_CHAIN;
+pub(crate) use frame::{is_own_chain, is_own_jump};

@@ -13,7 +13,7 @@ use ruleset::{Family, Protocol};
 
 use super::fragment::{Fragment, NodePort};
 use super::frame;
-use super::sets::KubeSet;
+use super::sets::{KubeSet, empty_tables};
 use crate::memo::Lowerer;
 use crate::plan::changes;
 use crate::{NodeFacts, NodePortDestinations, RulePlan, ServicePortId, ServicePortPlans};
@@ -55,6 +55,8 @@ pub(crate) struct Assembly {
     fragments: OrdMap<ServicePortId, Arc<Fragment>>,
     /// Whoever has a virtual server: of several the first one's is there.
     servers: OrdMap<(ServerKey, ServicePortId), Arc<VirtualServer>>,
+    /// Load balancers that this node may not call: the sources that they are for leave its primary address out.
+    closed: BTreeSet<(ServerKey, ServicePortId)>,
     /// How many have an entry.
     entries: OrdMap<(KubeSet, SetEntry), u32>,
 }
@@ -62,16 +64,13 @@ pub(crate) struct Assembly {
 impl Assembly {
     /// Nothing yet.
     pub(crate) fn new(family: Family, node: Node) -> Self {
-        let mut tables = IpvsTables::new(family, KubeSet::IpvsIps.name(family));
-        for set in KubeSet::ALL {
-            tables.sets.insert(set.name(family), Set::new(set.kind()));
-        }
         Self {
             node,
-            tables,
+            tables: empty_tables(family),
             filled: BTreeSet::new(),
             fragments: OrdMap::new(),
             servers: OrdMap::new(),
+            closed: BTreeSet::new(),
             entries: OrdMap::new(),
         }
     }
@@ -85,12 +84,12 @@ impl Assembly {
     }
 
     /// Goes on to a plan; it costs what differs in service ports, and the few rules if a set begins or ceases to hold
-    /// something, or all else of the plan is another (`is_reframed`).
+    /// something, a Service has or had sources that may call it only, or all else of the plan is another (`is_reframed`).
     pub(crate) fn update(
         &mut self,
         before: &ServicePortPlans,
         plan: &RulePlan,
-        is_reframed: bool,
+        mut is_reframed: bool,
         with: &mut Lowerer<'_, Fragment>,
     ) {
         let filled = self.filled.clone();
@@ -98,6 +97,7 @@ impl Assembly {
             if let Some(id) = old
                 && let Some(fragment) = self.fragments.remove(id)
             {
+                is_reframed |= !fragment.restricted.is_empty();
                 self.take_out(id, &fragment);
             }
             if let Some(new) = new {
@@ -105,17 +105,26 @@ impl Assembly {
                 let fragment = with.fragment(new, |plan, origins| {
                     Fragment::lower(plan, scheduler, origins)
                 });
+                is_reframed |= !fragment.restricted.is_empty();
                 self.put_in(&new.id, &fragment);
                 self.fragments.insert(new.id.clone(), fragment);
             }
         }
         if is_reframed || filled != self.filled {
-            let rules = frame::rules(plan, &self.filled, with.capabilities, with.origins);
+            let closed: BTreeSet<ServerKey> = self.closed.iter().map(|(key, _)| *key).collect();
+            let held = frame::Held {
+                filled: &self.filled,
+                closed: &closed,
+            };
+            let rules = frame::rules(plan, held, with.capabilities, with.origins);
             self.tables.rules = Arc::new(rules);
         }
     }
 
     fn take_out(&mut self, id: &ServicePortId, fragment: &Fragment) {
+        for key in self.closed_of(fragment) {
+            self.closed.remove(&(key, id.clone()));
+        }
         for (key, _) in self.servers_of(fragment) {
             self.servers.remove(&(key, id.clone()));
             self.settle(key);
@@ -137,6 +146,9 @@ impl Assembly {
     }
 
     fn put_in(&mut self, id: &ServicePortId, fragment: &Fragment) {
+        for key in self.closed_of(fragment) {
+            self.closed.insert((key, id.clone()));
+        }
         for (key, server) in self.servers_of(fragment) {
             self.servers.insert((key, id.clone()), server);
             self.settle(key);
@@ -179,6 +191,21 @@ impl Assembly {
         let all = own.chain(node_port);
         all.map(|(address, server)| (ServerKey { protocol, address }, server))
             .collect()
+    }
+
+    /// Those of its addresses that this node may not call.
+    fn closed_of(&self, fragment: &Fragment) -> Vec<ServerKey> {
+        let Some(primary) = self.node.addresses.first() else {
+            return Vec::new();
+        };
+        let restricted = fragment.restricted.iter();
+        let closed = restricted.filter(|(_, nets)| !nets.iter().any(|net| net.contains(primary)));
+        let protocol = fragment.protocol;
+        let keys = closed.map(|(address, _)| ServerKey {
+            protocol,
+            address: *address,
+        });
+        keys.collect()
     }
 
     fn entries_of(&self, fragment: &Fragment) -> Vec<(KubeSet, SetEntry)> {

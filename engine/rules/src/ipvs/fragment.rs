@@ -23,6 +23,8 @@ pub(crate) struct Fragment {
     /// At the node's own addresses.
     pub(super) node_port: Option<NodePort>,
     pub(super) entries: Vec<(KubeSet, SetEntry)>,
+    /// Load balancers' addresses that are for these sources only.
+    pub(super) restricted: Vec<(SocketAddr, Vec<IpNet>)>,
 }
 
 /// A node port.
@@ -49,6 +51,7 @@ impl Fragment {
                 servers: Vec::new(),
                 node_port: None,
                 entries: Vec::new(),
+                restricted: Vec::new(),
             },
         };
         lowering.hairpins();
@@ -142,6 +145,8 @@ impl Lowering<'_> {
     /// Who may call a load balancer's address (PROXY-30).
     fn admit(&mut self, address: IpAddr, sources: &[IpNet], own: &[IpAddr]) {
         let (protocol, port) = (self.plan.id.protocol, self.plan.port);
+        let restricted = (SocketAddr::new(address, port), sources.to_vec());
+        self.fragment.restricted.push(restricted);
         self.enter(KubeSet::LoadBalancerFirewall, self.at(address));
         for net in sources {
             let is_own = net.prefix_len() == net.max_prefix_len() && own.contains(&net.addr());

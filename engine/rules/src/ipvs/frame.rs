@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use ruleset::ipvs::ServerKey;
 use ruleset::xt::{
     AddressSide, AddressType, ChainName, CtState, Policy, RejectWith, SetMatch, TableName, XtChain,
     XtMatch, XtRule, XtTable, XtTables, XtTarget,
@@ -24,6 +25,7 @@ const CHAINS: [(TableName, &[&str]); 2] = [
         &[
             "KUBE-FORWARD",
             "KUBE-IPVS-FILTER",
+            "KUBE-IPVS-OUT-FILTER",
             "KUBE-NODE-PORT",
             "KUBE-PROXY-FIREWALL",
             "KUBE-SOURCE-RANGES-FIREWALL",
@@ -43,13 +45,20 @@ const CHAINS: [(TableName, &[&str]); 2] = [
 
 /// Built-in chain, our chain, comment, and what it is for; as they stand, which is kube-proxy's list
 /// (`iptablesJumpChain`) backwards.
-const JUMPS: [(TableName, &str, &str, &str, &str); 8] = {
+const JUMPS: [(TableName, &str, &str, &str, &str); 9] = {
     use TableName::{Filter, Nat};
     const FIREWALL: &str = "kube-proxy firewall rules";
     const FIREWALL_IS: &str = "load-balancer addresses closed to this source";
     const PORTALS: &str = "kubernetes service portals";
     const PORTALS_ARE: &str = "is it for a Service, and is its source to be hidden?";
     [
+        (
+            Filter,
+            "OUTPUT",
+            "KUBE-IPVS-OUT-FILTER",
+            "kubernetes ipvs access filter",
+            "load balancers that are closed to this node",
+        ),
         (
             Filter,
             "INPUT",
@@ -106,16 +115,38 @@ const DST_DST_SRC: &[AddressSide] = &[
     AddressSide::Source,
 ];
 
-/// The rules for a plan, when these sets hold something.
+/// Whether a proxy in this mode makes a chain of this name in this table.
+pub(crate) fn is_own_chain(table: TableName, chain: ChainName) -> bool {
+    let of_table = CHAINS.iter().filter(|(of, _)| *of == table);
+    let mut names = of_table.flat_map(|(_, names)| *names);
+    names.any(|name| *name == chain.as_str())
+}
+
+/// Whether a proxy in this mode puts a rule into this built-in chain that leads to this chain.
+pub(crate) fn is_own_jump(table: TableName, from: ChainName, to: ChainName) -> bool {
+    let mut jumps = JUMPS.iter();
+    jumps.any(|jump| (jump.0, jump.1, jump.2) == (table, from.as_str(), to.as_str()))
+}
+
+/// What of Services the rules depend on.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a> {
+    /// The sets that hold something.
+    pub(super) filled: &'a BTreeSet<KubeSet>,
+    /// Load balancers that the node may not call.
+    pub(super) closed: &'a BTreeSet<ServerKey>,
+}
+
+/// The rules for a plan, when this is there.
 pub(super) fn rules(
     plan: &RulePlan,
-    filled: &BTreeSet<KubeSet>,
+    held: Held<'_>,
     capabilities: Capabilities,
     origins: &mut Origins,
 ) -> XtTables {
     let mut writer = Writer {
         plan,
-        filled,
+        filled: held.filled,
         origins,
         chains: BTreeMap::new(),
     };
@@ -130,6 +161,7 @@ pub(super) fn rules(
     writer.external_ips();
     writer.last_of_services();
     writer.firewall();
+    writer.output(held.closed);
     writer.input();
     writer.marks(capabilities);
     writer.finish()
@@ -354,6 +386,19 @@ impl Writer<'_> {
         }
         let drop = XtRule::new(XtTarget::Drop);
         self.push(TableName::Filter, ranges, drop, FrameDecision::DropSource);
+    }
+
+    /// A process of the node that calls such a load balancer has its address as source, for it is the node's own.
+    ///
+    /// Deviation: processes of a node have the node's address as source here, so that no packet matches.
+    fn output(&mut self, closed: &BTreeSet<ServerKey>) {
+        for server in closed {
+            let rule = XtRule::new(XtTarget::Drop)
+                .with_source(IpNet::from(server.address.ip()), false)
+                .with_match(XtMatch::Ipvs(Box::new(*server)));
+            let chain = "KUBE-IPVS-OUT-FILTER";
+            self.push(TableName::Filter, chain, rule, FrameDecision::DropSource);
+        }
     }
 
     /// What is for a Service's address goes to its virtual server, or is refused (PROXY-16, PROXY-17).

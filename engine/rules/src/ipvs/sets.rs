@@ -1,7 +1,7 @@
 //! The sets (PROXY-59).
 
-use ruleset::Family;
-use ruleset::ipvs::{SetKind, SetName};
+use ruleset::ipvs::{IpvsTables, Set, SetKind, SetName};
+use ruleset::{Family, Protocol};
 
 /// One of kube-proxy's sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,23 @@ pub(super) enum KubeSet {
     NodePortSctp,
     NodePortTcp,
     NodePortUdp,
+}
+
+/// Every set, with nothing in it, and nothing else.
+pub(crate) fn empty_tables(family: Family) -> IpvsTables {
+    let mut tables = IpvsTables::new(family, KubeSet::IpvsIps.name(family));
+    for set in KubeSet::ALL {
+        tables.sets.insert(set.name(family), Set::new(set.kind()));
+    }
+    tables
+}
+
+/// The sets of ports at which a node's own addresses have virtual servers. Those of SCTP say at which addresses.
+pub(crate) fn node_port_sets(family: Family) -> [(Protocol, SetName); 2] {
+    [
+        (Protocol::TCP, KubeSet::NodePortTcp.name(family)),
+        (Protocol::UDP, KubeSet::NodePortUdp.name(family)),
+    ]
 }
 
 impl KubeSet {

@@ -27,6 +27,17 @@ pub enum NodePortDestinations {
     Addresses(Vec<IpAddr>),
 }
 
+impl NodeFacts {
+    /// Whether node ports answer at one of the node's own addresses, loopback apart.
+    #[must_use]
+    pub fn takes_node_ports_at(&self, address: IpAddr) -> bool {
+        match NodePortPlan::of(self, Family::of(address)).destinations {
+            NodePortDestinations::AnyLocal => true,
+            NodePortDestinations::Addresses(taking) => taking.contains(&address),
+        }
+    }
+}
+
 impl NodePortPlan {
     /// Decides for a node. Ranges of the other family do not count, and a family that is left without a range
     /// takes node ports at every address, as in kube-proxy (`NewNodePortAddresses`); the primary address counts as a

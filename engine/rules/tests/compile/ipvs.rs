@@ -11,7 +11,7 @@ use ruleset::ipvs::{
 use ruleset::xt::{parse, save_text};
 use ruleset::{Family, Protocol};
 use switchboard_rules::{
-    Capabilities, ClusterView, CompiledIpvs, Compiler, NodeFacts, TrafficPolicy,
+    Capabilities, ClusterView, CompiledIpvs, Compiler, NodeFacts, ServiceView, TrafficPolicy,
 };
 
 use crate::generate::{change, nodes};
@@ -92,6 +92,34 @@ fn policy_local_without_an_endpoint_here() {
         &[endpoint("10.244.2.10", "node-2")],
     ));
     assert_eq!(servers_text(&tables.servers), "-A -t 10.96.0.40:80 -s rr\n");
+}
+
+/// PROXY-30: a node that is none of the sources is kept from the load balancer by a rule of its own.
+#[test]
+fn a_load_balancer_that_is_closed_to_the_node() {
+    let rules_of = |sources: &[&str]| {
+        let mut view = web(TrafficPolicy::Cluster, &[endpoint("10.244.1.10", "node-1")]);
+        let (name, service) = view.services.iter().next().unwrap();
+        let (name, mut service) = (name.clone(), ServiceView::clone(service));
+        service.load_balancer_ips = vec!["203.0.113.9".parse().unwrap()];
+        let sources = sources.iter().map(|net| net.parse().unwrap());
+        service.load_balancer_source_ranges = sources.collect();
+        view.services.insert(name, Arc::new(service));
+        let text = save_text(&tables(&view).rules);
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("-A KUBE-IPVS-OUT-FILTER"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(rules_of(&[]).is_empty());
+    assert_eq!(
+        rules_of(&["198.51.100.0/24"]),
+        [
+            "-A KUBE-IPVS-OUT-FILTER -s 203.0.113.9/32 -m ipvs --vproto 6 --vaddr 203.0.113.9 --vport 80 -j DROP"
+        ]
+    );
+    let own = format!("{}/32", node_1().primary_address(Family::V4).unwrap());
+    assert!(rules_of(&["198.51.100.0/24", &own]).is_empty());
 }
 
 fn check_text(tables: &IpvsTables) -> Result<(), TestCaseError> {

@@ -17,9 +17,12 @@
 
 mod error;
 mod server;
+mod server_list;
 mod server_text;
 mod set;
+mod set_list;
 mod set_text;
+mod step;
 mod transaction;
 
 use std::net::IpAddr;
@@ -29,9 +32,12 @@ use imbl::OrdMap;
 
 pub use error::{IpvsParseError, IpvsParseErrorKind};
 pub use server::{Forwarding, RealServer, Scheduler, ServerKey, VirtualServer};
+pub use server_list::{ServerLoad, servers_list};
 pub use server_text::{parse_servers, servers_text};
 pub use set::{Set, SetEntry, SetKind, SetName, SetParts};
+pub use set_list::sets_list;
 pub use set_text::{parse_sets, sets_text};
+pub use step::{IpvsStep, IpvsTool};
 pub use transaction::{Drained, IpvsCommand, IpvsTransaction};
 
 use crate::Family;
@@ -95,10 +101,6 @@ impl IpvsTables {
     /// What makes the device hold its addresses, for `ip -batch`.
     #[must_use]
     pub fn device_text(&self) -> String {
-        let bits = self.family.address_bits();
-        let lines = self
-            .addresses()
-            .map(|address| format!("address replace {address}/{bits} dev {DEVICE}\n"));
-        lines.collect()
+        self.addresses().map(step::bind_line).collect()
     }
 }

@@ -31,6 +31,13 @@ const fn flag_names(scheduler: Scheduler) -> [&'static str; 3] {
     }
 }
 
+/// The flags that a server's scheduler has.
+pub(super) fn flag_words(server: &VirtualServer) -> Vec<&'static str> {
+    let set = (0..).zip(flag_names(server.scheduler));
+    let set = set.filter(|(bit, _)| server.scheduler_flags >> bit & 1 == 1);
+    set.map(|(_, flag)| flag).collect()
+}
+
 /// What all of them can be called.
 const FLAGS: [&str; 3] = ["flag-1", "flag-2", "flag-3"];
 
@@ -56,7 +63,7 @@ fn write_server(text: &mut String, key: &ServerKey, server: &VirtualServer) -> f
 }
 
 /// `-t 10.96.0.40:80`
-struct KeyWords<'a>(&'a ServerKey);
+pub(super) struct KeyWords<'a>(pub(super) &'a ServerKey);
 
 impl fmt::Display for KeyWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +75,7 @@ impl fmt::Display for KeyWords<'_> {
 }
 
 /// `-s rr -p 10800`
-struct ServerWords<'a>(&'a VirtualServer);
+pub(super) struct ServerWords<'a>(pub(super) &'a VirtualServer);
 
 impl fmt::Display for ServerWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,18 +84,15 @@ impl fmt::Display for ServerWords<'_> {
         if let Some(seconds) = server.persistence {
             write!(f, " -p {seconds}")?;
         }
-        let set = (0..).zip(flag_names(server.scheduler));
-        let set = set.filter(|(bit, _)| server.scheduler_flags >> bit & 1 == 1);
-        for (place, (_, flag)) in set.enumerate() {
-            let before = if place == 0 { " -b " } else { "," };
-            write!(f, "{before}{flag}")?;
+        match &flag_words(server)[..] {
+            [] => Ok(()),
+            flags => write!(f, " -b {}", flags.join(",")),
         }
-        Ok(())
     }
 }
 
 /// `-r 10.244.1.5:8080 -m -w 1`
-struct RealWords<'a>(SocketAddr, &'a RealServer);
+pub(super) struct RealWords<'a>(pub(super) SocketAddr, pub(super) &'a RealServer);
 
 impl fmt::Display for RealWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +104,27 @@ impl fmt::Display for RealWords<'_> {
         let word = words.find(|(one, _)| one == forwarding);
         let (_, word) = word.ok_or(fmt::Error)?;
         write!(f, "-r {address} {word} -w {weight}")
+    }
+}
+
+impl ServerKey {
+    /// Whom a line is about, such as `ipvsadm -S -n` prints them; `None` when that is no address with a port, in numbers.
+    #[must_use]
+    pub fn of_line(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let protocol = words.find_map(service)?;
+        let address = words.next()?.parse().ok()?;
+        Some(Self { protocol, address })
+    }
+}
+
+/// The protocol of an option that names a virtual server.
+fn service(option: &str) -> Option<Protocol> {
+    match option {
+        "-t" | "--tcp-service" => Some(Protocol::TCP),
+        "-u" | "--udp-service" => Some(Protocol::UDP),
+        "--sctp-service" => Some(Protocol::SCTP),
+        _ => None,
     }
 }
 
@@ -170,13 +195,7 @@ impl Draft {
         word: &str,
         words: &mut SplitAsciiWhitespace<'_>,
     ) -> Result<(), IpvsParseErrorKind> {
-        let protocol = match word {
-            "-t" | "--tcp-service" => Some(Protocol::TCP),
-            "-u" | "--udp-service" => Some(Protocol::UDP),
-            "--sctp-service" => Some(Protocol::SCTP),
-            _ => None,
-        };
-        if let Some(protocol) = protocol {
+        if let Some(protocol) = service(word) {
             let address = socket(words.next())?;
             return set(&mut self.key, ServerKey { protocol, address }, word);
         }

@@ -24,11 +24,16 @@ pub fn sets_text(sets: &Sets, family: Family) -> String {
 }
 
 /// `create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536`
-fn creation(name: &SetName, kind: SetKind, family: Family) -> String {
+pub(super) fn creation(name: &SetName, kind: SetKind, family: Family) -> String {
+    format!("create {name} {kind} {}", header(kind, family))
+}
+
+/// What is said of a set besides its name and kind.
+pub(super) const fn header(kind: SetKind, family: Family) -> &'static str {
     match (kind, family) {
-        (SetKind::Port, _) => format!("create {name} {kind} range 0-65535"),
-        (_, Family::V4) => format!("create {name} {kind} family inet hashsize 1024 maxelem 65536"),
-        (_, Family::V6) => format!("create {name} {kind} family inet6 hashsize 1024 maxelem 65536"),
+        (SetKind::Port, _) => "range 0-65535",
+        (_, Family::V4) => "family inet hashsize 1024 maxelem 65536",
+        (_, Family::V6) => "family inet6 hashsize 1024 maxelem 65536",
     }
 }
 

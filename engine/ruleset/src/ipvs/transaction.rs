@@ -3,8 +3,8 @@
 //! **What.** An [`IpvsTransaction`] is the list of commands that makes one owner's tables the other's, and the real
 //! servers that are to go once nobody talks to them. **Why.** A kernel takes each command by itself, so what packets
 //! find in between depends on the order, and the order is: whatever is needed is made before whatever needs it, and
-//! taken away after it. An address is bound once its server serves it. A real server of TCP gets the weight 0 and goes
-//! later, one of UDP and SCTP goes at once (PROXY-61). **Source of the semantics.** `syncProxyRules` and
+//! taken away after it. An address is bound once its server serves it, and what filters it stays as long as it is served. A
+//! real server of TCP gets the weight 0 and goes later, one of UDP and SCTP goes at once (PROXY-61). **Source of the semantics.** `syncProxyRules` and
 //! `graceful_termination.go` of kube-proxy 1.36 `pkg/proxy/ipvs/`.
 
 use std::net::SocketAddr;
@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 
-use super::{IpvsTables, RealServer, ServerKey, Set, SetEntry, SetKind, SetName, VirtualServer};
+use super::{
+    Forwarding, IpvsTables, RealServer, ServerKey, Set, SetEntry, SetKind, SetName, VirtualServer,
+};
 use crate::xt::{XtTransaction, XtUnit};
 use crate::{Family, Protocol};
 
@@ -21,6 +23,8 @@ use crate::{Family, Protocol};
 pub struct IpvsTransaction {
     /// IPv4 or IPv6.
     pub family: Family,
+    /// The set that lists what is bound.
+    pub bound: SetName,
     /// In order.
     pub commands: Vec<IpvsCommand>,
     /// What gets no new connections from now on, and goes when it has no old ones.
@@ -51,7 +55,7 @@ pub enum IpvsCommand {
     CreateSet(SetName, SetKind),
     /// `ipset add`
     AddEntry(SetName, SetEntry),
-    /// The device gets an address, and `ipset add` to the set that lists what is bound.
+    /// `ipset add` to the set that lists what is bound, and the device gets the address.
     Bind(SetEntry),
     /// What `iptables-restore` takes.
     Rules(XtUnit),
@@ -88,8 +92,8 @@ impl IpvsTransaction {
         let mut draft = Draft::default();
         draft.sets(before, after);
         draft.servers(before, after);
-        let rules = XtTransaction::between(&before.rules, &after.rules);
-        let rules = rules.units.into_iter().map(IpvsCommand::Rules);
+        let [ruled, unruled] = XtTransaction::halves(&before.rules, &after.rules)
+            .map(|units| units.into_iter().map(IpvsCommand::Rules));
         let Draft {
             sets,
             entries,
@@ -101,14 +105,22 @@ impl IpvsTransaction {
             destroy,
             drained,
         } = draft;
-        let made = sets.into_iter().chain(entries).chain(rules);
+        let made = sets.into_iter().chain(entries).chain(ruled);
         let served = serve.into_iter().chain(bind).chain(unbind);
-        let gone = unserve.into_iter().chain(remove).chain(destroy);
+        let unserved = unserve.into_iter().chain(unruled);
+        let gone = unserved.chain(remove).chain(destroy);
         Self {
             family: after.family,
+            bound: after.bound.clone(),
             commands: made.chain(served).chain(gone).collect(),
             drained,
         }
+    }
+
+    /// Whether nothing happens, and nothing drains.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.drained.is_empty()
     }
 }
 
@@ -234,6 +246,21 @@ impl IpvsTables {
         tables.act(command).then_some(tables)
     }
 
+    /// These tables, and what still drains of earlier ones: what a transaction leaves.
+    #[must_use]
+    pub fn draining(&self, before: &Self, drained: &[Drained]) -> Self {
+        let mut tables = self.clone();
+        for Drained { server, address } in drained {
+            let old = before.servers.get(server);
+            let real = old.and_then(|old| old.real_servers.get(address));
+            if let (Some(real), Some(server)) = (real, tables.servers.get_mut(server)) {
+                let idle = RealServer { weight: 0, ..*real };
+                Arc::make_mut(server).real_servers.insert(*address, idle);
+            }
+        }
+        tables
+    }
+
     /// Whether it was possible.
     fn act(&mut self, command: &IpvsCommand) -> bool {
         match command {
@@ -277,6 +304,24 @@ impl IpvsTables {
             }
             IpvsCommand::DeleteServer(key) => self.servers.remove(key).is_some(),
         }
+    }
+
+    /// The tables with real servers that get no new connections, beside those that are there.
+    #[must_use]
+    pub fn with_drained(&self, drained: &[Drained]) -> Self {
+        let mut tables = self.clone();
+        for Drained { server, address } in drained {
+            let idle = RealServer {
+                forwarding: Forwarding::Masquerading,
+                weight: 0,
+                origin: None,
+            };
+            let idle = IpvsCommand::AddReal(*server, *address, idle);
+            if let Some(with) = tables.apply(&idle) {
+                tables = with;
+            }
+        }
+        tables
     }
 
     fn add(&mut self, name: &SetName, entry: SetEntry) -> bool {

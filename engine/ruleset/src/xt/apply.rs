@@ -32,6 +32,34 @@ impl XtTables {
             }
         }
     }
+
+    /// What of these tables is still there once other ones were restored over them, besides those: chains that the input
+    /// does not have, and of built-in chains the rules that it does not have.
+    ///
+    /// # Panics
+    /// As [`Self::apply_restore`].
+    #[must_use]
+    pub fn left_beside(&self, input: &Self) -> Self {
+        assert_eq!(self.family, input.family, "tables of one family");
+        let tables = self.tables.iter().map(|(name, table)| {
+            let mut left = table.clone();
+            let restored = input.tables.get(name).into_iter();
+            for (chain, restored) in restored.flat_map(|table| &table.chains) {
+                match left.chains.get_mut(chain) {
+                    Some(present) if is_built_in(*name, *chain) => {
+                        let present = Arc::make_mut(present);
+                        present.rules.retain(|rule| !restored.rules.contains(rule));
+                    }
+                    _ => drop(left.chains.remove(chain)),
+                }
+            }
+            (*name, left)
+        });
+        Self {
+            family: self.family,
+            tables: tables.collect(),
+        }
+    }
 }
 
 fn is_built_in(table: TableName, chain: ChainName) -> bool {

@@ -15,7 +15,7 @@ pub(crate) mod words;
 
 pub use chain::{Policy, TableName, XtChain, XtTable, XtTables};
 pub use name::{ChainName, Comment, NameError};
-pub use parse::{ParseError, ParseErrorKind, XtDump, parse, parse_dump};
+pub use parse::{ParseError, ParseErrorKind, XtDump, parse, parse_dump, parse_node};
 pub use print::{restore_text, save_text};
 pub use rule::{
     AddressMatch, AddressSide, AddressType, ConnMarkAction, CtState, CtStates, InterfaceMatch,

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{ChainName, Comment};
-use crate::ipvs::SetName;
+use crate::ipvs::{ServerKey, SetName};
 use crate::nft::PacketType;
 use crate::{AddressSpan, Family, NatRange, NatTarget, OriginId, Protocol, Verbatim};
 
@@ -262,6 +262,9 @@ pub enum XtMatch {
     },
     /// `-m set [!] --match-set NAME src|dst,…`. Boxed because it is rare and big.
     Set(Box<SetMatch>),
+    /// `-m ipvs --vaddr … --vproto … --vport …`: this virtual server has taken the packet. Boxed because it is rare and
+    /// big.
+    Ipvs(Box<ServerKey>),
     /// `-m physdev [!] --physdev-is-in`: the packet came by a port of a bridge.
     BridgeIn {
         /// `!`

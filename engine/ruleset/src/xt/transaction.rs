@@ -60,6 +60,19 @@ impl XtTransaction {
     /// When the two are of different families: they are then different programs' tables.
     #[must_use]
     pub fn between(before: &XtTables, after: &XtTables) -> Self {
+        Self {
+            family: after.family,
+            units: Self::halves(before, after).concat(),
+        }
+    }
+
+    /// The same in two parts, for whoever changes more than rules: after the first, whatever gets rules anew has them, and
+    /// what the old ones refuse is refused until the second.
+    ///
+    /// # Panics
+    /// As [`Self::between`].
+    #[must_use]
+    pub fn halves(before: &XtTables, after: &XtTables) -> [Vec<XtUnit>; 2] {
         assert_eq!(before.family, after.family, "tables of one family");
         let table = |tables: &XtTables, name| tables.tables.get(&name).cloned().unwrap_or_default();
         let names: BTreeSet<TableName> = before
@@ -73,13 +86,13 @@ impl XtTransaction {
         let both = union(&old, &new, after.family);
         let others = names.into_iter().filter(|name| *name != filter);
         let others = others.map(|name| unit(name, &table(before, name), &table(after, name)));
-        let first = unit(filter, &old, &both);
+        let first = std::iter::once(unit(filter, &old, &both)).chain(others);
         let last = unit(filter, &both, &new);
-        let units = std::iter::once(first).chain(others).chain([last]);
-        Self {
-            family: after.family,
-            units: units.filter(|unit| !unit.commands.is_empty()).collect(),
-        }
+        let is_something = |unit: &XtUnit| !unit.commands.is_empty();
+        [
+            first.filter(is_something).collect(),
+            Some(last).into_iter().filter(is_something).collect(),
+        ]
     }
 
     /// Whether nothing happens.

@@ -54,6 +54,25 @@ pub fn probe(check: &ProbeCheck, seen: &Probe) -> Vec<Mismatch> {
             }
         }
     }
+    if let Some(wanted) = check.answered {
+        for (outcome, _) in &shares {
+            match outcome {
+                ProbeOutcome::Endpoint { to, .. } => match (wanted, seen.unheard.get(to)) {
+                    (true, Some(why)) => {
+                        mismatches.push(format!("the answer of {to} is lost: {why}").into());
+                    }
+                    (false, None) => {
+                        mismatches.push(format!("the answer of {to} gets back").into());
+                    }
+                    _ => {}
+                },
+                other => {
+                    let text = format!("the packet is {}: nobody answers", probe_words(other));
+                    mismatches.push(text.into());
+                }
+            }
+        }
+    }
     mismatches
 }
 

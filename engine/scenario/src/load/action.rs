@@ -71,7 +71,7 @@ pub(super) fn action(
         "close" => traffic::close(step, &at),
         "traffic" => traffic::traffic(step, &at, setting),
         "stop" => traffic::stop(step, &at, setting),
-        "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting)),
+        "proxy" => without_expectation(step, verb).and_then(|()| proxy::step(&at, setting, files)),
         "fault" => without_expectation(step, verb).and_then(|()| fault::fault(&at, setting)),
         "heal" => without_expectation(step, verb).and_then(|()| fault::heal(&at)),
         "explain" => explain::explain(step, &at, setting),
@@ -422,7 +422,7 @@ pub(super) fn check_outside(at: &Cursor<'_>, name: &str, setting: &Setting<'_>) 
 }
 
 /// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.
-fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
+pub(super) fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
     if is_host_name(name) {
         Ok(name.to_owned())
     } else {

@@ -39,10 +39,7 @@ pub(super) fn expect<'a, T>(
     mut read: impl FnMut(&mut Fields<'a>) -> Read<T>,
 ) -> Read<Expect<T>> {
     let Some(at) = step.take("expect") else {
-        return Ok(Expect {
-            default: None,
-            by_mode: BTreeMap::new(),
-        });
+        return Ok(Expect::nothing());
     };
     let mut fields = at.fields()?;
     let by_mode = fields.or("byMode", BTreeMap::new(), |at| {
@@ -203,11 +200,13 @@ pub(super) fn probe(fields: &mut Fields<'_>) -> Read<ProbeCheck> {
     let verdicts = fields.may("verdict", |at| {
         at.one_or_list(LIST_MAX, |item| item.word(&Verdict::ALL))
     });
+    let answered = fields.may("answered", Cursor::boolean);
     let check = ProbeCheck {
         backends: backends?,
         snat: snat?,
         endpoints: endpoints?,
         verdicts: verdicts?,
+        answered: answered?,
     };
     if check.verdicts.is_some() && (check.backends.is_some() || check.endpoints.is_some()) {
         return Err(fields

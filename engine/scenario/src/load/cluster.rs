@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use base::Seed;
 use control::{
-    ClusterConfig, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode, ProxySettings, TimingConfig,
+    ClusterConfig, NODE_LOCAL_DNS, NetworkConfig, NodeConfig, OutsideConfig, ProxyMode,
+    ProxySettings, TimingConfig,
 };
 use ipnet::IpNet;
 
 use super::claims::{Claims, Purpose};
+use super::manifests::Files;
 use super::names;
 use super::nodes::{self, Draft};
 use super::proxy;
@@ -62,7 +64,11 @@ pub(super) struct Cluster {
 }
 
 /// Reads `spec.cluster`; what it leaves out follows from `spec.state`, where there is one.
-pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<Cluster> {
+pub(super) fn cluster<'a>(
+    at: &Cursor<'a>,
+    stated: Option<&Stated<'a>>,
+    files: &mut Files<'_>,
+) -> Read<Cluster> {
     let mut fields = at.fields()?;
     let mut claims = Claims::default();
     let concluded = Concluded::new(&fields, stated);
@@ -86,14 +92,16 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     }
     let node_port_range = fields.or("nodePortRange", 30_000..=32_767, port_range);
     let dns_domain = fields.or("dnsDomain", "cluster.local".to_owned(), dns_domain);
-    let dns = fields.or("dns", !concluded.no_dns, Cursor::boolean);
+    let dns = fields.or("dns", (!concluded.no_dns, false), dns);
     let pool = fields.or("loadBalancer", Vec::new(), |at| balancer(at, &mut claims));
     let modes = modes(&mut fields);
-    let proxy = fields.or("proxy", ProxySettings::default(), proxy::of_cluster);
+    let proxy = fields.or("proxy", ProxySettings::default(), |at| {
+        proxy::of_cluster(at, files)
+    });
     let mut names = BTreeSet::new();
     let known = nodes::stated(concluded.nodes.as_deref(), stated, &mut names, &mut claims);
     let shared = proxy.clone().unwrap_or_default();
-    let drafts = nodes::drafts(&mut fields, known, &shared, &mut names, &mut claims);
+    let drafts = nodes::drafts(&mut fields, known, &shared, &mut names, &mut claims, files);
     let network = fields.or("network", NetworkConfig::default(), network);
     let timing = fields.or("timing", TimingConfig::default(), timing);
     let outside = match &drafts {
@@ -108,7 +116,15 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
     let taken = claims.check();
     fields.finish()?;
     let modes = modes?;
-    let (services, pods) = (services?, pods?);
+    let (services, pods, (dns, node_local_dns)) = (services?, pods?, dns?);
+    if node_local_dns && services.nets[0].addr().is_ipv6() {
+        return Err(at.refuse_with(
+            format!(
+                "`dns.nodeLocal` answers at {NODE_LOCAL_DNS}, and Pods have no IPv4 address here"
+            ),
+            "supported here: serviceCIDRs that begin with a range of IPv4",
+        ));
+    }
     let nodes = nodes::complete(drafts?, &services, &pods, taken?);
     let config = ClusterConfig {
         seed: Seed::new(0),
@@ -117,7 +133,8 @@ pub(super) fn cluster<'a>(at: &Cursor<'a>, stated: Option<&Stated<'a>>) -> Read<
         node_port_range: node_port_range?,
         load_balancer_pool: pool?,
         dns_domain: dns_domain?,
-        dns: dns?,
+        dns,
+        node_local_dns,
         mode: modes[0],
         proxy: proxy?,
         nodes: nodes?,
@@ -283,6 +300,17 @@ fn port_range(at: &Cursor<'_>) -> Read<RangeInclusive<u16>> {
                 "{text:?} is no range of ports: expected one such as 30000-32767"
             ))
         })
+}
+
+/// Reads `dns`: whether there is cluster DNS, and whether nodes have a cache of it, which `{nodeLocal: true}` says.
+fn dns(at: &Cursor<'_>) -> Read<(bool, bool)> {
+    if !at.value().is_mapping() {
+        return Ok((at.boolean()?, false));
+    }
+    let mut fields = at.fields()?;
+    let node_local = fields.or("nodeLocal", false, Cursor::boolean);
+    fields.finish()?;
+    Ok((true, node_local?))
 }
 
 fn dns_domain(at: &Cursor<'_>) -> Read<String> {

@@ -4,7 +4,7 @@ use api::Kind;
 use explain::{Verdict, page};
 
 use super::Setting;
-use super::action::{source, target};
+use super::action::{host_name, source, target};
 use super::check::{Repeat, expect};
 use crate::cursor::{Cursor, Fields, Read};
 use crate::expect::{ExplainCheck, Findings};
@@ -14,7 +14,7 @@ use crate::step::Action;
 /// Ids of one expectation.
 const IDS_MAX: usize = 100;
 
-/// Reads `explain: service/web`, or `{service: …, from: …, port: 53/UDP}`.
+/// Reads `explain: service/web`, or `{service: …, from: …, port: 53/UDP, name: web.shop}`.
 pub(super) fn explain(
     step: &mut Fields<'_>,
     at: &Cursor<'_>,
@@ -25,18 +25,21 @@ pub(super) fn explain(
             service,
             from: None,
             port: None,
+            name: None,
         }),
         true => {
             let mut fields = at.fields()?;
             let named = fields.need("service", |at| service(at, setting));
             let from = fields.may("from", |at| source(at, setting));
             let port = fields.may("port", Cursor::parsed);
+            let name = fields.may("name", |at| host_name(at, at.name()?));
             fields.finish()?;
-            let (from, port) = (from?, port?);
+            let (from, port, name) = (from?, port?, name?);
             named.map(|service| Asked {
                 service,
                 from,
                 port,
+                name,
             })
         }
     };

@@ -105,22 +105,51 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// Reads a file that holds one YAML document, which is no manifest.
+    pub(super) fn document_of<T>(
+        &mut self,
+        at: &Cursor<'_>,
+        read: impl FnOnce(&Cursor<'_>) -> Read<T>,
+    ) -> Read<T> {
+        let source = self.open(at)?;
+        let documents = split(&source).map_err(|problem| self.sink.note(problem));
+        self.sources.push(source);
+        let documents = documents?;
+        let [document] = &documents[..] else {
+            let count = documents.len();
+            return Err(at.refuse(format!("expected one YAML document there, found {count}")));
+        };
+        let sink = Sink::default();
+        read(&Cursor::root(document, &sink)).map_err(|noted| {
+            let problems = sink.into_problems(document).into_iter();
+            problems
+                .map(|problem| self.sink.note(problem))
+                .last()
+                .unwrap_or(noted)
+        })
+    }
+
     fn file(&mut self, at: &Cursor<'_>, namespace: &str, decode: Decode) -> Read<Vec<Manifest>> {
+        let source = self.open(at)?;
+        let manifests = self.objects(&source, namespace, decode, |problem| problem);
+        self.sources.push(source);
+        let manifests = manifests?;
+        if manifests.is_empty() {
+            Err(at.refuse(format!("there is no object in {}", at.name()?)))
+        } else {
+            Ok(manifests)
+        }
+    }
+
+    /// The text of the file at a path beside the scenario's.
+    fn open(&mut self, at: &Cursor<'_>) -> Read<Source> {
         let path = at.name()?;
         let text =
             (self.read)(path).map_err(|error| at.refuse(format!("cannot read {path}: {error}")))?;
         let beside = std::path::Path::new(&self.source.name)
             .parent()
             .unwrap_or(std::path::Path::new(""));
-        let source = Source::new(beside.join(path).to_string_lossy(), text);
-        let manifests = self.objects(&source, namespace, decode, |problem| problem);
-        self.sources.push(source);
-        let manifests = manifests?;
-        if manifests.is_empty() {
-            Err(at.refuse(format!("there is no object in {path}")))
-        } else {
-            Ok(manifests)
-        }
+        Ok(Source::new(beside.join(path).to_string_lossy(), text))
     }
 
     /// Reads one object that stands in the scenario as YAML.

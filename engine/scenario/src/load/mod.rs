@@ -6,9 +6,11 @@
 //! **Source of the semantics.** The scenario language's contract; manifests are kubectl's.
 
 mod action;
+mod by_hand;
 mod check;
 mod claims;
 mod cluster;
+mod config_file;
 mod explain;
 mod fault;
 pub(crate) mod manifests;
@@ -31,6 +33,7 @@ use control::{ClusterConfig, ProxyMode};
 use crate::cursor::{Cursor, Read, Sink};
 use crate::scenario::Scenario;
 use crate::step::Step;
+pub use by_hand::load_step;
 use cluster::Cluster;
 use manifests::Files;
 pub use repair::load_repair;
@@ -243,7 +246,7 @@ fn spec(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<Spec> {
     let state = fields.may("state", |at| files.state(at, &namespace));
     let stated = state.as_ref().ok().and_then(Option::as_ref).zip(state_at);
     let stated = stated.map(|(state, at)| Stated { state, at });
-    let cluster = fields.need("cluster", |at| cluster::cluster(at, stated.as_ref()));
+    let cluster = fields.need("cluster", |at| cluster::cluster(at, stated.as_ref(), files));
     let manifests = fields.or("manifests", Vec::new(), |at| files.all(at, &namespace));
     let setting = Setting {
         namespace: &namespace,

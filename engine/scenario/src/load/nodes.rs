@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::claims::{Claims, Purpose, Taken};
 use super::cluster::{Ranges, cidr};
+use super::manifests::Files;
 use super::state::Stated;
 use super::{names, proxy};
 use crate::cursor::{Cursor, Fields, Noted, Read, all, did_you_mean};
@@ -66,9 +67,10 @@ pub(super) fn drafts<'a>(
     shared: &ProxySettings,
     names: &mut BTreeSet<String>,
     claims: &mut Claims<'a>,
+    files: &mut Files<'_>,
 ) -> Read<Vec<Draft<'a>>> {
     let single = fields.or("nodes", Vec::new(), |at| {
-        at.list(NODES_MAX, |item| node(&item, shared, names, claims))
+        at.list(NODES_MAX, |item| node(&item, shared, names, claims, files))
     });
     let groups = fields.or("nodeGroups", Vec::new(), |at| {
         let groups = at.list(NODE_LIST_MAX, |item| group(&item, names))?;
@@ -161,6 +163,7 @@ fn node<'a>(
     shared: &ProxySettings,
     names: &mut BTreeSet<String>,
     claims: &mut Claims<'a>,
+    files: &mut Files<'_>,
 ) -> Read<Draft<'a>> {
     let mut fields = at.fields()?;
     let name = fields.need("name", |at| {
@@ -195,7 +198,7 @@ fn node<'a>(
     });
     let cpu = fields.may("cpu", cpus);
     let watch = fields.may("watch", Cursor::duration);
-    let proxy = fields.may("proxy", |at| proxy::of_node(at, shared));
+    let proxy = fields.may("proxy", |at| proxy::of_node(at, shared, files));
     fields.finish()?;
     let (mode, proxy) = match proxy? {
         Some((mode, settings)) => (mode, Some(Box::new(settings))),

@@ -13,6 +13,8 @@ use ruleset::ipvs::Scheduler;
 use serde_yaml::Value;
 
 use super::cluster::{self, cidr_of};
+use super::config_file::or_inline;
+use super::manifests::Files;
 use super::{Setting, action};
 use crate::cursor::{Cursor, Fields, Read, Sink, all};
 use crate::proxy_step::{ProxyChange, ProxyStep};
@@ -62,7 +64,11 @@ enum Mode {
 }
 
 /// Reads `spec.cluster.proxy`, which all nodes share that say nothing of their own.
-pub(super) fn of_cluster(at: &Cursor<'_>) -> Read<ProxySettings> {
+pub(super) fn of_cluster(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<ProxySettings> {
+    or_inline(at, files, shared)
+}
+
+fn shared(at: &Cursor<'_>) -> Read<ProxySettings> {
     let mut fields = at.fields()?;
     let mode = fields.may("mode", |at| match at.text()? {
         "" => Ok(()),
@@ -80,15 +86,15 @@ pub(super) fn of_cluster(at: &Cursor<'_>) -> Read<ProxySettings> {
 pub(super) fn of_node(
     at: &Cursor<'_>,
     base: &ProxySettings,
+    files: &mut Files<'_>,
 ) -> Read<(Option<ProxyMode>, ProxySettings)> {
+    or_inline(at, files, |at| own(at, base))
+}
+
+fn own(at: &Cursor<'_>, base: &ProxySettings) -> Read<(Option<ProxyMode>, ProxySettings)> {
     let mut fields = at.fields()?;
     let mode = fields.or("mode", None, |at| unless_empty(at, cluster::mode));
     let settings = settings(fields, at, base)?;
-    if settings.scheduler != base.scheduler {
-        return Err(
-            at.refuse("`ipvs.scheduler` is the same on all nodes: say it in spec.cluster.proxy")
-        );
-    }
     Ok((mode?, settings))
 }
 
@@ -109,7 +115,10 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
         })
     }));
     let conntrack = fields.may("conntrack", conntrack);
-    let later = fields.unsupported("configFile", SUPPORTED);
+    // Where one may stand, it was read before (see `config_file`).
+    let another = fields.may("configFile", |at| -> Read<()> {
+        Err(at.refuse("a configuration file names no other one"))
+    });
     let iptables = fields.may("iptables", |at| {
         let mut fields = at.fields()?;
         let localhost = base.localhost_node_ports;
@@ -128,7 +137,7 @@ fn settings(mut fields: Fields<'_>, at: &Cursor<'_>, base: &ProxySettings) -> Re
     fields.finish()?;
     api_version?;
     kind?;
-    later?;
+    another?;
     windows?;
     conntrack?;
     let (iptables, localhost_node_ports) =
@@ -359,7 +368,7 @@ impl ProxyChange {
     /// When a setting does not go with one that is there already.
     pub(crate) fn onto(&self, config: &ProxyConfig) -> Result<ProxyConfig, Vec<String>> {
         let sink = Sink::default();
-        let read = of_node(&Cursor::at(&self.0, &sink), &config.settings);
+        let read = own(&Cursor::at(&self.0, &sink), &config.settings);
         let (mode, settings) = read.map_err(|_| sink.into_texts())?;
         Ok(ProxyConfig {
             mode: mode.unwrap_or(config.mode),
@@ -369,13 +378,16 @@ impl ProxyChange {
 }
 
 /// Reads the step `proxy`.
-pub(super) fn step(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
+pub(super) fn step(at: &Cursor<'_>, setting: &Setting<'_>, files: &mut Files<'_>) -> Read<Action> {
     let mut fields = at.fields()?;
     let node = fields.may("node", |at| action::node(at, setting));
     let set = fields.may("set", |at| {
         let shared = setting.cluster.map(|cluster| cluster.proxy.clone());
-        of_node(at, &shared.unwrap_or_default())?;
-        Ok(ProxyChange(at.value().clone()))
+        let shared = shared.unwrap_or_default();
+        or_inline(at, files, |at| {
+            own(at, &shared)?;
+            Ok(ProxyChange(at.value().clone()))
+        })
     });
     let restart = fields.or("restart", false, Cursor::boolean);
     fields.finish()?;

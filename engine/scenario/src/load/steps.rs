@@ -7,6 +7,7 @@ use super::traffic::Ids;
 use super::{Setting, action, cluster};
 use crate::cursor::{Cursor, Fields, Read, did_you_mean};
 use crate::fault::FaultStep;
+use crate::run::Ongoing;
 use crate::step::{Action, Only, Plane, Schedule, Step, Wait};
 
 /// Finding the line of each reads the text again.
@@ -18,14 +19,12 @@ pub(super) fn steps(
     setting: &Setting<'_>,
     files: &mut Files<'_>,
 ) -> Read<Vec<Step>> {
-    let mut names: Vec<String> = Vec::new();
-    let mut ids = Ids::default();
+    let mut named = Named::default();
     let mut earliest = SimTime::ZERO;
     let mut index = 0;
     let mut awaits = false;
-    let mut faults: Vec<String> = Vec::new();
     at.list(STEPS_MAX, |item| {
-        let step = step(&item, index, &mut names, setting, files);
+        let step = next(&item, index, &mut named, setting, files);
         index += 1;
         let step = step?;
         if let Action::Await { .. } = step.action
@@ -33,7 +32,6 @@ pub(super) fn steps(
         {
             return Err(item.refuse("a scenario awaits one repair, and an earlier step does already"));
         }
-        ids.check(&item, &step.action)?;
         if let Schedule::At(start) = step.schedule
             && start < earliest
         {
@@ -42,9 +40,41 @@ pub(super) fn steps(
             )));
         }
         earliest = earliest_end(&step, earliest);
-        check_fault(&item, &step.action, &mut faults)?;
         Ok(step)
     })
+}
+
+/// The names that steps before have given.
+#[derive(Default)]
+pub(super) struct Named {
+    steps: Vec<String>,
+    ids: Ids,
+    faults: Vec<String>,
+}
+
+impl Named {
+    /// What can be called by its name while this goes on.
+    pub(super) fn of(ongoing: &Ongoing) -> Self {
+        Self {
+            steps: Vec::new(),
+            ids: Ids::of(&ongoing.background),
+            faults: ongoing.faults.keys().cloned().collect(),
+        }
+    }
+}
+
+/// Reads a step after others.
+pub(super) fn next(
+    at: &Cursor<'_>,
+    index: usize,
+    named: &mut Named,
+    setting: &Setting<'_>,
+    files: &mut Files<'_>,
+) -> Read<Step> {
+    let step = step(at, index, &mut named.steps, setting, files)?;
+    named.ids.check(at, &step.action)?;
+    check_fault(at, &step.action, &mut named.faults)?;
+    Ok(step)
 }
 
 fn step(
@@ -85,7 +115,7 @@ fn step(
 }
 
 /// A fault has a name of its own, and what is healed is a fault of a step before.
-fn check_fault(at: &Cursor<'_>, action: &Action, known: &mut Vec<String>) -> Read<()> {
+pub(super) fn check_fault(at: &Cursor<'_>, action: &Action, known: &mut Vec<String>) -> Read<()> {
     match action {
         Action::Fault(FaultStep { id: Some(id), .. }) if known.contains(id) => {
             Err(at.refuse(format!("another fault is called {id:?} too")))

@@ -9,6 +9,7 @@ use ruleset::Protocol;
 use super::Setting;
 use super::action::source;
 use super::check::{self, Repeat, expect};
+use crate::background::Background;
 use crate::cursor::{Cursor, Fields, Read};
 use crate::step::{Action, Dial, TrafficStart};
 
@@ -151,6 +152,14 @@ enum Stage {
 }
 
 impl Ids {
+    /// What is open and what runs. A name that was used and let go of is free again.
+    pub(super) fn of(background: &Background) -> Self {
+        let open = background.held.keys().map(|id| (id.clone(), Stage::Open));
+        let running = background.running.iter();
+        let running = running.map(|id| (id.clone(), Stage::Running));
+        Self(open.chain(running).collect())
+    }
+
     /// Complains of a name that is used twice, or that means nothing. Whether a step runs at all in a mode is another
     /// question, which is answered when its name is used.
     pub(super) fn check(&mut self, at: &Cursor<'_>, action: &Action) -> Read<()> {

@@ -28,7 +28,7 @@ pub(super) fn cluster() -> Json {
             ),
             ("nodePortRange", text("Default 30000-32767")),
             ("dnsDomain", text("Default cluster.local")),
-            ("dns", boolean("Whether the cluster has DNS; default true")),
+            ("dns", dns()),
             (
                 "loadBalancer",
                 closed(&[("pool", cidrs("Addresses of load balancers"))], &["pool"]),
@@ -153,6 +153,15 @@ fn timing() -> Json {
     )
 }
 
+/// Whether there is cluster DNS, and caches of it.
+fn dns() -> Json {
+    let caches = "Whether each node has a cache of its own, which its Pods ask; default false";
+    any_of(&[
+        boolean("Whether the cluster has DNS; default true"),
+        closed(&[("nodeLocal", boolean(caches))], &[]),
+    ])
+}
+
 /// How long syncs take.
 fn sync_cost() -> Json {
     let line = |what| {
@@ -250,6 +259,10 @@ fn proxy(mode: Json) -> Json {
         ("conntrack", open("Only kube-proxy's defaults")),
     ]);
     keys.extend([
+        (
+            "configFile",
+            text("A file that says all of it; nothing else stands beside it"),
+        ),
         ("apiVersion", words(["kubeproxy.config.k8s.io/v1alpha1"])),
         ("kind", words(["KubeProxyConfiguration"])),
         ("clusterCIDR", ranges),

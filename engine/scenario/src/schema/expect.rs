@@ -168,6 +168,10 @@ fn probe() -> Checks {
             "verdict",
             described(one_or_list(&verdicts), "What becomes of it; a list: any of"),
         ),
+        (
+            "answered",
+            boolean("Whether an answer gets back to who asked"),
+        ),
     ]
 }
 

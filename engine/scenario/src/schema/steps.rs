@@ -275,6 +275,7 @@ fn explain() -> Json {
             "port",
             json!({"type": ["integer", "string"], "description": "80 or 53/UDP"}),
         ),
+        ("name", text("By which name it is called")),
     ];
     any_of(&[service(), closed(&asked, &["service"])])
 }

@@ -7,14 +7,17 @@
 //! says what it said before in every other place; so a value that is written in a way not foreseen here is left alone
 //! and named, never damaged.
 
+mod explain;
+mod rules;
 mod span;
+mod stop;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::yaml::{Document, Part, Path, Segment, Source, split};
 use control::ProxyMode;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
 use self::values::{Change, changes};
@@ -82,6 +85,10 @@ impl Plan<'_> {
         for change in changes(step, &report.namespace) {
             match change {
                 Change::Cannot(why) => self.leave(step.line, &why),
+                Change::Keys(keys) => {
+                    let whole = with_keys(document, &at, keys);
+                    self.want((index, at.clone()), whole, step.line);
+                }
                 Change::To(below, value) => {
                     let steps = below.segments().iter();
                     let path = steps.fold(at.clone(), |path, step| then(&path, step));
@@ -156,6 +163,22 @@ fn expectation_of(document: &Document, step: &StepReport, mode: ProxyMode) -> (P
         Some(_) => (own, true),
         None => (at, false),
     }
+}
+
+/// The value at a place with these keys, or without those that are null.
+fn with_keys(document: &Document, at: &Path, keys: Map<String, Json>) -> Json {
+    let given = value_at(&document.value, at).and_then(|given| serde_json::to_value(given).ok());
+    let mut whole = match given {
+        Some(Json::Object(given)) => given,
+        _ => Map::new(),
+    };
+    for (key, value) in keys {
+        match value {
+            Json::Null => drop(whole.shift_remove(&key)),
+            value => drop(whole.insert(key, value)),
+        }
+    }
+    whole.into()
 }
 
 /// Whether the same expectation held in the run that `other` is of.

@@ -6,6 +6,7 @@ use api::yaml::Path;
 use base::format_duration;
 use serde_json::{Map, Value as Json, json};
 
+use super::{explain, rules, stop};
 use crate::range::Range;
 use crate::report::StepReport;
 
@@ -14,6 +15,8 @@ use crate::report::StepReport;
 pub(super) enum Change {
     /// The value at this path below `expect` becomes this one.
     To(Path, Json),
+    /// These keys of `expect` get these values, whether or not they are there; with null they go.
+    Keys(Map<String, Json>),
     /// It cannot be said, for this reason.
     Cannot(String),
 }
@@ -29,6 +32,9 @@ pub(super) fn changes(step: &StepReport, namespace: &str) -> Vec<Change> {
     if seen.is_empty() {
         return vec![Change::Cannot("nothing was seen".to_owned())];
     }
+    if step.verb == "rules" {
+        return vec![rules::rules(given, seen)];
+    }
     let mut found = Vec::new();
     for (key, given) in given {
         match (step.verb, key.as_str()) {
@@ -37,6 +43,8 @@ pub(super) fn changes(step: &StepReport, namespace: &str) -> Vec<Change> {
                 found.extend(connect(key, given, seen, step, namespace));
             }
             ("probe", _) => found.extend(probe(key, given, seen)),
+            ("stop", _) => found.extend(stop::stop(key, given, seen, step, namespace)),
+            ("explain", _) => found.extend(explain::explain(key, given, seen)),
             ("get", "object") => match seen.get(key) {
                 Some(seen) => fields(&Path::root().key(key), given, seen, &mut found),
                 None => found.extend(cannot("no object was seen")),
@@ -52,16 +60,16 @@ pub(super) fn changes(step: &StepReport, namespace: &str) -> Vec<Change> {
     }
 }
 
-fn to(key: &str, value: impl Into<Json>) -> Option<Change> {
+pub(super) fn to(key: &str, value: impl Into<Json>) -> Option<Change> {
     Some(Change::To(Path::root().key(key), value.into()))
 }
 
-fn cannot(why: &str) -> Option<Change> {
+pub(super) fn cannot(why: &str) -> Option<Change> {
     Some(Change::Cannot(why.to_owned()))
 }
 
 /// The words of one value or a list.
-fn words(given: &Json) -> Vec<&str> {
+pub(super) fn words(given: &Json) -> Vec<&str> {
     match given {
         Json::Array(items) => items.iter().filter_map(Json::as_str).collect(),
         one => one.as_str().into_iter().collect(),
@@ -77,7 +85,7 @@ fn one_or_list(mut words: Vec<&str>) -> Json {
 }
 
 /// Whether a count lies in the range that is given.
-fn holds(given: &Json, count: u64) -> bool {
+pub(super) fn holds(given: &Json, count: u64) -> bool {
     let text = given
         .as_str()
         .map_or_else(|| given.to_string(), str::to_owned);
@@ -128,48 +136,56 @@ fn connect(
                 && ended.keys().all(|outcome| given.contains_key(outcome));
             if is_met { None } else { to(key, ended.clone()) }
         }
-        "backends" => {
-            // What workloads stand for is known only to whoever judged.
-            let about = ["never answered", "is not expected to", "answered, expected"];
-            let is_met = !step
-                .why
-                .iter()
-                .any(|why| about.iter().any(|part| why.contains(part)));
-            let answered = counts("backends")?;
-            let way = given.as_object()?.keys().next()?;
-            let prefix = format!("pod/{namespace}/");
-            let names = answered
-                .keys()
-                .map(|name| match name.strip_prefix(&prefix) {
-                    Some(short) => format!("pod/{short}"),
-                    None => name.clone(),
-                });
-            let names: Vec<String> = names.collect();
-            let now = match way.as_str() {
-                "count" => Json::from(names.len()),
-                _ => Json::from(names),
-            };
-            let path = Path::root().key(key).key(way);
-            (!is_met).then_some(Change::To(path, now))
-        }
+        "backends" => backends(given, counts("backends")?, step, namespace),
         "peerSeen" => match &seen.get("peersSeen")?.as_array()?[..] {
             [only] if only == given => None,
             [only] => to(key, only.clone()),
             _ => cannot("servers saw several addresses, or none"),
         },
-        "latency" => {
-            let ranks = counts("latencyNs")?;
-            let given = given.as_object()?.iter().find_map(|(rank, range)| {
-                let now = Duration::from_nanos(ranks.get(rank)?.as_u64()?);
-                let range: Range<Duration> = range.as_str()?.parse().ok()?;
-                (!range.contains(now)).then_some((rank, now))
-            });
-            let (rank, now) = given?;
-            let path = Path::root().key(key).key(rank);
-            Some(Change::To(path, format_duration(now).into()))
-        }
+        "latency" => latency(given, counts("latencyNs")?),
         _ => None,
     }
+}
+
+/// Who answered, by what the expectation says of them.
+pub(super) fn backends(
+    given: &Json,
+    answered: &Map<String, Json>,
+    step: &StepReport,
+    namespace: &str,
+) -> Option<Change> {
+    // What workloads stand for is known only to whoever judged.
+    let about = ["never answered", "is not expected to", "answered, expected"];
+    let is_met = !step
+        .why
+        .iter()
+        .any(|why| about.iter().any(|part| why.contains(part)));
+    let way = given.as_object()?.keys().next()?;
+    let prefix = format!("pod/{namespace}/");
+    let names = answered
+        .keys()
+        .map(|name| match name.strip_prefix(&prefix) {
+            Some(short) => format!("pod/{short}"),
+            None => name.clone(),
+        });
+    let names: Vec<String> = names.collect();
+    let now = match way.as_str() {
+        "count" => Json::from(names.len()),
+        _ => Json::from(names),
+    };
+    let path = Path::root().key("backends").key(way);
+    (!is_met).then_some(Change::To(path, now))
+}
+
+/// The first percentile that is not as expected.
+pub(super) fn latency(given: &Json, ranks: &Map<String, Json>) -> Option<Change> {
+    let (rank, now) = given.as_object()?.iter().find_map(|(rank, range)| {
+        let now = Duration::from_nanos(ranks.get(rank)?.as_u64()?);
+        let range: Range<Duration> = range.as_str()?.parse().ok()?;
+        (!range.contains(now)).then_some((rank, now))
+    })?;
+    let path = Path::root().key("latency").key(rank);
+    Some(Change::To(path, format_duration(now).into()))
 }
 
 fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
@@ -193,7 +209,7 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
                 to(key, one_or_list(verdicts))
             }
         }
-        "backends" | "endpoints" | "snat" if !verdicts.is_empty() => {
+        "backends" | "endpoints" | "snat" | "answered" if !verdicts.is_empty() => {
             cannot(&format!("expect `verdict: {}`", verdicts.join(", ")))
         }
         "snat" => {
@@ -215,6 +231,15 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
             let mut allowed = words(given);
             allowed.sort_unstable();
             if allowed == now { None } else { to(key, now) }
+        }
+        "answered" => {
+            let mut heard = sent.iter().map(|one| one.get("unheard").is_none());
+            let first = heard.next()?;
+            match heard.all(|one| one == first) {
+                true if *given == Json::from(first) => None,
+                true => to(key, first),
+                false => cannot("some answers get back and some do not"),
+            }
         }
         "endpoints" => {
             let now = sent.iter().map(|one| {

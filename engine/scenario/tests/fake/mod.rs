@@ -426,6 +426,7 @@ impl World for Fake {
             node: "node-a".to_owned(),
             outcomes,
             decisions: Vec::new(),
+            unheard: BTreeMap::new(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The steps `fault`, `heal` and `proxy`, and nodes' own proxies.
 
-use super::{HEAD, check, check_step};
+use super::{HEAD, check, check_step, check_with};
 
 #[test]
 fn good_faults() {
@@ -182,6 +182,40 @@ fn proxies() {
             "13:62: `conntrack.min` is not supported by this version of switchboard (leave it out: kube-proxy's default)",
             "13:92: `syncPeriod` must not be below `minSyncPeriod`",
         ],
+    );
+}
+
+#[test]
+fn a_proxys_file() {
+    let with = |file: Result<&str, &str>, expected: &[&str]| {
+        let cluster = "    proxy: {configFile: conf/proxy.yaml}\n    outside:\n";
+        let text = HEAD.replace("    outside:\n", cluster);
+        let step = "  - proxy: {node: node-b, set: {configFile: conf/proxy.yaml}}\n";
+        check_with(&format!("{text}{step}"), file, expected);
+    };
+    with(
+        Ok("kind: KubeProxyConfiguration\nclusterCIDR: 10.244.0.0/16\n"),
+        &[],
+    );
+    with(
+        Err("no such file"),
+        &[
+            "10:25: cannot read conf/proxy.yaml: no such file",
+            "14:45: cannot read conf/proxy.yaml: no such file",
+        ],
+    );
+    let bad = "dir/conf/proxy.yaml:1:27: `syncPeriod` must not be below `minSyncPeriod`";
+    with(Ok("iptables: {minSyncPeriod: 40s}\n"), &[bad]);
+    let nested = "dir/conf/proxy.yaml:1:13: a configuration file names no other one";
+    with(Ok("configFile: x.yaml\n"), &[nested]);
+    let two = "expected one YAML document there, found 2";
+    with(
+        Ok("a: 1\n---\nb: 1\n"),
+        &[&format!("10:25: {two}"), &format!("14:45: {two}")],
+    );
+    check_step(
+        "proxy: {set: {configFile: proxy.yaml, clusterCIDR: 10.0.0.0/8}}",
+        &["13:18: beside `configFile` nothing else is said (write all settings into the file)"],
     );
 }
 

@@ -100,6 +100,24 @@ fn good_ones_have_no_problem() {
 }
 
 #[test]
+fn cluster_dns_and_its_caches() {
+    for dns in ["true", "false", "{}", "{nodeLocal: true}"] {
+        check_cluster(&format!("dns: {dns}"), &[]);
+    }
+    check_cluster("dns: 1", &["7:10: expected true or false, found 1"]);
+    check_cluster(
+        "dns: {nodeLocals: true}",
+        &["7:11: unknown key `nodeLocals` (did you mean `nodeLocal`?)"],
+    );
+    check_cluster(
+        "dns: {nodeLocal: true}\n    serviceCIDRs: [fd00::/112]\n    podCIDRs: [fd01::/64]",
+        &[
+            "6:5: `dns.nodeLocal` answers at 169.254.20.10, and Pods have no IPv4 address here (supported here: serviceCIDRs that begin with a range of IPv4)",
+        ],
+    );
+}
+
+#[test]
 fn what_kubeadm_writes_into_a_proxys_file() {
     check_cluster(
         "proxy: {apiVersion: kubeproxy.config.k8s.io/v1alpha1, bindAddress: 0.0.0.0, bindAddressHardFail: false, \

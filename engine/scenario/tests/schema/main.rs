@@ -21,9 +21,16 @@ const UNKNOWN: &str = "qqqqqqqqqqqq";
 /// What other files hold: each is read both as manifests and as a dump.
 const OTHER_FILE: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: other}}";
 
+/// What the file of a proxy's configuration holds.
+const PROXY_FILE: &str = "{kind: KubeProxyConfiguration, clusterCIDR: 10.244.0.0/16}";
+
 fn read(text: &str) -> Result<(), Problems> {
     let source = Source::new("s.yaml", text);
-    load(&source, &mut |_: &str| Ok(OTHER_FILE.to_owned())).map(|_| ())
+    let other = |path: &str| match path {
+        "proxy.yaml" => Ok(PROXY_FILE.to_owned()),
+        _ => Ok(OTHER_FILE.to_owned()),
+    };
+    load(&source, &mut |path: &str| other(path)).map(|_| ())
 }
 
 fn documents(text: &str) -> Vec<Value> {

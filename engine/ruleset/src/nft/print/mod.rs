@@ -98,6 +98,13 @@ impl Display for Scalar {
     }
 }
 
+/// `ipv4_addr`
+impl Display for DataType {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(word_of(DATA_TYPES, self))
+    }
+}
+
 /// `goto reject-chain`, or the parts of the data.
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -1,12 +1,14 @@
 //! Extension matches: `-m NAME`, then its options, which may stand anywhere after it.
 
+use std::net::{IpAddr, SocketAddr};
+
 use smallvec::SmallVec;
 
 use super::recent::RecentDraft;
 use super::rule::Opt;
 use super::tokens::{Cursor, Token};
 use super::{ParseError, ParseErrorKind, values};
-use crate::ipvs::SetName;
+use crate::ipvs::{ServerKey, SetName};
 use crate::verbatim::{Reading, Verbatim};
 use crate::xt::words::{ADDRESS_TYPES, MULTIPORT_OPTIONS, PACKET_TYPES, SET_SIDES, value_of};
 use crate::xt::{
@@ -52,6 +54,11 @@ enum Draft {
         destination: Option<(bool, AddressSpan)>,
     },
     Recent(RecentDraft),
+    Ipvs {
+        address: Option<IpAddr>,
+        protocol: Option<Protocol>,
+        port: Option<u16>,
+    },
     /// Not understood, and complete.
     Kept(Verbatim),
 }
@@ -222,8 +229,13 @@ impl Draft {
             },
             "pkttype" => Self::One(One::PacketType, None),
             "recent" => Self::Recent(RecentDraft::default()),
-            "set" if reading == Reading::Strict => Self::One(One::Set, None),
-            "physdev" if reading == Reading::Strict => Self::One(One::BridgeIn, None),
+            "ipvs" if reading != Reading::Dump => Self::Ipvs {
+                address: None,
+                protocol: None,
+                port: None,
+            },
+            "set" if reading != Reading::Dump => Self::One(One::Set, None),
+            "physdev" if reading != Reading::Dump => Self::One(One::BridgeIn, None),
             _ => {
                 return Err(ParseErrorKind::UnsupportedMatch {
                     name: name.text.clone(),
@@ -293,6 +305,25 @@ impl Draft {
             (Self::IpRange { destination, .. }, "--dst-range") => {
                 option.set(destination, address_range(option, cursor, family)?)?;
             }
+            (Self::Ipvs { address, .. }, "--vaddr") => {
+                let value = option.plain_value(cursor)?;
+                let net = values::net(&value.text, value, family)?;
+                let single = (net.prefix_len() == net.max_prefix_len()).then_some(net.addr());
+                let single = single.ok_or_else(|| value.bad_value("one address"))?;
+                option.set(address, single)?;
+            }
+            (Self::Ipvs { protocol, .. }, "--vproto") => {
+                let value = option.plain_value(cursor)?;
+                let read = Protocol::parse(&value.text).filter(|read| read.has_ports());
+                let read = read.ok_or_else(|| value.bad_value("tcp, udp or sctp"))?;
+                option.set(protocol, read)?;
+            }
+            (Self::Ipvs { port, .. }, "--vport") => {
+                let value = option.plain_value(cursor)?;
+                let read = value.text.parse().ok();
+                let read = read.ok_or_else(|| value.bad_value("a port"))?;
+                option.set(port, read)?;
+            }
             (Self::Recent(draft), _) => return draft.option(option, cursor, family),
             _ => return Ok(false),
         }
@@ -356,6 +387,19 @@ impl Draft {
                 source,
                 destination,
             })),
+            Self::Ipvs {
+                address,
+                protocol,
+                port,
+            } => {
+                let lack = lacks("match ipvs", "--vaddr, --vproto and --vport");
+                let all = address.zip(protocol).zip(port);
+                let ((address, protocol), port) = all.ok_or(lack)?;
+                XtMatch::Ipvs(Box::new(ServerKey {
+                    protocol,
+                    address: SocketAddr::new(address, port),
+                }))
+            }
             Self::Recent(draft) => XtMatch::Recent(Box::new(draft.finish(family)?)),
             Self::Kept(text) => XtMatch::Unknown(text),
         })

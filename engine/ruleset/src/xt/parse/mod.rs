@@ -57,6 +57,14 @@ pub fn parse_dump(text: &str, family: Family) -> Result<XtDump, ParseError> {
     read(text.trim_start_matches('\u{feff}'), family, Reading::Dump)
 }
 
+/// The same for a node whose sets are read beside it: matches that look into sets are understood.
+///
+/// # Errors
+/// As [`parse_dump`].
+pub fn parse_node(text: &str, family: Family) -> Result<XtDump, ParseError> {
+    read(text, family, Reading::Node)
+}
+
 fn read(text: &str, family: Family, reading: Reading) -> Result<XtDump, ParseError> {
     let mut parser = TextParser {
         dump: Dump {
@@ -101,7 +109,7 @@ struct OpenChain {
 
 impl TextParser {
     fn line(&mut self, line: &str, number: usize) -> Result<(), ParseError> {
-        let is_dump = self.reading == Reading::Dump;
+        let is_dump = self.reading != Reading::Strict;
         if is_dump && line.starts_with('#') {
             self.dump.warnings.extend(warning(line));
             return Ok(());

@@ -265,7 +265,7 @@ impl RuleDraft {
 
     fn finish(self, cursor: &Cursor<'_>, site: Site<'_>) -> Result<Vec<XtRule>, ParseError> {
         let mut rule = self.rule;
-        let is_dump = site.reading == Reading::Dump;
+        let is_dump = site.reading != Reading::Strict;
         rule.matches = self.drafts.finish(|start, error| {
             let end = segment_end(cursor, start);
             match is_dump {

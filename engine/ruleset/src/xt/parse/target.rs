@@ -250,7 +250,7 @@ fn user_chain(name: &Token, site: Site<'_>) -> Result<ChainName, ParseError> {
     if site.table.built_in_chains().contains(&chain.as_str()) {
         return Err(name.bad_value("a user-defined chain"));
     }
-    let must_be_declared = site.reading == Reading::Dump || FOREIGN.contains(&chain.as_str());
+    let must_be_declared = site.reading != Reading::Strict || FOREIGN.contains(&chain.as_str());
     if must_be_declared && !(site.is_declared)(chain) {
         return Err(ParseErrorKind::UnsupportedTarget {
             name: name.text.clone(),

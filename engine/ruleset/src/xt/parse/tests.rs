@@ -63,6 +63,10 @@ fn matches_with_defaults_and_other_names() {
             "-m recent --rcheck --seconds 600 --reap --name KUBE-SEP-A --mask 255.255.255.255 --rsource -j C",
         ),
         (
+            "-m ipvs --vaddr 203.0.113.9 --vproto tcp --vport 80 -j DROP",
+            "-m ipvs --vproto 6 --vaddr 203.0.113.9 --vport 80 -j DROP",
+        ),
+        (
             "-m recent ! --remove",
             "-m recent ! --remove --name DEFAULT --mask 255.255.255.255 --rsource",
         ),
@@ -278,6 +282,14 @@ fn refuses_what_it_does_not_understand() {
         (
             "-j NETMAP --to 1.2.3.0/24",
             "14: target \"NETMAP\" is not supported",
+        ),
+        (
+            "-m ipvs --vaddr 203.0.113.9 --vport 80",
+            "14: match ipvs needs --vaddr, --vproto and --vport",
+        ),
+        (
+            "-m ipvs --vaddr 203.0.113.0/24",
+            "25: \"203.0.113.0/24\" is not one address",
         ),
         (
             "-m recent --name x",

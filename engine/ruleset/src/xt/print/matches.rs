@@ -4,6 +4,7 @@ use std::fmt::{self, Formatter, Write as _};
 use std::ops::RangeInclusive;
 
 use super::{Spelling, bang, quoted, saved_string};
+use crate::ipvs::ServerKey;
 use crate::xt::words::{
     ADDRESS_TYPES, CT_STATES, MULTIPORT_OPTIONS, PACKET_TYPES, SET_SIDES, TCP_FLAGS, word_of,
 };
@@ -91,10 +92,27 @@ pub(super) fn extension(
             }
             Ok(())
         }
+        XtMatch::Ipvs(server) => virtual_server(f, server, spelling),
         XtMatch::BridgeIn { negated } => {
             write!(f, " -m physdev{} --physdev-is-in", bang(*negated))
         }
         XtMatch::Unknown(text) => write!(f, " {text}"),
+    }
+}
+
+/// kube-proxy and the tool have the options in different orders, and the tool prints the protocol's number.
+fn virtual_server(f: &mut Formatter<'_>, server: &ServerKey, spelling: Spelling) -> fmt::Result {
+    let ServerKey { protocol, address } = server;
+    let (ip, port) = (address.ip(), address.port());
+    match spelling {
+        Spelling::Restore => write!(
+            f,
+            " -m ipvs --vaddr {ip} --vproto {protocol} --vport {port}"
+        ),
+        Spelling::Save => {
+            let number = protocol.0;
+            write!(f, " -m ipvs --vproto {number} --vaddr {ip} --vport {port}")
+        }
     }
 }
 

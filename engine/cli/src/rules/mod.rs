@@ -1,10 +1,15 @@
 //! `switchboard rules`
 
+mod ipvs;
+mod json;
+mod nft;
+mod xt;
+
 use control::ProxyMode;
 use miette::Report;
 use ruleset::Family;
 
-use crate::args::{FamilyArg, RulesArgs};
+use crate::args::{FamilyArg, Output, RulesArgs};
 use crate::{Exit, input, output};
 
 /// Prints the rules that a node would load at an instant.
@@ -16,6 +21,12 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Report> {
     };
     let mode = instant.sim.control().proxy_mode(&args.node);
     let mode = mode.map_err(|missing| input::error(missing.to_string(), None))?;
+    if args.output == Output::Json {
+        let rules = instant.sim.node_rules(&args.node);
+        let text = json::rules(&instant, &args.node, mode, family, rules.as_ref());
+        output::print(&text)?;
+        return Ok(Exit::Passed);
+    }
     let text = instant
         .sim
         .rule_script(&args.node, family)

@@ -2,7 +2,9 @@
 //!
 //! To bring them up to date: `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod labs;
 
 use std::fs;
 
@@ -158,26 +160,58 @@ fn the_book_shows_the_request_in_each_mode() {
     }
 }
 
-#[test]
-fn the_book_lists_every_pitfall() {
-    let mut table = "| id | what goes wrong | lab |\n|---|---|---|\n".to_owned();
-    for page in explain::pages() {
-        let labs = page
-            .text
-            .lines()
-            .find_map(|line| line.strip_prefix("**Lab:** "));
-        let labs = labs.unwrap_or_default();
-        // As mdBook makes anchors of headings.
-        let heading = format!("{} {}", page.id, page.title)
-            .to_lowercase()
-            .replace(' ', "-");
-        let anchor = heading.replace(|c: char| !c.is_alphanumeric() && c != '-', "");
-        table.push_str(&format!(
-            "| [{}](#{anchor}) | {} | {labs} |\n",
-            page.id, page.title
-        ));
+/// Where two modes differ, about what begins with a text.
+fn difference(modes: [&str; 2], about: &str) -> String {
+    let of = ["matrix", "--in", "scenarios/leaving-ipvs.yaml"];
+    let at = ["--at", "as-it-was", "--mode", modes[0], "--diff", modes[1]];
+    let output = stdout(&switchboard(&root(), &[&of[..], &at].concat()));
+    let mut is_asked = true;
+    let mut shown = String::new();
+    for line in output.split_inclusive('\n') {
+        if line.starts_with("service/") {
+            is_asked = line.starts_with(&format!("service/default/{about}"));
+        }
+        if is_asked {
+            shown.push_str(line);
+        }
     }
-    check_block("book/src/pitfalls.md", "pitfalls", &table);
+    shown
+}
+
+#[test]
+fn the_book_shows_what_leaving_ipvs_changes() {
+    const PAGE: &str = "book/src/leaving-ipvs.md";
+    for (block, about) in [
+        ("cache", "cache"),
+        ("metrics", "metrics 80/TCP, ClusterIP"),
+        ("shop", "shop 80/TCP, LoadBalancer"),
+        ("open", "open"),
+    ] {
+        check(PAGE, block, &difference(["ipvs", "nftables"], about));
+    }
+    let at_home = "open 80/TCP, NodePort 30080 at 127.0.0.1";
+    check(
+        PAGE,
+        "localhost",
+        &difference(["ipvs", "iptables"], at_home),
+    );
+    check(PAGE, "flat", &difference(["nftables", "flat"], ""));
+    for (block, scenario, from) in [
+        ("switch", "leaving-ipvs", "switch-c"),
+        ("iptables", "leaving-ipvs-for-iptables", "switch-a"),
+    ] {
+        let run = ["run", &format!("scenarios/{scenario}.yaml")];
+        let output = stdout(&switchboard(&root(), &run));
+        check(PAGE, block, &steps_from(&output, from));
+    }
+}
+
+/// The steps of a run from one on, and when proxies started; other happenings are left out.
+fn steps_from(output: &str, name: &str) -> String {
+    let lines = output.split_inclusive('\n');
+    let steps = lines.skip_while(|line| !line.contains(name));
+    let own = steps.filter(|line| !line.starts_with(' ') || line.contains("starts in mode"));
+    own.collect()
 }
 
 #[test]
@@ -194,24 +228,29 @@ fn check(file: &str, name: &str, output: &str) {
 
 /// Compares (or, if asked to, replaces) what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
 fn check_block(file: &str, name: &str, wanted: &str) {
-    let path = root().join(file);
-    let text = fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(root().join(file)).unwrap();
     let (begin, end) = (
         format!("<!-- {name}:begin -->\n"),
         format!("<!-- {name}:end -->"),
     );
     let (before, rest) = text.split_once(&begin).expect("the block begins");
-    let (shown, after) = rest.split_once(&end).expect("the block ends");
+    let (_, after) = rest.split_once(&end).expect("the block ends");
+    check_file(file, &format!("{before}{begin}{wanted}{end}{after}"));
+}
+
+/// Compares (or, if asked to, replaces) a file.
+fn check_file(file: &str, wanted: &str) {
+    let path = root().join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
-    } else {
-        let differing = shown
-            .lines()
-            .zip(wanted.lines())
-            .find(|(shown, wanted)| shown != wanted);
-        assert!(
-            shown == wanted,
-            "{file} is out of date (first difference: {differing:?}): run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
-        );
+        return fs::write(&path, wanted).unwrap();
     }
+    let shown = fs::read_to_string(&path).unwrap_or_default();
+    let differing = shown
+        .lines()
+        .zip(wanted.lines())
+        .find(|(shown, wanted)| shown != wanted);
+    assert!(
+        shown == wanted,
+        "{file} is out of date (first difference: {differing:?}): run `UPDATE_DOCS=1 cargo test -p switchboard-cli --test docs`"
+    );
 }

@@ -1,0 +1,410 @@
+//! What depends on who asks, by which name, from where, and on what somebody has tried before.
+
+mod support;
+
+use std::time::Duration;
+
+use api::yaml::{Source as Text, split};
+use api::{Kind, ObjectKey, decode};
+use control::{
+    ClusterConfig, Control, Fault, Impairment, LinkEnd, NodePortAddresses, ProxyMode, Source,
+    WriteVerb,
+};
+use switchboard_explain::{Certainty, Diagnosis, Finding, Question, Severity, Verdict, diagnose};
+
+use support::{about, apply, cluster, cluster_with, one, pod, run, service, web};
+
+const FAULT: Severity = Severity::Fault;
+const PITFALL: Severity = Severity::Pitfall;
+
+#[track_caller]
+fn check(finding: &Finding, id: &str, severity: Severity) {
+    let seen = (finding.id, finding.certainty, finding.severity);
+    assert_eq!(seen, (id, Certainty::Certain, severity), "{finding}");
+}
+
+fn ids(diagnosis: &Diagnosis) -> Vec<&str> {
+    diagnosis.findings.iter().map(|found| found.id).collect()
+}
+
+/// `default/web` with a Pod on node-1, and what a test adds to its `spec`.
+fn shop(spec: &str) -> String {
+    let here = pod("web-1", "app: web", "http").replace("spec: {", "spec: {nodeName: node-1, ");
+    service("app: web", "http").replace("spec: {", &format!("spec: {{{spec}")) + &here
+}
+
+fn built(change: impl FnOnce(&mut ClusterConfig), manifests: &str) -> Control {
+    let mut control = cluster_with(change);
+    apply(&mut control, manifests);
+    control
+}
+
+fn from(source: Source) -> Question {
+    Question {
+        from: Some(source),
+        ..web()
+    }
+}
+
+fn laptop() -> Question {
+    from(Source::Outside("laptop".to_owned()))
+}
+
+fn from_pod(namespace: &str, name: &str) -> Question {
+    from(Source::Pod(ObjectKey::new(Kind::Pod, namespace, name)))
+}
+
+/// What the API server says to a manifest that it refuses.
+fn refusal(control: &mut Control, manifest: &str) -> String {
+    let documents = split(&Text::new("refused", manifest)).unwrap();
+    let manifest = decode(&documents[0]).unwrap().remove(0);
+    let refused = control.write(WriteVerb::Apply, manifest.object);
+    refused.expect_err("it is refused").error_text()
+}
+
+fn told(control: &mut Control, manifest: &str) -> Diagnosis {
+    let refusal = Some(refusal(control, manifest));
+    diagnose(control, &Question { refusal, ..web() })
+}
+
+/// ALLOC-20, ALLOC-21: whose the address is, or where there are any.
+#[test]
+fn dbg_45_an_address_that_is_refused() {
+    let asking = |address: &str| {
+        let spec = format!("spec: {{clusterIP: {address}, ");
+        service("app: web", "http").replace("spec: {", &spec)
+    };
+    let other = asking("10.96.0.80").replace("name: web", "name: api");
+    let mut control = built(|_| (), &other);
+    let taken = told(&mut control, &asking("10.96.0.80"));
+    assert_eq!(taken.verdict, Verdict::Broken);
+    let finding = one(&taken);
+    check(&finding, "DBG-45", FAULT);
+    assert!(
+        finding
+            .why
+            .contains("10.96.0.80 is the ClusterIP of service/default/api")
+    );
+    assert_eq!(finding.field.as_deref(), Some("spec.clusterIPs"));
+    let outside = one(&told(&mut control, &asking("192.0.2.1")));
+    assert_eq!(outside.why, "ClusterIPs come out of 10.96.0.0/16");
+    // One that is there goes on as before.
+    apply(&mut control, &shop(""));
+    let changed = told(&mut control, &asking("10.96.0.81"));
+    assert_eq!(changed.verdict, Verdict::Healthy);
+    check(&one(&changed), "DBG-45", PITFALL);
+}
+
+/// ALLOC-22.
+#[test]
+fn dbg_46_all_addresses_are_taken() {
+    let small = |config: &mut ClusterConfig| {
+        config.service_cidrs = vec!["10.96.0.0/29".parse().unwrap()];
+    };
+    let many: String = (1..=5)
+        .map(|n| service("app: a", "80").replace("name: web", &format!("name: a-{n}")))
+        .collect();
+    let mut control = built(small, &many);
+    let finding = one(&told(&mut control, &service("app: web", "80")));
+    check(&finding, "DBG-46", FAULT);
+    assert!(
+        finding.why.ends_with("10.96.0.0/29 has 6 Services"),
+        "{finding}"
+    );
+    assert!(finding.fix.starts_with("add a ServiceCIDR"));
+}
+
+/// ALLOC-50, ALLOC-51.
+#[test]
+fn dbg_47_a_node_port_that_is_refused() {
+    let asking = |port: u16| {
+        service("app: web", "http")
+            .replace("spec: {", "spec: {type: NodePort, ")
+            .replace("port: 80,", &format!("port: 80, nodePort: {port},"))
+    };
+    let mut control = built(|_| (), &asking(30_080).replace("name: web", "name: api"));
+    let taken = one(&told(&mut control, &asking(30_080)));
+    check(&taken, "DBG-47", FAULT);
+    assert!(taken.why.contains("that of service/default/api"), "{taken}");
+    let outside = one(&told(&mut control, &asking(80)));
+    assert_eq!(outside.why, "node ports are from 30000 to 32767");
+}
+
+#[test]
+fn dbg_33_and_59_what_is_written_wrong() {
+    let mut control = cluster(false);
+    let quoted = one(&told(&mut control, &service("app: web", "\"8080\"")));
+    check(&quoted, "DBG-59", FAULT);
+    assert_eq!(quoted.field.as_deref(), Some("spec.ports[0].targetPort"));
+    let nameless = service("app: web", "80").replace("name: http, ", "");
+    let nameless = nameless.replace("ports: [", "ports: [{port: 81}, ");
+    check(&one(&told(&mut control, &nameless)), "DBG-33", FAULT);
+    // What is refused for another reason is only missing.
+    let other = service("app: web", "80").replace("port: 80,", "port: 99999,");
+    assert_eq!(ids(&told(&mut control, &other)), ["DBG-28"]);
+}
+
+/// DNS-59 … DNS-66; DBG-62.
+#[test]
+fn dbg_35_a_name_costs_what_the_search_list_says() {
+    let client = |spec: &str| {
+        let spec = format!("spec: {{{spec}containers");
+        pod("cli", "app: cli", "http").replace("spec: {containers", &spec)
+    };
+    let called = |spec: &str, name: &str| {
+        let control = built(|config| config.dns = true, &(shop("") + &client(spec)));
+        let name = Some(name.to_owned());
+        diagnose(
+            &control,
+            &Question {
+                name,
+                ..from_pod("default", "cli")
+            },
+        )
+    };
+    for cheap in ["web", "web.default", "web.default.svc.cluster.local."] {
+        assert_eq!(ids(&called("", cheap)), [""; 0], "{cheap}");
+    }
+    let dear = called("", "web.default.svc.cluster.local");
+    assert_eq!(dear.verdict, Verdict::Healthy);
+    let finding = one(&dear);
+    check(&finding, "DBG-35", PITFALL);
+    assert!(finding.sees.contains("takes 4 queries"), "{finding}");
+    assert!(finding.why.starts_with("ndots is 5"), "{finding}");
+    let frugal = "dnsConfig: {options: [{name: ndots, value: \"4\"}]}, ";
+    assert_eq!(
+        ids(&called(frugal, "web.default.svc.cluster.local")),
+        [""; 0]
+    );
+    // Whoever does not ask cluster DNS has another problem.
+    assert_eq!(ids(&called("dnsPolicy: Default, ", "web")), ["DBG-36"]);
+    let unknown = called("", "wbe");
+    assert_eq!(unknown.verdict, Verdict::Broken);
+    check(&one(&unknown), "DBG-1", FAULT);
+}
+
+#[test]
+fn dbg_26_a_name_that_means_another_service() {
+    let here =
+        service("app: web", "http").replace("name: web", "name: web, namespace: kube-public");
+    let client = pod("cli", "app: cli", "http");
+    let client = client.replace("name: cli,", "name: cli, namespace: kube-public,");
+    let manifests = shop("") + &here + &client;
+    let control = built(|config| config.dns = true, &manifests);
+    let called = |name: &str| {
+        let name = Some(name.to_owned());
+        diagnose(
+            &control,
+            &Question {
+                name,
+                ..from_pod("kube-public", "cli")
+            },
+        )
+    };
+    check(&one(&called("web")), "DBG-26", FAULT);
+    assert_eq!(ids(&called("web.default")), [""; 0]);
+}
+
+#[test]
+fn dbg_34_a_silent_dns_is_told_as_well() {
+    let mut control = built(|config| config.dns = true, &shop(""));
+    control.fault(Fault::DnsDown, None).unwrap();
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-34", FAULT);
+    assert!(finding.why.ends_with("takes queries and answers none"));
+}
+
+/// PROXY-25: the short circuits are for who is within; a route decides through which node somebody outside comes in.
+#[test]
+fn dbg_38_depends_on_who_asks() {
+    let spec = "externalIPs: [192.0.2.1], type: NodePort, externalTrafficPolicy: Local, ";
+    let through = |node: Option<&str>| {
+        let config = |config: &mut ClusterConfig| {
+            let route = node.map(|node| ("192.0.2.0/24".parse().unwrap(), node.to_owned()));
+            config.outside[0].routes = route.into_iter().collect();
+        };
+        built(config, &shop(spec))
+    };
+    let plain = through(None);
+    check(&one(&diagnose(&plain, &web())), "DBG-38", PITFALL);
+    check(&one(&diagnose(&plain, &laptop())), "DBG-38", PITFALL);
+    for within in [
+        Source::Node("node-2".to_owned()),
+        Source::Node("node-1".to_owned()),
+    ] {
+        assert_eq!(ids(&diagnose(&plain, &from(within))), [""; 0]);
+    }
+    let lost = one(&diagnose(&through(Some("node-2")), &laptop()));
+    check(&lost, "DBG-38", FAULT);
+    assert!(
+        lost.sees
+            .contains("192.0.2.1, which come in through node-2"),
+        "{lost}"
+    );
+    check(
+        &one(&diagnose(&through(Some("node-1")), &laptop())),
+        "DBG-38",
+        PITFALL,
+    );
+}
+
+/// PROXY-13: whoever has a route to the ClusterIP meets the internal policy of the node that it leads to.
+#[test]
+fn dbg_37_somebody_outside_with_a_route() {
+    let through = |node: &str| {
+        let config = |config: &mut ClusterConfig| {
+            config.outside[0].routes = vec![
+                ("10.0.0.0/8".parse().unwrap(), "node-1".to_owned()),
+                ("10.96.0.0/16".parse().unwrap(), node.to_owned()),
+            ];
+        };
+        diagnose(
+            &built(config, &shop("internalTrafficPolicy: Local, ")),
+            &laptop(),
+        )
+    };
+    check(&one(&through("node-2")), "DBG-37", FAULT);
+    assert_eq!(ids(&through("node-1")), [""; 0]);
+}
+
+/// PROXY-30.
+#[test]
+fn dbg_75_a_client_outside_of_the_source_ranges() {
+    let asked = |ranges: &str, question: &Question| {
+        let pool = |config: &mut ClusterConfig| {
+            config.load_balancer_pool = vec!["198.51.100.0/30".parse().unwrap()];
+        };
+        let spec = format!("type: LoadBalancer, loadBalancerSourceRanges: [{ranges}], ");
+        diagnose(&built(pool, &shop(&spec)), question)
+    };
+    let excluded = one(&asked("192.0.2.0/24", &laptop()));
+    check(&excluded, "DBG-75", FAULT);
+    assert!(
+        excluded.why.contains("laptop is at 203.0.113.70"),
+        "{excluded}"
+    );
+    check(&one(&asked("192.0.2.0/24", &web())), "DBG-75", PITFALL);
+    for open in [
+        "203.0.113.0/24",
+        "192.0.2.0/24, 203.0.113.70/32",
+        "0.0.0.0/0",
+        "\"fd00::/8\"",
+    ] {
+        assert_eq!(ids(&asked(open, &laptop())), [""; 0], "{open}");
+    }
+    let node = from(Source::Node("node-1".to_owned()));
+    assert_eq!(ids(&asked("192.0.2.0/24", &node)), [""; 0]);
+}
+
+/// PROXY-26.
+#[test]
+fn dbg_74_addresses_without_node_ports() {
+    let asked = |mode, at: Option<&str>| {
+        let two = |config: &mut ClusterConfig| {
+            config.mode = mode;
+            config.nodes[0].addresses.push([10, 0, 0, 1].into());
+            let within = |net: &str| NodePortAddresses::Within(vec![net.parse().unwrap()]);
+            config.proxy.node_port_addresses = at.map(within);
+        };
+        diagnose(&built(two, &shop("type: NodePort, ")), &laptop())
+    };
+    assert_eq!(ids(&asked(ProxyMode::Iptables, None)), [""; 0]);
+    let finding = one(&asked(ProxyMode::Nftables, None));
+    check(&finding, "DBG-74", PITFALL);
+    assert!(
+        finding.sees.contains("at 10.0.0.1 are refused"),
+        "{finding}"
+    );
+    let finding = one(&asked(ProxyMode::Iptables, Some("10.0.0.0/24")));
+    assert!(finding.sees.ends_with("answered at 10.0.0.1"), "{finding}");
+    let nowhere = asked(ProxyMode::Iptables, Some("172.16.0.0/12"));
+    assert_eq!(nowhere.verdict, Verdict::Broken);
+}
+
+#[test]
+fn dbg_58_a_link_that_loses_packets() {
+    let mut control = built(|_| (), &shop(""));
+    let end = |name: &str| LinkEnd::Node(name.to_owned());
+    let cut = Impairment {
+        cut: true,
+        ..Impairment::default()
+    };
+    let (a, b) = (end("node-1"), end("node-2"));
+    let fault = control
+        .fault(
+            Fault::Link {
+                a,
+                b,
+                impairment: cut,
+            },
+            None,
+        )
+        .unwrap();
+    let at = |node: &str| from(Source::Node(node.to_owned()));
+    let finding = one(&diagnose(&control, &at("node-2")));
+    check(&finding, "DBG-58", FAULT);
+    assert!(finding.sees.contains("an endpoint on node-1"), "{finding}");
+    assert_eq!(ids(&diagnose(&control, &at("node-1"))), [""; 0]);
+    assert_eq!(ids(&diagnose(&control, &laptop())), ["DBG-52"]);
+    check(&one(&diagnose(&control, &web())), "DBG-58", FAULT);
+    control.heal(fault);
+    assert_eq!(ids(&diagnose(&control, &at("node-2"))), [""; 0]);
+}
+
+#[test]
+fn dbg_60_an_address_of_before() {
+    let at = |address: &str| shop(&format!("clusterIP: {address}, "));
+    let mut control = built(|_| (), &at("10.96.0.80"));
+    control.delete(&web().service).unwrap();
+    apply(&mut control, &at("10.96.0.90"));
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-60", PITFALL);
+    assert!(
+        finding
+            .sees
+            .contains("10.96.0.80 of default/web get no answer"),
+        "{finding}"
+    );
+    let other = |selector: &str, name: &str| {
+        service(selector, "http")
+            .replace("name: web", &format!("name: {name}"))
+            .replace("spec: {", "spec: {clusterIP: 10.96.0.80, ")
+    };
+    apply(&mut control, &other("app: api", "api"));
+    let finding = one(&diagnose(&control, &web()));
+    assert!(
+        finding.sees.ends_with("reach service/default/api there"),
+        "{finding}"
+    );
+    control.delete(&about("default", "api").service).unwrap();
+    apply(&mut control, &other("app: web", "old"));
+    assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
+}
+
+/// EP-73.
+#[test]
+fn dbg_41_a_pod_that_nodes_still_choose() {
+    let ending = |hook: &str| {
+        let hook = format!("containers: [{{{hook}");
+        let pods = ["web-1", "web-2"].map(|name| pod(name, "app: web", "http"));
+        let pods = pods.concat().replace("containers: [{", &hook);
+        let slow = |config: &mut ClusterConfig| config.timing.watch = Duration::from_millis(500);
+        let mut control = built(slow, &(service("app: web", "http") + &pods));
+        let gone = ObjectKey::new(Kind::Pod, "default", "web-1");
+        control.delete(&gone).unwrap();
+        let soon = control.now() + Duration::from_millis(700);
+        run(&mut control, soon);
+        control
+    };
+    let mut control = ending("");
+    let diagnosis = diagnose(&control, &web());
+    let finding = &diagnosis.findings[0];
+    check(finding, "DBG-41", FAULT);
+    assert!(finding.sees.contains("1 of 2 times"), "{finding}");
+    let later = control.now() + Duration::from_secs(10);
+    run(&mut control, later);
+    assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
+    let patient = ending("lifecycle: {preStop: {sleep: {seconds: 5}}}, ");
+    let found = diagnose(&patient, &web());
+    assert!(!ids(&found).contains(&"DBG-41"), "{found}");
+}
