@@ -212,9 +212,11 @@ fn steps_from(output: &str, name: &str) -> String {
     let lines = output.split_inclusive('\n');
     let steps = lines.skip_while(|line| !line.contains(name));
     let is_own = |line: &&str| !line.starts_with(' ') || line.starts_with("      ");
-    steps
+    let shown: String = steps
         .filter(|line| is_own(line) || line.contains("starts in mode"))
-        .collect()
+        .collect();
+    assert!(!shown.is_empty(), "no step {name}: {output}");
+    shown
 }
 
 #[test]
