@@ -16,7 +16,9 @@ fn every_moment_is_one_that_packets_may_meet() {
 }
 
 /// PROXY-57, PROXY-59: a virtual server and the entry that says whose source is hidden are told one after the other, so
-/// for a moment the one may be of a policy and the other of another. Where packets go is never of neither.
+/// for a moment the one may be of a policy and the other of another. Where packets go is never of neither, but that one to
+/// an address of the node's own, which was refused or is going to be, may be left to the node itself in between: the set
+/// that lets it in knows of the port before the server is there.
 #[test]
 fn every_moment_of_ipvs_is_one_that_packets_may_meet() {
     check_moments(Layout::Ipvs, 6, |outcome| match outcome {
@@ -64,7 +66,13 @@ fn check_moments(layout: Layout, cases: u32, seen: impl Fn(Outcome) -> Outcome) 
             for (packet, old, new) in &asked {
                 let now = outcomes(&mut moment, packet);
                 let is_fine = |outcome: &Outcome| {
-                    let refused = matches!(outcome, Outcome::Reject | Outcome::Drop);
+                    let refused = match outcome {
+                        Outcome::Reject | Outcome::Drop => true,
+                        Outcome::Untouched if layout == Layout::Ipvs => {
+                            [old, new].iter().any(|end| end.contains(&Outcome::Reject))
+                        }
+                        _ => false,
+                    };
                     refused || old.contains(outcome) || new.contains(outcome)
                 };
                 prop_assert!(

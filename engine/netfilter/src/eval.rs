@@ -11,7 +11,7 @@ use ruleset::Family;
 use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 
 use crate::connection::{Origin, PortWish, SourceWish, Tracking, track};
-use crate::entry::Entry;
+use crate::entry::{Direction, Entry};
 use crate::hook::{Called, Step};
 use crate::nft::{DEPTH_MAX, Place, Registers};
 use crate::packet::Datagram;
@@ -249,7 +249,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.hop.as_ref().map_or("", |hop| hop.interface.as_str())
     }
 
-    /// What Linux calls martian, and what it does not forward: `ip_route_input_slow`, `ipv6_rcv`.
+    /// What Linux calls martian, and what it does not forward: `ip_route_input_slow`, `ipv6_rcv`. An answer to what the
+    /// node has sent from 127.0.0.1 is let in: localhost node ports need `route_localnet` (PROXY-27).
     fn refuse_martian(&mut self) -> Result<(), Stop> {
         let (source, destination) = (
             self.datagram.headers.source,
@@ -258,12 +259,21 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         let possible_source =
             is_unicast(source) && !source.is_unspecified() && !self.is_local(source);
         let possible_destination =
-            is_unicast(destination) && !destination.is_unspecified() && !destination.is_loopback();
+            is_unicast(destination) && !destination.is_unspecified() && !self.is_stray_loopback();
         if possible_source && possible_destination {
             Ok(())
         } else {
             Err(self.discard(DropReason::Martian))
         }
+    }
+
+    /// Whether a packet is for a loopback address, and answers nothing that was sent from there.
+    fn is_stray_loopback(&self) -> bool {
+        let is_answer = matches!(
+            &self.tracking,
+            Tracking::Connection(connection) if connection.direction == Direction::Reply
+        );
+        self.datagram.headers.destination.is_loopback() && !is_answer
     }
 
     /// `ip_exceeds_mtu`.

@@ -198,7 +198,7 @@ fn the_book_shows_what_leaving_ipvs_changes() {
     check(PAGE, "flat", &difference(["nftables", "flat"], ""));
     for (block, scenario, from) in [
         ("switch", "leaving-ipvs", "switch-c"),
-        ("iptables", "leaving-ipvs-for-iptables", "switch-a"),
+        ("iptables", "whatif/left-by-ipvs", "one-node-changes"),
     ] {
         let run = ["run", &format!("scenarios/{scenario}.yaml")];
         let output = stdout(&switchboard(&root(), &run));
@@ -206,12 +206,17 @@ fn the_book_shows_what_leaving_ipvs_changes() {
     }
 }
 
-/// The steps of a run from one on, and when proxies started; other happenings are left out.
+/// The steps of a run from one on, and when proxies started. Other happenings, which are indented less than what belongs
+/// to a step, are left out.
 fn steps_from(output: &str, name: &str) -> String {
     let lines = output.split_inclusive('\n');
     let steps = lines.skip_while(|line| !line.contains(name));
-    let own = steps.filter(|line| !line.starts_with(' ') || line.contains("starts in mode"));
-    own.collect()
+    let is_own = |line: &&str| !line.starts_with(' ') || line.starts_with("      ");
+    let shown: String = steps
+        .filter(|line| is_own(line) || line.contains("starts in mode"))
+        .collect();
+    assert!(!shown.is_empty(), "no step {name}: {output}");
+    shown
 }
 
 #[test]

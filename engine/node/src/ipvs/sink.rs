@@ -96,7 +96,12 @@ impl IpvsSink {
     /// # Errors
     /// When what is there cannot be read.
     pub fn plan(&self, tables: &IpvsTables) -> Result<IpvsTransaction, LoadError> {
-        self.compare(tables).map(|(_, transaction)| transaction)
+        let Compared { present, wanted } = self.rules.compare(&tables.rules)?;
+        let wanted = IpvsTables {
+            rules: Arc::new(wanted),
+            ..tables.clone()
+        };
+        self.difference(present, &wanted)
     }
 
     /// Makes a proxy's tables of one family these, and says what that took. Doing it twice is doing it once.
@@ -124,7 +129,7 @@ impl IpvsSink {
         let mut steps = Vec::new();
         for family in Family::ALL {
             let nothing = IpvsTables::new(family, CompiledIpvs::empty(family).bound);
-            let (_, transaction) = self.difference(XtTables::new(family), &nothing)?;
+            let transaction = self.difference(XtTables::new(family), &nothing)?;
             steps.extend(transaction.steps());
         }
         steps.push(IpvsStep {
@@ -194,44 +199,33 @@ impl IpvsSink {
         Ok(busy)
     }
 
-    /// What is there of a proxy's tables, and what makes it these.
-    fn compare(&self, tables: &IpvsTables) -> Result<(IpvsTables, IpvsTransaction), LoadError> {
-        let Compared { present, wanted } = self.rules.compare(&tables.rules)?;
-        let wanted = IpvsTables {
-            rules: Arc::new(wanted),
-            ..tables.clone()
-        };
-        self.difference(present, &wanted)
-    }
-
-    /// The same when these are a proxy's rules that are there.
+    /// The same when it is known which rules of a proxy are there.
     fn difference(
         &self,
         rules: XtTables,
         wanted: &IpvsTables,
-    ) -> Result<(IpvsTables, IpvsTransaction), LoadError> {
+    ) -> Result<IpvsTransaction, LoadError> {
         let Present { tables, repairs } = Present::read(&self.tools, wanted, rules)?;
         let mut transaction = IpvsTransaction::between(&tables, wanted);
         transaction.commands.splice(..0, repairs);
-        Ok((tables, transaction))
+        Ok(transaction)
     }
 
     fn read_and_write(&self, tables: &IpvsTables) -> Result<(Known, IpvsLoaded), LoadError> {
-        let (before, transaction) = self.compare(tables)?;
-        self.follow(&before, tables, transaction)
+        let transaction = self.plan(tables)?;
+        self.follow(tables, transaction)
     }
 
-    /// Does a transaction that leads from one to the other, and tells what is there then.
+    /// Does a transaction that makes a proxy's tables these, and tells what is there then.
     fn follow(
         &self,
-        before: &IpvsTables,
         tables: &IpvsTables,
         transaction: IpvsTransaction,
     ) -> Result<(Known, IpvsLoaded), LoadError> {
         self.write(&transaction)?;
         let draining = self.remove_idle(tables, &transaction.drained)?;
         let known = Known {
-            tables: tables.draining(before, &draining),
+            tables: tables.with_drained(&draining),
             draining: draining.clone(),
         };
         let loaded = IpvsLoaded {
@@ -266,7 +260,7 @@ impl IpvsSink {
             }
             Some(before) => {
                 let transaction = IpvsTransaction::between(&before.tables, tables);
-                self.follow(&before.tables, tables, transaction)?
+                self.follow(tables, transaction)?
             }
         };
         self.known.insert(tables.family, known);

@@ -124,7 +124,10 @@ impl State {
             ("ipvsadm", ["-L", "-n"]) => Ok(self.listed_servers()),
             ("ipvsadm", ["-R"]) => self.restore_servers(input),
             ("ipset", ["save"]) => Ok(self.saved_sets()),
-            ("ipset", ["list", "-name"]) => Ok(String::new()),
+            // What is asked only to learn whether it can be asked.
+            ("ipset", ["list", "-name"])
+            | ("sysctl", ["-q", "-w", ..])
+            | ("iptables-restore" | "ip6tables-restore", [.., "--test"]) => Ok(String::new()),
             ("ipset", ["-exist", "restore"]) => self.each_line(input, Self::set_line),
             ("ip", ["-o", "link", "show", "type", "dummy"]) => Ok(match &self.kernel.device {
                 Some(_) => "9: kube-ipvs0: <BROADCAST,NOARP> mtu 1500 qdisc noop state DOWN\n",
@@ -133,13 +136,11 @@ impl State {
             .to_owned()),
             ("ip", ["-o", "address", "show"]) => Ok(self.addresses()),
             ("ip", ["-batch", "-"]) => self.each_line(input, Self::ip_line),
-            ("sysctl", ["-q", "-w", ..]) => Ok(String::new()),
             ("iptables-save" | "ip6tables-save", ["-t", table]) => {
                 let mut tables = XtTables::clone(&self.kernel.tables[&family].rules);
                 tables.tables.retain(|name, _| name.as_str() == *table);
                 Ok(save_text(&tables))
             }
-            ("iptables-restore" | "ip6tables-restore", [.., "--test"]) => Ok(String::new()),
             ("iptables-restore" | "ip6tables-restore", ["--noflush", ..]) => {
                 for unit in restore::units(input, family) {
                     self.command(|kernel| kernel.restore(family, unit))

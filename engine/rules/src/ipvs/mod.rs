@@ -12,9 +12,9 @@
 //!
 //! Deviation: a Service without any endpoint counts as one of policy Cluster, which only shows in sets that then decide
 //! nothing. The hairpin set holds the node's endpoints that can be reached, upstream all of them. Packets of processes
-//! of the node do not come from a Service's address: `src,dst` in `KUBE-CLUSTER-IP` matches nothing here, and
-//! `KUBE-IPVS-OUT-FILTER`, which drops such packets to a load balancer whose source ranges do not name the node (PROXY-30),
-//! is not written.
+//! of the node do not come from a Service's address: `src,dst` in `KUBE-CLUSTER-IP` matches nothing here,
+//! nor do the rules of `KUBE-IPVS-OUT-FILTER`, which drop such packets to a load balancer whose source ranges do not name the
+//! node (PROXY-30).
 
 mod assembly;
 mod fragment;

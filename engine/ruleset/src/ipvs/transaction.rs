@@ -246,21 +246,6 @@ impl IpvsTables {
         tables.act(command).then_some(tables)
     }
 
-    /// These tables, and what still drains of earlier ones: what a transaction leaves.
-    #[must_use]
-    pub fn draining(&self, before: &Self, drained: &[Drained]) -> Self {
-        let mut tables = self.clone();
-        for Drained { server, address } in drained {
-            let old = before.servers.get(server);
-            let real = old.and_then(|old| old.real_servers.get(address));
-            if let (Some(real), Some(server)) = (real, tables.servers.get_mut(server)) {
-                let idle = RealServer { weight: 0, ..*real };
-                Arc::make_mut(server).real_servers.insert(*address, idle);
-            }
-        }
-        tables
-    }
-
     /// Whether it was possible.
     fn act(&mut self, command: &IpvsCommand) -> bool {
         match command {
