@@ -690,6 +690,7 @@ fn api_92_slices_go_before_a_service_in_the_foreground() {
             (Kind::Service, api::Change::Modified),
             (Kind::EndpointSlice, api::Change::Deleted),
             (Kind::Service, api::Change::Deleted),
+            (Kind::IpAddress, api::Change::Deleted),
         ]
     );
 }

@@ -45,7 +45,7 @@ fn in_the_background_owners_go_first() {
 fn in_the_foreground_owners_go_last() {
     let mut cluster = deleted(Kind::Deployment, "web", Propagation::Foreground);
     assert!(stored(&cluster).metadata.is_terminating());
-    cluster.pass(Duration::from_secs(1));
+    cluster.settle();
     assert_eq!(stored(&cluster).metadata.finalizers, ["foregroundDeletion"]);
     let set = sets(&cluster).remove(0);
     assert_eq!(set.metadata.finalizers, ["foregroundDeletion"]);
