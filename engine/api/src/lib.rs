@@ -59,7 +59,7 @@ pub use list::{List, Scope, Version};
 pub use names::generate_name;
 pub use object::*;
 pub use selector::{FieldSelector, Requirement, Selector, SelectorError, Test, matches};
-pub use server::{ApiConfig, ApiServer, DeleteOptions, Verb, Written};
+pub use server::{ApiConfig, ApiServer, DeleteOptions, Propagation, Verb, Written};
 pub use status::{Cause, Reason, Status};
 pub use store::{Change, WatchEvent};
 pub use timestamp::{

@@ -14,6 +14,7 @@ mod addresses;
 mod deletion;
 mod events;
 mod port_repair;
+mod propagation;
 mod repair;
 mod restore;
 mod restored_sets;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use base::{Rng, Seed, SimTime};
 use ipnet::IpNet;
 
+pub use self::propagation::Propagation;
 use crate::allocator::{ClusterIps, NodePorts};
 use crate::apply::{LAST_APPLIED, check_applicable, last_applied, merged, missing_annotation};
 use crate::names::{generate_name, uid};
@@ -76,6 +78,8 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// Precondition: the object has this version (API-11).
     pub resource_version: Option<String>,
+    /// What becomes of its dependents; `None` = what an earlier deletion has said, or in the background.
+    pub propagation: Option<Propagation>,
 }
 
 /// What a write did.

@@ -1,8 +1,8 @@
 //! The API server's verbs: what they store, what they refuse, and that a refusal leaves no trace.
 
 use api::{
-    ApiConfig, ApiServer, Change, DeleteOptions, Kind, Manifest, Object, ObjectKey, Pod, Reason,
-    Status, Verb, Written, decode, yaml,
+    ApiConfig, ApiServer, Change, DeleteOptions, Kind, Manifest, Object, ObjectKey, Pod,
+    Propagation, Reason, Status, Verb, Written, decode, yaml,
 };
 use base::{Seed, SimTime};
 use switchboard_api as api;
@@ -290,6 +290,44 @@ fn api_9_and_13_what_is_not_there() {
     check_refused(&mut server, text, |server| server.replace(slice, NOW));
 }
 
+/// What becomes of dependents is kept as a finalizer, and a later deletion may say otherwise.
+#[test]
+fn api_92_an_object_waits_for_its_dependents() {
+    let mut server = server(&["10.96.0.0/12"]);
+    let web = key(Kind::Service, "web");
+    let with = |propagation| DeleteOptions {
+        propagation,
+        ..DeleteOptions::default()
+    };
+    let mut check = |deletions: &[Option<Propagation>], expected: Option<&[&str]>| {
+        let object = service("web", "{ports: [{port: 80}]}");
+        server.create(object, NOW).unwrap();
+        for propagation in deletions {
+            server.delete(&web, &with(*propagation), NOW).unwrap();
+        }
+        let kept = server.get(&web).map(|object| object.meta().clone());
+        let finalizers = kept.as_ref().map(|meta| &meta.finalizers[..]);
+        assert_eq!(
+            finalizers.map(|kept| kept.iter().map(String::as_str).collect::<Vec<_>>()),
+            expected.map(<[&str]>::to_vec)
+        );
+        if let Some(meta) = kept {
+            assert!(meta.is_terminating());
+            assert_eq!(meta.deletion_grace_period_seconds, Some(0));
+            let background = with(Some(Propagation::Background));
+            server.delete(&web, &background, NOW).unwrap();
+        }
+        assert!(server.get(&web).is_none());
+    };
+    let (foreground, orphan) = (Some(Propagation::Foreground), Some(Propagation::Orphan));
+    check(&[None], None);
+    check(&[Some(Propagation::Background)], None);
+    check(&[foreground], Some(&["foregroundDeletion"]));
+    check(&[orphan], Some(&["orphan"]));
+    check(&[orphan, None], Some(&["orphan"]));
+    check(&[orphan, foreground], Some(&["foregroundDeletion"]));
+}
+
 #[test]
 fn api_92_a_running_pod_goes_in_two_steps() {
     let mut server = server(&["10.96.0.0/12"]);
@@ -316,8 +354,14 @@ fn api_92_a_running_pod_goes_in_two_steps() {
         grace: Some(5),
         ..DeleteOptions::default()
     };
-    server.delete(&pods, &sooner, at).unwrap();
+    let later = SimTime::from_nanos(4_000_000_000);
+    server.delete(&pods, &sooner, later).unwrap();
     assert_eq!(meta(&server).deletion_grace_period_seconds, Some(5));
+    assert_eq!(
+        meta(&server).deletion_timestamp.as_deref(),
+        Some("2026-01-01T00:00:07Z"),
+        "counted from the first deletion"
+    );
     let at_once = DeleteOptions {
         grace: Some(0),
         ..DeleteOptions::default()

@@ -260,8 +260,16 @@ impl Control {
     /// # Errors
     /// What the API server answers; nothing has changed then.
     pub fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
+        self.delete_with(key, &DeleteOptions::default())
+    }
+
+    /// Deletes an object as these options say.
+    ///
+    /// # Errors
+    /// What the API server answers; nothing has changed then.
+    pub fn delete_with(&mut self, key: &ObjectKey, options: &DeleteOptions) -> Result<(), Status> {
         self.check_reachable()?;
-        self.api.delete(key, &DeleteOptions::default(), self.now)?;
+        self.api.delete(key, options, self.now)?;
         self.wrote("api");
         Ok(())
     }

@@ -50,6 +50,14 @@ pub enum Fault {
         /// What is wrong with it.
         impairment: Impairment,
     },
+    /// `link` with a Pod as an end: Pods' links to their nodes do not carry packets as they should. The next Pod of a
+    /// name has such a link, too.
+    PodLink {
+        /// The Pods.
+        pods: Vec<ObjectKey>,
+        /// What is wrong with each link.
+        impairment: Impairment,
+    },
     /// `pod-crash`: the containers of Pods end, once.
     PodCrash {
         /// The Pods.
@@ -232,6 +240,13 @@ impl fmt::Display for Fault {
             Self::Down { place } => write!(f, "{place} has no power"),
             Self::Link { a, b, impairment } => {
                 write!(f, "the link between {a} and {b} is impaired: {impairment}")
+            }
+            Self::PodLink {
+                pods: keys,
+                impairment,
+            } => {
+                let keys = pods(keys);
+                write!(f, "the link to its node is impaired: {keys}: {impairment}")
             }
             Self::PodCrash { pods: keys } => write!(f, "crashed: {}", pods(keys)),
             Self::PodUnready { pods: keys } => write!(f, "not ready: {}", pods(keys)),

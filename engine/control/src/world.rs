@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use api::{Object, ObjectKey, Status, Written};
+use api::{DeleteOptions, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
@@ -52,7 +52,15 @@ pub trait World {
     ///
     /// # Errors
     /// What the API server answers; nothing has changed then.
-    fn delete(&mut self, key: &ObjectKey) -> Result<(), Status>;
+    fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
+        self.delete_with(key, &DeleteOptions::default())
+    }
+
+    /// Deletes an object as `kubectl delete --cascade=… --grace-period=…` does.
+    ///
+    /// # Errors
+    /// What the API server answers; nothing has changed then.
+    fn delete_with(&mut self, key: &ObjectKey, options: &DeleteOptions) -> Result<(), Status>;
 
     /// Reads one object.
     ///

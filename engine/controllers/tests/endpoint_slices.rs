@@ -666,3 +666,31 @@ recorded! {
     recorded_42: "42-dual-v6-only";
     recorded_44: "44-dual-headless-selectorless";
 }
+
+/// The Service waits for its slice, which nobody makes again.
+#[test]
+fn api_92_slices_go_before_a_service_in_the_foreground() {
+    let mut cluster = start();
+    let key = ObjectKey::new(Kind::Service, "default", "web");
+    let options = api::DeleteOptions {
+        propagation: Some(api::Propagation::Foreground),
+        ..api::DeleteOptions::default()
+    };
+    let before = cluster.api.revision();
+    cluster.api.delete(&key, &options, cluster.now).unwrap();
+    cluster.drain();
+    let events = cluster.api.events_after(before);
+    let changes: Vec<_> = events
+        .iter()
+        .map(|event| (event.object.key().kind, event.change))
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            (Kind::Service, api::Change::Modified),
+            (Kind::EndpointSlice, api::Change::Deleted),
+            (Kind::Service, api::Change::Deleted),
+            (Kind::IpAddress, api::Change::Deleted),
+        ]
+    );
+}

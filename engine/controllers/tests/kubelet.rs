@@ -428,3 +428,36 @@ fn ep_73_a_pre_stop_sleep_puts_off_sigterm() {
     assert_eq!(sleeping(None), [5 * second, 5 * second + POD_TEARDOWN]);
     assert_eq!(sleeping(Some(2)), [2 * second, 2 * second + POD_TEARDOWN]);
 }
+
+/// An application that goes on is killed when its grace is over, and a second deletion may leave it less.
+#[test]
+fn api_92_a_second_deletion_leaves_less_time() {
+    let ends_after = |deletions: &[(u64, u64)]| {
+        let mut cluster = cluster();
+        cluster.apply(
+            "{apiVersion: v1, kind: Pod, metadata: {name: web, \
+             annotations: {switchboard.dev/on-term: drain}}, \
+             spec: {containers: [{name: c, image: i}]}}",
+        );
+        cluster.drain();
+        let begun = cluster.now;
+        let key = ObjectKey::new(Kind::Pod, "default", "web");
+        for (after, grace) in deletions {
+            let passed = cluster.now.since(begun);
+            cluster.pass(Duration::from_secs(*after).saturating_sub(passed));
+            let options = DeleteOptions {
+                grace: Some(*grace),
+                ..DeleteOptions::default()
+            };
+            cluster.api.delete(&key, &options, cluster.now).unwrap();
+        }
+        cluster.drain();
+        let is_end = |signal: &PodSignal| matches!(signal, PodSignal::Removed { .. });
+        let end = cluster.signals.iter().find(|(_, signal)| is_end(signal));
+        end.unwrap().0.since(begun).as_secs()
+    };
+    assert_eq!(ends_after(&[(0, 30)]), 30);
+    assert_eq!(ends_after(&[(0, 30), (3, 5)]), 8);
+    assert_eq!(ends_after(&[(0, 30), (3, 40)]), 30);
+    assert_eq!(ends_after(&[(0, 6), (3, 5)]), 6);
+}

@@ -57,7 +57,10 @@ fn from_pod(namespace: &str, name: &str) -> Question {
 /// What the API server says to a manifest that it refuses.
 fn refusal(control: &mut Control, manifest: &str) -> String {
     let documents = split(&Text::new("refused", manifest)).unwrap();
-    let manifest = decode(&documents[0]).unwrap().remove(0);
+    let mut manifests = documents
+        .iter()
+        .flat_map(|document| decode(document).unwrap());
+    let manifest = manifests.next().expect("there is one");
     let refused = control.write(WriteVerb::Apply, manifest.object);
     refused.expect_err("it is refused").error_text()
 }
@@ -220,7 +223,8 @@ fn dbg_38_depends_on_who_asks() {
     let spec = "externalIPs: [192.0.2.1], type: NodePort, externalTrafficPolicy: Local, ";
     let through = |node: Option<&str>| {
         let config = |config: &mut ClusterConfig| {
-            let route = node.map(|node| ("192.0.2.0/24".parse().unwrap(), node.to_owned()));
+            let route: Option<(ipnet::IpNet, String)> =
+                node.map(|node| ("192.0.2.0/24".parse().unwrap(), node.to_owned()));
             config.outside[0].routes = route.into_iter().collect();
         };
         built(config, &shop(spec))

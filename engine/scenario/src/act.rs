@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api::{Kind, Manifest, Object, ObjectKey, Status};
+use api::{DeleteOptions, Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
     Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, ResolveRequest, World,
@@ -116,7 +116,11 @@ pub(crate) fn act(runner: &mut Runner<'_>, action: &Action) -> Judged {
             manifests,
             expect,
         } => write(runner, *verb, manifests, expect.in_mode(mode)),
-        Action::Delete { targets, expect } => delete(runner, targets, expect.in_mode(mode)),
+        Action::Delete {
+            targets,
+            options,
+            expect,
+        } => delete(runner, targets, options, expect.in_mode(mode)),
         Action::Change {
             target,
             change,
@@ -261,11 +265,12 @@ fn write(
 fn delete(
     runner: &mut Runner<'_>,
     targets: &[ObjectKey],
+    options: &DeleteOptions,
     expectation: Option<&Expectation<WriteCheck>>,
 ) -> Judged {
     let mut done = Done::default();
     for key in targets {
-        match runner.world.delete(key) {
+        match runner.world.delete_with(key, options) {
             Ok(()) => done
                 .lines
                 .push(format!("{} {:?} deleted", key.singular(), key.name)),

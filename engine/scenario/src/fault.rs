@@ -5,7 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use control::{Fault, ReferenceError};
+use api::{Object, ObjectKey};
+use control::{Fault, Impairment, ReferenceError};
 use serde_json::json;
 
 use crate::act::Judged;
@@ -28,6 +29,15 @@ pub struct FaultStep {
 pub enum Trouble {
     /// Something that is known beforehand.
     Known(Fault),
+    /// `link` with Pods at an end
+    PodLink {
+        /// The Pods.
+        pods: PodsRef,
+        /// What is named as the other end, if anything is: the node that they all are on.
+        node: Option<String>,
+        /// What is wrong.
+        impairment: Impairment,
+    },
     /// `pod-crash`
     PodCrash(PodsRef),
     /// `pod-unready`
@@ -38,6 +48,12 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Known(fault) => write!(f, "{fault}"),
+            Self::PodLink {
+                pods, impairment, ..
+            } => {
+                let pods = pods.key();
+                write!(f, "the link to its node is impaired: {pods}: {impairment}")
+            }
             Self::PodCrash(pods) => write!(f, "crashed: {}", pods.key()),
             Self::PodUnready(pods) => write!(f, "not ready: {}", pods.key()),
         }
@@ -48,6 +64,19 @@ impl Trouble {
     fn resolve(&self, runner: &Runner<'_>) -> Result<Fault, ReferenceError> {
         Ok(match self {
             Self::Known(fault) => fault.clone(),
+            Self::PodLink {
+                pods,
+                node,
+                impairment,
+            } => {
+                let pods = pods.pods(runner.world)?;
+                if let Some(node) = node {
+                    let mut links = pods.iter();
+                    links.try_for_each(|pod| check_node(runner, pod, node))?;
+                }
+                let impairment = impairment.clone();
+                Fault::PodLink { pods, impairment }
+            }
             Self::PodCrash(pods) => Fault::PodCrash {
                 pods: pods.pods(runner.world)?,
             },
@@ -56,6 +85,21 @@ impl Trouble {
             },
         })
     }
+}
+
+/// Whether a node is the one that a Pod is on.
+fn check_node(runner: &Runner<'_>, key: &ObjectKey, node: &str) -> Result<(), ReferenceError> {
+    let link = |node: &str| format!("link between {key} and node/{node}");
+    let object = runner.world.get(key).ok();
+    let pod = object.as_ref().and_then(Object::as_pod);
+    let its = pod.map_or("", |pod| &pod.spec.node_name);
+    if its == node {
+        return Ok(());
+    }
+    Err(ReferenceError {
+        wanted: link(node),
+        existing: (!its.is_empty()).then(|| link(its)).into_iter().collect(),
+    })
 }
 
 /// Begins a fault.

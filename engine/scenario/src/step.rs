@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use api::{Manifest, ObjectKey, timestamp};
+use api::{DeleteOptions, Manifest, ObjectKey, timestamp};
 use base::SimTime;
 use control::{ConnectRequest, ProxyMode, Rate, Reuse, Source, Target, WriteVerb};
 use kubectl::Get;
@@ -150,6 +150,8 @@ pub enum Action {
     Delete {
         /// What is deleted, in order.
         targets: Vec<ObjectKey>,
+        /// How.
+        options: DeleteOptions,
         /// Expected instead of success.
         expect: Expect<WriteCheck>,
     },

@@ -6,26 +6,60 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use control::{Fault, Impairment, LinkEnd, PerMillion};
-use plane::{NodeId, Share};
+use plane::{HostId, NodeId, Share};
 
 use crate::Sim;
 
 /// What the plane has been told.
 #[derive(Default)]
 pub(crate) struct Troubles {
-    /// The faults' number of changes then.
-    changes: u64,
+    /// The faults' number of changes then; `None` when they have to be told anew.
+    changes: Option<u64>,
     /// Nodes without power.
     down: BTreeSet<NodeId>,
     /// How many connections nodes track.
     limits: BTreeMap<NodeId, usize>,
     /// By both ends, in order.
-    links: BTreeMap<[LinkEnd; 2], Impairment>,
+    links: BTreeMap<[End; 2], Impairment>,
+    /// Whether links of Pods are among those that may be impaired: a Pod that starts may be one of them.
+    concern_pods: bool,
     /// Whether cluster DNS does not answer.
     pub(crate) is_dns_down: bool,
 }
 
+/// An end of a link, as the plane knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Node(NodeId),
+    Zone(String),
+    /// A Pod or an outside host.
+    Host(HostId),
+}
+
+impl End {
+    fn in_plane(&self) -> plane::LinkEnd<'_> {
+        match self {
+            Self::Node(node) => plane::LinkEnd::Node(*node),
+            Self::Zone(name) => plane::LinkEnd::Zone(name),
+            Self::Host(host) => plane::LinkEnd::Host(*host),
+        }
+    }
+}
+
 impl Troubles {
+    /// Takes note of a Pod that has started.
+    pub(crate) fn note_start(&mut self) {
+        if self.concern_pods {
+            self.changes = None;
+        }
+    }
+
+    fn add_link(&mut self, mut ends: [End; 2], impairment: &Impairment) {
+        ends.sort();
+        let sum = self.links.entry(ends).or_default();
+        *sum = sum.and(impairment);
+    }
+
     /// Whether a node is without power.
     pub(crate) fn is_down(&self, node: NodeId) -> bool {
         self.down.contains(&node)
@@ -36,7 +70,7 @@ impl Sim {
     /// Tells the plane of the faults that there are, if they are others than it knows of.
     pub(crate) fn suffer(&mut self) {
         let changes = self.control.fault_changes();
-        if self.troubles.changes == changes {
+        if self.troubles.changes == Some(changes) {
             return;
         }
         let now = self.present_troubles();
@@ -64,20 +98,24 @@ impl Sim {
             }
         }
         let links = before.links.keys().chain(self.troubles.links.keys());
-        let links: BTreeSet<&[LinkEnd; 2]> = links.collect();
+        let links: BTreeSet<&[End; 2]> = links.collect();
         for ends in links {
             let impairment = self.troubles.links.get(ends);
             if before.links.get(ends) != impairment {
-                let [a, b] = ends.each_ref().map(|end| self.link_end(end));
+                let [a, b] = ends.each_ref().map(End::in_plane);
                 let told = self.plane.impair(a, b, impairment.map(in_plane));
-                told.expect("the ends were looked up when the fault began");
+                // The link of a Pod that is gone went with it.
+                assert!(
+                    told.is_ok() || impairment.is_none(),
+                    "the ends are there: {told:?}"
+                );
             }
         }
     }
 
     fn present_troubles(&self) -> Troubles {
         let mut troubles = Troubles {
-            changes: self.control.fault_changes(),
+            changes: Some(self.control.fault_changes()),
             ..Troubles::default()
         };
         for fault in self.control.faults() {
@@ -94,10 +132,15 @@ impl Sim {
                     *limit = (*limit).min(*max);
                 }
                 Fault::Link { a, b, impairment } => {
-                    let mut ends = [a.clone(), b.clone()];
-                    ends.sort();
-                    let sum = troubles.links.entry(ends).or_default();
-                    *sum = sum.and(impairment);
+                    let ends = [a, b].map(|end| self.end(end));
+                    troubles.add_link(ends, impairment);
+                }
+                Fault::PodLink { pods, impairment } => {
+                    troubles.concern_pods = true;
+                    let links = pods.iter().filter_map(|pod| self.fleet.link_of(pod));
+                    for (host, node) in links {
+                        troubles.add_link([End::Host(host), End::Node(node)], impairment);
+                    }
                 }
                 Fault::DnsDown => troubles.is_dns_down = true,
                 Fault::PartitionApi { .. }
@@ -112,11 +155,11 @@ impl Sim {
         troubles
     }
 
-    fn link_end<'a>(&self, end: &'a LinkEnd) -> plane::LinkEnd<'a> {
+    fn end(&self, end: &LinkEnd) -> End {
         match end {
-            LinkEnd::Node(name) => plane::LinkEnd::Node(self.nodes[name]),
-            LinkEnd::Zone(name) => plane::LinkEnd::Zone(name),
-            LinkEnd::Outside(name) => plane::LinkEnd::Host(self.outside[name]),
+            LinkEnd::Node(name) => End::Node(self.nodes[name]),
+            LinkEnd::Zone(name) => End::Zone(name.clone()),
+            LinkEnd::Outside(name) => End::Host(self.outside[name]),
         }
     }
 }

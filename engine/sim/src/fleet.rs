@@ -101,6 +101,12 @@ impl Fleet {
         running.map(|running| running.host)
     }
 
+    /// The ends of a Pod's link to its node; `None` for one that has no network of its own.
+    pub(crate) fn link_of(&self, pod: &ObjectKey) -> Option<(HostId, NodeId)> {
+        let running = self.pods.get(pod)?;
+        (!running.on_host_network).then_some((running.host, running.node))
+    }
+
     /// Whether a Pod's processes have crashed and are not back.
     pub(crate) fn has_crashed(&self, pod: &ObjectKey) -> bool {
         self.pods

@@ -113,11 +113,8 @@ impl Sim {
         }
         let cache = Cache::new(&self.control.config().dns_domain);
         self.caches.caches.insert(host, cache);
-        let identity = Arc::new(Identity {
-            name: "node-local-dns".to_owned(),
-            namespace: "kube-system".to_owned(),
-            node: self.plane.node_name(node).to_owned(),
-        });
+        let node = self.plane.node_name(node);
+        let identity = Arc::new(Identity::new("node-local-dns", "kube-system", node));
         for protocol in [Protocol::UDP, Protocol::TCP] {
             self.fleet
                 .add_app((host, protocol, PORT), &identity, App::NodeCache);

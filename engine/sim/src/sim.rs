@@ -356,8 +356,12 @@ impl Sim {
         self.suffer();
         for (_, signal) in self.control.signals() {
             self.hang_up(&signal);
+            if matches!(signal, PodSignal::Started { .. }) {
+                self.troubles.note_start();
+            }
             self.fleet.carry_out(&mut self.plane, &self.nodes, signal);
         }
+        self.suffer();
         for change in self.control.balanced() {
             let node = self.nodes[&*change.node];
             self.plane.balance(change.address, node, change.takes);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Kind, Object, ObjectKey, Status, Written};
+use api::{DeleteOptions, Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
     ConnectRequest, Connection, Control, Fault, FaultId, Happening, Host, NodeRules, Outcome,
@@ -63,8 +63,8 @@ impl World for Sim {
         Ok(written)
     }
 
-    fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
-        self.control.delete(key)
+    fn delete_with(&mut self, key: &ObjectKey, options: &DeleteOptions) -> Result<(), Status> {
+        self.control.delete_with(key, options)
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Object, Status> {

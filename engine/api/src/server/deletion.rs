@@ -2,19 +2,19 @@
 //!
 //! **What.** `delete`; the end of an object whose last finalizer is removed; the end of a Namespace, which begins
 //! with a mark and is over when somebody (the namespace controller) has emptied and finalized it.
-//! **Source of the semantics.** API-13, API-65, API-79, API-92, ALLOC-25; S: `apiserver/pkg/registry/generic/registry/store.go`
-//! (BeforeDelete, ShouldDeleteDuringUpdate), `pkg/registry/core/namespace/storage/storage.go`.
+//! **Source of the semantics.** API-13, API-65, API-79, API-92, ALLOC-25; S: `apiserver/pkg/registry/rest/delete.go`
+//! (BeforeDelete), `pkg/registry/generic/registry/store.go` (markAsDeleting, ShouldDeleteDuringUpdate), `pkg/registry/core/namespace/storage/storage.go`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::SimTime;
 
-use super::{ApiServer, DeleteOptions, Verb, Written, check_preconditions};
-use crate::object::{Kind, Namespace, Object, ObjectKey, Pod};
+use super::{ApiServer, DeleteOptions, Propagation, Verb, Written, check_preconditions};
+use crate::object::{Kind, Namespace, Object, ObjectKey, ObjectMeta, Pod};
 use crate::status::{Cause, Status};
 use crate::strategy;
-use crate::timestamp::timestamp;
+use crate::timestamp::{parse_timestamp, timestamp};
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
@@ -41,15 +41,11 @@ impl ApiServer {
         if key.kind == Kind::Namespace && IMMORTAL.contains(&key.name.as_str()) {
             return Err(Status::forbidden(key, "this namespace may not be deleted"));
         }
-        let grace = object.as_pod().map_or(0, |pod| grace_seconds(pod, options));
         let object = match &object {
             Object::Namespace(namespace) if !namespace.spec.finalizers.is_empty() => {
                 self.begin_namespace_end(namespace, now)
             }
-            _ if grace > 0 || !object.meta().finalizers.is_empty() => {
-                self.begin_deletion(object, grace, now)
-            }
-            _ => self.end(key, now),
+            _ => self.begin_deletion(object, options, now),
         };
         Ok(Written {
             verb: Verb::Deleted,
@@ -108,20 +104,32 @@ impl ApiServer {
         object
     }
 
-    /// Marks an object as terminating; a second deletion may shorten the grace, not lengthen it.
-    fn begin_deletion(&mut self, mut object: Object, grace: i64, now: SimTime) -> Object {
-        let meta = object.meta_mut();
+    /// Marks an object as terminating, or ends it if nothing is to be waited for. A second deletion may shorten a Pod's
+    /// grace, and may say otherwise what becomes of dependents.
+    fn begin_deletion(&mut self, object: Object, options: &DeleteOptions, now: SimTime) -> Object {
+        let grace = object.as_pod().map_or(0, |pod| grace_seconds(pod, options));
+        let mut marked = object.clone();
+        let meta = marked.meta_mut();
         let before = meta.deletion_grace_period_seconds.unwrap_or(0);
-        if meta.is_terminating() && before <= grace {
+        let is_pending = object.as_pod().is_some() && meta.is_terminating() && before <= grace;
+        if is_pending && (grace > 0 || !meta.finalizers.is_empty()) {
             return object;
+        }
+        let policy = options.propagation.unwrap_or_else(|| Propagation::of(meta));
+        policy.keep_in(meta);
+        if grace == 0 && meta.finalizers.is_empty() {
+            return self.end(&object.key(), now);
         }
         if !meta.is_terminating() {
             meta.generation = meta.generation.map(|generation| generation + 1);
+            set_end(meta, now, grace);
+        } else if grace < before {
+            set_end(meta, begun(meta).unwrap_or(now), grace);
         }
-        let end = now + Duration::from_secs(grace.unsigned_abs());
-        meta.deletion_timestamp = Some(timestamp(end));
-        meta.deletion_grace_period_seconds = Some(grace);
-        self.put(object, now)
+        match marked == object {
+            true => object,
+            false => self.put(marked, now),
+        }
     }
 
     fn begin_namespace_end(&mut self, namespace: &Arc<Namespace>, now: SimTime) -> Object {
@@ -161,6 +169,21 @@ impl ApiServer {
         });
         Err(status)
     }
+}
+
+/// When a graceful deletion began; `None` when that cannot be read.
+fn begun(meta: &ObjectMeta) -> Option<SimTime> {
+    let end = parse_timestamp(meta.deletion_timestamp.as_deref()?)?;
+    let given = u64::try_from(meta.deletion_grace_period_seconds?).ok()?;
+    let given = given.checked_mul(1_000_000_000)?;
+    end.as_nanos().checked_sub(given).map(SimTime::from_nanos)
+}
+
+/// Has a deletion that began then be over after its grace.
+fn set_end(meta: &mut ObjectMeta, begun: SimTime, grace: i64) {
+    let end = begun + Duration::from_secs(grace.unsigned_abs());
+    meta.deletion_timestamp = Some(timestamp(end));
+    meta.deletion_grace_period_seconds = Some(grace);
 }
 
 /// Whether the new state of an object is its end: its deletion has begun, its grace is over, and nobody holds on to

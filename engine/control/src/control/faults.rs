@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use api::{Kind, ObjectKey, Status};
+use api::{Kind, Object, ObjectKey, Status};
 
 use super::{Control, Reader};
 use crate::{Fault, FaultId, Happening, LinkEnd, Place, ReferenceError};
@@ -104,6 +104,7 @@ impl Control {
             }
             Fault::PodCrash { .. }
             | Fault::Link { .. }
+            | Fault::PodLink { .. }
             | Fault::ConntrackFull { .. }
             | Fault::DnsDown => {}
         }
@@ -141,6 +142,7 @@ impl Control {
                 })
             }
             Fault::Link { a, b, .. } => self.check_end(a).and_then(|()| self.check_end(b)),
+            Fault::PodLink { pods, .. } => pods.iter().try_for_each(|pod| self.check_pod_link(pod)),
             Fault::PodCrash { pods } | Fault::PodUnready { pods } => {
                 pods.iter().try_for_each(|pod| self.check_pod(pod))
             }
@@ -181,6 +183,19 @@ impl Control {
                     }),
                 }
             }
+        }
+    }
+
+    /// A Pod that is on no node yet has no link, nor has one that shares its node's network.
+    fn check_pod_link(&self, key: &ObjectKey) -> Result<(), ReferenceError> {
+        self.check_pod(key)?;
+        let pod = self.api.get(key).and_then(Object::as_pod);
+        match pod.is_some_and(|pod| !pod.spec.node_name.is_empty() && !pod.spec.host_network) {
+            true => Ok(()),
+            false => Err(ReferenceError {
+                wanted: format!("link between {key} and a node"),
+                existing: Vec::new(),
+            }),
         }
     }
 

@@ -196,7 +196,8 @@ impl EndpointSliceController {
             .warn(&about, "FailedToUpdateEndpointSlices", message, now);
     }
 
-    /// Creates, updates, deletes, in this order (EP-35).
+    /// Creates, updates, deletes, in this order (EP-35). Of a Service that is being deleted, the garbage collector's
+    /// deletions are not made up for (S: `endpointslice/reconciler.go`, finalize).
     fn effects(
         &mut self,
         name: &Name,
@@ -206,7 +207,8 @@ impl EndpointSliceController {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut written = BTreeSet::new();
-        for mut slice in plan.create {
+        let is_going = service.metadata.is_terminating();
+        for mut slice in plan.create.into_iter().filter(|_| !is_going) {
             slice.metadata = ObjectMeta {
                 labels: slice_labels(service),
                 owner_references: vec![OwnerReference::to_controller(

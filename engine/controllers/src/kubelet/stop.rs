@@ -38,7 +38,16 @@ impl Kubelet {
                 }
                 self.tell_of_stop(key, now);
             }
-            Stage::Resting | Stage::Stopping | Stage::Stopped => {}
+            // A second deletion may have left less time.
+            Stage::Resting => {
+                let rest = pre_stop(&sandbox.pod);
+                self.due.add(key.clone(), now + rest);
+            }
+            Stage::Stopping => {
+                let end = now + stopping_time(&sandbox.pod);
+                self.due.add(key.clone(), end);
+            }
+            Stage::Stopped => {}
         }
     }
 
@@ -153,7 +162,7 @@ pub(super) fn delete_object(key: &ObjectKey, pod: &Pod) -> Effect {
         DeleteOptions {
             grace: Some(0),
             uid,
-            resource_version: None,
+            ..DeleteOptions::default()
         },
     )
 }

@@ -3,6 +3,7 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+mod deletion;
 mod deployment;
 mod properties;
 mod replica_set;

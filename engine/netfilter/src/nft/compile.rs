@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ruleset::Family;
 use ruleset::nft::{
     BinaryOp, CtKey, DataType, Expr, Field, Ident, Key, MapRef, MatchOp, MetaKey, NatFlags, NatTo,
     NftChain, NftMap, NftSet, NftTable, NumgenMode, Right, Scalar, SetOrMap, SetRef, Statement,
     TableKey, Value, Verdict,
 };
 use ruleset::xt::Probability;
+use ruleset::{Family, Protocol};
 
 use super::code::{
     ChainCode, Code, Compare, Counter, DataPlace, InterfaceTest, KeyPart, Load, Names, NftCode, Op,
@@ -164,7 +164,9 @@ impl Compiler<'_> {
             self.counters = 0;
             let begin = self.ops.len();
             self.ops.push(Op::Rule { end: 0 });
+            let mut known = Vec::new();
             for statement in &rule.statements {
+                self.implied(statement, &mut known);
                 let op = match self.statement(statement) {
                     Err(error) if self.is_dump => self.unresolved(statement, error),
                     op => op.map_err(|error| TablesError::Nft {
@@ -224,6 +226,23 @@ impl Compiler<'_> {
             }
             code => code,
         }
+    }
+
+    /// Tests for the protocols of the ports that a statement reads, as nft adds them. Known are those that an earlier
+    /// statement of the rule has tested for.
+    fn implied(&mut self, statement: &Statement, known: &mut Vec<Protocol>) {
+        for protocol in statement.implied_protocols() {
+            if !known.contains(&protocol) {
+                known.push(protocol);
+                self.ops.push(Op::Compare(Compare {
+                    register: Register::L4Protocol,
+                    negated: false,
+                    mask: u32::MAX,
+                    value: protocol.0.into(),
+                }));
+            }
+        }
+        known.extend(statement.tested_protocol());
     }
 
     /// `None` for a statement without an effect on packets.
@@ -471,7 +490,11 @@ impl Compiler<'_> {
             Expr::Payload(Field::IpDaddr) => register(Register::Ipv4Destination),
             Expr::Payload(Field::ThSport) => register(Register::SourcePort),
             Expr::Payload(Field::ThDport) => register(Register::DestinationPort),
-            Expr::Payload(field) => (Load::Field(*field), field_width(*field)),
+            // What it implies stands before the statement.
+            Expr::Payload(field) => match field.as_port() {
+                Some((_, of_any)) => self.load(&Expr::Payload(of_any))?,
+                None => (Load::Field(*field), field_width(*field)),
+            },
             Expr::Meta(MetaKey::L4proto) => register(Register::L4Protocol),
             Expr::Meta(MetaKey::Nfproto) => register(Register::Family),
             Expr::Meta(MetaKey::Mark) => register(Register::Mark),

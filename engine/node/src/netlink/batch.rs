@@ -362,7 +362,7 @@ mod tests {
         for (content, operation, what) in [
             ("chain c { counter notrack; }", 3, "notrack"),
             (
-                "chain c { tcp dport 80 drop; }",
+                "chain c { icmp type 8 drop; }",
                 3,
                 "a field that implies a test for its protocol",
             ),

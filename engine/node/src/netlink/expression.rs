@@ -305,9 +305,12 @@ impl<'a> Expressions<'a> {
 /// Which addresses the packets of a table have, where that is plain.
 pub(super) type IsIp = Option<ruleset::Family>;
 
-/// Where a header has a field. One that carries a test for its protocol with it is not loaded by a single step.
+/// Where a header has a field. One that carries a test for its protocol with it is not loaded by a single step, but for
+/// ports: for those the rule makes the test.
 fn place_of(field: Field, is_ip: IsIp) -> Encoded<(u32, u32, usize)> {
     use ruleset::Family::{V4, V6};
+    // The test stands before the statement.
+    let field = field.as_port().map_or(field, |(_, of_any)| of_any);
     let (base, offset, length) = match (field, is_ip) {
         (Field::IpSaddr, Some(V4)) => (payload::NETWORK, 12, 4),
         (Field::IpDaddr, Some(V4)) => (payload::NETWORK, 16, 4),

@@ -1,18 +1,18 @@
 //! Rules: statements become expressions on registers.
 //!
 //! Source: `src/netlink_linearize.c` of nftables 1.0.6, which this follows step by step, so that `nft list` reads what it
-//! would have written. What it would write with the help of a look at other statements, such as a test for TCP that another
-//! implies, is refused here.
+//! would have written. A port of TCP has a test for TCP before it, unless the rule has made one; tests that other fields imply
+//! are refused here.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use ruleset::Family;
 use ruleset::nft::{
-    Expr, Ident, Key, MapRef, MatchOp, NatFlags, NatTarget, NatTo, NftFamily, NftRule, Reject,
-    Right, Scalar, SetOp, SetRef, Statement, TableKey, Unreachable,
+    Expr, Ident, Key, MapRef, MatchOp, MetaKey, NatFlags, NatTarget, NatTo, NftFamily, NftRule,
+    Reject, Right, Scalar, SetOp, SetRef, Statement, TableKey, Unreachable,
 };
+use ruleset::{Family, Protocol};
 
 use super::expression::{Expressions, Found, IsIp, SetName, Slot};
 use super::set::{SET_NAME, Sets, map_name};
@@ -42,8 +42,10 @@ pub(super) fn put(
         head,
         sets,
         out,
+        protocols: Vec::new(),
     };
     for statement in &rule.statements {
+        lines.implied(statement)?;
         lines.statement(statement)?;
     }
     if expressions.has_overflown() {
@@ -75,11 +77,27 @@ struct Lines<'a, 's> {
     sets: &'a mut Sets<'s>,
     /// Where sets of the rule's own go.
     out: &'a mut Writer,
+    /// Those that the rule has tested for.
+    protocols: Vec<Protocol>,
 }
 
 const FIRST: Slot = Slot::FIRST;
 
 impl Lines<'_, '_> {
+    /// Tests for the protocols whose ports a statement reads.
+    fn implied(&mut self, statement: &Statement) -> Encoded {
+        for protocol in statement.implied_protocols() {
+            if !self.protocols.contains(&protocol) {
+                self.protocols.push(protocol);
+                self.expressions.meta(MetaKey::L4proto, FIRST)?;
+                self.expressions
+                    .compare(FIRST, compare::EQUAL, &[protocol.0])?;
+            }
+        }
+        self.protocols.extend(statement.tested_protocol());
+        Ok(())
+    }
+
     fn statement(&mut self, statement: &Statement) -> Encoded {
         match statement {
             Statement::Match { left, op, right } => match right {

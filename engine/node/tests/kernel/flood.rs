@@ -181,7 +181,10 @@ fn without_the_guard_it_would_be_seen() {
         };
         check("", |tally| tally.delivered);
         let unguarded = NftTransaction::between(&present, &unguarded(&present)).script();
-        check("flush map ip kube-proxy endpoints-3", Tally::lost);
+        check(
+            "flush map ip kube-proxy endpoints-tcp-3; flush map ip kube-proxy endpoints-udp-3",
+            Tally::lost,
+        );
         check(&unguarded, |tally| tally.refused);
         check("flush chain ip kube-proxy cluster-ips-check", |tally| {
             tally.untranslated
@@ -320,12 +323,16 @@ fn unguarded(tables: &NftTables) -> NftTables {
     let mut tables = tables.clone();
     let drops = |statement: &Statement| *statement == Statement::Verdict(Verdict::Drop);
     for table in tables.tables.values_mut() {
-        let choose = Ident::literal("choose-service");
-        let mut chain = NftChain::clone(table.chain(&choose).expect("the frame has it"));
-        chain
-            .rules
-            .retain(|rule| !rule.statements.iter().any(drops));
-        table.put_chain(choose, Arc::new(chain));
+        for choose in ["choose-service-tcp", "choose-service-udp"].map(Ident::literal) {
+            let Some(chain) = table.chain(&choose) else {
+                continue;
+            };
+            let mut chain = NftChain::clone(chain);
+            chain
+                .rules
+                .retain(|rule| !rule.statements.iter().any(drops));
+            table.put_chain(choose, Arc::new(chain));
+        }
     }
     tables
 }

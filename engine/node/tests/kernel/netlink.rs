@@ -181,6 +181,7 @@ table ip kube-proxy {
         typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport
         elements = { 10.0.0.1 . tcp . 80 . 1 : 10.1.1.1 . 8080 }
     }
+    map by-port { typeof th dport . numgen random mod 65536 : ip daddr . th dport; elements = { 80 . 1 : 10.1.1.1 . 8080 }; }
     map to-mark { type ipv4_addr : mark; elements = { 10.0.0.1 : 0x00000007 }; }
     map sticky { type ipv4_addr : ipv4_addr; flags dynamic; size 65535; }
     chain d { comment "a chain"; }
@@ -203,6 +204,7 @@ table ip kube-proxy {
         ip daddr != @nets drop
         ip daddr . th dport vmap @verdicts
         dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 5 map @endpoints
+        dnat ip to sctp dport . numgen random mod 5 map @by-port
         meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 81 }
         numgen inc mod 3 offset 1 vmap { 1 : goto d, 2 : drop, 3 : return }
         meta l4proto udp dnat to 10.0.0.1:80 persistent
@@ -224,6 +226,8 @@ table ip kube-proxy {
         meta l4proto { tcp, udp } drop
         th dport 80 drop
         th sport 80-90 drop
+        tcp dport 80 drop
+        ip daddr . udp dport @both udp sport 80-90 drop
         th dport > 80 drop
         ct direction reply drop
         meta pkttype multicast drop
@@ -249,9 +253,11 @@ table ip kube-proxy {
 table ip6 kube-proxy {
     set nets { type ipv6_addr; flags interval; elements = { fd00::/8 }; }
     map endpoints { typeof ip6 daddr . meta l4proto . th dport . numgen random mod 65536 : ip6 daddr . th dport; }
+    map by-port { typeof ip6 daddr . th dport . numgen random mod 65536 : ip6 daddr . th dport; }
     chain pre {
         type nat hook prerouting priority dstnat; policy accept;
         dnat ip6 to ip6 daddr . meta l4proto . th dport . numgen random mod 5 map @endpoints
+        dnat ip6 to ip6 daddr . tcp dport . numgen random mod 5 map @by-port
         meta l4proto udp dnat to [fd00::1]:80
         dnat to fd00::1
         ip6 saddr != { fd00::/8, fe80::/10, ff00::/8 } drop
@@ -334,8 +340,8 @@ fn text_stands_in() {
         let text = format!("table ip kube-proxy {{ chain c {{ {rule}\n }} }}");
         Arc::new(parse(&text).unwrap())
     };
-    let unencodable = pair.follow(&with("tcp dport 80 drop"));
-    let unencodable = unencodable.expect("a test for TCP is implied");
+    let unencodable = pair.follow(&with("icmp type 8 drop"));
+    let unencodable = unencodable.expect("a test for ICMP is implied");
     assert_eq!(unencodable.index, 2, "{unencodable}");
     assert_eq!(pair.follow(&with("th dport 80 drop")), None);
     assert!(pair.follow(&with("notrack")).is_some());

@@ -18,6 +18,8 @@ use smallvec::SmallVec;
 
 use super::container::Container;
 use super::flat::Layout;
+use super::flat_frame;
+use super::flat_kind::{FlatKind, FlatTable};
 use super::fragment::{Fragment, Part};
 use super::frame;
 use super::spell::socket_key;
@@ -37,7 +39,7 @@ pub(crate) struct Assembly {
     touched: BTreeSet<Container>,
     /// Who wants an element, by container and key.
     claims: OrdMap<(Container, Key), Claims>,
-    /// How many frontends have so many endpoints.
+    /// How many frontends are of a kind, and how many of these have so many endpoints.
     counts: BTreeMap<Container, usize>,
     /// Of the frame's own elements.
     node_port_ips: BTreeMap<Key, OriginId>,
@@ -162,8 +164,8 @@ impl Assembly {
         let counts: Vec<Container> = self.counts.keys().copied().collect();
         if counts != counted {
             let origins = &mut *with.origins;
-            let chains = frame::chains_by_count(plan, &counts, with.capabilities, origins);
-            for gone in frame::names_by_count(&counted) {
+            let chains = flat_frame::chains_by_count(plan, &counts, with.capabilities, origins);
+            for gone in flat_frame::names_by_count(&counted) {
                 if !chains.iter().any(|(_, name, _)| *name == gone) {
                     self.table.chains.remove(&gone);
                 }
@@ -177,53 +179,26 @@ impl Assembly {
     pub(crate) fn element_origin(&self, container: &Ident, key: &Key) -> Option<OriginId> {
         let mut containers = self.containers.keys().copied();
         let container = containers.find(|one| one.ident() == *container)?;
-        let frontend = |place: Container, key: &Key| {
-            let claims = self.claims.get(&(place, key.clone()))?;
-            match claims.first()?.part() {
-                Part::Frontend(frontend) => Some(frontend),
-                Part::Element(_) => None,
-            }
+        let part = |place: Container, key: Key| {
+            let claims = self.claims.get(&(place, key))?;
+            claims.first().map(Claim::part)
         };
         match container {
             Container::NodePortIps => self.node_port_ips.get(key).copied(),
-            Container::Endpoints(_) | Container::NodePortEndpoints(_) => {
-                let (Scalar::Number(number), prefix) = key.split_last()? else {
-                    return None;
-                };
-                let frontend = frontend(container.frontends(), &prefix.into())
-                    .filter(|frontend| frontend.container() == container)?;
-                let (_, origin) = frontend.endpoints.get(*number as usize)?;
-                Some(*origin)
-            }
-            Container::FlatServices | Container::FlatNodePorts => {
-                let claims = self.claims.get(&(container.frontends(), key.clone()))?;
-                match claims.first()?.part() {
-                    Part::Frontend(frontend) => Some(frontend.origin),
-                    Part::Element(element) => element.is_guarded.then_some(element.origin),
-                }
-            }
-            Container::ManyEndpoints
-            | Container::ManyNodePortEndpoints
-            | Container::EndpointsBit(_)
-            | Container::NodePortEndpointsBit(_) => {
-                let frontend = frontend(container.frontends(), key)?;
-                let mut selecting = frontend.selecting();
-                selecting
-                    .any(|one| one == container)
-                    .then_some(frontend.origin)
-            }
-            Container::MasqueradeServices | Container::MasqueradeNodePorts => {
-                frontend(container.frontends(), key)?.hides
-            }
-            _ => {
-                let claims = self.claims.get(&(container.asked_with(), key.clone()))?;
-                match claims.first()?.part() {
-                    Part::Element(element) if element.container == container => {
-                        Some(element.origin)
+            Container::Flat(kind, table) => {
+                let (frontend, number) = match (table, key.split_last()?) {
+                    (FlatTable::Endpoints(_), (Scalar::Number(number), before)) => {
+                        (before, Some(*number))
                     }
-                    Part::Element(_) | Part::Frontend(_) => None,
-                }
+                    _ => (&**key, None),
+                };
+                let place = kind.chained();
+                part(place, kind.with_protocol(frontend))?.flat_origin(container, number)
             }
+            _ => match part(container.asked_with(), key.clone())? {
+                Part::Element(element) if element.container == container => Some(element.origin),
+                Part::Element(_) | Part::Frontend(_) => None,
+            },
         }
     }
 
@@ -412,11 +387,10 @@ fn have_the_same_origins(one: &NftChain, other: &NftChain) -> bool {
 fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
     let frontend = match part {
         Part::Element(element) => {
-            let [guard, _] = element.container.guards();
-            if element.is_guarded {
+            if let Some(kind) = element.guard {
                 act(Put {
-                    container: guard,
-                    key: element.key.clone(),
+                    container: Container::Flat(kind, FlatTable::Guard),
+                    key: FlatKind::without_protocol(&element.key),
                     value: None,
                     comment: None,
                 });
@@ -438,10 +412,10 @@ fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
             comment: None,
         });
     };
-    let [guard, hiding] = frontend.place.guards();
-    act(guard, frontend.key.clone(), None);
+    let of_kind = |table| Container::Flat(frontend.kind, table);
+    act(of_kind(FlatTable::Guard), frontend.key.clone(), None);
     if frontend.hides.is_some() {
-        act(hiding, frontend.key.clone(), None);
+        act(of_kind(FlatTable::Masquerade), frontend.key.clone(), None);
     }
     for set in frontend.selecting() {
         act(set, frontend.key.clone(), None);

@@ -9,6 +9,7 @@ use ruleset::nft::{
 use ruleset::{Family, OriginId};
 
 use super::flat::Layout;
+use super::flat_kind::{FlatKind, FlatTable};
 
 /// An element of a set or a map of the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub(super) struct FragmentElement {
     /// In a map.
     pub(super) verdict: Option<Verdict>,
     pub(super) comment: Option<Comment>,
-    /// Whether whoever is sent on by it and comes back is dropped.
-    pub(super) is_guarded: bool,
+    /// Where whoever is sent on by it and comes back is dropped: the kind of its frontend.
+    pub(super) guard: Option<FlatKind>,
     pub(super) origin: OriginId,
 }
 
@@ -42,14 +43,8 @@ pub(crate) enum Container {
     ServiceIps,
     /// Map: node ports that can be served.
     ServiceNodePorts,
-    /// Set: frontends of which each packet finds an endpoint. This one and all that follow are of the layout of our own.
-    FlatServices,
-    /// Set: node ports of which each packet finds an endpoint.
-    FlatNodePorts,
-    /// Set: frontends whose clients are hidden.
-    MasqueradeServices,
-    /// Set: node ports whose clients are hidden.
-    MasqueradeNodePorts,
+    /// Set: addresses of endpoints, twice each. This one and all that follow are of the layout of our own.
+    HairpinAddresses,
     /// Set: frontends that are refused.
     RejectedServices,
     /// Set: node ports that are refused.
@@ -58,18 +53,8 @@ pub(crate) enum Container {
     DroppedServices,
     /// Set: node ports that are dropped.
     DroppedNodePorts,
-    /// Map: the endpoints of frontends that have so many.
-    Endpoints(u32),
-    /// Map: the endpoints of node ports that have so many.
-    NodePortEndpoints(u32),
-    /// Set: frontends that have more endpoints than are asked for one number after the other.
-    ManyEndpoints,
-    /// Set: node ports of the same kind.
-    ManyNodePortEndpoints,
-    /// Set: those of these frontends in whose number, less one, this bit is set.
-    EndpointsBit(u32),
-    /// Set: the same of node ports.
-    NodePortEndpointsBit(u32),
+    /// Of frontends without chains.
+    Flat(FlatKind, FlatTable),
 }
 
 impl Container {
@@ -85,18 +70,14 @@ impl Container {
         Self::ServiceNodePorts,
     ];
 
-    /// Those of our own layout, but for two for each number of endpoints.
-    const FLAT: [Self; 14] = [
-        Self::HairpinConnections,
+    /// Those of our own layout, but for those of each kind of frontends.
+    const FLAT: [Self; 10] = [
+        Self::HairpinAddresses,
         Self::ClusterIps,
         Self::NodePortIps,
         Self::FirewallIps,
         Self::ServiceIps,
         Self::ServiceNodePorts,
-        Self::FlatServices,
-        Self::FlatNodePorts,
-        Self::MasqueradeServices,
-        Self::MasqueradeNodePorts,
         Self::RejectedServices,
         Self::RejectedNodePorts,
         Self::DroppedServices,
@@ -114,19 +95,8 @@ impl Container {
 
     /// Where it stands in a table.
     pub(super) fn place(self) -> Place {
-        // Behind those that are always there.
-        const BY_COUNT: u64 = 100;
-        let of = |number, within| Place {
-            within,
-            ..Place::at(number)
-        };
         match self {
-            Self::Endpoints(count) => of(BY_COUNT, count),
-            Self::NodePortEndpoints(count) => of(BY_COUNT + 1, count),
-            Self::ManyEndpoints => of(BY_COUNT + 2, 0),
-            Self::ManyNodePortEndpoints => of(BY_COUNT + 3, 0),
-            Self::EndpointsBit(bit) => of(BY_COUNT + 4, bit),
-            Self::NodePortEndpointsBit(bit) => of(BY_COUNT + 5, bit),
+            Self::Flat(kind, table) => kind.place(table.within()),
             fixed => {
                 let mut all = (0..).zip(Self::KUBE_PROXY.iter().chain(&Self::FLAT));
                 let place = all.find_map(|(place, one)| (*one == fixed).then_some(place));
@@ -145,29 +115,9 @@ impl Container {
         }
     }
 
-    /// The map in which those frontends would be that have no chain and are in this container.
-    pub(super) const fn frontends(self) -> Self {
-        match self {
-            Self::NodePortEndpoints(_)
-            | Self::FlatNodePorts
-            | Self::MasqueradeNodePorts
-            | Self::ManyNodePortEndpoints
-            | Self::NodePortEndpointsBit(_) => Self::ServiceNodePorts,
-            _ => Self::ServiceIps,
-        }
-    }
-
-    /// For frontends without a chain that would be in this map: the set that guards them, and the one of those whose
-    /// clients are hidden.
-    pub(super) const fn guards(self) -> [Self; 2] {
-        match self {
-            Self::ServiceNodePorts => [Self::FlatNodePorts, Self::MasqueradeNodePorts],
-            _ => [Self::FlatServices, Self::MasqueradeServices],
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
+    /// Its name as one word of a rule.
+    pub(crate) fn ident(self) -> Ident {
+        Ident::literal(match self {
             Self::HairpinConnections => "hairpin-connections",
             Self::ClusterIps => "cluster-ips",
             Self::NodePortIps => "nodeport-ips",
@@ -176,35 +126,13 @@ impl Container {
             Self::FirewallIps => "firewall-ips",
             Self::ServiceIps => "service-ips",
             Self::ServiceNodePorts => "service-nodeports",
-            Self::FlatServices => "flat-services",
-            Self::FlatNodePorts => "flat-nodeports",
-            Self::MasqueradeServices => "masquerade-services",
-            Self::MasqueradeNodePorts => "masquerade-nodeports",
+            Self::HairpinAddresses => "hairpin-addresses",
             Self::RejectedServices => "rejected-services",
             Self::RejectedNodePorts => "rejected-nodeports",
             Self::DroppedServices => "dropped-services",
             Self::DroppedNodePorts => "dropped-nodeports",
-            Self::Endpoints(_) => "endpoints",
-            Self::NodePortEndpoints(_) => "nodeport-endpoints",
-            Self::ManyEndpoints => "many-endpoints",
-            Self::ManyNodePortEndpoints => "many-nodeport-endpoints",
-            Self::EndpointsBit(_) => "many-endpoints-bit",
-            Self::NodePortEndpointsBit(_) => "many-nodeport-endpoints-bit",
-        }
-    }
-
-    /// Its name as one word of a rule.
-    pub(crate) fn ident(self) -> Ident {
-        match self {
-            Self::Endpoints(count)
-            | Self::NodePortEndpoints(count)
-            | Self::EndpointsBit(count)
-            | Self::NodePortEndpointsBit(count) => {
-                let name = format!("{}-{count}", self.name());
-                Ident::new(&name).expect("a word and a number are a name")
-            }
-            _ => Ident::literal(self.name()),
-        }
+            Self::Flat(kind, table) => return table.ident(kind),
+        })
     }
 
     const fn comment(self) -> &'static str {
@@ -221,67 +149,49 @@ impl Container {
             Self::FirewallIps => "destinations that are subject to LoadBalancerSourceRanges",
             Self::ServiceIps => "ClusterIP, ExternalIP and LoadBalancer IP traffic",
             Self::ServiceNodePorts => "NodePort traffic",
-            Self::FlatServices | Self::FlatNodePorts => "guard: dropped if not translated",
-            Self::MasqueradeServices | Self::MasqueradeNodePorts => "clients are hidden",
+            Self::HairpinAddresses => "endpoints that may call themselves",
             Self::RejectedServices | Self::RejectedNodePorts => "no endpoints: rejected",
             Self::DroppedServices | Self::DroppedNodePorts => "no endpoints here: dropped",
-            Self::Endpoints(_) | Self::NodePortEndpoints(_) => "endpoints by number",
-            Self::ManyEndpoints | Self::ManyNodePortEndpoints => "have many endpoints",
-            Self::EndpointsBit(_) | Self::NodePortEndpointsBit(_) => {
-                "have this bit in their number less one"
-            }
+            Self::Flat(_, table) => table.comment(),
         }
     }
 
     fn key(self, family: Family) -> Vec<DataType> {
-        use DataType::{InetProto, InetService, Integer};
+        use DataType::{InetProto, InetService};
         let address = address_type(family);
         match self {
             Self::HairpinConnections => vec![address, address, InetProto, InetService],
+            Self::HairpinAddresses => vec![address; 2],
             Self::ClusterIps | Self::NodePortIps => vec![address],
             Self::NoEndpointServices
             | Self::FirewallIps
             | Self::ServiceIps
-            | Self::FlatServices
-            | Self::MasqueradeServices
             | Self::RejectedServices
-            | Self::DroppedServices
-            | Self::ManyEndpoints
-            | Self::EndpointsBit(_) => vec![address, InetProto, InetService],
+            | Self::DroppedServices => vec![address, InetProto, InetService],
             Self::NoEndpointNodePorts
             | Self::ServiceNodePorts
-            | Self::FlatNodePorts
-            | Self::MasqueradeNodePorts
             | Self::RejectedNodePorts
-            | Self::DroppedNodePorts
-            | Self::ManyNodePortEndpoints
-            | Self::NodePortEndpointsBit(_) => vec![InetProto, InetService],
-            Self::Endpoints(_) => vec![address, InetProto, InetService, Integer],
-            Self::NodePortEndpoints(_) => vec![InetProto, InetService, Integer],
+            | Self::DroppedNodePorts => vec![InetProto, InetService],
+            Self::Flat(kind, table) => table.key(kind, address),
         }
     }
 
     const fn is_map(self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::NoEndpointServices
-                | Self::NoEndpointNodePorts
-                | Self::FirewallIps
-                | Self::ServiceIps
-                | Self::ServiceNodePorts
-                | Self::Endpoints(_)
-                | Self::NodePortEndpoints(_)
-        )
+            | Self::NoEndpointNodePorts
+            | Self::FirewallIps
+            | Self::ServiceIps
+            | Self::ServiceNodePorts => true,
+            Self::Flat(_, table) => table.is_map(),
+            _ => false,
+        }
     }
 
     /// What a map leads to that does not lead to verdicts.
     fn data(self, family: Family) -> Option<Vec<DataType>> {
-        match self {
-            Self::Endpoints(_) | Self::NodePortEndpoints(_) => {
-                Some(vec![address_type(family), DataType::InetService])
-            }
-            _ => None,
-        }
+        let leads_to_endpoints = matches!(self, Self::Flat(..));
+        leads_to_endpoints.then(|| vec![address_type(family), DataType::InetService])
     }
 
     /// The set or map without elements.

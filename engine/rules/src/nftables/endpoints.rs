@@ -19,6 +19,7 @@ use ruleset::nft::{
 };
 
 use super::container::Container;
+use super::flat::Layout;
 use super::fragment::Lowering;
 use super::names::EndpointNames;
 use super::spell::{equals, goto, in_set, key, l4proto, saddr, socket_key};
@@ -60,15 +61,18 @@ impl Lowering<'_> {
         let plan = self.plan;
         for endpoint in plan.reachable().filter(|endpoint| endpoint.is_local) {
             let ip = Scalar::address(endpoint.address.ip());
-            let protocol = Scalar::Proto(plan.id.protocol);
-            let key = key([
-                ip.clone(),
-                ip,
-                protocol,
-                Scalar::Port(endpoint.address.port()),
-            ]);
+            let twice = [ip.clone(), ip];
+            let (container, key) = match self.layout {
+                Layout::Flat => (Container::HairpinAddresses, key(twice)),
+                Layout::KubeProxy => {
+                    let protocol = Scalar::Proto(plan.id.protocol);
+                    let port = Scalar::Port(endpoint.address.port());
+                    let key = twice.into_iter().chain([protocol, port]).collect();
+                    (Container::HairpinConnections, key)
+                }
+            };
             let origin = self.origins.of_endpoint(Decision::HideHairpin, endpoint);
-            self.element(Container::HairpinConnections, key, origin);
+            self.element(container, key, origin);
         }
     }
 

@@ -2,25 +2,31 @@
 //!
 //! **What.** The same frame as in kube-proxy's layout, and in it these tables, by what a packet is looked up with:
 //!
+//! | key | container, for each protocol P that occurs | leads to |
+//! |---|---|---|
+//! | address . port . number below N | map `endpoints-P-N`, one for each number of endpoints N that occurs | endpoint address . port |
+//! | port . number below N | map `nodeport-endpoints-P-N` | endpoint address . port |
+//! | address . port | sets `flat-services-P`, `masquerade-services-P` | |
+//! | address . port | sets `many-endpoints-P`, `many-endpoints-P-bit-B` | |
+//! | port | sets `flat-nodeports-P`, `masquerade-nodeports-P` | |
+//! | port | sets `many-nodeport-endpoints-P`, `many-nodeport-endpoints-P-bit-B` | |
+//!
 //! | key | container | leads to |
 //! |---|---|---|
-//! | address . protocol . port . number below N | map `endpoints-N`, one for each number of endpoints N that occurs | endpoint address . port |
-//! | protocol . port . number below N | map `nodeport-endpoints-N` | endpoint address . port |
-//! | address . protocol . port | sets `flat-services`, `masquerade-services`, `rejected-services`, `dropped-services` | |
-//! | address . protocol . port | sets `many-endpoints`, `many-endpoints-bit-B` | |
-//! | protocol . port | sets `flat-nodeports`, `masquerade-nodeports`, `rejected-nodeports`, `dropped-nodeports` | |
-//! | protocol . port | sets `many-nodeport-endpoints`, `many-nodeport-endpoints-bit-B` | |
+//! | address . protocol . port | sets `rejected-services`, `dropped-services` | |
+//! | protocol . port | sets `rejected-nodeports`, `dropped-nodeports` | |
+//! | endpoint address . the same | set `hairpin-addresses`: of endpoints on the node | |
 //! | address . protocol . port | map `service-ips` | chains, as in kube-proxy's layout |
 //! | protocol . port | map `service-nodeports` | chains, as in kube-proxy's layout |
 //!
-//! A packet that is for a frontend in `flat-services` goes to a chain that finds it an endpoint. For each N there is a
+//! A packet that is for a frontend in `flat-services-P` goes to a chain that finds it an endpoint. For each N there is a
 //! chain of one rule, which draws a number and looks it up together with the packet's destination; a packet that is not
-//! there goes on to the next. So chains and rules grow with the distinct N and not with Services, no rule has a map of
-//! its own, and of a Service whose endpoints change only elements do.
+//! there goes on to the next. So chains and rules grow with the distinct P and N and not with Services, no rule has a map
+//! of its own, and of a Service whose endpoints change only elements do.
 //!
 //! **Many endpoints.** Each map that is asked in vain costs a first packet a third of a microsecond. So only numbers up to
-//! [`FEW_MAX`] are asked for one after the other. A frontend with more is in `many-endpoints`, and for each bit of its number
-//! less one that is set, in `many-endpoints-bit-B`; a tree of chains asks for those bits in which the numbers that occur
+//! [`FEW_MAX`] are asked for one after the other. A frontend with more is in `many-endpoints-P`, and for each bit of its
+//! number less one that is set, in `many-endpoints-P-bit-B`; a tree of chains asks for those bits in which the numbers that occur
 //! differ. These are at most seven look-ups, and cost a Service with at least nine endpoints two to eight elements. Sets of
 //! bits that no chain asks for are filled, too: otherwise a number that comes might need elements of all Services.
 //!
@@ -28,9 +34,9 @@
 //!
 //! | frontend | where |
 //! |---|---|
-//! | ClusterIP, internal policy Cluster or Local | `endpoints-N` of the policy's set; masquerade as in kube-proxy's layout, by `cluster-ips` |
-//! | external IP, load-balancer IP, policy Cluster | `endpoints-N` and `masquerade-services` |
-//! | node port, policy Cluster | `nodeport-endpoints-N` and `masquerade-nodeports` |
+//! | ClusterIP, internal policy Cluster or Local | `endpoints-P-N` of the policy's set; masquerade as in kube-proxy's layout, by `cluster-ips` |
+//! | external IP, load-balancer IP, policy Cluster | `endpoints-P-N` and `masquerade-services-P` |
+//! | node port, policy Cluster | `nodeport-endpoints-P-N` and `masquerade-nodeports-P` |
 //! | any that cannot be served | `rejected-…`, `dropped-…` |
 //! | load-balancer IP with source ranges | as above, and `firewall-ips` before it |
 //!
@@ -46,6 +52,9 @@
 //! there but was not translated is dropped: its client sends again. (A process of the node itself that sends UDP is told
 //! so, by `EPERM`.) To be there is looked up first: whoever is there while endpoints change is there before and after.
 //!
+//! Deviation: who calls itself is known by its address, without protocol and port of the endpoint. So a Pod that somebody
+//! else's translation has call itself is masqueraded as well; without that it would get no answer either.
+//!
 //! Deviation: these frontends have chains as in kube-proxy's layout, because where they lead depends on more than the
 //! packet's destination: those of Services with session affinity (a map cannot give a timeout, and `update` does not
 //! replace data), those with external policy Local (the node and Pods short-circuit it, PROXY-25), and those with more
@@ -53,7 +62,7 @@
 
 use ruleset::nft::Ident;
 
-use super::container::Container;
+use super::flat_kind::FlatKind;
 use crate::{ExternalPlan, ExternalRoute, ServicePortPlan, TrafficPolicy};
 
 /// The most endpoints of a frontend that has no chain.
@@ -77,7 +86,9 @@ pub(crate) enum Layout {
 /// The number of endpoints that a packet without a chain chooses from; `None` when it takes a chain.
 pub(super) fn count(plan: &ServicePortPlan, policy: TrafficPolicy) -> Option<u32> {
     let endpoints = plan.endpoints(policy).len();
-    let is_flat = plan.affinity_seconds.is_none() && (1..=COUNT_MAX).contains(&endpoints);
+    let is_flat = plan.affinity_seconds.is_none()
+        && FlatKind::has(plan.id.protocol)
+        && (1..=COUNT_MAX).contains(&endpoints);
     is_flat.then(|| u32::try_from(endpoints).expect("there are few"))
 }
 
@@ -109,88 +120,6 @@ pub(super) fn bits(count: u32) -> impl Iterator<Item = u32> {
 /// Whether a bit is set in a number of endpoints, less one.
 const fn has(count: u32, bit: u32) -> bool {
     (count - 1) >> bit & 1 == 1
-}
-
-/// Frontends that are looked up alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FlatKind {
-    /// By address, protocol and port.
-    Services,
-    /// By protocol and port.
-    NodePorts,
-}
-
-impl FlatKind {
-    pub(super) const ALL: [Self; 2] = [Self::Services, Self::NodePorts];
-
-    /// The numbers of endpoints that occur: many and few, in their order.
-    pub(super) fn numbers(self, counts: &[Container]) -> (Vec<u32>, Vec<u32>) {
-        let number = |one: &Container| match (self, *one) {
-            (Self::Services, Container::Endpoints(count))
-            | (Self::NodePorts, Container::NodePortEndpoints(count)) => Some(count),
-            _ => None,
-        };
-        counts
-            .iter()
-            .filter_map(number)
-            .partition(|count| is_many(*count))
-    }
-
-    /// The map of those with chains.
-    pub(super) const fn chained(self) -> Container {
-        match self {
-            Self::Services => Container::ServiceIps,
-            Self::NodePorts => Container::ServiceNodePorts,
-        }
-    }
-
-    /// The same as a decision names it.
-    pub(super) const fn chained_name(self) -> &'static str {
-        match self {
-            Self::Services => "@service-ips",
-            Self::NodePorts => "@service-nodeports",
-        }
-    }
-
-    pub(super) const fn endpoints(self, count: u32) -> Container {
-        match self {
-            Self::Services => Container::Endpoints(count),
-            Self::NodePorts => Container::NodePortEndpoints(count),
-        }
-    }
-
-    /// The chain that draws from this map. It is one of its own so that no other number of endpoints has it written anew: nft
-    /// cannot name a map in a new rule without making it anew, too.
-    pub(super) fn draws(self, count: u32) -> Ident {
-        let name = format!("draw-{}", self.endpoints(count).ident());
-        Ident::new(&name).expect("two names are a name")
-    }
-
-    pub(super) const fn many(self) -> Container {
-        match self {
-            Self::Services => Container::ManyEndpoints,
-            Self::NodePorts => Container::ManyNodePortEndpoints,
-        }
-    }
-
-    pub(super) const fn bit(self, bit: u32) -> Container {
-        match self {
-            Self::Services => Container::EndpointsBit(bit),
-            Self::NodePorts => Container::NodePortEndpointsBit(bit),
-        }
-    }
-
-    /// The chain that finds endpoints.
-    pub(super) fn chooses(self) -> Ident {
-        Ident::literal(self.chooses_name())
-    }
-
-    pub(super) const fn chooses_name(self) -> &'static str {
-        match self {
-            Self::Services => "choose-service",
-            Self::NodePorts => "choose-nodeport",
-        }
-    }
 }
 
 /// How to find out which of some numbers of endpoints it is.
@@ -235,12 +164,9 @@ impl Tree {
 
     /// The chain that asks. Its name does not depend on which of the numbers that it may be asked for occur.
     pub(super) fn chain(&self, kind: FlatKind) -> Ident {
-        match (self, self.range()) {
-            (Self::Leaf(number), _) => kind.draws(*number),
-            (Self::Inner { .. }, (first, last)) => {
-                let name = format!("{}-{first}-to-{last}", kind.chooses_name());
-                Ident::new(&name).expect("words and numbers are a name")
-            }
+        match self {
+            Self::Leaf(number) => kind.draws(*number),
+            Self::Inner { .. } => kind.asks(self.range()),
         }
     }
 
@@ -256,7 +182,10 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
+    use ruleset::Protocol;
+
     use super::*;
+    use crate::nftables::container::Container;
 
     /// The bits that are asked for when a frontend has so many endpoints, down to the number that it is taken to have.
     fn find(tree: &Tree, count: u32) -> (u32, u32) {
@@ -290,12 +219,17 @@ mod tests {
         let names = |numbers: &[u32]| {
             let mut names = Vec::new();
             let tree = Tree::of(numbers).unwrap();
-            tree.add_names(FlatKind::Services, &mut names);
+            let kind = FlatKind::of(Protocol::TCP, Container::ServiceIps).unwrap();
+            tree.add_names(kind, &mut names);
             names.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let root = "choose-service-1-to-32";
+        let root = "choose-service-tcp-1-to-32";
         assert_eq!(names(&[9, 20]), [root]);
-        let more = [root, "choose-service-9-to-16", "choose-service-17-to-20"];
+        let more = [
+            root,
+            "choose-service-tcp-9-to-16",
+            "choose-service-tcp-17-to-20",
+        ];
         assert_eq!(names(&[9, 16, 17, 20]), more);
         assert_eq!(names(&[10, 16, 18, 20]), more);
         assert!(names(&[9]).is_empty());

@@ -11,6 +11,7 @@ use ruleset::{Family, OriginId};
 
 use super::container::{Container, FragmentElement};
 use super::flat::{self, Layout, count, external_count, needs_chain};
+use super::flat_kind::{FlatKind, FlatTable};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
 use crate::origin::PortOrigins;
@@ -44,9 +45,9 @@ pub(super) enum Part {
 /// A frontend without a chain.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FlatFrontend {
-    /// Where a frontend with a chain would be.
-    pub(super) place: Container,
-    /// The frontend, as it is looked up there.
+    /// How it is looked up.
+    pub(super) kind: FlatKind,
+    /// By what.
     pub(super) key: Key,
     /// Whose it is.
     pub(super) origin: OriginId,
@@ -99,44 +100,70 @@ impl Part {
     pub(super) fn claimed(&self) -> (Container, Key) {
         match self {
             Self::Element(element) => (element.container.asked_with(), element.key.clone()),
-            Self::Frontend(frontend) => (frontend.place, frontend.key.clone()),
+            Self::Frontend(FlatFrontend { kind, key, .. }) => {
+                (kind.chained(), kind.with_protocol(key))
+            }
         }
     }
 
-    /// The containers that are there as long as somebody has so many endpoints.
-    pub(super) fn counted(&self) -> Vec<Container> {
-        match self {
-            Self::Element(_) => Vec::new(),
-            Self::Frontend(frontend) => {
-                let selecting = frontend.selecting();
-                selecting.chain([frontend.container()]).collect()
+    /// What an element of a container of some kind of frontends was made for; in a map of endpoints, that of a number.
+    pub(super) fn flat_origin(
+        &self,
+        container: Container,
+        number: Option<u32>,
+    ) -> Option<OriginId> {
+        let Container::Flat(_, table) = container else {
+            return None;
+        };
+        match (self, table) {
+            (Self::Element(element), FlatTable::Guard) => {
+                element.guard.is_some().then_some(element.origin)
+            }
+            (Self::Element(_), _) => None,
+            (Self::Frontend(frontend), FlatTable::Guard) => Some(frontend.origin),
+            (Self::Frontend(frontend), FlatTable::Masquerade) => frontend.hides,
+            (Self::Frontend(frontend), FlatTable::Many | FlatTable::Bit(_)) => {
+                let is_there = frontend.selecting().any(|one| one == container);
+                is_there.then_some(frontend.origin)
+            }
+            (Self::Frontend(frontend), FlatTable::Endpoints(_)) => {
+                let (_, origin) = frontend.endpoints.get(number? as usize)?;
+                (frontend.container() == container).then_some(*origin)
             }
         }
+    }
+
+    /// The containers that are there as long as somebody's frontend is of such a kind, or has so many endpoints.
+    pub(super) fn counted(&self) -> impl Iterator<Item = Container> {
+        let (kind, frontend) = match self {
+            Self::Element(element) => (element.guard, None),
+            Self::Frontend(frontend) => (Some(frontend.kind), Some(frontend)),
+        };
+        let of_kind = kind.into_iter().flat_map(|kind| {
+            let tables = [FlatTable::Guard, FlatTable::Masquerade];
+            tables.map(|table| Container::Flat(kind, table))
+        });
+        let of_count = frontend.into_iter().flat_map(|frontend| {
+            let selecting = frontend.selecting();
+            selecting.chain([frontend.container()])
+        });
+        of_kind.chain(of_count)
     }
 }
 
 impl FlatFrontend {
     /// The map that its endpoints are in.
     pub(super) fn container(&self) -> Container {
-        match self.place {
-            Container::ServiceNodePorts => Container::NodePortEndpoints(self.count()),
-            _ => Container::Endpoints(self.count()),
-        }
+        Container::Flat(self.kind, FlatTable::Endpoints(self.count()))
     }
 
     /// The sets that lead to this map.
     pub(super) fn selecting(&self) -> impl Iterator<Item = Container> {
-        let is_node_port = self.place == Container::ServiceNodePorts;
-        let bits = flat::bits(self.count());
-        let (many, bit): (_, fn(u32) -> Container) = match is_node_port {
-            true => (
-                Container::ManyNodePortEndpoints,
-                Container::NodePortEndpointsBit,
-            ),
-            false => (Container::ManyEndpoints, Container::EndpointsBit),
-        };
-        let many = flat::is_many(self.count()).then_some(many);
-        many.into_iter().chain(bits.map(bit))
+        let (kind, count) = (self.kind, self.count());
+        let many = flat::is_many(count).then_some(FlatTable::Many);
+        let bits = flat::bits(count).map(FlatTable::Bit);
+        let tables = many.into_iter().chain(bits);
+        tables.map(move |table| Container::Flat(kind, table))
     }
 
     fn count(&self) -> u32 {
@@ -165,7 +192,7 @@ fn owner(id: &ServicePortId) -> Arc<str> {
 /// Spells one plan.
 pub(super) struct Lowering<'a> {
     pub(super) plan: &'a ServicePortPlan,
-    layout: Layout,
+    pub(super) layout: Layout,
     pub(super) family: Family,
     mark: u32,
     pub(super) names: PortNames<'a>,
@@ -197,7 +224,7 @@ impl Lowering<'_> {
             key,
             verdict: None,
             comment: None,
-            is_guarded: false,
+            guard: None,
             origin,
         }));
     }
@@ -219,8 +246,9 @@ impl Lowering<'_> {
         if self.layout == Layout::KubeProxy {
             return None;
         }
-        let probability = (1, count(self.plan, policy)?);
         let plan = self.plan;
+        let probability = (1, count(plan, policy)?);
+        let kind = FlatKind::of(plan.id.protocol, place)?;
         let endpoints = plan.endpoints(policy).iter().map(|endpoint| {
             let pick = Decision::Pick { probability };
             let origin = self.origins.of_endpoint(pick, endpoint);
@@ -228,8 +256,8 @@ impl Lowering<'_> {
         });
         let endpoints = endpoints.collect();
         let frontend = FlatFrontend {
-            place,
-            key: key.clone(),
+            kind,
+            key: FlatKind::without_protocol(key),
             origin: self.origins.id(decision.clone()),
             hides: hides.map(|decision| self.origins.id(decision)),
             endpoints,
@@ -250,7 +278,7 @@ impl Lowering<'_> {
             // One that finds none, because endpoints are being changed, comes back.
             verdict: Some(Verdict::Jump(to)),
             comment: None,
-            is_guarded: true,
+            guard: FlatKind::of(self.plan.id.protocol, container),
             origin,
         }));
     }
@@ -273,7 +301,7 @@ impl Lowering<'_> {
             key,
             verdict: Some(verdict),
             comment: refuses.then(|| Comment::new(&self.plan.id.to_string())),
-            is_guarded: false,
+            guard: None,
             origin,
         }));
     }

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use ruleset::nft::{
     BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtStatus, Expr, FibAddress, Hook, Ident, Key,
-    MapRef, MatchOp, NatFlags, NatTo, NftChain, NftRule, Numgen, Place, Policy, Reject, Right,
-    Scalar, SetRef, Statement, Verdict,
+    MatchOp, NatFlags, NftChain, NftRule, Place, Policy, Reject, Right, Scalar, Statement, Verdict,
 };
 use ruleset::{Family, OriginId};
 
 use super::container::Container;
-use super::flat::{FlatKind, Layout, Tree};
+use super::flat::Layout;
 use super::fragment::REJECT_CHAIN;
 use super::spell::{
-    change_mark, daddr, dport, goto, in_set, is_local, is_new, key, l4proto, mark_with, matches,
-    pods, saddr, set_mark, vmap, within,
+    change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
+    saddr, set_mark, vmap, within,
 };
 use crate::origin::Origins;
 use crate::{Capabilities, Decision, FrameDecision, Masquerade, NodePortDestinations, RulePlan};
@@ -134,24 +133,11 @@ pub(super) fn chains(
             writer.flat_services(counts);
         }
     }
-    writer.masquerading();
+    writer.masquerading(layout);
     writer.cluster_ips_check();
     if layout == Layout::KubeProxy {
         writer.reject();
     }
-    writer.chains
-}
-
-/// Those of them that depend on which maps of so many endpoints there are, in the layout of our own. Only the chains of
-/// these maps may be new in a table that has the frame; the places of the others do not count.
-pub(super) fn chains_by_count(
-    plan: &RulePlan,
-    counts: &[Container],
-    capabilities: Capabilities,
-    origins: &mut Origins,
-) -> Vec<(Place, Ident, Arc<NftChain>)> {
-    let mut writer = Writer::new(plan, capabilities, origins);
-    writer.flat_services(counts);
     writer.chains
 }
 
@@ -171,18 +157,22 @@ pub(super) fn node_port_ips(
 }
 
 /// Writes the frame's chains.
-struct Writer<'a> {
-    plan: &'a RulePlan,
-    family: Family,
+pub(super) struct Writer<'a> {
+    pub(super) plan: &'a RulePlan,
+    pub(super) family: Family,
     nat_flags: NatFlags,
-    origins: &'a mut Origins,
+    pub(super) origins: &'a mut Origins,
     /// Where the next chain stands.
     next: u64,
-    chains: Vec<(Place, Ident, Arc<NftChain>)>,
+    pub(super) chains: Vec<(Place, Ident, Arc<NftChain>)>,
 }
 
 impl<'a> Writer<'a> {
-    fn new(plan: &'a RulePlan, capabilities: Capabilities, origins: &'a mut Origins) -> Self {
+    pub(super) fn new(
+        plan: &'a RulePlan,
+        capabilities: Capabilities,
+        origins: &'a mut Origins,
+    ) -> Self {
         Self {
             plan,
             family: plan.family,
@@ -202,7 +192,7 @@ impl<'a> Writer<'a> {
         self.chains.push((place, name, Arc::new(chain)));
     }
 
-    fn plain_chain(&mut self, name: Ident, rules: Vec<NftRule>) {
+    pub(super) fn plain_chain(&mut self, name: Ident, rules: Vec<NftRule>) {
         let chain = NftChain {
             rules,
             ..NftChain::default()
@@ -210,7 +200,7 @@ impl<'a> Writer<'a> {
         self.chain(name, chain);
     }
 
-    fn rule(
+    pub(super) fn rule(
         &mut self,
         statements: impl IntoIterator<Item = Statement>,
         decision: FrameDecision,
@@ -258,7 +248,7 @@ impl<'a> Writer<'a> {
         self.firewall_check();
     }
 
-    fn firewall_check(&mut self) {
+    pub(super) fn firewall_check(&mut self) {
         let rule = self.by_address(
             Container::FirewallIps,
             "@firewall-ips",
@@ -267,7 +257,7 @@ impl<'a> Writer<'a> {
         self.plain_chain(Ident::literal("firewall-check"), vec![rule]);
     }
 
-    fn by_address(
+    pub(super) fn by_address(
         &mut self,
         map: Container,
         chain: &'static str,
@@ -293,7 +283,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The tests that the destination is an address of the node that takes node ports.
-    fn own_addresses(&self, is_known_local: bool) -> Vec<Statement> {
+    pub(super) fn own_addresses(&self, is_known_local: bool) -> Vec<Statement> {
         match self.plan.node_ports.destinations {
             NodePortDestinations::AnyLocal => {
                 let loopback = match self.family {
@@ -312,7 +302,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Masquerade of packets to ClusterIPs (PROXY-20), if there is any.
-    fn hide_clients(&mut self) -> Option<NftRule> {
+    pub(super) fn hide_clients(&mut self) -> Option<NftRule> {
         let to_cluster_ip = in_set(daddr(self.family), Container::ClusterIps.ident());
         let mark = set_mark(self.plan.masquerade_mark);
         let masquerade = &self.plan.cluster_ip_masquerade;
@@ -346,163 +336,13 @@ impl<'a> Writer<'a> {
         self.plain_chain(Ident::literal("services"), rules);
     }
 
-    /// [`Self::checks`] in the layout of our own: sets instead of maps to verdicts.
-    fn flat_checks(&mut self) {
-        let own = self.own_addresses(true);
-        let sets = [Container::RejectedNodePorts, Container::DroppedNodePorts];
-        let rules = self.refusals(&own, &node_port(), sets);
-        self.plain_chain(Ident::literal("nodeport-endpoints-check"), rules);
-        let frontend = self.frontend();
-        let sets = [Container::RejectedServices, Container::DroppedServices];
-        let rules = self.refusals(&[], &frontend, sets);
-        self.plain_chain(Ident::literal("service-endpoints-check"), rules);
-        self.firewall_check();
-    }
-
-    fn refusals(
-        &mut self,
-        before: &[Statement],
-        key: &[Expr],
-        [rejected, dropped]: [Container; 2],
-    ) -> Vec<NftRule> {
-        let found = |set: Container| in_set(Expr::Concat(key.to_vec()), set.ident());
-        let refuse = [found(rejected), Statement::Reject(Reject::Default)];
-        let drop = [found(dropped), Statement::Verdict(Verdict::Drop)];
-        let with = |last: [Statement; 2]| before.iter().cloned().chain(last);
-        vec![
-            self.rule(with(refuse), FrameDecision::Refuse),
-            self.rule(with(drop), FrameDecision::DropHere),
-        ]
-    }
-
-    /// [`Self::services`] in the layout of our own.
-    fn flat_services(&mut self, counts: &[Container]) {
-        const NODE_PORTS: &str = "nodeports";
-        let is_of_services = |one: &Container| one.frontends() == Container::ServiceIps;
-        let (of_services, of_node_ports): (Vec<_>, Vec<_>) =
-            counts.iter().copied().partition(is_of_services);
-        let frontend = self.frontend();
-        let mut rules: Vec<_> = self.hide_clients().into_iter().collect();
-        rules.push(self.choose(&frontend, FlatKind::Services, &of_services));
-        rules.push(self.by_address(
-            Container::ServiceIps,
-            "@service-ips",
-            "is it for an address that not everybody is served at?",
-        ));
-        let own = self.own_addresses(false);
-        let jump = Statement::Verdict(Verdict::Jump(Ident::literal(NODE_PORTS)));
-        let decision = FrameDecision::Visit {
-            chain: NODE_PORTS,
-            purpose: "is it for a node port?",
-        };
-        rules.push(self.rule(own.into_iter().chain([jump]), decision));
-        let look = vmap(node_port(), Container::ServiceNodePorts.ident());
-        let decision = FrameDecision::Visit {
-            chain: "@service-nodeports",
-            purpose: "is it for a node port that not everybody is served at?",
-        };
-        let of_node = vec![
-            self.choose(&node_port(), FlatKind::NodePorts, &of_node_ports),
-            self.rule([look], decision),
-        ];
-        self.plain_chain(Ident::literal(NODE_PORTS), of_node);
-        self.plain_chain(Ident::literal("services"), rules);
-    }
-
-    /// The rule that sends those to a chain of which each finds an endpoint, and this chain and what it leads to.
-    ///
-    /// In the chain, clients that are to be hidden are; then their endpoints are looked for, and who has missed them is
-    /// dropped.
-    fn choose(&mut self, key: &[Expr], kind: FlatKind, counts: &[Container]) -> NftRule {
-        let found = |set: Container| in_set(Expr::Concat(key.to_vec()), set.ident());
-        let [guard, hiding] = kind.chained().guards();
-        let mark = set_mark(self.plan.masquerade_mark);
-        let decision = self.origins.of_frame(Decision::HideExternal);
-        let mut rules = vec![NftRule::new([found(hiding), mark]).with_origin(decision)];
-        let (many, few) = kind.numbers(counts);
-        if let Some(tree) = Tree::of(&many) {
-            let to = tree.chain(kind);
-            let is_many = (!few.is_empty()).then(|| found(kind.many()));
-            let jump = Statement::Verdict(Verdict::Jump(to));
-            rules.push(self.rule(is_many.into_iter().chain([jump]), MORE));
-            self.tree(key, kind, &tree);
-        }
-        for count in &few {
-            let to = Statement::Verdict(Verdict::Jump(kind.draws(*count)));
-            rules.push(self.rule([to], DRAW));
-        }
-        for count in few.iter().chain(&many) {
-            self.draw(key, kind, *count);
-        }
-        let decision = FrameDecision::Visit {
-            chain: kind.chained_name(),
-            purpose: "has it a chain?",
-        };
-        let look = vmap(key.to_vec(), kind.chained().ident());
-        rules.push(self.rule([look], decision));
-        let drop = Statement::Verdict(Verdict::Drop);
-        rules.push(self.rule([drop], FrameDecision::DropMissed));
-        self.plain_chain(kind.chooses(), rules);
-        let decision = FrameDecision::Visit {
-            chain: kind.chooses_name(),
-            purpose: "does everybody find an endpoint there?",
-        };
-        self.rule([found(guard), goto(kind.chooses())], decision)
-    }
-
-    /// The chains that ask bit after bit.
-    fn tree(&mut self, key: &[Expr], kind: FlatKind, tree: &Tree) {
-        let Tree::Inner { bit, unset, set } = tree else {
-            return;
-        };
-        let is_set = in_set(Expr::Concat(key.to_vec()), kind.bit(*bit).ident());
-        let rules = vec![
-            self.rule([is_set, goto(set.chain(kind))], MORE),
-            self.rule([goto(unset.chain(kind))], MORE),
-        ];
-        let chain = NftChain {
-            rules,
-            ..NftChain::default()
-        };
-        let (first, last) = tree.range();
-        let place = Place {
-            within: first << 16 | last,
-            ..kind.many().place()
-        };
-        self.chains.push((place, tree.chain(kind), Arc::new(chain)));
-        self.tree(key, kind, unset);
-        self.tree(key, kind, set);
-    }
-
-    /// The chain that draws from a map.
-    fn draw(&mut self, key: &[Expr], kind: FlatKind, count: u32) {
-        let map = kind.endpoints(count);
-        let number = Expr::Numgen(Numgen::random(count));
-        let parts = key.iter().cloned().chain([number]);
-        let dnat = Statement::Dnat {
-            to: NatTo::Lookup {
-                family: self.family,
-                key: Expr::Concat(parts.collect()),
-                map: MapRef::Named(map.ident()),
-            },
-            flags: NatFlags::NONE,
-        };
-        let body = NftChain {
-            rules: vec![self.rule([dnat], DRAW)],
-            ..NftChain::default()
-        };
-        // As its map stands behind the frame's others.
-        let name = kind.draws(count);
-        self.chains.push((map.place(), name, Arc::new(body)));
-    }
-
     /// `ip daddr . meta l4proto . th dport`
-    const fn frontend(&self) -> [Expr; 3] {
+    pub(super) const fn frontend(&self) -> [Expr; 3] {
         [daddr(self.family), l4proto(), dport()]
     }
 
     /// PROXY-35 in one rule, and PROXY-23.
-    fn masquerading(&mut self) {
+    fn masquerading(&mut self, layout: Layout) {
         let mark = self.plan.masquerade_mark;
         let is_marked = matches(
             mark_with(BinaryOp::And, mark),
@@ -520,12 +360,15 @@ impl<'a> Writer<'a> {
             MatchOp::AnyFlag,
             Right::Value(Scalar::CtStatus(CtStatus::DNAT)),
         );
-        let key = vec![saddr(self.family), daddr(self.family), l4proto(), dport()];
-        let is_hairpin = matches(
-            Expr::Concat(key),
-            MatchOp::Eq,
-            Right::Set(SetRef::Named(Container::HairpinConnections.ident())),
-        );
+        let mut key = vec![saddr(self.family), daddr(self.family)];
+        let hairpins = match layout {
+            Layout::Flat => Container::HairpinAddresses,
+            Layout::KubeProxy => {
+                key.extend([l4proto(), dport()]);
+                Container::HairpinConnections
+            }
+        };
+        let is_hairpin = in_set(Expr::Concat(key), hairpins.ident());
         let hairpin = self.rule(
             [is_translated, is_hairpin, masquerade],
             FrameDecision::MasqueradeHairpin,
@@ -563,30 +406,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-const DRAW: FrameDecision = FrameDecision::Visit {
-    chain: "the endpoints",
-    purpose: "has it so many? Then one of them is drawn",
-};
-const MORE: FrameDecision = FrameDecision::Visit {
-    chain: "more endpoints",
-    purpose: "how many has it?",
-};
-
-/// The names of the chains that [`chains_by_count`] has for some containers and not for others.
-pub(super) fn names_by_count(counts: &[Container]) -> Vec<Ident> {
-    let mut names = Vec::new();
-    for kind in FlatKind::ALL {
-        let (many, few) = kind.numbers(counts);
-        let all = few.iter().chain(&many);
-        names.extend(all.map(|count| kind.draws(*count)));
-        if let Some(tree) = Tree::of(&many) {
-            tree.add_names(kind, &mut names);
-        }
-    }
-    names
-}
-
 /// `meta l4proto . th dport`
-const fn node_port() -> [Expr; 2] {
+pub(super) const fn node_port() -> [Expr; 2] {
     [l4proto(), dport()]
 }

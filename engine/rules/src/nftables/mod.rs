@@ -13,6 +13,8 @@ mod assembly;
 mod container;
 mod endpoints;
 mod flat;
+mod flat_frame;
+mod flat_kind;
 mod fragment;
 mod frame;
 mod names;

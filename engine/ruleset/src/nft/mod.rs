@@ -12,6 +12,7 @@
 mod chain;
 mod compat;
 mod expr;
+mod implied;
 mod name;
 mod ordered;
 mod parse;

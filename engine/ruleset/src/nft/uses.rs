@@ -18,51 +18,55 @@ pub(super) const fn used_by_verdict(verdict: &Verdict) -> Option<Used<'_>> {
     }
 }
 
+/// The expressions that a statement reads.
+pub(super) const fn read_by(statement: &Statement) -> [Option<&Expr>; 2] {
+    match statement {
+        Statement::Match { left: one, .. }
+        | Statement::VerdictMap { key: one, .. }
+        | Statement::SetMark(one)
+        | Statement::SetCtMark(one)
+        | Statement::Dnat {
+            to: NatTo::Lookup { key: one, .. },
+            ..
+        }
+        | Statement::Snat {
+            to: NatTo::Lookup { key: one, .. },
+            ..
+        } => [Some(one), None],
+        Statement::SetUpdate { key, data, .. } => [Some(key), data.as_ref()],
+        // What a text reads that is not understood is not known; only dumps hold such.
+        _ => [None, None],
+    }
+}
+
 /// Every chain, set and map that a statement names.
 pub(super) fn used_by(statement: &Statement) -> Vec<Used<'_>> {
     let mut used = Vec::new();
+    for expr in read_by(statement).into_iter().flatten() {
+        in_expr(expr, &mut used);
+    }
     match statement {
-        Statement::Match { left, right, .. } => {
-            in_expr(left, &mut used);
-            if let Right::Set(SetRef::Named(name)) = right {
-                used.push(Used::Set(name));
-            }
+        Statement::Match {
+            right: Right::Set(SetRef::Named(name)),
+            ..
         }
+        | Statement::SetUpdate { set: name, .. } => used.push(Used::Set(name)),
         Statement::Verdict(verdict) => used.extend(used_by_verdict(verdict)),
-        Statement::VerdictMap { key, map } => {
-            in_expr(key, &mut used);
-            match map {
-                MapRef::Named(name) => used.push(Used::Set(name)),
-                MapRef::Anonymous(entries) => {
-                    used.extend(entries.iter().filter_map(|(_, to)| used_by_verdict(to)));
-                }
+        Statement::VerdictMap { map, .. } => match map {
+            MapRef::Named(name) => used.push(Used::Set(name)),
+            MapRef::Anonymous(entries) => {
+                used.extend(entries.iter().filter_map(|(_, to)| used_by_verdict(to)));
             }
+        },
+        Statement::Dnat {
+            to: NatTo::Lookup { map, .. },
+            ..
         }
-        Statement::SetMark(value) | Statement::SetCtMark(value) => in_expr(value, &mut used),
-        Statement::Dnat { to, .. } | Statement::Snat { to, .. } => {
-            if let NatTo::Lookup { key, map, .. } = to {
-                in_expr(key, &mut used);
-                in_map(map, &mut used);
-            }
-        }
-        Statement::SetUpdate { set, key, data, .. } => {
-            used.push(Used::Set(set));
-            in_expr(key, &mut used);
-            if let Some(data) = data {
-                in_expr(data, &mut used);
-            }
-        }
-        // What a text names that is not understood is not known; only dumps hold such.
-        Statement::Inert(_)
-        | Statement::UnknownMatch(_)
-        | Statement::Unknown(_)
-        | Statement::Redirect { .. }
-        | Statement::Masquerade(_)
-        | Statement::NatRange(_)
-        | Statement::Reject(_)
-        | Statement::Notrack
-        | Statement::Counter { .. }
-        | Statement::Log { .. } => {}
+        | Statement::Snat {
+            to: NatTo::Lookup { map, .. },
+            ..
+        } => in_map(map, &mut used),
+        _ => {}
     }
     used
 }

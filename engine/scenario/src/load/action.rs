@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use api::{Kind, ObjectKey, Selector};
+use api::{DeleteOptions, Kind, ObjectKey, Propagation, Selector};
 use control::{Host, ResolveRequest, Target, WriteVerb, is_host_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
@@ -103,13 +103,44 @@ fn write(
     })
 }
 
+/// Reads what is deleted: a reference, a list, or `target` with kubectl's options beside it.
 fn delete(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {
-    let targets = at.one_or_list(TARGETS_MAX, |item| target(&item, setting));
+    const CASCADES: [(&str, Propagation); 3] = [
+        ("background", Propagation::Background),
+        ("foreground", Propagation::Foreground),
+        ("orphan", Propagation::Orphan),
+    ];
+    let read = |at: &Cursor<'_>| at.one_or_list(TARGETS_MAX, |item| target(&item, setting));
+    let (targets, options) = if at.value().is_mapping() {
+        let mut fields = at.fields()?;
+        let targets = fields.need("target", read);
+        let propagation = fields.may("cascade", |at| at.word(&CASCADES));
+        let grace = fields.may("gracePeriod", whole_seconds);
+        fields.finish()?;
+        let options = DeleteOptions {
+            grace: grace?,
+            propagation: propagation?,
+            ..DeleteOptions::default()
+        };
+        (targets, options)
+    } else {
+        (read(at), DeleteOptions::default())
+    };
     let expect = expect(step, Repeat::Writes, check::write);
     Ok(Action::Delete {
         targets: targets?,
+        options,
         expect: expect?,
     })
+}
+
+/// Reads a span that is a number of seconds.
+fn whole_seconds(at: &Cursor<'_>) -> Read<u64> {
+    let span = at.duration()?;
+    match span.subsec_nanos() {
+        0 => Ok(span.as_secs()),
+        _ => Err(at.refuse("expected whole seconds")),
+    }
 }
 
 fn patch(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Read<Action> {

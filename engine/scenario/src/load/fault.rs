@@ -97,7 +97,7 @@ fn trouble(kind: FaultKind, fields: &mut Fields<'_>, setting: &Setting<'_>) -> R
                     place: Place::Zone(zone),
                 })
         }
-        FaultKind::Link => link(fields, setting),
+        FaultKind::Link => return link(fields, setting),
         FaultKind::PodCrash => return pods(fields, setting).map(Trouble::PodCrash),
         FaultKind::PodUnready => return pods(fields, setting).map(Trouble::PodUnready),
         FaultKind::ConntrackFull => {
@@ -129,22 +129,52 @@ fn watch_delay(fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<Fault> {
     Ok(Fault::WatchDelay { place, by: by? })
 }
 
-fn link(fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<Fault> {
+/// What is named as an end of a link.
+#[derive(Debug)]
+enum End {
+    /// Of links between nodes, zones and outside hosts.
+    Place(LinkEnd),
+    /// Of each Pod's link to its node.
+    Pods(PodsRef),
+}
+
+/// Reads a link. That of a Pod has its node at the other end, which may be left out.
+fn link(fields: &mut Fields<'_>, setting: &Setting<'_>) -> Read<Trouble> {
     let a = fields.need("a", |at| link_end(at, setting));
-    let b = fields.need("b", |at| Ok((at.clone(), link_end(at, setting)?)));
+    let b = match a {
+        Ok(End::Pods(_)) => fields.may("b", |at| other_end(at, setting)),
+        _ => fields.need("b", |at| other_end(at, setting)).map(Some),
+    };
     let impairment = impairment(fields);
-    let (a, (b_at, b)) = (a?, b?);
-    if a == b && !matches!(a, LinkEnd::Zone(_)) {
-        return Err(b_at.refuse(format!("{a} has no link to itself")));
-    }
-    let impairment = impairment?;
+    let (a, b, impairment) = (a?, b?, impairment?);
     if impairment == Impairment::default() {
         return Err(fields.at().refuse_with(
             "nothing is wrong with this link",
             "give at least one of cut, delay, jitter, loss, duplicate, reorder, rate, mtu",
         ));
     }
-    Ok(Fault::Link { a, b, impairment })
+    let pod_link = |pods, node, impairment| Trouble::PodLink {
+        pods,
+        node,
+        impairment,
+    };
+    match (a, b) {
+        (End::Pods(pods), None) => Ok(pod_link(pods, None, impairment)),
+        (End::Pods(pods), Some((_, End::Place(LinkEnd::Node(node)))))
+        | (End::Place(LinkEnd::Node(node)), Some((_, End::Pods(pods)))) => {
+            Ok(pod_link(pods, Some(node), impairment))
+        }
+        (End::Pods(_), Some((at, _))) | (End::Place(_), Some((at, End::Pods(_)))) => {
+            Err(at.refuse_with("a Pod has one link, to its node", "leave `b` out"))
+        }
+        (End::Place(a), Some((at, End::Place(b)))) if a == b && !matches!(a, LinkEnd::Zone(_)) => {
+            Err(at.refuse(format!("{a} has no link to itself")))
+        }
+        (End::Place(a), Some((_, End::Place(b)))) => {
+            Ok(Trouble::Known(Fault::Link { a, b, impairment }))
+        }
+        (End::Place(_), None) => unreachable!("`b` is needed"),
+    }
 }
 
 fn impairment(fields: &mut Fields<'_>) -> Read<Impairment> {
@@ -168,25 +198,37 @@ fn impairment(fields: &mut Fields<'_>) -> Read<Impairment> {
     })
 }
 
-/// Reads `node/…`, `zone/…` or `outside/…`; a name alone is a node's.
-fn link_end(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<LinkEnd> {
+/// Reads an end, and keeps where it stands.
+fn other_end<'a>(at: &Cursor<'a>, setting: &Setting<'_>) -> Read<(Cursor<'a>, End)> {
+    Ok((at.clone(), link_end(at, setting)?))
+}
+
+/// Reads `node/…`, `zone/…`, `outside/…`, a Pod or a workload; a name alone is a node's.
+fn link_end(at: &Cursor<'_>, setting: &Setting<'_>) -> Read<End> {
     let text = at.text()?;
-    match text.split_once('/').or(Some(("node", text))) {
+    let place = match text.split_once('/').or(Some(("node", text))) {
         Some(("node", name)) => {
             if let Some(cluster) = setting.cluster {
                 nodes::check_known(at, name, cluster.nodes.iter())?;
             }
-            Ok(LinkEnd::Node(name.to_owned()))
+            LinkEnd::Node(name.to_owned())
         }
-        Some(("zone", name)) => zone(at, name, setting).map(LinkEnd::Zone),
+        Some(("zone", name)) => zone(at, name, setting).map(LinkEnd::Zone)?,
         Some(("outside", name)) => {
             action::check_outside(at, name, setting)?;
-            Ok(LinkEnd::Outside(name.to_owned()))
+            LinkEnd::Outside(name.to_owned())
         }
-        _ => Err(at.refuse(format!(
-            "{text:?} is no end of a link: expected node/… (or its name alone), zone/… or outside/…"
-        ))),
-    }
+        _ => {
+            return PodsRef::parse(text, setting.namespace)
+                .map(End::Pods)
+                .map_err(|_| {
+                    at.refuse(format!(
+                        "{text:?} is no end of a link: expected node/… (or its name alone), zone/…, outside/…, pod/… or a workload"
+                    ))
+                });
+        }
+    };
+    Ok(End::Place(place))
 }
 
 /// Takes the name of a zone of some node.

@@ -17,7 +17,7 @@ pub(super) fn fault() -> Json {
         lasting(&on_node, &[node()], &["node"]),
         lasting(&["watch-delay"], &place, &["by"]),
         lasting(&["zone-down"], &[zone()], &["zone"]),
-        lasting(&["link"], &link(), &["a", "b"]),
+        lasting(&["link"], &link(), &["a"]),
         lasting(&["pod-unready"], &[pod()], &["pod"]),
         lasting(
             &["conntrack-full"],
@@ -58,7 +58,10 @@ fn pod() -> Key {
 
 /// What is wrong with a link.
 fn link() -> Vec<Key> {
-    let end = || text("node/… or its name alone, zone/… or outside/…");
+    let end = |more: &str| {
+        let text_of = "node/… or its name alone, zone/…, outside/…, pod/… or a workload";
+        text(&format!("{text_of}{more}"))
+    };
     let share = |what: &str| {
         let number = json!({"type": "number", "minimum": 0, "maximum": 1});
         let percent = text("5% or 0.25%");
@@ -68,8 +71,8 @@ fn link() -> Vec<Key> {
         )
     };
     vec![
-        ("a", end()),
-        ("b", end()),
+        ("a", end("")),
+        ("b", end("; of a Pod its node, which may be left out")),
         ("cut", boolean("Nothing goes through")),
         ("delay", duration("Added to each packet")),
         ("jitter", duration("Up to so much more, by chance")),

@@ -15,11 +15,7 @@ fn verbs() -> Vec<(&'static str, Json, Option<&'static str>)> {
         ("apply", manifests("kubectl apply"), Some("write")),
         ("create", manifests("kubectl create"), Some("write")),
         ("replace", manifests("kubectl replace"), Some("write")),
-        (
-            "delete",
-            one_or_list(&reference("What is deleted")),
-            Some("write"),
-        ),
+        ("delete", delete(), Some("write")),
         ("patch", patch(), Some("write")),
         ("scale", scale(), Some("write")),
         (
@@ -98,6 +94,25 @@ fn manifests(verb: &str) -> Json {
     let objects = list(open("A Kubernetes object"));
     let what = format!("{verb}: manifest text, {{file: …}} or a list of objects");
     described(any_of(&[text("Manifest text"), file, objects]), &what)
+}
+
+fn delete() -> Json {
+    let targets = || one_or_list(&reference("What is deleted"));
+    let keys = [
+        ("target", targets()),
+        (
+            "cascade",
+            described(
+                words(["background", "foreground", "orphan"]),
+                "What becomes of dependents, as kubectl's --cascade has it",
+            ),
+        ),
+        (
+            "gracePeriod",
+            duration("How long Pods may take, in whole seconds"),
+        ),
+    ];
+    any_of(&[targets(), closed(&keys, &["target"])])
 }
 
 fn patch() -> Json {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use api::{Kind, Object, ObjectKey, Status, Written};
+use api::{DeleteOptions, Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Fate, Fault, FaultId, Happening, Host,
@@ -244,7 +244,7 @@ impl World for Fake {
         })
     }
 
-    fn delete(&mut self, key: &ObjectKey) -> Result<(), Status> {
+    fn delete_with(&mut self, key: &ObjectKey, _options: &DeleteOptions) -> Result<(), Status> {
         self.objects
             .remove(key)
             .ok_or_else(|| Status::not_found(key))?;

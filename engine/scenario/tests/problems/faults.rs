@@ -17,6 +17,9 @@ fn good_faults() {
         "kind: link, a: zone/zone-1, b: zone/zone-1, loss: 2.5%, delay: 20ms, jitter: 5ms, duplicate: 0.0001%, reorder: 100%, rate: 10Mbit, mtu: 1400",
         "kind: link, a: node/node-a, b: outside/laptop, delay: 1s",
         "kind: link, a: node-a, b: node-b, loss: 0.05, duplicate: 1, reorder: 0.000001",
+        "kind: link, a: pod/web-1, loss: 5%",
+        "kind: link, a: deployment/shop/web, b: node-a, cut: true",
+        "kind: link, a: node/node-a, b: pod/web-1, mtu: 1400",
         "kind: pod-crash, pod: pod/web-1",
         "kind: pod-unready, pod: deployment/shop/web, for: 1s",
         "kind: conntrack-full, node: node-a, max: 100",
@@ -78,11 +81,27 @@ fn links() {
         &["13:44: node/node-a has no link to itself"],
     );
     check_step(
-        "fault: {kind: link, a: pod/web-1, b: outside/phone}",
+        "fault: {kind: link, a: service/web, b: outside/phone}",
         &[
-            "13:28: \"pod/web-1\" is no end of a link: expected node/… (or its name alone), zone/… or outside/…",
-            "13:42: there is no outside host \"phone\" in spec.cluster (there are: laptop)",
+            "13:28: \"service/web\" is no end of a link: expected node/… (or its name alone), zone/…, outside/…, pod/… or a workload",
+            "13:44: there is no outside host \"phone\" in spec.cluster (there are: laptop)",
         ],
+    );
+    check_step(
+        "fault: {kind: link, a: pod/web-1, b: zone/zone-1}",
+        &["13:42: there is no zone \"zone-1\" in spec.cluster (there is no zone at all)"],
+    );
+    check_step(
+        "fault: {kind: link, a: pod/web-1, b: pod/web-2, cut: true}",
+        &["13:42: a Pod has one link, to its node (leave `b` out)"],
+    );
+    check_step(
+        "fault: {kind: link, a: outside/laptop, b: pod/web-2, cut: true}",
+        &["13:47: a Pod has one link, to its node (leave `b` out)"],
+    );
+    check_step(
+        "fault: {kind: link, a: node-a, cut: true}",
+        &["13:12: `b` is missing"],
     );
     check_step(
         "fault: {kind: link, a: node/node-a, b: node/node-b, delay: 0s}",

@@ -493,6 +493,18 @@ fn steps() {
         ],
     );
     check_step(
+        "delete: {target: [service/web, pod/a], cascade: foreground, gracePeriod: 5s}",
+        &[],
+    );
+    check_step(
+        "delete: {cascade: orphans, gracePeriod: 500ms}",
+        &[
+            "13:13: `target` is missing",
+            "13:23: \"orphans\" is not one of background, foreground, orphan (did you mean `orphan`?)",
+            "13:45: expected whole seconds",
+        ],
+    );
+    check_step(
         "get: {resource: gizmos}",
         &["13:21: the server doesn't have a resource type \"gizmos\""],
     );

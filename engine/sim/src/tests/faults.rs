@@ -62,6 +62,57 @@ fn a_cut_link_carries_nothing_and_others_do() {
     }
 }
 
+/// That of a Pod is cut, and of the next one of its name; those of its node are whole.
+#[test]
+fn a_pods_link_is_its_own() {
+    let mut sim = cluster();
+    let key = ObjectKey::new(Kind::Pod, "default", "web-1");
+    let fault = Fault::PodLink {
+        pods: vec![key.clone()],
+        impairment: Impairment {
+            cut: true,
+            ..Impairment::default()
+        },
+    };
+    let check_others = |sim: &mut Sim| {
+        let connections = dial(sim, 40);
+        let others = ["pod/default/web-2", "pod/default/web-3"].map(node);
+        assert_eq!(backends(&connections), others.into());
+        let both = [Outcome::Connected, Outcome::Timeout];
+        assert_eq!(outcomes(&connections), both.into());
+    };
+    let cut = begin(&mut sim, fault);
+    check_others(&mut sim);
+    sim.delete(&key).unwrap();
+    pass(&mut sim, 60_000);
+    let connections = dial(&mut sim, 40);
+    assert_eq!(outcomes(&connections), [Outcome::Connected].into());
+    apply(&mut sim, &backend("web-1", "node-a"));
+    pass(&mut sim, 5_000);
+    check_others(&mut sim);
+    sim.heal(cut);
+    check_all_served(&mut sim);
+}
+
+#[test]
+fn who_has_no_link_is_told() {
+    let mut sim = cluster();
+    let host = backend("web-9", "node-a").replace("spec:", "spec:\n  hostNetwork: true");
+    apply(&mut sim, &host);
+    for name in ["web-9", "web-8"] {
+        let fault = Fault::PodLink {
+            pods: vec![ObjectKey::new(Kind::Pod, "default", name)],
+            impairment: Impairment::default(),
+        };
+        let error = sim.fault(fault, None).unwrap_err().to_string();
+        let said = match name {
+            "web-9" => "there is no link between pod/default/web-9 and a node at this instant",
+            _ => "there is no pod/default/web-8 at this instant",
+        };
+        assert!(error.starts_with(said), "{error}");
+    }
+}
+
 #[test]
 fn two_faults_of_a_link_add_up() {
     let mut sim = cluster();
