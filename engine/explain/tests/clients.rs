@@ -300,6 +300,26 @@ fn dbg_75_a_client_outside_of_the_source_ranges() {
     assert_eq!(ids(&asked("192.0.2.0/24", &node)), [""; 0]);
 }
 
+/// PROXY-29: what comes by a load balancer of its own does not come in through the nodes.
+#[test]
+fn dbg_38_knows_the_load_balancers_that_are_no_virtual_addresses() {
+    let asked = |mode: &str| {
+        let routed = |config: &mut ClusterConfig| {
+            let net = "198.51.100.0/30".parse().unwrap();
+            config.outside[0].routes = vec![(net, "node-2".to_owned())];
+        };
+        let spec = "type: LoadBalancer, externalTrafficPolicy: Local, ";
+        let own = format!(
+            "metadata: {{name: web, annotations: {{switchboard.dev/status: pinned}}}}\n\
+             status: {{loadBalancer: {{ingress: [{{ip: 198.51.100.1, ipMode: {mode}}}]}}}}"
+        );
+        let manifests = shop(spec).replacen("metadata: {name: web}", &own, 1);
+        one(&diagnose(&built(routed, &manifests), &laptop()))
+    };
+    check(&asked("VIP"), "DBG-38", FAULT);
+    check(&asked("Proxy"), "DBG-38", PITFALL);
+}
+
 /// PROXY-26.
 #[test]
 fn dbg_74_addresses_without_node_ports() {
