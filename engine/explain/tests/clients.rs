@@ -186,6 +186,33 @@ fn dbg_35_a_name_costs_what_the_search_list_says() {
     check(&one(&unknown), "DBG-1", FAULT);
 }
 
+/// DNS-11, DNS-87: why a Service's own name has no address is told by what the Service is, and an alias of a name of the
+/// world is an answer.
+#[test]
+fn dbg_1_is_not_about_the_services_own_name() {
+    let client = pod("cli", "app: cli", "http");
+    let called = |spec: &str, name: &str| {
+        let web = service("app: nobody", "http").replace("spec: {", &format!("spec: {{{spec}"));
+        let control = built(|config| config.dns = true, &(web + &client));
+        let name = Some(name.to_owned());
+        diagnose(
+            &control,
+            &Question {
+                name,
+                ..from_pod("default", "cli")
+            },
+        )
+    };
+    let alias = "type: ExternalName, externalName: db.example.com, ";
+    assert_eq!(ids(&called(alias, "web")), ["DBG-48"]);
+    assert_eq!(ids(&called(alias, "wbe")), ["DBG-48", "DBG-1"]);
+    for name in ["web", "web.default"] {
+        let headless = called("clusterIP: None, ", name);
+        assert!(!ids(&headless).contains(&"DBG-1"), "{headless}");
+    }
+    assert!(ids(&called("clusterIP: None, ", "wbe")).contains(&"DBG-1"));
+}
+
 #[test]
 fn dbg_26_a_name_that_means_another_service() {
     let here =
