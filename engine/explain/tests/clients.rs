@@ -402,6 +402,63 @@ fn dbg_58_a_link_that_loses_packets() {
     assert_eq!(ids(&diagnose(&control, &at("node-2"))), [""; 0]);
 }
 
+/// `default/web` on node-1, and a link of its network that is cut.
+fn with_cut(
+    change: impl FnOnce(&mut ClusterConfig),
+    spec: &str,
+    (a, b): (LinkEnd, LinkEnd),
+) -> Control {
+    let mut control = built(change, &shop(spec));
+    let impairment = Impairment {
+        cut: true,
+        ..Impairment::default()
+    };
+    let cut = Fault::Link { a, b, impairment };
+    control.fault(cut, None).unwrap();
+    control
+}
+
+#[test]
+fn dbg_58_what_stays_on_a_node_is_on_no_link() {
+    let zones = |config: &mut ClusterConfig| {
+        for node in &mut config.nodes {
+            node.zone = Some("zone-1".to_owned());
+        }
+    };
+    let zone = || LinkEnd::Zone("zone-1".to_owned());
+    let node = |name: &str| LinkEnd::Node(name.to_owned());
+    let at = |name: &str| from(Source::Node(name.to_owned()));
+    for ends in [(zone(), zone()), (node("node-1"), zone())] {
+        let control = with_cut(zones, "", ends);
+        assert_eq!(ids(&diagnose(&control, &at("node-1"))), [""; 0]);
+        check(&one(&diagnose(&control, &at("node-2"))), "DBG-58", FAULT);
+    }
+    // Policy Local chooses nobody elsewhere.
+    let local = "internalTrafficPolicy: Local, ";
+    let control = with_cut(zones, local, (node("node-1"), node("node-2")));
+    assert_eq!(ids(&diagnose(&control, &at("node-2"))), ["DBG-37"]);
+}
+
+#[test]
+fn dbg_58_who_is_outside_comes_in_by_one_node() {
+    let routed = |config: &mut ClusterConfig| {
+        let net = "192.0.2.0/24".parse().unwrap();
+        config.outside[0].routes = vec![(net, "node-2".to_owned())];
+    };
+    let node = |name: &str| LinkEnd::Node(name.to_owned());
+    let host = || LinkEnd::Outside("laptop".to_owned());
+    let asked = |ends| {
+        let control = with_cut(routed, "externalIPs: [192.0.2.1], ", ends);
+        diagnose(&control, &laptop())
+    };
+    assert_eq!(ids(&asked((host(), node("node-1")))), [""; 0]);
+    for ends in [(host(), node("node-2")), (node("node-1"), node("node-2"))] {
+        let finding = one(&asked(ends));
+        check(&finding, "DBG-58", FAULT);
+        assert!(finding.sees.contains("an endpoint on node-1"), "{finding}");
+    }
+}
+
 #[test]
 fn dbg_60_an_address_of_before() {
     let at = |address: &str| shop(&format!("clusterIP: {address}, "));
@@ -457,5 +514,9 @@ fn dbg_41_a_pod_that_nodes_still_choose() {
     assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
     let patient = ending("lifecycle: {preStop: {sleep: {seconds: 5}}}, ");
     let found = diagnose(&patient, &web());
+    assert!(!ids(&found).contains(&"DBG-41"), "{found}");
+    // How long a command takes is not known.
+    let other = ending("lifecycle: {preStop: {exec: {command: [sleep, \"10\"]}}}, ");
+    let found = diagnose(&other, &web());
     assert!(!ids(&found).contains(&"DBG-41"), "{found}");
 }
