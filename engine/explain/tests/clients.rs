@@ -370,6 +370,19 @@ fn dbg_74_addresses_without_node_ports() {
     assert!(finding.sees.ends_with("answered at 10.0.0.1"), "{finding}");
     let nowhere = asked(ProxyMode::Iptables, Some("172.16.0.0/12"));
     assert_eq!(nowhere.verdict, Verdict::Broken);
+    // Who has another address is not lost.
+    let other = |spec: &str| {
+        let localhost = |config: &mut ClusterConfig| {
+            config.load_balancer_pool = vec!["198.51.100.0/30".parse().unwrap()];
+            let net = "127.0.0.0/8".parse().unwrap();
+            config.proxy.node_port_addresses = Some(NodePortAddresses::Within(vec![net]));
+        };
+        diagnose(&built(localhost, &shop(spec)), &web())
+    };
+    assert_eq!(ids(&other("type: LoadBalancer, ")), [""; 0]);
+    let external = other("type: NodePort, externalIPs: [192.0.2.1], ");
+    assert_eq!(external.verdict, Verdict::Healthy);
+    check(&one(&external), "DBG-74", PITFALL);
 }
 
 #[test]
