@@ -242,6 +242,18 @@ fn dbg_34_a_silent_dns_is_told_as_well() {
     let finding = one(&diagnose(&control, &web()));
     check(&finding, "DBG-34", FAULT);
     assert!(finding.why.ends_with("takes queries and answers none"));
+    assert!(finding.sees.ends_with("cannot resolve any name"));
+    let caches = |config: &mut ClusterConfig| {
+        config.dns = true;
+        config.node_local_dns = true;
+    };
+    let mut control = built(caches, &shop(""));
+    control.fault(Fault::DnsDown, None).unwrap();
+    let finding = one(&diagnose(&control, &web()));
+    assert!(
+        finding.sees.ends_with("their node's cache has not kept"),
+        "{finding}"
+    );
 }
 
 /// PROXY-25: the short circuits are for who is within; a route decides through which node somebody outside comes in.
@@ -494,12 +506,25 @@ fn dbg_60_an_address_of_before() {
     apply(&mut control, &other("app: api", "api"));
     let finding = one(&diagnose(&control, &web()));
     assert!(
-        finding.sees.ends_with("reach service/default/api there"),
+        finding.sees.ends_with("go to service/default/api"),
         "{finding}"
     );
     control.delete(&about("default", "api").service).unwrap();
     apply(&mut control, &other("app: web", "old"));
     assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
+    // Made anew without any.
+    let mut control = built(|_| (), &at("10.96.0.80"));
+    control.delete(&web().service).unwrap();
+    apply(&mut control, &at("None"));
+    let diagnosis = diagnose(&control, &web());
+    let mut findings = diagnosis.findings.iter();
+    let finding = findings.find(|found| found.id == "DBG-60").unwrap();
+    assert!(
+        finding
+            .why
+            .contains("its name now means its Pods' own addresses, and"),
+        "{finding}"
+    );
 }
 
 /// EP-73.
