@@ -530,19 +530,23 @@ fn dbg_60_an_address_of_before() {
 /// EP-73.
 #[test]
 fn dbg_41_a_pod_that_nodes_still_choose() {
-    let ending = |hook: &str| {
+    let ending = |policy: &str, hook: &str| {
         let hook = format!("containers: [{{{hook}");
-        let pods = ["web-1", "web-2"].map(|name| pod(name, "app: web", "http"));
+        let pods = [1, 2].map(|n| {
+            let spec = format!("spec: {{nodeName: node-{n}, ");
+            pod(&format!("web-{n}"), "app: web", "http").replace("spec: {", &spec)
+        });
         let pods = pods.concat().replace("containers: [{", &hook);
         let slow = |config: &mut ClusterConfig| config.timing.watch = Duration::from_millis(500);
-        let mut control = built(slow, &(service("app: web", "http") + &pods));
+        let service = service("app: web", "http").replace("spec: {", &format!("spec: {{{policy}"));
+        let mut control = built(slow, &(service + &pods));
         let gone = ObjectKey::new(Kind::Pod, "default", "web-1");
         control.delete(&gone).unwrap();
         let soon = control.now() + Duration::from_millis(700);
         run(&mut control, soon);
         control
     };
-    let mut control = ending("");
+    let mut control = ending("", "");
     let diagnosis = diagnose(&control, &web());
     let finding = &diagnosis.findings[0];
     check(finding, "DBG-41", FAULT);
@@ -550,11 +554,22 @@ fn dbg_41_a_pod_that_nodes_still_choose() {
     let later = control.now() + Duration::from_secs(10);
     run(&mut control, later);
     assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
-    let patient = ending("lifecycle: {preStop: {sleep: {seconds: 5}}}, ");
+    // Policy Local: node-2 has never chosen the Pod of node-1, and node-1 chooses no other.
+    let diagnosis = diagnose(&ending("internalTrafficPolicy: Local, ", ""), &web());
+    let mut findings = diagnosis.findings.iter();
+    let finding = findings.find(|found| found.id == "DBG-41").unwrap();
+    assert!(
+        finding.sees.contains("by way of node-1 get") && finding.sees.contains("1 of 1 times"),
+        "{finding}"
+    );
+    let patient = ending("", "lifecycle: {preStop: {sleep: {seconds: 5}}}, ");
     let found = diagnose(&patient, &web());
     assert!(!ids(&found).contains(&"DBG-41"), "{found}");
     // How long a command takes is not known.
-    let other = ending("lifecycle: {preStop: {exec: {command: [sleep, \"10\"]}}}, ");
+    let other = ending(
+        "",
+        "lifecycle: {preStop: {exec: {command: [sleep, \"10\"]}}}, ",
+    );
     let found = diagnose(&other, &web());
     assert!(!ids(&found).contains(&"DBG-41"), "{found}");
 }
