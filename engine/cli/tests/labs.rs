@@ -81,6 +81,7 @@ fn every_lab_is_explained_broken_and_repaired() {
 /// Whoever names nothing but the lab is told as well, where it does not take a client to see it.
 #[test]
 fn a_lab_is_explained_without_a_question() {
+    let mut explained = 0;
     for lab in labs() {
         let question = lab.question("why");
         let [service] = &question[..] else {
@@ -102,7 +103,9 @@ fn a_lab_is_explained_without_a_question() {
             "{}: {found:#}",
             lab.name
         );
+        explained += 1;
     }
+    assert!(explained > 20, "{explained}");
 }
 
 /// DBG-82 … DBG-86: kubectl's tables, as the findings promise them.
@@ -202,13 +205,14 @@ fn a_repair_for_nothing_is_bad_input() {
 }
 
 /// Conformance scenarios that end with a Service that does not work, and why.
-const BROKEN_ON_PURPOSE: [(&str, &str); 5] = [
+const BROKEN_ON_PURPOSE: [(&str, &str); 6] = [
     ("headless.yaml", "db selects no Pod"),
     (
         "mirrored-endpoints.yaml",
         "the Endpoints of legacy are deleted",
     ),
     ("multi-port.yaml", "no Pod of both declares port admin"),
+    ("node-port.yaml", "second asks for a port that is taken"),
     (
         "one-port-two-protocols.yaml",
         "datagram declares no TCP port",
@@ -310,6 +314,30 @@ fn who_asks_exists_and_a_port_is_one_of_a_service() {
     assert_eq!(ask(&["--port", "80"]).status.code(), Some(2));
     let everything = ask(&["--from", "pod/client"]);
     assert!(!stdout(&everything).contains("kube-system"));
+}
+
+/// Nobody misses what was deleted on purpose, whatever was refused before.
+#[test]
+fn a_deleted_service_has_no_refusal() {
+    let scenario = scratch("deleted").join("deleted.yaml");
+    let service = |spec: &str| {
+        format!(
+            "[{{apiVersion: v1, kind: Service, metadata: {{name: web}}, spec: {{ports: [{spec}]}}}}]"
+        )
+    };
+    let text = format!(
+        "apiVersion: switchboard.dev/v1alpha1\nkind: Scenario\nmetadata: {{name: deleted, title: Deleted}}\n\
+         spec:\n  cluster: {{nodes: [{{name: node-a}}]}}\n  steps:\n  - apply: {}\n  - apply: {}\n    \
+         expect: {{error: {{contains: invalid}}}}\n  - delete: service/web\n",
+        service("{port: 80}"),
+        service("{port: 99999}")
+    );
+    fs::write(&scenario, text).unwrap();
+    let scenario = scenario.to_string_lossy();
+    let output = run(&["explain", "--in", &scenario]);
+    let text = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(!text.contains("service/default/web"), "{text}");
+    assert_eq!(output.status.code(), Some(3), "{text}");
 }
 
 /// Pages name labs that there are, and every lab stands on a page.

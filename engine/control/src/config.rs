@@ -232,6 +232,16 @@ pub struct OutsideConfig {
     pub routes: Vec<(IpNet, String)>,
 }
 
+impl OutsideConfig {
+    /// The node that it sends packets for an address to: that of its narrowest route.
+    #[must_use]
+    pub fn route_to(&self, address: IpAddr) -> Option<&str> {
+        let fitting = self.routes.iter().filter(|(net, _)| net.contains(&address));
+        let (_, node) = fitting.max_by_key(|(net, _)| net.prefix_len())?;
+        Some(node)
+    }
+}
+
 /// One-way latencies from Pod to Pod.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkConfig {

@@ -152,10 +152,14 @@ impl<'a> Facts<'a> {
         let Some(Source::Outside(host)) = self.from else {
             return self.client_node();
         };
-        let routes = self.outside(host)?.routes.iter();
-        let fitting = routes.filter(|(net, _)| net.contains(&address));
-        let (_, node) = fitting.max_by_key(|(net, _)| net.prefix_len())?;
-        Some(node)
+        self.outside(host)?.route_to(address)
+    }
+
+    /// Its addresses for clients outside, apart from its nodes': those that rules know (PROXY-29, PROXY-31).
+    pub(crate) fn external_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let external = self.service.spec.external_ips.iter();
+        let external = external.filter_map(|text| text.parse().ok());
+        external.chain(self.service.balancer_vips())
     }
 
     /// Whether an address is of a family of the Service.

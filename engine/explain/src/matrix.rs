@@ -7,6 +7,7 @@
 //! answer on its way back, too: one that does not get back is said.
 //!
 //! Every node is asked. Those that say the same stand in one row.
+//! Deviation: of a node's further addresses of a family, the first is asked and stands for the others.
 //! **Source of the semantics.** DBG-67 … DBG-76 are rows of it; the classes of sources are those of PROXY-25.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -186,6 +186,33 @@ fn dbg_35_a_name_costs_what_the_search_list_says() {
     check(&one(&unknown), "DBG-1", FAULT);
 }
 
+/// DNS-11, DNS-87: why a Service's own name has no address is told by what the Service is, and an alias of a name of the
+/// world is an answer.
+#[test]
+fn dbg_1_is_not_about_the_services_own_name() {
+    let client = pod("cli", "app: cli", "http");
+    let called = |spec: &str, name: &str| {
+        let web = service("app: nobody", "http").replace("spec: {", &format!("spec: {{{spec}"));
+        let control = built(|config| config.dns = true, &(web + &client));
+        let name = Some(name.to_owned());
+        diagnose(
+            &control,
+            &Question {
+                name,
+                ..from_pod("default", "cli")
+            },
+        )
+    };
+    let alias = "type: ExternalName, externalName: db.example.com, ";
+    assert_eq!(ids(&called(alias, "web")), ["DBG-48"]);
+    assert_eq!(ids(&called(alias, "wbe")), ["DBG-48", "DBG-1"]);
+    for name in ["web", "web.default"] {
+        let headless = called("clusterIP: None, ", name);
+        assert!(!ids(&headless).contains(&"DBG-1"), "{headless}");
+    }
+    assert!(ids(&called("clusterIP: None, ", "wbe")).contains(&"DBG-1"));
+}
+
 #[test]
 fn dbg_26_a_name_that_means_another_service() {
     let here =
@@ -215,6 +242,18 @@ fn dbg_34_a_silent_dns_is_told_as_well() {
     let finding = one(&diagnose(&control, &web()));
     check(&finding, "DBG-34", FAULT);
     assert!(finding.why.ends_with("takes queries and answers none"));
+    assert!(finding.sees.ends_with("cannot resolve any name"));
+    let caches = |config: &mut ClusterConfig| {
+        config.dns = true;
+        config.node_local_dns = true;
+    };
+    let mut control = built(caches, &shop(""));
+    control.fault(Fault::DnsDown, None).unwrap();
+    let finding = one(&diagnose(&control, &web()));
+    assert!(
+        finding.sees.ends_with("their node's cache has not kept"),
+        "{finding}"
+    );
 }
 
 /// PROXY-25: the short circuits are for who is within; a route decides through which node somebody outside comes in.
@@ -300,6 +339,26 @@ fn dbg_75_a_client_outside_of_the_source_ranges() {
     assert_eq!(ids(&asked("192.0.2.0/24", &node)), [""; 0]);
 }
 
+/// PROXY-29: what comes by a load balancer of its own does not come in through the nodes.
+#[test]
+fn dbg_38_knows_the_load_balancers_that_are_no_virtual_addresses() {
+    let asked = |mode: &str| {
+        let routed = |config: &mut ClusterConfig| {
+            let net = "198.51.100.0/30".parse().unwrap();
+            config.outside[0].routes = vec![(net, "node-2".to_owned())];
+        };
+        let spec = "type: LoadBalancer, externalTrafficPolicy: Local, ";
+        let own = format!(
+            "metadata: {{name: web, annotations: {{switchboard.dev/status: pinned}}}}\n\
+             status: {{loadBalancer: {{ingress: [{{ip: 198.51.100.1, ipMode: {mode}}}]}}}}"
+        );
+        let manifests = shop(spec).replacen("metadata: {name: web}", &own, 1);
+        one(&diagnose(&built(routed, &manifests), &laptop()))
+    };
+    check(&asked("VIP"), "DBG-38", FAULT);
+    check(&asked("Proxy"), "DBG-38", PITFALL);
+}
+
 /// PROXY-26.
 #[test]
 fn dbg_74_addresses_without_node_ports() {
@@ -323,6 +382,19 @@ fn dbg_74_addresses_without_node_ports() {
     assert!(finding.sees.ends_with("answered at 10.0.0.1"), "{finding}");
     let nowhere = asked(ProxyMode::Iptables, Some("172.16.0.0/12"));
     assert_eq!(nowhere.verdict, Verdict::Broken);
+    // Who has another address is not lost.
+    let other = |spec: &str| {
+        let localhost = |config: &mut ClusterConfig| {
+            config.load_balancer_pool = vec!["198.51.100.0/30".parse().unwrap()];
+            let net = "127.0.0.0/8".parse().unwrap();
+            config.proxy.node_port_addresses = Some(NodePortAddresses::Within(vec![net]));
+        };
+        diagnose(&built(localhost, &shop(spec)), &web())
+    };
+    assert_eq!(ids(&other("type: LoadBalancer, ")), [""; 0]);
+    let external = other("type: NodePort, externalIPs: [192.0.2.1], ");
+    assert_eq!(external.verdict, Verdict::Healthy);
+    check(&one(&external), "DBG-74", PITFALL);
 }
 
 #[test]
@@ -355,6 +427,63 @@ fn dbg_58_a_link_that_loses_packets() {
     assert_eq!(ids(&diagnose(&control, &at("node-2"))), [""; 0]);
 }
 
+/// `default/web` on node-1, and a link of its network that is cut.
+fn with_cut(
+    change: impl FnOnce(&mut ClusterConfig),
+    spec: &str,
+    (a, b): (LinkEnd, LinkEnd),
+) -> Control {
+    let mut control = built(change, &shop(spec));
+    let impairment = Impairment {
+        cut: true,
+        ..Impairment::default()
+    };
+    let cut = Fault::Link { a, b, impairment };
+    control.fault(cut, None).unwrap();
+    control
+}
+
+#[test]
+fn dbg_58_what_stays_on_a_node_is_on_no_link() {
+    let zones = |config: &mut ClusterConfig| {
+        for node in &mut config.nodes {
+            node.zone = Some("zone-1".to_owned());
+        }
+    };
+    let zone = || LinkEnd::Zone("zone-1".to_owned());
+    let node = |name: &str| LinkEnd::Node(name.to_owned());
+    let at = |name: &str| from(Source::Node(name.to_owned()));
+    for ends in [(zone(), zone()), (node("node-1"), zone())] {
+        let control = with_cut(zones, "", ends);
+        assert_eq!(ids(&diagnose(&control, &at("node-1"))), [""; 0]);
+        check(&one(&diagnose(&control, &at("node-2"))), "DBG-58", FAULT);
+    }
+    // Policy Local chooses nobody elsewhere.
+    let local = "internalTrafficPolicy: Local, ";
+    let control = with_cut(zones, local, (node("node-1"), node("node-2")));
+    assert_eq!(ids(&diagnose(&control, &at("node-2"))), ["DBG-37"]);
+}
+
+#[test]
+fn dbg_58_who_is_outside_comes_in_by_one_node() {
+    let routed = |config: &mut ClusterConfig| {
+        let net = "192.0.2.0/24".parse().unwrap();
+        config.outside[0].routes = vec![(net, "node-2".to_owned())];
+    };
+    let node = |name: &str| LinkEnd::Node(name.to_owned());
+    let host = || LinkEnd::Outside("laptop".to_owned());
+    let asked = |ends| {
+        let control = with_cut(routed, "externalIPs: [192.0.2.1], ", ends);
+        diagnose(&control, &laptop())
+    };
+    assert_eq!(ids(&asked((host(), node("node-1")))), [""; 0]);
+    for ends in [(host(), node("node-2")), (node("node-1"), node("node-2"))] {
+        let finding = one(&asked(ends));
+        check(&finding, "DBG-58", FAULT);
+        assert!(finding.sees.contains("an endpoint on node-1"), "{finding}");
+    }
+}
+
 #[test]
 fn dbg_60_an_address_of_before() {
     let at = |address: &str| shop(&format!("clusterIP: {address}, "));
@@ -377,30 +506,47 @@ fn dbg_60_an_address_of_before() {
     apply(&mut control, &other("app: api", "api"));
     let finding = one(&diagnose(&control, &web()));
     assert!(
-        finding.sees.ends_with("reach service/default/api there"),
+        finding.sees.ends_with("go to service/default/api"),
         "{finding}"
     );
     control.delete(&about("default", "api").service).unwrap();
     apply(&mut control, &other("app: web", "old"));
     assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
+    // Made anew without any.
+    let mut control = built(|_| (), &at("10.96.0.80"));
+    control.delete(&web().service).unwrap();
+    apply(&mut control, &at("None"));
+    let diagnosis = diagnose(&control, &web());
+    let mut findings = diagnosis.findings.iter();
+    let finding = findings.find(|found| found.id == "DBG-60").unwrap();
+    assert!(
+        finding
+            .why
+            .contains("its name now means its Pods' own addresses, and"),
+        "{finding}"
+    );
 }
 
 /// EP-73.
 #[test]
 fn dbg_41_a_pod_that_nodes_still_choose() {
-    let ending = |hook: &str| {
+    let ending = |policy: &str, hook: &str| {
         let hook = format!("containers: [{{{hook}");
-        let pods = ["web-1", "web-2"].map(|name| pod(name, "app: web", "http"));
+        let pods = [1, 2].map(|n| {
+            let spec = format!("spec: {{nodeName: node-{n}, ");
+            pod(&format!("web-{n}"), "app: web", "http").replace("spec: {", &spec)
+        });
         let pods = pods.concat().replace("containers: [{", &hook);
         let slow = |config: &mut ClusterConfig| config.timing.watch = Duration::from_millis(500);
-        let mut control = built(slow, &(service("app: web", "http") + &pods));
+        let service = service("app: web", "http").replace("spec: {", &format!("spec: {{{policy}"));
+        let mut control = built(slow, &(service + &pods));
         let gone = ObjectKey::new(Kind::Pod, "default", "web-1");
         control.delete(&gone).unwrap();
         let soon = control.now() + Duration::from_millis(700);
         run(&mut control, soon);
         control
     };
-    let mut control = ending("");
+    let mut control = ending("", "");
     let diagnosis = diagnose(&control, &web());
     let finding = &diagnosis.findings[0];
     check(finding, "DBG-41", FAULT);
@@ -408,7 +554,22 @@ fn dbg_41_a_pod_that_nodes_still_choose() {
     let later = control.now() + Duration::from_secs(10);
     run(&mut control, later);
     assert_eq!(ids(&diagnose(&control, &web())), [""; 0]);
-    let patient = ending("lifecycle: {preStop: {sleep: {seconds: 5}}}, ");
+    // Policy Local: node-2 has never chosen the Pod of node-1, and node-1 chooses no other.
+    let diagnosis = diagnose(&ending("internalTrafficPolicy: Local, ", ""), &web());
+    let mut findings = diagnosis.findings.iter();
+    let finding = findings.find(|found| found.id == "DBG-41").unwrap();
+    assert!(
+        finding.sees.contains("by way of node-1 get") && finding.sees.contains("1 of 1 times"),
+        "{finding}"
+    );
+    let patient = ending("", "lifecycle: {preStop: {sleep: {seconds: 5}}}, ");
     let found = diagnose(&patient, &web());
+    assert!(!ids(&found).contains(&"DBG-41"), "{found}");
+    // How long a command takes is not known.
+    let other = ending(
+        "",
+        "lifecycle: {preStop: {exec: {command: [sleep, \"10\"]}}}, ",
+    );
+    let found = diagnose(&other, &web());
     assert!(!ids(&found).contains(&"DBG-41"), "{found}");
 }

@@ -207,14 +207,7 @@ fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> 
         internal_traffic_policy: policy(service.internal_policy()),
         external_traffic_policy: policy(service.external_policy()),
         external_ips: addresses(&service.spec.external_ips),
-        load_balancer_ips: service
-            .status
-            .load_balancer
-            .ingress
-            .iter()
-            .filter(|ingress| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP")
-            .filter_map(|ingress| ingress.ip.parse().ok())
-            .collect(),
+        load_balancer_ips: service.balancer_vips().collect(),
         load_balancer_source_ranges: service.source_ranges().collect(),
         affinity_seconds: affinity_seconds(service),
         health_check_node_port: u16::try_from(service.spec.health_check_node_port)

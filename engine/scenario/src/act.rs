@@ -271,9 +271,12 @@ fn delete(
     let mut done = Done::default();
     for key in targets {
         match runner.world.delete_with(key, options) {
-            Ok(()) => done
-                .lines
-                .push(format!("{} {:?} deleted", key.singular(), key.name)),
+            Ok(()) => {
+                // What it was once refused is nobody's concern any more.
+                runner.refusals().remove(key);
+                done.lines
+                    .push(format!("{} {:?} deleted", key.singular(), key.name));
+            }
             Err(status) => done.refused(&status),
         }
     }

@@ -245,6 +245,13 @@ impl Service {
             .filter_map(|text| text.parse().ok())
     }
 
+    /// The addresses of its load balancer that nodes have rules for: those of ipMode VIP (PROXY-29).
+    pub fn balancer_vips(&self) -> impl Iterator<Item = std::net::IpAddr> {
+        let ingress = self.status.load_balancer.ingress.iter();
+        let ours = ingress.filter(|own| own.ip_mode.as_deref().unwrap_or("VIP") == "VIP");
+        ours.filter_map(|own| own.ip.parse().ok())
+    }
+
     /// `spec.externalTrafficPolicy` (API-31).
     #[must_use]
     pub fn external_policy(&self) -> TrafficPolicy {

@@ -31,13 +31,20 @@ fn no_server(facts: &Facts<'_>) -> Option<Finding> {
         (true, true) => "takes queries and answers none",
         (true, false) => return None,
     };
+    let has_caches = facts
+        .control
+        .is_some_and(|control| control.config().node_local_dns);
+    let lost = match has_caches {
+        true => "names that their node's cache has not kept",
+        false => "any name",
+    };
     Some(Finding {
         id: "DBG-34",
         certainty: Certainty::Certain,
         severity: Severity::Fault,
         subject: key,
         field: None,
-        sees: "Clients in Pods cannot resolve any name".to_owned(),
+        sees: format!("Clients in Pods cannot resolve {lost}"),
         why: format!("cluster DNS, Service {NAMESPACE}/{NAME}, {why}"),
         fix: format!("repair the Pods behind {NAMESPACE}/{NAME}: look at their logs and readiness"),
         confirm: vec![Check::run(format!(

@@ -27,13 +27,17 @@ pub(super) fn addresses(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let now: Vec<String> = own.iter().map(ToString::to_string).collect();
+    let means = match now.is_empty() {
+        true => "its Pods' own addresses".to_owned(),
+        false => now.join(", "),
+    };
     let becomes = match owner(facts, address) {
         Some(service) if serves_the_same(facts, service) => return Vec::new(),
         Some(service) => {
             let ObjectMeta {
                 namespace, name, ..
             } = &service.metadata;
-            format!("reach service/{namespace}/{name} there")
+            format!("go to service/{namespace}/{name}")
         }
         None => "get no answer there".to_owned(),
     };
@@ -45,8 +49,7 @@ pub(super) fn addresses(facts: &Facts<'_>) -> Vec<Finding> {
         field: Some("spec.clusterIP".to_owned()),
         sees: format!("Clients that have kept the address {address} of {} {becomes}", facts.name()),
         why: format!(
-            "the Service was deleted at {until} and made anew: its name now means {}, and {address} is no longer its address",
-            now.join(", ")
+            "the Service was deleted at {until} and made anew: its name now means {means}, and {address} is no longer its address"
         ),
         fix: "restart the clients, or have them resolve the name again; next time change the Service in place".to_owned(),
         confirm: vec![Check::prints(

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use api::{Kind, Node, ObjectKey};
-use control::{Fault, Impairment, LinkEnd, Source};
+use control::{Control, Fault, Impairment, LinkEnd, OutsideConfig, Source};
 
+use super::chosen::{Front, chosen};
 use crate::facts::{Facts, sent_to};
 use crate::finding::Check;
 use crate::pods::list;
@@ -21,8 +22,13 @@ pub(super) fn broken(facts: &Facts<'_>) -> Vec<Finding> {
         Fault::Link { a, b, impairment } if loses(impairment) => Some((a, b, impairment)),
         _ => None,
     });
+    let mut lossy = lossy.peekable();
+    if lossy.peek().is_none() {
+        return Vec::new();
+    }
+    let ways = ways(facts, control);
     lossy
-        .filter_map(|(a, b, impairment)| finding(facts, a, b, impairment))
+        .filter_map(|(a, b, impairment)| finding(facts, &ways, a, b, impairment))
         .collect()
 }
 
@@ -33,18 +39,15 @@ fn loses(impairment: &Impairment) -> bool {
 
 fn finding(
     facts: &Facts<'_>,
+    ways: &[Way<'_>],
     a: &LinkEnd,
     b: &LinkEnd,
     impairment: &Impairment,
 ) -> Option<Finding> {
-    let hosts = hosts(facts);
-    let mut beyond: BTreeSet<&str> = BTreeSet::new();
-    for (near, far) in [(a, b), (b, a)] {
-        if is_client_at(facts, near) {
-            let far = hosts.iter().filter(|node| is_at(far, node));
-            beyond.extend(far.map(|node| node.metadata.name.as_str()));
-        }
-    }
+    let beyond = ways.iter().filter(|way| way.leads_over(a, b));
+    let beyond: BTreeSet<&str> = beyond
+        .map(|way| way.endpoint.metadata.name.as_str())
+        .collect();
     let beyond: Vec<&str> = beyond.into_iter().collect();
     let first = *beyond.first()?;
     let (severity, seen) = match impairment.cut {
@@ -75,30 +78,28 @@ fn finding(
     })
 }
 
-/// The nodes that host endpoints which are sent to.
-fn hosts<'a>(facts: &Facts<'a>) -> Vec<&'a Node> {
-    let endpoints = sent_to(&facts.slices);
-    let names: BTreeSet<&str> = endpoints
-        .iter()
-        .filter_map(|endpoint| endpoint.node_name.as_deref())
-        .collect();
-    let nodes = facts.nodes();
-    nodes
-        .filter(|node| names.contains(node.metadata.name.as_str()))
-        .collect()
+/// How packets get to an endpoint.
+struct Way<'a> {
+    /// The host outside of the cluster that they come from, if they do.
+    host: Option<&'a str>,
+    /// The node whose rules they meet first; none where a host sends them to a Pod's own address.
+    entrance: Option<&'a Node>,
+    /// The node that hosts the endpoint.
+    endpoint: &'a Node,
 }
 
-/// Whether the one who asks may be at that end; anybody may be anywhere.
-fn is_client_at(facts: &Facts<'_>, end: &LinkEnd) -> bool {
-    match (facts.from, end) {
-        (None, _) => true,
-        (Some(Source::Outside(host)), LinkEnd::Outside(name)) => host == name,
-        (Some(_), LinkEnd::Outside(_)) => false,
-        (Some(_), _) => {
-            let own = facts.client_node();
-            let mut nodes = facts.nodes();
-            nodes.any(|node| own == Some(&node.metadata.name) && is_at(end, node))
-        }
+impl Way<'_> {
+    /// Whether one of its legs is a link between these ends. What stays on a node is on no link.
+    fn leads_over(&self, a: &LinkEnd, b: &LinkEnd) -> bool {
+        let first = self.entrance.unwrap_or(self.endpoint);
+        let comes_in = self.host.is_some_and(|host| {
+            let is_host = |end: &LinkEnd| *end == LinkEnd::Outside(host.to_owned());
+            is_host(a) && is_at(b, first) || is_host(b) && is_at(a, first)
+        });
+        let goes_on = first.metadata.name != self.endpoint.metadata.name
+            && (is_at(a, first) && is_at(b, self.endpoint)
+                || is_at(b, first) && is_at(a, self.endpoint));
+        comes_in || goes_on
     }
 }
 
@@ -108,4 +109,80 @@ fn is_at(end: &LinkEnd, node: &Node) -> bool {
         LinkEnd::Zone(zone) => node.zone() == Some(zone),
         LinkEnd::Outside(_) => false,
     }
+}
+
+/// The ways of who asks; anybody may be anywhere.
+fn ways<'a>(facts: &Facts<'a>, control: &'a Control) -> Vec<Way<'a>> {
+    let nodes: Vec<&Node> = facts.nodes().collect();
+    let mut ways = Vec::new();
+    let mut add = |host: Option<&'a str>, entrance: Option<&'a Node>, names: BTreeSet<&str>| {
+        let hosts = nodes.iter().copied();
+        let hosts = hosts.filter(|node| names.contains(node.metadata.name.as_str()));
+        ways.extend(hosts.map(|endpoint| Way {
+            host,
+            entrance,
+            endpoint,
+        }));
+    };
+    let is_within = !matches!(facts.from, Some(Source::Outside(_)));
+    let asks = |node: &&Node| {
+        let own = facts.client_node();
+        facts.from.is_none() || own == Some(&node.metadata.name)
+    };
+    for node in nodes.iter().copied().filter(asks).filter(|_| is_within) {
+        add(None, Some(node), hosts(facts, node, Front::Within));
+    }
+    for host in &control.config().outside {
+        let asks = |from: &Source| *from == Source::Outside(host.name.clone());
+        if !facts.from.is_none_or(asks) {
+            continue;
+        }
+        if facts.service.is_headless() {
+            add(Some(&host.name), None, hosts_of_all(facts));
+        }
+        for (node, front) in entrances(facts, host, &nodes) {
+            add(Some(&host.name), Some(node), hosts(facts, node, front));
+        }
+    }
+    ways
+}
+
+/// The nodes through which a host comes in: where its routes lead, or else any, by node port or load balancer.
+fn entrances<'a>(
+    facts: &Facts<'a>,
+    host: &OutsideConfig,
+    nodes: &[&'a Node],
+) -> Vec<(&'a Node, Front)> {
+    let service = facts.service;
+    let own = service.addresses().map(|address| (address, Front::Within));
+    let external = facts.external_addresses();
+    let all = own.chain(external.map(|address| (address, Front::External)));
+    let routed = all.filter_map(|(address, front)| {
+        let name = host.route_to(address)?;
+        let mut nodes = nodes.iter().copied();
+        Some((nodes.find(|node| node.metadata.name == *name)?, front))
+    });
+    let routed: Vec<(&Node, Front)> = routed.collect();
+    match routed.is_empty() && service.uses_node_ports() {
+        true => nodes.iter().map(|node| (*node, Front::External)).collect(),
+        false => routed,
+    }
+}
+
+/// The nodes that host what a node chooses from; of a headless Service, whatever the name stands for.
+fn hosts<'a>(facts: &Facts<'a>, node: &Node, front: Front) -> BTreeSet<&'a str> {
+    if facts.service.is_headless() {
+        return hosts_of_all(facts);
+    }
+    let chosen = chosen(facts, &node.metadata.name, front).into_iter();
+    chosen
+        .filter_map(|endpoint| endpoint.node.as_deref())
+        .collect()
+}
+
+fn hosts_of_all<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
+    let endpoints = sent_to(&facts.slices).into_iter();
+    endpoints
+        .filter_map(|endpoint| endpoint.node_name.as_deref())
+        .collect()
 }

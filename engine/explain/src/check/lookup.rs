@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use api::Pod;
-use dns::{ClusterDns, PodResolver, Question, RecordData, RecordType, ResolvConf};
+use api::{Kind, ObjectKey, ObjectMeta, Pod};
+use dns::{ClusterDns, PodResolver, Question, Rcode, RecordData, RecordType, ResolvConf, Response};
 
 use crate::facts::Facts;
 use crate::finding::Check;
@@ -22,6 +22,8 @@ pub(crate) fn of_name(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let found = match &tries.answered {
+        // Why its own name has no address, other steps tell.
+        None if tries.vain.contains(&own_name(facts)) => None,
         None => Some(unresolved(facts, client, name, &tries)),
         Some(answer) if is_another(facts, answer) => Some(another(facts, client, name, answer)),
         Some(answer) if answer.is_as_written && tries.count > 1 => Some(dear(client, name, &tries)),
@@ -34,8 +36,10 @@ pub(crate) fn of_name(facts: &Facts<'_>) -> Vec<Finding> {
 struct Tries {
     /// How many names were asked for, that which is known among them.
     count: usize,
-    /// Those that nobody has.
+    /// Those that have no address.
     vain: Vec<String>,
+    /// What was said of the last of these.
+    rcode: Rcode,
     /// The resolver's `ndots`.
     ndots: usize,
     answered: Option<Answer>,
@@ -46,6 +50,7 @@ struct Answer {
     name: String,
     /// Whether that is the name as the client writes it.
     is_as_written: bool,
+    /// None of an alias of a name that is not known here.
     addresses: BTreeSet<String>,
 }
 
@@ -67,21 +72,25 @@ impl Tries {
         let mut tries = Self {
             count: 0,
             vain: Vec::new(),
+            rcode: Rcode::NxDomain,
             ndots: resolver.conf.ndots(),
             answered: None,
         };
         let as_written = format!("{}.", name.trim_end_matches('.'));
         for candidate in resolver.conf.candidates(name) {
             tries.count += 1;
-            let addresses = addresses(facts, control.zone(), &candidate);
-            if addresses.is_empty() {
+            let responses = responses(facts, control.zone(), &candidate);
+            if responses.iter().all(|response| response.answers.is_empty()) {
+                tries.rcode = responses
+                    .first()
+                    .map_or(Rcode::NxDomain, |response| response.rcode);
                 tries.vain.push(candidate.trim_end_matches('.').to_owned());
                 continue;
             }
             tries.answered = Some(Answer {
                 is_as_written: candidate == as_written,
                 name: candidate,
-                addresses,
+                addresses: addresses(&responses),
             });
             break;
         }
@@ -89,22 +98,26 @@ impl Tries {
     }
 }
 
-/// The addresses of a name, of the families that the Service has.
-fn addresses(facts: &Facts<'_>, zone: &dns::ClusterZone, name: &str) -> BTreeSet<String> {
+/// What cluster DNS says of a name, for the families that the Service has.
+fn responses(facts: &Facts<'_>, zone: &dns::ClusterZone, name: &str) -> Vec<Response> {
     let families = &facts.service.spec.ip_families;
     let types = [("IPv4", RecordType::A), ("IPv6", RecordType::AAAA)];
     let wanted = types
         .into_iter()
         .filter(|(family, _)| families.is_empty() || families.iter().any(|known| known == family));
-    let answers = wanted.flat_map(|(_, record_type)| {
-        let response = zone.answer(&Question {
+    let asked = wanted.map(|(_, record_type)| {
+        zone.answer(&Question {
             name: name.trim_end_matches('.').to_owned(),
             record_type,
-        });
-        response.answers
+        })
     });
+    asked.collect()
+}
+
+fn addresses(responses: &[Response]) -> BTreeSet<String> {
+    let answers = responses.iter().flat_map(|response| &response.answers);
     answers
-        .filter_map(|record| match record.data {
+        .filter_map(|record| match &record.data {
             RecordData::A(address) => Some(address.to_string()),
             RecordData::Aaaa(address) => Some(address.to_string()),
             _ => None,
@@ -112,24 +125,41 @@ fn addresses(facts: &Facts<'_>, zone: &dns::ClusterZone, name: &str) -> BTreeSet
         .collect()
 }
 
-/// Whether none of the addresses is the Service's. An alias or a headless Service has none of its own to compare with.
+/// Whether none of the addresses is the Service's. An alias or a headless Service has none of its own to compare with,
+/// an alias of a name of the world leads to none that is known.
 fn is_another(facts: &Facts<'_>, answer: &Answer) -> bool {
     let mut own = facts.service.addresses().peekable();
-    own.peek().is_some() && !own.any(|address| answer.addresses.contains(&address.to_string()))
+    own.peek().is_some()
+        && !answer.addresses.is_empty()
+        && !own.any(|address| answer.addresses.contains(&address.to_string()))
 }
 
-fn spoken(client: &Pod) -> String {
-    format!("pod/{}/{}", client.metadata.namespace, client.metadata.name)
+/// `web.shop.svc.cluster.local`
+fn own_name(facts: &Facts<'_>) -> String {
+    let domain = &facts.api.config().dns_domain;
+    let name = &facts.service.metadata.name;
+    format!("{name}.{}.svc.{domain}", facts.namespace)
+}
+
+fn key(client: &Pod) -> ObjectKey {
+    let ObjectMeta {
+        namespace, name, ..
+    } = &client.metadata;
+    ObjectKey::new(Kind::Pod, namespace, name)
 }
 
 fn unresolved(facts: &Facts<'_>, client: &Pod, name: &str, tries: &Tries) -> Finding {
     let known = format!("{}.{}", facts.service.metadata.name, facts.namespace);
+    let said = match tries.rcode {
+        Rcode::NoError => "NOERROR, without an address",
+        rcode => rcode.as_str(),
+    };
     Finding {
         id: "DBG-1",
         severity: Severity::Fault,
-        sees: format!("{} cannot resolve {name} (NXDOMAIN)", spoken(client)),
+        sees: format!("{} cannot resolve {name} ({said})", key(client)),
         why: format!(
-            "its resolver asks for {} in turn, and cluster DNS knows none of them",
+            "its resolver asks for {} in turn, and cluster DNS knows an address of none",
             list(&tries.vain)
         ),
         fix: format!("call it {known}"),
@@ -144,7 +174,7 @@ fn another(facts: &Facts<'_>, client: &Pod, name: &str, answer: &Answer) -> Find
         severity: Severity::Fault,
         sees: format!(
             "From {} the name {name} reaches something else",
-            spoken(client)
+            key(client)
         ),
         why: format!(
             "its resolver takes it for {} ({}), which is not {}",
@@ -168,7 +198,7 @@ fn dear(client: &Pod, name: &str, tries: &Tries) -> Finding {
         severity: Severity::Pitfall,
         sees: format!(
             "Each lookup of {name} from {} takes {} queries for every record type, {} of them in vain",
-            spoken(client),
+            key(client),
             tries.count,
             tries.count - 1
         ),
@@ -192,7 +222,7 @@ fn finding(client: &Pod, name: &str) -> Finding {
         id: "DBG-1",
         certainty: Certainty::Certain,
         severity: Severity::Fault,
-        subject: api::ObjectKey::new(api::Kind::Pod, namespace, pod),
+        subject: key(client),
         field: Some("spec.dnsConfig".to_owned()),
         sees: String::new(),
         why: String::new(),

@@ -1,6 +1,7 @@
 //! The steps of a diagnosis: one file for each thing that can be wrong.
 
 mod affinity;
+mod chosen;
 mod client;
 mod client_port;
 mod dns;

@@ -14,7 +14,13 @@ use crate::{Certainty, Finding, Severity};
 
 /// Addresses of nodes at which nobody answers a node port.
 pub(super) fn unanswered(facts: &Facts<'_>) -> Vec<Finding> {
-    let ports = facts.service.spec.ports.iter().map(|port| port.node_port);
+    let service = facts.service;
+    let has_balancer = !service.status.load_balancer.ingress.is_empty();
+    // Its clients use the load balancer.
+    if service.spec.service_type == "LoadBalancer" && has_balancer {
+        return Vec::new();
+    }
+    let ports = service.spec.ports.iter().map(|port| port.node_port);
     let Some(port) = ports.into_iter().find(|port| *port > 0) else {
         return Vec::new();
     };
@@ -43,6 +49,10 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Vec<Finding> {
         let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         list(&texts)
     };
+    // Whatever has no other way in is lost to everybody outside.
+    let is_only_way = service.spec.service_type == "NodePort"
+        && service.spec.external_ips.is_empty()
+        && !has_balancer;
     let elsewhere = match answering.is_empty() {
         true => String::new(),
         false => format!(", and are answered at {}", all(&answering)),
@@ -50,7 +60,7 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Vec<Finding> {
     vec![Finding {
         id: "DBG-74",
         certainty: Certainty::Certain,
-        severity: match answering.is_empty() {
+        severity: match answering.is_empty() && is_only_way {
             true => Severity::Fault,
             false => Severity::Pitfall,
         },
@@ -65,7 +75,7 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Vec<Finding> {
             .to_owned(),
         fix: "use an address that answers, or widen nodePortAddresses in kube-proxy's configuration".to_owned(),
         confirm: vec![Check::prints(
-            facts.kubectl_get(&format!("service {}", facts.service.metadata.name)),
+            facts.kubectl_get(&format!("service {}", service.metadata.name)),
             port.to_string(),
         )],
     }]

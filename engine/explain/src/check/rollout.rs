@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use api::{Change, Kind, Object, ObjectKey, Pod};
 use base::SimTime;
-use control::Control;
 use controllers::{Application, OnTerm};
-use rules::{EndpointView, ServiceName};
 
+use super::chosen::{Front, chosen};
 use crate::facts::Facts;
 use crate::finding::Check;
 use crate::pods::list;
@@ -31,7 +30,7 @@ pub(super) fn still_chosen(facts: &Facts<'_>) -> Vec<Finding> {
     let nodes = facts.nodes().map(|node| node.metadata.name.as_str());
     let asked = |node: &&str| facts.client_node().is_none_or(|client| client == *node);
     for node in nodes.filter(asked) {
-        let chosen = chosen(control, node, facts);
+        let chosen = chosen(facts, node, Front::of(facts));
         let mut closed = chosen
             .iter()
             .filter_map(|endpoint| endpoint.pod.as_deref())
@@ -71,22 +70,6 @@ pub(super) fn still_chosen(facts: &Facts<'_>) -> Vec<Finding> {
     }]
 }
 
-/// The endpoints that the rules of a node send to.
-fn chosen<'a>(control: &'a Control, node: &str, facts: &Facts<'_>) -> Vec<&'a EndpointView> {
-    let agent = control.agent(node).ok();
-    let Some(view) = agent.and_then(|agent| agent.programmed()) else {
-        return Vec::new();
-    };
-    let name = ServiceName {
-        namespace: facts.namespace.into(),
-        name: facts.service.metadata.name.as_str().into(),
-    };
-    let slices = view.slices.get(&name).into_iter();
-    let slices = slices.flat_map(|slices| slices.values());
-    let endpoints = slices.flat_map(|slice| &slice.endpoints);
-    endpoints.filter(|endpoint| endpoint.ready).collect()
-}
-
 /// The Pods of the namespace that have just closed their ports, and since when.
 fn ended<'a>(facts: &Facts<'a>, now: SimTime) -> BTreeMap<&'a str, SimTime> {
     let mut ended = BTreeMap::new();
@@ -113,11 +96,12 @@ fn ended<'a>(facts: &Facts<'a>, now: SimTime) -> BTreeMap<&'a str, SimTime> {
     ended
 }
 
-/// Whether it neither waits before it closes its ports nor serves until it is killed.
+/// Whether it neither waits before it closes its ports nor serves until it is killed. How long hooks other than `sleep`
+/// wait, nobody knows.
 fn closes_at_once(pod: &Pod) -> bool {
     let mut hooks = pod.serving_containers().filter_map(|container| {
         let hooks = container.lifecycle.as_deref()?;
-        hooks.pre_stop.as_ref()?.sleep.as_ref()
+        hooks.pre_stop.as_ref()
     });
     hooks.next().is_none() && Application::of(pod).on_term == OnTerm::Close
 }

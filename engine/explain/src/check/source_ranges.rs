@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use control::Source;
+use control::{OutsideConfig, Source};
 use ipnet::IpNet;
 
 use crate::facts::Facts;
@@ -37,15 +37,26 @@ pub(super) fn excluded(facts: &Facts<'_>) -> Vec<Finding> {
         };
         comes_here && !own.is_empty() && !own.iter().any(lets_in)
     };
-    let filtered: Vec<String> = vips(facts)
+    let filtered: Vec<String> = facts
+        .service
+        .balancer_vips()
         .filter(is_filtered)
         .map(|address| address.to_string())
         .collect();
     if filtered.is_empty() {
         return Vec::new();
     }
+    vec![finding(facts, who, &ranges, &list(&filtered))]
+}
+
+fn finding(
+    facts: &Facts<'_>,
+    who: Option<&OutsideConfig>,
+    ranges: &[IpNet],
+    addresses: &str,
+) -> Finding {
     let told: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-    let (told, addresses) = (list(&told), list(&filtered));
+    let told = list(&told);
     let (severity, sees, why) = match who {
         Some(who) => (
             Severity::Fault,
@@ -62,7 +73,7 @@ pub(super) fn excluded(facts: &Facts<'_>) -> Vec<Finding> {
         ),
     };
     let name = &facts.service.metadata.name;
-    vec![Finding {
+    Finding {
         id: "DBG-75",
         certainty: Certainty::Certain,
         severity,
@@ -77,12 +88,5 @@ pub(super) fn excluded(facts: &Facts<'_>) -> Vec<Finding> {
             )),
             ranges[0].to_string(),
         )],
-    }]
-}
-
-/// The addresses of the load balancer that nodes have rules for.
-fn vips(facts: &Facts<'_>) -> impl Iterator<Item = IpAddr> {
-    let ingress = facts.service.status.load_balancer.ingress.iter();
-    let ours = ingress.filter(|ingress| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP");
-    ours.filter_map(|ingress| ingress.ip.parse().ok())
+    }
 }

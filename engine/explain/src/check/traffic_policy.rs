@@ -138,11 +138,7 @@ pub(super) fn external(facts: &Facts<'_>) -> Vec<Finding> {
 /// An external address to which the client's own route leads through one of these nodes.
 fn lost(facts: &Facts<'_>, without: &[&str]) -> Option<String> {
     let client = facts.from?;
-    let spec = &facts.service.spec;
-    let ingress = facts.service.status.load_balancer.ingress.iter();
-    let addresses = spec.external_ips.iter().chain(ingress.map(|own| &own.ip));
-    let mut addresses = addresses.filter_map(|text| text.parse().ok());
-    addresses.find_map(|address| {
+    facts.external_addresses().find_map(|address| {
         let node = facts.entrance(address)?;
         without.contains(&node).then(|| {
             format!("Connections from {client} to {address}, which come in through {node}, get no answer")
