@@ -52,7 +52,8 @@ impl Cache {
         }
     }
 
-    /// The answer that is known at an instant, with the time that is left of its records'. It speaks for nobody.
+    /// The answer that is known at an instant, with the time that is left of its records'. Some clients throw away what
+    /// is not authoritative, so all of them are (`toMsg`).
     #[must_use]
     pub fn get(&self, question: &Question, now: SimTime) -> Option<Response> {
         let kept = self.answers.get(&key(question))?;
@@ -65,7 +66,7 @@ impl Cache {
             record.ttl = record.ttl.saturating_sub(age);
         }
         Some(Response {
-            authoritative: false,
+            authoritative: true,
             ..response
         })
     }
@@ -201,7 +202,7 @@ mod tests {
             .get(&asked("WEB.shop.svc.cluster.local."), at(32))
             .unwrap();
         assert_eq!(later.answers[0].ttl, 8);
-        assert!(!later.authoritative);
+        assert!(later.authoritative);
         let other = Question {
             record_type: RecordType::AAAA,
             ..asked("web.shop.svc.cluster.local")
