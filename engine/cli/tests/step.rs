@@ -281,6 +281,36 @@ fn whatever_is_typed_is_answered() {
     insta::assert_snapshot!(seen("step-typed", "iptables", commands));
 }
 
+/// Who asks for what there is not is told what there is.
+#[test]
+fn what_is_supported_is_named() {
+    let check = |command: &str, expected: &[&str]| {
+        let text = seen("step-odd", "iptables", &format!("{command}\n"));
+        for one in expected {
+            assert!(text.contains(one), "{command}: {one:?} is not in\n{text}");
+        }
+        assert!(!text.contains("-- -"), "{text}");
+    };
+    check("conntrack -D", &["'-D' found", "-L, --dump", "--src"]);
+    check("ping -i 1 web", &["'-i' found", "-W <SECONDS>"]);
+    check("kubectl get pods --fly", &["'--fly' found", "--selector"]);
+    check("nft", &["supported here: nft list ruleset"]);
+    check("nft -a list ruleset", &["list ruleset"]);
+    check("ipset", &["supported here: ipset list [NAME], ipset save"]);
+    check("tcpdump -i eth7", &["No such device", "any, eth0"]);
+    check("tcpdump -nn -c 1", &["0 packets captured"]);
+    check("tcpdump -c 0", &["0 is not in 1"]);
+    check("conntrack -p", &["a value is required for '--proto"]);
+    check(
+        "do {swim: 1}",
+        &["unknown key `swim`", "help: known here: ", "resolve"],
+    );
+    check(
+        "do {wait: 1s, fly: 1, swim: 2}",
+        &["2 problems", "unknown key `fly`", "unknown key `swim`"],
+    );
+}
+
 #[test]
 fn a_file_that_is_none_is_bad_input() {
     let output = common::switchboard(&scratch("step-none"), &["step", "nowhere.yaml"]);

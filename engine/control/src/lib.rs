@@ -46,7 +46,7 @@ pub use sync_log::{SyncFigures, is_offered};
 pub use traffic::{
     Fate, Rate, RateError, Reuse, Sender, Tally, TrafficFailure, TrafficReport, TrafficRequest,
 };
-pub use unheard::Unheard;
+pub use unheard::{ProbeAnswer, Unheard};
 pub use workload::{is_pod_of, is_ready_pod};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,

@@ -2,6 +2,17 @@
 
 use std::fmt;
 
+/// What becomes of the answer of an endpoint. What comes later tells more against it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProbeAnswer {
+    /// It gets back to who asked.
+    Heard,
+    /// Nobody is known to be there, or the packet does not get there.
+    Unknown,
+    /// It does not get back.
+    Unheard(Unheard),
+}
+
 /// Why the answer of an endpoint is of no use to who asked for a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unheard {

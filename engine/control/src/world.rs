@@ -15,8 +15,8 @@ use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    CacheFigures, Control, Fault, FaultId, ProxyConfig, SyncFigures, TrafficReport, TrafficRequest,
-    Unheard,
+    CacheFigures, Control, Fault, FaultId, ProbeAnswer, ProxyConfig, SyncFigures, TrafficReport,
+    TrafficRequest, Unheard,
 };
 
 /// A cluster that a scenario drives.
@@ -518,8 +518,19 @@ pub struct Probe {
     pub outcomes: Vec<(Share, ProbeOutcome)>,
     /// The rules that decided, in words, for people.
     pub decisions: Vec<Decision>,
-    /// Endpoints that may be sent to in such a way that their answer, if they give one, does not get back.
-    pub unheard: BTreeMap<SocketAddr, Unheard>,
+    /// What becomes of the answers of the endpoints that may be sent to.
+    pub answers: BTreeMap<SocketAddr, ProbeAnswer>,
+}
+
+impl Probe {
+    /// Why the answer of an endpoint does not get back, where that is known.
+    #[must_use]
+    pub fn unheard(&self, endpoint: &SocketAddr) -> Option<&Unheard> {
+        match self.answers.get(endpoint)? {
+            ProbeAnswer::Unheard(why) => Some(why),
+            ProbeAnswer::Heard | ProbeAnswer::Unknown => None,
+        }
+    }
 }
 
 /// An exact share of all cases.

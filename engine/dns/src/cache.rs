@@ -52,7 +52,8 @@ impl Cache {
         }
     }
 
-    /// The answer that is known at an instant, with the time that is left of its records'. It speaks for nobody.
+    /// The answer that is known at an instant, with the time that is left of its records'. Some clients throw away what
+    /// is not authoritative, so all of them are (`toMsg`).
     #[must_use]
     pub fn get(&self, question: &Question, now: SimTime) -> Option<Response> {
         let kept = self.answers.get(&key(question))?;
@@ -65,32 +66,33 @@ impl Cache {
             record.ttl = record.ttl.saturating_sub(age);
         }
         Some(Response {
-            authoritative: false,
+            authoritative: true,
             ..response
         })
     }
 
-    /// Keeps an answer from an instant on, if it may be kept.
-    pub fn put(&mut self, question: &Question, response: &Response, now: SimTime) {
-        let Some(ttl) = self.time_of(question, response) else {
-            return;
+    /// Keeps an answer from an instant on, if it may be kept; gives it with the time that its records are kept for
+    /// (`ResponseWriter.WriteMsg`).
+    pub fn put(&mut self, question: &Question, mut response: Response, now: SimTime) -> Response {
+        let Some(ttl) = self.time_of(question, &response) else {
+            return response;
         };
+        for record in records_mut(&mut response) {
+            record.ttl = ttl;
+        }
         let key = key(question);
         if self.answers.len() >= CAPACITY && !self.answers.contains_key(&key) {
             let first = self.answers.iter().min_by_key(|(_, kept)| kept.until);
             let first = first.map(|(key, _)| key.clone());
             first.map(|key| self.answers.remove(&key));
         }
-        let mut response = response.clone();
-        for record in records_mut(&mut response) {
-            record.ttl = ttl;
-        }
         let kept = Kept {
-            response,
+            response: response.clone(),
             since: now,
             until: now + Duration::from_secs(ttl.into()),
         };
         self.answers.insert(key, kept);
+        response
     }
 
     /// For how many seconds an answer is kept.
@@ -167,7 +169,7 @@ mod tests {
     /// For how many seconds an answer is kept: at the last of them it is still known.
     fn check(name: &str, response: &Response, expected: Option<u64>) {
         let mut cache = Cache::new("cluster.local");
-        cache.put(&asked(name), response, at(100));
+        cache.put(&asked(name), response.clone(), at(100));
         let known = |seconds: u64| cache.get(&asked(name), at(100 + seconds)).is_some();
         let kept = (0..=100).take_while(|second| known(*second)).count() as u64;
         assert_eq!(Some(kept).filter(|kept| *kept > 0), expected, "{name}");
@@ -196,12 +198,13 @@ mod tests {
     #[test]
     fn what_is_left_counts_down() {
         let mut cache = Cache::new("cluster.local");
-        cache.put(&asked("web.shop.svc.cluster.local"), &found(3600), at(10));
+        let first = cache.put(&asked("web.shop.svc.cluster.local"), found(3600), at(10));
+        assert_eq!(first.answers[0].ttl, 30);
         let later = cache
             .get(&asked("WEB.shop.svc.cluster.local."), at(32))
             .unwrap();
         assert_eq!(later.answers[0].ttl, 8);
-        assert!(!later.authoritative);
+        assert!(later.authoritative);
         let other = Question {
             record_type: RecordType::AAAA,
             ..asked("web.shop.svc.cluster.local")
@@ -212,9 +215,9 @@ mod tests {
     #[test]
     fn a_full_one_lets_go_of_what_expires_first() {
         let mut cache = Cache::new("cluster.local");
-        cache.put(&asked("first"), &found(10), at(0));
+        cache.put(&asked("first"), found(10), at(0));
         for number in 1..=CAPACITY {
-            cache.put(&asked(&format!("name-{number}")), &found(30), at(1));
+            cache.put(&asked(&format!("name-{number}")), found(30), at(1));
         }
         assert_eq!(cache.answers.len(), CAPACITY);
         assert_eq!(cache.get(&asked("first"), at(1)), None);

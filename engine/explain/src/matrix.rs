@@ -331,7 +331,7 @@ impl Fate {
                 ProbeOutcome::Endpoint { to, snat } => {
                     let how = sent.entry(*to).or_default();
                     how.snat |= *snat;
-                    how.unheard = probe.unheard.get(to).cloned();
+                    how.unheard = probe.unheard(to).cloned();
                 }
                 ProbeOutcome::Reject => drop(others.insert("refused")),
                 ProbeOutcome::Drop => drop(others.insert("dropped")),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use api::{DeleteOptions, Kind, Manifest, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
-    Host, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, ResolveRequest, World,
-    WriteVerb,
+    Host, Probe, ProbeAnswer, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
+    ResolveRequest, World, WriteVerb,
 };
 use explain::Finding;
 use kubectl::{Get, Objects, Output};
@@ -441,8 +441,13 @@ fn probe(seen: &Probe, check: Option<&ProbeCheck>) -> Judged {
     let outcomes = shares.iter().map(|(outcome, share)| match outcome {
         ProbeOutcome::Endpoint { to, snat } => {
             let mut json = json!({"to": to.to_string(), "snat": snat, "p": rounded(*share)});
-            if let Some(why) = seen.unheard.get(to) {
-                json["unheard"] = json!(why.to_string());
+            match seen.answers.get(to) {
+                Some(ProbeAnswer::Heard) => json["answered"] = true.into(),
+                Some(ProbeAnswer::Unheard(why)) => {
+                    json["answered"] = false.into();
+                    json["unheard"] = json!(why.to_string());
+                }
+                Some(ProbeAnswer::Unknown) | None => {}
             }
             json
         }

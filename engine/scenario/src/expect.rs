@@ -221,7 +221,7 @@ impl Percentile {
 }
 
 /// Of `probe`. What is absent is not judged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ProbeCheck {
     /// Exactly these endpoints can be chosen, and nothing else can happen.
     pub backends: Option<Vec<SocketAddr>>,
@@ -231,7 +231,8 @@ pub struct ProbeCheck {
     pub endpoints: Option<Vec<EndpointCheck>>,
     /// Nothing but one of these can happen.
     pub verdicts: Option<Vec<Verdict>>,
-    /// Whether an answer gets back as one of the address that was asked, whichever endpoint gives it.
+    /// Whether an answer gets back as one of the address that was asked, whatever becomes of the packet. It has to be
+    /// known.
     pub answered: Option<bool>,
 }
 

@@ -8,7 +8,8 @@
 //!
 //! Deviation: kubelets name the cache as their Pods' server, as in IPVS mode; in the other modes a real one takes the
 //! address of cluster DNS itself. Its packets are tracked as all others are. It asks cluster DNS about names of the
-//! world, too, and opens a connection for each miss. It is not a Pod: nothing but the node's power ends it.
+//! world, too, and opens a connection for each miss. After one that failed it waits for 100 ms; a real one does not wait,
+//! and gives up at once where its health checks have failed. It is not a Pod: nothing but the node's power ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -26,8 +27,12 @@ use crate::sim::Sim;
 
 /// The port of DNS.
 const PORT: u16 = 53;
-/// How long it waits for cluster DNS (`defaultTimeout`).
+/// For how long it tries to get an answer of cluster DNS (`defaultTimeout`).
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may be silent until it tries another one (`readTimeout`).
+const SILENCE: Duration = Duration::from_secs(2);
+/// How long it waits after a connection that has failed.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The caches of all nodes, and what they wait for.
 #[derive(Default)]
@@ -35,17 +40,19 @@ pub(crate) struct NodeCaches {
     caches: BTreeMap<HostId, Cache>,
     /// By the sockets that cluster DNS is asked over.
     misses: BTreeMap<SocketId, Miss>,
-    deadlines: BTreeSet<(SimTime, SocketId)>,
+    wakes: BTreeSet<(SimTime, SocketId)>,
     pub(crate) figures: CacheFigures,
 }
 
 /// A query that cluster DNS was asked.
 struct Miss {
-    host: HostId,
     asker: Asker,
     query: Vec<u8>,
     question: Question,
+    server: SocketAddr,
     deadline: SimTime,
+    /// When the connection is given up: for another one, or for good.
+    wakes: SimTime,
     /// What has come of the answer.
     bytes: Vec<u8>,
 }
@@ -79,13 +86,26 @@ impl Asker {
 
 impl NodeCaches {
     /// When the first of them will wait no longer.
-    pub(crate) fn next_deadline(&self) -> Option<SimTime> {
-        self.deadlines.first().map(|(at, _)| *at)
+    pub(crate) fn next_wake(&self) -> Option<SimTime> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    fn hold(&mut self, socket: SocketId, miss: Miss) {
+        self.wakes.insert((miss.wakes, socket));
+        self.misses.insert(socket, miss);
+    }
+
+    /// Gives up a connection at an instant, if its deadline is not before it.
+    fn wake_at(&mut self, socket: SocketId, at: SimTime) {
+        if let Some(mut miss) = self.take(socket) {
+            miss.wakes = at.min(miss.deadline);
+            self.hold(socket, miss);
+        }
     }
 
     fn take(&mut self, socket: SocketId) -> Option<Miss> {
         let miss = self.misses.remove(&socket)?;
-        self.deadlines.remove(&(miss.deadline, socket));
+        self.wakes.remove(&(miss.wakes, socket));
         Some(miss)
     }
 }
@@ -124,39 +144,51 @@ impl Sim {
     /// A node's cache is asked something.
     pub(crate) fn ask_cache(&mut self, asker: Asker, query: &[u8]) {
         let host = asker.socket.host();
-        let (Some(cache), Some(server)) =
-            (self.caches.caches.get(&host), self.control.dns_address())
-        else {
+        let NodeCaches {
+            caches, figures, ..
+        } = &mut self.caches;
+        let (Some(cache), Some(server)) = (caches.get(&host), self.control.dns_address()) else {
             return;
         };
         let now = self.plane.now();
         let mut unknown = None;
         let answer = dns::serve_by(query, asker.limit(), |question| {
-            cache.get(question, now).unwrap_or_else(|| {
-                unknown = Some(question.clone());
-                Response::bare(Rcode::ServFail)
-            })
-        });
-        let Some(question) = unknown else {
-            self.caches.figures.hits += 1;
-            if let Some(answer) = answer {
-                asker.answer(&mut self.plane, &answer);
+            match cache.get(question, now) {
+                Some(known) => {
+                    figures.hits += 1;
+                    known
+                }
+                None => {
+                    figures.misses += 1;
+                    unknown = Some(question.clone());
+                    Response::bare(Rcode::ServFail)
+                }
             }
-            return;
-        };
-        self.caches.figures.misses += 1;
-        let socket = self.plane.connect(host, SocketAddr::new(server, PORT));
-        let deadline = now + PATIENCE;
-        self.caches.deadlines.insert((deadline, socket));
-        let miss = Miss {
-            host,
-            asker,
-            query: query.to_vec(),
-            question,
-            deadline,
-            bytes: Vec::new(),
-        };
-        self.caches.misses.insert(socket, miss);
+        });
+        match (unknown, answer) {
+            (Some(question), _) => {
+                let deadline = now + PATIENCE;
+                self.ask_cluster_dns(Miss {
+                    asker,
+                    query: query.to_vec(),
+                    question,
+                    server: SocketAddr::new(server, PORT),
+                    deadline,
+                    wakes: deadline,
+                    bytes: Vec::new(),
+                });
+            }
+            (None, Some(answer)) => asker.answer(&mut self.plane, &answer),
+            (None, None) => {}
+        }
+    }
+
+    /// Begins a connection to cluster DNS.
+    fn ask_cluster_dns(&mut self, mut miss: Miss) {
+        miss.bytes.clear();
+        miss.wakes = miss.deadline;
+        let socket = self.plane.connect(miss.asker.socket.host(), miss.server);
+        self.caches.hold(socket, miss);
     }
 
     /// Takes an event that concerns a query to cluster DNS; gives back one that does not.
@@ -170,48 +202,57 @@ impl Sim {
         let Some(miss) = self.caches.misses.get_mut(&socket) else {
             return Some(event);
         };
+        let now = self.plane.now();
         match event {
             PlaneEvent::Connected { .. } => {
-                let query = dns::framed(&miss.query);
-                if self.plane.send(socket, &query).is_err() {
-                    self.settle_miss(socket, None);
-                }
+                let is_sent = self.plane.send(socket, &dns::framed(&miss.query)).is_ok();
+                let patience = if is_sent { SILENCE } else { PAUSE };
+                self.caches.wake_at(socket, now + patience);
             }
             PlaneEvent::Data { bytes, .. } => {
                 miss.bytes.extend_from_slice(&bytes);
-                if let Some(message) = dns::take_messages(&mut miss.bytes).pop() {
-                    let read = dns::parse_response(&message).ok();
-                    self.settle_miss(socket, read.map(|(_, _, response)| response));
+                let message = dns::take_messages(&mut miss.bytes).pop();
+                match message.map(|message| dns::parse_response(&message)) {
+                    Some(Ok((_, _, response))) => self.settle_miss(socket, response),
+                    Some(Err(_)) => self.caches.wake_at(socket, now + PAUSE),
+                    None => {}
                 }
             }
-            _ => self.settle_miss(socket, None),
+            _ => self.caches.wake_at(socket, now + PAUSE),
         }
         None
     }
 
-    /// Those who have waited long enough are told that there is no answer.
-    pub(crate) fn give_up_misses(&mut self, now: SimTime) {
-        while let Some((_, socket)) = self
-            .caches
-            .deadlines
-            .first()
-            .copied()
-            .filter(|(at, _)| *at <= now)
+    /// Where a connection has led to nothing another one is tried, for as long as there is time. Then who asked is told
+    /// that there is no answer, and nothing is kept of that.
+    pub(crate) fn wake_misses(&mut self, now: SimTime) {
+        while let Some(&(_, socket)) = self.caches.wakes.first().filter(|(at, _)| *at <= now)
+            && let Some(miss) = self.caches.take(socket)
         {
-            self.settle_miss(socket, None);
+            self.plane.close(socket);
+            if miss.deadline <= now {
+                self.answer_miss(&miss, Response::bare(Rcode::ServFail));
+            } else {
+                self.ask_cluster_dns(miss);
+            }
         }
     }
 
-    /// Answers who asked, and keeps the answer.
-    fn settle_miss(&mut self, socket: SocketId, response: Option<Response>) {
+    /// Keeps an answer, and answers who asked.
+    fn settle_miss(&mut self, socket: SocketId, response: Response) {
         let Some(miss) = self.caches.take(socket) else {
             return;
         };
         self.plane.close(socket);
-        let response = response.unwrap_or_else(|| Response::bare(Rcode::ServFail));
-        if let Some(cache) = self.caches.caches.get_mut(&miss.host) {
-            cache.put(&miss.question, &response, self.plane.now());
-        }
+        let now = self.plane.now();
+        let response = match self.caches.caches.get_mut(&socket.host()) {
+            Some(cache) => cache.put(&miss.question, response, now),
+            None => response,
+        };
+        self.answer_miss(&miss, response);
+    }
+
+    fn answer_miss(&mut self, miss: &Miss, response: Response) {
         let answer = dns::serve_by(&miss.query, miss.asker.limit(), |_| response);
         if let Some(answer) = answer {
             miss.asker.answer(&mut self.plane, &answer);

@@ -164,7 +164,7 @@ impl Sim {
             self.answers.next_at(),
             self.clients.next_deadline(),
             self.traffic.next_at(),
-            self.caches.next_deadline(),
+            self.caches.next_wake(),
         ];
         let own = own.into_iter().flatten().min();
         let control = self.control.next_event_at();
@@ -181,7 +181,7 @@ impl Sim {
                 self.set_clock(own);
                 self.answers.give(own, &mut self.plane);
                 self.clients.time_out(own, &mut self.plane);
-                self.give_up_misses(own);
+                self.wake_misses(own);
                 self.run_traffic();
             }
             _ => return false,

@@ -9,15 +9,15 @@ use std::ops::RangeInclusive;
 
 use base::SimTime;
 use control::{
-    Host, NodeRules, Probe, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Share, Source,
-    Target, Unheard,
+    Host, NodeRules, Probe, ProbeAnswer, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
+    Share, Source, Target, Unheard,
 };
 use dns::{Question, RecordData, RecordType};
 use netfilter::{
     BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, RuleAction, TableVerdict,
     TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
 };
-use plane::{DecisionAction, HopOutcome, NodeId, ProbeAnswer, TableSource as _, TraceHop};
+use plane::{DecisionAction, HopOutcome, NodeId, TableSource as _, TraceHop};
 use ruleset::xt::Policy;
 use ruleset::{Family, Protocol};
 
@@ -216,7 +216,7 @@ impl Sim {
             node: name,
             outcomes: Vec::new(),
             decisions: Vec::new(),
-            unheard: BTreeMap::new(),
+            answers: BTreeMap::new(),
         };
         for (ratio, outcome) in found {
             let met = evidence::Met {
@@ -228,7 +228,11 @@ impl Sim {
             };
             let decision = met.decision(self.control.now(), probe.node.clone(), &self.control);
             probe.decisions.push(decision);
-            probe.unheard.extend(unheard(&outcome));
+            if let DecisionAction::Translated { to } = &outcome.action {
+                let answer = answer_of(&outcome);
+                let known = probe.answers.entry(*to).or_insert(ProbeAnswer::Heard);
+                *known = answer.max(known.clone());
+            }
             let share = Share {
                 numerator: ratio.numerator(),
                 denominator: ratio.denominator(),
@@ -552,17 +556,13 @@ fn outcome_of(outcome: &plane::ProbeOutcome, source: IpAddr) -> ProbeOutcome {
     }
 }
 
-/// An endpoint that is sent to, and why its answer does not get back.
-fn unheard(outcome: &plane::ProbeOutcome) -> Option<(SocketAddr, Unheard)> {
-    let DecisionAction::Translated { to } = &outcome.action else {
-        return None;
-    };
-    let why = match outcome.answer.as_ref()? {
-        ProbeAnswer::Heard => return None,
-        ProbeAnswer::Unknown(_) => Unheard::OfAStranger,
-        ProbeAnswer::Lost(reason) => Unheard::Lost(reason.to_string()),
-    };
-    Some((*to, why))
+fn answer_of(outcome: &plane::ProbeOutcome) -> ProbeAnswer {
+    match &outcome.answer {
+        None => ProbeAnswer::Unknown,
+        Some(plane::ProbeAnswer::Heard) => ProbeAnswer::Heard,
+        Some(plane::ProbeAnswer::Unknown(_)) => ProbeAnswer::Unheard(Unheard::OfAStranger),
+        Some(plane::ProbeAnswer::Lost(why)) => ProbeAnswer::Unheard(Unheard::Lost(why.to_string())),
+    }
 }
 
 fn outcome_text(outcome: &HopOutcome) -> String {

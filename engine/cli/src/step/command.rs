@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 use crate::args::{ObjectsArgs, PrintArgs};
 
@@ -114,7 +115,7 @@ pub(super) enum Order {
     /// The rules of the node that one is on: nft list ruleset
     Nft {
         /// list ruleset
-        #[arg(required = true, value_name = "WORD")]
+        #[arg(value_name = "WORD")]
         words: Vec<String>,
     },
     /// The virtual servers of the node that one is on: ipvsadm -Ln, or -Sn
@@ -122,7 +123,7 @@ pub(super) enum Order {
     /// The sets of the node that one is on: ipset list [NAME], or ipset save
     Ipset {
         /// list [NAME], or save
-        #[arg(required = true, value_name = "WORD")]
+        #[arg(value_name = "WORD")]
         words: Vec<String>,
     },
     /// The connections that the node that one is on tracks: conntrack -L
@@ -230,11 +231,11 @@ pub(super) struct TcpdumpOrder {
     #[arg(short, long, value_name = "INTERFACE", default_value = "eth0")]
     pub(super) interface: String,
     /// How many packets at most
-    #[arg(short, value_name = "COUNT")]
+    #[arg(short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) count: Option<u16>,
     /// Numbers instead of names, which is what it prints anyway
-    #[arg(short)]
-    numeric: bool,
+    #[arg(short, action = ArgAction::Count)]
+    numeric: u8,
     /// Which packets, such as tcp port 80 and host 10.0.0.1
     #[arg(value_name = "EXPRESSION")]
     pub(super) filter: Vec<String>,
@@ -250,7 +251,23 @@ impl Line {
         let words = words.strip_prefix(&["kubectl"]).unwrap_or(&words);
         match Typed::try_parse_from(words) {
             Ok(typed) => Self::Order(typed.order),
-            Err(error) => Self::Said(error.render().to_string()),
+            Err(error) => Self::Said(refusal(&error, words)),
         }
+    }
+}
+
+/// Why a line is none. Who gave a command what it does not take is told what it does.
+fn refusal(error: &clap::Error, words: &[&str]) -> String {
+    let text = error.render().to_string();
+    let mut typed = Typed::command();
+    let verb = words
+        .first()
+        .and_then(|verb| typed.find_subcommand_mut(verb));
+    match (error.kind(), verb) {
+        (ErrorKind::UnknownArgument, Some(verb)) => {
+            let why = text.lines().next().unwrap_or_default();
+            format!("{why}\n\n{}", verb.render_help())
+        }
+        _ => text,
     }
 }

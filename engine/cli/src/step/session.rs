@@ -7,7 +7,7 @@ use base::SimTime;
 use control::{ProxyMode, Source, Target, World as _};
 use explain::{Question, diagnose};
 use kubectl::Printed;
-use miette::Report;
+use miette::{Diagnostic, Report};
 use ruleset::{Family, Protocol};
 use scenario::{Ongoing, Scenario, ScenarioReport, SourceRef, Step, human, run_steps};
 use serde_json::json;
@@ -236,7 +236,7 @@ impl Session {
     /// Does a step that does not stand in the scenario.
     fn carry_out(&mut self, step: String) -> Said {
         let step = input::step(&self.scenario, &self.ongoing, step);
-        let step = step.map_err(|report| report.to_string())?;
+        let step = step.map_err(|report| told(&*report))?;
         let report = self.run(&[step])?;
         let lines = report
             .steps
@@ -297,6 +297,14 @@ impl Session {
             .map(|key| diagnose(control, &Question::about(key)).to_string());
         Ok(found.collect::<Vec<_>>().join("\n\n"))
     }
+}
+
+/// What is wrong with a step, and what helps.
+fn told(problem: &dyn Diagnostic) -> String {
+    let mut lines = vec![problem.to_string()];
+    lines.extend(problem.help().map(|help| format!("help: {help}")));
+    lines.extend(problem.related().into_iter().flatten().map(told));
+    lines.join("\n")
 }
 
 /// What a terminal shows of both streams.

@@ -106,13 +106,15 @@ impl Stack {
         Ok(())
     }
 
-    /// Listens at one address: for datagrams there, and for connections.
+    /// Listens at one address, for datagrams there and for connections: for both or for neither.
     pub(crate) fn listen_at(&mut self, at: SocketAddr) -> Result<(), ListenError> {
-        self.listen(Protocol::UDP, at.port())?;
-        if let Some(endpoint) = self.endpoints.get_mut(&at.port()) {
+        let port = at.port();
+        may_listen(Protocol::TCP, port, self.listens(Protocol::TCP, port))?;
+        self.listen(Protocol::UDP, port)?;
+        if let Some(endpoint) = self.endpoints.get_mut(&port) {
             endpoint.bind(at.ip());
         }
-        self.listen(Protocol::TCP, at.port())
+        self.listen(Protocol::TCP, port)
     }
 
     /// Connections that stand go on.

@@ -1,6 +1,6 @@
 //! Judging what may become of a first packet.
 
-use control::{Probe, ProbeOutcome};
+use control::{Probe, ProbeAnswer, ProbeOutcome};
 
 use super::Mismatch;
 use crate::expect::{EndpointCheck, Fraction, ProbeCheck, Verdict};
@@ -55,23 +55,8 @@ pub fn probe(check: &ProbeCheck, seen: &Probe) -> Vec<Mismatch> {
         }
     }
     if let Some(wanted) = check.answered {
-        for (outcome, _) in &shares {
-            match outcome {
-                ProbeOutcome::Endpoint { to, .. } => match (wanted, seen.unheard.get(to)) {
-                    (true, Some(why)) => {
-                        mismatches.push(format!("the answer of {to} is lost: {why}").into());
-                    }
-                    (false, None) => {
-                        mismatches.push(format!("the answer of {to} gets back").into());
-                    }
-                    _ => {}
-                },
-                other => {
-                    let text = format!("the packet is {}: nobody answers", probe_words(other));
-                    mismatches.push(text.into());
-                }
-            }
-        }
+        let outcomes = shares.iter().map(|(outcome, _)| outcome);
+        mismatches.extend(outcomes.filter_map(|outcome| judge_answer(wanted, outcome, seen)));
     }
     mismatches
 }
@@ -160,5 +145,86 @@ fn judge_endpoints(
         {
             mismatches.push(format!("{to} is chosen for {} of all", percent(sum)).into());
         }
+    }
+}
+
+/// What is not known is as expected of neither.
+fn judge_answer(wanted: bool, outcome: &ProbeOutcome, seen: &Probe) -> Option<Mismatch> {
+    let text = match outcome {
+        ProbeOutcome::Endpoint { to, .. } => match (wanted, seen.answers.get(to)) {
+            (true, Some(ProbeAnswer::Heard)) | (false, Some(ProbeAnswer::Unheard(_))) => {
+                return None;
+            }
+            (false, Some(ProbeAnswer::Heard)) => format!("the answer of {to} gets back"),
+            (true, Some(ProbeAnswer::Unheard(why))) => {
+                format!("the answer of {to} is lost: {why}")
+            }
+            (_, Some(ProbeAnswer::Unknown) | None) => {
+                format!("whether {to} answers is not known: the packet reaches nobody there")
+            }
+        },
+        ProbeOutcome::Reject | ProbeOutcome::Drop if !wanted => return None,
+        ProbeOutcome::Reject | ProbeOutcome::Drop => {
+            format!("the packet is {}: nobody answers", probe_words(outcome))
+        }
+        ProbeOutcome::Untouched => format!(
+            "the packet is {}: whether anybody answers is not known",
+            probe_words(outcome)
+        ),
+    };
+    Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use control::{Share, Unheard};
+
+    use super::*;
+
+    const TO: &str = "10.244.1.2:8080";
+
+    fn answer_of(answer: ProbeAnswer) -> Probe {
+        let to = TO.parse().unwrap();
+        let outcome = ProbeOutcome::Endpoint { to, snat: false };
+        Probe {
+            answers: [(to, answer)].into(),
+            ..ending(outcome)
+        }
+    }
+
+    fn ending(outcome: ProbeOutcome) -> Probe {
+        let whole = Share {
+            numerator: 1,
+            denominator: 1,
+        };
+        Probe {
+            node: "node-a".to_owned(),
+            outcomes: vec![(whole, outcome)],
+            decisions: Vec::new(),
+            answers: [].into(),
+        }
+    }
+
+    /// Whether `answered: true` holds, and `answered: false`.
+    fn check(seen: &Probe, expected: [bool; 2]) {
+        let holds = [true, false].map(|wanted| {
+            let check = ProbeCheck {
+                answered: Some(wanted),
+                ..ProbeCheck::default()
+            };
+            probe(&check, seen).is_empty()
+        });
+        assert_eq!(holds, expected, "{seen:?}");
+    }
+
+    #[test]
+    fn an_answer_has_to_be_known() {
+        check(&answer_of(ProbeAnswer::Heard), [true, false]);
+        let stranger = ProbeAnswer::Unheard(Unheard::OfAStranger);
+        check(&answer_of(stranger), [false, true]);
+        check(&answer_of(ProbeAnswer::Unknown), [false, false]);
+        check(&ending(ProbeOutcome::Reject), [false, true]);
+        check(&ending(ProbeOutcome::Drop), [false, true]);
+        check(&ending(ProbeOutcome::Untouched), [false, false]);
     }
 }

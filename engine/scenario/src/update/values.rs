@@ -209,7 +209,8 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
                 to(key, one_or_list(verdicts))
             }
         }
-        "backends" | "endpoints" | "snat" | "answered" if !verdicts.is_empty() => {
+        "answered" => answered(given, outcomes),
+        "backends" | "endpoints" | "snat" if !verdicts.is_empty() => {
             cannot(&format!("expect `verdict: {}`", verdicts.join(", ")))
         }
         "snat" => {
@@ -232,15 +233,6 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
             allowed.sort_unstable();
             if allowed == now { None } else { to(key, now) }
         }
-        "answered" => {
-            let mut heard = sent.iter().map(|one| one.get("unheard").is_none());
-            let first = heard.next()?;
-            match heard.all(|one| one == first) {
-                true if given.as_bool() == Some(first) => None,
-                true => to(key, first),
-                false => cannot("some answers get back and some do not"),
-            }
-        }
         "endpoints" => {
             let now = sent.iter().map(|one| {
                 let share = one["p"].as_f64().unwrap_or(1.0);
@@ -249,6 +241,21 @@ fn probe(key: &str, given: &Json, seen: &Map<String, Json>) -> Option<Change> {
             to(key, now.collect::<Vec<_>>())
         }
         _ => None,
+    }
+}
+
+/// Whether answers get back. Nobody answers what rules refuse or drop.
+fn answered(given: &Json, outcomes: &[Json]) -> Option<Change> {
+    let mut heard = outcomes.iter().map(|one| match one["verdict"].as_str() {
+        Some("reject" | "drop") => Some(false),
+        _ => one["answered"].as_bool(),
+    });
+    let first = heard.next()?;
+    match (first, heard.all(|one| one == first)) {
+        (Some(now), true) if *given == Json::from(now) => None,
+        (Some(now), true) => to("answered", now),
+        (None, true) => cannot("whether anybody answers is not known"),
+        (_, false) => cannot("not all answers are known to get back, or known to be lost"),
     }
 }
 

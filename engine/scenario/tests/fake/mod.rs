@@ -11,9 +11,9 @@ use api::{DeleteOptions, Kind, Object, ObjectKey, Status, Written};
 use base::SimTime;
 use control::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Fate, Fault, FaultId, Happening, Host,
-    Outcome, Peer, Probe, ProbeOutcome, ProbeRequest, ProxyConfig, ProxyMode, ProxySettings,
-    ReferenceError, Resolution, ResolveRequest, Reuse, Sender, Share, Source, TrafficFailure,
-    TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
+    Outcome, Peer, Probe, ProbeAnswer, ProbeOutcome, ProbeRequest, ProxyConfig, ProxyMode,
+    ProxySettings, ReferenceError, Resolution, ResolveRequest, Reuse, Sender, Share, Source,
+    TrafficFailure, TrafficReport, TrafficRequest, World, WorldFigures, WriteVerb,
 };
 use ruleset::Protocol;
 use serde_json::{Map, Value as Json};
@@ -392,6 +392,8 @@ impl World for Fake {
     fn probe(&mut self, request: &ProbeRequest) -> Result<Probe, ReferenceError> {
         let backends = self.backends();
         let denominator = backends.len() as u128;
+        let heard = |peer: &Peer| (peer.address, ProbeAnswer::Heard);
+        let answers = backends.iter().map(heard).collect();
         let outcomes = match (request.to == VIP && self.has_web(), denominator) {
             (false, _) => vec![(
                 Share {
@@ -426,7 +428,7 @@ impl World for Fake {
             node: "node-a".to_owned(),
             outcomes,
             decisions: Vec::new(),
-            unheard: BTreeMap::new(),
+            answers,
         })
     }
 

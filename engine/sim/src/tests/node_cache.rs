@@ -17,14 +17,18 @@ fn cluster_with_caches() -> Sim {
     sim
 }
 
-fn ask(sim: &mut Sim, from: &str, protocol: Protocol) -> Resolution {
+fn look_up(sim: &mut Sim, from: &str, protocol: Protocol) -> Resolution {
     let request = ResolveRequest {
         from: Source::Pod(ObjectKey::new(Kind::Pod, "default", from)),
         name: "web".to_owned(),
         record_types: vec!["A".to_owned()],
         protocol,
     };
-    let seen = sim.resolve(&request).unwrap();
+    sim.resolve(&request).unwrap()
+}
+
+fn ask(sim: &mut Sim, from: &str, protocol: Protocol) -> Resolution {
+    let seen = look_up(sim, from, protocol);
     assert_eq!(seen.rcode, "NOERROR", "{seen:?}");
     assert_eq!(seen.answers[0].data, vip(sim).to_string());
     assert_eq!(seen.attempts[0].server.ip(), NODE_LOCAL_DNS);
@@ -102,6 +106,42 @@ fn a_node_that_lost_its_power_remembers_nothing() {
     run_to(&mut sim, 12_000);
     ask(&mut sim, "web-2", Protocol::UDP);
     check_figures(&sim, 0, 2);
+}
+
+/// What could not be had is not remembered.
+#[test]
+fn once_cluster_dns_is_back_it_is_asked_again_at_once() {
+    let mut sim = cluster_with_caches();
+    let silence = sim.fault(Fault::DnsDown, None).unwrap();
+    assert_eq!(look_up(&mut sim, "client", Protocol::UDP).rcode, "TIMEOUT");
+    sim.heal(silence);
+    ask(&mut sim, "client", Protocol::UDP);
+}
+
+/// A connection that is silent for too long, or refused, is followed by another one.
+#[test]
+fn a_short_failure_of_cluster_dns_is_outlasted() {
+    let mut sim = cluster_with_caches();
+    let lasts = Some(Duration::from_secs(3));
+    sim.fault(Fault::DnsDown, lasts).unwrap();
+    let seen = ask(&mut sim, "client", Protocol::UDP);
+    let took = seen.finished.since(seen.started);
+    assert_eq!((seen.attempts.len(), took.as_secs()), (1, 4), "{took:?}");
+
+    let mut sim = cluster_with_caches();
+    let pods = ["coredns-1", "coredns-2"];
+    let pods = pods.map(|name| ObjectKey::new(Kind::Pod, "kube-system", name));
+    let unready = Fault::PodUnready { pods: pods.into() };
+    let fault = sim.fault(unready, None).unwrap();
+    let later = sim.now() + Duration::from_secs(60);
+    sim.advance_to(later);
+    sim.heal(fault);
+    let mut seen = (0..10).map(|_| look_up(&mut sim, "client", Protocol::TCP));
+    let found = seen.find(|one| one.rcode != "TIMEOUT").unwrap();
+    assert_eq!(found.rcode, "NOERROR", "{found:?}");
+    let last = found.attempts.last().unwrap();
+    let took = last.known.since(last.sent);
+    assert!(took > Duration::from_millis(50), "refused first: {took:?}");
 }
 
 #[test]

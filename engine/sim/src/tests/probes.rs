@@ -1,5 +1,7 @@
 //! First packets, every random choice explored.
 
+use control::ProbeAnswer;
+
 use super::*;
 
 #[test]
@@ -85,4 +87,42 @@ fn a_name_is_looked_up_as_its_source_would() {
     let why = sim.address_of(&client(), "shop").unwrap_err();
     assert!(why.starts_with("shop has no address: "), "{why}");
     assert!(why.contains("NXDOMAIN"), "{why}");
+}
+
+/// An endpoint is what slices name, whether or not anybody is there.
+#[test]
+fn of_an_endpoint_without_anybody_no_answer_is_known() {
+    let mut sim = cluster();
+    apply(
+        &mut sim,
+        r#"
+apiVersion: v1
+kind: Service
+metadata: {name: ghost}
+spec: {clusterIP: 10.96.0.77, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ghost-1, labels: {kubernetes.io/service-name: ghost}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints: [{addresses: [10.250.0.9]}]
+"#,
+    );
+    run_to(&mut sim, 8000);
+    let web = SocketAddr::new(vip(&sim), 80);
+    let mut answers = |to: SocketAddr| {
+        let request = ProbeRequest {
+            node: None,
+            from: ProbeSource::Source(client()),
+            to,
+            protocol: Protocol::TCP,
+        };
+        sim.probe(&request).unwrap().answers
+    };
+    let ghost = answers("10.96.0.77:80".parse().unwrap());
+    let endpoint = "10.250.0.9:8080".parse().unwrap();
+    assert_eq!(ghost, [(endpoint, ProbeAnswer::Unknown)].into());
+    let heard = answers(web).into_values().collect::<Vec<_>>();
+    assert_eq!(heard, vec![ProbeAnswer::Heard; 3]);
 }

@@ -100,3 +100,14 @@ proptest! {
         listening_stack().receive(SimTime::ZERO, bytes);
     }
 }
+
+#[test]
+fn an_address_is_listened_at_for_both_protocols_or_for_neither() {
+    let mut stack = listening_stack();
+    for port in [80, 53] {
+        let at = SocketAddr::new("10.0.0.2".parse().unwrap(), port);
+        assert!(stack.listen_at(at).is_err(), "{port}");
+    }
+    assert!(!stack.listens(Protocol::UDP, 80));
+    assert!(!stack.listens(Protocol::TCP, 53));
+}
