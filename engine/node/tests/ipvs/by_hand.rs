@@ -284,6 +284,44 @@ fn a_machine_that_cannot_is_refused() {
     }
 }
 
+/// A client of the first Service is served in either way after each command, whichever of them is refused.
+#[test]
+fn modes_make_before_they_break() {
+    let service = key("10.96.0.1:80");
+    let like = view(&[Some(Like::plain(3))]);
+    for (old, new) in [
+        (ProxyMode::Iptables, ProxyMode::Ipvs),
+        (ProxyMode::Ipvs, ProxyMode::Iptables),
+    ] {
+        for fails_after in 0.. {
+            let machine = Machine::new();
+            let go = |mode| {
+                let mut sink = KernelSink::new(mode, tools(&machine)).ok()?;
+                let done = sink.commit(SyncKind::Full, &facts(), &like, ClusterSizes::SMALL);
+                done.ok()
+            };
+            go(old).unwrap();
+            machine.state().history.clear();
+            machine.state().fails_after = Some(fails_after);
+            let done = go(new);
+            let history = std::mem::take(&mut machine.state().history);
+            for (step, (kernel, _)) in history.iter().enumerate() {
+                let tables = &kernel.tables[&Family::V4];
+                let rules = ruleset::xt::save_text(&tables.rules);
+                let is_translated = rules.contains("-d 10.96.0.1/32 -p tcp -m comment")
+                    && rules.matches("-j DNAT").count() == 2;
+                let server = tables.servers.get(&service);
+                let is_served = server.is_some_and(|server| server.real_servers.len() == 2)
+                    && kernel.is_bound(service.address.ip());
+                assert!(is_translated || is_served, "{new:?}, {step}: {rules}");
+            }
+            if done.is_some() && history.len() < fails_after {
+                break;
+            }
+        }
+    }
+}
+
 /// A node goes from ipvs to iptables: nothing of the old mode is left, and back.
 #[test]
 fn modes_take_each_others_things_away() {
