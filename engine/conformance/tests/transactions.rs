@@ -12,28 +12,8 @@ use switchboard_conformance::{Cluster, DataPlane, FirstPacket, Outcome, clusters
 
 #[test]
 fn every_moment_is_one_that_packets_may_meet() {
-    check_moments(Layout::Iptables, 48, |outcome| outcome);
-}
-
-/// PROXY-57, PROXY-59: a virtual server and the entry that says whose source is hidden are told one after the other, so
-/// for a moment the one may be of a policy and the other of another. Where packets go is never of neither, but that one to
-/// an address of the node's own, which was refused or is going to be, may be left to the node itself in between: the set
-/// that lets it in knows of the port before the server is there.
-#[test]
-fn every_moment_of_ipvs_is_one_that_packets_may_meet() {
-    check_moments(Layout::Ipvs, 6, |outcome| match outcome {
-        Outcome::Endpoint { address, .. } => Outcome::Endpoint {
-            address,
-            source_nat: false,
-        },
-        other => other,
-    });
-}
-
-/// `seen` leaves out of an outcome what may be of neither side.
-fn check_moments(layout: Layout, cases: u32, seen: impl Fn(Outcome) -> Outcome) {
     let mut runner = TestRunner::new(ProptestConfig {
-        cases,
+        cases: 48,
         rng_seed: RngSeed::Fixed(0x5b),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -48,31 +28,17 @@ fn check_moments(layout: Layout, cases: u32, seen: impl Fn(Outcome) -> Outcome) 
     });
     let judged = runner.run(&pairs, |(before, after)| {
         let mut moments = 0;
-        let mut ends = [&before, &after].map(|cluster| settled(layout, cluster));
+        let mut ends = [&before, &after].map(settled);
         let between = ends[0].moments_before(&ends[1]);
         let asked = packets(&before).into_iter().chain(packets(&after));
-        let outcomes = |plane: &mut LayoutPlane, packet: &FirstPacket| -> BTreeSet<Outcome> {
-            let outcomes = plane.probe(packet).into_iter();
-            outcomes.map(|(_, outcome)| seen(outcome)).collect()
-        };
-        let asked: Vec<_> = asked
-            .map(|packet| {
-                let [old, new] = ends.each_mut().map(|end| outcomes(end, &packet));
-                (packet, old, new)
-            })
-            .collect();
+        let asked: Vec<FirstPacket> = asked.collect();
         for (number, mut moment) in (1..).zip(between) {
             moments += 1;
-            for (packet, old, new) in &asked {
+            for packet in &asked {
+                let [old, new] = ends.each_mut().map(|end| outcomes(end, packet));
                 let now = outcomes(&mut moment, packet);
                 let is_fine = |outcome: &Outcome| {
-                    let refused = match outcome {
-                        Outcome::Reject | Outcome::Drop => true,
-                        Outcome::Untouched if layout == Layout::Ipvs => {
-                            [old, new].iter().any(|end| end.contains(&Outcome::Reject))
-                        }
-                        _ => false,
-                    };
+                    let refused = matches!(outcome, Outcome::Reject | Outcome::Drop);
                     refused || old.contains(outcome) || new.contains(outcome)
                 };
                 prop_assert!(
@@ -89,9 +55,14 @@ fn check_moments(layout: Layout, cases: u32, seen: impl Fn(Outcome) -> Outcome) 
     judged.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-fn settled(layout: Layout, cluster: &Cluster) -> LayoutPlane {
-    let mut plane = LayoutPlane::new(layout);
+fn settled(cluster: &Cluster) -> LayoutPlane {
+    let mut plane = LayoutPlane::new(Layout::Iptables);
     plane.apply(cluster);
     plane.settle();
     plane
+}
+
+fn outcomes(plane: &mut LayoutPlane, packet: &FirstPacket) -> BTreeSet<Outcome> {
+    let outcomes = plane.probe(packet).into_iter();
+    outcomes.map(|(_, outcome)| outcome).collect()
 }

@@ -15,12 +15,11 @@ use api::{Change, IpFamily, Node, WatchEvent};
 use base::{Seed, SimTime};
 use netfilter::{
     Chooser, DropReason, Evaluation, Hop, Ingress, InterfaceName, NoTrace, NodeState, NodeTables,
-    Packet, Recorder, Routing, Ruleset, SeededChooser, Verdict, eval, explore,
+    Packet, Recorder, Routing, SeededChooser, Verdict, eval, explore,
 };
 use proxy::ViewBuilder;
 use rules::{Capabilities, ClusterView, Compiler, NodeFacts};
 use ruleset::Family;
-use ruleset::ipvs::{IpvsTables, IpvsTransaction};
 use ruleset::xt::{ChainName, TableName, XtTables, XtTransaction};
 use switchboard_conformance::{
     Cluster, DataPlane, FirstPacket, LocalDetection, NodePortAddresses, Outcome, PacketKind,
@@ -78,26 +77,10 @@ pub struct LayoutPlane {
     connections: u16,
 }
 
-/// What changes unit by unit.
-#[derive(Clone, PartialEq)]
-enum Owned {
-    Iptables(Arc<XtTables>),
-    Ipvs(Arc<IpvsTables>),
-}
-
-impl From<&Owned> for Ruleset {
-    fn from(owned: &Owned) -> Self {
-        match owned {
-            Owned::Iptables(tables) => tables.into(),
-            Owned::Ipvs(tables) => tables.into(),
-        }
-    }
-}
-
 struct Programmed {
     state: NodeState,
     addresses: Vec<IpAddr>,
-    owned: Vec<Owned>,
+    owned: Vec<Arc<XtTables>>,
     tables: NodeTables,
     /// The same without any short cut.
     plain: NodeTables,
@@ -128,10 +111,6 @@ impl LayoutPlane {
         self.nodes
             .iter()
             .flat_map(|(name, node)| node.owned.iter().map(move |one| (name, one)))
-            .filter_map(|(name, owned)| match owned {
-                Owned::Iptables(tables) => Some((name, tables)),
-                Owned::Ipvs(_) => None,
-            })
     }
 
     /// The moments in which every node, on its way to the rules of another plane, has so many units of its transaction
@@ -194,10 +173,8 @@ impl LayoutPlane {
                 (Vec::new(), tables)
             }
             Layout::Ipvs => {
-                let owned = compiler.ipvs(view, facts).tables.into_values();
-                let owned: Vec<Owned> = owned.map(Owned::Ipvs).collect();
-                let tables = NodeTables::new(&owned);
-                (owned, tables)
+                let tables = NodeTables::new(compiler.ipvs(view, facts).tables.values());
+                (Vec::new(), tables)
             }
         };
         let tables = tables.expect("the compiler leaves no dangling jump");
@@ -251,7 +228,7 @@ impl LayoutPlane {
         compiler: &mut Compiler,
         view: &ClusterView,
         facts: &NodeFacts,
-    ) -> Vec<Owned> {
+    ) -> Vec<Arc<XtTables>> {
         let compiled = compiler.iptables(view, facts).tables.into_values();
         let damaged = compiled.map(|mut tables| {
             let lost = self
@@ -261,37 +238,21 @@ impl LayoutPlane {
             if let Some(place) = lost {
                 remove(Arc::make_mut(&mut tables), place);
             }
-            Owned::Iptables(tables)
+            tables
         });
         damaged.collect()
     }
 }
 
 /// Tables with the first units of what makes them others.
-fn some_units(before: &Owned, after: &Owned, units: usize) -> Owned {
-    const APPLIES: &str = "what is between two tables applies";
-    match (before, after) {
-        (Owned::Iptables(before), Owned::Iptables(after)) => {
-            let transaction = XtTransaction::between(before, after);
-            let first = transaction.units.iter().take(units);
-            let applied = first.fold((**before).clone(), |tables, unit| {
-                tables.apply(unit).expect(APPLIES)
-            });
-            Owned::Iptables(Arc::new(applied))
-        }
-        (Owned::Ipvs(before), Owned::Ipvs(after)) => {
-            let transaction = IpvsTransaction::between(before, after);
-            let removals = transaction.drained.iter().map(|drained| drained.removal());
-            let commands = transaction.commands.iter().cloned().chain(removals);
-            let applied = commands
-                .take(units)
-                .fold((**before).clone(), |tables, command| {
-                    tables.apply(&command).expect(APPLIES)
-                });
-            Owned::Ipvs(Arc::new(applied))
-        }
-        _ => unreachable!("a plane has one layout"),
-    }
+fn some_units(before: &Arc<XtTables>, after: &Arc<XtTables>, units: usize) -> Arc<XtTables> {
+    let transaction = XtTransaction::between(before, after);
+    let first = transaction.units.iter().take(units);
+    let applied = first.fold((**before).clone(), |tables, unit| {
+        let applied = tables.apply(unit);
+        applied.expect("what is between two tables applies")
+    });
+    Arc::new(applied)
 }
 
 fn remove(tables: &mut XtTables, place: &Place) {

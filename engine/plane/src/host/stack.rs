@@ -214,8 +214,7 @@ impl Stack {
         self.send_datagram(now, socket, remote, bytes)
     }
 
-    /// Sends a datagram at once. Its source is the host's primary address of the family, as for a Linux socket
-    /// that is bound to no address.
+    /// Sends a datagram at once, from the host's primary address of the family, as a Linux socket bound to none does.
     pub(crate) fn send_to(
         &mut self,
         now: SimTime,
@@ -304,8 +303,8 @@ impl Stack {
         }
     }
 
-    /// What a host with this stack's listeners answers to a packet that begins something. Called on a fresh
-    /// stand-in, because a stack cannot be copied. A UDP application answers with an empty datagram.
+    /// What a host with this stack's listeners answers to a packet that begins something (UDP: an empty datagram).
+    /// Called on a fresh stand-in, because a stack cannot be copied.
     pub(crate) fn answer(
         &mut self,
         original: Option<&Self>,
