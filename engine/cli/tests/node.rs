@@ -254,6 +254,8 @@ fn mode_ipvs_is_refused_where_it_cannot_be() {
         "{shown}"
     );
     assert!(shown.contains("### ipvsadm -R\n"), "{shown}");
+    let settings = "\n# sysctl -w net.ipv4.vs.conntrack=1 net.ipv4.vs.expire_nodest_conn=1 ";
+    assert!(shown.contains(settings), "{shown}");
     assert!(shown.contains("-A -t 10.96.0.40:80 -s rr\n"), "{shown}");
     assert_eq!(
         site.node_does(&["--cleanup"]),

@@ -39,6 +39,19 @@ fn all_rules(value: &Value, found: &mut Vec<Value>) {
     }
 }
 
+/// Every test and target of a proxy's own rules is typed.
+fn check_typed(tables: &Value) {
+    let mut rules = Vec::new();
+    all_rules(tables, &mut rules);
+    for rule in rules {
+        let tests = rule["matches"].as_array().unwrap().iter();
+        let mut words = tests
+            .map(|one| &one["module"])
+            .chain([&rule["target"]["kind"]]);
+        assert!(words.all(|word| *word != "other"), "{rule}");
+    }
+}
+
 /// Every rule has a text, and a chain that one leads to is there.
 fn check_tables(table: &Value, chains: &Value) {
     let mut rules = Vec::new();
@@ -73,6 +86,7 @@ fn iptables() {
     let ports = rule["matches"].as_array().unwrap().iter();
     let port = ports.filter_map(|one| one["destinationPorts"]["first"].as_u64());
     assert_eq!(port.collect::<Vec<_>>(), [80]);
+    check_typed(&seen["iptables"]);
     let mut all = Vec::new();
     all_rules(&seen["iptables"], &mut all);
     assert!(all.iter().any(|rule| rule["target"]["kind"] == "DNAT"));
@@ -98,6 +112,7 @@ fn ipvs() {
     let seen = rules("ipvs");
     let nat = &seen["iptables"]["ipv4"]["nat"];
     check_tables(nat, nat);
+    check_typed(&seen["iptables"]);
     let servers = seen["ipvs"]["ipv4"].as_array().unwrap();
     let server = servers
         .iter()

@@ -311,6 +311,27 @@ fn what_is_supported_is_named() {
     );
 }
 
+/// kube-proxy in mode iptables leaves what IPVS mode has written.
+#[test]
+fn what_another_mode_has_left_is_shown() {
+    let switch = "at 6s\ndo {proxy: {node: node-a, set: {mode: iptables}, restart: true}}\ndo {wait: 5s}\non node/node-a\n";
+    let answer = |command: &str| seen("step-left", "ipvs", &format!("{switch}{command}\n"));
+    let list = answer("ipvsadm -L -n");
+    assert!(list.contains("TCP  10.96.0.7:80 rr"), "{list}");
+    let list = answer("ipset list KUBE-CLUSTER-IP");
+    assert!(list.contains("10.96.0.7,tcp:80"), "{list}");
+    let list = answer("ipset list KUBE-NONE");
+    assert!(list.contains("does not exist"), "{list}");
+    let saved = answer("iptables-save");
+    assert!(saved.contains(":KUBE-SVC-"), "{saved}");
+    assert!(saved.contains(":KUBE-IPVS-FILTER"), "{saved}");
+    let none = answer("nft list ruleset");
+    assert!(
+        none.contains("# nothing: the node's rules are those of iptables"),
+        "{none}"
+    );
+}
+
 #[test]
 fn a_file_that_is_none_is_bad_input() {
     let output = common::switchboard(&scratch("step-none"), &["step", "nowhere.yaml"]);

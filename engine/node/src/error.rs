@@ -68,10 +68,7 @@ impl LoadError {
     /// Whether there is no such tool, or the kernel has no such part: nothing can have been left there, either.
     #[must_use]
     pub const fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::Tool(ToolError::NotFound { .. } | ToolError::Unsupported { .. })
-        )
+        matches!(self, Self::Tool(error) if error.is_missing())
     }
 }
 
@@ -139,6 +136,12 @@ const REMEDIES: [(&str, &str, &str); 4] = [
 ];
 
 impl ToolError {
+    /// Whether there is no such tool, or the kernel has no such part: nothing can have been left there, either.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Unsupported { .. })
+    }
+
     /// What somebody can do about it, if the program is one that mode ipvs needs.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {

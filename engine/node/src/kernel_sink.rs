@@ -136,7 +136,7 @@ impl KernelSink {
             Dialect::Nftables => self.iptables.leave().map(drop),
         };
         let servers = match self.dialect {
-            Dialect::Iptables | Dialect::Nftables => self.ipvs.leave().map(drop),
+            Dialect::Iptables | Dialect::Nftables => self.ipvs.leave_for_another().map(drop),
             Dialect::Ipvs => Ok(()),
         };
         rules.and(servers)

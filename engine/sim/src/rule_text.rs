@@ -11,11 +11,16 @@ use crate::sim::Sim;
 impl Sim {
     /// The rule text of a node, as its own tools print it.
     pub(crate) fn rule_text(&mut self, node: &str) -> String {
+        let all = self.all_node_rules(node).into_iter();
+        all.map(|rules| rules.listing()).collect()
+    }
+
+    /// What a node's last sync has written, and behind it what other modes have left there.
+    pub fn all_node_rules(&mut self, node: &str) -> Vec<NodeRules> {
         let own = self.node_rules(node);
         let left = self.control.leftover_rules(node);
         let left = left.iter().map(|rules| self.present(node, rules));
-        let texts = own.into_iter().chain(left).map(|rules| rules.listing());
-        texts.collect()
+        own.into_iter().chain(left).collect()
     }
 
     /// Rules of a node, with what its memory adds to them.

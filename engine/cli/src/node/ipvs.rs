@@ -52,13 +52,15 @@ impl Kernel {
                 }
                 let scripts: String = Family::ALL.map(|family| rules.script(family)).concat();
                 return Ok(format!(
-                    "# {error}; a machine that has it would load:\n{scripts}"
+                    "# {error}; a machine that has it would load:\n{}{scripts}",
+                    show_settings()
                 ));
             }
         }
         let device = self.ipvs.plan_device();
         let device = device.map_err(|error| refused(&error.into()))?;
         let mut text = device.map_or_else(String::new, |step| self.show_step(&step, Family::V4));
+        text += &show_settings();
         for tables in compiled.tables.values() {
             match self.ipvs.plan(tables) {
                 Err(error) if error.is_missing() => text += &format!("# {error}\n"),
@@ -82,17 +84,35 @@ impl Kernel {
         format!("# for {program}\n{}", step.text)
     }
 
+    /// Takes away what a proxy has written, wherever it is.
     pub(super) fn leave_ipvs(&self) -> Result<String, Report> {
-        let left = self.ipvs.leave().map_err(|error| refused(&error))?;
-        Ok(match left {
-            true => "ipvs: what a proxy had there is gone\n".to_owned(),
-            false => String::new(),
-        })
+        tell_left(self.ipvs.leave())
     }
 
-    pub(super) fn show_leave_ipvs(&self) -> Result<String, Report> {
+    /// The same when a proxy in another mode takes over.
+    pub(super) fn succeed_ipvs(&self) -> Result<String, Report> {
+        tell_left(self.ipvs.leave_for_another())
+    }
+
+    /// What [`Self::succeed_ipvs`] would have the tools do.
+    pub(super) fn show_succeed_ipvs(&self) -> Result<String, Report> {
+        if !self.ipvs.was_here().map_err(|error| refused(&error))? {
+            return Ok(String::new());
+        }
         let steps = self.ipvs.plan_leave().map_err(|error| refused(&error))?;
         let shown = steps.iter().map(|step| self.show_step(step, Family::V4));
         Ok(shown.collect())
     }
+}
+
+fn show_settings() -> String {
+    format!("# sysctl -w {}\n", IpvsTools::SETTINGS.join(" "))
+}
+
+fn tell_left(left: Result<bool, LoadError>) -> Result<String, Report> {
+    let left = left.map_err(|error| refused(&error))?;
+    Ok(match left {
+        true => "ipvs: what a proxy had there is gone\n".to_owned(),
+        false => String::new(),
+    })
 }

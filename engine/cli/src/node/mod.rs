@@ -148,7 +148,7 @@ fn facts(
     let stated = node.into_iter().flat_map(|node| &node.status.addresses);
     let stated = stated.filter(|address| address.address_type == "InternalIP");
     let stated = stated.filter_map(|address| address.address.parse().ok());
-    let addresses: Vec<IpAddr> = match args.address.as_slice() {
+    let mut addresses: Vec<IpAddr> = match args.address.as_slice() {
         [] => stated.collect(),
         given => given.to_vec(),
     };
@@ -158,6 +158,12 @@ fn facts(
             "give them with --address, or add a Node named {name} with status.addresses of type InternalIP"
         );
         return Err(input::error(message, Some(&help)));
+    }
+    if mode == ProxyMode::Ipvs {
+        let own = IpvsTools::new().own_addresses();
+        let own = own.map_err(|error| refused(&error.into()))?.into_iter();
+        let further: Vec<IpAddr> = own.filter(|one| !addresses.contains(one)).collect();
+        addresses.extend(further);
     }
     let settings = ProxySettings::default();
     Ok(NodeFacts {
@@ -254,13 +260,13 @@ impl Kernel {
                     Ok(tell_iptables(tables.family, &done))
                 })?;
                 text += &self.leave_nftables()?;
-                text += &self.leave_ipvs()?;
+                text += &self.succeed_ipvs()?;
             }
             NodeRules::Nftables(compiled) => {
                 let done = self.nftables.load(&compiled.tables);
                 tell_nftables(&mut text, &done.map_err(|error| refused(&error))?);
                 text += &self.leave_iptables()?;
-                text += &self.leave_ipvs()?;
+                text += &self.succeed_ipvs()?;
             }
             NodeRules::Ipvs(compiled) => {
                 self.load_ipvs(&compiled, facts, &mut text)?;
@@ -285,14 +291,14 @@ impl Kernel {
                     text += &self.show_iptables(tables)?;
                 }
                 text += &self.show_nftables(&NftTables::new())?;
-                text += &self.show_leave_ipvs()?;
+                text += &self.show_succeed_ipvs()?;
             }
             NodeRules::Nftables(compiled) => {
                 text += &self.show_nftables(&compiled.tables)?;
                 for family in Family::ALL {
                     text += &self.show_iptables(&XtTables::new(family))?;
                 }
-                text += &self.show_leave_ipvs()?;
+                text += &self.show_succeed_ipvs()?;
             }
             rules @ NodeRules::Ipvs(_) => {
                 text += &self.show_ipvs(&rules)?;

@@ -112,6 +112,12 @@ fn test(one: &XtMatch) -> Value {
             let sides: Vec<&str> = sides.collect();
             json!({"module": "set", "negated": set.negated, "set": set.set.as_str(), "sides": sides})
         }
+        XtMatch::Ipvs(server) => {
+            let (address, port) = (server.address.ip(), server.address.port());
+            let protocol = server.protocol.to_string();
+            json!({"module": "ipvs", "vaddr": address, "vproto": protocol, "vport": port})
+        }
+        XtMatch::BridgeIn { negated } => json!({"module": "physdev", "negated": negated}),
         _ => json!({"module": "other"}),
     }
 }

@@ -242,7 +242,7 @@ pub(super) struct TcpdumpOrder {
 }
 
 impl Line {
-    /// Reads a line as a shell would; `kubectl` before kubectl's own commands may be written.
+    /// Reads a line word by word, quotes as they are; `kubectl` before kubectl's own commands may be written.
     pub(super) fn parse(line: &str) -> Self {
         if line.is_empty() || line.starts_with('#') {
             return Self::Nothing;

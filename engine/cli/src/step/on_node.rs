@@ -42,29 +42,50 @@ impl<'a> Tool<'a> {
         }
     }
 
-    /// What it prints of the rules of a node's proxy.
+    /// What it prints of the rules that proxies have written to a node.
     ///
     /// # Errors
-    /// When one is asked for that is not there, or `place` is no node.
+    /// When a set is asked for that is not there.
     pub(super) fn print(self, sim: &mut Sim, place: &Source) -> Result<String, String> {
         let Source::Node(node) = place else {
             return Ok(format!(
                 "# {place} has a network of its own, without rules: say `on node/…`"
             ));
         };
-        let Some(rules) = sim.node_rules(node) else {
+        let all = sim.all_node_rules(node);
+        let Some(first) = all.first() else {
             return Ok("# the node's proxy has written nothing yet".to_owned());
         };
-        let nothing = |kind: &str| Ok(format!("# nothing: the node's rules are those of {kind}"));
-        match (self, &rules) {
-            (Self::IptablesSave(family), NodeRules::Iptables(_) | NodeRules::Ipvs(_)) => {
-                Ok(rules.listing_of(family))
+        let texts = all.iter().filter_map(|rules| self.text(sim, node, rules));
+        let texts: Vec<String> = texts.collect();
+        if texts.is_empty() {
+            let kind = match first {
+                NodeRules::Iptables(_) => "iptables",
+                NodeRules::Nftables(_) => "nftables",
+                NodeRules::Ipvs(_) => "ipvs",
+            };
+            return Ok(format!("# nothing: the node's rules are those of {kind}"));
+        }
+        let text = texts.concat();
+        match self {
+            Self::IpsetList(Some(_)) if text.is_empty() => {
+                Err("ipset v7.17: The set with the given name does not exist".to_owned())
             }
-            (Self::Nft, NodeRules::Nftables(_)) => Ok(rules.listing()),
+            _ => Ok(text),
+        }
+    }
+
+    /// What it prints of some rules, if they are of its kind.
+    fn text(self, sim: &Sim, node: &str, rules: &NodeRules) -> Option<String> {
+        match (self, rules) {
+            (Self::IptablesSave(family), NodeRules::Iptables(_) | NodeRules::Ipvs(_)) => {
+                Some(rules.listing_of(family))
+            }
+            (Self::Nft, NodeRules::Nftables(_)) => Some(rules.listing()),
             (Self::Ipvsadm(order), NodeRules::Ipvs(compiled)) => {
                 let families = compiled.tables.values();
                 let servers = families.map(|tables| &tables.servers);
-                Ok(match order.save {
+                Some(match order.save {
                     true => servers.map(ipvs::servers_text).collect(),
                     false => {
                         ipvs::servers_list(servers, |key, real| sim.server_load(node, key, real))
@@ -74,22 +95,15 @@ impl<'a> Tool<'a> {
             (Self::IpsetSave, NodeRules::Ipvs(compiled)) => {
                 let families = compiled.tables.values();
                 let texts = families.map(|tables| ipvs::sets_text(&tables.sets, tables.family));
-                Ok(texts.collect())
+                Some(texts.collect())
             }
             (Self::IpsetList(name), NodeRules::Ipvs(compiled)) => {
                 let families = compiled.tables.values();
                 let texts = families.map(|tables| ipvs::sets_list(tables, name));
                 let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
-                match (name, texts.is_empty()) {
-                    (Some(_), true) => {
-                        Err("ipset v7.17: The set with the given name does not exist".to_owned())
-                    }
-                    _ => Ok(texts.join("\n")),
-                }
+                Some(texts.join("\n"))
             }
-            (_, NodeRules::Iptables(_)) => nothing("iptables"),
-            (_, NodeRules::Nftables(_)) => nothing("nftables"),
-            (_, NodeRules::Ipvs(_)) => nothing("ipvs"),
+            _ => None,
         }
     }
 }

@@ -103,7 +103,11 @@ struct Filter(Vec<Test>);
 
 impl Filter {
     fn parse(words: &[String]) -> Result<Self, String> {
-        let mut words = words.iter().flat_map(|word| word.split_whitespace());
+        let text = words.join(" ");
+        // It may be quoted, as for a shell.
+        let unquote = |mark: char| text.strip_prefix(mark)?.strip_suffix(mark);
+        let text = unquote('\'').or_else(|| unquote('"')).unwrap_or(&text);
+        let mut words = text.split_whitespace();
         let mut tests = Vec::new();
         let refuse = |word: &str| {
             format!(
@@ -114,9 +118,16 @@ impl Filter {
         while let Some(mut word) = words.next() {
             if word == "and" || word == "&&" {
                 word = words.next().filter(|_| !tests.is_empty()).ok_or_else(end)?;
-            } else if !tests.is_empty() && !matches!(tests.last(), Some(Test::Protocol(_))) {
-                // `tcp port 80` needs no `and`.
-                return Err(refuse(word));
+            } else {
+                // `tcp port 80` and `ip host 10.0.0.1` need no `and`.
+                let goes_on = match tests.last() {
+                    None | Some(Test::Protocol(_)) => true,
+                    Some(Test::IsV4(_)) => matches!(word, "host" | "src" | "dst"),
+                    Some(Test::Host(..) | Test::Port(..)) => false,
+                };
+                if !goes_on {
+                    return Err(refuse(word));
+                }
             }
             let side = match word {
                 "src" => Side::Source,
@@ -211,7 +222,14 @@ mod tests {
             "ip6 and icmp6",
             Some(&[Test::IsV4(false), Test::Protocol(Protocol::ICMPV6)]),
         );
+        let of_host = [Test::IsV4(true), Test::Host(Side::Either, host)];
+        check("ip host 10.0.0.1", Some(&of_host));
+        let of_port = [Test::Protocol(Protocol::TCP), Test::Port(Side::Either, 80)];
+        check("'tcp port 80'", Some(&of_port));
+        check("\"tcp port 80\"", Some(&of_port));
         for bad in [
+            "'tcp port 80",
+            "ip port 80",
             "port",
             "and tcp",
             "port x",

@@ -12,8 +12,7 @@ use ruleset::ipvs::{
 use ruleset::xt::XtTables;
 use ruleset::{Family, Protocol};
 
-use super::IpvsTools;
-use super::addresses::Addresses;
+use super::tools::Listing;
 use crate::LoadError;
 
 /// What is there of one family.
@@ -28,27 +27,26 @@ pub(super) struct Present {
 }
 
 impl Present {
-    /// Reads what is there of a proxy, which is to have the wanted tables, and has these rules.
+    /// Picks what is there of a proxy, which is to have the wanted tables, and has these rules.
     pub(super) fn read(
-        tools: &IpvsTools,
+        listing: &Listing,
         wanted: &IpvsTables,
         rules: XtTables,
     ) -> Result<Self, LoadError> {
         let family = wanted.family;
-        let addresses = tools.addresses()?;
+        let bound = &listing.addresses.bound;
         let mut tables = IpvsTables::new(family, wanted.bound.clone());
         tables.rules = Arc::new(rules);
-        tables.sets = sets(&tools.sets()?, family)?;
-        let is_own = |key: &ServerKey| {
-            wanted.servers.contains_key(key) || is_own(*key, &tables.sets, &addresses)
-        };
-        let (servers, strange) = servers(&tools.servers()?, family, is_own);
+        tables.sets = sets(&listing.sets, family)?;
+        let is_own =
+            |key: &ServerKey| wanted.servers.contains_key(key) || is_own(*key, &tables.sets, bound);
+        let (servers, strange) = servers(&listing.servers, family, is_own);
         tables.servers = servers;
         let mut present = Self {
             tables,
             repairs: strange.into_iter().map(IpvsCommand::DeleteServer).collect(),
         };
-        present.settle_bound(wanted, &addresses.bound);
+        present.settle_bound(wanted, bound);
         Ok(present)
     }
 
@@ -111,12 +109,13 @@ fn sets(saved: &str, family: Family) -> Result<Sets, LoadError> {
 }
 
 /// Whether a virtual server is a proxy's, by where it is.
-fn is_own(key: ServerKey, sets: &Sets, addresses: &Addresses) -> bool {
+fn is_own(key: ServerKey, sets: &Sets, bound: &BTreeSet<IpAddr>) -> bool {
     let (ip, port) = (key.address.ip(), key.address.port());
     let has = |entry: SetEntry| sets.values().any(|set| set.entries.contains(&entry));
-    addresses.bound.contains(&ip)
+    // A node port's may be at an address that the node has lost since.
+    bound.contains(&ip)
         || has(SetEntry::AddressPort(ip, key.protocol, port))
-        || addresses.own.contains(&ip) && has_node_port(key.protocol, port, Family::of(ip), sets)
+        || has_node_port(key.protocol, port, Family::of(ip), sets)
 }
 
 fn has_node_port(protocol: Protocol, port: u16, family: Family, sets: &Sets) -> bool {

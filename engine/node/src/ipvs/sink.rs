@@ -12,6 +12,7 @@ use ruleset::xt::XtTables;
 use super::IpvsTools;
 use super::connections::{counts, idle_and_busy};
 use super::present::Present;
+use super::tools::Listing;
 use crate::commit_each::commit_each;
 use crate::iptables_sink::Compared;
 use crate::{CommitError, IptablesSink, IptablesTools, LoadError, ToolError};
@@ -66,8 +67,8 @@ impl IpvsSink {
     /// When this machine cannot do it ([`IpvsTools::check`]).
     pub fn prepare(&self) -> Result<(), ToolError> {
         self.tools.check()?;
-        self.tools.set_up()?;
-        self.ensure_device()
+        self.ensure_device()?;
+        self.tools.set_up()
     }
 
     /// What makes the device of a proxy, if there is none.
@@ -101,7 +102,7 @@ impl IpvsSink {
             rules: Arc::new(wanted),
             ..tables.clone()
         };
-        self.difference(present, &wanted)
+        difference(&self.tools.listing()?, present, &wanted)
     }
 
     /// Makes a proxy's tables of one family these, and says what that took. Doing it twice is doing it once.
@@ -113,29 +114,33 @@ impl IpvsSink {
         self.read_and_write(tables).map(|(_, loaded)| loaded)
     }
 
+    /// Whether a proxy in this mode was here, by its device: whoever looks further has modules loaded to find nothing.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn was_here(&self) -> Result<bool, LoadError> {
+        Ok(self.tools.has_device_of_any()?)
+    }
+
     /// What takes away all that a proxy has written except for rules, which must not name its sets any more then. The last
-    /// step is the device's: where there is none, nothing was left by a proxy, and nothing is looked at.
+    /// step is the device's, if it is there still.
     ///
     /// # Errors
     /// When what is there cannot be read.
     pub fn plan_leave(&self) -> Result<Vec<IpvsStep>, LoadError> {
-        match self.tools.has_device() {
-            Err(ToolError::NotFound { .. } | ToolError::Unsupported { .. }) | Ok(false) => {
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error.into()),
-            Ok(true) => {}
-        }
+        let listing = self.tools.listing_of_any()?;
         let mut steps = Vec::new();
         for family in Family::ALL {
             let nothing = IpvsTables::new(family, CompiledIpvs::empty(family).bound);
-            let transaction = self.difference(XtTables::new(family), &nothing)?;
+            let transaction = difference(&listing, XtTables::new(family), &nothing)?;
             steps.extend(transaction.steps());
         }
-        steps.push(IpvsStep {
-            tool: IpvsTool::Addresses,
-            text: format!("link delete {DEVICE}\n"),
-        });
+        if self.was_here()? {
+            steps.push(IpvsStep {
+                tool: IpvsTool::Addresses,
+                text: format!("link delete {DEVICE}\n"),
+            });
+        }
         Ok(steps)
     }
 
@@ -150,6 +155,14 @@ impl IpvsSink {
             .iter()
             .try_for_each(|step| self.take(step, Family::V4))?;
         Ok(!steps.is_empty())
+    }
+
+    /// The same for a proxy in another mode, if one in this mode [was here](Self::was_here).
+    ///
+    /// # Errors
+    /// When a tool fails.
+    pub fn leave_for_another(&self) -> Result<bool, LoadError> {
+        Ok(self.was_here()? && self.leave()?)
     }
 
     /// Takes away whoever was to go and has no connections any more. kube-proxy looks every minute
@@ -197,18 +210,6 @@ impl IpvsSink {
             drained: Vec::new(),
         })?;
         Ok(busy)
-    }
-
-    /// The same when it is known which rules of a proxy are there.
-    fn difference(
-        &self,
-        rules: XtTables,
-        wanted: &IpvsTables,
-    ) -> Result<IpvsTransaction, LoadError> {
-        let Present { tables, repairs } = Present::read(&self.tools, wanted, rules)?;
-        let mut transaction = IpvsTransaction::between(&tables, wanted);
-        transaction.commands.splice(..0, repairs);
-        Ok(transaction)
     }
 
     fn read_and_write(&self, tables: &IpvsTables) -> Result<(Known, IpvsLoaded), LoadError> {
@@ -266,6 +267,18 @@ impl IpvsSink {
         self.known.insert(tables.family, known);
         Ok(())
     }
+}
+
+/// What has to happen to what is there, and to these rules, so that a proxy's tables are the wanted ones.
+fn difference(
+    listing: &Listing,
+    rules: XtTables,
+    wanted: &IpvsTables,
+) -> Result<IpvsTransaction, LoadError> {
+    let Present { tables, repairs } = Present::read(listing, wanted, rules)?;
+    let mut transaction = IpvsTransaction::between(&tables, wanted);
+    transaction.commands.splice(..0, repairs);
+    Ok(transaction)
 }
 
 impl RuleSink for IpvsSink {

@@ -1,5 +1,6 @@
 //! Running `ipvsadm`, `ipset`, `ip` and `sysctl`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ruleset::ipvs::DEVICE;
@@ -12,13 +13,24 @@ const IPVSADM: &str = "ipvsadm";
 const IPSET: &str = "ipset";
 const IP: &str = "ip";
 
-/// Settings that IPVS has for itself (PROXY-60). Without the first, no connection to a virtual server gets the node's
-/// address as source; by the others, whoever has lost its real server is not sent there any more.
-const SETTINGS: [&str; 3] = [
-    "net.ipv4.vs.conntrack=1",
-    "net.ipv4.vs.expire_nodest_conn=1",
-    "net.ipv4.vs.expire_quiescent_template=1",
-];
+/// What the programs say is there, whoever's.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The addresses of all devices.
+    pub(super) addresses: Addresses,
+    /// Every set, as `ipset restore` takes it.
+    pub(super) sets: String,
+    /// Every virtual server, as `ipvsadm -R` takes it.
+    pub(super) servers: String,
+}
+
+/// Nothing, of what this machine does not have.
+fn or_nothing<T: Default>(answer: Result<T, ToolError>) -> Result<T, ToolError> {
+    match answer {
+        Err(error) if error.is_missing() => Ok(T::default()),
+        answer => answer,
+    }
+}
 
 /// The programs, run in this process's network namespace, in a named one, or elsewhere.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +39,14 @@ pub struct IpvsTools {
 }
 
 impl IpvsTools {
+    /// Settings that IPVS has for itself (PROXY-60), as `sysctl -w` takes them. Without the first, no connection to a virtual
+    /// server gets the node's address as source; by the others, whoever has lost its real server is not sent there any more.
+    pub const SETTINGS: [&str; 3] = [
+        "net.ipv4.vs.conntrack=1",
+        "net.ipv4.vs.expire_nodest_conn=1",
+        "net.ipv4.vs.expire_quiescent_template=1",
+    ];
+
     /// The programs, found through `PATH`.
     #[must_use]
     pub fn new() -> Self {
@@ -56,17 +76,56 @@ impl IpvsTools {
     pub fn check(&self) -> Result<(), ToolError> {
         self.servers()?;
         self.machine.run(IPSET, &["list", "-name"], "")?;
+        let setting = "net.ipv4.vs.conntrack";
+        self.machine.run("sysctl", &["-n", setting], "")?;
         self.has_device().map(drop)
+    }
+
+    /// The node's addresses on all devices but the proxy's, save for loopback and link-local ones: kube-proxy takes them all
+    /// for the node's own in this mode. A machine without `ip` tells none.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn own_addresses(&self) -> Result<Vec<IpAddr>, ToolError> {
+        let addresses = or_nothing(self.addresses())?;
+        let own = addresses.own.into_iter().filter(|address| match address {
+            IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+            IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+        });
+        Ok(own.collect())
     }
 
     /// Makes IPVS' own settings what a proxy needs.
     pub(super) fn set_up(&self) -> Result<(), ToolError> {
-        let arguments = [&["-q", "-w"], &SETTINGS[..]].concat();
+        let arguments = [&["-q", "-w"], &Self::SETTINGS[..]].concat();
         self.machine.run("sysctl", &arguments, "").map(drop)
     }
 
+    /// What is there.
+    pub(super) fn listing(&self) -> Result<Listing, ToolError> {
+        Ok(Listing {
+            addresses: self.addresses()?,
+            sets: self.sets()?,
+            servers: self.servers()?,
+        })
+    }
+
+    /// The same on a machine that need not have all of it.
+    pub(super) fn listing_of_any(&self) -> Result<Listing, ToolError> {
+        Ok(Listing {
+            addresses: or_nothing(self.addresses())?,
+            sets: or_nothing(self.sets())?,
+            servers: or_nothing(self.servers())?,
+        })
+    }
+
+    /// Whether there is the device of a proxy, on a machine that need not have any.
+    pub(super) fn has_device_of_any(&self) -> Result<bool, ToolError> {
+        or_nothing(self.has_device())
+    }
+
     /// Every virtual server, as `ipvsadm -R` takes it.
-    pub(super) fn servers(&self) -> Result<String, ToolError> {
+    fn servers(&self) -> Result<String, ToolError> {
         self.machine.run(IPVSADM, &["-S", "-n"], "")
     }
 
@@ -76,12 +135,12 @@ impl IpvsTools {
     }
 
     /// Every set, as `ipset restore` takes it.
-    pub(super) fn sets(&self) -> Result<String, ToolError> {
+    fn sets(&self) -> Result<String, ToolError> {
         self.machine.run(IPSET, &["save"], "")
     }
 
     /// The addresses of all devices.
-    pub(super) fn addresses(&self) -> Result<Addresses, ToolError> {
+    fn addresses(&self) -> Result<Addresses, ToolError> {
         let text = self.machine.run(IP, &["-o", "address", "show"], "")?;
         Ok(Addresses::read(&text))
     }

@@ -1,15 +1,15 @@
 //! What a proxy takes over, what it leaves alone, and when it does not begin.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use control::ProxyMode;
 use proxy::{Dialect, RuleSink as _, SyncKind};
-use rules::{Capabilities, ClusterSizes, ClusterView};
+use rules::{Capabilities, ClusterSizes, ClusterView, NodeFacts};
 use ruleset::ipvs::{IpvsCommand, ServerKey, parse_servers, servers_text};
 use ruleset::xt::parse;
 use ruleset::{Family, Protocol};
-use switchboard_node::{IpvsSink, KernelSink, KernelTools, NftTools, ToolError};
+use switchboard_node::{IpvsSink, IpvsTools, KernelSink, KernelTools, NftTools, ToolError};
 
 use crate::cluster::{Like, facts, view};
 use crate::machine::Machine;
@@ -169,13 +169,115 @@ fn leave(machine: &Machine) {
     let rules = switchboard_node::IptablesSink::new(machine.iptables(), Capabilities::default());
     rules.leave().unwrap();
     assert_eq!(sink(machine).leave(), Ok(true));
-    machine.state().started.clear();
     assert_eq!(sink(machine).leave(), Ok(false));
+    machine.state().started.clear();
+    assert_eq!(sink(machine).leave_for_another(), Ok(false));
     assert_eq!(
         machine.state().started,
         ["ip -o link show type dummy"],
         "no module is loaded for it"
     );
+}
+
+/// What is left is found without the device, and without a program that is not there.
+#[test]
+fn what_is_left_without_the_device_goes() {
+    for missing in [None, Some("ip"), Some("ipvsadm")] {
+        let machine = Machine::new();
+        let like = view(&[Some(Like::plain(3))]);
+        commit(&mut sink(&machine), SyncKind::Full, &like);
+        machine.state().kernel.device = None;
+        if missing == Some("ipvsadm") {
+            machine.state().has_ipvs = false;
+            let mut state = machine.state();
+            for tables in state.kernel.tables.values_mut() {
+                tables.servers.clear();
+            }
+        }
+        machine.state().missing = missing.into_iter().collect();
+        let rules =
+            switchboard_node::IptablesSink::new(machine.iptables(), Capabilities::default());
+        rules.leave().unwrap();
+        assert_eq!(sink(&machine).leave(), Ok(true));
+        assert_eq!(sink(&machine).leave(), Ok(false));
+        for tables in machine.kernel().tables.values() {
+            assert!(tables.servers.is_empty() && tables.sets.is_empty());
+        }
+    }
+}
+
+/// A virtual server of a node port at an address that the node does not have any more.
+#[test]
+fn what_is_at_a_lost_address_goes() {
+    let machine = Machine::new();
+    let like = Like {
+        has_node_port: true,
+        ..Like::plain(1)
+    };
+    let like = view(&[Some(like)]);
+    commit(&mut sink(&machine), SyncKind::Full, &like);
+    let whole = machine.kernel();
+    let servers = &whole.tables[&Family::V4].servers;
+    let (at, server) = servers
+        .iter()
+        .find(|(key, _)| key.address.ip().to_string() == "192.168.1.1")
+        .unwrap();
+    let mut lost = *at;
+    lost.address.set_ip("192.168.1.77".parse().unwrap());
+    let lost = IpvsCommand::AddServer(lost, server.clone());
+    machine.state().kernel.act(Family::V4, &lost).unwrap();
+    commit(&mut sink(&machine), SyncKind::Full, &like);
+    assert_eq!(machine.kernel().tables, whole.tables);
+}
+
+/// What the node has on a device of its own is served there, and not bound once more.
+#[test]
+fn an_external_address_of_the_node_is_not_bound() {
+    let machine = Machine::new();
+    let like = Like {
+        has_external: true,
+        ..Like::plain(1)
+    };
+    let like = view(&[None, Some(like)]);
+    commit(&mut sink(&machine), SyncKind::Full, &like);
+    let bound = machine.kernel().device.unwrap();
+    let external: IpAddr = "192.168.1.2".parse().unwrap();
+    assert!(bound.contains(&external), "{bound:?}");
+    machine.state().addresses += "3: eth1    inet 192.168.1.2/24 scope global eth1\\       valid_lft forever\n\
+         3: eth1    inet6 fe80::1/64 scope link \\       valid_lft forever\n";
+    let own = machine.ipvs().own_addresses().unwrap();
+    let expected: [IpAddr; 3] =
+        ["192.168.1.1", "192.168.1.2", "fd00:1::1"].map(|one| one.parse().unwrap());
+    assert_eq!(own, expected);
+    let facts = NodeFacts {
+        addresses: own,
+        ..NodeFacts::clone(&facts())
+    };
+    let done = sink(&machine).commit(SyncKind::Full, &facts.into(), &like, ClusterSizes::SMALL);
+    assert_eq!(done, Ok(()));
+    let kernel = machine.kernel();
+    assert!(!kernel.is_bound(external));
+    assert_eq!(weights(&machine, "192.168.1.2:80").len(), 1);
+}
+
+/// PROXY-60
+#[test]
+fn a_machine_is_made_ready_device_first() {
+    let machine = Machine::new();
+    machine.state().fails_after = Some(0);
+    sink(&machine).prepare().unwrap_err();
+    assert!(machine.state().settings.is_empty());
+    machine.state().fails_after = None;
+    sink(&machine).prepare().unwrap();
+    let expected = [
+        "net.ipv4.vs.conntrack=1",
+        "net.ipv4.vs.expire_nodest_conn=1",
+        "net.ipv4.vs.expire_quiescent_template=1",
+    ];
+    assert_eq!(IpvsTools::SETTINGS, expected);
+    let settings = machine.state().settings.clone();
+    assert!(settings.iter().eq(&expected), "{settings:?}");
+    assert_eq!(machine.kernel().device, Some(BTreeSet::new()));
 }
 
 /// What no proxy writes, where a proxy's things are, is put right.
@@ -281,6 +383,44 @@ fn a_machine_that_cannot_is_refused() {
         let machine = Machine::new();
         machine.state().missing = BTreeSet::from([missing]);
         check(&machine, &format!("{missing} is not installed"), remedy);
+    }
+}
+
+/// A client of the first Service is served in either way after each command, whichever of them is refused.
+#[test]
+fn modes_make_before_they_break() {
+    let service = key("10.96.0.1:80");
+    let like = view(&[Some(Like::plain(3))]);
+    for (old, new) in [
+        (ProxyMode::Iptables, ProxyMode::Ipvs),
+        (ProxyMode::Ipvs, ProxyMode::Iptables),
+    ] {
+        for fails_after in 0.. {
+            let machine = Machine::new();
+            let go = |mode| {
+                let mut sink = KernelSink::new(mode, tools(&machine)).ok()?;
+                let done = sink.commit(SyncKind::Full, &facts(), &like, ClusterSizes::SMALL);
+                done.ok()
+            };
+            go(old).unwrap();
+            machine.state().history.clear();
+            machine.state().fails_after = Some(fails_after);
+            let done = go(new);
+            let history = std::mem::take(&mut machine.state().history);
+            for (step, (kernel, _)) in history.iter().enumerate() {
+                let tables = &kernel.tables[&Family::V4];
+                let rules = ruleset::xt::save_text(&tables.rules);
+                let is_translated = rules.contains("-d 10.96.0.1/32 -p tcp -m comment")
+                    && rules.matches("-j DNAT").count() == 2;
+                let server = tables.servers.get(&service);
+                let is_served = server.is_some_and(|server| server.real_servers.len() == 2)
+                    && kernel.is_bound(service.address.ip());
+                assert!(is_translated || is_served, "{new:?}, {step}: {rules}");
+            }
+            if done.is_some() && history.len() < fails_after {
+                break;
+            }
+        }
     }
 }
 

@@ -35,14 +35,18 @@ pub(crate) struct State {
     pub(crate) missing: BTreeSet<&'static str>,
     /// What `ipvsadm` says of a kernel without IPVS.
     pub(crate) has_ipvs: bool,
+    /// What `ip` says of addresses on other devices than a proxy's.
+    pub(crate) addresses: String,
     /// What others have that no proxy could write: lines of `ipvsadm -S` and of `ipset save`.
     pub(crate) strange_servers: String,
     pub(crate) strange_sets: String,
+    /// What `sysctl -w` was given.
+    pub(crate) settings: BTreeSet<String>,
     /// How often a program was started.
     pub(crate) started: Vec<String>,
 }
 
-/// What the node has besides.
+/// What the node has at first.
 const ADDRESSES: &str = "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever\n\
     2: eth0    inet 192.168.1.1/24 scope global eth0\\       valid_lft forever preferred_lft forever\n\
     2: eth0    inet6 fd00:1::1/64 scope global \\       valid_lft forever preferred_lft forever\n";
@@ -56,8 +60,10 @@ impl Machine {
             fails_after: None,
             missing: BTreeSet::new(),
             has_ipvs: true,
+            addresses: ADDRESSES.to_owned(),
             strange_servers: String::new(),
             strange_sets: String::new(),
+            settings: BTreeSet::new(),
             started: Vec::new(),
         })))
     }
@@ -126,8 +132,13 @@ impl State {
             ("ipset", ["save"]) => Ok(self.saved_sets()),
             // What is asked only to learn whether it can be asked.
             ("ipset", ["list", "-name"])
-            | ("sysctl", ["-q", "-w", ..])
+            | ("sysctl", ["-n", "net.ipv4.vs.conntrack"])
             | ("iptables-restore" | "ip6tables-restore", [.., "--test"]) => Ok(String::new()),
+            ("sysctl", ["-q", "-w", settings @ ..]) => {
+                let settings = settings.iter().map(|one| (*one).to_owned());
+                self.settings.extend(settings);
+                Ok(String::new())
+            }
             ("ipset", ["-exist", "restore"]) => self.each_line(input, Self::set_line),
             ("ip", ["-o", "link", "show", "type", "dummy"]) => Ok(match &self.kernel.device {
                 Some(_) => "9: kube-ipvs0: <BROADCAST,NOARP> mtu 1500 qdisc noop state DOWN\n",
@@ -226,8 +237,8 @@ impl State {
     fn set_line(kernel: &mut Kernel, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split(' ').collect();
         let name = SetName::new(words[1]).expect(line);
-        let known = kernel.find_set(&name);
-        let missing = || "The set with the given name does not exist".to_owned();
+        // Nobody touches what he has not made, or found by its name.
+        let known = || kernel.find_set(&name).expect(line);
         let (family, command) = match words[0] {
             "create" => {
                 let family = match name.as_str().starts_with("KUBE-6-") {
@@ -240,12 +251,9 @@ impl State {
                     IpvsCommand::CreateSet(name.clone(), read[&name].kind),
                 )
             }
-            "destroy" => match known {
-                Some((family, _)) => (family, IpvsCommand::DestroySet(name)),
-                None => return Ok(()),
-            },
+            "destroy" => (known().0, IpvsCommand::DestroySet(name)),
             verb => {
-                let (family, kind) = known.ok_or_else(missing)?;
+                let (family, kind) = known();
                 let entry = entry(words[2], kind, family);
                 match verb {
                     "add" => (family, IpvsCommand::AddEntry(name, entry)),
@@ -326,7 +334,7 @@ impl State {
             };
             format!("9: kube-ipvs0    {word} {address}/{bits} scope global kube-ipvs0\\       valid_lft forever\n")
         });
-        ADDRESSES.to_owned() + &bound.collect::<String>()
+        self.addresses.clone() + &bound.collect::<String>()
     }
 }
 

@@ -15,9 +15,13 @@ use crate::backend::{read_back, telling};
 use crate::netns::Netns;
 use crate::{OURS, node, view};
 
-/// Says why a test does nothing, in CI as well.
+/// Says why a test does nothing: in CI as well if the kernel is the reason, but not if a program is missing.
 fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
+    let is_of_program = ["No such file or directory", "is not installed"];
+    match is_of_program.iter().any(|words| reason.contains(words)) {
+        true => crate::netns::skip(reason),
+        false => eprintln!("skipped: {reason}"),
+    }
 }
 
 fn ipset(netns: &Netns, arguments: &[&str], input: &str) -> Result<String, String> {

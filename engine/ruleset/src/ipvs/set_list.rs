@@ -2,7 +2,8 @@
 //!
 //! Source: `ipset_print_data` and the headers that ipset 7.17 prints.
 //!
-//! Deviation: without the lines `Revision` and `Size in memory`, which are a kernel's own affair; members stand sorted.
+//! Deviation: without the lines `Revision` and `Size in memory`, which are a kernel's own affair, and without `bucketsize` and
+//! `initval`, which stand in `Header` on kernels from 5.11 on; members stand sorted.
 
 use std::fmt::Write as _;
 

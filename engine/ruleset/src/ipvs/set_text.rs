@@ -2,6 +2,8 @@
 //!
 //! Options that only say how a kernel keeps a set (`hashsize`, `maxelem`, `bucketsize`, `initval`) are read over:
 //! printed are kube-proxy's.
+//!
+//! Deviation: without `bucketsize` and `initval`, which ipset 7.17 prints as well on kernels from 5.11 on.
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,8 @@
 //! **What.** An [`IpvsTransaction`] is the list of commands that makes one owner's tables the other's, and the real
 //! servers that are to go once nobody talks to them. **Why.** A kernel takes each command by itself, so what packets
 //! find in between depends on the order, and the order is: whatever is needed is made before whatever needs it, and
-//! taken away after it. An address is bound once its server serves it, and what filters it stays as long as it is served. A
+//! taken away after it. An address is bound once its server serves it, and what filters it stays as long as it is served.
+//! Rules that translate to endpoints, as those of a proxy in mode iptables, go once virtual servers serve in their place. A
 //! real server of TCP gets the weight 0 and goes later, one of UDP and SCTP goes at once (PROXY-61). **Source of the semantics.** `syncProxyRules` and
 //! `graceful_termination.go` of kube-proxy 1.36 `pkg/proxy/ipvs/`.
 
@@ -15,7 +16,7 @@ use imbl::ordmap::DiffItem;
 use super::{
     Forwarding, IpvsTables, RealServer, ServerKey, Set, SetEntry, SetKind, SetName, VirtualServer,
 };
-use crate::xt::{XtTransaction, XtUnit};
+use crate::xt::{TableName, XtTables, XtTarget, XtTransaction, XtUnit};
 use crate::{Family, Protocol};
 
 /// What happens to the tables of one family.
@@ -92,8 +93,13 @@ impl IpvsTransaction {
         let mut draft = Draft::default();
         draft.sets(before, after);
         draft.servers(before, after);
-        let [ruled, unruled] = XtTransaction::halves(&before.rules, &after.rules)
-            .map(|units| units.into_iter().map(IpvsCommand::Rules));
+        let [ruled, unruled] = XtTransaction::halves(&before.rules, &after.rules);
+        let is_relieved = translates(&before.rules);
+        let (relieved, ruled): (Vec<_>, Vec<_>) = ruled
+            .into_iter()
+            .partition(|unit| is_relieved && unit.table == TableName::Nat);
+        let [ruled, relieved, unruled] =
+            [ruled, relieved, unruled].map(|units| units.into_iter().map(IpvsCommand::Rules));
         let Draft {
             sets,
             entries,
@@ -106,7 +112,7 @@ impl IpvsTransaction {
             drained,
         } = draft;
         let made = sets.into_iter().chain(entries).chain(ruled);
-        let served = serve.into_iter().chain(bind).chain(unbind);
+        let served = serve.into_iter().chain(bind).chain(relieved).chain(unbind);
         let unserved = unserve.into_iter().chain(unruled);
         let gone = unserved.chain(remove).chain(destroy);
         Self {
@@ -122,6 +128,14 @@ impl IpvsTransaction {
     pub const fn is_empty(&self) -> bool {
         self.commands.is_empty() && self.drained.is_empty()
     }
+}
+
+/// Whether rules send packets to endpoints themselves.
+fn translates(rules: &XtTables) -> bool {
+    let nat = rules.tables.get(&TableName::Nat);
+    let chains = nat.into_iter().flat_map(|table| table.chains.values());
+    let mut rules = chains.flat_map(|chain| &chain.rules);
+    rules.any(|rule| matches!(rule.target, XtTarget::Dnat { .. }))
 }
 
 /// The commands by the time at which they come.
