@@ -296,3 +296,50 @@ fn counts_rules_and_findings_are_written() {
     let again = switchboard(&folder, &["run", "counted.yaml"]);
     assert_eq!(again.status.code(), Some(0), "{}\n{text}", stdout(&again));
 }
+
+const ANSWERS: &str = r#"apiVersion: switchboard.dev/v1alpha1
+kind: Scenario
+metadata: {name: answers}
+spec:
+  cluster: {nodes: [{name: node-a, addresses: [192.168.1.1]}]}
+  steps:
+    - apply: |
+        apiVersion: v1
+        kind: Service
+        metadata: {name: none}
+        spec: {clusterIP: 10.96.0.8, selector: {app: none}, ports: [{port: 80}]}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: ghost}
+        spec: {clusterIP: 10.96.0.77, ports: [{port: 80}]}
+        ---
+        apiVersion: discovery.k8s.io/v1
+        kind: EndpointSlice
+        metadata: {name: ghost-1, labels: {kubernetes.io/service-name: ghost}}
+        addressType: IPv4
+        ports: [{port: 80}]
+        endpoints: [{addresses: [10.250.0.9]}]
+    - wait: converged
+    - probe: {from: node/node-a, to: "10.96.0.8:80"}
+      expect: {answered: true}
+    - probe: {from: node/node-a, to: "10.96.0.77:80"}
+      expect: {answered: true}
+"#;
+
+/// Nobody answers what is refused; of an endpoint without anybody nothing is known, so nothing is written.
+#[test]
+fn of_answers_what_is_known_is_written() {
+    let folder = scratch("update-answers");
+    let file = folder.join("answers.yaml");
+    fs::write(&file, ANSWERS).unwrap();
+    let output = switchboard(&folder, &["run", "answers.yaml", "--update"]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("answers.yaml:27: whether anybody answers is not known"),
+        "{said}"
+    );
+    let text = fs::read_to_string(&file).unwrap();
+    let left = ANSWERS.replacen("answered: true", "answered: false", 1);
+    assert_eq!(text, left);
+}

@@ -153,17 +153,13 @@ impl Sim {
         let now = self.plane.now();
         let mut unknown = None;
         let answer = dns::serve_by(query, asker.limit(), |question| {
-            match cache.get(question, now) {
-                Some(known) => {
-                    figures.hits += 1;
-                    known
-                }
-                None => {
-                    figures.misses += 1;
-                    unknown = Some(question.clone());
-                    Response::bare(Rcode::ServFail)
-                }
+            if let Some(known) = cache.get(question, now) {
+                figures.hits += 1;
+                return known;
             }
+            figures.misses += 1;
+            unknown = Some(question.clone());
+            Response::bare(Rcode::ServFail)
         });
         match (unknown, answer) {
             (Some(question), _) => {

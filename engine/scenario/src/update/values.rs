@@ -252,7 +252,7 @@ fn answered(given: &Json, outcomes: &[Json]) -> Option<Change> {
     });
     let first = heard.next()?;
     match (first, heard.all(|one| one == first)) {
-        (Some(now), true) if *given == Json::from(now) => None,
+        (Some(now), true) if *given == now => None,
         (Some(now), true) => to("answered", now),
         (None, true) => cannot("whether anybody answers is not known"),
         (_, false) => cannot("not all answers are known to get back, or known to be lost"),
