@@ -289,7 +289,7 @@ fn refuses_what_it_does_not_understand() {
         ),
         (
             "-m ipvs --vaddr 203.0.113.0/24",
-            "25: \"203.0.113.0/24\" is not one address",
+            "27: \"203.0.113.0/24\" is not one address",
         ),
         (
             "-m recent --name x",
