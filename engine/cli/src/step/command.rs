@@ -256,6 +256,13 @@ impl Line {
     }
 }
 
+/// The names of all commands.
+pub(super) fn names() -> Vec<String> {
+    let typed = Typed::command();
+    let orders = typed.get_subcommands();
+    orders.map(|order| order.get_name().to_owned()).collect()
+}
+
 /// Why a line is none. Who gave a command what it does not take is told what it does.
 fn refusal(error: &clap::Error, words: &[&str]) -> String {
     let text = error.render().to_string();

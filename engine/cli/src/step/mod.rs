@@ -8,7 +8,7 @@
 //! scenario itself from its start, so it is gone then. An instant may lie in the midst of a wait: the step after it then
 //! begins as if that wait had ended there.
 //!
-//! Commands come from standard input, one a line. Where that is no terminal they are repeated in the output, which
+//! Commands come from standard input, one a line; at a terminal with a history, and completed by the tab key. Where that is no terminal they are repeated in the output, which
 //! then reads like a session.
 
 mod command;
@@ -17,6 +17,7 @@ mod ping;
 mod session;
 mod sniff;
 mod tools;
+mod typing;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -24,6 +25,7 @@ use miette::Report;
 
 use self::command::{Line, Order};
 use self::session::Session;
+use self::typing::Terminal;
 use crate::args::StepArgs;
 use crate::{Exit, input, output};
 
@@ -36,17 +38,21 @@ pub(crate) fn run(args: &StepArgs) -> Result<Exit, Report> {
     let mode = args.mode.unwrap_or(scenario.modes[0]);
     let mut session = Session::begin(scenario, mode)?;
     output::print(&session.welcome())?;
-    let is_typed = io::stdin().is_terminal();
+    let mut terminal = match io::stdin().is_terminal() {
+        true => Some(Terminal::open()?),
+        false => None,
+    };
     loop {
         let prompt = session.prompt();
-        if is_typed {
-            output::print(&prompt)?;
-        }
-        let Some(line) = next_line()? else {
+        let line = match &mut terminal {
+            Some(terminal) => terminal.next_line(&prompt, session.words())?,
+            None => next_line()?,
+        };
+        let Some(line) = line else {
             return Ok(Exit::Passed);
         };
         let line = line.trim();
-        if !is_typed && !line.is_empty() {
+        if terminal.is_none() && !line.is_empty() {
             output::print(&format!("{prompt}{line}\n"))?;
         }
         match Line::parse(line) {
@@ -61,7 +67,7 @@ pub(crate) fn run(args: &StepArgs) -> Result<Exit, Report> {
     }
 }
 
-/// The next line, or `None` when there is none.
+/// The next line of what is no terminal, or `None` when there is none.
 fn next_line() -> Result<Option<String>, Report> {
     let cannot = |why: io::Error| input::error(format!("cannot read commands: {why}"), None);
     let mut bytes = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::ObjectKey;
+use api::{Kind, ObjectKey};
 use base::SimTime;
 use control::{ProxyMode, Source, Target, World as _};
 use explain::{Question, diagnose};
@@ -13,8 +13,9 @@ use scenario::{Ongoing, Scenario, ScenarioReport, SourceRef, Step, human, run_st
 use serde_json::json;
 use sim::Sim;
 
-use super::command::Order;
+use super::command::{self, Order};
 use super::on_node::{self, Tool};
+use super::typing::Words;
 use super::{ping, sniff, tools};
 use crate::{get, input, output, trace};
 
@@ -63,6 +64,24 @@ impl Session {
     /// What stands before every command.
     pub(super) fn prompt(&self) -> String {
         format!("[{} {}] ", self.sim.now(), self.place_name())
+    }
+
+    /// What completes a line at the prompt: commands, places, and the names of Services.
+    pub(super) fn words(&self) -> Words {
+        let namespace = &self.scenario.namespace;
+        let named = |kind| {
+            let objects = self.sim.list(kind, Some(namespace)).into_iter();
+            objects.map(|object| object.meta().name.clone())
+        };
+        let nodes = self.node_names().into_iter();
+        let outside = self.scenario.cluster(self.mode).outside.into_iter();
+        let places = nodes.map(|name| format!("node/{name}"));
+        let places = places.chain(outside.map(|host| format!("outside/{}", host.name)));
+        let pods = named(Kind::Pod).map(|name| format!("pod/{name}"));
+        Words {
+            commands: command::names(),
+            names: places.chain(pods).chain(named(Kind::Service)).collect(),
+        }
     }
 
     /// What is said first.
