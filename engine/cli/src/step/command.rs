@@ -120,9 +120,9 @@ pub(super) enum Order {
     },
     /// The virtual servers of the node that one is on: ipvsadm -Ln, or -Sn
     Ipvsadm(IpvsadmOrder),
-    /// The sets of the node that one is on: ipset list [NAME], or ipset save
+    /// The sets of the node that one is on: ipset list, ipset list NAME, or ipset save
     Ipset {
-        /// list [NAME], or save
+        /// list, list NAME, or save
         #[arg(value_name = "WORD")]
         words: Vec<String>,
     },
