@@ -54,6 +54,15 @@ fn from_pod(namespace: &str, name: &str) -> Question {
     from(Source::Pod(ObjectKey::new(Kind::Pod, namespace, name)))
 }
 
+/// What is found when the Pod `cli` calls the Service by a name.
+fn calling(control: &Control, name: &str) -> Diagnosis {
+    let question = Question {
+        name: Some(name.to_owned()),
+        ..from_pod("default", "cli")
+    };
+    diagnose(control, &question)
+}
+
 /// What the API server says to a manifest that it refuses.
 fn refusal(control: &mut Control, manifest: &str) -> String {
     let documents = split(&Text::new("refused", manifest)).unwrap();
@@ -156,14 +165,7 @@ fn dbg_35_a_name_costs_what_the_search_list_says() {
     };
     let called = |spec: &str, name: &str| {
         let control = built(|config| config.dns = true, &(shop("") + &client(spec)));
-        let name = Some(name.to_owned());
-        diagnose(
-            &control,
-            &Question {
-                name,
-                ..from_pod("default", "cli")
-            },
-        )
+        calling(&control, name)
     };
     for cheap in ["web", "web.default", "web.default.svc.cluster.local."] {
         assert_eq!(ids(&called("", cheap)), [""; 0], "{cheap}");
@@ -194,14 +196,7 @@ fn dbg_1_is_not_about_the_services_own_name() {
     let called = |spec: &str, name: &str| {
         let web = service("app: nobody", "http").replace("spec: {", &format!("spec: {{{spec}"));
         let control = built(|config| config.dns = true, &(web + &client));
-        let name = Some(name.to_owned());
-        diagnose(
-            &control,
-            &Question {
-                name,
-                ..from_pod("default", "cli")
-            },
-        )
+        calling(&control, name)
     };
     let alias = "type: ExternalName, externalName: db.example.com, ";
     assert_eq!(ids(&called(alias, "web")), ["DBG-48"]);

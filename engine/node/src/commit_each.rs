@@ -21,7 +21,7 @@ pub(crate) fn commit_each<T>(
     let mut failed = None;
     for (family, tables) in tables {
         match commit(tables) {
-            Err(error) if error.is_missing() && node.primary_address(*family).is_none() => {}
+            Err(error) if error.can_be_left_out(node, *family) => {}
             Err(error) => failed = failed.or(Some(error)),
             Ok(()) => {}
         }

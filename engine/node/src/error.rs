@@ -8,6 +8,9 @@ use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
+use rules::NodeFacts;
+use ruleset::Family;
+
 use crate::NetlinkError;
 
 /// Why a kernel tool did not do what it was asked.
@@ -69,6 +72,12 @@ impl LoadError {
     #[must_use]
     pub const fn is_missing(&self) -> bool {
         matches!(self, Self::Tool(error) if error.is_missing())
+    }
+
+    /// Whether a node can do without what was refused: a family that it lacks, and has no address of.
+    #[must_use]
+    pub fn can_be_left_out(&self, node: &NodeFacts, family: Family) -> bool {
+        self.is_missing() && node.primary_address(family).is_none()
     }
 }
 

@@ -393,7 +393,7 @@ fn load_each<T>(
     for (family, tables) in tables {
         match load(tables) {
             Ok(told) => *text += &told,
-            Err(error) if error.is_missing() && facts.primary_address(*family).is_none() => {
+            Err(error) if error.can_be_left_out(facts, *family) => {
                 *text += &format!("{family}: left out, for it is not there ({error})\n");
             }
             Err(error) => failed = failed.or(Some(error)),
