@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{root, scratch, stderr, stdout, switchboard};
+use common::{root, scratch, stderr, stdout, switchboard, unbroken};
 
 const GOOD: &str = "\
 apiVersion: switchboard.dev/v1alpha1
@@ -238,12 +238,7 @@ fn what_is_no_regular_file() {
         )
         .unwrap();
         let output = switchboard(&folder, &["run", "scenario.yaml"]);
-        let words: Vec<String> = stderr(&output)
-            .split_whitespace()
-            .filter(|word| *word != "│")
-            .map(str::to_owned)
-            .collect();
-        let text = words.join(" ");
+        let text = unbroken(&stderr(&output));
         assert_eq!(text.matches("cannot read").count(), 1, "{text}");
         assert!(text.contains(&said), "{text}");
     }

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{root, scratch, stderr, stdout, switchboard};
+use common::{root, scratch, stderr, stdout, switchboard, unbroken};
 
 const SCENARIO: &str = "scenarios/clusterip.yaml";
 
@@ -129,15 +129,8 @@ fn bad_input_is_refused() {
         ),
     ] {
         let output = run(args);
-        // The complaint is wrapped to the width of a page.
-        let words = |text: &str| {
-            text.split_whitespace()
-                .filter(|word| *word != "│")
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
         assert!(
-            words(&stderr(&output)).contains(complaint),
+            unbroken(&stderr(&output)).contains(complaint),
             "{}",
             stderr(&output)
         );

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use common::{root, scratch, stderr, stdout, switchboard};
+use common::{root, scratch, stderr, stdout, switchboard, unbroken};
 
 /// Who serves, or who connects: for this test's own process in a namespace.
 const SERVE: &str = "SWITCHBOARD_TEST_SERVE";
@@ -243,8 +243,7 @@ fn mode_ipvs_is_refused_where_it_cannot_be() {
     }
     for output in [once, site.node(&arguments(&[]))] {
         assert_eq!(output.status.code(), Some(2));
-        // Long errors are broken into lines.
-        let said = stderr(&output).replace("\n  │ ", " ");
+        let said = unbroken(&stderr(&output));
         let lacks = ["ipvsadm is not installed", "Can't initialize ipvs"];
         assert!(lacks.iter().any(|lack| said.contains(lack)), "{said}");
         assert!(said.contains("choose another --mode"), "{said}");

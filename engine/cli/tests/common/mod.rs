@@ -57,6 +57,13 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("we print UTF-8")
 }
 
+/// A complaint in one line: they are wrapped to the width of a page.
+#[allow(dead_code, reason = "not every test reads complaints")]
+pub(crate) fn unbroken(complaint: &str) -> String {
+    let words = complaint.split_whitespace().filter(|word| *word != "│");
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// A folder of this test's own, empty, under the build's temporary folder.
 #[allow(dead_code, reason = "not every test file writes")]
 pub(crate) fn scratch(name: &str) -> PathBuf {
