@@ -7,8 +7,8 @@ use std::time::Duration;
 use api::yaml::{Source as Text, split};
 use api::{Kind, ObjectKey, decode};
 use control::{
-    ClusterConfig, Control, Fault, Impairment, LinkEnd, NodePortAddresses, ProxyMode, Source,
-    WriteVerb,
+    ClusterConfig, Control, Fault, Impairment, LinkEnd, NodePortAddresses, PerMillion, ProxyMode,
+    Source, WriteVerb,
 };
 use switchboard_explain::{Certainty, Diagnosis, Finding, Question, Severity, Verdict, diagnose};
 
@@ -477,6 +477,36 @@ fn dbg_58_who_is_outside_comes_in_by_one_node() {
         check(&finding, "DBG-58", FAULT);
         assert!(finding.sees.contains("an endpoint on node-1"), "{finding}");
     }
+}
+
+#[test]
+fn dbg_58_the_link_of_a_pod_loses_packets() {
+    let key = |name: &str| ObjectKey::new(Kind::Pod, "default", name);
+    let broken = |name: &str, cut: bool| {
+        let others = ["cli", "other"].map(|name| pod(name, &format!("app: {name}"), "http"));
+        let mut control = built(|_| (), &(shop("") + &others.concat()));
+        let impairment = Impairment {
+            cut,
+            loss: PerMillion::new(200_000).unwrap(),
+            ..Impairment::default()
+        };
+        let pods = vec![key(name)];
+        let link = Fault::PodLink { pods, impairment };
+        control.fault(link, None).unwrap();
+        control
+    };
+    for (cut, severity) in [(true, FAULT), (false, PITFALL)] {
+        let finding = one(&diagnose(&broken("web-1", cut), &web()));
+        check(&finding, "DBG-58", severity);
+        assert_eq!(finding.subject, key("web-1"));
+        assert!(finding.sees.ends_with("where web-1 is chosen"), "{finding}");
+    }
+    // The client's own; somebody else's says nothing of this Service.
+    let client = || from_pod("default", "cli");
+    let finding = one(&diagnose(&broken("cli", true), &client()));
+    assert_eq!((finding.id, &finding.subject), ("DBG-58", &key("cli")));
+    assert_eq!(ids(&diagnose(&broken("cli", true), &web())), [""; 0]);
+    assert_eq!(ids(&diagnose(&broken("other", true), &client())), [""; 0]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! DBG-58: the network does not carry packets between the client's node and an endpoint's. No Service is at fault.
+//! DBG-58: the network does not carry packets between the client's node and an endpoint's, or between a Pod and its node. No
+//! Service is at fault.
 //!
 //! Of a simulated network it is known which links are broken; of a real one one would have to try each pair of nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{Kind, Node, ObjectKey};
 use control::{Control, Fault, Impairment, LinkEnd, OutsideConfig, Source};
@@ -10,7 +11,7 @@ use control::{Control, Fault, Impairment, LinkEnd, OutsideConfig, Source};
 use super::chosen::{Front, chosen};
 use crate::facts::{Facts, sent_to};
 use crate::finding::Check;
-use crate::pods::list;
+use crate::pods::{list, spoken};
 use crate::{Certainty, Finding, Severity};
 
 /// Links on the way to endpoints that lose packets.
@@ -18,9 +19,9 @@ pub(super) fn broken(facts: &Facts<'_>) -> Vec<Finding> {
     let Some(control) = facts.control else {
         return Vec::new();
     };
-    let lossy = control.faults().filter_map(|fault| match fault {
-        Fault::Link { a, b, impairment } if loses(impairment) => Some((a, b, impairment)),
-        _ => None,
+    let lossy = control.faults().filter(|fault| match fault {
+        Fault::Link { impairment, .. } | Fault::PodLink { impairment, .. } => loses(impairment),
+        _ => false,
     });
     let mut lossy = lossy.peekable();
     if lossy.peek().is_none() {
@@ -28,7 +29,14 @@ pub(super) fn broken(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let ways = ways(facts, control);
     lossy
-        .filter_map(|(a, b, impairment)| finding(facts, &ways, a, b, impairment))
+        .flat_map(|fault| match fault {
+            Fault::Link { a, b, impairment } => {
+                let found = between_nodes(facts, &ways, (a, b), impairment);
+                found.into_iter().collect()
+            }
+            Fault::PodLink { pods, impairment } => of_pods(facts, &ways, pods, impairment),
+            _ => Vec::new(),
+        })
         .collect()
 }
 
@@ -37,23 +45,25 @@ fn loses(impairment: &Impairment) -> bool {
     impairment.cut || impairment.loss.value() > 0
 }
 
-fn finding(
+/// How bad that is, and what clients see.
+const fn severity(impairment: &Impairment) -> (Severity, &'static str) {
+    match impairment.cut {
+        true => (Severity::Fault, "get no answer"),
+        false => (Severity::Pitfall, "are slow, or get no answer"),
+    }
+}
+
+fn between_nodes(
     facts: &Facts<'_>,
     ways: &[Way<'_>],
-    a: &LinkEnd,
-    b: &LinkEnd,
+    (a, b): (&LinkEnd, &LinkEnd),
     impairment: &Impairment,
 ) -> Option<Finding> {
     let beyond = ways.iter().filter(|way| way.leads_over(a, b));
-    let beyond: BTreeSet<&str> = beyond
-        .map(|way| way.endpoint.metadata.name.as_str())
-        .collect();
+    let beyond: BTreeSet<&str> = beyond.map(|way| way.node.metadata.name.as_str()).collect();
     let beyond: Vec<&str> = beyond.into_iter().collect();
     let first = *beyond.first()?;
-    let (severity, seen) = match impairment.cut {
-        true => (Severity::Fault, "get no answer"),
-        false => (Severity::Pitfall, "are slow, or get no answer"),
-    };
+    let (severity, seen) = severity(impairment);
     Some(Finding {
         id: "DBG-58",
         certainty: Certainty::Certain,
@@ -78,6 +88,60 @@ fn finding(
     })
 }
 
+/// The links of the client's Pod and of the endpoints' to their nodes.
+fn of_pods(
+    facts: &Facts<'_>,
+    ways: &[Way<'_>],
+    impaired: &[ObjectKey],
+    impairment: &Impairment,
+) -> Vec<Finding> {
+    let (severity, seen) = severity(impairment);
+    let found = |pod: &ObjectKey, sees: String| Finding {
+        id: "DBG-58",
+        certainty: Certainty::Certain,
+        severity,
+        subject: pod.clone(),
+        field: None,
+        sees,
+        why: format!(
+            "the link between {pod} and its node does not carry all packets ({impairment}): no Service is at fault"
+        ),
+        fix:
+            "repair the Pod's link: its interface, the CNI plugin on its node, or a NetworkPolicy; \
+              a Pod that is made anew gets a new link"
+                .to_owned(),
+        confirm: vec![
+            Check::run(format!(
+                "kubectl get pod {} -n {} -o wide",
+                pod.name,
+                pod.namespace.as_deref().unwrap_or_default()
+            )),
+            Check::run("kubectl get nodes -o wide"),
+        ],
+    };
+    if let Some(Source::Pod(client)) = facts.from
+        && impaired.contains(client)
+    {
+        let sees = format!("all connections of {} {seen}", spoken(client));
+        return vec![found(client, sees)];
+    }
+    let reached: BTreeSet<&str> = ways.iter().filter_map(|way| way.pod).collect();
+    let beyond = impaired.iter().filter(|pod| {
+        pod.namespace.as_deref() == Some(facts.namespace) && reached.contains(pod.name.as_str())
+    });
+    let beyond: Vec<&ObjectKey> = beyond.collect();
+    let Some(first) = beyond.first() else {
+        return Vec::new();
+    };
+    let names: Vec<&str> = beyond.iter().map(|pod| pod.name.as_str()).collect();
+    let sees = format!(
+        "{} {seen} where {} is chosen",
+        facts.clients(),
+        list(&names)
+    );
+    vec![found(first, sees)]
+}
+
 /// How packets get to an endpoint.
 struct Way<'a> {
     /// The host outside of the cluster that they come from, if they do.
@@ -85,20 +149,24 @@ struct Way<'a> {
     /// The node whose rules they meet first; none where a host sends them to a Pod's own address.
     entrance: Option<&'a Node>,
     /// The node that hosts the endpoint.
-    endpoint: &'a Node,
+    node: &'a Node,
+    /// The endpoint, if it is a Pod.
+    pod: Option<&'a str>,
 }
+
+/// An endpoint: the node that hosts it, and its Pod.
+type Endpoint<'a> = (&'a str, Option<&'a str>);
 
 impl Way<'_> {
     /// Whether one of its legs is a link between these ends. What stays on a node is on no link.
     fn leads_over(&self, a: &LinkEnd, b: &LinkEnd) -> bool {
-        let first = self.entrance.unwrap_or(self.endpoint);
+        let first = self.entrance.unwrap_or(self.node);
         let comes_in = self.host.is_some_and(|host| {
             let is_host = |end: &LinkEnd| *end == LinkEnd::Outside(host.to_owned());
             is_host(a) && is_at(b, first) || is_host(b) && is_at(a, first)
         });
-        let goes_on = first.metadata.name != self.endpoint.metadata.name
-            && (is_at(a, first) && is_at(b, self.endpoint)
-                || is_at(b, first) && is_at(a, self.endpoint));
+        let goes_on = first.metadata.name != self.node.metadata.name
+            && (is_at(a, first) && is_at(b, self.node) || is_at(b, first) && is_at(a, self.node));
         comes_in || goes_on
     }
 }
@@ -115,22 +183,28 @@ fn is_at(end: &LinkEnd, node: &Node) -> bool {
 fn ways<'a>(facts: &Facts<'a>, control: &'a Control) -> Vec<Way<'a>> {
     let nodes: Vec<&Node> = facts.nodes().collect();
     let mut ways = Vec::new();
-    let mut add = |host: Option<&'a str>, entrance: Option<&'a Node>, names: BTreeSet<&str>| {
-        let hosts = nodes.iter().copied();
-        let hosts = hosts.filter(|node| names.contains(node.metadata.name.as_str()));
-        ways.extend(hosts.map(|endpoint| Way {
-            host,
-            entrance,
-            endpoint,
-        }));
-    };
+    let by_name: BTreeMap<&str, &Node> = nodes
+        .iter()
+        .map(|node| (node.metadata.name.as_str(), *node))
+        .collect();
+    let mut add =
+        |host: Option<&'a str>, entrance: Option<&'a Node>, to: BTreeSet<Endpoint<'a>>| {
+            ways.extend(to.into_iter().filter_map(|(node, pod)| {
+                Some(Way {
+                    host,
+                    entrance,
+                    node: by_name.get(node)?,
+                    pod,
+                })
+            }));
+        };
     let is_within = !matches!(facts.from, Some(Source::Outside(_)));
     let asks = |node: &&Node| {
         let own = facts.client_node();
         facts.from.is_none() || own == Some(&node.metadata.name)
     };
     for node in nodes.iter().copied().filter(asks).filter(|_| is_within) {
-        add(None, Some(node), hosts(facts, node, Front::Within));
+        add(None, Some(node), endpoints(facts, node, Front::Within));
     }
     for host in &control.config().outside {
         let asks = |from: &Source| *from == Source::Outside(host.name.clone());
@@ -138,10 +212,10 @@ fn ways<'a>(facts: &Facts<'a>, control: &'a Control) -> Vec<Way<'a>> {
             continue;
         }
         if facts.service.is_headless() {
-            add(Some(&host.name), None, hosts_of_all(facts));
+            add(Some(&host.name), None, all_endpoints(facts));
         }
         for (node, front) in entrances(facts, host, &nodes) {
-            add(Some(&host.name), Some(node), hosts(facts, node, front));
+            add(Some(&host.name), Some(node), endpoints(facts, node, front));
         }
     }
     ways
@@ -169,20 +243,27 @@ fn entrances<'a>(
     }
 }
 
-/// The nodes that host what a node chooses from; of a headless Service, whatever the name stands for.
-fn hosts<'a>(facts: &Facts<'a>, node: &Node, front: Front) -> BTreeSet<&'a str> {
+/// What a node chooses from; of a headless Service, whatever the name stands for.
+fn endpoints<'a>(facts: &Facts<'a>, node: &Node, front: Front) -> BTreeSet<Endpoint<'a>> {
     if facts.service.is_headless() {
-        return hosts_of_all(facts);
+        return all_endpoints(facts);
     }
     let chosen = chosen(facts, &node.metadata.name, front).into_iter();
     chosen
-        .filter_map(|endpoint| endpoint.node.as_deref())
+        .filter_map(|endpoint| Some((endpoint.node.as_deref()?, endpoint.pod.as_deref())))
         .collect()
 }
 
-fn hosts_of_all<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
+fn all_endpoints<'a>(facts: &Facts<'a>) -> BTreeSet<Endpoint<'a>> {
     let endpoints = sent_to(&facts.slices).into_iter();
     endpoints
-        .filter_map(|endpoint| endpoint.node_name.as_deref())
+        .filter_map(|endpoint| {
+            let pod = endpoint.target_ref.as_ref();
+            let pod = pod.filter(|target| target.kind == "Pod");
+            Some((
+                endpoint.node_name.as_deref()?,
+                pod.map(|target| target.name.as_str()),
+            ))
+        })
         .collect()
 }
