@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ruleset::Family;
 
-use crate::socket_text::SocketText;
+use crate::socket_text::sort_as_text;
 use crate::{EndpointPlan, EndpointView, NodeFacts, ServicePortView, SlicesByName};
 
 /// An endpoint of a service port, whatever its condition.
@@ -42,7 +42,7 @@ impl<'v> Candidates<'v> {
                 }));
             }
         }
-        candidates.sort_by_cached_key(|candidate| SocketText::of(candidate.address));
+        sort_as_text(&mut candidates, |candidate| candidate.address);
         // A new Pod may have got the address of one that is still terminating (PROXY-5).
         candidates.dedup_by(|later, earlier| {
             let is_same = later.address == earlier.address;
@@ -94,16 +94,14 @@ impl<'v> Candidates<'v> {
             is_local: is_local(candidate.view, facts),
             pod: candidate.view.pod.clone(),
         };
-        let preferred: Vec<_> = preferred.map(to_plan).collect();
-        if !preferred.is_empty() {
-            return preferred;
+        let mut plans = Vec::with_capacity(self.0.len());
+        plans.extend(preferred.map(to_plan));
+        if plans.is_empty() {
+            let fallbacks = self.0.iter();
+            let fallbacks = fallbacks.filter(|candidate| is_fallback(candidate.view));
+            plans.extend(fallbacks.filter(eligible).map(to_plan));
         }
-        self.0
-            .iter()
-            .filter(|candidate| is_fallback(candidate.view))
-            .filter(eligible)
-            .map(to_plan)
-            .collect()
+        plans
     }
 }
 

@@ -55,16 +55,96 @@ impl SocketText {
     }
 
     fn push_number(&mut self, number: u16) {
-        for unit in [10_000, 1000, 100, 10] {
-            if number >= unit {
-                self.push_digit(number / unit % 10);
-            }
+        for digit in &digits(number)[5 - digit_count(number)..] {
+            self.push(b'0' + *digit);
         }
-        self.push_digit(number % 10);
     }
+}
 
-    fn push_digit(&mut self, digit: u16) {
-        self.push(b'0' + u8::try_from(digit).expect("a digit"));
+/// Sorts things by the texts of their addresses.
+pub(crate) fn sort_as_text<T>(things: &mut [T], address: impl Fn(&T) -> SocketAddr) {
+    let is_v4 = |thing: &T| address(thing).is_ipv4();
+    match things.iter().all(is_v4) {
+        true => things.sort_by(|one, other| compare(address(one), address(other))),
+        false => things.sort_by_cached_key(|thing| SocketText::of(address(thing))),
+    }
+}
+
+/// Compares the texts of two addresses; of IPv4, without writing them.
+fn compare(one: SocketAddr, other: SocketAddr) -> Ordering {
+    const BEFORE_DOT: [u16; 256] = octet_ranks(b'.');
+    const BEFORE_COLON: [u16; 256] = octet_ranks(b':');
+    let (SocketAddr::V4(one), SocketAddr::V4(other)) = (one, other) else {
+        return SocketText::of(one).cmp(&SocketText::of(other));
+    };
+    let (octets, others) = (one.ip().octets(), other.ip().octets());
+    match (0..4).find(|place| octets[*place] != others[*place]) {
+        None if one.port() == other.port() => Ordering::Equal,
+        None => {
+            let [one, other] = [one, other].map(|one| number_rank::<5>(one.port(), END));
+            one.cmp(&other)
+        }
+        Some(place) => {
+            let ranks = if place < 3 {
+                &BEFORE_DOT
+            } else {
+                &BEFORE_COLON
+            };
+            let rank = |octets: [u8; 4]| ranks[usize::from(octets[place])];
+            rank(octets).cmp(&rank(others))
+        }
+    }
+}
+
+/// Less than any digit, as the end of a text is.
+const END: u8 = b'.';
+
+const fn octet_ranks(behind: u8) -> [u16; 256] {
+    let mut ranks = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        ranks[octet] = number_rank::<3>(octet as u16, behind) as u16;
+        octet += 1;
+    }
+    ranks
+}
+
+/// A number below 12 to the power of `WIDTH` that sorts as the text of one of so many digits at most does, when this character
+/// is behind it.
+const fn number_rank<const WIDTH: usize>(number: u16, behind: u8) -> u32 {
+    let (digits, count) = (digits(number), digit_count(number));
+    let behind = if behind < b'0' { 0 } else { 11 };
+    let (mut rank, mut place) = (0, 0);
+    while place < WIDTH {
+        let sign = match place < count {
+            true => digits[5 - count + place] as u32 + 1,
+            false => behind,
+        };
+        rank = rank * 12 + sign;
+        place += 1;
+    }
+    rank
+}
+
+/// The digits of a number, with zeros before it.
+const fn digits(number: u16) -> [u8; 5] {
+    let mut digits = [0; 5];
+    let (mut place, mut rest) = (5, number);
+    while place > 0 {
+        place -= 1;
+        digits[place] = (rest % 10) as u8;
+        rest /= 10;
+    }
+    digits
+}
+
+const fn digit_count(number: u16) -> usize {
+    match number {
+        0..10 => 1,
+        10..100 => 2,
+        100..1000 => 3,
+        1000..10_000 => 4,
+        10_000.. => 5,
     }
 }
 
@@ -122,5 +202,33 @@ mod tests {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(SocketText::of(address).as_str(), text);
         }
+    }
+
+    #[test]
+    fn addresses_are_sorted_as_their_texts_are() {
+        let octets = [0, 1, 2, 9, 10, 11, 19, 99, 100, 101, 109, 110, 199, 255];
+        let ports = [0, 1, 8, 80, 800, 8000, 8080, 9, 10_000, 65_535];
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for octet in octets {
+            let of = |place: usize| {
+                let mut octets = [10, 100, 1, 19];
+                octets[place] = octet;
+                octets
+            };
+            let places = (0..4).map(of).chain([[octet; 4]]);
+            let sockets = places.flat_map(|ip| ports.map(|port| SocketAddr::from((ip, port))));
+            addresses.extend(sockets);
+        }
+        let mut texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        texts.sort_unstable();
+        sort_as_text(&mut addresses, |address| *address);
+        let sorted: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(sorted, texts);
+        let mut addresses: Vec<SocketAddr> = ["[::2]:1", "[::10]:1", "[::1]:1"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
+        sort_as_text(&mut addresses, |address| *address);
+        let sorted: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(sorted, ["[::10]:1", "[::1]:1", "[::2]:1"]);
     }
 }

@@ -36,6 +36,7 @@ mod nat;
 pub mod nft;
 mod origin;
 mod service;
+mod sorted;
 mod verbatim;
 pub mod xt;
 
@@ -43,4 +44,5 @@ pub use dump::{Dump, TextPlace};
 pub use family::{Family, Protocol};
 pub use nat::{AddressSpan, NatKind, NatRange, NatTarget, PortSpan};
 pub use origin::OriginId;
+pub use sorted::{Change, Sorted, SortedBuilder};
 pub use verbatim::Verbatim;

@@ -449,7 +449,7 @@ fn set() -> impl Strategy<Value = NftSet> {
         (options(), elements).prop_map(move |(options, elements)| NftSet {
             key: types.clone(),
             options,
-            elements: elements.into(),
+            elements: elements.into_iter().collect(),
         })
     })
 }
@@ -467,7 +467,7 @@ fn map() -> impl Strategy<Value = NftMap> {
             key: types.clone(),
             data: data.clone(),
             options,
-            elements: elements.into(),
+            elements: elements.into_iter().collect(),
         })
     })
 }

@@ -9,23 +9,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use ruleset::nft::{
-    Comment, Element, ElementAttrs, Ident, Key, NftChain, NftTable, Place, Scalar, SetOrMap, Value,
-};
-use ruleset::{Family, OriginId};
-use smallvec::SmallVec;
+use ruleset::nft::{Comment, Element, Ident, Key, NftChain, NftTable, Place, Scalar, SetOrMap};
+use ruleset::{Family, OriginId, Sorted};
 
+use super::claims::{Claim, Claims, ClaimsByKey, claims_of};
 use super::container::Container;
+use super::contents::{Contents, Put, for_each_element};
 use super::flat::Layout;
 use super::flat_frame;
-use super::flat_kind::{FlatKind, FlatTable};
+use super::flat_kind::FlatTable;
 use super::fragment::{Fragment, Part};
 use super::frame;
-use super::spell::socket_key;
 use crate::memo::Lowerer;
 use crate::plan::changes;
-use crate::{RulePlan, ServicePortId, ServicePortPlans};
+use crate::{RulePlan, ServicePortId, ServicePortPlan, ServicePortPlans};
 
 /// The table so far.
 #[derive(Clone, Debug)]
@@ -33,12 +30,12 @@ pub(crate) struct Assembly {
     layout: Layout,
     family: Family,
     table: NftTable,
-    fragments: OrdMap<ServicePortId, Arc<Fragment>>,
+    fragments: Sorted<ServicePortId, Arc<Fragment>>,
     /// The frame's sets and maps; those that differ from the table's are noted.
     containers: BTreeMap<Container, SetOrMap>,
     touched: BTreeSet<Container>,
     /// Who wants an element, by container and key.
-    claims: OrdMap<(Container, Key), Claims>,
+    claims: ClaimsByKey,
     /// How many frontends are of a kind, and how many of these have so many endpoints.
     counts: BTreeMap<Container, usize>,
     /// Of the frame's own elements.
@@ -47,39 +44,6 @@ pub(crate) struct Assembly {
 
 /// Chains and sets of service ports come after those of the frame.
 const OF_SERVICE_PORTS: u64 = 1 << 32;
-
-/// In the order of service ports, and in that of each one's parts. Never empty.
-type Claims = SmallVec<[Claim; 1]>;
-
-/// A part of what a service port contributes.
-#[derive(Clone, Debug)]
-struct Claim {
-    fragment: Arc<Fragment>,
-    number: usize,
-}
-
-impl Claim {
-    fn of(fragment: Option<&Arc<Fragment>>, number: usize) -> Self {
-        let fragment = Arc::clone(fragment.expect("parts are of a fragment"));
-        Self { fragment, number }
-    }
-
-    fn part(&self) -> &Part {
-        &self.fragment.parts[self.number]
-    }
-
-    fn rank(&self) -> (&ServicePortId, usize) {
-        (&self.fragment.id, self.number)
-    }
-}
-
-/// An element as it is in its container.
-struct Put {
-    container: Container,
-    key: Key,
-    value: Option<Value>,
-    comment: Option<Comment>,
-}
 
 impl Assembly {
     /// Nothing yet; the frame comes by [`Self::reframe`].
@@ -94,10 +58,10 @@ impl Assembly {
                 comment: Some(Comment::new("rules for kube-proxy")),
                 ..NftTable::default()
             },
-            fragments: OrdMap::new(),
+            fragments: Sorted::new(),
             touched: containers.keys().copied().collect(),
             containers,
-            claims: OrdMap::new(),
+            claims: ClaimsByKey::new(),
             counts: BTreeMap::new(),
             node_port_ips: BTreeMap::new(),
         }
@@ -147,18 +111,27 @@ impl Assembly {
         with: &mut Lowerer<'_, Fragment>,
     ) {
         let counted: Vec<Container> = self.counts.keys().copied().collect();
+        let (layout, mark) = (self.layout, plan.masquerade_mark);
+        let mut lower = |new: &Arc<ServicePortPlan>| {
+            with.fragment(new, |plan, origins| {
+                Fragment::lower(plan, layout, mark, origins)
+            })
+        };
         let mut chains = Vec::new();
-        for (old, new) in changes(before, &plan.service_ports) {
-            let old = old.and_then(|id| self.fragments.remove(id));
-            let new = new.map(|new| {
-                let (layout, mark) = (self.layout, plan.masquerade_mark);
-                let fragment = with.fragment(new, |plan, origins| {
-                    Fragment::lower(plan, layout, mark, origins)
+        if self.fragments.is_empty() {
+            let all = plan.service_ports.iter();
+            let all = all.map(|(id, plan)| (id.clone(), lower(plan)));
+            self.fill(all.collect(), &mut chains);
+        } else {
+            for (old, new) in changes(before, &plan.service_ports) {
+                let old = old.and_then(|id| self.fragments.remove(id));
+                let new = new.map(|new| {
+                    let fragment = lower(new);
+                    self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
+                    fragment
                 });
-                self.fragments.insert(new.id.clone(), Arc::clone(&fragment));
-                fragment
-            });
-            self.replace(old.as_ref(), new.as_ref(), &mut chains);
+                self.replace(old.as_ref(), new.as_ref(), &mut chains);
+            }
         }
         self.table.chains.insert_all(chains);
         let counts: Vec<Container> = self.counts.keys().copied().collect();
@@ -202,6 +175,35 @@ impl Assembly {
         }
     }
 
+    /// Puts in what all service ports contribute, where none has put anything in. Chains that come are left to the caller.
+    fn fill(
+        &mut self,
+        fragments: Sorted<ServicePortId, Arc<Fragment>>,
+        coming: &mut Vec<(Place, Ident, Arc<NftChain>)>,
+    ) {
+        for fragment in fragments.values() {
+            self.add_own(None, Some(fragment), coming);
+            for part in &fragment.parts {
+                self.count(part);
+            }
+        }
+        self.claims = claims_of(fragments.values());
+        self.fragments = fragments;
+        // Elements come in the order of their keys, as claims do: nothing is looked up.
+        let mut contents = Contents::default();
+        for claims in self.claims.values() {
+            for_each_element(claims[0].part(), |put| contents.push(put));
+        }
+        for (container, content) in contents.by_container() {
+            self.touched.insert(container);
+            match self.containers.get_mut(&container) {
+                Some(SetOrMap::Set(set)) => Arc::make_mut(set).elements = content.set.build(),
+                Some(SetOrMap::Map(map)) => Arc::make_mut(map).elements = content.map.build(),
+                None => unreachable!("a container with elements is there"),
+            }
+        }
+    }
+
     /// Puts what a service port contributes in place of what it did. What is the same, and at the same place, stays.
     /// Chains that come are left to the caller.
     fn replace(
@@ -222,6 +224,21 @@ impl Assembly {
         for (number, _) in differing(parts.0, parts.1, PartialEq::eq) {
             self.give_up(&Claim::of(old, number));
         }
+        self.add_own(old, new, coming);
+        for (number, _) in differing(parts.1, parts.0, PartialEq::eq) {
+            self.claim(&Claim::of(new, number));
+        }
+    }
+
+    /// Puts in the chains and sets that are a service port's own, but for those that it had before.
+    fn add_own(
+        &mut self,
+        old: Option<&Arc<Fragment>>,
+        new: Option<&Arc<Fragment>>,
+        coming: &mut Vec<(Place, Ident, Arc<NftChain>)>,
+    ) {
+        let chains = (of(old, |one| &one.chains), of(new, |one| &one.chains));
+        let sets = (of(old, |one| &one.sets), of(new, |one| &one.sets));
         let place = |number: usize| Place {
             number: OF_SERVICE_PORTS,
             owner: new.map(|new| Arc::clone(&new.owner)),
@@ -234,13 +251,10 @@ impl Assembly {
             let set = SetOrMap::Set(Arc::clone(set));
             self.table.sets.insert_at(place(number), name.clone(), set);
         }
-        for (number, _) in differing(parts.1, parts.0, PartialEq::eq) {
-            self.claim(&Claim::of(new, number));
-        }
     }
 
-    fn claim(&mut self, claim: &Claim) {
-        for container in claim.part().counted() {
+    fn count(&mut self, part: &Part) {
+        for container in part.counted() {
             *self.counts.entry(container).or_insert_with(|| {
                 let empty = container.empty(self.family);
                 self.containers.insert(container, empty);
@@ -248,6 +262,10 @@ impl Assembly {
                 0
             }) += 1;
         }
+    }
+
+    fn claim(&mut self, claim: &Claim) {
+        self.count(claim.part());
         let alone = Claims::from_elem(claim.clone(), 1);
         let Some(mut claims) = self.claims.insert(claim.part().claimed(), alone) else {
             return self.put_all(claim.part());
@@ -299,22 +317,17 @@ impl Assembly {
     }
 
     fn put(&mut self, put: Put) {
-        let attrs = ElementAttrs {
-            comment: put.comment,
-            ..ElementAttrs::default()
-        };
         self.touched.insert(put.container);
-        match (self.containers.get_mut(&put.container), put.value) {
-            (Some(SetOrMap::Set(set)), _) => {
-                Arc::make_mut(set).elements.insert(put.key, attrs);
+        let container = self.containers.get_mut(&put.container);
+        match (container, put.content()) {
+            (Some(SetOrMap::Set(set)), (key, None, attrs)) => {
+                Arc::make_mut(set).elements.insert(key, attrs);
             }
-            (Some(SetOrMap::Map(map)), Some(value)) => {
+            (Some(SetOrMap::Map(map)), (key, Some(value), attrs)) => {
                 let element = Element { value, attrs };
-                Arc::make_mut(map).elements.insert(put.key, element);
+                Arc::make_mut(map).elements.insert(key, element);
             }
-            (Some(SetOrMap::Map(_)), None) | (None, _) => {
-                unreachable!("parts fit their containers, which are there")
-            }
+            _ => unreachable!("parts fit their containers, which are there"),
         }
     }
 
@@ -381,49 +394,4 @@ fn have_the_same_origins(one: &NftChain, other: &NftChain) -> bool {
         && rules
             .into_iter()
             .all(|(one, other)| one.origin == other.origin)
-}
-
-/// Does something with all elements that a part stands for.
-fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
-    let frontend = match part {
-        Part::Element(element) => {
-            if let Some(kind) = element.guard {
-                act(Put {
-                    container: Container::Flat(kind, FlatTable::Guard),
-                    key: FlatKind::without_protocol(&element.key),
-                    value: None,
-                    comment: None,
-                });
-            }
-            return act(Put {
-                container: element.container,
-                key: element.key.clone(),
-                value: element.verdict.clone().map(Value::Verdict),
-                comment: element.comment.clone(),
-            });
-        }
-        Part::Frontend(frontend) => frontend,
-    };
-    let mut act = |container: Container, key: Key, value: Option<Value>| {
-        act(Put {
-            container,
-            key,
-            value,
-            comment: None,
-        });
-    };
-    let of_kind = |table| Container::Flat(frontend.kind, table);
-    act(of_kind(FlatTable::Guard), frontend.key.clone(), None);
-    if frontend.hides.is_some() {
-        act(of_kind(FlatTable::Masquerade), frontend.key.clone(), None);
-    }
-    for set in frontend.selecting() {
-        act(set, frontend.key.clone(), None);
-    }
-    let endpoints = frontend.container();
-    for (number, (to, _)) in (0..).zip(&frontend.endpoints) {
-        let mut key = frontend.key.clone();
-        key.push(Scalar::Number(number));
-        act(endpoints, key, Some(Value::Data(socket_key(*to))));
-    }
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use ruleset::nft::{
     Comment, DataType, Ident, Key, NftMap, NftSet, Place, SetOptions, SetOrMap, Verdict,
 };
-use ruleset::{Family, OriginId};
+use ruleset::{Family, OriginId, Sorted};
 
 use super::flat::Layout;
 use super::flat_kind::{FlatKind, FlatTable};
@@ -205,14 +204,14 @@ impl Container {
             return SetOrMap::Set(Arc::new(NftSet {
                 key,
                 options,
-                elements: OrdMap::new(),
+                elements: Sorted::new(),
             }));
         }
         SetOrMap::Map(Arc::new(NftMap {
             key,
             data: self.data(family),
             options,
-            elements: OrdMap::new(),
+            elements: Sorted::new(),
         }))
     }
 }

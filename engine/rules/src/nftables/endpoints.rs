@@ -11,12 +11,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imbl::OrdMap;
-use ruleset::Family;
 use ruleset::nft::{
     DataType, Expr, MapRef, NatFlags, NatTo, NftRule, NftSet, Numgen, Scalar, SetFlags, SetOp,
     SetOptions, Statement, Verdict,
 };
+use ruleset::{Family, Sorted};
 
 use super::container::Container;
 use super::flat::Layout;
@@ -149,7 +148,7 @@ impl Lowering<'_> {
                 size: Some(AFFINITY_SIZE),
                 ..SetOptions::default()
             },
-            elements: OrdMap::new(),
+            elements: Sorted::new(),
         };
         self.fragment
             .sets

@@ -10,7 +10,9 @@
 //! dumps in `tests/recorded`.
 
 mod assembly;
+mod claims;
 mod container;
+mod contents;
 mod endpoints;
 mod flat;
 mod flat_frame;

@@ -18,7 +18,6 @@ use ruleset::Family;
 use super::{
     ClusterIpPlan, DropReason, ExternalPlan, ExternalRoute, FrontendVerdict, LocalOutcome,
     Masquerade, NodePortFrontend, NodePortPlan, RejectReason, RulePlan, ServicePortPlan,
-    ServicePortPlans,
 };
 use crate::endpoints::Candidates;
 use crate::{
@@ -30,19 +29,22 @@ use crate::{
 #[must_use]
 pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
     let node = Node::of(facts, family);
-    let mut plan = RulePlan {
+    let mut slices = SlicesInOrder::of(view);
+    let services = view.services.iter();
+    let served = services.filter(|(_, service)| service.cluster_ip(family).is_some());
+    let plans = served.flat_map(|(name, service)| {
+        let slices = slices.next_of(name);
+        node.plan_service(name, service, slices.map(|slices| &**slices))
+    });
+    let service_ports = plans.map(|plan| (plan.id.clone(), Arc::new(plan)));
+    RulePlan {
         family,
         masquerade_mark: facts.masquerade_mark,
         service_cidrs: service_cidrs(view, family),
+        service_ports: service_ports.collect(),
         cluster_ip_masquerade: node.cluster_ip_masquerade.clone(),
         node_ports: node.node_ports.clone(),
-        service_ports: ServicePortPlans::new(),
-    };
-    let mut slices = SlicesInOrder::of(view);
-    for (name, service) in &view.services {
-        node.add(name, service, slices.next_of(name), &mut plan);
     }
-    plan
 }
 
 /// Decides for the node, the family and, `before`, the view of an earlier plan's, and a later view. It costs what differs

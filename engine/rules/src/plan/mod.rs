@@ -16,10 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
-use ruleset::Family;
+use ruleset::{Family, Sorted};
 
 pub(crate) use decide::plan_after;
 pub use decide::{plan, plan_service};
@@ -46,7 +44,7 @@ pub struct RulePlan {
 }
 
 /// Plans of service ports; copies share what is equal.
-pub type ServicePortPlans = OrdMap<ServicePortId, Arc<ServicePortPlan>>;
+pub type ServicePortPlans = Sorted<ServicePortId, Arc<ServicePortPlan>>;
 
 /// What happens to packets for one service port in one family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,29 +135,19 @@ pub(crate) fn changes<'p>(
     before: &'p ServicePortPlans,
     after: &'p ServicePortPlans,
 ) -> impl Iterator<Item = (Option<&'p ServicePortId>, Option<&'p Arc<ServicePortPlan>>)> {
-    before.diff(after).map(|item| match item {
-        DiffItem::Add(_, new) => (None, Some(new)),
-        DiffItem::Remove(id, _) => (Some(id), None),
-        DiffItem::Update { old, new } => (Some(old.0), Some(new.1)),
-    })
+    let changes = before.diff(after);
+    changes.map(|(id, old, new)| (old.map(|_| id), new))
 }
 
 impl RulePlan {
     /// The same plan; what is equal in another one is shared with it.
     pub(crate) fn sharing(mut self, other: &Self) -> Self {
         let mut service_ports = other.service_ports.clone();
-        for item in other.service_ports.diff(&self.service_ports) {
-            match item {
-                DiffItem::Add(id, plan)
-                | DiffItem::Update {
-                    new: (id, plan), ..
-                } => {
-                    service_ports.insert(id.clone(), Arc::clone(plan));
-                }
-                DiffItem::Remove(id, _) => {
-                    service_ports.remove(id);
-                }
-            }
+        for (id, _, plan) in other.service_ports.diff(&self.service_ports) {
+            match plan {
+                Some(plan) => service_ports.insert(id.clone(), Arc::clone(plan)),
+                None => service_ports.remove(id),
+            };
         }
         self.service_ports = service_ports;
         self

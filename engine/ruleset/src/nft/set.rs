@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use imbl::OrdMap;
-
 use super::{Comment, DataType, Key, Verdict};
+use crate::Sorted;
 
 /// A set: keys of one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub struct NftSet {
     /// Everything but type and elements.
     pub options: SetOptions,
     /// Sorted, whatever order a kernel's hash table gives them.
-    pub elements: OrdMap<Key, ElementAttrs>,
+    pub elements: Sorted<Key, ElementAttrs>,
 }
 
 /// A map: each key leads to a value of one type.
@@ -27,7 +26,7 @@ pub struct NftMap {
     /// Everything but types and elements.
     pub options: SetOptions,
     /// Sorted, whatever order a kernel's hash table gives them.
-    pub elements: OrdMap<Key, Element>,
+    pub elements: Sorted<Key, Element>,
 }
 
 /// What a map's key leads to.

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
 use super::{
     Comment, Expr, Ident, Key, MapRef, NatTo, NftChain, NftMap, NftSet, Ordered, Right, SetRef,
     Statement,
 };
-use crate::Family;
+use crate::{Family, Sorted};
 
 /// All nft tables that one owner wrote, or that were read back from a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,7 +203,7 @@ fn canonical_set(one: &SetOrMap) -> SetOrMap {
     one
 }
 
-fn changed<V: Clone>(elements: &OrdMap<Key, V>, change: impl Fn(&mut V)) -> OrdMap<Key, V> {
+fn changed<V: Clone>(elements: &Sorted<Key, V>, change: impl Fn(&mut V)) -> Sorted<Key, V> {
     let elements = elements.iter().map(|(key, value)| {
         let mut value = value.clone();
         change(&mut value);

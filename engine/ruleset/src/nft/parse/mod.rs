@@ -445,9 +445,9 @@ fn set_block(
         (Some(SetOrMap::Set(old)), SetOrMap::Set(new)) if old.key == new.key => {
             let new = Arc::make_mut(new);
             for (key, attrs) in &old.elements {
-                new.elements
-                    .entry(key.clone())
-                    .or_insert_with(|| attrs.clone());
+                if new.elements.get(key).is_none() {
+                    new.elements.insert(key.clone(), attrs.clone());
+                }
             }
         }
         (Some(SetOrMap::Map(old)), SetOrMap::Map(new))
@@ -455,9 +455,9 @@ fn set_block(
         {
             let new = Arc::make_mut(new);
             for (key, one) in &old.elements {
-                new.elements
-                    .entry(key.clone())
-                    .or_insert_with(|| one.clone());
+                if new.elements.get(key).is_none() {
+                    new.elements.insert(key.clone(), one.clone());
+                }
             }
         }
         _ => return Err(duplicate(token)),

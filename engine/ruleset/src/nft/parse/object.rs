@@ -47,7 +47,7 @@ pub(super) fn map(cursor: &mut Cursor<'_>, name: Token<'_>) -> Result<NftMap, Pa
         key: Vec::new(),
         data: None,
         options: SetOptions::default(),
-        elements: imbl::OrdMap::new(),
+        elements: crate::Sorted::new(),
     };
     let draft = block(cursor, |cursor, draft| {
         map.key = draft.key.clone().ok_or_else(|| missing_type(name))?;

@@ -6,15 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
-
 use super::super::uses::{Used, used_by, used_by_verdict};
 use super::super::{
     BaseChain, DataType, Element, Ident, Key, NftChain, NftTable, NftTables, SetOrMap, TableKey,
     Value,
 };
 use super::{NftAction, NftOperation, NftTransaction};
+use crate::{Change, Sorted};
 
 pub(super) fn between(before: &NftTables, after: &NftTables) -> NftTransaction {
     let mut operations = Vec::new();
@@ -266,7 +264,9 @@ impl<'t> Difference<'t> {
         actions: &mut Vec<NftAction>,
     ) {
         let gone: Vec<&Key> = match (old, new) {
-            (SetOrMap::Set(old), SetOrMap::Set(new)) => changed(&old.elements, &new.elements)
+            (SetOrMap::Set(old), SetOrMap::Set(new)) => old
+                .elements
+                .diff(&new.elements)
                 .filter_map(|(key, before, _)| before.map(|_| key))
                 .collect(),
             (SetOrMap::Map(old), SetOrMap::Map(new)) => self
@@ -288,7 +288,7 @@ impl<'t> Difference<'t> {
     ) {
         match (old, new) {
             (SetOrMap::Set(old), SetOrMap::Set(new)) => {
-                let added = changed(&old.elements, &new.elements);
+                let added = old.elements.diff(&new.elements);
                 actions.extend(added.filter_map(|(key, _, attrs)| {
                     Some(NftAction::AddSetElement {
                         set: name.clone(),
@@ -314,13 +314,13 @@ impl<'t> Difference<'t> {
     /// Elements of a map that differ, and those that lead to a chain that goes and comes back.
     fn changed_elements<'e>(
         &self,
-        old: &'e OrdMap<Key, Element>,
-        new: &'e OrdMap<Key, Element>,
-    ) -> Box<dyn Iterator<Item = Changed<'e, Element>> + 'e> {
+        old: &'e Sorted<Key, Element>,
+        new: &'e Sorted<Key, Element>,
+    ) -> Box<dyn Iterator<Item = Change<'e, Key, Element>> + 'e> {
         if !self.any_chain_returns() {
-            return Box::new(changed(old, new));
+            return Box::new(old.diff(new));
         }
-        let mut all: BTreeMap<&Key, Changed<'e, Element>> = BTreeMap::new();
+        let mut all: BTreeMap<&Key, Change<'e, Key, Element>> = BTreeMap::new();
         for (key, element) in new {
             let leads_to_a_dead_one = match &element.value {
                 Value::Verdict(verdict) => {
@@ -332,23 +332,9 @@ impl<'t> Difference<'t> {
                 all.insert(key, (key, old.get(key), Some(element)));
             }
         }
-        all.extend(changed(old, new).map(|one| (one.0, one)));
+        all.extend(old.diff(new).map(|one| (one.0, one)));
         Box::new(all.into_values())
     }
-}
-
-/// An element's key, what it was, and what it is to be.
-type Changed<'e, V> = (&'e Key, Option<&'e V>, Option<&'e V>);
-
-fn changed<'e, V: PartialEq>(
-    old: &'e OrdMap<Key, V>,
-    new: &'e OrdMap<Key, V>,
-) -> impl Iterator<Item = Changed<'e, V>> {
-    old.diff(new).map(|item| match item {
-        DiffItem::Add(key, value) => (key, None, Some(value)),
-        DiffItem::Update { old, new } => (new.0, Some(old.1), Some(new.1)),
-        DiffItem::Remove(key, value) => (key, Some(value), None),
-    })
 }
 
 /// Whether only `typeof` can declare it.
