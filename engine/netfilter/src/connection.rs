@@ -302,6 +302,52 @@ fn begin(datagram: &Datagram, tuple: Tuple, now: SimTime) -> Tracking {
     })
 }
 
+/// What conntrack makes of a packet of a known connection.
+pub(crate) const fn packet_state(before: &Progress, direction: Direction) -> CtState {
+    match direction {
+        Direction::Original if !before.seen_reply => CtState::New,
+        Direction::Original | Direction::Reply => CtState::Established,
+    }
+}
+
+/// What a packet does to its connection, which is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// It goes on so.
+    On(Progress),
+    /// It is closed, and the packet opens it again: it is a new one, and meets the rules again.
+    Reopened,
+    /// The packet refuses it: nothing is worth remembering.
+    Refused,
+    /// The packet is none of its packets.
+    Invalid,
+}
+
+impl Course {
+    pub(crate) fn of(
+        datagram: &Datagram,
+        direction: Direction,
+        entry: &Entry,
+        now: SimTime,
+    ) -> Self {
+        let before = *entry.progress();
+        let Some(last) = before.tcp else {
+            let protocol = entry.original().protocol();
+            return Self::On(follow_datagram(before, protocol, direction, now));
+        };
+        let flags = TcpFlags::of(datagram.transport());
+        match tcp::advance(last, direction, flags) {
+            Move::Invalid => Self::Invalid,
+            Move::Ignore => Self::On(before),
+            Move::To(TcpState::SynSent) if last != TcpState::SynSent => Self::Reopened,
+            Move::To(TcpState::Close) if flags == TcpFlags::Rst && !before.seen_reply => {
+                Self::Refused
+            }
+            Move::To(next) => Self::On(follow_tcp(before, last, next, direction, now)),
+        }
+    }
+}
+
 /// A packet of a known connection.
 fn follow(
     datagram: &Datagram,
@@ -312,37 +358,24 @@ fn follow(
     effects: &mut Effects,
 ) -> Tracking {
     let before = *entry.progress();
-    let state = match direction {
-        Direction::Original if !before.seen_reply => CtState::New,
-        _ => CtState::Established,
-    };
-    let progress = match before.tcp {
-        None => follow_datagram(before, entry.original().protocol(), direction, now),
-        Some(tcp_state) => {
-            let flags = TcpFlags::of(datagram.transport());
-            match tcp::advance(tcp_state, direction, flags) {
-                Move::Invalid => return Tracking::Invalid,
-                Move::Ignore => before,
-                // A closed connection is opened again: it is a new one, and meets the rules again.
-                Move::To(TcpState::SynSent) if tcp_state != TcpState::SynSent => {
-                    effects.removed = Some(id);
-                    let tuple = *entry.tuple(direction);
-                    return begin(datagram, tuple, now);
-                }
-                // Refused: nothing is worth remembering.
-                Move::To(TcpState::Close) if flags == TcpFlags::Rst && !before.seen_reply => {
-                    effects.removed = Some(id);
-                    before
-                }
-                Move::To(next) => follow_tcp(before, tcp_state, next, direction, now),
-            }
+    let progress = match Course::of(datagram, direction, entry, now) {
+        Course::On(progress) => progress,
+        Course::Invalid => return Tracking::Invalid,
+        Course::Reopened => {
+            effects.removed = Some(id);
+            let tuple = *entry.tuple(direction);
+            return begin(datagram, tuple, now);
+        }
+        Course::Refused => {
+            effects.removed = Some(id);
+            before
         }
     };
     if progress != before {
         effects.connection = Some(ConnectionChange::Updated(id, progress));
     }
     Tracking::Connection(Connection {
-        state,
+        state: packet_state(&before, direction),
         direction,
         original: *entry.original(),
         reply: *entry.reply(),

@@ -22,6 +22,15 @@ pub enum Direction {
     Reply,
 }
 
+impl Direction {
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Original => Self::Reply,
+            Self::Reply => Self::Original,
+        }
+    }
+}
+
 /// A tracked connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

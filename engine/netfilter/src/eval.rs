@@ -15,6 +15,7 @@ use crate::entry::{Direction, Entry};
 use crate::hook::{Called, Step};
 use crate::nft::{DEPTH_MAX, Place, Registers};
 use crate::packet::Datagram;
+use crate::passage::pass;
 use crate::reply::{Refusal, is_unicast, refuse};
 use crate::state::ConnectionChange;
 use crate::tables::FamilyTables;
@@ -35,7 +36,7 @@ use crate::{
     clippy::too_many_arguments,
     reason = "each is another thing that the decision depends on, and callers have them apart"
 )]
-pub fn eval(
+pub fn eval<T: Tracer>(
     tables: &NodeTables,
     state: &NodeState,
     routing: &impl Routing,
@@ -43,9 +44,9 @@ pub fn eval(
     ingress: Ingress<'_>,
     now: SimTime,
     chooser: &mut impl Chooser,
-    tracer: &mut impl Tracer,
+    tracer: &mut T,
 ) -> Evaluation {
-    let datagram = match Datagram::parse(packet) {
+    let mut datagram = match Datagram::parse(packet) {
         Ok(datagram) => datagram,
         Err(malformed) => {
             let reason = DropReason::Malformed(malformed);
@@ -57,8 +58,15 @@ pub fn eval(
             };
         }
     };
+    let tables = tables.family(datagram.headers.family());
+    if !T::WATCHES
+        && let Ingress::Interface(_) = ingress
+        && let Some(evaluation) = pass(tables, state, routing, &mut datagram, now)
+    {
+        return evaluation;
+    }
     let mut flight = Flight {
-        tables: tables.family(datagram.headers.family()),
+        tables,
         state,
         routing,
         chooser,
@@ -242,7 +250,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     }
 
     pub(crate) fn is_local(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.routing.is_local(address) || self.tables.is_bound(address)
+        is_own(self.tables, self.routing, address)
     }
 
     pub(crate) fn out_interface(&self) -> &str {
@@ -281,9 +289,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     /// Deviation: a packet that may be fragmented is refused like one that may not be.
     fn refuse_too_big(&self) -> Result<(), Stop> {
         let bytes = &self.datagram.bytes;
-        let mtu = self
-            .hop
-            .and_then(|hop| self.routing.mtu(hop.interface, bytes));
+        let way = self.hop.filter(|_| self.routing.has_narrow_ways());
+        let mtu = way.and_then(|hop| self.routing.mtu(hop.interface, bytes));
         match mtu {
             Some(mtu) if bytes.len() > mtu => Err(Stop::TooBig { mtu }),
             _ => Ok(()),
@@ -610,6 +617,11 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         }
         refuse(&datagram, source, refusal)
     }
+}
+
+/// Whether an address is one of the node's own.
+pub(crate) fn is_own(tables: &FamilyTables, routing: &impl Routing, address: IpAddr) -> bool {
+    address.is_loopback() || routing.is_local(address) || tables.is_bound(address)
 }
 
 /// The end of a packet's way, unless the verdict of a rule lets it go on.

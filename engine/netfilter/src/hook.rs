@@ -71,6 +71,39 @@ impl Idle {
     }
 }
 
+/// The ways through a node on which no chain does anything to a packet of a known connection, and how many rules a
+/// kernel compares with it there all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unwatched {
+    /// To the node itself.
+    pub(crate) to_node: Option<u64>,
+    /// To somebody else.
+    pub(crate) through: Option<u64>,
+}
+
+impl Unwatched {
+    /// For packets of a state, given what happens at each hook. Virtual servers look at every packet.
+    pub(crate) fn of<'a>(state: CtState, steps: impl Fn(Hook) -> &'a [Step]) -> Self {
+        let count = |hooks: &[Hook]| {
+            let mut seen = CtState::Invalid;
+            let mut steps = hooks.iter().flat_map(|hook| steps(*hook));
+            steps.try_fold(0, |sum, step| match step {
+                Step::Call { idle, .. } => Some(sum + u64::from(idle.rules(seen)?)),
+                Step::Conntrack => {
+                    seen = state;
+                    Some(sum)
+                }
+                Step::Nat(_) | Step::Confirm => Some(sum),
+                Step::ServeAnswer | Step::Serve => None,
+            })
+        };
+        Self {
+            to_node: count(&[Hook::Prerouting, Hook::Input]),
+            through: count(&[Hook::Prerouting, Hook::Forward, Hook::Postrouting]),
+        }
+    }
+}
+
 /// A chain that the kernel calls by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {

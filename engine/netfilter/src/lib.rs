@@ -59,6 +59,7 @@ mod ipvs;
 mod nft;
 mod packed;
 mod packet;
+mod passage;
 mod place;
 mod range;
 mod recent;

@@ -75,6 +75,11 @@ pub trait Routing {
     /// The way to an address that is not local; `None` when there is none.
     fn route(&self, destination: IpAddr) -> Option<Hop>;
 
+    /// Whether a packet may be too big for some way at all; if not, nobody need ask [`mtu`](Self::mtu).
+    fn has_narrow_ways(&self) -> bool {
+        true
+    }
+
     /// The largest packet that may leave by an interface towards the packet's destination, where that is less than any
     /// packet is long.
     fn mtu(&self, _interface: InterfaceName, _packet: &[u8]) -> Option<usize> {

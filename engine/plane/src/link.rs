@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use base::{Rng, Seed, SimTime};
-use petgraph::graph::NodeIndex;
 
 use crate::network::{Attachment, Network, Next, Transit};
+use crate::topology::Hub;
 use crate::{HostId, Impairment, LinkEnd, LinkError, LostReason, NodeId, Place};
 
 /// Packets that may wait for a slow link (`txqueuelen`; netem's `limit`).
@@ -24,7 +24,7 @@ const MTU_LEAST: usize = 1280;
 enum End {
     Node(NodeId),
     Host(HostId),
-    Zone(NodeIndex),
+    Zone(Hub),
 }
 
 /// What a place at the end of a packet's step is: itself, and its zone.

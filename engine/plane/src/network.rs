@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use netfilter::{Hop, Ingress, InterfaceName, Packet, Routing, Verdict};
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
 
@@ -133,6 +134,14 @@ enum Holder {
     Host(HostId),
 }
 
+/// Who claims an address. The last to claim it has it, as on a real link where nobody checks.
+#[derive(Debug)]
+struct Claims {
+    holder: Holder,
+    /// In order.
+    earlier: Vec<Holder>,
+}
+
 /// Nodes, hosts and routes.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -145,9 +154,8 @@ pub(crate) struct Network {
     nodes: Vec<Node>,
     /// By id; `None` for those removed.
     hosts: Vec<Option<Host>>,
-    /// Who claims an address, in order. The last to claim it has it, as on a real link where nobody checks.
     /// Never iterated.
-    claims: HashMap<AddressNumber, Vec<Holder>, FixedState>,
+    claims: HashMap<AddressNumber, Claims, FixedState>,
     pod_ranges: PrefixMap<NodeId>,
     balancer: Balancer,
     node_names: BTreeMap<Arc<str>, NodeId>,
@@ -267,23 +275,44 @@ impl Network {
             self.host_names.remove(&host.name);
         }
         for address in &host.addresses {
-            let number = number(*address);
-            let Some(claims) = self.claims.get_mut(&number) else {
-                continue;
-            };
-            claims.retain(|holder| *holder != Holder::Host(id));
-            if claims.is_empty() {
-                self.claims.remove(&number);
-            }
+            self.give_up(*address, Holder::Host(id));
         }
     }
 
     fn claim(&mut self, address: IpAddr, holder: Holder) {
-        self.claims.entry(number(address)).or_default().push(holder);
+        match self.claims.entry(number(address)) {
+            Entry::Occupied(mut claims) => {
+                let claims = claims.get_mut();
+                let earlier = std::mem::replace(&mut claims.holder, holder);
+                claims.earlier.push(earlier);
+            }
+            Entry::Vacant(place) => {
+                let earlier = Vec::new();
+                place.insert(Claims { holder, earlier });
+            }
+        }
+    }
+
+    fn give_up(&mut self, address: IpAddr, holder: Holder) {
+        let Entry::Occupied(mut claims) = self.claims.entry(number(address)) else {
+            return;
+        };
+        let Claims {
+            holder: present,
+            earlier,
+        } = claims.get_mut();
+        earlier.retain(|other| *other != holder);
+        if *present != holder {
+            return;
+        }
+        match earlier.pop() {
+            Some(last) => *present = last,
+            None => drop(claims.remove()),
+        }
     }
 
     fn holder(&self, address: IpAddr) -> Option<Holder> {
-        self.claims.get(&number(address))?.last().copied()
+        Some(self.claims.get(&number(address))?.holder)
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -327,7 +356,10 @@ impl Network {
             }
             Attachment::Outside { at, routes } => match routes.lookup(destination) {
                 Some(node) => self.towards_node(*at, place, node),
-                None => self.over_uplink(*at, place, packet, destination),
+                None => {
+                    let holder = self.holder(destination);
+                    self.over_uplink(*at, place, packet, (destination, holder))
+                }
             },
         }
     }
@@ -392,6 +424,9 @@ impl Network {
 
     /// Where a packet ends up that gets there now: nowhere, if nobody is awake there.
     pub(crate) fn arrival(&self, next: Next) -> Next {
+        if self.stopped.is_empty() {
+            return next;
+        }
         let stopped = match &next {
             Next::Node { node, .. } => self.is_node_stopped(*node).then_some(Place::Node(*node)),
             Next::Host(host) => self.is_stopped(*host).then_some(Place::Host(*host)),
@@ -424,12 +459,12 @@ impl Network {
             return self.through_access(place, Next::Host(pod));
         }
         if holder.is_some_and(|holder| self.is_on_uplink(holder)) {
-            return self.over_uplink(at, place, packet, destination);
+            return self.over_uplink(at, place, packet, (destination, holder));
         }
         match self.pod_ranges.lookup(destination) {
             Some(node) if node == id => Transit::lost(place, LostReason::NoSuchPod),
             Some(node) => self.towards_node(at, place, node),
-            None => self.over_uplink(at, place, packet, destination),
+            None => self.over_uplink(at, place, packet, (destination, holder)),
         }
     }
 
@@ -441,8 +476,14 @@ impl Network {
         }
     }
 
-    fn over_uplink(&self, at: Vertex, from: Place, packet: &[u8], destination: IpAddr) -> Transit {
-        match self.holder(destination) {
+    fn over_uplink(
+        &self,
+        at: Vertex,
+        from: Place,
+        packet: &[u8],
+        (destination, holder): (IpAddr, Option<Holder>),
+    ) -> Transit {
+        match holder {
             Some(Holder::Node(node)) => self.towards_node(at, from, node),
             Some(Holder::Host(id)) => match self.host(id).map(|host| &host.attachment) {
                 Some(Attachment::Outside { at: there, .. }) => {
@@ -464,10 +505,8 @@ impl Network {
     }
 
     fn over_links(&self, at: Vertex, from: Place, to: Vertex, next: Next) -> Transit {
-        match self.topology.delay(at, to) {
-            Some(delay) => self.unless_cut(Transit { from, next, delay }),
-            None => Transit::lost(from, LostReason::NoPath),
-        }
+        let delay = self.topology.delay(at, to);
+        self.unless_cut(Transit { from, next, delay })
     }
 
     fn through_access(&self, from: Place, next: Next) -> Transit {
@@ -546,11 +585,12 @@ impl Routing for NodeRouting<'_> {
         })
     }
 
+    fn has_narrow_ways(&self) -> bool {
+        !self.network.is_whole()
+    }
+
     fn mtu(&self, interface: InterfaceName, packet: &[u8]) -> Option<usize> {
         let network = self.network;
-        if network.is_whole() {
-            return None;
-        }
         let to = destination(packet)?;
         let transit = network.leaving_node(self.node, interface, packet, to);
         network.narrowest(&transit)

@@ -1,6 +1,5 @@
 //! A routing table: the longest prefix that contains an address wins.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -10,31 +9,61 @@ use ipnet::IpNet;
 /// Values by prefix. A lookup costs one map lookup for each prefix length that is in use.
 #[derive(Clone, Debug)]
 pub(crate) struct PrefixMap<T> {
-    /// Never iterated.
-    by_net: HashMap<IpNet, T, FixedState>,
-    lengths: BTreeSet<u8>,
+    v4: Vec<Level<T>>,
+    v6: Vec<Level<T>>,
+}
+
+/// The prefixes of one length.
+#[derive(Clone, Debug)]
+struct Level<T> {
+    length: u8,
+    /// By the bits of the prefix. Never iterated.
+    values: HashMap<u128, T, FixedState>,
 }
 
 impl<T: Copy> PrefixMap<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            by_net: HashMap::with_hasher(FixedState::with_seed(0)),
-            lengths: BTreeSet::new(),
+            v4: Vec::new(),
+            v6: Vec::new(),
         }
     }
 
     /// Adds a prefix, host bits ignored; a later value for the same prefix replaces the earlier one.
     pub(crate) fn insert(&mut self, net: IpNet, value: T) {
-        self.by_net.insert(net.trunc(), value);
-        self.lengths.insert(net.prefix_len());
+        let length = net.prefix_len();
+        let levels = match net {
+            IpNet::V4(_) => &mut self.v4,
+            IpNet::V6(_) => &mut self.v6,
+        };
+        // The longest first.
+        let at = levels.partition_point(|level| level.length > length);
+        if levels.get(at).is_none_or(|level| level.length != length) {
+            let values = HashMap::default();
+            levels.insert(at, Level { length, values });
+        }
+        levels[at].values.insert(prefix(net.addr(), length), value);
     }
 
     pub(crate) fn lookup(&self, address: IpAddr) -> Option<T> {
-        self.lengths.iter().rev().find_map(|length| {
-            let net = IpNet::new(address, *length).ok()?.trunc();
-            self.by_net.get(&net).copied()
-        })
+        let levels = match address {
+            IpAddr::V4(_) => &self.v4,
+            IpAddr::V6(_) => &self.v6,
+        };
+        let mut found = levels
+            .iter()
+            .map(|level| level.values.get(&prefix(address, level.length)));
+        found.find_map(Option::<&T>::copied)
     }
+}
+
+/// The first bits of an address, as a number.
+fn prefix(address: IpAddr, length: u8) -> u128 {
+    let (bits, width) = match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    bits.checked_shr(width - u32::from(length)).unwrap_or(0)
 }
 
 impl<T: Copy> FromIterator<(IpNet, T)> for PrefixMap<T> {
@@ -73,5 +102,17 @@ mod tests {
         check("fd00::7", Some(4));
         check("fd01::7", None);
         check("11.0.0.1", None);
+    }
+
+    #[test]
+    fn the_shortest_prefix_takes_everything_of_its_family() {
+        let mut map = PrefixMap::new();
+        map.insert("::/0".parse().unwrap(), 1);
+        map.insert("fd00::7/128".parse().unwrap(), 2);
+        let lookup = |address: &str| map.lookup(address.parse().unwrap());
+        assert_eq!(
+            ["fd00::8", "fd00::7", "10.0.0.1"].map(lookup),
+            [Some(1), Some(2), None]
+        );
     }
 }

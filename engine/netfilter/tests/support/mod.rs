@@ -143,12 +143,8 @@ pub fn to_port(address: &str, protocol: Protocol, port: u16, target: XtTarget) -
 
 /// What kube-proxy writes before any Service (proxy.md 6a; recorded/rules/00-empty).
 pub fn frame(family: Family) -> TablesBuilder {
-    use TableName::{Filter, Nat};
-    let mark = |mask| XtTarget::SetXmark {
-        value: 0x4000,
-        mask,
-    };
-    TablesBuilder::new(family)
+    use TableName::Filter;
+    nat_frame(family)
         .chain(Filter, "KUBE-SERVICES")
         .rule(Filter, "FORWARD", XtRule::new(jump("KUBE-FORWARD")))
         .rule(
@@ -179,6 +175,16 @@ pub fn frame(family: Family) -> TablesBuilder {
                 vec![ct_state(&[CtState::Related, CtState::Established])],
             ),
         )
+}
+
+/// The part of it that translates.
+pub fn nat_frame(family: Family) -> TablesBuilder {
+    use TableName::Nat;
+    let mark = |mask| XtTarget::SetXmark {
+        value: 0x4000,
+        mask,
+    };
+    TablesBuilder::new(family)
         .chain(Nat, "KUBE-SERVICES")
         .rule(Nat, "PREROUTING", XtRule::new(jump("KUBE-SERVICES")))
         .rule(Nat, "OUTPUT", XtRule::new(jump("KUBE-SERVICES")))
