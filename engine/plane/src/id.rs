@@ -42,7 +42,9 @@ impl HostId {
 }
 
 impl NodeId {
-    pub(crate) const fn index(self) -> usize {
+    /// Its number: nodes are counted from 0 in the order in which they were added.
+    #[must_use]
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }

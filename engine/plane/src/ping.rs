@@ -67,15 +67,15 @@ impl Plane {
     /// When the host is gone, has no address of the family, or the request does not fit into a packet.
     pub fn ping(&mut self, host: HostId, ping: PingSpec) -> Result<SocketId, SendError> {
         let now = self.now;
-        let stack = self.stack(host).ok_or(SendError::Closed)?;
+        let (stack, _) = self.stack(host).ok_or(SendError::Closed)?;
         let (socket, packet) = stack.ping(now, ping)?;
-        self.transmit(host, vec![packet]);
+        self.transmit(host, packet);
         Ok(socket)
     }
 
     /// Sends a packet as it is, as a raw socket does: for protocols that hosts do not speak, such as SCTP
     /// ([`crate::sctp_init`]). Nobody waits for an answer.
     pub fn send_packet(&mut self, host: HostId, packet: Packet) {
-        self.transmit(host, vec![packet.into_bytes()]);
+        self.transmit(host, packet.into_bytes());
     }
 }

@@ -10,7 +10,7 @@ use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
 use crate::capture::{Captured, Captures};
-use crate::host::{Stack, Stacks, may_listen};
+use crate::host::{Stack, Stacks, Supplies, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::Queue;
 use crate::{
@@ -28,8 +28,8 @@ pub trait TableSource {
 /// A network of nodes, Pods and outside hosts on a virtual clock.
 ///
 /// Nothing happens by itself: the owner asks when something is due ([`Plane::next_event_at`]) and has it done
-/// ([`Plane::step`]), or lets time pass ([`Plane::advance_clock`]). What sockets are told to do between steps
-/// happens in the next steps, at the same instant.
+/// ([`Plane::step`], [`Plane::run_until`]), or lets time pass ([`Plane::advance_clock`]). What sockets are told to do
+/// between steps happens in the next steps, at the same instant.
 pub struct Plane {
     pub(crate) config: PlaneConfig,
     pub(crate) network: Network,
@@ -38,6 +38,7 @@ pub struct Plane {
     pub(crate) engines: Vec<Engine>,
     /// Only of hosts that have ever sent or received a packet or opened a socket.
     pub(crate) stacks: Stacks,
+    pub(crate) supplies: Supplies,
     /// What hosts without a stack listen on: most hosts of a large network are never talked to.
     pub(crate) asleep: BTreeMap<HostId, BTreeSet<(Protocol, u16)>>,
     /// Hosts that ignore every packet.
@@ -124,6 +125,7 @@ impl Plane {
         config.mtu = config.mtu.clamp(1280, 65_535);
         Self {
             network: Network::new(&config),
+            supplies: Supplies::new(config.mtu),
             config,
             now: SimTime::ZERO,
             engines: Vec::new(),
@@ -291,7 +293,8 @@ impl Plane {
             self.network.add_local_address(node, at.ip());
         }
         let stack = self.stack(self.node_host(node));
-        stack.ok_or(ListenError::NoSuchHost)?.listen_at(at)
+        let (stack, _) = stack.ok_or(ListenError::NoSuchHost)?;
+        stack.listen_at(at)
     }
 
     /// Has a host ignore every packet that reaches it from now on.
@@ -324,17 +327,17 @@ impl Plane {
     /// [`PlaneEvent::Connected`] or [`PlaneEvent::Failed`].
     pub fn connect(&mut self, host: HostId, remote: SocketAddr) -> SocketId {
         let now = self.now;
-        self.open(host, |stack| stack.connect(now, remote))
+        self.open(host, |stack, supplies| stack.connect(now, remote, supplies))
     }
 
     /// A UDP socket at an ephemeral port, for [`Plane::send_to`].
     pub fn udp_bind(&mut self, host: HostId) -> SocketId {
-        self.open(host, |stack| stack.udp_socket(None))
+        self.open(host, |stack, _| stack.udp_socket(None))
     }
 
     /// A UDP socket at an ephemeral port that talks to one remote end, with [`Plane::send`].
     pub fn udp_connect(&mut self, host: HostId, remote: SocketAddr) -> SocketId {
-        self.open(host, |stack| stack.udp_socket(Some(remote)))
+        self.open(host, |stack, _| stack.udp_socket(Some(remote)))
     }
 
     /// Sends on a TCP connection (after what was sent before, as windows allow) or a connected UDP socket.
@@ -344,8 +347,8 @@ impl Plane {
     pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<(), SendError> {
         let now = self.now;
         let stack = self.stacks.get_mut(socket.host).ok_or(SendError::Closed)?;
-        let reaction = stack.send(now, socket, bytes)?;
-        self.transmit(socket.host, reaction.packets);
+        stack.send(now, socket, bytes, &mut self.supplies)?;
+        self.transmit_all(socket.host);
         self.wake(socket);
         Ok(())
     }
@@ -363,8 +366,8 @@ impl Plane {
     ) -> Result<(), SendError> {
         let now = self.now;
         let stack = self.stacks.get_mut(socket.host).ok_or(SendError::Closed)?;
-        let reaction = stack.send_to(now, socket, to, bytes)?;
-        self.transmit(socket.host, reaction.packets);
+        stack.send_to(now, socket, to, bytes, &mut self.supplies)?;
+        self.transmit_all(socket.host);
         Ok(())
     }
 
@@ -442,6 +445,18 @@ impl Plane {
             Due::Run(socket) => self.run_socket(socket),
             Due::Arrival { next, packet } => self.arrive(next, packet, tables),
         }
+    }
+
+    /// Has everything happen in order that is due up to and including an instant, but nothing after the first step that
+    /// somebody is told of: what that tells may change what happens next.
+    pub fn run_until(&mut self, until: SimTime, tables: &mut impl TableSource) -> Vec<PlaneEvent> {
+        while self.due.next_at().is_some_and(|at| at <= until) {
+            let events = self.step(tables);
+            if !events.is_empty() {
+                return events;
+            }
+        }
+        Vec::new()
     }
 
     /// Begins or ends telling of [`PlaneEvent::Decision`] and [`PlaneEvent::Lost`]. Off at first: whoever

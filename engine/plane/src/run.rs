@@ -6,21 +6,21 @@ use netfilter::{
 };
 
 use crate::decision::{DecisionTracer, judge};
-use crate::host::{Reaction, Stack};
+use crate::host::{Reaction, Stack, Supplies};
 use crate::network::{Attachment, Door, Next, Transit, UPLINK};
 use crate::plane::{Due, TableSource};
 use crate::queue::Ticket;
 use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, SocketId};
 
 impl Plane {
-    /// A host's stack, made when it is first needed; `None` when the host is gone.
-    pub(crate) fn stack(&mut self, id: HostId) -> Option<&mut Stack> {
+    /// A host's stack, made when it is first needed, and what it shares with all others; `None` when the host is gone.
+    pub(crate) fn stack(&mut self, id: HostId) -> Option<(&mut Stack, &mut Supplies)> {
         if !self.stacks.contains(id) {
             let stack = self.fresh_stack(id)?;
             self.asleep.remove(&id);
             self.stacks.insert(id, stack);
         }
-        self.stacks.get_mut(id)
+        Some((self.stacks.get_mut(id)?, &mut self.supplies))
     }
 
     /// The stack that a host without one would get, with what it listens on.
@@ -45,10 +45,10 @@ impl Plane {
     pub(crate) fn open(
         &mut self,
         host: HostId,
-        make: impl FnOnce(&mut Stack) -> (SocketId, Result<(), SocketError>),
+        make: impl FnOnce(&mut Stack, &mut Supplies) -> (SocketId, Result<(), SocketError>),
     ) -> SocketId {
         let (socket, made) = match self.stack(host) {
-            Some(stack) => make(stack),
+            Some((stack, supplies)) => make(stack, supplies),
             None => (self.stillborn(host), Err(SocketError::Unreachable)),
         };
         match made {
@@ -107,7 +107,7 @@ impl Plane {
         let now = self.now;
         let stack = self.stacks.get_mut(socket.host);
         let reaction = stack
-            .map(|stack| stack.run(now, socket))
+            .map(|stack| stack.run(now, socket, &mut self.supplies))
             .unwrap_or_default();
         self.apply(socket.host, reaction)
     }
@@ -132,11 +132,11 @@ impl Plane {
             return lost.into_iter().collect();
         }
         let now = self.now;
-        let Some(stack) = self.stack(host) else {
+        let Some((stack, supplies)) = self.stack(host) else {
             let lost = self.lost(Place::Host(host), packet, LostReason::HostGone);
             return lost.into_iter().collect();
         };
-        let reaction = stack.receive(now, packet);
+        let reaction = stack.receive(now, packet, supplies);
         self.apply(host, reaction)
     }
 
@@ -223,7 +223,7 @@ impl Plane {
 
     /// Does what a stack wants done.
     fn apply(&mut self, host: HostId, reaction: Reaction) -> Vec<PlaneEvent> {
-        self.transmit(host, reaction.packets);
+        self.transmit_all(host);
         if let Some((socket, at)) = reaction.timer {
             self.set_timer(socket, at);
         }
@@ -233,21 +233,25 @@ impl Plane {
         reaction.events
     }
 
-    /// Sends a host's packets on their way.
-    pub(crate) fn transmit(&mut self, host: HostId, mut packets: Vec<Vec<u8>>) {
+    /// Sends the packets on their way that a host's stack has just sent.
+    pub(crate) fn transmit_all(&mut self, host: HostId) {
+        let mut packets = self.supplies.take_packets();
         for packet in packets.drain(..) {
-            let transit = self.network.leaving_host(host, &packet);
-            let narrowest = self.network.narrowest(&transit);
-            if let Some(mtu) = narrowest.filter(|mtu| *mtu < packet.len()) {
-                self.hear_too_big(host, packet, mtu);
-                continue;
-            }
-            self.capture_at_host(host, &packet);
-            self.plan_arrival(transit, packet);
+            self.transmit(host, packet);
         }
-        if let Some(stack) = self.stacks.get_mut(host) {
-            stack.reuse(packets);
+        self.supplies.reuse(packets);
+    }
+
+    /// Sends a host's packet on its way.
+    pub(crate) fn transmit(&mut self, host: HostId, packet: Vec<u8>) {
+        let transit = self.network.leaving_host(host, &packet);
+        let narrowest = self.network.narrowest(&transit);
+        if let Some(mtu) = narrowest.filter(|mtu| *mtu < packet.len()) {
+            self.hear_too_big(host, packet, mtu);
+            return;
         }
+        self.capture_at_host(host, &packet);
+        self.plan_arrival(transit, packet);
     }
 
     /// A host finds that a packet does not fit its own link: its kernel tells the socket as a router would.

@@ -77,7 +77,7 @@ impl Sim {
                 addresses: node.addresses.clone(),
                 pod_cidrs: node.pod_cidrs.clone(),
             });
-            tables.add_node(id, &node.name);
+            tables.add_node(&node.name);
             nodes.insert(node.name.clone(), id);
         }
         let mut outside = BTreeMap::new();
@@ -158,36 +158,42 @@ impl Sim {
         while self.clients.awaited() > 0 && self.advance(SimTime::MAX) {}
     }
 
-    /// Does what is due next, unless that is after `limit`; tells whether it did.
+    /// Does what is due next, unless that is after `limit`; tells whether it did. Packets go on their way until somebody
+    /// is told of one: nobody else's plans change before.
     pub(crate) fn advance(&mut self, limit: SimTime) -> bool {
+        let own = self.next_own().unwrap_or(SimTime::MAX);
+        let control = self.control.next_event_at().unwrap_or(SimTime::MAX);
+        let packets = self.plane.next_event_at().unwrap_or(SimTime::MAX);
+        let first = own.min(control).min(packets);
+        if first > limit || first == SimTime::MAX {
+            return false;
+        }
+        if first == control {
+            self.step_control();
+        } else if first == packets {
+            let before_control = control.as_nanos() - 1;
+            let until = limit.min(own).min(SimTime::from_nanos(before_control));
+            self.run_packets(until);
+        } else {
+            self.set_clock(own);
+            self.answers.give(own, &mut self.plane);
+            self.clients.time_out(own, &mut self.plane);
+            self.wake_misses(own);
+            self.run_traffic();
+        }
+        self.settle_traffic();
+        true
+    }
+
+    /// When an application acts next of its own accord.
+    fn next_own(&self) -> Option<SimTime> {
         let own = [
             self.answers.next_at(),
             self.clients.next_deadline(),
             self.traffic.next_at(),
             self.caches.next_wake(),
         ];
-        let own = own.into_iter().flatten().min();
-        let control = self.control.next_event_at();
-        let due = control.into_iter().chain(self.plane.next_event_at()).min();
-        match (due, own) {
-            (Some(due), own) if due <= limit && own.is_none_or(|own| due <= own) => {
-                if control == Some(due) {
-                    self.step_control();
-                } else {
-                    self.step_packets();
-                }
-            }
-            (_, Some(own)) if own <= limit => {
-                self.set_clock(own);
-                self.answers.give(own, &mut self.plane);
-                self.clients.time_out(own, &mut self.plane);
-                self.wake_misses(own);
-                self.run_traffic();
-            }
-            _ => return false,
-        }
-        self.settle_traffic();
-        true
+        own.into_iter().flatten().min()
     }
 
     /// Whether a source exists at this instant.
@@ -344,8 +350,10 @@ impl Sim {
         self.obey_signals();
     }
 
-    fn step_packets(&mut self) {
-        let events = self.plane.step(&mut self.tables.of(&mut self.control));
+    /// Has packets travel up to and including an instant, or until somebody is told of one.
+    fn run_packets(&mut self, until: SimTime) {
+        let mut tables = self.tables.of(&mut self.control);
+        let events = self.plane.run_until(until, &mut tables);
         self.control.advance_clock(self.plane.now());
         for event in events {
             self.dispatch(event);
@@ -406,8 +414,9 @@ impl Sim {
         }
         if matches!(signal, PodSignal::Removed { .. }) {
             // The kernel sends what closing calls for before the Pod's addresses go.
-            while !sockets.is_empty() && self.plane.next_event_at() == Some(self.plane.now()) {
-                self.step_packets();
+            let now = self.plane.now();
+            while !sockets.is_empty() && self.plane.next_event_at() == Some(now) {
+                self.run_packets(now);
             }
         }
         self.end_clients(host);

@@ -1,7 +1,6 @@
 //! The tables that a node's packets meet: exactly the compiled ruleset of its last sync, and what is left of a proxy in
 //! another mode.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control::{Control, NodeRules};
@@ -11,35 +10,32 @@ use plane::{NodeId, TableSource};
 /// The tables of every node that has seen a packet, as of a sync.
 #[derive(Default)]
 pub(crate) struct TableCache {
-    nodes: BTreeMap<NodeId, Entry>,
+    /// By number: every packet asks.
+    nodes: Vec<Entry>,
 }
 
 impl TableCache {
-    /// Tells the name of a node of the plane.
-    pub(crate) fn add_node(&mut self, id: NodeId, name: &str) {
-        let tables = Arc::new(NodeTables::empty());
-        self.nodes.insert(
-            id,
-            Entry {
-                name: name.to_owned(),
-                commits: 0,
-                sync: 0,
-                tables,
-            },
-        );
+    /// Takes in the next node of the plane, by its name.
+    pub(crate) fn add_node(&mut self, name: &str) {
+        self.nodes.push(Entry {
+            name: name.to_owned(),
+            commits: 0,
+            sync: 0,
+            tables: Arc::new(NodeTables::empty()),
+        });
     }
 
     /// What a node's packets meet at present.
     #[cfg(test)]
     pub(crate) fn interpreted(&self, node: &str) -> Arc<NodeTables> {
-        let entry = self.nodes.values().find(|entry| entry.name == node);
+        let entry = self.nodes.iter().find(|entry| entry.name == node);
         Arc::clone(&entry.expect("a node of the test").tables)
     }
 
     /// Puts other tables in place until the node's next sync.
     #[cfg(test)]
     pub(crate) fn replace(&mut self, node: &str, tables: NodeTables) {
-        let entry = self.nodes.values_mut().find(|entry| entry.name == node);
+        let entry = self.nodes.iter_mut().find(|entry| entry.name == node);
         entry.expect("a node of the test").tables = Arc::new(tables);
     }
 
@@ -68,11 +64,7 @@ pub(crate) struct Tables<'a> {
 
 impl TableSource for Tables<'_> {
     fn tables(&mut self, node: NodeId) -> Arc<NodeTables> {
-        let entry = self
-            .cache
-            .nodes
-            .get_mut(&node)
-            .expect("every node was added");
+        let entry = &mut self.cache.nodes[node.index()];
         let commits = self.control.rules_written();
         if entry.commits == commits {
             return Arc::clone(&entry.tables);

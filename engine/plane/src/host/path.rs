@@ -43,11 +43,11 @@ impl Paths {
         }
     }
 
-    /// A router says how much it can send on. What is no news is ignored.
-    pub(super) fn narrow(&mut self, now: SimTime, to: IpAddr, mtu: usize, wire: &mut Wire) {
+    /// A router says how much it can send on. What is no news, given what the host's own link carries, is ignored.
+    pub(super) fn narrow(&mut self, now: SimTime, to: IpAddr, mtu: usize, own: usize) {
         self.known.retain(|_, path| path.until > now);
         let mtu = mtu.max(LEAST);
-        if mtu >= self.mtu(now, to).unwrap_or(wire.mtu()) {
+        if mtu >= self.mtu(now, to).unwrap_or(own) {
             return;
         }
         let until = now + EXPIRES;

@@ -9,10 +9,10 @@ use super::solo::Solo;
 
 /// What smoltcp buffers in each direction, in bytes. It is also the window that peers see.
 const BUFFER_LEN: usize = 4096;
-/// A host keeps no more sockets than that.
-const SPARES_MAX: usize = 32;
+/// No more sockets are kept than that.
+const SPARES_MAX: usize = 1024;
 
-/// Closed sockets.
+/// Closed sockets, the last one on top.
 #[derive(Default)]
 pub(super) struct Spares(Vec<Solo<Socket<'static>>>);
 

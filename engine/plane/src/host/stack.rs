@@ -13,8 +13,8 @@ use smoltcp::wire::IpAddress;
 use super::echo::Echoes;
 use super::error::{ListenError, SendError};
 use super::path::Paths;
-use super::spares::Spares;
-use super::tcp::{Cause, Connection};
+use super::supplies::Supplies;
+use super::tcp::{Cause, Connection, Progress};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
 use crate::icmp::Icmp;
@@ -25,12 +25,10 @@ use crate::{HostId, PingSpec, PlaneEvent, SocketError, SocketId};
 /// `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
 
-/// What a stack did.
+/// What a stack did, beside sending packets: these are among its supplies then.
 #[derive(Debug, Default)]
 pub(crate) struct Reaction {
     pub(crate) events: Vec<PlaneEvent>,
-    /// Packets that it sent, in order.
-    pub(crate) packets: Vec<Vec<u8>>,
     /// The TCP socket that ran, and when it wants to run again (`None`: not of its own accord).
     pub(crate) timer: Option<(SocketId, Option<SimTime>)>,
     /// The timer of a connection that is over.
@@ -43,11 +41,9 @@ pub(crate) struct Stack {
     addresses: Vec<IpAddr>,
     mtu: usize,
     interface: Interface,
-    wire: Wire,
     paths: Paths,
     /// By number. Never iterated in an order that matters.
     connections: HashMap<u32, Box<Connection>, FixedState>,
-    spares: Spares,
     /// The connection of every TCP flow. Never iterated.
     flows: HashMap<Flow, u32, FixedState>,
     tcp_listeners: BTreeSet<u16>,
@@ -62,17 +58,14 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) fn new(host: HostId, addresses: Vec<IpAddr>, mtu: usize, random_seed: u64) -> Self {
-        let mut wire = Wire::new(mtu);
-        let interface = wire.interface(random_seed);
+        let interface = Wire::new(mtu).interface(random_seed);
         Self {
             host,
             addresses,
             mtu,
             interface,
-            wire,
             paths: Paths::new(random_seed),
             connections: HashMap::default(),
-            spares: Spares::default(),
             flows: HashMap::default(),
             tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
@@ -149,10 +142,11 @@ impl Stack {
         &mut self,
         now: SimTime,
         remote: SocketAddr,
+        supplies: &mut Supplies,
     ) -> (SocketId, Result<(), SocketError>) {
         let id = self.next_socket();
         let begun = self.client_flow(remote).and_then(|flow| {
-            let spare = self.spares.take();
+            let spare = supplies.spares.take();
             let connection = Connection::connect(id, flow, now, &mut self.interface, spare)
                 .map_err(|_| SocketError::Unreachable)?;
             self.connections.insert(id.serial, Box::new(connection));
@@ -203,17 +197,18 @@ impl Stack {
         now: SimTime,
         socket: SocketId,
         bytes: &[u8],
-    ) -> Result<Reaction, SendError> {
+        supplies: &mut Supplies,
+    ) -> Result<(), SendError> {
         if let Some(connection) = self.connections.get_mut(&socket.serial) {
             if !connection.may_send() {
                 return Err(SendError::Closed);
             }
             connection.send(bytes);
-            return Ok(Reaction::default());
+            return Ok(());
         }
         let endpoint = self.endpoint(socket).ok_or(SendError::Closed)?;
         let remote = endpoint.remote().ok_or(SendError::Destination)?;
-        self.send_datagram(now, socket, remote, bytes)
+        self.send_datagram(now, socket, remote, bytes, supplies)
     }
 
     /// Sends a datagram at once, from the host's primary address of the family, as a Linux socket bound to none does.
@@ -223,11 +218,12 @@ impl Stack {
         socket: SocketId,
         to: SocketAddr,
         bytes: &[u8],
-    ) -> Result<Reaction, SendError> {
+        supplies: &mut Supplies,
+    ) -> Result<(), SendError> {
         if self.connections.contains_key(&socket.serial) {
             return Err(SendError::Destination);
         }
-        self.send_datagram(now, socket, to, bytes)
+        self.send_datagram(now, socket, to, bytes, supplies)
     }
 
     /// Closes a connection after what it has queued, or a UDP socket at once.
@@ -287,21 +283,31 @@ impl Stack {
     }
 
     /// Lets a connection do what it can without a packet.
-    pub(crate) fn run(&mut self, now: SimTime, socket: SocketId) -> Reaction {
-        self.run_connection(now, socket.serial, Cause::Timer)
+    pub(crate) fn run(
+        &mut self,
+        now: SimTime,
+        socket: SocketId,
+        supplies: &mut Supplies,
+    ) -> Reaction {
+        self.run_connection(now, socket.serial, Cause::Timer, supplies)
     }
 
     /// Takes in a packet that was routed to this host.
-    pub(crate) fn receive(&mut self, now: SimTime, packet: Vec<u8>) -> Reaction {
+    pub(crate) fn receive(
+        &mut self,
+        now: SimTime,
+        packet: Vec<u8>,
+        supplies: &mut Supplies,
+    ) -> Reaction {
         if let Some(icmp) = Icmp::parse(&packet) {
-            return self.hear(now, icmp);
+            return self.hear(now, icmp, supplies);
         }
         let Some(segment) = Segment::parse(&packet) else {
-            return self.receive_stray(now, packet);
+            return self.receive_stray(now, packet, supplies);
         };
         match segment.flow.protocol {
-            Protocol::TCP => self.receive_tcp(now, segment, packet),
-            _ => self.receive_udp(now, segment, packet),
+            Protocol::TCP => self.receive_tcp(now, segment, packet, supplies),
+            _ => self.receive_udp(now, segment, packet, supplies),
         }
     }
 
@@ -324,95 +330,107 @@ impl Stack {
                 return udp_datagram(flow.local, flow.remote, &[]).ok();
             }
         }
-        self.receive(now, packet).packets.into_iter().next()
+        let mut supplies = Supplies::new(self.mtu);
+        self.receive(now, packet, &mut supplies);
+        supplies.take_packets().into_iter().next()
     }
 
-    fn receive_tcp(&mut self, now: SimTime, segment: Segment, packet: Vec<u8>) -> Reaction {
+    fn receive_tcp(
+        &mut self,
+        now: SimTime,
+        segment: Segment,
+        packet: Vec<u8>,
+        supplies: &mut Supplies,
+    ) -> Reaction {
         let known = self.flows.get(&segment.flow).copied();
-        let Some(serial) = known.or_else(|| self.accept(now, segment)) else {
-            return self.receive_stray(now, packet);
+        let Some(serial) = known.or_else(|| self.accept(now, segment, supplies)) else {
+            return self.receive_stray(now, packet, supplies);
         };
         let reset = segment.flags.rst;
-        self.run_connection(now, serial, Cause::Arrival { packet, reset })
+        self.run_connection(now, serial, Cause::Arrival { packet, reset }, supplies)
     }
 
-    fn receive_udp(&mut self, now: SimTime, segment: Segment, packet: Vec<u8>) -> Reaction {
+    fn receive_udp(
+        &mut self,
+        now: SimTime,
+        segment: Segment,
+        packet: Vec<u8>,
+        supplies: &mut Supplies,
+    ) -> Reaction {
         let endpoint = self
             .endpoints
             .get_mut(&segment.flow.local.port())
             .filter(|endpoint| endpoint.takes(segment.flow));
         let Some(endpoint) = endpoint else {
-            return self.receive_stray(now, packet);
+            return self.receive_stray(now, packet, supplies);
         };
-        let events = endpoint.receive(now, packet, &mut self.interface, &mut self.wire);
+        let (interface, wire) = (&mut self.interface, &mut supplies.wire);
         Reaction {
-            events,
-            packets: std::mem::take(&mut self.wire.outgoing),
+            events: endpoint.receive(now, packet, interface, wire),
             ..Reaction::default()
-        }
-    }
-
-    /// Takes back the list that packets were in: the next ones need none of their own.
-    pub(crate) fn reuse(&mut self, packets: Vec<Vec<u8>>) {
-        if packets.capacity() > self.wire.outgoing.capacity() {
-            self.wire.outgoing = packets;
         }
     }
 
     /// What no socket takes smoltcp answers: echo replies, resets, port unreachable.
-    fn receive_stray(&mut self, now: SimTime, packet: Vec<u8>) -> Reaction {
-        self.wire.deliver(packet);
+    fn receive_stray(
+        &mut self,
+        now: SimTime,
+        packet: Vec<u8>,
+        supplies: &mut Supplies,
+    ) -> Reaction {
+        let wire = &mut supplies.wire;
+        wire.deliver(packet);
         let mut none = SocketSet::new(Vec::new());
-        self.interface.poll(instant(now), &mut self.wire, &mut none);
-        Reaction {
-            packets: std::mem::take(&mut self.wire.outgoing),
-            ..Reaction::default()
-        }
+        self.interface.poll(instant(now), wire, &mut none);
+        Reaction::default()
     }
 
-    fn accept(&mut self, now: SimTime, segment: Segment) -> Option<u32> {
+    fn accept(&mut self, now: SimTime, segment: Segment, supplies: &mut Supplies) -> Option<u32> {
         let Segment { flow, flags } = segment;
         let first = flags.syn && !flags.ack && !flags.rst;
         if !first || flow.remote.port() == 0 || !self.tcp_listeners.contains(&flow.local.port()) {
             return None;
         }
         let id = self.next_socket();
-        let connection = Connection::accept(id, flow, now, self.spares.take())?;
+        let connection = Connection::accept(id, flow, now, supplies.spares.take())?;
         self.connections.insert(id.serial, Box::new(connection));
         self.flows.insert(flow, id.serial);
         Some(id.serial)
     }
 
-    fn run_connection(&mut self, now: SimTime, serial: u32, cause: Cause) -> Reaction {
+    fn run_connection(
+        &mut self,
+        now: SimTime,
+        serial: u32,
+        cause: Cause,
+        supplies: &mut Supplies,
+    ) -> Reaction {
+        let mut reaction = Reaction::default();
         let Some(connection) = self.connections.get_mut(&serial) else {
-            return Reaction::default();
+            return reaction;
         };
         let narrow = self.paths.interface(now, connection.flow().remote.ip());
         let interface = narrow.unwrap_or(&mut self.interface);
-        let progress = connection.run(now, cause, interface, &mut self.wire);
-        let socket = SocketId {
-            host: self.host,
-            serial,
-        };
-        let (timer, obsolete) = match progress.finished {
-            true => (None, self.forget(serial)),
-            false => (Some((socket, connection.next_run(now, interface))), None),
-        };
-        Reaction {
-            events: progress.events,
-            packets: std::mem::take(&mut self.wire.outgoing),
-            timer,
-            obsolete,
+        let (wire, events) = (&mut supplies.wire, &mut reaction.events);
+        match connection.run(now, cause, interface, wire, events) {
+            Progress::Waits(until) => {
+                let socket = SocketId {
+                    host: self.host,
+                    serial,
+                };
+                reaction.timer = Some((socket, until));
+            }
+            Progress::Over => reaction.obsolete = self.forget(serial, supplies),
         }
+        reaction
     }
 
     /// Tells the socket that it concerns of an ICMP message.
-    fn hear(&mut self, now: SimTime, icmp: Icmp) -> Reaction {
+    fn hear(&mut self, now: SimTime, icmp: Icmp, supplies: &mut Supplies) -> Reaction {
         let answer = match icmp {
-            Icmp::Error { flow, error } => return self.fail(flow, error),
+            Icmp::Error { flow, error } => return self.fail(flow, error, supplies),
             Icmp::TooBig { flow, mtu } => {
-                self.paths
-                    .narrow(now, flow.remote.ip(), mtu, &mut self.wire);
+                self.paths.narrow(now, flow.remote.ip(), mtu, self.mtu);
                 None
             }
             Icmp::Echoed { id, from, ttl } => {
@@ -436,7 +454,7 @@ impl Stack {
     }
 
     /// Tells the socket that sent a packet of this flow.
-    fn fail(&mut self, flow: Flow, error: SocketError) -> Reaction {
+    fn fail(&mut self, flow: Flow, error: SocketError, supplies: &mut Supplies) -> Reaction {
         let mut reaction = Reaction::default();
         if let Some(serial) = self.flows.get(&flow).copied() {
             let connection = self.connections.get(&serial);
@@ -446,7 +464,7 @@ impl Stack {
                     host: self.host,
                     serial,
                 };
-                reaction.obsolete = self.forget(serial);
+                reaction.obsolete = self.forget(serial, supplies);
                 if was_client {
                     reaction.events.push(PlaneEvent::Failed { socket, error });
                 }
@@ -461,11 +479,11 @@ impl Stack {
     }
 
     /// Forgets a connection that is over; gives its timer back.
-    fn forget(&mut self, serial: u32) -> Option<Ticket> {
+    fn forget(&mut self, serial: u32, supplies: &mut Supplies) -> Option<Ticket> {
         let connection = self.connections.remove(&serial)?;
         self.flows.remove(&connection.flow());
         let timer = connection.timer;
-        self.spares.put(connection.into_socket());
+        supplies.spares.put(connection.into_socket());
         timer
     }
 
@@ -475,7 +493,8 @@ impl Stack {
         socket: SocketId,
         to: SocketAddr,
         bytes: &[u8],
-    ) -> Result<Reaction, SendError> {
+        supplies: &mut Supplies,
+    ) -> Result<(), SendError> {
         self.check_length(now, to.ip(), bytes.len())?;
         let source = self.source_for(to.ip()).filter(|_| is_sendable(to));
         let port = self
@@ -485,11 +504,9 @@ impl Stack {
         let endpoint = self.endpoints.get_mut(port).ok_or(SendError::Closed)?;
         let source = source.ok_or(SendError::Unreachable)?;
         let source = endpoint.bound().unwrap_or(source);
-        endpoint.send(now, source, to, bytes, &mut self.interface, &mut self.wire);
-        Ok(Reaction {
-            packets: std::mem::take(&mut self.wire.outgoing),
-            ..Reaction::default()
-        })
+        let (interface, wire) = (&mut self.interface, &mut supplies.wire);
+        endpoint.send(now, source, to, bytes, interface, wire);
+        Ok(())
     }
 
     /// Whether a UDP datagram or an echo of so many bytes fits a packet.

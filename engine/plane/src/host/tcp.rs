@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::SimTime;
-use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::iface::{Interface, PollResult};
 use smoltcp::socket::tcp::{ConnectError, Socket, State};
+use smoltcp::time::Instant;
 
 use super::solo::Solo;
 use super::wire::{Wire, instant, sim_time};
@@ -57,11 +58,12 @@ pub(super) enum Cause {
 }
 
 /// What came of it.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    pub(super) events: Vec<PlaneEvent>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// When it wants to run next without a packet, if ever: strictly later.
+    Waits(Option<SimTime>),
     /// The connection is over and its socket gone.
-    pub(super) finished: bool,
+    Over,
 }
 
 /// A connection, from its SYN until both sides are done.
@@ -190,61 +192,99 @@ impl Connection {
         cause: Cause,
         interface: &mut Interface,
         wire: &mut Wire,
+        events: &mut Vec<PlaneEvent>,
     ) -> Progress {
-        let mut events = Vec::new();
-        let reset = matches!(cause, Cause::Arrival { reset: true, .. });
-        if let Cause::Arrival { packet, .. } = cause {
-            wire.deliver(packet);
-            self.waiting_since = now;
-        } else if self.deadline().is_some_and(|deadline| deadline <= now) {
+        let is_late = || self.deadline().is_some_and(|deadline| deadline <= now);
+        if matches!(cause, Cause::Timer) && is_late() {
             return self.finish(events, Some(SocketError::TimedOut));
         }
         if self.ends_unheard() {
             return self.finish(events, None);
         }
+        let reset = matches!(cause, Cause::Arrival { reset: true, .. });
+        if let Cause::Arrival { packet, .. } = cause {
+            wire.deliver(packet);
+            self.waiting_since = now;
+        }
         self.apply_abort();
-        if !wire.has_come() {
+        if wire.has_come() {
+            interface.poll_ingress_single(instant(now), wire, self.solo.set_mut());
+        } else {
             self.refill(now);
         }
+        let heard_before = events.len();
+        let next = self.exchange(now, interface, wire, events);
+        self.report_peer_close(events);
+        if self.orphaned {
+            events.truncate(heard_before);
+        }
+        match self.state() {
+            State::TimeWait => self.finish(events, None),
+            State::Closed | State::Listen => {
+                let is_news = reset && !self.aborted && !self.is_ending();
+                let error = match self.announced {
+                    true => SocketError::Reset,
+                    false => SocketError::Refused,
+                };
+                self.finish(events, is_news.then_some(error))
+            }
+            _ => Progress::Waits(self.next_run(now, next)),
+        }
+    }
+
+    /// Has smoltcp send what it has to, and the application read and write, until neither goes on. Tells when smoltcp
+    /// wants to be asked again.
+    fn exchange(
+        &mut self,
+        now: SimTime,
+        interface: &mut Interface,
+        wire: &mut Wire,
+        events: &mut Vec<PlaneEvent>,
+    ) -> Option<Instant> {
+        let at = instant(now);
+        let is_due = |next: Option<Instant>| next.is_some_and(|next| next <= at);
         loop {
-            interface.poll(instant(now), wire, self.solo.set_mut());
-            self.report_opening(&mut events);
-            let received = self.receive(&mut events);
+            let next = self.transmit(at, interface, wire);
+            self.report_opening(events);
+            let received = self.receive(events);
             if received && self.orphaned {
                 self.aborted = true;
                 self.apply_abort();
             }
             let sent = self.refill(now);
+            if !(received || sent) {
+                return next;
+            }
             // What was read may have opened the window, what was sent may go; most often neither says anything.
-            if !(received || sent) || !wants_to_run(now, interface, self.solo.set()) {
-                break;
+            let next = interface.poll_at(at, self.solo.set());
+            if !is_due(next) {
+                return next;
             }
-        }
-        self.report_peer_close(&mut events);
-        if self.orphaned {
-            events.clear();
-        }
-        match self.state() {
-            State::TimeWait => self.finish(events, None),
-            State::Closed | State::Listen => {
-                let error =
-                    (reset && !self.aborted && !self.is_ending()).then_some(if self.announced {
-                        SocketError::Reset
-                    } else {
-                        SocketError::Refused
-                    });
-                self.finish(events, error)
-            }
-            _ => Progress {
-                events,
-                finished: false,
-            },
         }
     }
 
-    /// When it wants to run next without a packet: strictly after `now`.
-    pub(super) fn next_run(&mut self, now: SimTime, interface: &mut Interface) -> Option<SimTime> {
-        let timer = interface.poll_at(instant(now), self.solo.set()).map(|at| {
+    /// Sends packets until there is none to send at this instant; tells when there may be one.
+    ///
+    /// smoltcp's `poll` ends with an attempt that sends nothing. To ask when the next is due comes to the same (`poll_at`
+    /// "mirrors the beginning of dispatch"), and has to be asked anyway.
+    fn transmit(
+        &mut self,
+        at: Instant,
+        interface: &mut Interface,
+        wire: &mut Wire,
+    ) -> Option<Instant> {
+        loop {
+            let sent = interface.poll_egress(at, wire, self.solo.set_mut());
+            let next = interface.poll_at(at, self.solo.set());
+            if sent == PollResult::None || next.is_none_or(|next| next > at) {
+                return next;
+            }
+        }
+    }
+
+    /// When it wants to run next without a packet, given when smoltcp does: strictly after `now`.
+    fn next_run(&mut self, now: SimTime, next: Option<Instant>) -> Option<SimTime> {
+        let timer = next.map(|at| {
             let at = sim_time(at);
             if at > now { at } else { now + STUCK_RETRY }
         });
@@ -411,7 +451,7 @@ impl Connection {
 
     /// The last event. An application hears nothing of a connection that it was never told about, and no
     /// failure of one that it had closed.
-    fn finish(&self, mut events: Vec<PlaneEvent>, error: Option<SocketError>) -> Progress {
+    fn finish(&self, events: &mut Vec<PlaneEvent>, error: Option<SocketError>) -> Progress {
         let socket = self.id;
         let known = (self.announced || self.role == Role::Client) && !self.orphaned;
         if known {
@@ -420,15 +460,6 @@ impl Connection {
                 _ => PlaneEvent::Closed { socket },
             });
         }
-        Progress {
-            events,
-            finished: true,
-        }
+        Progress::Over
     }
-}
-
-/// Whether smoltcp has something to do at once.
-fn wants_to_run(now: SimTime, interface: &mut Interface, set: &SocketSet<'static>) -> bool {
-    let now = instant(now);
-    interface.poll_at(now, set).is_some_and(|at| at <= now)
 }

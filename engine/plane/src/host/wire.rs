@@ -1,4 +1,4 @@
-//! The device under a host's stack: one packet in, any number out.
+//! The device under the stacks, which use it in turn: one packet in, any number out.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::HardwareAddress;
 
-/// What lies between a stack and its node.
+/// What lies between the stack that runs and its node.
 #[derive(Debug)]
 pub(super) struct Wire {
     mtu: usize,
@@ -23,7 +23,7 @@ pub(super) struct Wire {
 }
 
 /// A wire keeps the memory of no more packets than that.
-const SPARES_MAX: usize = 4;
+const SPARES_MAX: usize = 64;
 
 impl Wire {
     pub(super) const fn new(mtu: usize) -> Self {
@@ -48,10 +48,6 @@ impl Wire {
     /// Whether there is something to receive.
     pub(super) const fn has_come(&self) -> bool {
         self.has_come
-    }
-
-    pub(super) const fn mtu(&self) -> usize {
-        self.mtu
     }
 
     /// An interface on this wire that takes packets for any address: whoever delivers a packet has found out
