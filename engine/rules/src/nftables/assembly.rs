@@ -112,6 +112,9 @@ impl Assembly {
     ) {
         let counted: Vec<Container> = self.counts.keys().copied().collect();
         let (layout, mark) = (self.layout, plan.masquerade_mark);
+        if self.fragments.is_empty() {
+            with.origins.expect(plan.service_ports.values());
+        }
         let mut lower = |new: &Arc<ServicePortPlan>| {
             with.fragment(new, |plan, origins| {
                 Fragment::lower(plan, layout, mark, origins)
@@ -134,18 +137,29 @@ impl Assembly {
             }
         }
         self.table.chains.insert_all(chains);
-        let counts: Vec<Container> = self.counts.keys().copied().collect();
-        if counts != counted {
-            let origins = &mut *with.origins;
-            let chains = flat_frame::chains_by_count(plan, &counts, with.capabilities, origins);
-            for gone in flat_frame::names_by_count(&counted) {
-                if !chains.iter().any(|(_, name, _)| *name == gone) {
-                    self.table.chains.remove(&gone);
-                }
-            }
-            self.write(chains);
-        }
+        self.follow_counts(&counted, plan, with);
         self.settle();
+    }
+
+    /// Has the frame be that of the present counts; it is that of these.
+    fn follow_counts(
+        &mut self,
+        counted: &[Container],
+        plan: &RulePlan,
+        with: &mut Lowerer<'_, Fragment>,
+    ) {
+        let counts: Vec<Container> = self.counts.keys().copied().collect();
+        if counts == counted {
+            return;
+        }
+        let origins = &mut *with.origins;
+        let chains = flat_frame::chains_by_count(plan, &counts, with.capabilities, origins);
+        for gone in flat_frame::names_by_count(counted) {
+            if !chains.iter().any(|(_, name, _)| *name == gone) {
+                self.table.chains.remove(&gone);
+            }
+        }
+        self.write(chains);
     }
 
     /// What an element of a container was made for; `None` for an element of somebody else.
@@ -187,13 +201,12 @@ impl Assembly {
                 self.count(part);
             }
         }
-        self.claims = claims_of(fragments.values());
-        self.fragments = fragments;
         // Elements come in the order of their keys, as claims do: nothing is looked up.
         let mut contents = Contents::default();
-        for claims in self.claims.values() {
-            for_each_element(claims[0].part(), |put| contents.push(put));
-        }
+        self.claims = claims_of(fragments.values(), |part| {
+            for_each_element(part, |put| contents.push(put));
+        });
+        self.fragments = fragments;
         for (container, content) in contents.by_container() {
             self.touched.insert(container);
             match self.containers.get_mut(&container) {

@@ -39,42 +39,64 @@ impl Claim {
     }
 }
 
-/// All claims of fragments that are in the order of service ports.
-pub(super) fn claims_of<'f>(fragments: impl Iterator<Item = &'f Arc<Fragment>>) -> ClaimsByKey {
-    let mut by_container: BTreeMap<Container, Vec<(u128, Key, Claim)>> = BTreeMap::new();
+/// All claims of fragments that are in the order of service ports. On the way, each part that has what it claims is shown, in
+/// the order of keys.
+pub(super) fn claims_of<'f>(
+    fragments: impl Iterator<Item = &'f Arc<Fragment>>,
+    mut show: impl FnMut(&Part),
+) -> ClaimsByKey {
+    let mut by_container: BTreeMap<Container, Vec<Wanted<'f>>> = BTreeMap::new();
     for fragment in fragments {
         for (number, part) in fragment.parts.iter().enumerate() {
             let (container, key) = part.claimed();
-            let claim = Claim::of(Some(fragment), number);
-            let wanted = by_container.entry(container).or_default();
-            wanted.push((key_prefix(&key), key, claim));
+            by_container.entry(container).or_default().push(Wanted {
+                prefix: key_prefix(&key),
+                fragment,
+                number,
+            });
         }
     }
     let mut all = SortedBuilder::default();
-    for (container, wanted) in by_container {
-        for (key, claims) in together(wanted) {
+    for (container, mut wanted) in by_container {
+        sort(&mut wanted);
+        let mut last: Option<(Key, Claims)> = None;
+        for one in &wanted {
+            let (key, claim) = (one.key(), Claim::of(Some(one.fragment), one.number));
+            match &mut last {
+                Some((last, claims)) if *last == key => claims.push(claim),
+                _ => {
+                    show(claim.part());
+                    if let Some((key, claims)) = last.replace((key, Claims::from_elem(claim, 1))) {
+                        all.push((container, key), claims);
+                    }
+                }
+            }
+        }
+        if let Some((key, claims)) = last {
             all.push((container, key), claims);
         }
     }
     all.build()
 }
 
-/// Claims by key, in order. Those of one key stay in their order.
-fn together(mut wanted: Vec<(u128, Key, Claim)>) -> Vec<(Key, Claims)> {
-    // Prefixes are moved about and compared faster than keys. They tell nearly all keys apart.
-    let prefixes = wanted.iter().map(|(prefix, ..)| *prefix);
-    let mut order: Vec<(u128, usize)> = prefixes.zip(0..).collect();
-    order.sort_unstable();
-    for alike in order.chunk_by_mut(|(one, _), (other, _)| one == other) {
-        alike.sort_by(|(_, one), (_, other)| wanted[*one].1.cmp(&wanted[*other].1));
+/// A claim, as it is sorted.
+struct Wanted<'f> {
+    prefix: u128,
+    fragment: &'f Arc<Fragment>,
+    number: usize,
+}
+
+impl Wanted<'_> {
+    fn key(&self) -> Key {
+        let (_, key) = self.fragment.parts[self.number].claimed();
+        key
     }
-    let mut together: Vec<(Key, Claims)> = Vec::with_capacity(order.len());
-    for (_, place) in order {
-        let (_, key, claim) = &mut wanted[place];
-        match together.last_mut() {
-            Some((last, claims)) if last == key => claims.push(claim.clone()),
-            _ => together.push((std::mem::take(key), Claims::from_elem(claim.clone(), 1))),
-        }
+}
+
+/// Sorts by key; those of one key stay in their order. Prefixes tell nearly all keys apart.
+fn sort(wanted: &mut [Wanted<'_>]) {
+    wanted.sort_by_key(|one| one.prefix);
+    for alike in wanted.chunk_by_mut(|one, other| one.prefix == other.prefix) {
+        alike.sort_by_cached_key(Wanted::key);
     }
-    together
 }

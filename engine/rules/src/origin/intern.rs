@@ -47,6 +47,13 @@ impl<T> Numbered<T> {
         self.numbers.find(hash, is_it).map(|(_, number)| *number)
     }
 
+    /// Makes room for so many in all.
+    fn make_room(&mut self, count: usize) {
+        let more = count.saturating_sub(self.things.len());
+        self.things.reserve(more);
+        self.numbers.reserve(more, |(hash, _)| *hash);
+    }
+
     /// Takes in what is not there.
     fn add(&mut self, hash: u64, thing: T) -> u32 {
         let number = u32::try_from(self.things.len()).expect("fewer things than 2^32");
@@ -65,6 +72,17 @@ pub(crate) struct PortOrigins<'o> {
 }
 
 impl Origins {
+    /// Makes room for what rules of many service ports are made for: growing bit by bit would look at all again and again.
+    pub(crate) fn expect<'p>(
+        &mut self,
+        plans: impl ExactSizeIterator<Item = &'p Arc<ServicePortPlan>>,
+    ) {
+        self.ports.make_room(plans.len());
+        // The frontend, its address, and each endpoint; of those on the node, one more.
+        let origins = |plan: &Arc<ServicePortPlan>| plan.cluster.len() + 3;
+        self.origins.make_room(plans.map(origins).sum());
+    }
+
     /// For the rules of one service port.
     pub(crate) fn port(&mut self, plan: &ServicePortPlan) -> PortOrigins<'_> {
         let ServicePortPlan { id, port, .. } = plan;

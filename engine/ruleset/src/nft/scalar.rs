@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use super::{AddressType, CtStates, TcpFlags};
 use crate::{Family, Protocol};
 
-/// A value of one or more parts: what a set holds, and what a map leads to.
-pub type Key = SmallVec<[Scalar; 4]>;
+/// A value of one or more parts: what a set holds, and what a map leads to. (Few have four, and tables hold very many.)
+pub type Key = SmallVec<[Scalar; 3]>;
 
 /// Sixteen bytes that sort as keys do, as far as they reach: of two keys with different ones, that with the lower is lower.
 #[must_use]
