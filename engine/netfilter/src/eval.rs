@@ -65,6 +65,25 @@ pub fn eval<T: Tracer>(
     {
         return evaluation;
     }
+    fly(
+        tables, state, routing, datagram, ingress, now, chooser, tracer,
+    )
+}
+
+/// Takes a packet through the hooks. It stands apart so that packets on the short way pay nothing for what a flight
+/// needs.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "they are those of `eval`")]
+fn fly(
+    tables: &FamilyTables,
+    state: &NodeState,
+    routing: &impl Routing,
+    datagram: Datagram,
+    ingress: Ingress<'_>,
+    now: SimTime,
+    chooser: &mut impl Chooser,
+    tracer: &mut impl Tracer,
+) -> Evaluation {
     let mut flight = Flight {
         tables,
         state,
