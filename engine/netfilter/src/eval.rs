@@ -347,7 +347,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.tracer.hook(hook);
         for step in self.tables.steps(hook) {
             match step {
-                Step::Call { called, idle } => match idle.rules(self.tracking.state()) {
+                Step::Call { called, idle, .. } => match idle.rules(self.tracking.state()) {
                     Some(rules) if !T::WATCHES => self.rules_tested += u64::from(rules),
                     _ => drop(self.call(*called)?),
                 },
