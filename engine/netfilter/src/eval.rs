@@ -65,6 +65,25 @@ pub fn eval<T: Tracer>(
     {
         return evaluation;
     }
+    fly(
+        tables, state, routing, datagram, ingress, now, chooser, tracer,
+    )
+}
+
+/// Takes a packet through the hooks. It stands apart so that packets on the short way pay nothing for what a flight
+/// needs.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "they are those of `eval`")]
+fn fly(
+    tables: &FamilyTables,
+    state: &NodeState,
+    routing: &impl Routing,
+    datagram: Datagram,
+    ingress: Ingress<'_>,
+    now: SimTime,
+    chooser: &mut impl Chooser,
+    tracer: &mut impl Tracer,
+) -> Evaluation {
     let mut flight = Flight {
         tables,
         state,
@@ -328,7 +347,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.tracer.hook(hook);
         for step in self.tables.steps(hook) {
             match step {
-                Step::Call { called, idle } => match idle.rules(self.tracking.state()) {
+                Step::Call { called, idle, .. } => match idle.rules(self.tracking.state()) {
                     Some(rules) if !T::WATCHES => self.rules_tested += u64::from(rules),
                     _ => drop(self.call(*called)?),
                 },

@@ -31,6 +31,8 @@ pub(crate) enum Step {
         called: Called,
         /// When calling it is of no use.
         idle: Idle,
+        /// The same for packets that bear no mark.
+        quiet: Idle,
     },
     /// Find the packet's connection.
     Conntrack,
@@ -88,7 +90,8 @@ impl Unwatched {
             let mut seen = CtState::Invalid;
             let mut steps = hooks.iter().flat_map(|hook| steps(*hook));
             steps.try_fold(0, |sum, step| match step {
-                Step::Call { idle, .. } => Some(sum + u64::from(idle.rules(seen)?)),
+                // What lets a packet pass does not mark it, and it comes without a mark.
+                Step::Call { quiet, .. } => Some(sum + u64::from(quiet.rules(seen)?)),
                 Step::Conntrack => {
                     seen = state;
                     Some(sum)

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ruleset::{Family, Protocol};
-use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket};
+use smoltcp::wire::{Ipv6Packet, UdpPacket};
 
 use crate::Tuple;
 
@@ -197,30 +197,46 @@ pub(crate) fn parse(bytes: &[u8], extent: Extent) -> Result<(Headers, Content), 
 
 fn parse_v4(bytes: &[u8], extent: Extent) -> Result<Headers, Malformed> {
     const HEADER: usize = 20;
-    if bytes.len() < HEADER {
-        return Err(Malformed::Truncated);
-    }
-    let packet = Ipv4Packet::new_unchecked(bytes);
-    let transport = usize::from(packet.header_len());
-    let end = usize::from(packet.total_len());
+    const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+    let header = bytes.first_chunk::<HEADER>();
+    let header = header.ok_or(Malformed::Truncated)?;
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let address = |at: usize| {
+        let octets = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        IpAddr::from(octets)
+    };
+    let transport = usize::from(header[0] & 0xf) * 4;
+    let end = usize::from(word(2));
     let missing = end > bytes.len() && extent == Extent::Whole;
     if transport < HEADER || transport > end || transport > bytes.len() || missing {
         return Err(Malformed::Truncated);
     }
-    if packet.more_frags() || packet.frag_offset() != 0 {
+    if word(6) & MORE_FRAGMENTS_AND_OFFSET != 0 {
         return Err(Malformed::Fragment);
     }
-    if !packet.verify_checksum() {
+    if !has_right_checksum(&bytes[..transport]) {
         return Err(Malformed::Checksum);
     }
     Ok(Headers {
-        source: packet.src_addr().into(),
-        destination: packet.dst_addr().into(),
-        protocol: Protocol(packet.next_header().into()),
-        ttl: packet.hop_limit(),
+        source: address(12),
+        destination: address(16),
+        protocol: Protocol(header[9]),
+        ttl: header[8],
         transport,
         end,
     })
+}
+
+/// Whether the words of an IPv4 header add up to ones (RFC 791). Their order does not matter, nor that of their bytes
+/// (RFC 1071).
+fn has_right_checksum(header: &[u8]) -> bool {
+    let (words, _) = header.as_chunks();
+    let words = words.iter().map(|word| u32::from_ne_bytes(*word));
+    let mut sum: u64 = words.map(u64::from).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum == 0xffff
 }
 
 fn parse_v6(bytes: &[u8], extent: Extent) -> Result<Headers, Malformed> {
@@ -279,7 +295,7 @@ fn classify(headers: &Headers, transport: &[u8], extent: Extent) -> Result<Conte
     }
     let whole = extent == Extent::Whole;
     let consistent = match headers.protocol {
-        Protocol::TCP if whole => TcpPacket::new_checked(transport).is_ok(),
+        Protocol::TCP if whole => (20..=transport.len()).contains(&tcp_header_len(transport)),
         Protocol::UDP if whole => UdpPacket::new_checked(transport).is_ok(),
         _ => true,
     };
@@ -306,6 +322,11 @@ fn classify(headers: &Headers, transport: &[u8], extent: Extent) -> Result<Conte
     })
 }
 
+/// As a TCP header of at least 20 bytes states it.
+fn tcp_header_len(transport: &[u8]) -> usize {
+    usize::from(transport[12] >> 4) * 4
+}
+
 /// Deviation: of the ICMP queries only echo is tracked; Linux also follows timestamp, information and address
 /// mask requests, which no modern host answers.
 fn classify_icmp(headers: &Headers, transport: &[u8]) -> Content {
@@ -328,6 +349,7 @@ fn classify_icmp(headers: &Headers, transport: &[u8]) -> Content {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
     use super::*;
 
@@ -339,6 +361,47 @@ mod tests {
     }
 
     proptest! {
+        /// What is read of a packet is what smoltcp reads, and nothing is read where that finds no packet.
+        #[test]
+        fn reads_what_smoltcp_reads(
+            mut bytes in prop::collection::vec(any::<u8>(), 20..90),
+            words in 4_u8..8,
+            length in prop_oneof![Just(None), (0_u16..100).prop_map(Some)],
+            fragment in prop_oneof![4 => Just(0_u16), 1 => any::<u16>()],
+            is_tcp in any::<bool>(),
+            offset in prop_oneof![Just(5_u8), 0_u8..16],
+            is_right in prop::bool::weighted(0.8),
+        ) {
+            let stated = length.unwrap_or(bytes.len() as u16);
+            bytes[0] = 0x40 | words;
+            bytes[2..4].copy_from_slice(&stated.to_be_bytes());
+            bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
+            bytes[9] = if is_tcp { 6 } else { 200 };
+            let start = usize::from(words) * 4;
+            if let Some(place) = bytes.get_mut(start + 12) {
+                *place = offset << 4;
+            }
+            if is_right && (20..=bytes.len()).contains(&start) {
+                Ipv4Packet::new_unchecked(&mut bytes).fill_checksum();
+            }
+            let read = parse(&bytes, Extent::Whole);
+            let packet = Ipv4Packet::new_checked(&bytes).ok().filter(|packet| {
+                let whole = start >= 20 && packet.verify_checksum();
+                whole && !packet.more_frags() && packet.frag_offset() == 0
+            });
+            let packet = packet.filter(|packet| {
+                !is_tcp || TcpPacket::new_checked(packet.payload()).is_ok()
+            });
+            let seen = read.ok().map(|(headers, _)| (
+                headers.source, headers.destination, headers.ttl, headers.transport, headers.end,
+            ));
+            let expected = packet.map(|packet| (
+                IpAddr::from(packet.src_addr()), IpAddr::from(packet.dst_addr()), packet.hop_limit(),
+                start, usize::from(packet.total_len()),
+            ));
+            prop_assert_eq!(seen, expected);
+        }
+
         #[test]
         fn random_bytes_never_panic(version in prop_oneof![Just(0x45_u8), Just(0x60), any::<u8>()], mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Some(first) = bytes.first_mut() {

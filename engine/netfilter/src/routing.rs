@@ -14,8 +14,8 @@ pub const LOOPBACK: &str = "lo";
 /// The name of an interface: at most 15 bytes (`IFNAMSIZ` with its terminator), held inline.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InterfaceName {
-    length: u8,
-    bytes: [u8; Self::MAX],
+    /// The name, zeros, and in the last place its length: compared in one go.
+    bytes: [u8; Self::MAX + 1],
 }
 
 impl InterfaceName {
@@ -27,13 +27,11 @@ impl InterfaceName {
         if name.len() > Self::MAX {
             return None;
         }
-        let mut bytes = [0; Self::MAX];
+        let mut bytes = [0; Self::MAX + 1];
         let (kept, _) = bytes.split_at_mut(name.len());
         kept.copy_from_slice(name.as_bytes());
-        Some(Self {
-            length: name.len() as u8,
-            bytes,
-        })
+        bytes[Self::MAX] = name.len() as u8;
+        Some(Self { bytes })
     }
 
     /// A name that is known to be right when the program is written.
@@ -48,7 +46,7 @@ impl InterfaceName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let name = self.bytes.get(..usize::from(self.length));
+        let name = self.bytes.get(..usize::from(self.bytes[Self::MAX]));
         let text = name.and_then(|name| std::str::from_utf8(name).ok());
         text.expect("it was made from text")
     }

@@ -159,8 +159,8 @@ impl NodeTables {
                 Arc::make_mut(code).drop_shortcuts();
             }
             for step in family.steps.iter_mut().flatten() {
-                if let Step::Call { idle, .. } = step {
-                    *idle = Idle::default();
+                if let Step::Call { idle, quiet, .. } = step {
+                    (*idle, *quiet) = Default::default();
                 }
             }
             family.unwatched = Default::default();
@@ -445,6 +445,7 @@ impl FamilyTables {
                         chain: table.base(hook)?,
                     },
                     idle: table.idle(table.base(hook)?),
+                    quiet: table.quiet(table.base(hook)?),
                 })
             }));
         }
@@ -458,6 +459,7 @@ struct Place {
     is_nat: bool,
     called: Called,
     idle: Idle,
+    quiet: Idle,
 }
 
 fn place_nft(code: &NftCode, table: usize, places: &mut Vec<Place>) {
@@ -469,6 +471,7 @@ fn place_nft(code: &NftCode, table: usize, places: &mut Vec<Place>) {
                 is_nat: base.kind == ChainKind::Nat,
                 called: Called::Nft { table, chain },
                 idle: code.idle(chain),
+                quiet: code.idle(chain),
             });
         }
     }
@@ -487,6 +490,7 @@ fn schedule(hook: Hook, places: &[Place], own: &[(i32, Step)]) -> (Box<[Step]>, 
     let call = |place: &Place| Step::Call {
         called: place.called,
         idle: place.idle,
+        quiet: place.quiet,
     };
     let mut steps: Vec<(i32, Step)> = others.map(|place| (place.priority, call(place))).collect();
     steps.extend_from_slice(own);

@@ -82,18 +82,19 @@ pub(crate) enum TcpFlags {
 impl TcpFlags {
     /// Reads the flags of a whole TCP header.
     pub(crate) fn of(transport: &[u8]) -> Self {
-        let packet = smoltcp::wire::TcpPacket::new_unchecked(transport);
-        if packet.rst() {
+        const FIN: u8 = 1;
+        const SYN: u8 = 1 << 1;
+        const RST: u8 = 1 << 2;
+        const ACK: u8 = 1 << 4;
+        let flags = transport[13];
+        let has = |flag: u8| flags & flag != 0;
+        if has(RST) {
             Self::Rst
-        } else if packet.syn() {
-            if packet.ack() {
-                Self::SynAck
-            } else {
-                Self::Syn
-            }
-        } else if packet.fin() {
+        } else if has(SYN) {
+            if has(ACK) { Self::SynAck } else { Self::Syn }
+        } else if has(FIN) {
             Self::Fin
-        } else if packet.ack() {
+        } else if has(ACK) {
             Self::Ack
         } else {
             Self::None

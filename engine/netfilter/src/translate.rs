@@ -69,7 +69,9 @@ impl Datagram {
                 // TTL and protocol share a 16-bit word of the sum.
                 let (old, new) = ([self.bytes[8], self.bytes[9]], [ttl, self.bytes[9]]);
                 self.bytes[8] = ttl;
-                adjust(&mut self.bytes, 10, old, new);
+                let mut difference = Difference::default();
+                difference.add(&old, &new);
+                difference.apply(&mut self.bytes, 10);
             }
             Family::V6 => self.bytes[7] = ttl,
         }
@@ -86,68 +88,60 @@ const fn set_address(headers: &mut Headers, side: Side, address: IpAddr) {
 
 /// Writes one side of a packet that starts at `bytes[0]` and may be cut off, as quoted ones are.
 fn write_side(bytes: &mut [u8], headers: &Headers, side: Side, address: IpAddr, port: Option<u16>) {
-    write_address(bytes, headers, side, address);
+    let mut difference = write_address(bytes, headers, side, address);
     let at = match (headers.protocol, side) {
         (Protocol::ICMP | Protocol::ICMPV6, _) => 4,
         (_, Side::Source) => 0,
         (_, Side::Destination) => 2,
     };
     let at = headers.transport + at;
-    let (Some(port), Some(field)) = (port, bytes.get_mut(at..at + 2)) else {
-        return;
-    };
-    let new = port.to_be_bytes();
-    let old = [field[0], field[1]];
-    if old == new {
-        return;
+    let mut is_port_new = false;
+    if let (Some(port), Some(field)) = (port, bytes.get_mut(at..at + 2)) {
+        let (old, new) = ([field[0], field[1]], port.to_be_bytes());
+        is_port_new = old != new;
+        field.copy_from_slice(&new);
+        difference.add(&old, &new);
     }
-    field.copy_from_slice(&new);
     if headers.protocol != Protocol::SCTP {
-        adjust_transport(bytes, headers, old, new);
-    } else if let Some(packet) = bytes.get_mut(headers.transport..headers.end) {
+        adjust_transport(bytes, headers, difference);
+    } else if is_port_new && let Some(packet) = bytes.get_mut(headers.transport..headers.end) {
         fill_sctp_checksum(packet);
     }
 }
 
-fn write_address(bytes: &mut [u8], headers: &Headers, side: Side, address: IpAddr) {
+/// Writes the address, adjusts the IP header's checksum, and tells what that changes of the transport header's, which
+/// covers both addresses in all protocols but ICMP.
+fn write_address(bytes: &mut [u8], headers: &Headers, side: Side, address: IpAddr) -> Difference {
     let old = match side {
         Side::Source => headers.source,
         Side::Destination => headers.destination,
     };
+    let mut difference = Difference::default();
     if old == address {
-        return;
+        return difference;
     }
-    let pseudo_header = matches!(
-        headers.protocol,
-        Protocol::TCP | Protocol::UDP | Protocol::ICMPV6
-    );
     match (old, address) {
         (IpAddr::V4(old), IpAddr::V4(new)) => {
             let at = if side == Side::Source { 12 } else { 16 };
             bytes[at..at + 4].copy_from_slice(&new.octets());
-            adjust(bytes, 10, old.octets(), new.octets());
-            if pseudo_header {
-                adjust_transport(bytes, headers, old.octets(), new.octets());
-            }
+            difference.add(&old.octets(), &new.octets());
+            difference.apply(bytes, 10);
         }
         (IpAddr::V6(old), IpAddr::V6(new)) => {
             let at = if side == Side::Source { 8 } else { 24 };
             bytes[at..at + 16].copy_from_slice(&new.octets());
-            if pseudo_header {
-                adjust_transport(bytes, headers, old.octets(), new.octets());
-            }
+            difference.add(&old.octets(), &new.octets());
         }
         _ => unreachable!("tables and routes were checked to stay in the packet's family"),
+    }
+    match headers.protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::ICMPV6 => difference,
+        _ => Difference::default(),
     }
 }
 
 /// Adjusts the transport checksum, if there is one and it is there.
-fn adjust_transport<const N: usize>(
-    bytes: &mut [u8],
-    headers: &Headers,
-    old: [u8; N],
-    new: [u8; N],
-) {
+fn adjust_transport(bytes: &mut [u8], headers: &Headers, difference: Difference) {
     let at = match headers.protocol {
         Protocol::TCP => 16,
         Protocol::UDP => 6,
@@ -156,38 +150,63 @@ fn adjust_transport<const N: usize>(
     };
     let at = headers.transport + at;
     if headers.protocol != Protocol::UDP {
-        adjust(bytes, at, old, new);
+        difference.apply(bytes, at);
         return;
     }
     // A UDP checksum of zero says that there is none, so a computed zero is written as its other form.
     let stated = bytes
         .get(at..at + 2)
         .is_some_and(|checksum| checksum != [0, 0]);
-    if stated {
-        adjust(bytes, at, old, new);
+    if stated && !difference.is_none() {
+        difference.apply(bytes, at);
         if bytes[at..at + 2] == [0, 0] {
             bytes[at..at + 2].copy_from_slice(&[0xff, 0xff]);
         }
     }
 }
 
-/// Updates the checksum at `at`, if it is there, for a change from `old` to `new`: RFC 1624, equation 3. Both
-/// are of one even length.
-fn adjust<const N: usize>(bytes: &mut [u8], at: usize, old: [u8; N], new: [u8; N]) {
-    let Some(field) = bytes.get_mut(at..at + 2) else {
-        return;
-    };
-    let words = |bytes: &[u8], flip: u16| -> u32 {
-        let (words, _) = bytes.as_chunks();
-        let words = words.iter().map(|word| u16::from_be_bytes(*word) ^ flip);
-        words.map(u32::from).sum()
-    };
-    let mut sum = words(field, 0xffff) + words(&old, 0xffff) + words(&new, 0);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
+/// What a change of words adds to a checksum: RFC 1624, equation 3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Difference {
+    /// Of the old words' complements and the new words.
+    sum: u32,
+    is_some: bool,
+}
+
+impl Difference {
+    /// Adds a change of words: both of one even length, and at most 32 bytes for one checksum.
+    fn add<const N: usize>(&mut self, old: &[u8; N], new: &[u8; N]) {
+        if old == new {
+            return;
+        }
+        self.is_some = true;
+        let (old, _) = old.as_chunks();
+        let (new, _) = new.as_chunks();
+        for (old, new) in old.iter().zip(new) {
+            self.sum += u32::from(!u16::from_be_bytes(*old));
+            self.sum += u32::from(u16::from_be_bytes(*new));
+        }
     }
-    let checksum = !u16::try_from(sum).expect("carries were folded in");
-    field.copy_from_slice(&checksum.to_be_bytes());
+
+    const fn is_none(self) -> bool {
+        !self.is_some
+    }
+
+    /// Updates the checksum at `at`, if it is there and anything changes.
+    fn apply(self, bytes: &mut [u8], at: usize) {
+        let Some(field) = bytes.get_mut(at..at + 2) else {
+            return;
+        };
+        if self.is_none() {
+            return;
+        }
+        let mut sum = u32::from(!u16::from_be_bytes([field[0], field[1]])) + self.sum;
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        let checksum = !u16::try_from(sum).expect("carries were folded in");
+        field.copy_from_slice(&checksum.to_be_bytes());
+    }
 }
 
 /// Writes the CRC-32C of a whole SCTP packet, given from its common header on (RFC 9260, appendix A). Does nothing to
@@ -213,11 +232,46 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn crc32c_gives_the_check_value() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    /// Writes the change from `old` to `new` into the checksum at `at`.
+    fn adjust<const N: usize>(bytes: &mut [u8], at: usize, old: [u8; N], new: [u8; N]) {
+        difference(old, new).apply(bytes, at);
+    }
+
+    fn difference<const N: usize>(old: [u8; N], new: [u8; N]) -> Difference {
+        let mut difference = Difference::default();
+        difference.add(&old, &new);
+        difference
+    }
+
+    proptest! {
+        /// Several changes at once give what they give one after the other, in whatever order.
+        #[test]
+        fn changes_add_up(
+            start in any::<[u8; 2]>(),
+            address in any::<([u8; 16], [u8; 16])>(),
+            port in prop::sample::select(vec![[0, 0], [0xff, 0xff], [0x12, 0x34]]),
+            new_port in prop::sample::select(vec![[0, 0], [0xff, 0xff], [0x12, 0x35]]),
+        ) {
+            let [mut one, mut other, mut at_once] = [start; 3];
+            adjust(&mut one, 0, address.0, address.1);
+            adjust(&mut one, 0, port, new_port);
+            adjust(&mut other, 0, port, new_port);
+            adjust(&mut other, 0, address.0, address.1);
+            let mut both = difference(address.0, address.1);
+            both.add(&port, &new_port);
+            both.apply(&mut at_once, 0);
+            prop_assert_eq!(one, at_once);
+            prop_assert_eq!(other, at_once);
+        }
     }
 
     #[test]
@@ -250,10 +304,10 @@ mod tests {
             end: 8,
         };
         let mut absent = [0; 8];
-        adjust_transport(&mut absent, &headers, [0, 1], [0, 2]);
+        adjust_transport(&mut absent, &headers, difference([0, 1], [0, 2]));
         assert_eq!(absent, [0; 8]);
         let mut present = [0, 0, 0, 0, 0, 0, 0, 1];
-        adjust_transport(&mut present, &headers, [0, 1], [0, 2]);
+        adjust_transport(&mut present, &headers, difference([0, 1], [0, 2]));
         assert_eq!(present[6..], [0xff, 0xff]);
     }
 }

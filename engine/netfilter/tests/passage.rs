@@ -17,7 +17,7 @@ use switchboard_netfilter::{
 };
 
 use support::wire::{ack, echo, sctp, syn, syn_ack, tcp_with, udp_with};
-use support::{TestNode, ct_state, nat_frame, service, with};
+use support::{TablesBuilder, TestNode, ct_state, frame, nat_frame, service, with};
 
 /// The node, which notices what only the long way asks.
 #[derive(Default)]
@@ -69,8 +69,8 @@ fn rule(number: usize) -> (TableName, &'static str, XtRule) {
     use TableName::{Filter, Mangle, Raw};
     let on = |state, target| with(target, vec![ct_state(&[state])]);
     let mark = XtTarget::SetXmark { value: 1, mask: 1 };
-    let unmarked = XtMatch::Mark {
-        negated: true,
+    let marked = |negated| XtMatch::Mark {
+        negated,
         value: 1,
         mask: 1,
     };
@@ -81,19 +81,31 @@ fn rule(number: usize) -> (TableName, &'static str, XtRule) {
         3 => (Filter, "FORWARD", on(CtState::Established, XtTarget::Drop)),
         4 => (Raw, "PREROUTING", on(CtState::New, XtTarget::Notrack)),
         5 => (Mangle, "PREROUTING", on(CtState::Established, mark)),
-        6 => (Filter, "FORWARD", with(XtTarget::Drop, vec![unmarked])),
+        6 => (Filter, "FORWARD", with(XtTarget::Drop, vec![marked(true)])),
         7 => (Raw, "PREROUTING", on(CtState::Invalid, XtTarget::Notrack)),
-        _ => (Filter, "INPUT", on(CtState::Established, XtTarget::Accept)),
+        8 => (Filter, "INPUT", on(CtState::Established, XtTarget::Accept)),
+        9 => (Filter, "FORWARD", with(XtTarget::Drop, vec![marked(false)])),
+        10 => (
+            Filter,
+            "FORWARD",
+            on(CtState::Established, XtTarget::Return),
+        ),
+        _ => (Filter, "FORWARD", XtRule::new(XtTarget::Drop)),
     }
 }
 
-fn tables(family: Family, protocol: Protocol, rules: &[usize]) -> NodeTables {
+fn tables(
+    frame: fn(Family) -> TablesBuilder,
+    family: Family,
+    protocol: Protocol,
+    rules: &[usize],
+) -> NodeTables {
     let [vip, _, endpoint, ..] = ENDS[family as usize];
     let local = match family {
         Family::V4 => "10.244.0.0/16",
         Family::V6 => "fd00:1::/32",
     };
-    let builder = service(nat_frame(family), vip, protocol, local, &[endpoint]);
+    let builder = service(frame(family), vip, protocol, local, &[endpoint]);
     let rules = rules.iter().map(|number| rule(*number));
     let builder = rules.fold(builder, |builder, (table, chain, rule)| {
         builder.rule(table, chain, rule)
@@ -193,10 +205,12 @@ proptest! {
     fn both_ways_lead_to_the_same(
         family in prop::sample::select(Family::ALL.to_vec()),
         protocol in prop::sample::select(vec![Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::ICMP]),
-        rules in prop::collection::vec(0..9_usize, 0..3),
+        is_full in any::<bool>(),
+        rules in prop::collection::vec(0..12_usize, 0..3),
         steps in steps(),
     ) {
-        let tables = tables(family, protocol, &rules);
+        let frame = if is_full { frame } else { nat_frame };
+        let tables = tables(frame, family, protocol, &rules);
         let mut state = NodeState::new();
         let mut now = SimTime::ZERO;
         for step in steps {
@@ -215,8 +229,8 @@ proptest! {
 }
 
 /// How many of a connection's packets take the long way: SYN, SYN-ACK, ACK, ACK.
-fn check_long_ways(rules: &[usize], expected: usize) {
-    let tables = tables(Family::V4, Protocol::TCP, rules);
+fn check_long_ways(frame: fn(Family) -> TablesBuilder, rules: &[usize], expected: usize) {
+    let tables = tables(frame, Family::V4, Protocol::TCP, rules);
     let (mut state, node) = (NodeState::new(), Observed::default());
     let mut chooser = SeededChooser(Seed::new(7).split("chooser"));
     let (client, vip, endpoint) = ("10.244.1.5:40000", "10.96.0.40:80", "10.244.2.11:8080");
@@ -244,10 +258,16 @@ fn check_long_ways(rules: &[usize], expected: usize) {
 
 #[test]
 fn only_what_rules_look_at_takes_the_long_way() {
-    check_long_ways(&[], 1);
-    check_long_ways(&[0, 1, 2], 1);
-    check_long_ways(&[3], 4);
-    check_long_ways(&[6], 4);
+    check_long_ways(nat_frame, &[], 1);
+    check_long_ways(nat_frame, &[0, 1, 2, 9], 1);
+    check_long_ways(nat_frame, &[3], 4);
+    check_long_ways(nat_frame, &[6], 4);
     // What is asked of packets that are for the node itself.
-    check_long_ways(&[8], 1);
+    check_long_ways(nat_frame, &[8], 1);
+    // A mark that another rule asks for.
+    check_long_ways(nat_frame, &[5, 9], 4);
+    // kube-proxy's rules accept what is established, after some comparing.
+    check_long_ways(frame, &[], 1);
+    check_long_ways(frame, &[3], 1);
+    check_long_ways(frame, &[5], 4);
 }

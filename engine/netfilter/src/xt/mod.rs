@@ -2,6 +2,7 @@
 
 mod index;
 mod matches;
+mod quiet;
 mod run;
 mod table;
 
