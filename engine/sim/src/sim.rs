@@ -491,11 +491,16 @@ impl Sim {
         match inbox.app {
             App::Introduce { after } => {
                 let (count, closes) = inbox.requests(bytes);
-                let (local, peer) = inbox.ends;
-                let answer = inbox.identity.introduce(local, peer).repeat(count);
-                if !answer.is_empty() {
-                    self.answer(after, Answer::of_stream(socket, answer, closes));
+                if count == 0 {
+                    return;
                 }
+                let (local, peer) = inbox.ends;
+                let line = inbox.identity.introduce(local, peer);
+                let answer = match count {
+                    1 => line,
+                    _ => line.repeat(count),
+                };
+                self.answer(after, Answer::of_stream(socket, answer, closes));
             }
             App::Dns if self.troubles.is_dns_down => {}
             App::Dns => {

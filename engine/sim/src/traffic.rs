@@ -254,9 +254,15 @@ impl Sim {
         let mut found = None;
         for _ in 0..stream.senders.len() {
             let place = stream.senders.next()?;
+            let fleet = self.fleet.revision();
+            if place.seated == Some(fleet) {
+                found.clone_from(&place.seat);
+                break;
+            }
             let Some(host) = self.find_host(&place.source) else {
                 continue;
             };
+            place.seated = matches!(place.source, Source::Pod(_)).then_some(fleet);
             if place
                 .seat
                 .as_ref()
