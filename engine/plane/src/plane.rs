@@ -110,8 +110,10 @@ impl Engine {
 pub(crate) enum Due {
     /// A packet gets there.
     Arrival { next: Next, packet: Vec<u8> },
-    /// A connection's timer, or its application's wish.
-    Run(SocketId),
+    /// A connection's timer fires.
+    Timer(SocketId),
+    /// A connection's application has wanted something of it.
+    Wake(SocketId),
     /// A socket's owner hears of what was clear at once.
     Report(Box<PlaneEvent>),
 }
@@ -194,9 +196,7 @@ impl Plane {
             return;
         }
         if let Some(stack) = self.stacks.remove(host) {
-            for timer in stack.timers() {
-                self.due.cancel(timer);
-            }
+            stack.alarms().for_each(|alarm| self.silence(alarm));
         }
         self.asleep.remove(&host);
         self.deaf.remove(&host);
@@ -436,27 +436,36 @@ impl Plane {
     /// Has the earliest event happen and moves the clock there; of two at one instant, the one planned first.
     /// Nothing due is no event.
     pub fn step(&mut self, tables: &mut impl TableSource) -> Vec<PlaneEvent> {
-        let Some((at, due)) = self.due.pop() else {
-            return Vec::new();
-        };
-        self.now = self.now.max(at);
-        match due {
-            Due::Report(event) => vec![*event],
-            Due::Run(socket) => self.run_socket(socket),
-            Due::Arrival { next, packet } => self.arrive(next, packet, tables),
-        }
+        let mut events = Vec::new();
+        self.step_into(&mut events, tables);
+        events
     }
 
     /// Has everything happen in order that is due up to and including an instant, but nothing after the first step that
-    /// somebody is told of: what that tells may change what happens next.
-    pub fn run_until(&mut self, until: SimTime, tables: &mut impl TableSource) -> Vec<PlaneEvent> {
-        while self.due.next_at().is_some_and(|at| at <= until) {
-            let events = self.step(tables);
-            if !events.is_empty() {
-                return events;
-            }
+    /// somebody is told of, in `events`: what that tells may change what happens next.
+    pub fn run_until(
+        &mut self,
+        until: SimTime,
+        tables: &mut impl TableSource,
+        events: &mut Vec<PlaneEvent>,
+    ) {
+        let told_before = events.len();
+        while self.due.next_at().is_some_and(|at| at <= until) && events.len() == told_before {
+            self.step_into(events, tables);
         }
-        Vec::new()
+    }
+
+    fn step_into(&mut self, events: &mut Vec<PlaneEvent>, tables: &mut impl TableSource) {
+        let Some((at, due)) = self.due.pop() else {
+            return;
+        };
+        self.now = self.now.max(at);
+        match due {
+            Due::Report(event) => events.push(*event),
+            Due::Timer(socket) => self.run_socket(socket, |alarm| &mut alarm.timer, events),
+            Due::Wake(socket) => self.run_socket(socket, |alarm| &mut alarm.wake, events),
+            Due::Arrival { next, packet } => self.arrive(next, packet, tables, events),
+        }
     }
 
     /// Begins or ends telling of [`PlaneEvent::Decision`] and [`PlaneEvent::Lost`]. Off at first: whoever
@@ -548,6 +557,47 @@ mod tests {
         assert!(accepted);
         assert_eq!(plane.stacks.hosts(), pods[..2]);
         assert_eq!(plane.asleep.keys().copied().collect::<Vec<_>>(), pods[2..]);
+    }
+
+    /// A server that greets and closes, and clients that close after it: what is told, and when.
+    fn told_by(run: impl Fn(&mut Plane) -> Vec<PlaneEvent>) -> Vec<(SimTime, PlaneEvent)> {
+        let (mut plane, pods) = listening(3);
+        for client in &pods[1..] {
+            plane.connect(*client, "10.0.0.2:80".parse().unwrap());
+        }
+        let mut told = Vec::new();
+        while plane.next_event_at().is_some() {
+            for event in run(&mut plane) {
+                match &event {
+                    PlaneEvent::Accepted { socket, .. } => {
+                        plane.send(*socket, b"hello").unwrap();
+                        plane.close(*socket);
+                    }
+                    PlaneEvent::PeerClosed { socket } => plane.close(*socket),
+                    _ => {}
+                }
+                told.push((plane.now(), event));
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn running_until_an_instant_is_stepping_up_to_it() {
+        let stepped = told_by(|plane| plane.step(&mut NoRules));
+        assert_eq!(stepped.len(), 14, "both connections, from begin to end");
+        for span in [1, 7, 1_000_000].map(Duration::from_micros) {
+            let run = told_by(|plane| {
+                let (until, mut events) = (plane.now() + span, Vec::new());
+                plane.run_until(until, &mut NoRules, &mut events);
+                if events.is_empty() {
+                    assert!(plane.next_event_at().is_none_or(|next| next > until));
+                    plane.advance_clock(until);
+                }
+                events
+            });
+            assert_eq!(run, stepped, "{span:?}");
+        }
     }
 
     #[test]

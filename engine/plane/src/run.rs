@@ -6,7 +6,7 @@ use netfilter::{
 };
 
 use crate::decision::{DecisionTracer, judge};
-use crate::host::{Reaction, Stack, Supplies};
+use crate::host::{Alarm, Reaction, Stack, Supplies};
 use crate::network::{Attachment, Door, Next, Transit, UPLINK};
 use crate::plane::{Due, TableSource};
 use crate::queue::Ticket;
@@ -72,44 +72,68 @@ impl Plane {
 
     /// Has a connection run at this instant, after what is already due.
     pub(crate) fn wake(&mut self, socket: SocketId) {
-        let now = self.now;
-        let timer = self.timer(socket);
-        if timer.is_some_and(|timer| timer.is_none_or(|ticket| ticket.at() > now)) {
-            self.set_timer(socket, Some(now));
-        }
-    }
-
-    /// When a connection runs next; `None` when there is no such connection.
-    fn timer(&mut self, socket: SocketId) -> Option<&mut Option<Ticket>> {
-        self.stacks.get_mut(socket.host)?.timer(socket)
-    }
-
-    fn set_timer(&mut self, socket: SocketId, at: Option<SimTime>) {
+        let (now, due) = (self.now, &mut self.due);
         let stack = self.stacks.get_mut(socket.host);
-        let Some(timer) = stack.and_then(|stack| stack.timer(socket)) else {
+        let Some(alarm) = stack.and_then(|stack| stack.alarm(socket)) else {
             return;
         };
-        let ticket = at.map(|at| self.due.plan(at, Due::Run(socket)));
-        if let Some(before) = std::mem::replace(timer, ticket) {
-            self.due.cancel(before);
+        let fires = alarm.timer.is_some_and(|timer| timer.at() <= now);
+        if alarm.wake.is_none() && !fires {
+            alarm.wake = Some(due.plan(now, Due::Wake(socket)));
         }
     }
 
-    /// A connection's timer has fired.
-    pub(crate) fn run_socket(&mut self, socket: SocketId) -> Vec<PlaneEvent> {
-        if let Some(timer) = self.timer(socket) {
-            *timer = None;
+    /// Has a connection run next at another instant, whenever it was to run before.
+    fn set_alarm(&mut self, socket: SocketId, at: Option<SimTime>) {
+        let due = &mut self.due;
+        let stack = self.stacks.get_mut(socket.host);
+        let Some(alarm) = stack.and_then(|stack| stack.alarm(socket)) else {
+            return;
+        };
+        if let Some(wake) = alarm.wake.take() {
+            due.cancel(wake);
         }
+        let before = alarm.timer.take();
+        alarm.timer = match (before, at) {
+            (Some(before), Some(at)) => due.replan(before, at),
+            (None, Some(at)) => Some(due.plan(at, Due::Timer(socket))),
+            (Some(before), None) => {
+                due.cancel(before);
+                None
+            }
+            (None, None) => None,
+        };
+    }
+
+    /// Has nobody run any more.
+    pub(crate) fn silence(&mut self, alarm: Alarm) {
+        let Alarm { timer, wake } = alarm;
+        for ticket in timer.into_iter().chain(wake) {
+            self.due.cancel(ticket);
+        }
+    }
+
+    /// A connection runs without a packet: `fired` is what was set.
+    pub(crate) fn run_socket(
+        &mut self,
+        socket: SocketId,
+        fired: impl FnOnce(&mut Alarm) -> &mut Option<Ticket>,
+        events: &mut Vec<PlaneEvent>,
+    ) {
         if self.network.is_stopped(socket.host) {
+            self.set_alarm(socket, None);
             self.parked.insert(socket);
-            return Vec::new();
+            return;
         }
         let now = self.now;
-        let stack = self.stacks.get_mut(socket.host);
-        let reaction = stack
-            .map(|stack| stack.run(now, socket, &mut self.supplies))
-            .unwrap_or_default();
-        self.apply(socket.host, reaction)
+        let Some(stack) = self.stacks.get_mut(socket.host) else {
+            return;
+        };
+        if let Some(alarm) = stack.alarm(socket) {
+            *fired(alarm) = None;
+        }
+        let reaction = stack.run(now, socket, &mut self.supplies, events);
+        self.apply(socket.host, reaction);
     }
 
     pub(crate) fn arrive(
@@ -117,27 +141,30 @@ impl Plane {
         next: Next,
         packet: Vec<u8>,
         tables: &mut impl TableSource,
-    ) -> Vec<PlaneEvent> {
+        events: &mut Vec<PlaneEvent>,
+    ) {
         match self.network.arrival(next) {
-            Next::Node { node, door } => self.arrive_at_node(node, &door, packet, tables),
-            Next::Host(host) => self.arrive_at_host(host, packet),
-            Next::Lost { place, reason } => self.lost(place, packet, *reason).into_iter().collect(),
+            Next::Node { node, door } => {
+                events.extend(self.arrive_at_node(node, &door, packet, tables));
+            }
+            Next::Host(host) => self.arrive_at_host(host, packet, events),
+            Next::Lost { place, reason } => events.extend(self.lost(place, packet, *reason)),
         }
     }
 
-    fn arrive_at_host(&mut self, host: HostId, packet: Vec<u8>) -> Vec<PlaneEvent> {
+    fn arrive_at_host(&mut self, host: HostId, packet: Vec<u8>, events: &mut Vec<PlaneEvent>) {
         self.capture_at_host(host, &packet);
         if self.deaf.contains(&host) {
-            let lost = self.lost(Place::Host(host), packet, LostReason::Ignored);
-            return lost.into_iter().collect();
+            events.extend(self.lost(Place::Host(host), packet, LostReason::Ignored));
+            return;
         }
         let now = self.now;
         let Some((stack, supplies)) = self.stack(host) else {
-            let lost = self.lost(Place::Host(host), packet, LostReason::HostGone);
-            return lost.into_iter().collect();
+            events.extend(self.lost(Place::Host(host), packet, LostReason::HostGone));
+            return;
         };
-        let reaction = stack.receive(now, packet, supplies);
-        self.apply(host, reaction)
+        let reaction = stack.receive(now, packet, supplies, events);
+        self.apply(host, reaction);
     }
 
     fn arrive_at_node(
@@ -222,15 +249,13 @@ impl Plane {
     }
 
     /// Does what a stack wants done.
-    fn apply(&mut self, host: HostId, reaction: Reaction) -> Vec<PlaneEvent> {
+    fn apply(&mut self, host: HostId, reaction: Reaction) {
         self.transmit_all(host);
-        if let Some((socket, at)) = reaction.timer {
-            self.set_timer(socket, at);
+        match reaction {
+            Reaction::Nothing => {}
+            Reaction::Waits(socket, until) => self.set_alarm(socket, until),
+            Reaction::Over(alarm) => self.silence(alarm),
         }
-        if let Some(timer) = reaction.obsolete {
-            self.due.cancel(timer);
-        }
-        reaction.events
     }
 
     /// Sends the packets on their way that a host's stack has just sent.
@@ -299,7 +324,10 @@ impl Plane {
     /// Processes on a node share its interfaces: what they send and receive is captured there. What a host sends
     /// to itself passes no interface that is captured.
     fn capture_at_host(&mut self, id: HostId, packet: &[u8]) {
-        let (Some(captures), Some(host)) = (&mut self.captures, self.network.host(id)) else {
+        let Some(captures) = &mut self.captures else {
+            return;
+        };
+        let Some(host) = self.network.host(id) else {
             return;
         };
         let on_node = matches!(host.attachment, Attachment::Node(_));

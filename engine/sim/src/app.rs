@@ -7,7 +7,7 @@
 //! Over TCP it closes after one answer, as HTTP/1.0 does, unless what it gets begins with the line [`KEEP_ALIVE`]: then
 //! every line after that one is a request, and the client closes.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -77,33 +77,42 @@ impl Identity {
 
     /// One line of text.
     pub(crate) fn introduce(&self, address: SocketAddr, peer: SocketAddr) -> Vec<u8> {
-        let mut text = self.begin.clone();
+        let mut text = Vec::with_capacity(self.begin.len() + ENDS_LEN);
+        text.extend_from_slice(self.begin.as_bytes());
         push_socket(&mut text, address);
-        text.push_str(" peer=");
+        text.extend_from_slice(b" peer=");
         push_socket(&mut text, peer);
-        text.push('\n');
-        text.into_bytes()
+        text.push(b'\n');
+        text
     }
 }
 
+/// What two IPv4 sockets and the words around them take.
+const ENDS_LEN: usize = 64;
+
 /// Appends what `Display` shows. Every answer has two of them, and IPv4 is quickly written by hand.
-fn push_socket(text: &mut String, socket: SocketAddr) {
+fn push_socket(text: &mut Vec<u8>, socket: SocketAddr) {
     let SocketAddr::V4(socket) = socket else {
         let _ = write!(text, "{socket}");
         return;
     };
-    for (octet, end) in socket.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
+    for (octet, end) in socket.ip().octets().into_iter().zip(*b"...:") {
         push_number(text, octet.into());
         text.push(end);
     }
     push_number(text, socket.port());
 }
 
-fn push_number(text: &mut String, number: u16) {
-    if number > 9 {
-        push_number(text, number / 10);
+fn push_number(text: &mut Vec<u8>, number: u16) {
+    let (mut digits, mut begin, mut rest) = ([0; 5], 5, number);
+    loop {
+        begin -= 1;
+        digits[begin] = b"0123456789"[usize::from(rest % 10)];
+        rest /= 10;
+        if rest == 0 {
+            return text.extend_from_slice(&digits[begin..]);
+        }
     }
-    text.extend(char::from_digit(u32::from(number % 10), 10));
 }
 
 impl<'a> Introduction<'a> {
@@ -300,9 +309,9 @@ mod tests {
             "1.23.100.9:80",
             "[::1]:7",
         ] {
-            let mut text = String::new();
+            let mut text = Vec::new();
             push_socket(&mut text, socket.parse().unwrap());
-            assert_eq!(text, socket);
+            assert_eq!(String::from_utf8(text).unwrap(), socket);
         }
     }
 

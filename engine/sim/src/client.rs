@@ -2,6 +2,7 @@
 //!
 //! A state machine over the events of the plane. Its outcome is what a program on Linux would be told.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,17 +29,17 @@ pub(crate) struct Errand {
 
 impl Errand {
     /// What is sent for a payload. Servers answer requests, so a client with nothing to say greets.
-    fn request(&self, payload: &[u8], is_first: bool) -> Vec<u8> {
+    fn request<'a>(&self, payload: &'a [u8], is_first: bool) -> Cow<'a, [u8]> {
         let payload: &[u8] = if payload.is_empty() {
             b"hello"
         } else {
             payload
         };
         if !self.keeps || self.is_udp() {
-            return payload.to_vec();
+            return payload.into();
         }
         let begin: &[u8] = if is_first { KEEP_ALIVE } else { &[] };
-        [begin, payload, b"\n"].concat()
+        [begin, payload, b"\n"].concat().into()
     }
 
     fn is_udp(&self) -> bool {
@@ -230,8 +231,8 @@ impl Client {
                 .errand
                 .as_ref()
                 .expect("only a client with an errand dials");
-            let request = errand.request(&errand.payload, true);
-            if plane.send(socket, &request).is_err() {
+            let sent = plane.send(socket, &errand.request(&errand.payload, true));
+            if sent.is_err() {
                 self.finish(plane, Outcome::Reset);
             }
         }
@@ -281,23 +282,30 @@ impl Client {
     }
 
     /// Bytes came.
-    pub(crate) fn received(&mut self, plane: &mut Plane, from: Option<SocketAddr>, bytes: &[u8]) {
+    pub(crate) fn received(&mut self, plane: &mut Plane, from: Option<SocketAddr>, bytes: Vec<u8>) {
         match (&mut self.state, from) {
             (State::Resolving(resolver), from) => {
-                let resolution = resolver.received(plane, from, bytes);
+                let resolution = resolver.received(plane, from, &bytes);
                 self.go_on(plane, resolution);
             }
             (State::Talking(_), Some(from)) if Some(from) == self.remote => {
                 self.latency = Some(plane.now().since(self.since));
-                self.received.extend_from_slice(bytes);
+                self.take_in(bytes);
                 self.owed = 0;
                 self.finish(plane, Outcome::Connected);
             }
             (State::Talking(_) | State::Idle(_), None) => {
-                self.received.extend_from_slice(bytes);
+                self.take_in(bytes);
                 self.read_lines(plane);
             }
             _ => {}
+        }
+    }
+
+    fn take_in(&mut self, bytes: Vec<u8>) {
+        match self.received.is_empty() {
+            true => self.received = bytes,
+            false => self.received.extend(bytes),
         }
     }
 

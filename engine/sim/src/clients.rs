@@ -136,7 +136,7 @@ impl Clients {
         };
         self.tell(id, plane, |client, plane| match event {
             PlaneEvent::Connected { .. } => client.connected(plane),
-            PlaneEvent::Data { bytes, from, .. } => client.received(plane, from, &bytes),
+            PlaneEvent::Data { bytes, from, .. } => client.received(plane, from, bytes),
             PlaneEvent::PeerClosed { .. } | PlaneEvent::Closed { .. } => client.peer_closed(plane),
             PlaneEvent::Failed { error, .. } => client.failed(plane, error),
             _ => {}

@@ -19,6 +19,8 @@ pub(crate) struct Fleet {
     dns_domain: String,
     pods: BTreeMap<ObjectKey, Running>,
     apps: BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
+    /// How many signals have been carried out.
+    revision: u64,
 }
 
 struct Running {
@@ -46,7 +48,13 @@ impl Fleet {
             dns_domain: dns_domain.to_owned(),
             pods: BTreeMap::new(),
             apps: BTreeMap::new(),
+            revision: 0,
         }
+    }
+
+    /// While this stays, every Pod has the host that it had.
+    pub(crate) const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Carries out a signal.
@@ -56,6 +64,7 @@ impl Fleet {
         nodes: &BTreeMap<String, NodeId>,
         signal: PodSignal,
     ) {
+        self.revision += 1;
         match signal {
             PodSignal::Started {
                 pod, node, object, ..

@@ -35,6 +35,8 @@ pub(crate) struct Senders {
 pub(crate) struct Place {
     pub(crate) source: Source,
     pub(crate) seat: Option<Arc<Seat>>,
+    /// As of which revision of the fleet its seat has the host of its Pod.
+    pub(crate) seated: Option<u64>,
 }
 
 impl Senders {
@@ -109,7 +111,11 @@ impl Senders {
     fn arrange(&mut self) {
         let named = self.named.iter().cloned();
         let pods = self.ready.iter().cloned().map(Source::Pod);
-        let place = |source| Place { source, seat: None };
+        let place = |source| Place {
+            source,
+            seat: None,
+            seated: None,
+        };
         self.places = named.chain(pods).map(place).collect();
     }
 }

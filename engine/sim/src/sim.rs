@@ -50,6 +50,8 @@ pub struct Sim {
     answers: Answers,
     /// What came of echo requests and nobody has asked about.
     pub(crate) echoes: Vec<PlaneEvent>,
+    /// The list that the plane's events come in.
+    events: Vec<PlaneEvent>,
     /// How many lookups have begun: each has a random stream of its own.
     lookups: u64,
 }
@@ -107,6 +109,7 @@ impl Sim {
             inboxes: BTreeMap::new(),
             answers: Answers::default(),
             echoes: Vec::new(),
+            events: Vec::new(),
             lookups: 0,
         };
         let nodes: Vec<NodeId> = sim.nodes.values().copied().collect();
@@ -352,12 +355,14 @@ impl Sim {
 
     /// Has packets travel up to and including an instant, or until somebody is told of one.
     fn run_packets(&mut self, until: SimTime) {
+        let mut events = std::mem::take(&mut self.events);
         let mut tables = self.tables.of(&mut self.control);
-        let events = self.plane.run_until(until, &mut tables);
+        self.plane.run_until(until, &mut tables, &mut events);
         self.control.advance_clock(self.plane.now());
-        for event in events {
+        for event in events.drain(..) {
             self.dispatch(event);
         }
+        self.events = events;
     }
 
     pub(crate) fn obey_signals(&mut self) {
@@ -486,11 +491,16 @@ impl Sim {
         match inbox.app {
             App::Introduce { after } => {
                 let (count, closes) = inbox.requests(bytes);
-                let (local, peer) = inbox.ends;
-                let answer = inbox.identity.introduce(local, peer).repeat(count);
-                if !answer.is_empty() {
-                    self.answer(after, Answer::of_stream(socket, answer, closes));
+                if count == 0 {
+                    return;
                 }
+                let (local, peer) = inbox.ends;
+                let line = inbox.identity.introduce(local, peer);
+                let answer = match count {
+                    1 => line,
+                    _ => line.repeat(count),
+                };
+                self.answer(after, Answer::of_stream(socket, answer, closes));
             }
             App::Dns if self.troubles.is_dns_down => {}
             App::Dns => {

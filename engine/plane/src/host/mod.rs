@@ -22,3 +22,4 @@ pub use error::{ListenError, SendError};
 pub(crate) use stack::{Reaction, Stack, may_listen};
 pub(crate) use stacks::Stacks;
 pub(crate) use supplies::Supplies;
+pub(crate) use tcp::Alarm;

@@ -14,26 +14,29 @@ use super::echo::Echoes;
 use super::error::{ListenError, SendError};
 use super::path::Paths;
 use super::supplies::Supplies;
-use super::tcp::{Cause, Connection, Progress};
+use super::tcp::{Alarm, Cause, Connection, Progress};
 use super::udp::Endpoint;
 use super::wire::{Wire, instant};
 use crate::icmp::Icmp;
-use crate::queue::Ticket;
 use crate::segment::{Flow, Segment, echo_request, udp_datagram};
 use crate::{HostId, PingSpec, PlaneEvent, SocketError, SocketId};
 
 /// `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
 
-/// What a stack did, beside sending packets: these are among its supplies then.
-#[derive(Debug, Default)]
-pub(crate) struct Reaction {
-    pub(crate) events: Vec<PlaneEvent>,
-    /// The TCP socket that ran, and when it wants to run again (`None`: not of its own accord).
-    pub(crate) timer: Option<(SocketId, Option<SimTime>)>,
-    /// The timer of a connection that is over.
-    pub(crate) obsolete: Option<Ticket>,
+/// What a stack asks of the plane, beside the packets that it sends and the events that it tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Reaction {
+    #[default]
+    Nothing,
+    /// The TCP socket that ran wants to run again at this instant (`None`: not of its own accord).
+    Waits(SocketId, Option<SimTime>),
+    /// A connection is over, and its alarm is of no use.
+    Over(Alarm),
 }
+
+/// Where a stack puts what it tells.
+type Events = Vec<PlaneEvent>;
 
 /// The stack.
 pub(crate) struct Stack {
@@ -126,15 +129,14 @@ impl Stack {
     }
 
     /// When a TCP connection runs next; `None` for other sockets.
-    pub(crate) fn timer(&mut self, socket: SocketId) -> Option<&mut Option<Ticket>> {
+    pub(crate) fn alarm(&mut self, socket: SocketId) -> Option<&mut Alarm> {
         let connection = self.connections.get_mut(&socket.serial)?;
-        Some(&mut connection.timer)
+        Some(&mut connection.alarm)
     }
 
     /// Those of all connections, in no order.
-    pub(crate) fn timers(&self) -> impl Iterator<Item = Ticket> {
-        let connections = self.connections.values();
-        connections.filter_map(|connection| connection.timer)
+    pub(crate) fn alarms(&self) -> impl Iterator<Item = Alarm> {
+        self.connections.values().map(|connection| connection.alarm)
     }
 
     /// Begins a TCP connection; the SYN leaves when the connection is run.
@@ -288,8 +290,9 @@ impl Stack {
         now: SimTime,
         socket: SocketId,
         supplies: &mut Supplies,
+        events: &mut Events,
     ) -> Reaction {
-        self.run_connection(now, socket.serial, Cause::Timer, supplies)
+        self.run_connection(now, socket.serial, Cause::Timer, supplies, events)
     }
 
     /// Takes in a packet that was routed to this host.
@@ -298,16 +301,17 @@ impl Stack {
         now: SimTime,
         packet: Vec<u8>,
         supplies: &mut Supplies,
+        events: &mut Events,
     ) -> Reaction {
         if let Some(icmp) = Icmp::parse(&packet) {
-            return self.hear(now, icmp, supplies);
+            return self.hear(now, icmp, supplies, events);
         }
         let Some(segment) = Segment::parse(&packet) else {
             return self.receive_stray(now, packet, supplies);
         };
         match segment.flow.protocol {
-            Protocol::TCP => self.receive_tcp(now, segment, packet, supplies),
-            _ => self.receive_udp(now, segment, packet, supplies),
+            Protocol::TCP => self.receive_tcp(now, segment, packet, supplies, events),
+            _ => self.receive_udp(now, segment, packet, supplies, events),
         }
     }
 
@@ -331,7 +335,7 @@ impl Stack {
             }
         }
         let mut supplies = Supplies::new(self.mtu);
-        self.receive(now, packet, &mut supplies);
+        self.receive(now, packet, &mut supplies, &mut Vec::new());
         supplies.take_packets().into_iter().next()
     }
 
@@ -341,13 +345,20 @@ impl Stack {
         segment: Segment,
         packet: Vec<u8>,
         supplies: &mut Supplies,
+        events: &mut Events,
     ) -> Reaction {
         let known = self.flows.get(&segment.flow).copied();
         let Some(serial) = known.or_else(|| self.accept(now, segment, supplies)) else {
             return self.receive_stray(now, packet, supplies);
         };
         let reset = segment.flags.rst;
-        self.run_connection(now, serial, Cause::Arrival { packet, reset }, supplies)
+        self.run_connection(
+            now,
+            serial,
+            Cause::Arrival { packet, reset },
+            supplies,
+            events,
+        )
     }
 
     fn receive_udp(
@@ -356,6 +367,7 @@ impl Stack {
         segment: Segment,
         packet: Vec<u8>,
         supplies: &mut Supplies,
+        events: &mut Events,
     ) -> Reaction {
         let endpoint = self
             .endpoints
@@ -365,10 +377,8 @@ impl Stack {
             return self.receive_stray(now, packet, supplies);
         };
         let (interface, wire) = (&mut self.interface, &mut supplies.wire);
-        Reaction {
-            events: endpoint.receive(now, packet, interface, wire),
-            ..Reaction::default()
-        }
+        endpoint.receive(now, packet, interface, wire, events);
+        Reaction::Nothing
     }
 
     /// What no socket takes smoltcp answers: echo replies, resets, port unreachable.
@@ -382,7 +392,7 @@ impl Stack {
         wire.deliver(packet);
         let mut none = SocketSet::new(Vec::new());
         self.interface.poll(instant(now), wire, &mut none);
-        Reaction::default()
+        Reaction::Nothing
     }
 
     fn accept(&mut self, now: SimTime, segment: Segment, supplies: &mut Supplies) -> Option<u32> {
@@ -404,31 +414,29 @@ impl Stack {
         serial: u32,
         cause: Cause,
         supplies: &mut Supplies,
+        events: &mut Events,
     ) -> Reaction {
-        let mut reaction = Reaction::default();
         let Some(connection) = self.connections.get_mut(&serial) else {
-            return reaction;
+            return Reaction::Nothing;
         };
         let narrow = self.paths.interface(now, connection.flow().remote.ip());
         let interface = narrow.unwrap_or(&mut self.interface);
-        let (wire, events) = (&mut supplies.wire, &mut reaction.events);
-        match connection.run(now, cause, interface, wire, events) {
-            Progress::Waits(until) => {
-                let socket = SocketId {
-                    host: self.host,
-                    serial,
-                };
-                reaction.timer = Some((socket, until));
-            }
-            Progress::Over => reaction.obsolete = self.forget(serial, supplies),
+        match connection.run(now, cause, interface, &mut supplies.wire, events) {
+            Progress::Waits(until) => Reaction::Waits(connection.id(), until),
+            Progress::Over => self.forget(serial, supplies),
         }
-        reaction
     }
 
     /// Tells the socket that it concerns of an ICMP message.
-    fn hear(&mut self, now: SimTime, icmp: Icmp, supplies: &mut Supplies) -> Reaction {
+    fn hear(
+        &mut self,
+        now: SimTime,
+        icmp: Icmp,
+        supplies: &mut Supplies,
+        events: &mut Events,
+    ) -> Reaction {
         let answer = match icmp {
-            Icmp::Error { flow, error } => return self.fail(flow, error, supplies),
+            Icmp::Error { flow, error } => return self.fail(flow, error, supplies, events),
             Icmp::TooBig { flow, mtu } => {
                 self.paths.narrow(now, flow.remote.ip(), mtu, self.mtu);
                 None
@@ -447,44 +455,47 @@ impl Stack {
             }
             Icmp::Ignored => None,
         };
-        Reaction {
-            events: answer.into_iter().collect(),
-            ..Reaction::default()
-        }
+        events.extend(answer);
+        Reaction::Nothing
     }
 
     /// Tells the socket that sent a packet of this flow.
-    fn fail(&mut self, flow: Flow, error: SocketError, supplies: &mut Supplies) -> Reaction {
-        let mut reaction = Reaction::default();
+    fn fail(
+        &mut self,
+        flow: Flow,
+        error: SocketError,
+        supplies: &mut Supplies,
+        events: &mut Events,
+    ) -> Reaction {
         if let Some(serial) = self.flows.get(&flow).copied() {
             let connection = self.connections.get(&serial);
-            if connection.is_some_and(|connection| connection.fails_on_icmp()) {
-                let was_client = connection.is_some_and(|connection| connection.is_client());
-                let socket = SocketId {
-                    host: self.host,
-                    serial,
-                };
-                reaction.obsolete = self.forget(serial, supplies);
-                if was_client {
-                    reaction.events.push(PlaneEvent::Failed { socket, error });
-                }
+            let Some(connection) = connection.filter(|connection| connection.fails_on_icmp())
+            else {
+                return Reaction::Nothing;
+            };
+            if connection.is_client() {
+                let socket = connection.id();
+                events.push(PlaneEvent::Failed { socket, error });
             }
-        } else if let Some(endpoint) = self.endpoints.get(&flow.local.port())
-            && endpoint.takes(flow)
-        {
-            let socket = endpoint.id();
-            reaction.events.push(PlaneEvent::Failed { socket, error });
+            return self.forget(serial, supplies);
         }
-        reaction
+        let endpoint = self.endpoints.get(&flow.local.port());
+        if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.takes(flow)) {
+            let socket = endpoint.id();
+            events.push(PlaneEvent::Failed { socket, error });
+        }
+        Reaction::Nothing
     }
 
-    /// Forgets a connection that is over; gives its timer back.
-    fn forget(&mut self, serial: u32, supplies: &mut Supplies) -> Option<Ticket> {
-        let connection = self.connections.remove(&serial)?;
+    /// Forgets a connection that is over.
+    fn forget(&mut self, serial: u32, supplies: &mut Supplies) -> Reaction {
+        let Some(connection) = self.connections.remove(&serial) else {
+            return Reaction::Nothing;
+        };
         self.flows.remove(&connection.flow());
-        let timer = connection.timer;
+        let alarm = connection.alarm;
         supplies.spares.put(connection.into_socket());
-        timer
+        Reaction::Over(alarm)
     }
 
     fn send_datagram(

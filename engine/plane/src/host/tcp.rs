@@ -57,6 +57,15 @@ pub(super) enum Cause {
     Timer,
 }
 
+/// When a connection is to run without a packet: the plane's affair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Alarm {
+    /// By its timer.
+    pub(crate) timer: Option<Ticket>,
+    /// For its application, at the instant at which that wanted something.
+    pub(crate) wake: Option<Ticket>,
+}
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -72,8 +81,8 @@ pub(super) struct Connection {
     flow: Flow,
     role: Role,
     solo: Solo<Socket<'static>>,
-    /// When it runs next; the plane's affair.
-    pub(super) timer: Option<Ticket>,
+    /// When it runs next.
+    pub(super) alarm: Alarm,
     /// What the application has sent and smoltcp has no room for yet.
     unsent: VecDeque<u8>,
     /// The application knows that the connection stands.
@@ -126,7 +135,7 @@ impl Connection {
             flow,
             role,
             solo,
-            timer: None,
+            alarm: Alarm::default(),
             unsent: VecDeque::new(),
             announced: false,
             peer_closed: false,
@@ -135,6 +144,10 @@ impl Connection {
             orphaned: false,
             waiting_since: now,
         }
+    }
+
+    pub(super) const fn id(&self) -> SocketId {
+        self.id
     }
 
     pub(super) const fn flow(&self) -> Flow {
@@ -277,6 +290,11 @@ impl Connection {
             let sent = interface.poll_egress(at, wire, self.solo.set_mut());
             let next = interface.poll_at(at, self.solo.set());
             if sent == PollResult::None || next.is_none_or(|next| next > at) {
+                debug_assert_eq!(
+                    interface.poll_egress(at, wire, self.solo.set_mut()),
+                    PollResult::None,
+                    "poll_at tells of all that is to be sent"
+                );
                 return next;
             }
         }

@@ -99,11 +99,11 @@ impl Endpoint {
         packet: Vec<u8>,
         interface: &mut Interface,
         wire: &mut Wire,
-    ) -> Vec<PlaneEvent> {
+        events: &mut Vec<PlaneEvent>,
+    ) {
         wire.deliver(packet);
         interface.poll(instant(now), wire, self.solo.set_mut());
         let socket = self.solo.get_mut();
-        let mut events = Vec::new();
         while let Ok((bytes, meta)) = socket.recv() {
             events.push(PlaneEvent::Data {
                 socket: self.id,
@@ -114,6 +114,5 @@ impl Endpoint {
                 )),
             });
         }
-        events
     }
 }

@@ -16,7 +16,7 @@ fn listening_stack() -> Stack {
 /// What a stack sends when it receives a packet.
 fn answers(stack: &mut Stack, packet: Vec<u8>) -> Vec<Vec<u8>> {
     let mut supplies = Supplies::new(1500);
-    stack.receive(SimTime::ZERO, packet, &mut supplies);
+    stack.receive(SimTime::ZERO, packet, &mut supplies, &mut Vec::new());
     supplies.take_packets()
 }
 
@@ -58,7 +58,7 @@ fn ports_are_used_in_turn() {
         assert_eq!(begun, Ok(()));
         let port = stack.local_address(socket).unwrap().port();
         stack.abort(socket);
-        stack.run(SimTime::ZERO, socket, &mut supplies);
+        stack.run(SimTime::ZERO, socket, &mut supplies, &mut Vec::new());
         port
     };
     let ports: Vec<u16> = (0..28_233).map(|_| port_of(&mut stack)).collect();
