@@ -347,7 +347,7 @@ impl Plane {
     pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<(), SendError> {
         let now = self.now;
         let stack = self.stacks.get_mut(socket.host).ok_or(SendError::Closed)?;
-        stack.send(now, socket, bytes, &mut self.supplies)?;
+        stack.send(now, socket, bytes, self.supplies.lend())?;
         self.transmit_all(socket.host);
         self.wake(socket);
         Ok(())
@@ -366,7 +366,7 @@ impl Plane {
     ) -> Result<(), SendError> {
         let now = self.now;
         let stack = self.stacks.get_mut(socket.host).ok_or(SendError::Closed)?;
-        stack.send_to(now, socket, to, bytes, &mut self.supplies)?;
+        stack.send_to(now, socket, to, bytes, self.supplies.lend())?;
         self.transmit_all(socket.host);
         Ok(())
     }
@@ -597,6 +597,32 @@ mod tests {
                 events
             });
             assert_eq!(run, stepped, "{span:?}");
+        }
+    }
+
+    /// A client gives up at the very instant at which it is answered: the server is told at once.
+    #[test]
+    fn a_server_hears_that_its_client_gave_up_as_it_answered() {
+        for end in [Plane::abort, Plane::close] {
+            let (mut plane, pods) = listening(2);
+            let socket = plane.connect(pods[0], "10.0.0.3:80".parse().unwrap());
+            while plane.socket_count(pods[1]) == 1 {
+                plane.step(&mut NoRules);
+            }
+            // The SYN-ACK is under way: to the node, and from there to the client.
+            assert_eq!(plane.step(&mut NoRules), []);
+            let answered = plane.next_event_at().unwrap();
+            plane.advance_clock(answered);
+            assert_eq!(plane.now(), answered);
+            end(&mut plane, socket);
+            let mut events = Vec::new();
+            plane.run_until(answered, &mut NoRules, &mut events);
+            assert_eq!(events, [PlaneEvent::Closed { socket }]);
+            let until = answered + Duration::from_millis(1);
+            plane.run_until(until, &mut NoRules, &mut events);
+            assert_eq!(events.len(), 1, "the server was told of nothing");
+            assert_eq!(plane.socket_count(pods[1]), 1, "the UDP socket");
+            assert_eq!(plane.next_event_at(), None);
         }
     }
 

@@ -20,7 +20,7 @@ impl Plane {
             self.asleep.remove(&id);
             self.stacks.insert(id, stack);
         }
-        Some((self.stacks.get_mut(id)?, &mut self.supplies))
+        Some((self.stacks.get_mut(id)?, self.supplies.lend()))
     }
 
     /// The stack that a host without one would get, with what it listens on.
@@ -132,7 +132,7 @@ impl Plane {
         if let Some(alarm) = stack.alarm(socket) {
             *fired(alarm) = None;
         }
-        let reaction = stack.run(now, socket, &mut self.supplies, events);
+        let reaction = stack.run(now, socket, self.supplies.lend(), events);
         self.apply(socket.host, reaction);
     }
 

@@ -424,6 +424,11 @@ impl Stack {
         match connection.run(now, cause, interface, &mut supplies.wire, events) {
             Progress::Waits(until) => Reaction::Waits(connection.id(), until),
             Progress::Over => self.forget(serial, supplies),
+            Progress::OverBefore(packet) => {
+                let over = self.forget(serial, supplies);
+                self.receive_stray(now, packet, supplies);
+                over
+            }
         }
     }
 

@@ -21,6 +21,12 @@ impl Supplies {
         }
     }
 
+    /// For the stack that runs next. What is left on the wire would leave, or be received, under its name.
+    pub(crate) fn lend(&mut self) -> &mut Self {
+        debug_assert!(self.wire.is_clear(), "every stack leaves the wire clear");
+        self
+    }
+
     /// Has a stack's packets, in order.
     pub(crate) fn take_packets(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.wire.outgoing)
@@ -28,9 +34,7 @@ impl Supplies {
 
     /// Takes back the list that packets were in: the next ones need none of their own.
     pub(crate) fn reuse(&mut self, packets: Vec<Vec<u8>>) {
-        debug_assert!(packets.is_empty(), "every packet is on its way");
-        if self.wire.outgoing.is_empty() {
-            self.wire.outgoing = packets;
-        }
+        debug_assert!(self.wire.is_clear(), "no stack runs meanwhile");
+        self.wire.outgoing = packets;
     }
 }

@@ -67,12 +67,14 @@ pub(crate) struct Alarm {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// When it wants to run next without a packet, if ever: strictly later.
     Waits(Option<SimTime>),
     /// The connection is over and its socket gone.
     Over,
+    /// The connection was over before this packet came, which is nobody's.
+    OverBefore(Vec<u8>),
 }
 
 /// A connection, from its SYN until both sides are done.
@@ -212,7 +214,11 @@ impl Connection {
             return self.finish(events, Some(SocketError::TimedOut));
         }
         if self.ends_unheard() {
-            return self.finish(events, None);
+            let over = self.finish(events, None);
+            return match cause {
+                Cause::Arrival { packet, .. } => Progress::OverBefore(packet),
+                Cause::Timer => over,
+            };
         }
         let reset = matches!(cause, Cause::Arrival { reset: true, .. });
         if let Cause::Arrival { packet, .. } = cause {
@@ -356,7 +362,8 @@ impl Connection {
         self.closing && self.unsent.is_empty()
     }
 
-    /// A connection that is given up before the peer has answered leaves nothing to say on the wire.
+    /// A connection that is given up before the peer has answered leaves nothing to say on the wire. A packet that finds
+    /// it so finds no socket, as on Linux, where the kernel resets what comes after the close.
     fn ends_unheard(&self) -> bool {
         (self.is_ending() || self.aborted) && self.state() == State::SynSent
     }

@@ -50,6 +50,11 @@ impl Wire {
         self.has_come
     }
 
+    /// Whether there is nothing to receive and nothing that was sent.
+    pub(super) fn is_clear(&self) -> bool {
+        !self.has_come && self.outgoing.is_empty()
+    }
+
     /// An interface on this wire that takes packets for any address: whoever delivers a packet has found out
     /// already whose it is, and smoltcp holds two addresses at most. The default routes lead nowhere in
     /// particular; without them smoltcp refuses to send.

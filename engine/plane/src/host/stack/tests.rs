@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 
+use smoltcp::wire::TcpControl;
+
 use super::*;
-use crate::segment::{tcp_syn, udp_datagram};
+use crate::segment::{tcp_segment, tcp_syn, udp_datagram};
 
 fn listening_stack() -> Stack {
     let addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
@@ -76,6 +78,36 @@ fn ports_run_out() {
         assert_eq!(stack.udp_socket(Some(remote)).1, Ok(()));
     }
     assert_eq!(stack.udp_socket(None).1, Err(SocketError::PortsExhausted));
+}
+
+/// A client gives up, and before it is run the server's SYN-ACK arrives: to its kernel the socket is gone already.
+#[test]
+fn an_answer_to_who_has_just_given_up_is_reset() {
+    for end in [Stack::abort, Stack::close] {
+        let (mut stack, mut supplies) = (listening_stack(), Supplies::new(1500));
+        let remote: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        let (socket, _) = stack.connect(SimTime::ZERO, remote, &mut supplies);
+        let local = stack.local_address(socket).unwrap();
+        stack.run(SimTime::ZERO, socket, &mut supplies, &mut Vec::new());
+        let [syn] = &supplies.take_packets()[..] else {
+            panic!("a SYN");
+        };
+        assert!(Segment::parse(syn).unwrap().flags.syn);
+        end(&mut stack, socket);
+        let syn_ack = tcp_segment(remote, local, TcpControl::Syn, 70, Some(71)).unwrap();
+        let mut events = Vec::new();
+        let reaction = stack.receive(SimTime::ZERO, syn_ack, &mut supplies, &mut events);
+        assert!(matches!(reaction, Reaction::Over(_)), "{reaction:?}");
+        assert_eq!(events, [PlaneEvent::Closed { socket }]);
+        let [reset] = &supplies.take_packets()[..] else {
+            panic!("a reset");
+        };
+        let reset = Segment::parse(reset).unwrap();
+        assert!(reset.flags.rst);
+        assert_eq!((reset.flow.remote, reset.flow.local), (local, remote));
+        supplies.lend();
+        assert_eq!(stack.socket_count(), 1, "the UDP socket");
+    }
 }
 
 proptest! {
