@@ -79,7 +79,7 @@ impl Sim {
                 addresses: node.addresses.clone(),
                 pod_cidrs: node.pod_cidrs.clone(),
             });
-            tables.add_node(&node.name);
+            tables.add_node(id, &node.name);
             nodes.insert(node.name.clone(), id);
         }
         let mut outside = BTreeMap::new();

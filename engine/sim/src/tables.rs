@@ -15,8 +15,9 @@ pub(crate) struct TableCache {
 }
 
 impl TableCache {
-    /// Takes in the next node of the plane, by its name.
-    pub(crate) fn add_node(&mut self, name: &str) {
+    /// Takes in a node of the plane, right after the one before it, by its name.
+    pub(crate) fn add_node(&mut self, id: NodeId, name: &str) {
+        assert_eq!(id.index(), self.nodes.len(), "node {name} is the next one");
         self.nodes.push(Entry {
             name: name.to_owned(),
             commits: 0,
