@@ -293,6 +293,33 @@ proptest! {
         chaos.check_nothing_left(&before);
     }
 
+    /// To run until an instant, or until somebody is told of something, is to step up to there.
+    #[test]
+    fn strides_are_steps(
+        seed: u64,
+        zones in prop::collection::vec(1_usize..4, 0..3),
+        endpoints in prop::collection::vec(0_usize..100, 1..5),
+        turns in prop::collection::vec((turn(), 0_u64..3_000), 1..20),
+        logs_decisions: bool,
+    ) {
+        let [stepped, strode] = [false, true].map(|in_strides| {
+            let mut chaos = Chaos::new(seed, &zones, &endpoints);
+            chaos.lab.in_strides = in_strides;
+            chaos.lab.plane.log_decisions(logs_decisions);
+            let mut at = Duration::ZERO;
+            for (turn, pause) in turns.clone() {
+                chaos.play(turn);
+                at += Duration::from_millis(pause);
+                chaos.lab.run_until(at);
+            }
+            chaos.play(Turn::Mend);
+            chaos.play(Turn::Wake);
+            chaos.lab.run();
+            chaos.lab.log
+        });
+        prop_assert_eq!(stepped, strode);
+    }
+
     /// Over links that lose nothing for good, no node meets an answer that it does not know, and every client is
     /// answered by whom it asked.
     #[test]

@@ -174,6 +174,8 @@ impl Sim {
         if first == control {
             self.step_control();
         } else if first == packets {
+            // At one instant the control plane comes first, so packets stop just before it. It is due later than
+            // they are, and so not at zero.
             let before_control = control.as_nanos() - 1;
             let until = limit.min(own).min(SimTime::from_nanos(before_control));
             self.run_packets(until);

@@ -27,6 +27,7 @@ mod names;
 mod node_cache;
 mod pings;
 mod probes;
+mod ties;
 mod traffic;
 
 const CLIENT: &str = "

@@ -38,6 +38,8 @@ pub(crate) struct Lab {
     pub(crate) tables: Tables,
     pub(crate) nodes: [NodeId; 3],
     pub(crate) log: Vec<(SimTime, PlaneEvent)>,
+    /// Whether the plane runs by [`Plane::run_until`] instead of by [`Plane::step`].
+    pub(crate) in_strides: bool,
     /// Sockets of clients that wait for an echo and close when they have it.
     clients: BTreeSet<SocketId>,
     /// Sockets of clients that do nothing of their own accord.
@@ -73,6 +75,7 @@ impl Lab {
             },
             nodes,
             log: Vec::new(),
+            in_strides: false,
             clients: BTreeSet::new(),
             held: BTreeSet::new(),
         };
@@ -190,12 +193,23 @@ impl Lab {
     pub(crate) fn run_until(&mut self, limit: Duration) {
         let limit = SimTime::ZERO + limit;
         while self.plane.next_event_at().is_some_and(|at| at <= limit) {
-            for event in self.plane.step(&mut self.tables) {
+            for event in self.advance(limit) {
                 self.react(&event);
                 self.log.push((self.plane.now(), event));
             }
         }
         self.plane.advance_clock(limit);
+    }
+
+    fn advance(&mut self, limit: SimTime) -> Vec<PlaneEvent> {
+        if !self.in_strides {
+            return self.plane.step(&mut self.tables);
+        }
+        let mut events = Vec::new();
+        self.plane.run_until(limit, &mut self.tables, &mut events);
+        let next = self.plane.next_event_at();
+        assert!(!events.is_empty() || next.is_none_or(|next| next > limit));
+        events
     }
 
     pub(crate) fn run(&mut self) {

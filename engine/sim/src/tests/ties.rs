@@ -1,0 +1,75 @@
+//! Who comes first at one instant: the control plane, then packets, then applications.
+
+use control::{Rate, Reuse, Sender, TrafficRequest};
+
+use super::*;
+
+/// Has a packet of the client arrive at its node at an instant. What leads to it is due just before.
+fn send_for(sim: &mut Sim, at: SimTime) {
+    let first_hop = sim.control().config().network.same_node / 2;
+    let before = SimTime::ZERO + (at.since(SimTime::ZERO) - first_hop);
+    sim.run_to(before);
+    let host = sim.find_host(&client()).unwrap();
+    sim.plane.connect(host, SocketAddr::new(vip(sim), 80));
+    assert_eq!(sim.plane.next_event_at(), Some(before));
+}
+
+#[test]
+fn the_control_plane_comes_before_packets() {
+    let mut sim = cluster();
+    let at = sim.control.next_event_at().unwrap();
+    send_for(&mut sim, at);
+    assert!(sim.advance(at));
+    assert_eq!(sim.control.next_event_at(), Some(at));
+    while sim.control.next_event_at() == Some(at) {
+        assert_eq!(sim.plane.next_event_at(), Some(at), "it waits");
+        assert!(sim.advance(at));
+    }
+    assert_eq!(sim.plane.next_event_at(), Some(at), "it has waited");
+    assert!(sim.advance(at));
+    assert!(sim.plane.next_event_at().unwrap() > at, "it has arrived");
+}
+
+#[test]
+fn packets_come_before_applications() {
+    let mut sim = cluster();
+    let host = Host::Address(vip(&sim));
+    let traffic = TrafficRequest {
+        id: "load".to_owned(),
+        from: vec![Sender::One(client())],
+        to: Target { host, port: 80 },
+        protocol: Protocol::TCP,
+        rate: "10/s".parse::<Rate>().unwrap(),
+        span: None,
+        reuse: Reuse::Keepalive,
+        timeout: Duration::from_secs(3),
+        payload: b"hello".to_vec(),
+    };
+    sim.start_traffic(&traffic).unwrap();
+    run_to(&mut sim, 5050);
+    let at = sim.traffic.next_at().unwrap();
+    send_for(&mut sim, at);
+    assert!(sim.advance(at));
+    while sim.plane.next_event_at() == Some(at) {
+        assert_eq!(sim.traffic.next_at(), Some(at), "it waits");
+        assert!(sim.advance(at));
+    }
+    assert_eq!(sim.traffic.next_at(), Some(at), "it has waited");
+    assert!(sim.advance(at));
+    assert!(sim.traffic.next_at().unwrap() > at, "it has sent");
+}
+
+#[test]
+fn what_is_due_at_the_last_instant_happens() {
+    let mut sim = cluster();
+    let at = sim.now() + Duration::from_millis(1);
+    assert!(sim.control.next_event_at().unwrap() > at);
+    send_for(&mut sim, at);
+    let before = SimTime::from_nanos(at.as_nanos() - 1);
+    assert!(sim.advance(before));
+    assert_eq!(sim.plane.next_event_at(), Some(at));
+    assert!(!sim.advance(before));
+    assert!(sim.advance(at));
+    assert!(sim.plane.next_event_at().unwrap() > at);
+    assert!(!sim.advance(at));
+}
