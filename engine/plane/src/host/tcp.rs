@@ -237,6 +237,17 @@ impl Connection {
         if self.orphaned {
             events.truncate(heard_before);
         }
+        self.conclude(now, reset, next, events)
+    }
+
+    /// Where it stands after it has run, given when smoltcp wants to be asked again.
+    fn conclude(
+        &mut self,
+        now: SimTime,
+        reset: bool,
+        next: Option<Instant>,
+        events: &mut Vec<PlaneEvent>,
+    ) -> Progress {
         match self.state() {
             State::TimeWait => self.finish(events, None),
             State::Closed | State::Listen => {
@@ -488,3 +499,6 @@ impl Connection {
         Progress::Over
     }
 }
+
+#[cfg(test)]
+mod tests;
