@@ -78,7 +78,51 @@ impl<T: Copy> FromIterator<(IpNet, T)> for PrefixMap<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Addresses that have their first bits in common, as many as it happens, and the extreme ones.
+    fn some_address() -> impl Strategy<Value = IpAddr> {
+        const COMMON: u128 = 0xa5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5;
+        let bits = prop_oneof![
+            6 => (0_u32..128).prop_map(|differs| COMMON ^ (1 << differs)),
+            2 => Just(COMMON),
+            1 => Just(0),
+            1 => Just(u128::MAX),
+        ];
+        let address = |(bits, v4): (u128, bool)| match v4 {
+            true => IpAddr::from(u32::try_from(bits >> 96).unwrap().to_be_bytes()),
+            false => IpAddr::from(bits.to_be_bytes()),
+        };
+        (bits, any::<bool>()).prop_map(address)
+    }
+
+    fn some_net() -> impl Strategy<Value = IpNet> {
+        let length = prop_oneof![4 => 0_u8..=128, 1 => Just(0), 1 => Just(u8::MAX)];
+        (some_address(), length).prop_map(|(address, length)| {
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            IpNet::new(address, length.min(longest)).unwrap()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_lookup_finds_what_looking_at_every_prefix_finds(
+            nets in prop::collection::vec(some_net(), 0..24),
+            addresses in prop::collection::vec(some_address(), 1..8),
+        ) {
+            let map: PrefixMap<usize> = nets.iter().copied().zip(0..).collect();
+            for address in addresses {
+                let containing = nets.iter().enumerate().filter(|(_, net)| net.contains(&address));
+                // Of those that are alike the last.
+                let longest = containing.max_by_key(|(_, net)| net.prefix_len());
+                prop_assert_eq!(map.lookup(address), longest.map(|(index, _)| index), "{}", address);
+            }
+        }
+    }
 
     fn check(address: &str, expected: Option<u32>) {
         let routes = [
