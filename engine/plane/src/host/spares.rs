@@ -1,7 +1,16 @@
 //! TCP sockets of connections that are over, for those to come.
 //!
 //! **Why.** Most of what a new socket costs are its buffers. smoltcp's `listen` and `connect` make a closed socket as good as
-//! new; what they leave of an earlier connection (its last acknowledgements) the first packets of the next one replace.
+//! new (`Socket::reset`). What 0.14.0 leaves of an earlier connection, which may have been another host's, nobody sees:
+//!
+//! - Settings (`timeout`, `hop_limit`, `nagle`, `ack_delay`, `tsval_generator`, the congestion controller, which is none):
+//!   the same for all sockets here. `keep_alive` is taken back in `Spares::put`.
+//! - `remote_has_sack`: every SYN that comes sets it. `last_remote_tsval` is sent only with a `tsval_generator`.
+//! - `local_rx_last_seq` chooses among ranges of data that came out of order: such data has set it before.
+//! - `local_rx_last_ack`, `local_rx_dup_acks`: the first acknowledgement is not that of the earlier connection, since
+//!   initial sequence numbers are random, and begins to count anew.
+//! - `pending_fast_retransmit` remains when only a FIN is unacknowledged. The first segment after the handshake then begins
+//!   with the first byte that is unacknowledged: so it does anyway, as nothing else has been sent yet.
 
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
@@ -9,8 +18,9 @@ use super::solo::Solo;
 
 /// What smoltcp buffers in each direction, in bytes. It is also the window that peers see.
 const BUFFER_LEN: usize = 4096;
-/// No more sockets are kept than that.
-const SPARES_MAX: usize = 1024;
+/// No more sockets are kept than that: enough for the ends of some hundred connections that traffic of many senders has at
+/// a time, and with two buffers each about 8 MiB a plane.
+const SOCKETS_KEPT: usize = 1024;
 
 /// Closed sockets, the last one on top.
 #[derive(Default)]
@@ -24,7 +34,7 @@ impl Spares {
 
     /// Takes a socket back, whatever its connection has come to.
     pub(super) fn put(&mut self, mut spare: Solo<Socket<'static>>) {
-        if self.0.len() == SPARES_MAX {
+        if self.0.len() == SOCKETS_KEPT {
             return;
         }
         let socket = spare.get_mut();

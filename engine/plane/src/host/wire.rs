@@ -22,8 +22,9 @@ pub(super) struct Wire {
     spares: Vec<Vec<u8>>,
 }
 
-/// A wire keeps the memory of no more packets than that.
-const SPARES_MAX: usize = 64;
+/// A wire keeps the memory of no more packets than that. A stack that runs takes one and sends some: an answer, or a window
+/// of segments. More only gather where more come than go.
+const PACKETS_KEPT: usize = 64;
 
 impl Wire {
     pub(super) const fn new(mtu: usize) -> Self {
@@ -39,7 +40,7 @@ impl Wire {
     /// Has the next poll receive a packet.
     pub(super) fn deliver(&mut self, packet: Vec<u8>) {
         let before = std::mem::replace(&mut self.incoming, packet);
-        if self.spares.len() < SPARES_MAX {
+        if self.spares.len() < PACKETS_KEPT {
             self.spares.push(before);
         }
         self.has_come = true;
