@@ -134,6 +134,13 @@ enum Holder {
     Host(HostId),
 }
 
+/// Where a packet is going.
+#[derive(Clone, Copy, Debug)]
+struct Goal {
+    address: IpAddr,
+    holder: Option<Holder>,
+}
+
 /// Who claims an address. The last to claim it has it, as on a real link where nobody checks.
 #[derive(Debug)]
 struct Claims {
@@ -311,6 +318,11 @@ impl Network {
         }
     }
 
+    fn goal(&self, address: IpAddr) -> Goal {
+        let holder = self.holder(address);
+        Goal { address, holder }
+    }
+
     fn holder(&self, address: IpAddr) -> Option<Holder> {
         Some(self.claims.get(&number(address))?.holder)
     }
@@ -357,8 +369,8 @@ impl Network {
             Attachment::Outside { at, routes } => match routes.lookup(destination) {
                 Some(node) => self.towards_node(*at, place, node),
                 None => {
-                    let holder = self.holder(destination);
-                    self.over_uplink(*at, place, packet, (destination, holder))
+                    let goal = self.goal(destination);
+                    self.over_uplink(*at, place, packet, goal)
                 }
             },
         }
@@ -454,17 +466,17 @@ impl Network {
         destination: IpAddr,
     ) -> Transit {
         let (at, place) = (self.node(id).at, Place::Node(id));
-        let holder = self.holder(destination);
-        if let Some(pod) = self.pod_behind(id, interface, holder) {
+        let goal = self.goal(destination);
+        if let Some(pod) = self.pod_behind(id, interface, goal.holder) {
             return self.through_access(place, Next::Host(pod));
         }
-        if holder.is_some_and(|holder| self.is_on_uplink(holder)) {
-            return self.over_uplink(at, place, packet, (destination, holder));
+        if goal.holder.is_some_and(|holder| self.is_on_uplink(holder)) {
+            return self.over_uplink(at, place, packet, goal);
         }
         match self.pod_ranges.lookup(destination) {
             Some(node) if node == id => Transit::lost(place, LostReason::NoSuchPod),
             Some(node) => self.towards_node(at, place, node),
-            None => self.over_uplink(at, place, packet, (destination, holder)),
+            None => self.over_uplink(at, place, packet, goal),
         }
     }
 
@@ -476,14 +488,8 @@ impl Network {
         }
     }
 
-    fn over_uplink(
-        &self,
-        at: Vertex,
-        from: Place,
-        packet: &[u8],
-        (destination, holder): (IpAddr, Option<Holder>),
-    ) -> Transit {
-        match holder {
+    fn over_uplink(&self, at: Vertex, from: Place, packet: &[u8], goal: Goal) -> Transit {
+        match goal.holder {
             Some(Holder::Node(node)) => self.towards_node(at, from, node),
             Some(Holder::Host(id)) => match self.host(id).map(|host| &host.attachment) {
                 Some(Attachment::Outside { at: there, .. }) => {
@@ -491,7 +497,7 @@ impl Network {
                 }
                 _ => Transit::lost(Place::World, LostReason::NobodyThere),
             },
-            None => match self.balancer.choose(packet, destination) {
+            None => match self.balancer.choose(packet, goal.address) {
                 Some(Some(node)) => self.towards_node(at, from, node),
                 Some(None) => Transit::lost(Place::World, LostReason::NoNodeTakes),
                 None => Transit::lost(Place::World, LostReason::NobodyThere),
