@@ -625,3 +625,57 @@ fn destination(packet: &[u8]) -> Option<IpAddr> {
 fn count(len: usize) -> u32 {
     u32::try_from(len).expect("a network has fewer than 2^32 hosts")
 }
+
+#[cfg(test)]
+mod tests {
+    use base::Seed;
+
+    use super::*;
+
+    const SHARED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
+    /// A network where hosts, in turn, claim an address so many times each.
+    fn claimed(times: &[usize]) -> (Network, Vec<HostId>) {
+        let mut network = Network::new(&PlaneConfig::with_seed(Seed::new(7)));
+        let add = |(number, times): (usize, &usize)| {
+            network.add_outside(OutsideSpec {
+                name: format!("host-{number}"),
+                addresses: vec![SHARED; *times],
+                routes: Vec::new(),
+            })
+        };
+        let hosts = times.iter().enumerate().map(add).collect();
+        (network, hosts)
+    }
+
+    /// Who has the address after each of some hosts has gone.
+    fn holders(network: &mut Network, gone: &[HostId]) -> Vec<Option<Holder>> {
+        let without = |host: &HostId| {
+            network.remove_host(*host);
+            network.holder(SHARED)
+        };
+        gone.iter().map(without).collect()
+    }
+
+    #[test]
+    fn an_address_falls_to_the_last_who_claims_it_still() {
+        let (mut network, hosts) = claimed(&[1, 1, 1]);
+        let [first, middle, last] = hosts[..] else {
+            panic!("three hosts");
+        };
+        let [of_first, of_last] = [first, last].map(|host| Some(Holder::Host(host)));
+        assert_eq!(network.holder(SHARED), of_last);
+        let left = holders(&mut network, &[middle, last, first]);
+        assert_eq!(left, [of_last, of_first, None]);
+    }
+
+    #[test]
+    fn a_host_that_claims_an_address_twice_gives_it_up_at_once() {
+        for (gone_first, left) in [(0, 1), (1, 0)] {
+            let (mut network, hosts) = claimed(&[2, 2]);
+            let (gone, left) = (hosts[gone_first], hosts[left]);
+            let holders = holders(&mut network, &[gone, left]);
+            assert_eq!(holders, [Some(Holder::Host(left)), None]);
+        }
+    }
+}
