@@ -9,9 +9,13 @@ fn send_for(sim: &mut Sim, at: SimTime) {
     let first_hop = sim.control().config().network.same_node / 2;
     let before = SimTime::ZERO + (at.since(SimTime::ZERO) - first_hop);
     sim.run_to(before);
+    connect_to_service(sim);
+    assert_eq!(sim.plane.next_event_at(), Some(before));
+}
+
+fn connect_to_service(sim: &mut Sim) {
     let host = sim.find_host(&client()).unwrap();
     sim.plane.connect(host, SocketAddr::new(vip(sim), 80));
-    assert_eq!(sim.plane.next_event_at(), Some(before));
 }
 
 #[test]
@@ -47,16 +51,23 @@ fn packets_come_before_applications() {
     };
     sim.start_traffic(&traffic).unwrap();
     run_to(&mut sim, 5050);
-    let at = sim.traffic.next_at().unwrap();
-    send_for(&mut sim, at);
-    assert!(sim.advance(at));
-    while sim.plane.next_event_at() == Some(at) {
-        assert_eq!(sim.traffic.next_at(), Some(at), "it waits");
+    // Packets that are on their way before, and such that begin then.
+    for begins_then in [false, true] {
+        let at = sim.traffic.next_at().unwrap();
+        if begins_then {
+            sim.plane.advance_clock(at);
+            connect_to_service(&mut sim);
+            assert_eq!(sim.plane.next_event_at(), Some(at));
+        } else {
+            send_for(&mut sim, at);
+        }
         assert!(sim.advance(at));
+        assert!(sim.plane.next_event_at().unwrap() > at, "they have come");
+        assert_eq!(sim.traffic.next_at(), Some(at), "it has waited");
+        assert!(sim.advance(at));
+        assert!(sim.traffic.next_at().unwrap() > at, "it has sent");
+        sim.run_to(at + Duration::from_millis(50));
     }
-    assert_eq!(sim.traffic.next_at(), Some(at), "it has waited");
-    assert!(sim.advance(at));
-    assert!(sim.traffic.next_at().unwrap() > at, "it has sent");
 }
 
 #[test]
