@@ -151,6 +151,14 @@ impl TrafficReport {
         all.merge(&self.established);
         all
     }
+
+    /// Where requests are counted whose connections had served another before, or had not.
+    pub const fn tally(&mut self, established: bool) -> &mut Tally {
+        match established {
+            true => &mut self.established,
+            false => &mut self.new,
+        }
+    }
 }
 
 /// Requests, counted.
@@ -163,7 +171,7 @@ pub struct Tally {
 }
 
 /// What became of a request.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fate {
     /// How it ended.
     pub outcome: Outcome,
@@ -176,12 +184,9 @@ pub struct Fate {
 }
 
 impl Tally {
-    /// Counts one more.
-    pub fn add(&mut self, fate: Fate, latency: Option<Duration>) {
-        *self.fates.entry(fate).or_default() += 1;
-        if let Some(latency) = latency {
-            self.latency.add(latency);
-        }
+    /// Counts so many more.
+    pub fn add(&mut self, fate: Fate, count: u64) {
+        *self.fates.entry(fate).or_default() += count;
     }
 
     /// How many requests there were.
@@ -220,7 +225,7 @@ impl Tally {
 
     fn merge(&mut self, other: &Self) {
         for (fate, count) in &other.fates {
-            *self.fates.entry(fate.clone()).or_default() += count;
+            self.add(fate.clone(), *count);
         }
         self.latency.merge(&other.latency);
     }

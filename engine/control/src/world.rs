@@ -325,7 +325,7 @@ pub struct ConnectRequest {
 }
 
 /// How a connection ended for its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// The server answered.
     Connected,

@@ -161,7 +161,10 @@ impl<T> Queue<T> {
 
     pub(crate) fn pop(&mut self) -> Option<(SimTime, T)> {
         let lane = self.earliest;
-        let first = self.pop_first(lane)?;
+        let first = match self.lanes.get_mut(lane) {
+            Some(waiting) => waiting.pop_front()?,
+            None => self.heap.pop()?.0,
+        };
         let happening = self.empty_slot(first.slot)?;
         self.tidy(lane);
         Some((first.key.at(), happening))
@@ -173,6 +176,7 @@ impl<T> Queue<T> {
         key
     }
 
+    #[inline]
     fn plan_as(&mut self, key: Key, happening: T) -> Ticket {
         let lane = self.lane_for(key);
         let filled = Slot {
@@ -195,6 +199,7 @@ impl<T> Queue<T> {
         Ticket { key, slot }
     }
 
+    #[inline]
     fn place(&mut self, lane: usize, place: Place) {
         let key = place.key;
         match self.lanes.get_mut(lane) {
@@ -249,6 +254,7 @@ impl<T> Queue<T> {
         slot.happening.take()
     }
 
+    #[inline]
     fn first(&self, lane: usize) -> Option<Place> {
         match self.lanes.get(lane) {
             Some(waiting) => waiting.front().copied(),

@@ -15,6 +15,8 @@ use control::{
     Fate, Outcome, ReferenceError, Reuse, Sender, Source, TrafficFailure, TrafficReport,
     TrafficRequest,
 };
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use plane::HostId;
 use ruleset::Protocol;
 
@@ -43,7 +45,9 @@ struct Stream {
     /// Connections that wait for another request, by their clients' hosts.
     free: BTreeMap<HostId, Vec<ClientId>>,
     /// Who answers: name and zone, by the begin of the answer.
-    backends: BTreeMap<String, (Arc<str>, Arc<str>)>,
+    backends: HashMap<String, (Arc<str>, Arc<str>), FixedState>,
+    /// Requests by whether their connections stood before, and by what became of them; in the report once all is over.
+    counts: HashMap<(bool, Fate), u64, FixedState>,
     report: TrafficReport,
     /// Failures whose story is not over, by their place in the report.
     open: Vec<(usize, Open)>,
@@ -107,7 +111,8 @@ impl Sim {
             next: Some(now),
             under_way: BTreeMap::new(),
             free: BTreeMap::new(),
-            backends: BTreeMap::new(),
+            backends: HashMap::default(),
+            counts: HashMap::default(),
             report: TrafficReport {
                 started: now,
                 ended: now,
@@ -137,6 +142,9 @@ impl Sim {
         }
         for (place, open) in stream.open {
             stream.report.failures[place].why = self.conclude(&open, None);
+        }
+        for ((established, fate), count) in stream.counts {
+            stream.report.tally(established).add(fate, count);
         }
         Ok(stream.report)
     }
@@ -307,11 +315,10 @@ impl Sim {
             to_zone: backend.as_ref().map(|(_, zone)| Arc::clone(zone)),
             backend: backend.map(|(name, _)| name),
         };
-        let tally = match established {
-            true => &mut stream.report.established,
-            false => &mut stream.report.new,
-        };
-        tally.add(fate, latency);
+        *stream.counts.entry((established, fate)).or_default() += 1;
+        if let Some(latency) = latency {
+            stream.report.tally(established).latency.add(latency);
+        }
         let is_told = stream.report.failures.len() < TrafficReport::FAILURES_MAX;
         if outcome != Outcome::Connected && is_told {
             let (why, open) = self.begin_story(id, &seat.source);
