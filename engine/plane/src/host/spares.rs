@@ -7,10 +7,11 @@
 //!   the same for all sockets here. `keep_alive` is taken back in `Spares::put`.
 //! - `remote_has_sack`: every SYN that comes sets it. `last_remote_tsval` is sent only with a `tsval_generator`.
 //! - `local_rx_last_seq` chooses among ranges of data that came out of order: such data has set it before.
-//! - `local_rx_last_ack`, `local_rx_dup_acks`: the first acknowledgement is not that of the earlier connection, since
-//!   initial sequence numbers are random, and begins to count anew.
+//! - `local_rx_last_ack`, `local_rx_dup_acks`: what ends the handshake acknowledges all that was sent by then, and so counts
+//!   as no repetition but begins to count anew.
 //! - `pending_fast_retransmit` remains when only a FIN is unacknowledged. The first segment after the handshake then begins
-//!   with the first byte that is unacknowledged: so it does anyway, as nothing else has been sent yet.
+//!   with the first byte that is unacknowledged, and asks for no window: so it begins anyway, as nothing else has been
+//!   sent yet, and every window is at first as large as what smoltcp buffers.
 
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 
