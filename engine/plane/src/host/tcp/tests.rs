@@ -100,7 +100,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(way: Way, fates: Vec<Option<u64>>) -> Self {
+    fn new(way: Way, fates: Vec<Option<u64>>, mut spares: Spares) -> Self {
         let [client, server] = ["10.0.0.1:40000", "10.0.0.2:80"].map(|at| at.parse().unwrap());
         let mut wire = Wire::new(1500);
         let mut end = |random_seed, local, remote| End {
@@ -114,7 +114,6 @@ impl Pair {
             timer: None,
         };
         let mut ends = [end(1, client, server), end(2, server, client)];
-        let mut spares = Spares::default();
         let End {
             flow, interface, ..
         } = &mut ends[0];
@@ -132,6 +131,15 @@ impl Pair {
             fates,
             log: Vec::new(),
         }
+    }
+
+    /// From a connection's begin to its end.
+    fn play_all(&mut self, turns: &[Turn]) {
+        self.run(0, Cause::Timer);
+        for turn in turns {
+            self.play(*turn);
+        }
+        self.run_until(self.now + Duration::from_secs(2_000));
     }
 
     fn play(&mut self, turn: Turn) {
@@ -258,22 +266,44 @@ fn turn() -> impl Strategy<Value = Turn> {
     (0_usize..2, act, pause).prop_map(|(end, act, pause)| Turn { end, act, pause })
 }
 
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    prop::collection::vec(turn(), 1..12)
+}
+
+fn fates() -> impl Strategy<Value = Vec<Option<u64>>> {
+    prop::collection::vec(prop::option::weighted(0.85, 1_u64..40), 1..40)
+}
+
 proptest! {
     /// The same packets and events, and the same timers, whatever is lost or comes out of order.
     #[test]
-    fn smoltcp_is_asked_for_all_that_its_own_loop_would_do(
-        turns in prop::collection::vec(turn(), 1..12),
-        fates in prop::collection::vec(prop::option::weighted(0.85, 1_u64..40), 1..40),
-    ) {
+    fn smoltcp_is_asked_for_all_that_its_own_loop_would_do(turns in turns(), fates in fates()) {
         let [ours, polled] = [Connection::run as Way, run_by_poll as Way].map(|way| {
-            let mut pair = Pair::new(way, fates.clone());
-            pair.run(0, Cause::Timer);
-            for turn in &turns {
-                pair.play(*turn);
-            }
-            pair.run_until(pair.now + Duration::from_secs(2_000));
+            let mut pair = Pair::new(way, fates.clone(), Spares::default());
+            pair.play_all(&turns);
             pair.log
         });
         prop_assert_eq!(ours, polled);
+    }
+
+    /// Whatever became of the connections that had the sockets before.
+    #[test]
+    fn a_socket_that_was_used_is_as_good_as_new(
+        before in prop::collection::vec((turns(), fates()), 1..4),
+        turns in turns(),
+        fates in fates(),
+    ) {
+        let mut used = Spares::default();
+        for (turns, fates) in before {
+            let mut pair = Pair::new(Connection::run, fates, used);
+            pair.play_all(&turns);
+            used = pair.spares;
+        }
+        let [with_new, with_used] = [Spares::default(), used].map(|spares| {
+            let mut pair = Pair::new(Connection::run, fates.clone(), spares);
+            pair.play_all(&turns);
+            pair.log
+        });
+        prop_assert_eq!(with_new, with_used);
     }
 }
