@@ -7,54 +7,78 @@
 
 use base::SimTime;
 
-use crate::connection::{Course, packet_state};
+use crate::connection::{Course, Look, is_unanswered};
 use crate::entry::Direction;
-use crate::eval::is_own;
+use crate::eval::{is_martian, is_own};
+use crate::hook::Unwatched;
 use crate::packet::{Content, Datagram};
-use crate::reply::is_unicast;
-use crate::state::ConnectionChange;
+use crate::state::{ConnectionChange, Found};
 use crate::tables::FamilyTables;
 use crate::tuple::Side;
-use crate::{Effects, Evaluation, NodeState, Routing, Tuple, Verdict};
+use crate::{Effects, Evaluation, NodeState, Routing, Verdict};
 
-/// Takes a packet that has arrived from outside through the node. `None` leaves it as it is: it has to take the long
-/// way, on which it may also end.
-pub(crate) fn pass(
+/// Takes a packet that has arrived from outside through the node.
+///
+/// # Errors
+/// When it has to take the long way, on which it may also end. It is left as it is; what was found on looking for its
+/// connection comes back, for the long way needs that too.
+pub(crate) fn pass<'a>(
     tables: &FamilyTables,
-    state: &NodeState,
+    state: &'a NodeState,
+    routing: &impl Routing,
+    datagram: &mut Datagram,
+    now: SimTime,
+) -> Result<Evaluation, Look<'a>> {
+    let (Some(unwatched), Content::Flow(flow)) = (tables.unwatched(), datagram.content) else {
+        return Err(Look::Ahead);
+    };
+    let found = state.lookup(&flow, now);
+    found
+        .and_then(|found| pass_with(found, tables, *unwatched, routing, datagram, now))
+        .ok_or(Look::Done(found))
+}
+
+/// Takes a packet through of a connection that was found. What is asked first costs least and fails most.
+fn pass_with(
+    (id, direction, entry): Found<'_>,
+    tables: &FamilyTables,
+    unwatched: Unwatched,
     routing: &impl Routing,
     datagram: &mut Datagram,
     now: SimTime,
 ) -> Option<Evaluation> {
-    let Content::Flow(flow) = datagram.content else {
-        return None;
-    };
-    let (id, direction, entry) = state.lookup(&flow, now)?;
     let before = entry.progress();
     if before.is_virtual {
+        return None;
+    }
+    let ways = unwatched.ways(is_unanswered(before, direction));
+    let through = ways.through.filter(|_| !routing.has_narrow_ways());
+    if ways.to_node.is_none() && through.is_none() {
+        return None;
+    }
+    let answer = entry.tuple(direction.other());
+    let (source, destination) = (datagram.headers.source, answer.source());
+    let is_here = is_own(tables, routing, destination);
+    let rules_tested = if is_here { ways.to_node? } else { through? };
+    let is_answer = direction == Direction::Reply;
+    if is_martian(tables, routing, source, destination, is_answer)
+        || (!is_here && datagram.headers.ttl <= 1)
+    {
         return None;
     }
     let Course::On(progress) = Course::of(datagram, direction, entry, now) else {
         return None;
     };
-    let unwatched = tables.unwatched(packet_state(before, direction));
-    let answer = entry.tuple(direction.other());
-    if !is_possible(tables, routing, &flow, answer, direction) {
-        return None;
-    }
-    let destination = answer.source();
-    let (interface, rules_tested) = if is_own(tables, routing, destination) {
-        (None, unwatched.to_node?)
-    } else {
-        let rules_tested = unwatched.through?;
-        let hop = routing.route(destination)?;
-        if datagram.headers.ttl <= 1 || routing.has_narrow_ways() {
-            return None;
-        }
-        (Some(hop.interface), rules_tested)
+    let way_out = match is_here {
+        true => None,
+        false => Some(routing.route(destination)?.interface),
     };
-    translate(datagram, &flow, answer);
-    let verdict = match interface {
+    for side in [Side::Destination, Side::Source] {
+        if let Some((address, port)) = datagram.new_end(side, answer) {
+            datagram.rewrite(side, address, port);
+        }
+    }
+    let verdict = match way_out {
         None => Verdict::Deliver(datagram.take_packet()),
         Some(interface) => {
             datagram.set_ttl(datagram.headers.ttl - 1);
@@ -71,31 +95,4 @@ pub(crate) fn pass(
         },
         rules_tested,
     })
-}
-
-/// Whether the packet is no martian.
-fn is_possible(
-    tables: &FamilyTables,
-    routing: &impl Routing,
-    flow: &Tuple,
-    answer: &Tuple,
-    direction: Direction,
-) -> bool {
-    let (source, destination) = (flow.source(), answer.source());
-    is_unicast(source)
-        && !source.is_unspecified()
-        && !is_own(tables, routing, source)
-        && is_unicast(destination)
-        && !destination.is_unspecified()
-        && (direction == Direction::Reply || !destination.is_loopback())
-}
-
-/// Gives the packet the ends that an answer to it has.
-fn translate(datagram: &mut Datagram, flow: &Tuple, answer: &Tuple) {
-    for side in [Side::Destination, Side::Source] {
-        let (address, port) = answer.side(side.other());
-        if (address, port) != flow.side(side) {
-            datagram.rewrite(side, address, port);
-        }
-    }
 }
