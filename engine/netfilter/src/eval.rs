@@ -1,8 +1,9 @@
 //! A packet's way through the hooks of a node.
 //!
 //! **What.** [`eval`] walks one packet from where it enters to where it ends, unless the short way (`passage`) gives the
-//! same without the walk. **Why.** The walk reads the node's state and never changes it. **Source of the semantics.** Linux `ip_input.c`, `ip_forward.c`, `ip_output.c`
-//! and their IPv6 twins; `nf_nat_inet_fn`, `nf_nat_icmp_reply_translation`.
+//! same without the walk. **Why.** The walk reads the node's state and never changes it. **Source of the semantics.**
+//! Linux `ip_input.c`, `ip_forward.c`, `ip_output.c` and their IPv6 twins; `nf_nat_inet_fn`,
+//! `nf_nat_icmp_reply_translation`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
