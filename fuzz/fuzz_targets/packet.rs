@@ -132,11 +132,25 @@ impl Both {
         let (plain, mut same, again) = (&self.plain, chooser.clone(), packet.clone());
         let mut recorder = Recorder::new();
         let slow = eval(
-            plain, state, &Node, again, ingress, now, &mut same, &mut recorder,
+            plain,
+            state,
+            &Node,
+            again,
+            ingress,
+            now,
+            &mut same,
+            &mut recorder,
         );
         let quick = &self.quick;
         let quick = eval(
-            quick, state, &Node, packet, ingress, now, chooser, &mut NoTrace,
+            quick,
+            state,
+            &Node,
+            packet,
+            ingress,
+            now,
+            chooser,
+            &mut NoTrace,
         );
         assert_eq!(quick, slow, "{recorder:#?}");
         quick
