@@ -50,7 +50,7 @@ pub use ipvs::{IpvsLoaded, IpvsSink, IpvsTools};
 pub use kernel_sink::{KernelSink, KernelTools};
 pub use machine::Programs;
 pub use namespace_lock::{LockError, NamespaceLock};
-pub use netlink::{NetlinkError, Unencodable};
+pub use netlink::{NetlinkError, Unencodable, message_bytes};
 pub use nft_tools::NftTools;
 pub use nftables_sink::{NftLayout, NftablesSink, Transport};
 pub use node_proxy::{ListenError, NodeProxy, NodeProxyConfig, Watch};

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 
 /// `10.244.1.5:8080`, `[fd00::5]:8080`; ordered as text.
 #[derive(Clone, Copy)]
@@ -61,28 +61,31 @@ impl SocketText {
     }
 }
 
-/// Sorts things by the texts of their addresses.
+/// Sorts things by the texts of their addresses; those of one address stay in their order.
 pub(crate) fn sort_as_text<T>(things: &mut [T], address: impl Fn(&T) -> SocketAddr) {
-    let is_v4 = |thing: &T| address(thing).is_ipv4();
-    match things.iter().all(is_v4) {
-        true => things.sort_by(|one, other| compare(address(one), address(other))),
+    let v4 = |thing: &T| match address(thing) {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    };
+    match things.iter().all(|thing| v4(thing).is_some()) {
+        true => things.sort_by(|one, other| match (v4(one), v4(other)) {
+            (Some(one), Some(other)) => compare(one, other),
+            _ => unreachable!("all are of IPv4"),
+        }),
         false => things.sort_by_cached_key(|thing| SocketText::of(address(thing))),
     }
 }
 
-/// Compares the texts of two addresses; of IPv4, without writing them.
-fn compare(one: SocketAddr, other: SocketAddr) -> Ordering {
-    const BEFORE_DOT: [u16; 256] = octet_ranks(b'.');
-    const BEFORE_COLON: [u16; 256] = octet_ranks(b':');
-    let (SocketAddr::V4(one), SocketAddr::V4(other)) = (one, other) else {
-        return SocketText::of(one).cmp(&SocketText::of(other));
-    };
+/// Compares the texts of two addresses without writing them.
+fn compare(one: SocketAddrV4, other: SocketAddrV4) -> Ordering {
+    const BEFORE_DOT: [u16; 256] = octet_ranks(Behind::BelowDigits);
+    const BEFORE_COLON: [u16; 256] = octet_ranks(Behind::AboveDigits);
     let (octets, others) = (one.ip().octets(), other.ip().octets());
     match (0..4).find(|place| octets[*place] != others[*place]) {
         None if one.port() == other.port() => Ordering::Equal,
         None => {
-            let [one, other] = [one, other].map(|one| number_rank::<5>(one.port(), END));
-            one.cmp(&other)
+            let rank = |port| number_rank::<5>(port, Behind::BelowDigits);
+            rank(one.port()).cmp(&rank(other.port()))
         }
         Some(place) => {
             let ranks = if place < 3 {
@@ -96,10 +99,16 @@ fn compare(one: SocketAddr, other: SocketAddr) -> Ordering {
     }
 }
 
-/// Less than any digit, as the end of a text is.
-const END: u8 = b'.';
+/// What stands behind a number in a text.
+#[derive(Clone, Copy)]
+enum Behind {
+    /// A dot, or nothing.
+    BelowDigits,
+    /// A colon.
+    AboveDigits,
+}
 
-const fn octet_ranks(behind: u8) -> [u16; 256] {
+const fn octet_ranks(behind: Behind) -> [u16; 256] {
     let mut ranks = [0; 256];
     let mut octet = 0;
     while octet < 256 {
@@ -109,11 +118,13 @@ const fn octet_ranks(behind: u8) -> [u16; 256] {
     ranks
 }
 
-/// A number below 12 to the power of `WIDTH` that sorts as the text of one of so many digits at most does, when this character
-/// is behind it.
-const fn number_rank<const WIDTH: usize>(number: u16, behind: u8) -> u32 {
+/// A number below 12 to the power of `WIDTH` that sorts as the text of one of so many digits at most does, with that behind it.
+const fn number_rank<const WIDTH: usize>(number: u16, behind: Behind) -> u32 {
     let (digits, count) = (digits(number), digit_count(number));
-    let behind = if behind < b'0' { 0 } else { 11 };
+    let behind = match behind {
+        Behind::BelowDigits => 0,
+        Behind::AboveDigits => 11,
+    };
     let (mut rank, mut place) = (0, 0);
     while place < WIDTH {
         let sign = match place < count {
@@ -201,6 +212,41 @@ mod tests {
         ] {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(SocketText::of(address).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn octets_are_compared_as_their_texts_are() {
+        let octets = || 0..=u8::MAX;
+        let text = |octet: u8, behind: char| format!("{octet}{behind}");
+        let first =
+            octets().map(|one| (SocketAddrV4::new([one, 1, 1, 1].into(), 80), text(one, '.')));
+        let last =
+            octets().map(|one| (SocketAddrV4::new([1, 1, 1, one].into(), 80), text(one, ':')));
+        for all in [first.collect::<Vec<_>>(), last.collect()] {
+            for (one, text) in &all {
+                for (other, other_text) in &all {
+                    assert_eq!(
+                        compare(*one, *other),
+                        text.cmp(other_text),
+                        "{one}, {other}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn those_of_one_address_stay_in_their_order() {
+        let addresses =
+            ["10.0.0.2:80", "10.0.0.10:80", "[::2]:80"].map(|text| text.parse().unwrap());
+        for kinds in [2, 3] {
+            let numbered = (0..60).map(|number: usize| (addresses[number % kinds], number));
+            let mut things: Vec<(SocketAddr, usize)> = numbered.collect();
+            sort_as_text(&mut things, |(address, _)| *address);
+            let in_order =
+                |pair: &[(SocketAddr, usize)]| pair[0].0 != pair[1].0 || pair[0].1 < pair[1].1;
+            assert!(things.windows(2).all(in_order), "{things:?}");
         }
     }
 

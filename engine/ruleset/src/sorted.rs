@@ -27,8 +27,9 @@ pub struct Sorted<K, V> {
 /// Neighbours, in order.
 struct Run<K, V>(Arc<Vec<(K, V)>>);
 
-/// A run that is longer becomes two.
-const RUN_MAX: usize = 32;
+/// A run that is longer becomes two: a change copies one, and from nothing each is put in by itself. In tests they are short, so
+/// that some hundreds of entries make a tree of runs.
+const RUN_MAX: usize = if cfg!(test) { 4 } else { 32 };
 
 /// How long runs are that are made from a list.
 const RUN_LENGTH: usize = RUN_MAX / 2;
@@ -213,31 +214,34 @@ impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for Sorted<K, V> {
     }
 }
 
-/// A [`Sorted`] in the making: fast as long as each key is above all before.
+/// A [`Sorted`] in the making: fast where a key is above all before, or not far below.
 pub struct SortedBuilder<K, V> {
     done: Sorted<K, V>,
-    /// The last run. Once a key has come out of order, it stays empty.
+    /// The last run, above all that is done.
     last: Vec<(K, V)>,
-    is_in_order: bool,
 }
 
 impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
     /// Puts one in, in place of one of that key.
     pub fn push(&mut self, key: K, value: V) {
-        self.is_in_order &= self.last.last().is_none_or(|(last, _)| *last < key);
-        if !self.is_in_order {
-            self.close_run();
-            self.done.insert(key, value);
-            return;
+        let place = match self.last.last() {
+            Some((last, _)) if *last >= key => self.last.binary_search_by(|(one, _)| one.cmp(&key)),
+            _ => Err(self.last.len()),
+        };
+        match place {
+            Ok(place) => self.last[place].1 = value,
+            Err(0) if !self.last.is_empty() => {
+                self.done.insert(key, value);
+            }
+            Err(place) => self.last.insert(place, (key, value)),
         }
-        if self.last.len() == RUN_LENGTH + 1 {
+        if self.last.len() > RUN_LENGTH {
             // The last entry says what is in order.
             let entry = self.last.pop();
             self.close_run();
             self.last.reserve_exact(RUN_LENGTH + 1);
             self.last.extend(entry);
         }
-        self.last.push((key, value));
     }
 
     /// What has been put in.
@@ -261,7 +265,6 @@ impl<K, V> Default for SortedBuilder<K, V> {
         Self {
             done: Sorted::default(),
             last: Vec::new(),
-            is_in_order: true,
         }
     }
 }
@@ -333,15 +336,38 @@ mod tests {
 
     use super::*;
 
+    type Entries = Vec<(u16, u8)>;
+
     /// Keys and values are few, so that histories meet them again; a value of 0 is taken out.
-    fn history() -> impl Strategy<Value = Vec<(u16, u8)>> {
+    fn history() -> impl Strategy<Value = Entries> {
         proptest::collection::vec((0..400_u16, 0..4_u8), 0..900)
+    }
+
+    /// Every so-many-th key, in order.
+    fn start() -> impl Strategy<Value = Entries> {
+        (0..400_u16, 1..4_usize).prop_map(|(end, step)| {
+            let keys = (0..end).step_by(step);
+            keys.map(|key| (key, 1)).collect()
+        })
+    }
+
+    /// What is made at once, and what it is to be.
+    fn built(start: &Entries) -> (Sorted<u16, u8>, BTreeMap<u16, u8>) {
+        let entries = || start.iter().copied();
+        (entries().collect(), entries().collect())
     }
 
     fn follow(sorted: &mut Sorted<u16, u8>, model: &mut BTreeMap<u16, u8>, history: &[(u16, u8)]) {
         for (key, value) in history {
             match value {
                 0 => assert_eq!(sorted.remove(key), model.remove(key)),
+                3 => {
+                    let (found, expected) = (sorted.get_mut(key), model.get_mut(key));
+                    assert_eq!(found, expected);
+                    for one in [found, expected].into_iter().flatten() {
+                        *one = one.wrapping_mul(5);
+                    }
+                }
                 _ => assert_eq!(sorted.insert(*key, *value), model.insert(*key, *value)),
             }
         }
@@ -353,13 +379,23 @@ mod tests {
         for key in 0..400 {
             assert_eq!(sorted.get(&key), model.get(&key));
         }
-        assert!(sorted.runs.values().all(|run| !run.0.is_empty()));
+        let mut above = None;
+        for (bound, run) in &sorted.runs {
+            assert!(!run.0.is_empty() && run.0.len() <= RUN_MAX);
+            assert!(run.0[0].0 >= *bound && above.is_none_or(|above| above < *bound));
+            above = run.0.last().map(|(key, _)| *key);
+        }
     }
 
     proptest! {
         #[test]
-        fn is_what_a_map_is_whatever_its_history(first in history(), then in history()) {
-            let (mut before, mut model) = (Sorted::new(), BTreeMap::new());
+        fn is_what_a_map_is_whatever_its_history(
+            start in start(),
+            first in history(),
+            then in history(),
+        ) {
+            let (mut before, mut model) = built(&start);
+            check_is(&before, &model);
             follow(&mut before, &mut model, &first);
             check_is(&before, &model);
             let (mut after, was) = (before.clone(), model.clone());
@@ -373,8 +409,12 @@ mod tests {
         }
 
         #[test]
-        fn what_differs_is_found(first in history(), then in history()) {
-            let (mut before, mut was) = (Sorted::new(), BTreeMap::new());
+        fn what_differs_is_found(
+            start in start(),
+            first in history(),
+            then in proptest::collection::vec((0..400_u16, 0..4_u8), 0..40),
+        ) {
+            let (mut before, mut was) = built(&start);
             follow(&mut before, &mut was, &first);
             let (mut after, mut is) = (before.clone(), was.clone());
             follow(&mut after, &mut is, &then);
@@ -391,9 +431,15 @@ mod tests {
         }
 
         #[test]
-        fn of_entries_in_any_order_the_last_of_a_key_counts(entries in history()) {
-            let sorted: Sorted<_, _> = entries.iter().copied().collect();
-            check_is(&sorted, &entries.into_iter().collect());
+        fn of_entries_in_any_order_the_last_of_a_key_counts(
+            start in start(),
+            rest in history(),
+            end in start(),
+        ) {
+            let end = end.into_iter().map(|(key, _)| (key, 2));
+            let entries: Entries = start.into_iter().chain(rest).chain(end).collect();
+            let (sorted, model) = built(&entries);
+            check_is(&sorted, &model);
         }
     }
 }

@@ -77,6 +77,19 @@ pub(crate) fn encode(
     })
 }
 
+/// The bytes that a kernel is sent for a transaction to the tables that are `present`: what a load takes before a kernel is
+/// asked can be measured by this.
+///
+/// # Errors
+/// When an operation holds what has no form here.
+pub fn message_bytes(
+    transaction: &NftTransaction,
+    present: &NftTables,
+) -> Result<usize, Unencodable> {
+    let batch = encode(transaction, present, Generation(0))?;
+    Ok(batch.bytes.len())
+}
+
 const fn frame(kind: u16, sequence: u32) -> Head {
     Head {
         kind,

@@ -8,7 +8,7 @@ use ruleset::nft::{Element, ElementAttrs, Ident, Key, Scalar, Value};
 use super::uapi::{element, elements, message};
 use super::user_data;
 use super::value::{self, ends, is_ordered, is_range, milliseconds};
-use super::writer::{Head, Open, Writer};
+use super::writer::{Head, Open, Writer, pad};
 use super::{Encoded, Unknown};
 
 /// How a set holds its elements.
@@ -230,8 +230,7 @@ pub(super) fn put_key(out: &mut Vec<u8>, key: &Key) -> Encoded {
         }
         value::put(out, part)?;
         if key.len() > 1 {
-            let length = (out.len() - start).next_multiple_of(4);
-            out.resize(start + length, 0);
+            pad(out, start);
         }
     }
     Ok(())

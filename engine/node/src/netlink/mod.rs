@@ -21,8 +21,8 @@ mod user_data;
 mod value;
 mod writer;
 
-pub use batch::Unencodable;
 pub(crate) use batch::encode;
+pub use batch::{Unencodable, message_bytes};
 pub use socket::NetlinkError;
 pub(crate) use socket::{Generation, Socket};
 

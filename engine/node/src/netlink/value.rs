@@ -35,11 +35,13 @@ pub(super) const fn is_ordered(scalar: &Scalar) -> bool {
 /// Appends a value.
 pub(super) fn put(out: &mut Vec<u8>, scalar: &Scalar) -> Encoded {
     match scalar {
-        Scalar::V4(address) => out.extend(address.octets()),
-        Scalar::V6(address) => out.extend(address.octets()),
+        Scalar::V4(address) => out.extend_from_slice(&address.octets()),
+        Scalar::V6(address) => out.extend_from_slice(&address.octets()),
         Scalar::Proto(protocol) => out.push(protocol.0),
-        Scalar::Port(port) => out.extend(port.to_be_bytes()),
-        Scalar::Mark(number) | Scalar::Number(number) => out.extend(number.to_ne_bytes()),
+        Scalar::Port(port) => out.extend_from_slice(&port.to_be_bytes()),
+        Scalar::Mark(number) | Scalar::Number(number) => {
+            out.extend_from_slice(&number.to_ne_bytes());
+        }
         Scalar::Ifname(name) => {
             let name = name.as_str();
             if name.ends_with('*') {

@@ -67,8 +67,8 @@ impl Writer {
 
     pub(super) fn open(&mut self, kind: u16) -> Open {
         let start = self.bytes.len();
-        self.bytes.extend([0; 2]);
-        self.bytes.extend(kind.to_ne_bytes());
+        let [low, high] = kind.to_ne_bytes();
+        self.bytes.extend_from_slice(&[0, 0, low, high]);
         Open(start)
     }
 
@@ -130,12 +130,19 @@ impl Writer {
     }
 
     fn align(&mut self) {
-        let length = self.bytes.len().next_multiple_of(4);
-        self.bytes.resize(length, 0);
+        pad(&mut self.bytes, 0);
     }
 
     fn put(&mut self, place: usize, value: &[u8]) {
         self.bytes[place..place + value.len()].copy_from_slice(value);
+    }
+}
+
+/// Appends zeros until what is there from a place on has a multiple of four bytes.
+pub(super) fn pad(bytes: &mut Vec<u8>, from: usize) {
+    let excess = (bytes.len() - from) % 4;
+    if excess > 0 {
+        bytes.extend_from_slice(&[0; 3][excess - 1..]);
     }
 }
 

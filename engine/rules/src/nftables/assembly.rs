@@ -2,7 +2,8 @@
 //!
 //! **Why.** A service port whose plan changes takes its old contribution out and puts its new one in; the rest of the table
 //! is not looked at, and copies share it. Several service ports may want the same element: all their claims are kept, and
-//! the first in the order of service ports has it, whenever the others came.
+//! the first in the order of service ports has it, whenever the others came. Where nothing has been put in yet, all claims are
+//! sorted, and sets and maps are filled in their order ([`Assembly::fill`]): nothing is looked up.
 //!
 //! Deviation: kube-proxy gives such an element to any of them, by chance.
 
@@ -14,7 +15,7 @@ use ruleset::{Family, OriginId, Sorted};
 
 use super::claims::{Claim, Claims, ClaimsByKey, claims_of};
 use super::container::Container;
-use super::contents::{Contents, Put, for_each_element};
+use super::contents::{Content, Contents, Put, for_each_element};
 use super::flat::Layout;
 use super::flat_frame;
 use super::flat_kind::FlatTable;
@@ -209,10 +210,14 @@ impl Assembly {
         self.fragments = fragments;
         for (container, content) in contents.by_container() {
             self.touched.insert(container);
-            match self.containers.get_mut(&container) {
-                Some(SetOrMap::Set(set)) => Arc::make_mut(set).elements = content.set.build(),
-                Some(SetOrMap::Map(map)) => Arc::make_mut(map).elements = content.map.build(),
-                None => unreachable!("a container with elements is there"),
+            match (self.containers.get_mut(&container), content) {
+                (Some(SetOrMap::Set(set)), Content::Set(elements)) => {
+                    Arc::make_mut(set).elements = elements.build();
+                }
+                (Some(SetOrMap::Map(map)), Content::Map(elements)) => {
+                    Arc::make_mut(map).elements = elements.build();
+                }
+                _ => unreachable!("a container with elements is there, and is of its sort"),
             }
         }
     }
@@ -332,7 +337,7 @@ impl Assembly {
     fn put(&mut self, put: Put) {
         self.touched.insert(put.container);
         let container = self.containers.get_mut(&put.container);
-        match (container, put.content()) {
+        match (container, put.into_parts()) {
             (Some(SetOrMap::Set(set)), (key, None, attrs)) => {
                 Arc::make_mut(set).elements.insert(key, attrs);
             }

@@ -175,7 +175,7 @@ impl Container {
         }
     }
 
-    const fn is_map(self) -> bool {
+    pub(super) const fn is_map(self) -> bool {
         match self {
             Self::NoEndpointServices
             | Self::NoEndpointNodePorts

@@ -17,7 +17,7 @@ pub(super) struct Put {
 }
 
 impl Put {
-    pub(super) fn content(self) -> (Key, Option<Value>, ElementAttrs) {
+    pub(super) fn into_parts(self) -> (Key, Option<Value>, ElementAttrs) {
         let attrs = ElementAttrs {
             comment: self.comment,
             ..ElementAttrs::default()
@@ -75,37 +75,42 @@ pub(super) fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
 #[derive(Default)]
 pub(super) struct Contents {
     all: Vec<(Container, Content)>,
-    /// The place of the one that was asked for last. There are few, and most elements follow one in the same.
+    /// The place of the one that was asked for last. There are few, and an endpoint follows another in the same.
     last: usize,
 }
 
 /// The elements of a container in the making.
-#[derive(Default)]
-pub(super) struct Content {
-    /// Of a set.
-    pub(super) set: SortedBuilder<Key, ElementAttrs>,
-    /// Of a map.
-    pub(super) map: SortedBuilder<Key, Element>,
+pub(super) enum Content {
+    Set(SortedBuilder<Key, ElementAttrs>),
+    Map(SortedBuilder<Key, Element>),
 }
 
 impl Content {
+    fn of(container: Container) -> Self {
+        match container.is_map() {
+            true => Self::Map(SortedBuilder::default()),
+            false => Self::Set(SortedBuilder::default()),
+        }
+    }
+
     fn push(&mut self, put: Put) {
-        match put.content() {
-            (key, None, attrs) => self.set.push(key, attrs),
-            (key, Some(value), attrs) => self.map.push(key, Element { value, attrs }),
+        match (self, put.into_parts()) {
+            (Self::Set(set), (key, None, attrs)) => set.push(key, attrs),
+            (Self::Map(map), (key, Some(value), attrs)) => map.push(key, Element { value, attrs }),
+            (Self::Set(_) | Self::Map(_), _) => unreachable!("parts fit their containers"),
         }
     }
 }
 
 impl Contents {
     pub(super) fn push(&mut self, put: Put) {
-        let is_last = |(container, _): &(Container, Content)| *container == put.container;
-        if !self.all.get(self.last).is_some_and(is_last) {
-            let found = self.all.iter().position(is_last);
+        let is_its = |(container, _): &(Container, Content)| *container == put.container;
+        if !self.all.get(self.last).is_some_and(is_its) {
+            let found = self.all.iter().position(is_its);
             self.last = found.unwrap_or(self.all.len());
         }
         if self.last == self.all.len() {
-            self.all.push((put.container, Content::default()));
+            self.all.push((put.container, Content::of(put.container)));
         }
         self.all[self.last].1.push(put);
     }

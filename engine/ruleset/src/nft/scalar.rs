@@ -29,7 +29,16 @@ pub fn key_prefix(key: &[Scalar]) -> u128 {
             Scalar::AddressRange(_) => return prefix.with(4),
             Scalar::PortRange(..) => return prefix.with(7),
             Scalar::MarkRange(..) => return prefix.with(9),
-            _ => return prefix.with(11),
+            Scalar::Ifname(_) => return prefix.with(11),
+            Scalar::NfProto(_) => return prefix.with(12),
+            Scalar::IcmpType(_) => return prefix.with(13),
+            Scalar::Icmpv6Type(_) => return prefix.with(14),
+            Scalar::TcpFlags(_) => return prefix.with(15),
+            Scalar::CtState(_) => return prefix.with(16),
+            Scalar::CtStatus(_) => return prefix.with(17),
+            Scalar::Direction(_) => return prefix.with(18),
+            Scalar::AddressType(_) => return prefix.with(19),
+            Scalar::PacketType(_) => return prefix.with(20),
         }
     }
     u128::from_be_bytes(prefix.bytes)
@@ -269,12 +278,14 @@ pub enum PacketType {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::CtState;
     use super::*;
 
     fn scalar() -> impl Strategy<Value = Scalar> {
         let number = || prop_oneof![0..3_u32, Just(255), Just(256), any::<u32>()];
         let v4 = number().prop_map(Ipv4Addr::from);
-        let v6 = number().prop_map(|low| Ipv6Addr::from(u128::from(low) << 64));
+        let v6 = (number(), number())
+            .prop_map(|(high, low)| Ipv6Addr::from(u128::from(high) << 64 | u128::from(low)));
         let range = |(one, other): (Ipv4Addr, Ipv4Addr)| {
             Scalar::AddressRange(Box::new((one.into(), other.into())))
         };
@@ -290,10 +301,29 @@ mod tests {
             number().prop_map(Scalar::Mark),
             (number(), number()).prop_map(|(first, last)| Scalar::MarkRange(first, last)),
             number().prop_map(Scalar::Number),
-            Just(Scalar::NfProto(Family::V6)),
-            any::<u8>().prop_map(Scalar::IcmpType),
-            any::<u32>().prop_map(|bits| Scalar::CtStatus(CtStatus(bits))),
+            rare(),
         ]
+    }
+
+    /// What is in no key of a proxy: one or two of each.
+    fn rare() -> impl Strategy<Value = Scalar> {
+        let ifname = |name| Scalar::Ifname(Ifname::new(name).expect("interfaces can have it"));
+        proptest::sample::select(vec![
+            ifname("eth0"),
+            ifname("veth*"),
+            Scalar::NfProto(Family::V4),
+            Scalar::NfProto(Family::V6),
+            Scalar::IcmpType(3),
+            Scalar::IcmpType(8),
+            Scalar::Icmpv6Type(1),
+            Scalar::TcpFlags(TcpFlags(2)),
+            Scalar::CtState(CtStates::of(&[CtState::New])),
+            Scalar::CtStatus(CtStatus::SNAT),
+            Scalar::Direction(Direction::Original),
+            Scalar::Direction(Direction::Reply),
+            Scalar::AddressType(AddressType::Local),
+            Scalar::PacketType(PacketType::Host),
+        ])
     }
 
     proptest! {

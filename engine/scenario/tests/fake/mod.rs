@@ -350,11 +350,11 @@ impl World for Fake {
                 from_zone: "zone-1".into(),
                 to_zone: seen.backend.as_ref().map(|_| "zone-1".into()),
             };
-            let tally = match established {
-                true => &mut report.established,
-                false => &mut report.new,
-            };
-            tally.add(fate, seen.latency);
+            let tally = report.tally(established);
+            tally.add(fate, 1);
+            if let Some(latency) = seen.latency {
+                tally.latency.add(latency);
+            }
             if seen.outcome != Outcome::Connected {
                 report.failures.push(TrafficFailure {
                     started: self.now,
