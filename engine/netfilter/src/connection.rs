@@ -234,6 +234,16 @@ pub(crate) enum Look<'a> {
     Done(Option<Found<'a>>),
 }
 
+impl<'a> Look<'a> {
+    /// Looks a packet up, if it is of a flow.
+    pub(crate) fn at(datagram: &Datagram, state: &'a NodeState, now: SimTime) -> Self {
+        match &datagram.content {
+            Content::Flow(tuple) => Self::Done(state.lookup(tuple, now)),
+            Content::Error { .. } | Content::Untracked | Content::Other => Self::Ahead,
+        }
+    }
+}
+
 /// Finds the connection of a packet, or begins one.
 ///
 /// # Errors

@@ -60,15 +60,18 @@ pub fn eval<T: Tracer>(
         }
     };
     let tables = tables.family(datagram.headers.family());
-    let look = match ingress {
-        Ingress::Interface(_) if !T::WATCHES => {
-            match pass(tables, state, routing, &mut datagram, now) {
-                Ok(evaluation) => return evaluation,
-                Err(look) => look,
-            }
+    let mut look = Look::Ahead;
+    if !T::WATCHES
+        && let Ingress::Interface(_) = ingress
+        && let Some(unwatched) = tables.unwatched()
+    {
+        look = Look::at(&datagram, state, now);
+        if let Look::Done(Some(found)) = look
+            && let Some(evaluation) = pass(found, unwatched, tables, routing, &mut datagram, now)
+        {
+            return evaluation;
         }
-        Ingress::Interface(_) | Ingress::Local => Look::Ahead,
-    };
+    }
     fly(
         tables, state, routing, datagram, look, ingress, now, chooser, tracer,
     )
@@ -457,7 +460,9 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         if connection.is_served(side) {
             return Ok(());
         }
-        if let Some((address, port)) = self.datagram.new_end(side, connection.answer()) {
+        let (address, port) = connection.answer().answered_side(side);
+        let present = self.datagram.content.flow().map(|flow| flow.side(side));
+        if present != Some((address, port)) {
             self.rewriting(|datagram| datagram.rewrite(side, address, port));
         }
         Ok(())
@@ -559,7 +564,7 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             return;
         }
         let (address, _) = there.side(side);
-        let (quoted_address, quoted_port) = connection.answer().side(side.other());
+        let (quoted_address, quoted_port) = connection.answer().answered_side(side);
         self.rewriting(|datagram| {
             datagram.rewrite_error(side, address, quoted_address, quoted_port);
         });
@@ -651,7 +656,7 @@ pub(crate) fn is_martian(
     !is_possible(source)
         || is_own(tables, routing, source)
         || !is_possible(destination)
-        || (destination.is_loopback() && !is_answer)
+        || (!is_answer && destination.is_loopback())
 }
 
 /// The end of a packet's way, unless the verdict of a rule lets it go on.

@@ -7,42 +7,22 @@
 
 use base::SimTime;
 
-use crate::connection::{Course, Look, is_unanswered};
+use crate::connection::{Course, is_unanswered};
 use crate::entry::Direction;
 use crate::eval::{is_martian, is_own};
 use crate::hook::Unwatched;
-use crate::packet::{Content, Datagram};
+use crate::packet::Datagram;
 use crate::state::{ConnectionChange, Found};
 use crate::tables::FamilyTables;
 use crate::tuple::Side;
-use crate::{Effects, Evaluation, NodeState, Routing, Verdict};
+use crate::{Effects, Evaluation, Routing, Tuple, Verdict};
 
-/// Takes a packet that has arrived from outside through the node.
-///
-/// # Errors
-/// When it has to take the long way, on which it may also end. It is left as it is; what was found on looking for its
-/// connection comes back, for the long way needs that too.
-pub(crate) fn pass<'a>(
-    tables: &FamilyTables,
-    state: &'a NodeState,
-    routing: &impl Routing,
-    datagram: &mut Datagram,
-    now: SimTime,
-) -> Result<Evaluation, Look<'a>> {
-    let (Some(unwatched), Content::Flow(flow)) = (tables.unwatched(), datagram.content) else {
-        return Err(Look::Ahead);
-    };
-    let found = state.lookup(&flow, now);
-    found
-        .and_then(|found| pass_with(found, tables, *unwatched, routing, datagram, now))
-        .ok_or(Look::Done(found))
-}
-
-/// Takes a packet through of a connection that was found. What is asked first costs least and fails most.
-fn pass_with(
+/// Takes a packet that has arrived from outside, and whose connection was found, through the node. `None` leaves it as
+/// it is: it has to take the long way, on which it may also end. What is asked first costs least and fails most.
+pub(crate) fn pass(
     (id, direction, entry): Found<'_>,
+    unwatched: &Unwatched,
     tables: &FamilyTables,
-    unwatched: Unwatched,
     routing: &impl Routing,
     datagram: &mut Datagram,
     now: SimTime,
@@ -56,8 +36,8 @@ fn pass_with(
     if ways.to_node.is_none() && through.is_none() {
         return None;
     }
-    let answer = entry.tuple(direction.other());
-    let (source, destination) = (datagram.headers.source, answer.source());
+    let (flow, answer) = (entry.tuple(direction), entry.tuple(direction.other()));
+    let (source, destination) = (flow.source(), answer.source());
     let is_here = is_own(tables, routing, destination);
     let rules_tested = if is_here { ways.to_node? } else { through? };
     let is_answer = direction == Direction::Reply;
@@ -69,22 +49,15 @@ fn pass_with(
     let Course::On(progress) = Course::of(datagram, direction, entry, now) else {
         return None;
     };
-    let way_out = match is_here {
-        true => None,
-        false => Some(routing.route(destination)?.interface),
-    };
-    for side in [Side::Destination, Side::Source] {
-        if let Some((address, port)) = datagram.new_end(side, answer) {
-            datagram.rewrite(side, address, port);
-        }
-    }
-    let verdict = match way_out {
-        None => Verdict::Deliver(datagram.take_packet()),
-        Some(interface) => {
-            datagram.set_ttl(datagram.headers.ttl - 1);
-            let packet = datagram.take_packet();
-            Verdict::Forward { packet, interface }
-        }
+    let verdict = if is_here {
+        translate(datagram, flow, answer);
+        Verdict::Deliver(datagram.take_packet())
+    } else {
+        let interface = routing.route(destination)?.interface;
+        translate(datagram, flow, answer);
+        datagram.set_ttl(datagram.headers.ttl - 1);
+        let packet = datagram.take_packet();
+        Verdict::Forward { packet, interface }
     };
     let is_changed = progress != *before;
     Some(Evaluation {
@@ -95,4 +68,13 @@ fn pass_with(
         },
         rules_tested,
     })
+}
+
+fn translate(datagram: &mut Datagram, flow: &Tuple, answer: &Tuple) {
+    for side in [Side::Destination, Side::Source] {
+        let (address, port) = answer.answered_side(side);
+        if flow.side(side) != (address, port) {
+            datagram.rewrite(side, address, port);
+        }
+    }
 }

@@ -10,7 +10,6 @@ use std::net::IpAddr;
 use ruleset::{Family, Protocol};
 use smoltcp::wire::{Icmpv4Packet, Icmpv6Packet};
 
-use crate::Tuple;
 use crate::packet::{Content, Datagram, Headers};
 use crate::tuple::Side;
 
@@ -32,14 +31,6 @@ impl Datagram {
                 }
             };
         }
-    }
-
-    /// What one side of the packet becomes if answers to it have this tuple; `None` when it is so already.
-    pub(crate) fn new_end(&self, side: Side, answer: &Tuple) -> Option<(IpAddr, Option<u16>)> {
-        // Tuples of the two directions have opposite sides in common.
-        let end = answer.side(side.other());
-        let present = self.content.flow().map(|flow| flow.side(side));
-        (present != Some(end)).then_some(end)
     }
 
     /// For an ICMP error: writes an address into one side of its header, and address and port into the other
