@@ -36,6 +36,10 @@ impl Routing for OneWay {
             source_address: NODE,
         })
     }
+
+    fn has_narrow_ways(&self) -> bool {
+        false
+    }
 }
 
 /// A SYN.

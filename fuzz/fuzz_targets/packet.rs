@@ -13,7 +13,7 @@ use base::{Seed, SimTime};
 use libfuzzer_sys::fuzz_target;
 use netfilter::{
     DropReason, Evaluation, Hop, Ingress, InterfaceName, NoTrace, NodeState, NodeTables, Packet,
-    Routing, SeededChooser, Verdict, eval,
+    Recorder, Routing, SeededChooser, Verdict, eval,
 };
 use ruleset::Family;
 use ruleset::xt::parse;
@@ -37,6 +37,10 @@ impl Routing for Node {
                 Family::V6 => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]),
             },
         })
+    }
+
+    fn has_narrow_ways(&self) -> bool {
+        false
     }
 }
 
@@ -98,14 +102,63 @@ fn assert_well_formed(packet: &Packet) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    static XT: LazyLock<NodeTables> = LazyLock::new(xt_tables);
-    static NFT: LazyLock<NodeTables> = LazyLock::new(nft_tables);
+    static XT: LazyLock<Both> = LazyLock::new(|| Both::of(xt_tables()));
+    static NFT: LazyLock<Both> = LazyLock::new(|| Both::of(nft_tables()));
     play(&XT, bytes);
     play(&NFT, bytes);
 });
 
+/// Tables, and the same without any short cut.
+struct Both {
+    quick: NodeTables,
+    plain: NodeTables,
+}
+
+impl Both {
+    fn of(quick: NodeTables) -> Self {
+        let plain = quick.clone().plain_scan();
+        Self { quick, plain }
+    }
+
+    /// Evaluates a packet. The short way and all short cuts lead to what a plain scan that is watched comes to.
+    fn evaluate(
+        &self,
+        state: &NodeState,
+        packet: Packet,
+        ingress: Ingress<'_>,
+        now: SimTime,
+        chooser: &mut SeededChooser,
+    ) -> Evaluation {
+        let (plain, mut same, again) = (&self.plain, chooser.clone(), packet.clone());
+        let mut recorder = Recorder::new();
+        let slow = eval(
+            plain,
+            state,
+            &Node,
+            again,
+            ingress,
+            now,
+            &mut same,
+            &mut recorder,
+        );
+        let quick = &self.quick;
+        let quick = eval(
+            quick,
+            state,
+            &Node,
+            packet,
+            ingress,
+            now,
+            chooser,
+            &mut NoTrace,
+        );
+        assert_eq!(quick, slow, "{recorder:#?}");
+        quick
+    }
+}
+
 /// Sends all frames through a node with these tables.
-fn play(tables: &NodeTables, bytes: &[u8]) {
+fn play(tables: &Both, bytes: &[u8]) {
     let mut state = NodeState::new();
     let mut now = SimTime::ZERO;
     let mut chooser = SeededChooser(Seed::new(7).split("chooser"));
@@ -124,16 +177,7 @@ fn play(tables: &NodeTables, bytes: &[u8]) {
         let packet = Packet::new(packet);
         let Evaluation {
             verdict, effects, ..
-        } = eval(
-            tables,
-            &state,
-            &Node,
-            packet,
-            ingress,
-            now,
-            &mut chooser,
-            &mut NoTrace,
-        );
+        } = tables.evaluate(&state, packet, ingress, now, &mut chooser);
         match &verdict {
             Verdict::Deliver(packet)
             | Verdict::Forward { packet, .. }

@@ -18,7 +18,7 @@ use crate::entry::{
     Direction, Entry, Progress, destination_translated, source_translated, timeout,
 };
 use crate::packet::{Content, Datagram};
-use crate::state::{ConnectionChange, Effects, EntryId, NodeState, Room};
+use crate::state::{ConnectionChange, Effects, EntryId, Found, NodeState, Room};
 use crate::tcp::{self, Move, TcpFlags};
 use crate::tuple::Side;
 use crate::{Chooser, DropReason, TcpState, Tuple};
@@ -142,27 +142,16 @@ impl Connection {
         }
     }
 
-    /// What the packet's tuple is after both translations.
-    pub(crate) const fn translated(&self) -> Tuple {
-        match self.direction {
-            Direction::Original => self.reply.inverse(),
-            Direction::Reply => self.original.inverse(),
-        }
-    }
-
-    /// One side of that. (Tuples of the two directions have opposite sides in common.)
-    pub(crate) const fn translated_side(&self, side: Side) -> (IpAddr, Option<u16>) {
-        match self.direction {
-            Direction::Original => self.reply.side(side.other()),
-            Direction::Reply => self.original.side(side.other()),
-        }
+    /// The tuple of answers to the packet.
+    pub(crate) const fn answer(&self) -> &Tuple {
+        self.tuple(self.direction.other())
     }
 
     /// The tuple of a direction.
-    pub(crate) const fn tuple(&self, direction: Direction) -> Tuple {
+    pub(crate) const fn tuple(&self, direction: Direction) -> &Tuple {
         match direction {
-            Direction::Original => self.original,
-            Direction::Reply => self.reply,
+            Direction::Original => &self.original,
+            Direction::Reply => &self.reply,
         }
     }
 
@@ -236,21 +225,49 @@ impl Connection {
     }
 }
 
+/// Whether a packet's flow was looked up before conntrack is asked about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Look<'a> {
+    /// That is still to be done.
+    Ahead,
+    /// This was found.
+    Done(Option<Found<'a>>),
+}
+
+impl<'a> Look<'a> {
+    /// Looks a packet up, if it is of a flow.
+    pub(crate) fn at(datagram: &Datagram, state: &'a NodeState, now: SimTime) -> Self {
+        match &datagram.content {
+            Content::Flow(tuple) => Self::Done(state.lookup(tuple, now)),
+            Content::Error { .. } | Content::Untracked | Content::Other => Self::Ahead,
+        }
+    }
+}
+
 /// Finds the connection of a packet, or begins one.
 ///
 /// # Errors
 /// When a connection begins, the table is full, and nothing in it can be given up.
 pub(crate) fn track(
     datagram: &Datagram,
+    look: Look<'_>,
     state: &NodeState,
     now: SimTime,
     effects: &mut Effects,
 ) -> Result<Tracking, DropReason> {
     let tracking = match datagram.content {
-        Content::Flow(tuple) => match state.lookup(&tuple, now) {
-            Some((id, direction, entry)) => follow(datagram, id, direction, entry, now, effects),
-            None => begin(datagram, tuple, now),
-        },
+        Content::Flow(tuple) => {
+            let found = match look {
+                Look::Ahead => state.lookup(&tuple, now),
+                Look::Done(found) => found,
+            };
+            match found {
+                Some((id, direction, entry)) => {
+                    follow(datagram, id, direction, entry, now, effects)
+                }
+                None => begin(datagram, tuple, now),
+            }
+        }
         Content::Error { .. } => relate(datagram, state, now),
         Content::Untracked => Tracking::Untracked,
         Content::Other => Tracking::Invalid,
@@ -302,12 +319,9 @@ fn begin(datagram: &Datagram, tuple: Tuple, now: SimTime) -> Tracking {
     })
 }
 
-/// What conntrack makes of a packet of a known connection.
-pub(crate) const fn packet_state(before: &Progress, direction: Direction) -> CtState {
-    match direction {
-        Direction::Original if !before.seen_reply => CtState::New,
-        Direction::Original | Direction::Reply => CtState::Established,
-    }
+/// Whether a packet of a known connection is, to rules, as new as its first one: nobody has answered that yet.
+pub(crate) const fn is_unanswered(before: &Progress, direction: Direction) -> bool {
+    matches!(direction, Direction::Original) && !before.seen_reply
 }
 
 /// What a packet does to its connection, which is known.
@@ -324,6 +338,7 @@ pub(crate) enum Course {
 }
 
 impl Course {
+    /// What a packet of this direction does to an entry that was found for it. Its ends are not compared again.
     pub(crate) fn of(
         datagram: &Datagram,
         direction: Direction,
@@ -375,7 +390,11 @@ fn follow(
         effects.connection = Some(ConnectionChange::Updated(id, progress));
     }
     Tracking::Connection(Connection {
-        state: packet_state(&before, direction),
+        state: if is_unanswered(&before, direction) {
+            CtState::New
+        } else {
+            CtState::Established
+        },
         direction,
         original: *entry.original(),
         reply: *entry.reply(),

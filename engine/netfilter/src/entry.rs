@@ -23,6 +23,7 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The way of answers to packets that go this way.
     pub(crate) const fn other(self) -> Self {
         match self {
             Self::Original => Self::Reply,

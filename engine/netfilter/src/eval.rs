@@ -1,8 +1,9 @@
 //! A packet's way through the hooks of a node.
 //!
-//! **What.** [`eval`] walks one packet from where it enters to where it ends. **Why.** The walk reads the node's
-//! state and never changes it. **Source of the semantics.** Linux `ip_input.c`, `ip_forward.c`, `ip_output.c`
-//! and their IPv6 twins; `nf_nat_inet_fn`, `nf_nat_icmp_reply_translation`.
+//! **What.** [`eval`] walks one packet from where it enters to where it ends, unless the short way (`passage`) gives the
+//! same without the walk. **Why.** The walk reads the node's state and never changes it. **Source of the semantics.**
+//! Linux `ip_input.c`, `ip_forward.c`, `ip_output.c` and their IPv6 twins; `nf_nat_inet_fn`,
+//! `nf_nat_icmp_reply_translation`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,11 +11,11 @@ use base::SimTime;
 use ruleset::Family;
 use ruleset::xt::{CtState, NatTarget, Policy, RejectWith};
 
-use crate::connection::{Origin, PortWish, SourceWish, Tracking, track};
+use crate::connection::{Look, Origin, PortWish, SourceWish, Tracking, track};
 use crate::entry::{Direction, Entry};
 use crate::hook::{Called, Step};
 use crate::nft::{DEPTH_MAX, Place, Registers};
-use crate::packet::Datagram;
+use crate::packet::{Datagram, Headers};
 use crate::passage::pass;
 use crate::reply::{Refusal, is_unicast, refuse};
 use crate::state::ConnectionChange;
@@ -59,14 +60,20 @@ pub fn eval<T: Tracer>(
         }
     };
     let tables = tables.family(datagram.headers.family());
+    let mut look = Look::Ahead;
     if !T::WATCHES
         && let Ingress::Interface(_) = ingress
-        && let Some(evaluation) = pass(tables, state, routing, &mut datagram, now)
+        && let Some(unwatched) = tables.unwatched()
     {
-        return evaluation;
+        look = Look::at(&datagram, state, now);
+        if let Look::Done(Some(found)) = look
+            && let Some(evaluation) = pass(found, unwatched, tables, routing, &mut datagram, now)
+        {
+            return evaluation;
+        }
     }
     fly(
-        tables, state, routing, datagram, ingress, now, chooser, tracer,
+        tables, state, routing, datagram, look, ingress, now, chooser, tracer,
     )
 }
 
@@ -74,11 +81,12 @@ pub fn eval<T: Tracer>(
 /// needs.
 #[inline(never)]
 #[expect(clippy::too_many_arguments, reason = "they are those of `eval`")]
-fn fly(
-    tables: &FamilyTables,
-    state: &NodeState,
+fn fly<'a>(
+    tables: &'a FamilyTables,
+    state: &'a NodeState,
     routing: &impl Routing,
     datagram: Datagram,
+    look: Look<'a>,
     ingress: Ingress<'_>,
     now: SimTime,
     chooser: &mut impl Chooser,
@@ -97,6 +105,7 @@ fn fly(
             destination: datagram.headers.destination,
         },
         datagram,
+        look,
         tracking: Tracking::Unseen,
         effects: Effects::default(),
         mark: 0,
@@ -128,6 +137,8 @@ pub(crate) struct Flight<'a, R, C, T> {
     pub(crate) now: SimTime,
     received: Received,
     pub(crate) datagram: Datagram,
+    /// Of the packet as it came.
+    look: Look<'a>,
     pub(crate) tracking: Tracking,
     pub(crate) effects: Effects,
     pub(crate) mark: u32,
@@ -276,31 +287,20 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         self.hop.as_ref().map_or("", |hop| hop.interface.as_str())
     }
 
-    /// What Linux calls martian, and what it does not forward: `ip_route_input_slow`, `ipv6_rcv`. An answer to what the
-    /// node has sent from 127.0.0.1 is let in: localhost node ports need `route_localnet` (PROXY-27).
     fn refuse_martian(&mut self) -> Result<(), Stop> {
-        let (source, destination) = (
-            self.datagram.headers.source,
-            self.datagram.headers.destination,
-        );
-        let possible_source =
-            is_unicast(source) && !source.is_unspecified() && !self.is_local(source);
-        let possible_destination =
-            is_unicast(destination) && !destination.is_unspecified() && !self.is_stray_loopback();
-        if possible_source && possible_destination {
-            Ok(())
-        } else {
-            Err(self.discard(DropReason::Martian))
-        }
-    }
-
-    /// Whether a packet is for a loopback address, and answers nothing that was sent from there.
-    fn is_stray_loopback(&self) -> bool {
         let is_answer = matches!(
             &self.tracking,
             Tracking::Connection(connection) if connection.direction == Direction::Reply
         );
-        self.datagram.headers.destination.is_loopback() && !is_answer
+        let Headers {
+            source,
+            destination,
+            ..
+        } = self.datagram.headers;
+        if is_martian(self.tables, self.routing, source, destination, is_answer) {
+            return Err(self.discard(DropReason::Martian));
+        }
+        Ok(())
     }
 
     /// `ip_exceeds_mtu`.
@@ -413,7 +413,8 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         if !matches!(self.tracking, Tracking::Unseen) {
             return Ok(());
         }
-        let found = track(&self.datagram, self.state, self.now, &mut self.effects);
+        let (datagram, look, effects) = (&self.datagram, self.look, &mut self.effects);
+        let found = track(datagram, look, self.state, self.now, effects);
         self.tracking = found.map_err(|reason| self.discard(reason))?;
         let original = match &self.tracking {
             Tracking::Connection(connection) => Some(&connection.original),
@@ -459,12 +460,11 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         if connection.is_served(side) {
             return Ok(());
         }
-        let (address, port) = connection.translated_side(side);
+        let (address, port) = connection.answer().answered_side(side);
         let present = self.datagram.content.flow().map(|flow| flow.side(side));
-        if present == Some((address, port)) {
-            return Ok(());
+        if present != Some((address, port)) {
+            self.rewriting(|datagram| datagram.rewrite(side, address, port));
         }
-        self.rewriting(|datagram| datagram.rewrite(side, address, port));
         Ok(())
     }
 
@@ -558,15 +558,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         let Tracking::Connection(connection) = &self.tracking else {
             return;
         };
-        let (here, there) = (
-            connection.tuple(connection.direction),
-            connection.translated(),
-        );
+        let here = connection.tuple(connection.direction);
+        let there = connection.answer().inverse();
         if here.side(side) == there.side(side) {
             return;
         }
         let (address, _) = there.side(side);
-        let (quoted_address, quoted_port) = there.inverse().side(side.other());
+        let (quoted_address, quoted_port) = connection.answer().answered_side(side);
         self.rewriting(|datagram| {
             datagram.rewrite_error(side, address, quoted_address, quoted_port);
         });
@@ -641,6 +639,24 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
 /// Whether an address is one of the node's own.
 pub(crate) fn is_own(tables: &FamilyTables, routing: &impl Routing, address: IpAddr) -> bool {
     address.is_loopback() || routing.is_local(address) || tables.is_bound(address)
+}
+
+/// What Linux calls martian, and what it does not forward: `ip_route_input_slow`, `ipv6_rcv`. An answer to what the node
+/// has sent from 127.0.0.1 is let in: localhost node ports need `route_localnet` (PROXY-27).
+///
+/// The destination is the translated one, the source is not.
+pub(crate) fn is_martian(
+    tables: &FamilyTables,
+    routing: &impl Routing,
+    source: IpAddr,
+    destination: IpAddr,
+    is_answer: bool,
+) -> bool {
+    let is_possible = |address: IpAddr| is_unicast(address) && !address.is_unspecified();
+    !is_possible(source)
+        || is_own(tables, routing, source)
+        || !is_possible(destination)
+        || (!is_answer && destination.is_loopback())
 }
 
 /// The end of a packet's way, unless the verdict of a rule lets it go on.

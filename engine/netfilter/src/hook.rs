@@ -76,16 +76,16 @@ impl Idle {
 /// The ways through a node on which no chain does anything to a packet of a known connection, and how many rules a
 /// kernel compares with it there all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unwatched {
+pub(crate) struct Ways {
     /// To the node itself.
     pub(crate) to_node: Option<u64>,
     /// To somebody else.
     pub(crate) through: Option<u64>,
 }
 
-impl Unwatched {
+impl Ways {
     /// For packets of a state, given what happens at each hook. Virtual servers look at every packet.
-    pub(crate) fn of<'a>(state: CtState, steps: impl Fn(Hook) -> &'a [Step]) -> Self {
+    fn of<'a>(state: CtState, steps: impl Fn(Hook) -> &'a [Step]) -> Self {
         let count = |hooks: &[Hook]| {
             let mut seen = CtState::Invalid;
             let mut steps = hooks.iter().flat_map(|hook| steps(*hook));
@@ -103,6 +103,39 @@ impl Unwatched {
         Self {
             to_node: count(&[Hook::Prerouting, Hook::Input]),
             through: count(&[Hook::Prerouting, Hook::Forward, Hook::Postrouting]),
+        }
+    }
+}
+
+/// The unwatched ways for every packet of a known connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unwatched {
+    /// For what its sender repeats before anybody answers: to rules it is new.
+    unanswered: Ways,
+    /// For all other packets.
+    established: Ways,
+}
+
+impl Unwatched {
+    /// Given what happens at each hook; `None` when no packet has such a way.
+    pub(crate) fn of<'a>(steps: impl Fn(Hook) -> &'a [Step]) -> Option<Self> {
+        let unwatched = Self {
+            unanswered: Ways::of(CtState::New, &steps),
+            established: Ways::of(CtState::Established, &steps),
+        };
+        let Self {
+            unanswered,
+            established,
+        } = unwatched;
+        let is_any = [unanswered, established] != [Ways::default(); 2];
+        is_any.then_some(unwatched)
+    }
+
+    pub(crate) const fn ways(&self, is_unanswered: bool) -> Ways {
+        if is_unanswered {
+            self.unanswered
+        } else {
+            self.established
         }
     }
 }

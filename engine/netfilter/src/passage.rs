@@ -7,60 +7,57 @@
 
 use base::SimTime;
 
-use crate::connection::{Course, packet_state};
+use crate::connection::{Course, is_unanswered};
 use crate::entry::Direction;
-use crate::eval::is_own;
-use crate::packet::{Content, Datagram};
-use crate::reply::is_unicast;
-use crate::state::ConnectionChange;
+use crate::eval::{is_martian, is_own};
+use crate::hook::Unwatched;
+use crate::packet::Datagram;
+use crate::state::{ConnectionChange, Found};
 use crate::tables::FamilyTables;
 use crate::tuple::Side;
-use crate::{Effects, Evaluation, NodeState, Routing, Tuple, Verdict};
+use crate::{Effects, Evaluation, Routing, Tuple, Verdict};
 
-/// Takes a packet that has arrived from outside through the node. `None` leaves it as it is: it has to take the long
-/// way, on which it may also end.
+/// Takes a packet that has arrived from outside, and whose connection was found, through the node. `None` leaves it as
+/// it is: it has to take the long way, on which it may also end. What is asked first costs least and fails most.
 pub(crate) fn pass(
+    (id, direction, entry): Found<'_>,
+    unwatched: &Unwatched,
     tables: &FamilyTables,
-    state: &NodeState,
     routing: &impl Routing,
     datagram: &mut Datagram,
     now: SimTime,
 ) -> Option<Evaluation> {
-    let Content::Flow(flow) = datagram.content else {
-        return None;
-    };
-    let (id, direction, entry) = state.lookup(&flow, now)?;
     let before = entry.progress();
     if before.is_virtual {
+        return None;
+    }
+    let ways = unwatched.ways(is_unanswered(before, direction));
+    let through = ways.through.filter(|_| !routing.has_narrow_ways());
+    if ways.to_node.is_none() && through.is_none() {
+        return None;
+    }
+    let (flow, answer) = (entry.tuple(direction), entry.tuple(direction.other()));
+    let (source, destination) = (flow.source(), answer.source());
+    let is_here = is_own(tables, routing, destination);
+    let rules_tested = if is_here { ways.to_node? } else { through? };
+    let is_answer = direction == Direction::Reply;
+    if is_martian(tables, routing, source, destination, is_answer)
+        || (!is_here && datagram.headers.ttl <= 1)
+    {
         return None;
     }
     let Course::On(progress) = Course::of(datagram, direction, entry, now) else {
         return None;
     };
-    let unwatched = tables.unwatched(packet_state(before, direction));
-    let answer = entry.tuple(direction.other());
-    if !is_possible(tables, routing, &flow, answer, direction) {
-        return None;
-    }
-    let destination = answer.source();
-    let (interface, rules_tested) = if is_own(tables, routing, destination) {
-        (None, unwatched.to_node?)
+    let verdict = if is_here {
+        translate(datagram, flow, answer);
+        Verdict::Deliver(datagram.take_packet())
     } else {
-        let rules_tested = unwatched.through?;
-        let hop = routing.route(destination)?;
-        if datagram.headers.ttl <= 1 || routing.has_narrow_ways() {
-            return None;
-        }
-        (Some(hop.interface), rules_tested)
-    };
-    translate(datagram, &flow, answer);
-    let verdict = match interface {
-        None => Verdict::Deliver(datagram.take_packet()),
-        Some(interface) => {
-            datagram.set_ttl(datagram.headers.ttl - 1);
-            let packet = datagram.take_packet();
-            Verdict::Forward { packet, interface }
-        }
+        let interface = routing.route(destination)?.interface;
+        translate(datagram, flow, answer);
+        datagram.set_ttl(datagram.headers.ttl - 1);
+        let packet = datagram.take_packet();
+        Verdict::Forward { packet, interface }
     };
     let is_changed = progress != *before;
     Some(Evaluation {
@@ -73,28 +70,10 @@ pub(crate) fn pass(
     })
 }
 
-/// Whether the packet is no martian.
-fn is_possible(
-    tables: &FamilyTables,
-    routing: &impl Routing,
-    flow: &Tuple,
-    answer: &Tuple,
-    direction: Direction,
-) -> bool {
-    let (source, destination) = (flow.source(), answer.source());
-    is_unicast(source)
-        && !source.is_unspecified()
-        && !is_own(tables, routing, source)
-        && is_unicast(destination)
-        && !destination.is_unspecified()
-        && (direction == Direction::Reply || !destination.is_loopback())
-}
-
-/// Gives the packet the ends that an answer to it has.
 fn translate(datagram: &mut Datagram, flow: &Tuple, answer: &Tuple) {
     for side in [Side::Destination, Side::Source] {
-        let (address, port) = answer.side(side.other());
-        if (address, port) != flow.side(side) {
+        let (address, port) = answer.answered_side(side);
+        if flow.side(side) != (address, port) {
             datagram.rewrite(side, address, port);
         }
     }

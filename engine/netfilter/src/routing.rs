@@ -73,7 +73,8 @@ pub trait Routing {
     /// The way to an address that is not local; `None` when there is none.
     fn route(&self, destination: IpAddr) -> Option<Hop>;
 
-    /// Whether a packet may be too big for some way at all; if not, nobody need ask [`mtu`](Self::mtu).
+    /// Whether a packet may be too big for some way at all; if not, nobody need ask [`mtu`](Self::mtu). As long as one
+    /// may, every packet that is forwarded takes the long way.
     fn has_narrow_ways(&self) -> bool {
         true
     }

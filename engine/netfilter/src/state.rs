@@ -52,6 +52,9 @@ impl Effects {
     }
 }
 
+/// The connection of a packet, and the packet's direction in it.
+pub(crate) type Found<'a> = (EntryId, Direction, &'a Entry);
+
 /// A change to the packet's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionChange {
@@ -302,11 +305,7 @@ impl NodeState {
         &self.virtual_connections
     }
 
-    pub(crate) fn lookup(
-        &self,
-        tuple: &Tuple,
-        now: SimTime,
-    ) -> Option<(EntryId, Direction, &Entry)> {
+    pub(crate) fn lookup(&self, tuple: &Tuple, now: SimTime) -> Option<Found<'_>> {
         let (link, entry) = self.linked(tuple, self.hasher.hash_one(tuple))?;
         let slot = link.slot();
         let id = EntryId {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ruleset::Family;
 use ruleset::ipvs::{self, IpvsTables, ServerKey, VirtualServer};
 use ruleset::nft::{ChainKind, NftTables, TableKey};
-use ruleset::xt::{CtState, RecentAction, TableName, XtMatch, XtTables};
+use ruleset::xt::{RecentAction, TableName, XtMatch, XtTables};
 
 use crate::elements::SetName;
 use crate::hook::{Called, Idle, Step, Unwatched};
@@ -163,7 +163,7 @@ impl NodeTables {
                     (*idle, *quiet) = Default::default();
                 }
             }
-            family.unwatched = Default::default();
+            family.unwatched = None;
         }
         self
     }
@@ -211,8 +211,8 @@ pub(crate) struct FamilyTables {
     nft: Vec<Arc<NftCode>>,
     /// By [`Hook`], in order.
     steps: [Box<[Step]>; Hook::ALL.len()],
-    /// For packets of a known connection: the first of the original direction, before an answer, and the others.
-    unwatched: [Unwatched; 2],
+    /// `None` when every way is watched.
+    unwatched: Option<Unwatched>,
     /// What is asked about the translation of a new connection: by [`Hook`], in order.
     nat: [Box<[Called]>; Hook::ALL.len()],
     /// Every list of `-m recent`, and how many times of an address somebody asks about.
@@ -240,16 +240,9 @@ impl FamilyTables {
         &self.steps[hook as usize]
     }
 
-    /// On which ways nobody looks at a packet of a known connection.
-    pub(crate) const fn unwatched(&self, state: CtState) -> Unwatched {
-        match state {
-            CtState::New => self.unwatched[0],
-            CtState::Established => self.unwatched[1],
-            _ => Unwatched {
-                to_node: None,
-                through: None,
-            },
-        }
+    /// On which ways nobody looks at packets of known connections, if there are any.
+    pub(crate) const fn unwatched(&self) -> Option<&Unwatched> {
+        self.unwatched.as_ref()
     }
 
     pub(crate) fn nat(&self, hook: Hook) -> &[Called] {
@@ -381,7 +374,7 @@ impl FamilyTables {
             xt,
             nft: Vec::new(),
             steps: Default::default(),
-            unwatched: Default::default(),
+            unwatched: None,
             nat: Default::default(),
         };
         tables.check_sets(family)?;
@@ -408,9 +401,7 @@ impl FamilyTables {
             tables.steps[hook as usize] = steps;
             tables.nat[hook as usize] = nat;
         }
-        let states = [CtState::New, CtState::Established];
-        tables.unwatched =
-            states.map(|state| Unwatched::of(state, |hook| &tables.steps[hook as usize]));
+        tables.unwatched = Unwatched::of(|hook| &tables.steps[hook as usize]);
         Ok(tables)
     }
 

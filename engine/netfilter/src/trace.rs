@@ -18,8 +18,8 @@ use crate::{
 
 /// Is told of every step of an evaluation. All methods do nothing unless overridden.
 pub trait Tracer {
-    /// Whether it looks at all. For one that does not, calls of the kernel that cannot decide anything are counted,
-    /// not made.
+    /// Whether it looks at all. One that does not is told of some steps only, and of none where a packet can take the
+    /// short way: calls of the kernel that cannot decide anything are counted, not made.
     const WATCHES: bool = true;
 
     /// A hook begins.

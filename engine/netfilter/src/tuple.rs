@@ -188,6 +188,11 @@ impl Tuple {
         }
     }
 
+    /// One side of what this tuple answers: the two directions have opposite sides in common.
+    pub(crate) const fn answered_side(&self, side: Side) -> (IpAddr, Option<u16>) {
+        self.side(side.other())
+    }
+
     /// The same flow from another source; `port` is the identifier for an echo.
     pub(crate) const fn with_source(mut self, address: IpAddr, port: Option<u16>) -> Self {
         self.source = address;

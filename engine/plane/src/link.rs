@@ -36,6 +36,8 @@ pub(crate) struct Links {
     seed: Seed,
     /// By both ends, the lower first.
     impaired: BTreeMap<(End, End), Link>,
+    /// Whether one of them takes less than others: nodes ask with every packet.
+    has_narrow: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,14 @@ impl Links {
         Self {
             seed,
             impaired: BTreeMap::new(),
+            has_narrow: false,
         }
+    }
+
+    /// Is called when links have changed.
+    fn note_narrow(&mut self) {
+        let mut links = self.impaired.values();
+        self.has_narrow = links.any(|link| link.impairment.mtu.is_some());
     }
 
     /// The impaired links among those between two places.
@@ -153,6 +162,7 @@ impl Network {
         let link = (first.min(second), first.max(second));
         let Some(mut impairment) = impairment else {
             self.links.impaired.remove(&link);
+            self.links.note_narrow();
             return Ok(());
         };
         impairment.mtu = impairment.mtu.map(|mtu| mtu.clamp(MTU_LEAST, 65_535));
@@ -165,6 +175,7 @@ impl Network {
             queues: [const { VecDeque::new() }; 2],
         };
         self.links.impaired.insert(link, link_state);
+        self.links.note_narrow();
         Ok(())
     }
 
@@ -173,6 +184,7 @@ impl Network {
         let gone = End::Host(host);
         let links = &mut self.links.impaired;
         links.retain(|(low, high), _| *low != gone && *high != gone);
+        self.links.note_narrow();
     }
 
     /// A step with what is known beforehand of the links that it takes: a cut ends it.
@@ -240,6 +252,11 @@ impl Network {
             fate?;
         }
         Ok(times)
+    }
+
+    /// Whether some link takes less than others.
+    pub(crate) const fn has_narrow_links(&self) -> bool {
+        self.links.has_narrow
     }
 
     /// Whether every link is as it should be.

@@ -592,7 +592,7 @@ impl Routing for NodeRouting<'_> {
     }
 
     fn has_narrow_ways(&self) -> bool {
-        !self.network.is_whole()
+        self.network.has_narrow_links()
     }
 
     fn mtu(&self, interface: InterfaceName, packet: &[u8]) -> Option<usize> {

@@ -279,6 +279,11 @@ fn datagrams_hear_of_the_path_too() {
         ..Impairment::default()
     };
     lab.impair("node-a", "node-b", impairment).unwrap();
+    // Other links that are not as they should be, or were so, change nothing.
+    for link in [["node-a", "node-c"], ["node-b", "node-c"]] {
+        lab.impair(link[0], link[1], Impairment::default()).unwrap();
+    }
+    lab.mend("node-a", "node-c");
     let pod = lab.host("pod-a2");
     let socket = lab.plane.udp_connect(pod, "10.244.2.3:53".parse().unwrap());
     lab.plane.send(socket, &[0; 1273]).unwrap();

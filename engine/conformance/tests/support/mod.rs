@@ -462,4 +462,9 @@ impl Routing for Programmed {
             source_address,
         })
     }
+
+    /// Else no packet that is forwarded could take the short way.
+    fn has_narrow_ways(&self) -> bool {
+        false
+    }
 }

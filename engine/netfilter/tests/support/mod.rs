@@ -56,6 +56,10 @@ impl Routing for TestNode {
             },
         })
     }
+
+    fn has_narrow_ways(&self) -> bool {
+        false
+    }
 }
 
 /// Collects chains.

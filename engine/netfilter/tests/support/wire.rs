@@ -1,6 +1,6 @@
 //! Making packets, and checking their checksums with smoltcp's own code.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -126,6 +126,25 @@ pub fn sctp(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Pack
             bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
         },
     )
+}
+
+/// A packet of a protocol that has no ports.
+pub fn bare(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Packet {
+    let protocol = IpProtocol::Unknown(protocol);
+    packet(source, destination, protocol, payload.len(), |bytes| {
+        bytes.copy_from_slice(payload);
+    })
+}
+
+/// An ICMP echo between two IPv6 addresses.
+pub fn echo_v6(source: Ipv6Addr, destination: Ipv6Addr, id: u16, reply: bool) -> Packet {
+    let (from, to) = (source.into(), destination.into());
+    packet(from, to, IpProtocol::Icmpv6, 12, |bytes| {
+        bytes[0] = 128 + u8::from(reply);
+        bytes[4..6].copy_from_slice(&id.to_be_bytes());
+        bytes[8..].copy_from_slice(b"ping");
+        Icmpv6Packet::new_unchecked(bytes).fill_checksum(&source, &destination);
+    })
 }
 
 /// An ICMP echo between two IPv4 addresses.

@@ -90,6 +90,10 @@ impl Routing for Site {
             source_address: own.find(|address| Family::of(*address) == family)?,
         })
     }
+
+    fn has_narrow_ways(&self) -> bool {
+        false
+    }
 }
 
 /// A packet with the interface through which it left the node.
