@@ -1,16 +1,21 @@
-//! The places of a network and the delays between them.
+//! The graph of places and the delays between them.
 //!
-//! **What.** Nodes hang on zones, zones and outside hosts on the world: a tree, each of whose links has a one-way
-//! delay. **Why.** Delays are those along its only paths; what is wrong with a link is laid over them
-//! (`crate::link`). Links of one kind are all alike, so that a delay is a sum of a few numbers, asked for every packet.
+//! **What.** Nodes hang on zones, zones and outside hosts on the world; a link's weight is its one-way delay.
+//! **Why.** Delays are those of shortest paths; what is wrong with a link is laid over them (`crate::link`).
+//! Only zones and the world, the hubs, are vertices of the graph, and the delays between them a table, for every packet asks.
+//! A node or an outside host has one link, to its hub, which every path from or to it takes.
 //! A process is one access link away from its node: it costs half the latency within a node, so that the
-//! latencies of [`PlaneConfig`] hold in total from process to process. Access links are not in the tree, because
+//! latencies of [`PlaneConfig`] hold in total from process to process. Access links are not vertices, because
 //! Pods come and go all the time.
 //!
 //! Deviation: latencies are split over the links of a path by integer halves; odd nanoseconds lose one.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use petgraph::algo::dijkstra;
+use petgraph::graph::{NodeIndex, UnGraph};
 
 use crate::PlaneConfig;
 
@@ -25,9 +30,23 @@ pub(crate) enum Hub {
     Zone(u32),
 }
 
-/// The tree.
+impl Hub {
+    /// Where it is in the graph.
+    fn vertex(self) -> NodeIndex {
+        match self {
+            Self::World => NodeIndex::new(0),
+            Self::Zone(number) => NodeIndex::new(number as usize + 1),
+        }
+    }
+}
+
+/// The graph, and the delays between its hubs.
 #[derive(Debug)]
 pub(crate) struct Topology {
+    /// The world, which is the first, and zones by their numbers.
+    graph: UnGraph<(), u64>,
+    /// From hub to hub, by their places in the graph; found when it is asked for after a change.
+    delays: OnceCell<Vec<Vec<u64>>>,
     zones: BTreeMap<String, Hub>,
     /// By place.
     hubs: Vec<Hub>,
@@ -41,7 +60,11 @@ impl Topology {
     pub(crate) fn new(config: &PlaneConfig) -> Self {
         let [same_node, same_zone, cross_zone] =
             [config.same_node, config.same_zone, config.cross_zone].map(nanos);
+        let mut graph = UnGraph::default();
+        graph.add_node(());
         Self {
+            graph,
+            delays: OnceCell::new(),
             zones: BTreeMap::new(),
             hubs: Vec::new(),
             access_nanos: same_node / 2,
@@ -53,11 +76,10 @@ impl Topology {
 
     /// Adds a node and, when it is the first of its zone, the zone.
     pub(crate) fn add_node(&mut self, zone: &str) -> Vertex {
-        let hub = self.zone(zone).unwrap_or_else(|| {
-            let number = u32::try_from(self.zones.len()).expect("fewer than 2^32 zones");
-            self.zones.insert(zone.to_owned(), Hub::Zone(number));
-            Hub::Zone(number)
-        });
+        let hub = match self.zone(zone) {
+            Some(hub) => hub,
+            None => self.add_zone(zone),
+        };
         self.attach(hub)
     }
 
@@ -88,17 +110,25 @@ impl Topology {
         Duration::from_nanos(self.access_nanos)
     }
 
-    /// The one-way delay between two places.
+    /// The one-way delay of the shortest path between two places.
     pub(crate) fn delay(&self, from: Vertex, to: Vertex) -> Duration {
         if from == to {
             return Duration::ZERO;
         }
         let [from, to] = [from, to].map(|place| self.hub(place));
-        let between = match from == to {
-            true => 0,
-            false => self.to_world(from) + self.to_world(to),
-        };
+        let between = self.delays()[from.vertex().index()][to.vertex().index()];
         Duration::from_nanos(self.to_hub(from) + between + self.to_hub(to))
+    }
+
+    fn delays(&self) -> &[Vec<u64>] {
+        self.delays.get_or_init(|| {
+            let hubs = || self.graph.node_indices();
+            let from_hub = |from| {
+                let reached = dijkstra(&self.graph, from, None, |link| *link.weight());
+                hubs().map(|to| reached[&to]).collect()
+            };
+            hubs().map(from_hub).collect()
+        })
     }
 
     const fn to_hub(&self, hub: Hub) -> u64 {
@@ -108,11 +138,15 @@ impl Topology {
         }
     }
 
-    const fn to_world(&self, hub: Hub) -> u64 {
-        match hub {
-            Hub::World => 0,
-            Hub::Zone(_) => self.zone_to_world_nanos,
-        }
+    fn add_zone(&mut self, zone: &str) -> Hub {
+        let number = u32::try_from(self.zones.len()).expect("fewer than 2^32 zones");
+        let hub = Hub::Zone(number);
+        let vertex = self.graph.add_node(());
+        let world = Hub::World.vertex();
+        self.graph.add_edge(vertex, world, self.zone_to_world_nanos);
+        self.zones.insert(zone.to_owned(), hub);
+        self.delays.take();
+        hub
     }
 
     fn attach(&mut self, hub: Hub) -> Vertex {
@@ -131,8 +165,6 @@ fn nanos(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use base::Seed;
-    use petgraph::algo::dijkstra;
-    use petgraph::graph::UnGraph;
     use proptest::prelude::*;
 
     use super::*;
@@ -154,7 +186,7 @@ mod tests {
     }
 
     proptest! {
-        /// The same delays as by shortest paths over a graph.
+        /// The same delays as by shortest paths over a graph in which every place is a vertex.
         #[test]
         fn delays_are_those_of_the_whole_graph(
             // Four is outside.
@@ -184,6 +216,8 @@ mod tests {
                 });
                 whole.add_edge(vertex, zone, (latencies[1] - latencies[0]) / 2);
                 pairs.push((topology.add_node(&place.to_string()), vertex));
+                // Asked half-way, so that later places find a table.
+                topology.delay(pairs[0].0, pairs[pairs.len() - 1].0);
             }
             for (from, start) in &pairs {
                 let expected = dijkstra(&whole, *start, None, |link| *link.weight());
