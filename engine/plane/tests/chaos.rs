@@ -160,6 +160,20 @@ impl Chaos {
         }
     }
 
+    /// Plays turns, with pauses of so many milliseconds behind each, and goes on to the end once all is mended: a server that is
+    /// cut off for good never hears that its client gave up, as on any network.
+    fn play_all(&mut self, turns: Vec<(Turn, u64)>) {
+        let mut at = Duration::ZERO;
+        for (turn, pause) in turns {
+            self.play(turn);
+            at += Duration::from_millis(pause);
+            self.lab.run_until(at);
+        }
+        self.play(Turn::Mend);
+        self.play(Turn::Wake);
+        self.lab.run();
+    }
+
     fn play(&mut self, turn: Turn) {
         match turn {
             Turn::Connect { from, to } => {
@@ -277,16 +291,7 @@ proptest! {
             .into_iter()
             .map(|host| (host, chaos.lab.plane.socket_count(host)))
             .collect();
-        let mut at = Duration::ZERO;
-        for (turn, pause) in turns {
-            chaos.play(turn);
-            at += Duration::from_millis(pause);
-            chaos.lab.run_until(at);
-        }
-        // A server that is cut off for good never hears that its client gave up, as on any network.
-        chaos.play(Turn::Mend);
-        chaos.play(Turn::Wake);
-        chaos.lab.run();
+        chaos.play_all(turns);
         chaos.check_outcomes();
         // Conntrack keeps an established connection for five days.
         chaos.lab.run_until(Duration::from_secs(6 * 24 * 3600));
@@ -306,15 +311,7 @@ proptest! {
             let mut chaos = Chaos::new(seed, &zones, &endpoints);
             chaos.lab.in_strides = in_strides;
             chaos.lab.plane.log_decisions(logs_decisions);
-            let mut at = Duration::ZERO;
-            for (turn, pause) in turns.clone() {
-                chaos.play(turn);
-                at += Duration::from_millis(pause);
-                chaos.lab.run_until(at);
-            }
-            chaos.play(Turn::Mend);
-            chaos.play(Turn::Wake);
-            chaos.lab.run();
+            chaos.play_all(turns.clone());
             chaos.lab.log
         });
         prop_assert_eq!(stepped, strode);
