@@ -29,13 +29,10 @@ pub(super) fn broken(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let ways = ways(facts, control);
     lossy
-        .flat_map(|fault| match fault {
-            Fault::Link { a, b, impairment } => {
-                let found = between_nodes(facts, &ways, (a, b), impairment);
-                found.into_iter().collect()
-            }
+        .filter_map(|fault| match fault {
+            Fault::Link { a, b, impairment } => between_nodes(facts, &ways, (a, b), impairment),
             Fault::PodLink { pods, impairment } => of_pods(facts, &ways, pods, impairment),
-            _ => Vec::new(),
+            _ => None,
         })
         .collect()
 }
@@ -45,11 +42,35 @@ fn loses(impairment: &Impairment) -> bool {
     impairment.cut || impairment.loss.value() > 0
 }
 
-/// How bad that is, and what clients see.
-const fn severity(impairment: &Impairment) -> (Severity, &'static str) {
+/// What clients see of a link like that.
+const fn seen(impairment: &Impairment) -> &'static str {
     match impairment.cut {
-        true => (Severity::Fault, "get no answer"),
-        false => (Severity::Pitfall, "are slow, or get no answer"),
+        true => "get no answer",
+        false => "are slow, or get no answer",
+    }
+}
+
+/// That the network between two ends loses packets; `look` shows who is where.
+fn finding(
+    subject: ObjectKey,
+    sees: String,
+    (between, impairment): (&str, &Impairment),
+    fix: &str,
+    look: String,
+) -> Finding {
+    Finding {
+        id: "DBG-58",
+        certainty: Certainty::Certain,
+        severity: match impairment.cut {
+            true => Severity::Fault,
+            false => Severity::Pitfall,
+        },
+        subject,
+        field: None,
+        sees,
+        why: format!("{between} does not carry all packets ({impairment}): no Service is at fault"),
+        fix: fix.to_owned(),
+        confirm: vec![Check::run(look), Check::run("kubectl get nodes -o wide")],
     }
 }
 
@@ -63,29 +84,18 @@ fn between_nodes(
     let beyond: BTreeSet<&str> = beyond.map(|way| way.node.metadata.name.as_str()).collect();
     let beyond: Vec<&str> = beyond.into_iter().collect();
     let first = *beyond.first()?;
-    let (severity, seen) = severity(impairment);
-    Some(Finding {
-        id: "DBG-58",
-        certainty: Certainty::Certain,
-        severity,
-        subject: ObjectKey::new(Kind::Node, "", first),
-        field: None,
-        sees: format!(
-            "{} {seen} where an endpoint on {} is chosen",
+    Some(finding(
+        ObjectKey::new(Kind::Node, "", first),
+        format!(
+            "{} {} where an endpoint on {} is chosen",
             facts.clients(),
+            seen(impairment),
             list(&beyond)
         ),
-        why: format!(
-            "the network between {a} and {b} does not carry all packets ({impairment}): no Service is at fault"
-        ),
-        fix:
-            "repair the network between the nodes: a firewall, a route, or the CNI plugin's tunnels"
-                .to_owned(),
-        confirm: vec![
-            Check::run(facts.kubectl_get("pods -o wide")),
-            Check::run("kubectl get nodes -o wide"),
-        ],
-    })
+        (&format!("the network between {a} and {b}"), impairment),
+        "repair the network between the nodes: a firewall, a route, or the CNI plugin's tunnels",
+        facts.kubectl_get("pods -o wide"),
+    ))
 }
 
 /// The links of the client's Pod and of the endpoints' to their nodes.
@@ -94,52 +104,36 @@ fn of_pods(
     ways: &[Way<'_>],
     impaired: &[ObjectKey],
     impairment: &Impairment,
-) -> Vec<Finding> {
-    let (severity, seen) = severity(impairment);
-    let found = |pod: &ObjectKey, sees: String| Finding {
-        id: "DBG-58",
-        certainty: Certainty::Certain,
-        severity,
-        subject: pod.clone(),
-        field: None,
-        sees,
-        why: format!(
-            "the link between {pod} and its node does not carry all packets ({impairment}): no Service is at fault"
-        ),
-        fix:
-            "repair the Pod's link: its interface, the CNI plugin on its node, or a NetworkPolicy; \
-              a Pod that is made anew gets a new link"
-                .to_owned(),
-        confirm: vec![
-            Check::run(format!(
-                "kubectl get pod {} -n {} -o wide",
-                pod.name,
-                pod.namespace.as_deref().unwrap_or_default()
-            )),
-            Check::run("kubectl get nodes -o wide"),
-        ],
+) -> Option<Finding> {
+    let seen = seen(impairment);
+    let client = match facts.from {
+        Some(Source::Pod(client)) if impaired.contains(client) => Some(client),
+        _ => None,
     };
-    if let Some(Source::Pod(client)) = facts.from
-        && impaired.contains(client)
-    {
+    let (pod, sees) = if let Some(client) = client {
         let sees = format!("all connections of {} {seen}", spoken(client));
-        return vec![found(client, sees)];
-    }
-    let reached: BTreeSet<&str> = ways.iter().filter_map(|way| way.pod).collect();
-    let beyond = impaired.iter().filter(|pod| {
-        pod.namespace.as_deref() == Some(facts.namespace) && reached.contains(pod.name.as_str())
-    });
-    let beyond: Vec<&ObjectKey> = beyond.collect();
-    let Some(first) = beyond.first() else {
-        return Vec::new();
+        (client, sees)
+    } else {
+        let reached: BTreeSet<&str> = ways.iter().filter_map(|way| way.pod).collect();
+        let beyond = impaired.iter().filter(|pod| {
+            pod.namespace.as_deref() == Some(facts.namespace) && reached.contains(pod.name.as_str())
+        });
+        let beyond: Vec<&ObjectKey> = beyond.collect();
+        let first = *beyond.first()?;
+        let names: Vec<&str> = beyond.iter().map(|pod| pod.name.as_str()).collect();
+        let clients = facts.clients();
+        let sees = format!("{clients} {seen} where {} is chosen", list(&names));
+        (first, sees)
     };
-    let names: Vec<&str> = beyond.iter().map(|pod| pod.name.as_str()).collect();
-    let sees = format!(
-        "{} {seen} where {} is chosen",
-        facts.clients(),
-        list(&names)
-    );
-    vec![found(first, sees)]
+    let namespace = pod.namespace.as_deref().unwrap_or_default();
+    Some(finding(
+        pod.clone(),
+        sees,
+        (&format!("the link between {pod} and its node"), impairment),
+        "repair the Pod's link: its interface, the CNI plugin on its node, or a NetworkPolicy; \
+         a Pod that is made anew gets a new link",
+        format!("kubectl get pod {} -n {namespace} -o wide", pod.name),
+    ))
 }
 
 /// How packets get to an endpoint.
