@@ -351,6 +351,17 @@ impl Course {
             return Self::On(follow_datagram(before, protocol, direction, now));
         };
         let flags = TcpFlags::of(datagram.transport());
+        Self::of_tcp(before, last, direction, flags, now)
+    }
+
+    /// The same for a segment of TCP with these flags.
+    pub(crate) fn of_tcp(
+        before: Progress,
+        last: TcpState,
+        direction: Direction,
+        flags: TcpFlags,
+        now: SimTime,
+    ) -> Self {
         match tcp::advance(last, direction, flags) {
             Move::Invalid => Self::Invalid,
             Move::Ignore => Self::On(before),

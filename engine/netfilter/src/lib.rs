@@ -54,6 +54,7 @@ mod entry;
 mod eval;
 mod explore;
 mod filter;
+mod foresight;
 mod hook;
 mod ipvs;
 mod nft;
@@ -81,6 +82,7 @@ pub use entry::{Direction, Entry, Listing};
 pub use eval::eval;
 pub use explore::{BRANCHES_MAX, Explorer, Known, Ratio, TooManyBranches, explore, survey};
 pub use filter::EntryFilter;
+pub use foresight::{Standing, WayBack, way_back};
 pub use hook::Hook;
 pub use nft::{FoundElement, NftError};
 pub use packet::{Malformed, Packet};
@@ -90,7 +92,7 @@ pub use routing::{Hop, Ingress, InterfaceName, LOOPBACK, Routing};
 pub use state::{Effects, NodeState};
 pub use tables::{NodeTables, Ruleset};
 pub use tables_error::TablesError;
-pub use tcp::TcpState;
+pub use tcp::{TcpFlags, TcpState};
 pub use trace::{
     NoTrace, Recorder, RouteDecision, TableVerdict, TraceEvent, TracedElement, Tracer,
 };

@@ -23,7 +23,7 @@ use crate::entry::{Direction, Entry, Progress};
 use crate::ipvs::{VirtualChange, VirtualConnections};
 use crate::packed::Packed;
 use crate::recent::{RecentChange, RecentLists};
-use crate::{NodeTables, Tuple};
+use crate::{NodeTables, Standing, Tuple};
 
 /// What an evaluation would change; see [`NodeState::commit`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,6 +214,13 @@ impl NodeState {
                     self.counters.insert(name, next);
                 }
             }
+        }
+    }
+
+    /// Puts a connection where it stands after packets that were foreseen (see [`Standing::after`]).
+    pub fn settle(&mut self, standing: &Standing) {
+        if let Some(entry) = self.get_mut(standing.id) {
+            entry.set_progress(standing.progress);
         }
     }
 

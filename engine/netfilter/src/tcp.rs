@@ -69,19 +69,29 @@ impl fmt::Display for TcpState {
 }
 
 /// The flags that count, strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TcpFlags {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcpFlags {
+    /// A connection's first packet.
     Syn,
+    /// The answer to it.
     SynAck,
+    /// The last packet of one side.
     Fin,
+    /// Any other packet.
     Ack,
+    /// The end without a goodbye.
     Rst,
+    /// What no host sends.
     None,
 }
 
 impl TcpFlags {
     /// Reads the flags of a whole TCP header.
-    pub(crate) fn of(transport: &[u8]) -> Self {
+    ///
+    /// # Panics
+    /// When it is cut off.
+    #[must_use]
+    pub fn of(transport: &[u8]) -> Self {
         const FIN: u8 = 1;
         const SYN: u8 = 1 << 1;
         const RST: u8 = 1 << 2;

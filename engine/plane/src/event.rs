@@ -41,6 +41,22 @@ pub enum PlaneEvent {
         /// The socket.
         socket: SocketId,
     },
+    /// A connection was opened, used once and closed, and nothing came between: told in place of all that its ends would
+    /// have been told. Only for what somebody foresaw (see [`Foresight`](crate::Foresight)).
+    Exchanged {
+        /// The client's socket that was.
+        socket: SocketId,
+        /// The listening host.
+        server: HostId,
+        /// The address that the connection was made to, as the server saw it.
+        local: SocketAddr,
+        /// Where it came from, as the server saw it.
+        peer: SocketAddr,
+        /// When it stood, for the client.
+        connected: SimTime,
+        /// When the client had the answer.
+        answered: SimTime,
+    },
     /// A TCP connection is over, its socket gone.
     Closed {
         /// The socket that was.

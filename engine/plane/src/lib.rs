@@ -46,10 +46,12 @@
 
 mod balancer;
 mod capture;
+mod course;
 mod decision;
 mod dissect;
 mod event;
 mod faults;
+mod foresight;
 mod host;
 mod icmp;
 mod id;
@@ -70,6 +72,7 @@ mod trace;
 pub use capture::Captured;
 pub use dissect::{Dissector, PacketHead};
 pub use event::{DecisionAction, LostReason, Place, PlaneEvent, SocketError};
+pub use foresight::{Blind, Exchange, Foresight};
 pub use host::{ListenError, SendError};
 pub use id::{HostId, NodeId, SocketId};
 pub use impairment::{Impairment, LinkEnd, LinkError, Share};

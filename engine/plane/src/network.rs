@@ -404,6 +404,40 @@ impl Network {
         Some((transit, interface, packet))
     }
 
+    /// The first step of every packet that a Pod sends to somebody else; `None` for other hosts.
+    pub(crate) fn leaving_pod(&self, id: HostId) -> Option<Transit> {
+        match &self.host(id)?.attachment {
+            Attachment::Pod { node, interface } => {
+                let door = Door::Interface(*interface);
+                let next = Next::Node { node: *node, door };
+                Some(self.through_access(Place::Host(id), next))
+            }
+            Attachment::Node(_) | Attachment::Outside { .. } => None,
+        }
+    }
+
+    /// The next step of every packet to a destination that a node has forwarded from a door to an interface; `None` where
+    /// that depends on more.
+    pub(crate) fn onward(
+        &self,
+        node: NodeId,
+        door: &Door,
+        interface: InterfaceName,
+        destination: IpAddr,
+    ) -> Option<Transit> {
+        if self.is_refused_hairpin(door, interface) {
+            return None;
+        }
+        // Only where nobody has an address a load balancer asks what the packet is.
+        self.holder(destination)?;
+        Some(self.leaving_node(node, interface, &[], destination))
+    }
+
+    /// Whether every node runs, and every link is as it should be.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.stopped.is_empty() && self.is_whole()
+    }
+
     /// Whether a packet would leave a bridge by the port it came in by, which takes hairpin mode (`bridge link set …
     /// hairpin on`; `hairpinMode` of the bridge CNI plugin): a Pod that reaches itself through a Service.
     fn is_refused_hairpin(&self, door: &Door, way_out: InterfaceName) -> bool {

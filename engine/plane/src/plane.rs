@@ -10,12 +10,14 @@ use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
 use crate::capture::{Captured, Captures};
+use crate::course::Courses;
+use crate::foresight::View;
 use crate::host::{Stack, Stacks, Supplies, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::Queue;
 use crate::{
-    HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec, PlaneConfig, PlaneEvent,
-    SendError, SocketId,
+    Blind, Foresight, HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec, PlaneConfig,
+    PlaneEvent, SendError, SocketId,
 };
 
 /// Gives a node's tables, as they are when a packet comes by. Asked for every packet on every node, so that
@@ -49,6 +51,7 @@ pub struct Plane {
     /// Sockets that wanted to run while their node was stopped.
     pub(crate) parked: BTreeSet<SocketId>,
     pub(crate) captures: Option<Captures>,
+    pub(crate) courses: Courses,
     pub(crate) logs_decisions: bool,
 }
 
@@ -138,6 +141,7 @@ impl Plane {
             due: Queue::new(),
             parked: BTreeSet::new(),
             captures: None,
+            courses: Courses::default(),
             logs_decisions: false,
         }
     }
@@ -437,25 +441,43 @@ impl Plane {
     /// Nothing due is no event.
     pub fn step(&mut self, tables: &mut impl TableSource) -> Vec<PlaneEvent> {
         let mut events = Vec::new();
-        self.step_into(&mut events, tables);
+        let mut view = View {
+            foresight: &mut Blind,
+            since: self.now,
+            until: self.now,
+        };
+        self.step_into(&mut events, tables, &mut view);
         events
     }
 
     /// Has everything happen in order that is due up to and including an instant, but nothing after the first step that
-    /// somebody is told of, in `events`: what that tells may change what happens next.
+    /// somebody is told of, in `events`: what that tells may change what happens next. What is foreseen of it happens at
+    /// once, the clock included.
     pub fn run_until(
         &mut self,
         until: SimTime,
         tables: &mut impl TableSource,
+        foresight: &mut impl Foresight,
         events: &mut Vec<PlaneEvent>,
     ) {
         let told_before = events.len();
+        let since = self.now;
+        let mut view = View {
+            foresight,
+            since,
+            until,
+        };
         while self.due.next_at().is_some_and(|at| at <= until) && events.len() == told_before {
-            self.step_into(events, tables);
+            self.step_into(events, tables, &mut view);
         }
     }
 
-    fn step_into(&mut self, events: &mut Vec<PlaneEvent>, tables: &mut impl TableSource) {
+    fn step_into<F: Foresight>(
+        &mut self,
+        events: &mut Vec<PlaneEvent>,
+        tables: &mut impl TableSource,
+        view: &mut View<'_, F>,
+    ) {
         let Some((at, due)) = self.due.pop() else {
             return;
         };
@@ -464,7 +486,7 @@ impl Plane {
             Due::Report(event) => events.push(*event),
             Due::Timer(socket) => self.run_socket(socket, |alarm| &mut alarm.timer, events),
             Due::Wake(socket) => self.run_socket(socket, |alarm| &mut alarm.wake, events),
-            Due::Arrival { next, packet } => self.arrive(next, packet, tables, events),
+            Due::Arrival { next, packet } => self.arrive(next, packet, tables, view, events),
         }
     }
 
@@ -589,7 +611,7 @@ mod tests {
         for span in [1, 7, 1_000_000].map(Duration::from_micros) {
             let run = told_by(|plane| {
                 let (until, mut events) = (plane.now() + span, Vec::new());
-                plane.run_until(until, &mut NoRules, &mut events);
+                plane.run_until(until, &mut NoRules, &mut Blind, &mut events);
                 if events.is_empty() {
                     assert!(plane.next_event_at().is_none_or(|next| next > until));
                     plane.advance_clock(until);
@@ -616,10 +638,10 @@ mod tests {
             assert_eq!(plane.now(), answered);
             end(&mut plane, socket);
             let mut events = Vec::new();
-            plane.run_until(answered, &mut NoRules, &mut events);
+            plane.run_until(answered, &mut NoRules, &mut Blind, &mut events);
             assert_eq!(events, [PlaneEvent::Closed { socket }]);
             let until = answered + Duration::from_millis(1);
-            plane.run_until(until, &mut NoRules, &mut events);
+            plane.run_until(until, &mut NoRules, &mut Blind, &mut events);
             assert_eq!(events.len(), 1, "the server was told of nothing");
             assert_eq!(plane.socket_count(pods[1]), 1, "the UDP socket");
             assert_eq!(plane.next_event_at(), None);

@@ -6,11 +6,14 @@ use netfilter::{
 };
 
 use crate::decision::{DecisionTracer, judge};
+use crate::foresight::View;
 use crate::host::{Alarm, Reaction, Stack, Supplies};
 use crate::network::{Attachment, Door, Next, Transit, UPLINK};
 use crate::plane::{Due, TableSource};
 use crate::queue::Ticket;
-use crate::{HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, SocketId};
+use crate::{
+    Foresight, HostId, LostReason, NodeId, Place, Plane, PlaneEvent, SocketError, SocketId,
+};
 
 impl Plane {
     /// A host's stack, made when it is first needed, and what it shares with all others; `None` when the host is gone.
@@ -136,18 +139,27 @@ impl Plane {
         self.apply(socket.host, reaction);
     }
 
-    pub(crate) fn arrive(
+    pub(crate) fn arrive<F: Foresight>(
         &mut self,
         next: Next,
         packet: Vec<u8>,
         tables: &mut impl TableSource,
+        view: &mut View<'_, F>,
         events: &mut Vec<PlaneEvent>,
     ) {
         match self.network.arrival(next) {
             Next::Node { node, door } => {
                 events.extend(self.arrive_at_node(node, &door, packet, tables));
             }
-            Next::Host(host) => self.arrive_at_host(host, packet, events),
+            Next::Host(host) => {
+                if F::SEES
+                    && let Some(exchanged) = self.foresee(host, &packet, tables, view)
+                {
+                    events.push(exchanged);
+                } else {
+                    self.arrive_at_host(host, packet, events);
+                }
+            }
             Next::Lost { place, reason } => events.extend(self.lost(place, packet, *reason)),
         }
     }

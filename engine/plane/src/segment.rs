@@ -70,6 +70,12 @@ impl Segment {
         };
         Some(Self { flow, flags })
     }
+
+    /// Whether it asks for a connection.
+    pub(crate) fn is_opening(&self) -> bool {
+        let Flags { syn, ack, rst } = self.flags;
+        syn && !ack && !rst
+    }
 }
 
 /// An IP packet without its header. IPv6 extension headers are not looked behind.

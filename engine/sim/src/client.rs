@@ -238,6 +238,22 @@ impl Client {
         }
     }
 
+    /// What it will send on its connection, when all that it will do is to send that once, and take one answer.
+    pub(crate) fn only_request(&self) -> Option<Cow<'_, [u8]>> {
+        let errand = self.errand.as_ref().filter(|errand| !errand.keeps)?;
+        let is_dialling = matches!(self.state, State::Dialling(_));
+        is_dialling.then(|| errand.request(&errand.payload, true))
+    }
+
+    /// All that came of its only request, once that is over.
+    pub(crate) fn exchanged(&mut self, connected: SimTime, answered: SimTime, answer: Vec<u8>) {
+        self.latency = Some(connected.since(self.since));
+        self.received = answer;
+        self.owed = 0;
+        self.verdict = Some((Outcome::Connected, answered));
+        self.state = State::Over(Outcome::Connected);
+    }
+
     /// Sends another request, which has an outcome at once where the connection is over. Only for a client that is
     /// settled.
     pub(crate) fn ask(&mut self, plane: &mut Plane, payload: &[u8], patience: Duration) {

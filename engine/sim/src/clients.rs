@@ -144,6 +144,27 @@ impl Clients {
         None
     }
 
+    /// The client of traffic that a socket belongs to.
+    pub(crate) fn of_traffic(&self, socket: SocketId) -> Option<&Client> {
+        let filed = self.clients.get(self.by_socket.get(&socket)?)?;
+        matches!(filed.asker, Asker::Traffic(_)).then_some(&filed.client)
+    }
+
+    /// Tells a client that its request was answered: when it was connected, when it had the answer, and what that was.
+    pub(crate) fn exchanged(
+        &mut self,
+        socket: SocketId,
+        exchange: (SimTime, SimTime, Vec<u8>),
+        plane: &mut Plane,
+    ) {
+        if let Some(id) = self.by_socket.get(&socket).copied() {
+            let (connected, answered, answer) = exchange;
+            self.tell(id, plane, |client, _| {
+                client.exchanged(connected, answered, answer);
+            });
+        }
+    }
+
     /// Brings the indices up to date with one client.
     fn file(&mut self, id: ClientId, plane: &Plane) {
         let filed = self.clients.get_mut(&id).expect("not removed");

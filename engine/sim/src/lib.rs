@@ -11,6 +11,7 @@ mod clients;
 mod evidence;
 mod faults;
 mod fleet;
+mod foresight;
 mod held;
 mod inbox;
 mod inspect;

@@ -14,7 +14,9 @@ use control::{ClusterConfig, Control, ReferenceError, Source};
 use controllers::PodSignal;
 use dns::{ResolvConf, Transport};
 use netfilter::SeededChooser;
-use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
+use plane::{
+    Blind, HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId,
+};
 use ruleset::Protocol;
 
 use crate::app::{self, App};
@@ -22,6 +24,7 @@ use crate::clients::{ClientId, Clients};
 use crate::evidence::Evidence;
 use crate::faults::Troubles;
 use crate::fleet::Fleet;
+use crate::foresight::Insight;
 use crate::inbox::{Answer, Answers, Inbox};
 use crate::node_cache::{Asker, NodeCaches};
 use crate::resolver::{Resolver, Wanted};
@@ -52,6 +55,8 @@ pub struct Sim {
     pub(crate) echoes: Vec<PlaneEvent>,
     /// The list that the plane's events come in.
     events: Vec<PlaneEvent>,
+    /// Whether exchanges of traffic are foreseen where they can be.
+    pub(crate) foresees: bool,
     /// How many lookups have begun: each has a random stream of its own.
     lookups: u64,
 }
@@ -110,6 +115,7 @@ impl Sim {
             answers: Answers::default(),
             echoes: Vec::new(),
             events: Vec::new(),
+            foresees: true,
             lookups: 0,
         };
         let nodes: Vec<NodeId> = sim.nodes.values().copied().collect();
@@ -148,10 +154,10 @@ impl Sim {
             .min()
     }
 
-    /// Runs everything due up to and including `at`.
+    /// Runs everything due up to and including `at`. All that is done by then, so exchanges of traffic may be foreseen.
     pub(crate) fn run_to(&mut self, at: SimTime) {
         self.obey_signals();
-        while self.advance(at) {}
+        while self.do_next(at, self.foresees) {}
         self.set_clock(at);
     }
 
@@ -161,9 +167,14 @@ impl Sim {
         while self.clients.awaited() > 0 && self.advance(SimTime::MAX) {}
     }
 
-    /// Does what is due next, unless that is after `limit`; tells whether it did. Packets go on their way until somebody
-    /// is told of one: nobody else's plans change before.
+    /// Does what is due next, unless that is after `limit`; tells whether it did.
     pub(crate) fn advance(&mut self, limit: SimTime) -> bool {
+        self.do_next(limit, false)
+    }
+
+    /// The same. Packets go on their way until somebody is told of one: nobody else's plans change before. With foresight,
+    /// what is due next may be a whole exchange.
+    pub(crate) fn do_next(&mut self, limit: SimTime, foresees: bool) -> bool {
         let own = self.next_own().unwrap_or(SimTime::MAX);
         let control = self.control.next_event_at().unwrap_or(SimTime::MAX);
         let packets = self.plane.next_event_at().unwrap_or(SimTime::MAX);
@@ -178,7 +189,7 @@ impl Sim {
             // they are, and so not at zero.
             let before_control = control.as_nanos() - 1;
             let until = limit.min(own).min(SimTime::from_nanos(before_control));
-            self.run_packets(until);
+            self.run_packets(until, foresees);
         } else {
             self.set_clock(own);
             self.answers.give(own, &mut self.plane);
@@ -356,10 +367,16 @@ impl Sim {
     }
 
     /// Has packets travel up to and including an instant, or until somebody is told of one.
-    fn run_packets(&mut self, until: SimTime) {
+    fn run_packets(&mut self, until: SimTime, foresees: bool) {
         let mut events = std::mem::take(&mut self.events);
+        let plane = &mut self.plane;
         let mut tables = self.tables.of(&mut self.control);
-        self.plane.run_until(until, &mut tables, &mut events);
+        if foresees {
+            let mut insight = Insight::new(&self.clients, &self.fleet);
+            plane.run_until(until, &mut tables, &mut insight, &mut events);
+        } else {
+            plane.run_until(until, &mut tables, &mut Blind, &mut events);
+        }
         self.control.advance_clock(self.plane.now());
         for event in events.drain(..) {
             self.dispatch(event);
@@ -423,7 +440,7 @@ impl Sim {
             // The kernel sends what closing calls for before the Pod's addresses go.
             let now = self.plane.now();
             while !sockets.is_empty() && self.plane.next_event_at() == Some(now) {
-                self.run_packets(now);
+                self.run_packets(now, false);
             }
         }
         self.end_clients(host);
@@ -431,6 +448,21 @@ impl Sim {
 
     fn dispatch(&mut self, event: PlaneEvent) {
         self.evidence.note(&event, &self.plane, &self.control);
+        let event = match event {
+            PlaneEvent::Exchanged {
+                socket,
+                server,
+                local,
+                peer,
+                connected,
+                answered,
+            } => {
+                let answer = self.fleet.introduce(server, local, peer);
+                let exchange = (connected, answered, answer.unwrap_or_default());
+                return self.clients.exchanged(socket, exchange, &mut self.plane);
+            }
+            event => event,
+        };
         let Some(socket) = socket_of(&event) else {
             return;
         };
@@ -579,6 +611,8 @@ pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Failed { socket, .. }
         | PlaneEvent::Echoed { socket, .. }
         | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
-        PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
+        PlaneEvent::Exchanged { .. } | PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => {
+            None
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::Sim;
 mod applications;
 mod crashes;
 mod faults;
+mod foresight;
 mod memory;
 mod names;
 mod node_cache;

@@ -88,6 +88,7 @@ fn holds_unmarked(one: &XtMatch, state: CtState) -> Option<bool> {
             let is_open = !states.contains(state) && states.intersects(by_translation);
             (!is_open).then(|| states.contains(state) != *negated)
         }
+        XtMatch::Comment(_) => Some(true),
         XtMatch::Mark { negated, value, .. } => Some((*value == 0) != *negated),
         _ => None,
     }

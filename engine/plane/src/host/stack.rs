@@ -139,6 +139,28 @@ impl Stack {
         self.connections.values().map(|connection| connection.alarm)
     }
 
+    /// Whether a SYN of this flow begins a connection, along which nothing is narrower than the host's own link.
+    pub(crate) fn would_accept(&self, now: SimTime, flow: &Flow) -> bool {
+        self.tcp_listeners.contains(&flow.local.port())
+            && flow.remote.port() != 0
+            && !self.flows.contains_key(flow)
+            && self.paths.mtu(now, flow.remote.ip()).is_none()
+    }
+
+    /// The socket of a flow whose SYN has been sent, and when that was; `None` also where the application has asked for
+    /// more since, or something on the way is narrower than the host's own link.
+    pub(crate) fn dialling(&self, now: SimTime, flow: &Flow) -> Option<(SocketId, SimTime)> {
+        let connection = self.connections.get(self.flows.get(flow)?)?;
+        let is_narrow = self.paths.mtu(now, flow.remote.ip()).is_some();
+        let since = connection.dialling_since().filter(|_| !is_narrow)?;
+        Some((connection.id(), since))
+    }
+
+    /// Gives a number away that a socket would have had.
+    pub(crate) fn skip_socket(&mut self) {
+        self.next_socket();
+    }
+
     /// Begins a TCP connection; the SYN leaves when the connection is run.
     pub(crate) fn connect(
         &mut self,
@@ -396,9 +418,11 @@ impl Stack {
     }
 
     fn accept(&mut self, now: SimTime, segment: Segment, supplies: &mut Supplies) -> Option<u32> {
-        let Segment { flow, flags } = segment;
-        let first = flags.syn && !flags.ack && !flags.rst;
-        if !first || flow.remote.port() == 0 || !self.tcp_listeners.contains(&flow.local.port()) {
+        let flow = segment.flow;
+        if !segment.is_opening()
+            || flow.remote.port() == 0
+            || !self.tcp_listeners.contains(&flow.local.port())
+        {
             return None;
         }
         let id = self.next_socket();
@@ -493,7 +517,7 @@ impl Stack {
     }
 
     /// Forgets a connection that is over.
-    fn forget(&mut self, serial: u32, supplies: &mut Supplies) -> Reaction {
+    pub(crate) fn forget(&mut self, serial: u32, supplies: &mut Supplies) -> Reaction {
         let Some(connection) = self.connections.remove(&serial) else {
             return Reaction::Nothing;
         };

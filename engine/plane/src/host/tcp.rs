@@ -170,6 +170,13 @@ impl Connection {
         self.role == Role::Client
     }
 
+    /// Since when it waits for an answer to its SYN; `None` when it does not, or is to do more than that.
+    pub(super) fn dialling_since(&self) -> Option<SimTime> {
+        let is_dialling = self.is_client() && self.state() == State::SynSent;
+        let is_all = self.may_send() && !self.orphaned && self.unsent.is_empty();
+        (is_dialling && is_all).then_some(self.waiting_since)
+    }
+
     /// Queues what the application sends; it goes when the connection next runs.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.unsent.extend(bytes);

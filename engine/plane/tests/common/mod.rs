@@ -18,8 +18,8 @@ use ruleset::xt::{
 };
 use ruleset::{Family, OriginId, Protocol};
 use switchboard_plane::{
-    DecisionAction, HostId, HostSpec, Impairment, LinkEnd, LinkError, LostReason, NodeId, NodeSpec,
-    OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketError, SocketId, TableSource,
+    Blind, DecisionAction, HostId, HostSpec, Impairment, LinkEnd, LinkError, LostReason, NodeId,
+    NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketError, SocketId, TableSource,
 };
 
 pub(crate) struct Tables {
@@ -206,7 +206,8 @@ impl Lab {
             return self.plane.step(&mut self.tables);
         }
         let mut events = Vec::new();
-        self.plane.run_until(limit, &mut self.tables, &mut events);
+        self.plane
+            .run_until(limit, &mut self.tables, &mut Blind, &mut events);
         let next = self.plane.next_event_at();
         assert!(!events.is_empty() || next.is_none_or(|next| next > limit));
         events
@@ -260,7 +261,9 @@ impl Lab {
             | PlaneEvent::Failed { socket, .. }
             | PlaneEvent::Echoed { socket, .. }
             | PlaneEvent::EchoFailed { socket, .. } => *socket == wanted,
-            PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => false,
+            PlaneEvent::Exchanged { .. }
+            | PlaneEvent::Decision { .. }
+            | PlaneEvent::Lost { .. } => false,
         };
         self.log
             .iter()
