@@ -184,6 +184,12 @@ impl NodeState {
         self.limit = limit;
     }
 
+    /// Whether the number of connections is limited.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Whether there are as many entries as may be, those past their time included until they are taken back.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -253,8 +253,13 @@ impl Rehearsal {
         }
         let mut received = self.plane.captured(SERVER).into_iter();
         let arrived = received.next()?.at.since(SimTime::ZERO);
+        // What is sent again was not answered in time.
+        let repeats = sent
+            .iter()
+            .skip(1)
+            .any(|(_, _, flags)| *flags == TcpFlags::Syn);
         let is_first = sent.first() == Some(&(Duration::ZERO, Direction::Original, TcpFlags::Syn));
-        (is_first && arrived == self.way).then(|| sent.split_off(1))
+        (is_first && !repeats && arrived == self.way).then(|| sent.split_off(1))
     }
 }
 

@@ -41,10 +41,10 @@ pub enum PlaneEvent {
         /// The socket.
         socket: SocketId,
     },
-    /// A connection was opened, used once and closed, and nothing came between: told in place of all that its ends would
-    /// have been told. Only for what somebody foresaw (see [`Foresight`](crate::Foresight)).
+    /// The client of a connection that is used once has its answer: told in place of all that its ends would have been
+    /// told. Only for what somebody foresaw (see [`Foresight`](crate::Foresight)).
     Exchanged {
-        /// The client's socket that was.
+        /// The client's socket. It goes when the connection is over, by itself.
         socket: SocketId,
         /// The listening host.
         server: HostId,
@@ -54,8 +54,6 @@ pub enum PlaneEvent {
         peer: SocketAddr,
         /// When it stood, for the client.
         connected: SimTime,
-        /// When the client had the answer.
-        answered: SimTime,
     },
     /// A TCP connection is over, its socket gone.
     Closed {

@@ -1,8 +1,9 @@
 //! Exchanges that are foreseen, and not sent packet by packet.
 //!
 //! **What.** When the first packet of a connection reaches a listening host, and it is known what both applications will do,
-//! that no rule looks at later packets, and that nothing else happens before all is over, then all is as it will be:
-//! conntrack on every node of the way, the sockets, the clock. **Why.** Traffic in the background is mostly that: most of its
+//! that no rule looks at later packets, and that nothing but other connections comes before all is over, then conntrack is set
+//! to what it will be on every node of the way, and all that is planned is when the client is answered, and when its socket
+//! goes. **Why.** Traffic in the background is mostly that: most of its
 //! packets decide nothing. Every first packet still takes its whole way, so that whatever a client may meet there it meets.
 //! **Source of the semantics.** The packets that are not sent: a property of `sim` holds both against each other.
 //!
@@ -17,9 +18,8 @@ use netfilter::{Standing, Tuple, way_back};
 use ruleset::Protocol;
 
 use crate::course::Route;
-use crate::host::Reaction;
 use crate::network::Next;
-use crate::plane::TableSource;
+use crate::plane::{Due, TableSource};
 use crate::segment::{Flow, Segment};
 use crate::{HostId, NodeId, Plane, PlaneEvent, SocketId};
 
@@ -35,19 +35,32 @@ pub struct Exchange {
     pub think: Duration,
 }
 
+/// What both applications will do with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// All that they do, if the answer is there in time.
+    pub exchange: Exchange,
+    /// When the client will wait no longer.
+    pub deadline: SimTime,
+}
+
 /// Knows what applications will do.
 pub trait Foresight {
     /// Whether it may know anything: who never does need not be asked.
     const SEES: bool = true;
 
+    /// Two instants: after the first and up to and including the second nothing happens or has happened to the network, its
+    /// hosts and its tables but what applications do with their sockets, and nobody looks.
+    fn quiet(&self) -> (SimTime, SimTime);
+
     /// What becomes of a client's connection that a host is about to accept, if nothing but an exchange can come of it.
-    fn exchange(
+    fn plan(
         &mut self,
         client: SocketId,
         server: HostId,
         local: SocketAddr,
         peer: SocketAddr,
-    ) -> Option<Exchange>;
+    ) -> Option<Plan>;
 }
 
 /// Knows nothing: every packet is sent.
@@ -57,24 +70,13 @@ pub struct Blind;
 impl Foresight for Blind {
     const SEES: bool = false;
 
-    fn exchange(
-        &mut self,
-        _: SocketId,
-        _: HostId,
-        _: SocketAddr,
-        _: SocketAddr,
-    ) -> Option<Exchange> {
+    fn quiet(&self) -> (SimTime, SimTime) {
+        (SimTime::MAX, SimTime::ZERO)
+    }
+
+    fn plan(&mut self, _: SocketId, _: HostId, _: SocketAddr, _: SocketAddr) -> Option<Plan> {
         None
     }
-}
-
-/// How far somebody sees.
-pub(crate) struct View<'a, F> {
-    pub(crate) foresight: &'a mut F,
-    /// Nobody but the plane has changed anything since.
-    pub(crate) since: SimTime,
-    /// Nobody else does anything up to and including this instant.
-    pub(crate) until: SimTime,
 }
 
 /// A connection that is about to be accepted.
@@ -87,33 +89,45 @@ struct Opening {
 }
 
 impl Plane {
-    /// Has the whole exchange be over that a packet begins, if it does and that is certain; tells of it.
-    pub(crate) fn foresee<F: Foresight>(
+    /// Foresees the whole exchange that a packet begins, if it does and that is certain. All that is left to do is planned.
+    pub(crate) fn foresee(
         &mut self,
         server: HostId,
         packet: &[u8],
         tables: &mut impl TableSource,
-        view: &mut View<'_, F>,
-    ) -> Option<PlaneEvent> {
-        let is_quiet = self.captures.is_none() && self.network.is_sound();
-        if !is_quiet || self.due.next_at() == Some(self.now) {
+        foresight: &mut impl Foresight,
+    ) -> bool {
+        self.try_foresee(server, packet, tables, foresight)
+            .is_some()
+    }
+
+    fn try_foresee(
+        &mut self,
+        server: HostId,
+        packet: &[u8],
+        tables: &mut impl TableSource,
+        foresight: &mut impl Foresight,
+    ) -> Option<()> {
+        if self.captures.is_some() || !self.network.is_sound() {
             return None;
         }
         let segment = Segment::parse(packet).filter(Segment::is_opening)?;
         let flow = segment.flow;
-        let opening = self.opening(server, &flow, tables, view.since)?;
+        let (local, peer) = (flow.local, flow.remote);
+        let opening = self.opening(server, &flow, tables)?;
         let Opening {
             client,
             sent_at,
             stops,
             route,
         } = opening;
-        let (local, peer) = (flow.local, flow.remote);
-        let exchange = view.foresight.exchange(client, server, local, peer)?;
+        let (since, until) = foresight.quiet();
+        let plan = foresight.plan(client, server, local, peer)?;
         let (is_ipv6, mtu) = (local.is_ipv6(), self.config.mtu);
-        let course = self.courses.get(exchange, route, is_ipv6, mtu)?;
-        let over = sent_at + course.over;
-        if over > view.until || self.due.next_at().is_some_and(|next| next <= over) {
+        let course = self.courses.get(plan.exchange, route, is_ipv6, mtu)?;
+        let [connected, answered, over] =
+            [course.connected, course.answered, course.over].map(|after| sent_at + after);
+        if sent_at <= since || over > until || answered >= plan.deadline {
             return None;
         }
         let stand = |((node, standing), passings): (&(NodeId, Standing), &Vec<_>)| {
@@ -122,26 +136,38 @@ impl Plane {
             Some((*node, standing.after(packets)?))
         };
         let ends: Option<Vec<_>> = stops.iter().zip(&course.passings).map(stand).collect();
-        self.conclude(client, server, &ends?);
-        self.now = over;
-        Some(PlaneEvent::Exchanged {
+        for (node, standing) in ends? {
+            self.engines[node.index()].state.settle(&standing);
+        }
+        let (stack, _) = self.stack(server)?;
+        stack.skip_socket();
+        self.set_alarm(client, None);
+        let exchanged = PlaneEvent::Exchanged {
             socket: client,
             server,
             local,
             peer,
-            connected: sent_at + course.connected,
-            answered: sent_at + course.answered,
-        })
+            connected,
+        };
+        self.due.plan(answered, Due::Report(Box::new(exchanged)));
+        self.due.plan(over, Due::Over(client));
+        Some(())
     }
 
-    /// What is known of a connection whose first packet has just reached a host; `None` where that host does not accept it,
-    /// where later packets may take another way, or where somebody may have changed something since it was sent.
+    /// Forgets a client's connection whose exchange is over.
+    pub(crate) fn end_exchange(&mut self, client: SocketId) {
+        if let Some((stack, supplies)) = self.stack(client.host) {
+            stack.forget(client.serial, supplies);
+        }
+    }
+
+    /// What is known of a connection whose first packet has just reached a host; `None` where that host does not accept it
+    /// or where later packets may take another way.
     fn opening(
         &mut self,
         server: HostId,
         flow: &Flow,
         tables: &mut impl TableSource,
-        since: SimTime,
     ) -> Option<Opening> {
         let now = self.now;
         let (stack, _) = self.stack(server)?;
@@ -161,7 +187,8 @@ impl Plane {
                 Next::Node { .. } | Next::Lost { .. } => return None,
             };
             let state = &self.engines[node.index()].state;
-            if state.is_full() {
+            // Who makes room would look at how far connections are.
+            if state.is_limited() {
                 return None;
             }
             let routing = self.network.routing(node);
@@ -180,7 +207,7 @@ impl Plane {
         let is_other = host != server && !self.deaf.contains(&host);
         let stack = self.stacks.get(host).filter(|_| is_other)?;
         let (client, sent_at) = stack.dialling(now, &flow)?;
-        if sent_at < since || stops.iter().any(|(_, stop)| stop.started_at() < sent_at) {
+        if stops.iter().any(|(_, stop)| stop.started_at() < sent_at) {
             return None;
         }
         let there = |(_, stop): &(NodeId, Standing)| stop.started_at().since(sent_at);
@@ -194,21 +221,6 @@ impl Plane {
             stops,
             route,
         })
-    }
-
-    /// Leaves everything as it is after an exchange.
-    fn conclude(&mut self, client: SocketId, server: HostId, ends: &[(NodeId, Standing)]) {
-        for (node, standing) in ends {
-            self.engines[node.index()].state.settle(standing);
-        }
-        if let Some((stack, _)) = self.stack(server) {
-            stack.skip_socket();
-        }
-        if let Some((stack, supplies)) = self.stack(client.host)
-            && let Reaction::Over(alarm) = stack.forget(client.serial, supplies)
-        {
-            self.silence(alarm);
-        }
     }
 }
 

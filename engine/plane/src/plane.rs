@@ -11,7 +11,6 @@ use ruleset::Protocol;
 
 use crate::capture::{Captured, Captures};
 use crate::course::Courses;
-use crate::foresight::View;
 use crate::host::{Stack, Stacks, Supplies, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::Queue;
@@ -117,6 +116,8 @@ pub(crate) enum Due {
     Timer(SocketId),
     /// A connection's application has wanted something of it.
     Wake(SocketId),
+    /// A connection is over that was foreseen, for the client.
+    Over(SocketId),
     /// A socket's owner hears of what was clear at once.
     Report(Box<PlaneEvent>),
 }
@@ -441,18 +442,13 @@ impl Plane {
     /// Nothing due is no event.
     pub fn step(&mut self, tables: &mut impl TableSource) -> Vec<PlaneEvent> {
         let mut events = Vec::new();
-        let mut view = View {
-            foresight: &mut Blind,
-            since: self.now,
-            until: self.now,
-        };
-        self.step_into(&mut events, tables, &mut view);
+        self.step_into(&mut events, tables, &mut Blind);
         events
     }
 
     /// Has everything happen in order that is due up to and including an instant, but nothing after the first step that
-    /// somebody is told of, in `events`: what that tells may change what happens next. What is foreseen of it happens at
-    /// once, the clock included.
+    /// somebody is told of, in `events`: what that tells may change what happens next. Packets that are foreseen are not
+    /// sent.
     pub fn run_until(
         &mut self,
         until: SimTime,
@@ -461,14 +457,8 @@ impl Plane {
         events: &mut Vec<PlaneEvent>,
     ) {
         let told_before = events.len();
-        let since = self.now;
-        let mut view = View {
-            foresight,
-            since,
-            until,
-        };
         while self.due.next_at().is_some_and(|at| at <= until) && events.len() == told_before {
-            self.step_into(events, tables, &mut view);
+            self.step_into(events, tables, foresight);
         }
     }
 
@@ -476,7 +466,7 @@ impl Plane {
         &mut self,
         events: &mut Vec<PlaneEvent>,
         tables: &mut impl TableSource,
-        view: &mut View<'_, F>,
+        foresight: &mut F,
     ) {
         let Some((at, due)) = self.due.pop() else {
             return;
@@ -486,7 +476,8 @@ impl Plane {
             Due::Report(event) => events.push(*event),
             Due::Timer(socket) => self.run_socket(socket, |alarm| &mut alarm.timer, events),
             Due::Wake(socket) => self.run_socket(socket, |alarm| &mut alarm.wake, events),
-            Due::Arrival { next, packet } => self.arrive(next, packet, tables, view, events),
+            Due::Over(socket) => self.end_exchange(socket),
+            Due::Arrival { next, packet } => self.arrive(next, packet, tables, foresight, events),
         }
     }
 

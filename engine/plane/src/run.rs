@@ -6,7 +6,6 @@ use netfilter::{
 };
 
 use crate::decision::{DecisionTracer, judge};
-use crate::foresight::View;
 use crate::host::{Alarm, Reaction, Stack, Supplies};
 use crate::network::{Attachment, Door, Next, Transit, UPLINK};
 use crate::plane::{Due, TableSource};
@@ -87,7 +86,7 @@ impl Plane {
     }
 
     /// Has a connection run next at another instant, whenever it was to run before.
-    fn set_alarm(&mut self, socket: SocketId, at: Option<SimTime>) {
+    pub(crate) fn set_alarm(&mut self, socket: SocketId, at: Option<SimTime>) {
         let due = &mut self.due;
         let stack = self.stacks.get_mut(socket.host);
         let Some(alarm) = stack.and_then(|stack| stack.alarm(socket)) else {
@@ -144,7 +143,7 @@ impl Plane {
         next: Next,
         packet: Vec<u8>,
         tables: &mut impl TableSource,
-        view: &mut View<'_, F>,
+        foresight: &mut F,
         events: &mut Vec<PlaneEvent>,
     ) {
         match self.network.arrival(next) {
@@ -152,11 +151,7 @@ impl Plane {
                 events.extend(self.arrive_at_node(node, &door, packet, tables));
             }
             Next::Host(host) => {
-                if F::SEES
-                    && let Some(exchanged) = self.foresee(host, &packet, tables, view)
-                {
-                    events.push(exchanged);
-                } else {
+                if !F::SEES || !self.foresee(host, &packet, tables, foresight) {
                     self.arrive_at_host(host, packet, events);
                 }
             }

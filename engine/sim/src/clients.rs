@@ -150,17 +150,17 @@ impl Clients {
         matches!(filed.asker, Asker::Traffic(_)).then_some(&filed.client)
     }
 
-    /// Tells a client that its request was answered: when it was connected, when it had the answer, and what that was.
+    /// Tells a client that its only request was answered, and when it was connected.
     pub(crate) fn exchanged(
         &mut self,
         socket: SocketId,
-        exchange: (SimTime, SimTime, Vec<u8>),
+        connected: SimTime,
+        answer: Vec<u8>,
         plane: &mut Plane,
     ) {
         if let Some(id) = self.by_socket.get(&socket).copied() {
-            let (connected, answered, answer) = exchange;
-            self.tell(id, plane, |client, _| {
-                client.exchanged(connected, answered, answer);
+            self.tell(id, plane, |client, plane| {
+                client.exchanged(connected, plane.now(), answer);
             });
         }
     }

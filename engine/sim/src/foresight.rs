@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use plane::{Exchange, Foresight, HostId, SocketId};
+use base::SimTime;
+use plane::{Exchange, Foresight, HostId, Plan, SocketId};
 use ruleset::Protocol;
 
 use crate::app::App;
@@ -13,34 +14,53 @@ use crate::fleet::Fleet;
 pub(crate) struct Insight<'a> {
     clients: &'a Clients,
     fleet: &'a Fleet,
+    quiet: (SimTime, SimTime),
 }
 
 impl<'a> Insight<'a> {
-    pub(crate) const fn new(clients: &'a Clients, fleet: &'a Fleet) -> Self {
-        Self { clients, fleet }
+    /// While nothing but traffic happens: after the first of these instants, and up to and including the second.
+    pub(crate) const fn new(
+        clients: &'a Clients,
+        fleet: &'a Fleet,
+        quiet: (SimTime, SimTime),
+    ) -> Self {
+        Self {
+            clients,
+            fleet,
+            quiet,
+        }
     }
 }
 
 impl Foresight for Insight<'_> {
-    /// Those with one request for a server that introduces itself. A step that waits for its client goes on when that has
-    /// its answer, before the connection is over.
-    fn exchange(
+    fn quiet(&self) -> (SimTime, SimTime) {
+        self.quiet
+    }
+
+    /// For clients with one request to a server that introduces itself. A step that waits for its client goes on when that
+    /// has its answer, before the connection is over, so its clients' connections are not foreseen.
+    fn plan(
         &mut self,
         client: SocketId,
         server: HostId,
         local: SocketAddr,
         peer: SocketAddr,
-    ) -> Option<Exchange> {
-        let request = self.clients.of_traffic(client)?.only_request()?.len();
+    ) -> Option<Plan> {
+        let client = self.clients.of_traffic(client)?;
+        let request = client.only_request()?.len();
         let (identity, app) = self.fleet.app(server, Protocol::TCP, local.port())?;
         let App::Introduce { after: think } = *app else {
             return None;
         };
         let answer = identity.introduce(local, peer).len();
-        Some(Exchange {
+        let exchange = Exchange {
             request,
             answer,
             think,
+        };
+        Some(Plan {
+            exchange,
+            deadline: client.deadline()?,
         })
     }
 }

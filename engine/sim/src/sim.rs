@@ -55,6 +55,8 @@ pub struct Sim {
     pub(crate) echoes: Vec<PlaneEvent>,
     /// The list that the plane's events come in.
     events: Vec<PlaneEvent>,
+    /// When anything but traffic last happened.
+    changed_at: SimTime,
     /// Whether exchanges of traffic are foreseen where they can be.
     pub(crate) foresees: bool,
     /// How many lookups have begun: each has a random stream of its own.
@@ -115,6 +117,7 @@ impl Sim {
             answers: Answers::default(),
             echoes: Vec::new(),
             events: Vec::new(),
+            changed_at: SimTime::ZERO,
             foresees: true,
             lookups: 0,
         };
@@ -187,9 +190,8 @@ impl Sim {
         } else if first == packets {
             // At one instant the control plane comes first, so packets stop just before it. It is due later than
             // they are, and so not at zero.
-            let before_control = control.as_nanos() - 1;
-            let until = limit.min(own).min(SimTime::from_nanos(before_control));
-            self.run_packets(until, foresees);
+            let quiet = limit.min(SimTime::from_nanos(control.as_nanos() - 1));
+            self.run_packets(quiet.min(own), foresees.then_some(quiet));
         } else {
             self.set_clock(own);
             self.answers.give(own, &mut self.plane);
@@ -366,13 +368,15 @@ impl Sim {
         self.obey_signals();
     }
 
-    /// Has packets travel up to and including an instant, or until somebody is told of one.
-    fn run_packets(&mut self, until: SimTime, foresees: bool) {
+    /// Has packets travel up to and including an instant, or until somebody is told of one. With foresight up to another
+    /// instant, until which nothing but traffic happens.
+    fn run_packets(&mut self, until: SimTime, foresight: Option<SimTime>) {
         let mut events = std::mem::take(&mut self.events);
         let plane = &mut self.plane;
         let mut tables = self.tables.of(&mut self.control);
-        if foresees {
-            let mut insight = Insight::new(&self.clients, &self.fleet);
+        if let Some(quiet) = foresight {
+            let quiet = (self.changed_at, quiet);
+            let mut insight = Insight::new(&self.clients, &self.fleet, quiet);
             plane.run_until(until, &mut tables, &mut insight, &mut events);
         } else {
             plane.run_until(until, &mut tables, &mut Blind, &mut events);
@@ -385,6 +389,7 @@ impl Sim {
     }
 
     pub(crate) fn obey_signals(&mut self) {
+        self.changed_at = self.plane.now();
         self.suffer();
         for (_, signal) in self.control.signals() {
             self.hang_up(&signal);
@@ -440,7 +445,7 @@ impl Sim {
             // The kernel sends what closing calls for before the Pod's addresses go.
             let now = self.plane.now();
             while !sockets.is_empty() && self.plane.next_event_at() == Some(now) {
-                self.run_packets(now, false);
+                self.run_packets(now, None);
             }
         }
         self.end_clients(host);
@@ -455,11 +460,12 @@ impl Sim {
                 local,
                 peer,
                 connected,
-                answered,
             } => {
                 let answer = self.fleet.introduce(server, local, peer);
-                let exchange = (connected, answered, answer.unwrap_or_default());
-                return self.clients.exchanged(socket, exchange, &mut self.plane);
+                let answer = answer.unwrap_or_default();
+                return self
+                    .clients
+                    .exchanged(socket, connected, answer, &mut self.plane);
             }
             event => event,
         };

@@ -62,7 +62,7 @@ enum Act {
     Delete(usize),
     Create(usize),
     Delay,
-    Cut,
+    Lose,
     Heal,
     Connect,
     Stop(usize),
@@ -106,7 +106,7 @@ fn cases() -> impl Strategy<Value = Case> {
         2 => (0_usize..4).prop_map(Act::Delete),
         2 => (0_usize..4).prop_map(Act::Create),
         1 => Just(Act::Delay),
-        1 => Just(Act::Cut),
+        1 => Just(Act::Lose),
         2 => Just(Act::Heal),
         1 => Just(Act::Connect),
         1 => (0_usize..3).prop_map(Act::Stop),
@@ -201,14 +201,27 @@ impl Run {
                     apply(sim, &backend(&name, node));
                 }
             }
-            Act::Delay => self.impair(Impairment {
-                delay: Duration::from_millis(2),
-                ..Impairment::default()
-            }),
-            Act::Cut => self.impair(Impairment {
-                loss: PerMillion::new(300_000).unwrap(),
-                ..Impairment::default()
-            }),
+            Act::Delay => {
+                let delay = Duration::from_millis(2);
+                let until = Some(Duration::from_millis(301));
+                self.impair(
+                    Impairment {
+                        delay,
+                        ..Impairment::default()
+                    },
+                    until,
+                );
+            }
+            Act::Lose => {
+                let loss = PerMillion::new(300_000).unwrap();
+                self.impair(
+                    Impairment {
+                        loss,
+                        ..Impairment::default()
+                    },
+                    None,
+                );
+            }
             Act::Heal => {
                 if let Some(fault) = self.fault.take() {
                     sim.heal(fault);
@@ -222,14 +235,14 @@ impl Run {
         }
     }
 
-    fn impair(&mut self, impairment: Impairment) {
+    fn impair(&mut self, impairment: Impairment, span: Option<Duration>) {
         if self.fault.is_none() {
             let fault = Fault::Link {
                 a: control::LinkEnd::Zone("zone-1".to_owned()),
                 b: control::LinkEnd::Node("node-b".to_owned()),
                 impairment,
             };
-            self.fault = self.sim.fault(fault, None).ok();
+            self.fault = self.sim.fault(fault, span).ok();
         }
     }
 
@@ -303,7 +316,7 @@ fn undisturbed_traffic_is_foreseen() {
                 streams: vec![Stream {
                     from: client(),
                     to,
-                    per_second: 50,
+                    per_second: 400,
                     reuse: Reuse::None,
                     payload,
                 }],
