@@ -16,7 +16,7 @@ use ruleset::Protocol;
 
 use crate::plane::TableSource;
 use crate::segment::Datagram;
-use crate::{Exchange, HostId, NodeId, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
+use crate::{HostId, NodeId, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
 
 /// Where the packets of a connection come by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,18 @@ pub(crate) struct Route {
     pub(crate) whole: (Duration, Duration),
     /// For each node on the way: from the client to it, and from the server to it.
     pub(crate) stops: Vec<(Duration, Duration)>,
+}
+
+/// What two applications do, as far as it matters to packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Play {
+    /// The request's length in bytes.
+    pub(crate) request: usize,
+    /// From its arrival to the answer.
+    pub(crate) think: Duration,
+    /// The answer's length.
+    pub(crate) answer: usize,
+    pub(crate) is_ipv6: bool,
 }
 
 /// A packet, when it comes to a node, counted from the connection's first, and its direction there.
@@ -45,28 +57,22 @@ pub(crate) struct Course {
 
 /// The courses that are known; `None` for what has none.
 #[derive(Default)]
-pub(crate) struct Courses(HashMap<(Exchange, Route, bool), Option<Arc<Course>>, FixedState>);
+pub(crate) struct Courses(HashMap<(Play, Route), Option<Arc<Course>>, FixedState>);
 
 impl Courses {
     /// No more are kept than that: a cluster has a few distances and a few lengths of names.
     const MAX: usize = 4096;
 
-    /// The course of an exchange on a route, over IPv6 or IPv4, on links that carry so much.
-    pub(crate) fn get(
-        &mut self,
-        exchange: Exchange,
-        route: Route,
-        is_ipv6: bool,
-        mtu: usize,
-    ) -> Option<Arc<Course>> {
-        let key = (exchange, route, is_ipv6);
+    /// The course of an exchange on a route of links that carry so much.
+    pub(crate) fn get(&mut self, play: Play, route: Route, mtu: usize) -> Option<Arc<Course>> {
+        let key = (play, route);
         if let Some(known) = self.0.get(&key) {
             return known.clone();
         }
         if self.0.len() == Self::MAX {
             self.0.clear();
         }
-        let course = Course::rehearse(exchange, &key.1, is_ipv6, mtu).map(Arc::new);
+        let course = Course::rehearse(play, &key.1, mtu).map(Arc::new);
         self.0.insert(key, course.clone());
         course
     }
@@ -75,12 +81,12 @@ impl Courses {
 impl Course {
     /// Rehearses an exchange; `None` where it does not come to its end, or where it depends on more than the route which
     /// packet comes to a node first.
-    fn rehearse(exchange: Exchange, route: &Route, is_ipv6: bool, mtu: usize) -> Option<Self> {
+    fn rehearse(play: Play, route: &Route, mtu: usize) -> Option<Self> {
         let (there, back) = route.whole;
         if there != back {
             return None;
         }
-        let mut rehearsal = Rehearsal::new(exchange, there, is_ipv6, mtu);
+        let mut rehearsal = Rehearsal::new(play, there, mtu);
         rehearsal.run()?;
         let sent = rehearsal.sent()?;
         let passings = route.stops.iter().map(|stop| passings(&sent, *stop));
@@ -111,7 +117,7 @@ fn passings(sent: &[Passing], (there, back): (Duration, Duration)) -> Option<Vec
 /// A network of a client and a server, one link apart.
 struct Rehearsal {
     plane: Plane,
-    exchange: Exchange,
+    play: Play,
     way: Duration,
     client: (HostId, SocketAddr),
     server: (HostId, SocketAddr),
@@ -127,7 +133,7 @@ struct Rehearsal {
 }
 
 impl Rehearsal {
-    fn new(exchange: Exchange, way: Duration, is_ipv6: bool, mtu: usize) -> Self {
+    fn new(play: Play, way: Duration, mtu: usize) -> Self {
         let mut plane = Plane::new(PlaneConfig {
             same_node: Duration::ZERO,
             same_zone: Duration::ZERO,
@@ -138,7 +144,7 @@ impl Rehearsal {
         });
         plane.enable_capture();
         let mut add = |name: &str, number: u8, port| {
-            let address = match is_ipv6 {
+            let address = match play.is_ipv6 {
                 false => IpAddr::from([192, 0, 2, number]),
                 true => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()]),
             };
@@ -152,7 +158,7 @@ impl Rehearsal {
         let (client, server) = (add(CLIENT, 1, 0), add(SERVER, 2, PORT));
         Self {
             plane,
-            exchange,
+            play,
             way,
             client,
             server,
@@ -198,12 +204,12 @@ impl Rehearsal {
         match event {
             PlaneEvent::Connected { socket } => {
                 self.connected = Some(now.since(SimTime::ZERO));
-                let request = vec![b'?'; self.exchange.request];
+                let request = vec![b'?'; self.play.request];
                 self.plane.send(socket, &request).ok()
             }
             PlaneEvent::Data { socket, bytes, .. } if Some(socket) == self.socket => {
                 self.received += bytes.len();
-                if self.received == self.exchange.answer {
+                if self.received == self.play.answer {
                     self.answered = Some(now.since(SimTime::ZERO));
                     self.plane.close(socket);
                 }
@@ -211,8 +217,8 @@ impl Rehearsal {
             }
             PlaneEvent::Data { socket, .. } if !self.is_asked => {
                 self.is_asked = true;
-                self.owed = Some((now + self.exchange.think, socket));
-                match self.exchange.think.is_zero() {
+                self.owed = Some((now + self.play.think, socket));
+                match self.play.think.is_zero() {
                     true => self.answer(),
                     false => Some(()),
                 }
@@ -229,7 +235,7 @@ impl Rehearsal {
     fn answer(&mut self) -> Option<()> {
         let (at, socket) = self.owed.take()?;
         self.plane.advance_clock(at);
-        let answer = vec![b'!'; self.exchange.answer];
+        let answer = vec![b'!'; self.play.answer];
         self.plane.send(socket, &answer).ok()?;
         self.plane.close(socket);
         Some(())

@@ -46,14 +46,10 @@ pub enum PlaneEvent {
     Exchanged {
         /// The client's socket. It goes when the connection is over, by itself.
         socket: SocketId,
-        /// The listening host.
-        server: HostId,
-        /// The address that the connection was made to, as the server saw it.
-        local: SocketAddr,
-        /// Where it came from, as the server saw it.
-        peer: SocketAddr,
         /// When it stood, for the client.
         connected: SimTime,
+        /// All that the server has said.
+        answer: Vec<u8>,
     },
     /// A TCP connection is over, its socket gone.
     Closed {

@@ -17,29 +17,22 @@ use base::SimTime;
 use netfilter::{Standing, Tuple, way_back};
 use ruleset::Protocol;
 
-use crate::course::Route;
+use crate::course::{Play, Route};
 use crate::network::Next;
 use crate::plane::{Due, TableSource};
 use crate::segment::{Flow, Segment};
 use crate::{HostId, NodeId, Plane, PlaneEvent, SocketId};
 
-/// One request and one answer over a TCP connection of their own: the client sends its request once it is connected, the
-/// server takes the first bytes that come for it, answers and closes, and the client closes when it has the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What both applications will do with a connection: the client sends its request once it is connected, the server takes
+/// the first bytes that come for it, answers and closes, and the client closes when it has the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// The request's length in bytes; at least one.
     pub request: usize,
-    /// The answer's.
-    pub answer: usize,
     /// From the request's arrival to the answer.
     pub think: Duration,
-}
-
-/// What both applications will do with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// All that they do, if the answer is there in time.
-    pub exchange: Exchange,
+    /// All of it.
+    pub answer: Vec<u8>,
     /// When the client will wait no longer.
     pub deadline: SimTime,
 }
@@ -54,13 +47,13 @@ pub trait Foresight {
     fn quiet(&self) -> (SimTime, SimTime);
 
     /// What becomes of a client's connection that a host is about to accept, if nothing but an exchange can come of it.
-    fn plan(
+    fn exchange(
         &mut self,
         client: SocketId,
         server: HostId,
         local: SocketAddr,
         peer: SocketAddr,
-    ) -> Option<Plan>;
+    ) -> Option<Exchange>;
 }
 
 /// Knows nothing: every packet is sent.
@@ -74,7 +67,13 @@ impl Foresight for Blind {
         (SimTime::MAX, SimTime::ZERO)
     }
 
-    fn plan(&mut self, _: SocketId, _: HostId, _: SocketAddr, _: SocketAddr) -> Option<Plan> {
+    fn exchange(
+        &mut self,
+        _: SocketId,
+        _: HostId,
+        _: SocketAddr,
+        _: SocketAddr,
+    ) -> Option<Exchange> {
         None
     }
 }
@@ -122,12 +121,17 @@ impl Plane {
             route,
         } = opening;
         let (since, until) = foresight.quiet();
-        let plan = foresight.plan(client, server, local, peer)?;
-        let (is_ipv6, mtu) = (local.is_ipv6(), self.config.mtu);
-        let course = self.courses.get(plan.exchange, route, is_ipv6, mtu)?;
+        let exchange = foresight.exchange(client, server, local, peer)?;
+        let play = Play {
+            request: exchange.request,
+            think: exchange.think,
+            answer: exchange.answer.len(),
+            is_ipv6: local.is_ipv6(),
+        };
+        let course = self.courses.get(play, route, self.config.mtu)?;
         let [connected, answered, over] =
             [course.connected, course.answered, course.over].map(|after| sent_at + after);
-        if sent_at <= since || over > until || answered >= plan.deadline {
+        if sent_at <= since || over > until || answered >= exchange.deadline {
             return None;
         }
         let stand = |((node, standing), passings): (&(NodeId, Standing), &Vec<_>)| {
@@ -144,10 +148,8 @@ impl Plane {
         self.set_alarm(client, None);
         let exchanged = PlaneEvent::Exchanged {
             socket: client,
-            server,
-            local,
-            peer,
             connected,
+            answer: exchange.answer,
         };
         self.due.plan(answered, Due::Report(Box::new(exchanged)));
         self.due.plan(over, Due::Over(client));

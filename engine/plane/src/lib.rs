@@ -72,7 +72,7 @@ mod trace;
 pub use capture::Captured;
 pub use dissect::{Dissector, PacketHead};
 pub use event::{DecisionAction, LostReason, Place, PlaneEvent, SocketError};
-pub use foresight::{Blind, Exchange, Foresight, Plan};
+pub use foresight::{Blind, Exchange, Foresight};
 pub use host::{ListenError, SendError};
 pub use id::{HostId, NodeId, SocketId};
 pub use impairment::{Impairment, LinkEnd, LinkError, Share};

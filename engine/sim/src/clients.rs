@@ -136,6 +136,9 @@ impl Clients {
         };
         self.tell(id, plane, |client, plane| match event {
             PlaneEvent::Connected { .. } => client.connected(plane),
+            PlaneEvent::Exchanged {
+                connected, answer, ..
+            } => client.exchanged(connected, plane.now(), answer),
             PlaneEvent::Data { bytes, from, .. } => client.received(plane, from, bytes),
             PlaneEvent::PeerClosed { .. } | PlaneEvent::Closed { .. } => client.peer_closed(plane),
             PlaneEvent::Failed { error, .. } => client.failed(plane, error),
@@ -148,21 +151,6 @@ impl Clients {
     pub(crate) fn of_traffic(&self, socket: SocketId) -> Option<&Client> {
         let filed = self.clients.get(self.by_socket.get(&socket)?)?;
         matches!(filed.asker, Asker::Traffic(_)).then_some(&filed.client)
-    }
-
-    /// Tells a client that its only request was answered, and when it was connected.
-    pub(crate) fn exchanged(
-        &mut self,
-        socket: SocketId,
-        connected: SimTime,
-        answer: Vec<u8>,
-        plane: &mut Plane,
-    ) {
-        if let Some(id) = self.by_socket.get(&socket).copied() {
-            self.tell(id, plane, |client, plane| {
-                client.exchanged(connected, plane.now(), answer);
-            });
-        }
     }
 
     /// Brings the indices up to date with one client.

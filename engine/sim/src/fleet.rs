@@ -1,7 +1,7 @@
 //! Pods as hosts: what the kubelet's signals mean for the network.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{ObjectKey, Pod};
@@ -176,19 +176,6 @@ impl Fleet {
         port: u16,
     ) -> Option<&(Arc<Identity>, App)> {
         self.apps.get(&(host, protocol, port))
-    }
-
-    /// What an application that introduces itself at an address says to a TCP client.
-    pub(crate) fn introduce(
-        &self,
-        host: HostId,
-        local: SocketAddr,
-        peer: SocketAddr,
-    ) -> Option<Vec<u8>> {
-        match self.app(host, Protocol::TCP, local.port())? {
-            (identity, App::Introduce { .. }) => Some(identity.introduce(local, peer)),
-            (_, App::Dns | App::NodeCache) => None,
-        }
     }
 
     fn start(&mut self, plane: &mut Plane, key: ObjectKey, node: &str, id: NodeId, pod: &Pod) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use base::SimTime;
-use plane::{Exchange, Foresight, HostId, Plan, SocketId};
+use plane::{Exchange, Foresight, HostId, SocketId};
 use ruleset::Protocol;
 
 use crate::app::App;
@@ -39,27 +39,23 @@ impl Foresight for Insight<'_> {
 
     /// For clients with one request to a server that introduces itself. A step that waits for its client goes on when that
     /// has its answer, before the connection is over, so its clients' connections are not foreseen.
-    fn plan(
+    fn exchange(
         &mut self,
         client: SocketId,
         server: HostId,
         local: SocketAddr,
         peer: SocketAddr,
-    ) -> Option<Plan> {
+    ) -> Option<Exchange> {
         let client = self.clients.of_traffic(client)?;
         let request = client.only_request()?.len();
         let (identity, app) = self.fleet.app(server, Protocol::TCP, local.port())?;
         let App::Introduce { after: think } = *app else {
             return None;
         };
-        let answer = identity.introduce(local, peer).len();
-        let exchange = Exchange {
+        Some(Exchange {
             request,
-            answer,
             think,
-        };
-        Some(Plan {
-            exchange,
+            answer: identity.introduce(local, peer),
             deadline: client.deadline()?,
         })
     }

@@ -453,22 +453,6 @@ impl Sim {
 
     fn dispatch(&mut self, event: PlaneEvent) {
         self.evidence.note(&event, &self.plane, &self.control);
-        let event = match event {
-            PlaneEvent::Exchanged {
-                socket,
-                server,
-                local,
-                peer,
-                connected,
-            } => {
-                let answer = self.fleet.introduce(server, local, peer);
-                let answer = answer.unwrap_or_default();
-                return self
-                    .clients
-                    .exchanged(socket, connected, answer, &mut self.plane);
-            }
-            event => event,
-        };
         let Some(socket) = socket_of(&event) else {
             return;
         };
@@ -610,6 +594,7 @@ impl Sim {
 pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
     match event {
         PlaneEvent::Connected { socket }
+        | PlaneEvent::Exchanged { socket, .. }
         | PlaneEvent::Accepted { socket, .. }
         | PlaneEvent::Data { socket, .. }
         | PlaneEvent::PeerClosed { socket }
@@ -617,8 +602,6 @@ pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Failed { socket, .. }
         | PlaneEvent::Echoed { socket, .. }
         | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
-        PlaneEvent::Exchanged { .. } | PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => {
-            None
-        }
+        PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
     }
 }
