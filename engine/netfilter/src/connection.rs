@@ -306,15 +306,7 @@ fn begin(datagram: &Datagram, tuple: Tuple, now: SimTime) -> Tracking {
         direction: Direction::Original,
         original: tuple,
         reply: tuple.inverse(),
-        progress: Progress {
-            started: now,
-            expires: now + lifetime,
-            seen_reply: false,
-            assured: false,
-            tcp,
-            mark: 0,
-            is_virtual: false,
-        },
+        progress: Progress::of_first(now, tcp, lifetime),
         origin: Origin::Fresh(Fresh::default()),
     })
 }

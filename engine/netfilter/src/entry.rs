@@ -55,6 +55,21 @@ pub(crate) struct Progress {
     pub(crate) is_virtual: bool,
 }
 
+impl Progress {
+    /// That of a connection with its first packet.
+    pub(crate) fn of_first(now: SimTime, tcp: Option<TcpState>, lifetime: Duration) -> Self {
+        Self {
+            started: now,
+            expires: now + lifetime,
+            seen_reply: false,
+            assured: false,
+            tcp,
+            mark: 0,
+            is_virtual: false,
+        }
+    }
+}
+
 impl Entry {
     pub(crate) const fn new(original: Tuple, reply: Tuple, progress: Progress) -> Self {
         Self {

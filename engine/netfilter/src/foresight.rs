@@ -1,9 +1,12 @@
 //! What a node will make of packets that have not come yet.
 //!
 //! **What.** [`way_back`] says which way the answer to a connection's first packet will take through a node, if no rule will
-//! look at it or at any later packet; [`Standing`] is how far conntrack is then. **Why.** Who knows which packets two hosts
+//! look at it or at any later packet; [`Advance`] is how far conntrack
+//! gets. **Why.** Who knows which packets two hosts
 //! will exchange, and that nothing comes between, need not send them. **Source of the semantics.** That of the short way
 //! (`passage`): the same questions are asked, before there is a packet.
+
+use std::time::Duration;
 
 use base::SimTime;
 
@@ -13,18 +16,28 @@ use crate::eval::{is_martian, is_own};
 use crate::state::EntryId;
 use crate::{InterfaceName, NodeState, NodeTables, Routing, TcpFlags, TcpState, Tuple};
 
-/// A connection of a node's, and how far it has come.
+/// A TCP connection of a node's of which only the first packet has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Opened {
     pub(crate) id: EntryId,
-    pub(crate) progress: Progress,
+    /// When it came.
+    pub at: SimTime,
+}
+
+/// How far a connection of which only the first packet has come gets by some more packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    tcp: TcpState,
+    assured: bool,
+    /// From the instant that the packets' times count from.
+    expires: Duration,
 }
 
 /// The way of an answer through a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WayBack {
-    /// The connection, of which only the first packet has come.
-    pub standing: Standing,
+    /// The connection.
+    pub opened: Opened,
     /// The answer as it leaves.
     pub onward: Tuple,
     /// The interface by which it leaves.
@@ -45,7 +58,7 @@ pub fn way_back(
     let tables = tables.family(answer.family());
     tables.unwatched()?.ways(false).through?;
     let (id, direction, entry) = state.lookup(answer, now)?;
-    let progress = *entry.progress();
+    let progress = entry.progress();
     let is_opening = progress.tcp == Some(TcpState::SynSent) && !progress.seen_reply;
     if direction != Direction::Reply || !is_opening || progress.is_virtual {
         return None;
@@ -57,38 +70,49 @@ pub fn way_back(
         && !routing.has_narrow_ways();
     let interface = routing.route(destination)?.interface;
     is_forwarded.then_some(WayBack {
-        standing: Standing { id, progress },
+        opened: Opened {
+            id,
+            at: progress.started,
+        },
         onward,
         interface,
     })
 }
 
-impl Standing {
-    /// When the connection's first packet came.
+impl Advance {
+    /// By packets of which each simply passes; `None` when one of them would not. With each the time at which it comes,
+    /// counted from the same instant.
     #[must_use]
-    pub const fn started_at(&self) -> SimTime {
-        self.progress.started
-    }
-
-    /// How far it is after some more packets, each with the instant at which it comes; `None` when one of them would not
-    /// simply pass.
-    #[must_use]
-    pub fn after(
-        mut self,
-        packets: impl IntoIterator<Item = (SimTime, Direction, TcpFlags)>,
-    ) -> Option<Self> {
+    pub fn by(packets: impl IntoIterator<Item = (Duration, Direction, TcpFlags)>) -> Option<Self> {
+        let first = TcpState::SynSent;
+        let mut progress = Progress::of_first(SimTime::ZERO, Some(first), first.timeout());
         for (at, direction, flags) in packets {
             // To rules, what is sent before any answer is new.
-            if is_unanswered(&self.progress, direction) {
+            if is_unanswered(&progress, direction) {
                 return None;
             }
-            let last = self.progress.tcp?;
-            let Course::On(progress) = Course::of_tcp(self.progress, last, direction, flags, at)
-            else {
+            let (last, at) = (progress.tcp?, SimTime::ZERO + at);
+            let Course::On(next) = Course::of_tcp(progress, last, direction, flags, at) else {
                 return None;
             };
-            self.progress = progress;
+            progress = next;
         }
-        Some(self)
+        let tcp = progress.tcp.filter(|_| progress.seen_reply)?;
+        Some(Self {
+            tcp,
+            assured: progress.assured,
+            expires: progress.expires.since(SimTime::ZERO),
+        })
+    }
+
+    /// The progress of such a connection, when the packets' times count from an instant.
+    pub(crate) fn apply(&self, progress: &Progress, since: SimTime) -> Progress {
+        Progress {
+            tcp: Some(self.tcp),
+            seen_reply: true,
+            assured: self.assured,
+            expires: since + self.expires,
+            ..*progress
+        }
     }
 }

@@ -82,7 +82,7 @@ pub use entry::{Direction, Entry, Listing};
 pub use eval::eval;
 pub use explore::{BRANCHES_MAX, Explorer, Known, Ratio, TooManyBranches, explore, survey};
 pub use filter::EntryFilter;
-pub use foresight::{Standing, WayBack, way_back};
+pub use foresight::{Advance, Opened, WayBack, way_back};
 pub use hook::Hook;
 pub use nft::{FoundElement, NftError};
 pub use packet::{Malformed, Packet};

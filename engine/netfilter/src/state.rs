@@ -23,7 +23,7 @@ use crate::entry::{Direction, Entry, Progress};
 use crate::ipvs::{VirtualChange, VirtualConnections};
 use crate::packed::Packed;
 use crate::recent::{RecentChange, RecentLists};
-use crate::{NodeTables, Standing, Tuple};
+use crate::{Advance, NodeTables, Opened, Tuple};
 
 /// What an evaluation would change; see [`NodeState::commit`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -223,10 +223,10 @@ impl NodeState {
         }
     }
 
-    /// Puts a connection where it stands after packets that were foreseen (see [`Standing::after`]).
-    pub fn settle(&mut self, standing: &Standing) {
-        if let Some(entry) = self.get_mut(standing.id) {
-            entry.set_progress(standing.progress);
+    /// Takes a connection forward by packets that are foreseen; their times count from an instant.
+    pub fn advance(&mut self, opened: &Opened, by: &Advance, since: SimTime) {
+        if let Some(entry) = self.get_mut(opened.id) {
+            entry.set_progress(by.apply(entry.progress(), since));
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use base::{Seed, SimTime};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use netfilter::{Direction, NodeTables, TcpFlags};
+use netfilter::{Advance, Direction, NodeTables, TcpFlags};
 use ruleset::Protocol;
 
 use crate::plane::TableSource;
@@ -39,14 +39,14 @@ pub(crate) struct Play {
     pub(crate) is_ipv6: bool,
 }
 
-/// A packet, when it comes to a node, counted from the connection's first, and its direction there.
-pub(crate) type Passing = (Duration, Direction, TcpFlags);
+/// A packet: when it is sent or comes to a node, counted from the connection's first, and its direction there.
+type Passing = (Duration, Direction, TcpFlags);
 
 /// The course of an exchange.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Course {
-    /// What comes to each node of the route, in order, after the first packet.
-    pub(crate) passings: Vec<Vec<Passing>>,
+    /// How far the connection gets on each node of the route.
+    pub(crate) advances: Vec<Advance>,
     /// When the client's connection stands, all counted from its first packet.
     pub(crate) connected: Duration,
     /// When it has the answer.
@@ -89,9 +89,10 @@ impl Course {
         let mut rehearsal = Rehearsal::new(play, there, mtu);
         rehearsal.run()?;
         let sent = rehearsal.sent()?;
-        let passings = route.stops.iter().map(|stop| passings(&sent, *stop));
+        let stops = route.stops.iter();
+        let advances = stops.map(|stop| Advance::by(passings(&sent, *stop)?));
         Some(Self {
-            passings: passings.collect::<Option<_>>()?,
+            advances: advances.collect::<Option<_>>()?,
             connected: rehearsal.connected?,
             answered: rehearsal.answered?,
             over: rehearsal.plane.now().since(SimTime::ZERO),

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use base::SimTime;
-use netfilter::{Standing, Tuple, way_back};
+use netfilter::{Opened, Tuple, way_back};
 use ruleset::Protocol;
 
 use crate::course::{Play, Route};
@@ -83,7 +83,7 @@ struct Opening {
     client: SocketId,
     sent_at: SimTime,
     /// From the server's end to the client's.
-    stops: Vec<(NodeId, Standing)>,
+    stops: Vec<(NodeId, Opened)>,
     route: Route,
 }
 
@@ -134,17 +134,12 @@ impl Plane {
         if sent_at <= since || over > until || answered >= exchange.deadline {
             return None;
         }
-        let stand = |((node, standing), passings): (&(NodeId, Standing), &Vec<_>)| {
-            let packets = passings.iter();
-            let packets = packets.map(|(at, direction, flags)| (sent_at + *at, *direction, *flags));
-            Some((*node, standing.after(packets)?))
-        };
-        let ends: Option<Vec<_>> = stops.iter().zip(&course.passings).map(stand).collect();
-        for (node, standing) in ends? {
-            self.engines[node.index()].state.settle(&standing);
-        }
         let (stack, _) = self.stack(server)?;
         stack.skip_socket();
+        for ((node, opened), advance) in stops.iter().zip(&course.advances) {
+            let state = &mut self.engines[node.index()].state;
+            state.advance(opened, advance, sent_at);
+        }
         self.set_alarm(client, None);
         let exchanged = PlaneEvent::Exchanged {
             socket: client,
@@ -195,7 +190,7 @@ impl Plane {
             }
             let routing = self.network.routing(node);
             let back = way_back(&tables.tables(node), state, &routing, &answer, now)?;
-            stops.push((node, back.standing));
+            stops.push((node, back.opened));
             ways.push(way);
             answer = back.onward;
             let to = answer.destination();
@@ -209,10 +204,10 @@ impl Plane {
         let is_other = host != server && !self.deaf.contains(&host);
         let stack = self.stacks.get(host).filter(|_| is_other)?;
         let (client, sent_at) = stack.dialling(now, &flow)?;
-        if stops.iter().any(|(_, stop)| stop.started_at() < sent_at) {
+        if stops.iter().any(|(_, opened)| opened.at < sent_at) {
             return None;
         }
-        let there = |(_, stop): &(NodeId, Standing)| stop.started_at().since(sent_at);
+        let there = |(_, opened): &(NodeId, Opened)| opened.at.since(sent_at);
         let route = Route {
             whole: (now.since(sent_at), way),
             stops: stops.iter().map(there).zip(ways).collect(),

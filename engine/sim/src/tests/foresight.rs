@@ -90,7 +90,7 @@ fn streams() -> impl Strategy<Value = Stream> {
         1 => Just(Goal::Backend),
     ];
     let reuse = prop::sample::select(vec![Reuse::None, Reuse::None, Reuse::Keepalive]);
-    (source, to, 1_u32..400, reuse, 0_usize..3000).prop_map(
+    (source, to, 1_u32..400, reuse, 0_usize..9000).prop_map(
         |(from, to, per_second, reuse, payload)| Stream {
             from,
             to,
