@@ -1,10 +1,9 @@
 //! What a node will make of packets that have not come yet.
 //!
-//! **What.** [`way_back`] says which way the answer to a connection's first packet will take through a node, if no rule will
-//! look at it or at any later packet; [`Advance`] is how far conntrack
-//! gets. **Why.** Who knows which packets two hosts
-//! will exchange, and that nothing comes between, need not send them. **Source of the semantics.** That of the short way
-//! (`passage`): the same questions are asked, before there is a packet.
+//! **What.** [`way_back`] says which way the answer to a connection's first packet will take through a node, if no rule
+//! will look at it or at any later packet; [`Advance`] is how far conntrack gets by these. **Why.** Who knows which packets
+//! two hosts will exchange, and that nothing comes between, need not send them. **Source of the semantics.** That of the
+//! short way (`passage`).
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use base::SimTime;
 
 use crate::connection::{Course, is_unanswered};
 use crate::entry::{Direction, Progress};
-use crate::eval::{is_martian, is_own};
+use crate::passage::Way;
 use crate::state::EntryId;
 use crate::{InterfaceName, NodeState, NodeTables, Routing, TcpFlags, TcpState, Tuple};
 
@@ -56,25 +55,18 @@ pub fn way_back(
     now: SimTime,
 ) -> Option<WayBack> {
     let tables = tables.family(answer.family());
-    tables.unwatched()?.ways(false).through?;
+    let unwatched = tables.unwatched()?;
     let (id, direction, entry) = state.lookup(answer, now)?;
     let progress = entry.progress();
     let is_opening = progress.tcp == Some(TcpState::SynSent) && !progress.seen_reply;
-    if direction != Direction::Reply || !is_opening || progress.is_virtual {
+    if direction != Direction::Reply || !is_opening {
         return None;
     }
-    let onward = entry.original().inverse();
-    let (source, destination) = (answer.source(), onward.destination());
-    let is_forwarded = !is_own(tables, routing, destination)
-        && !is_martian(tables, routing, source, destination, true)
-        && !routing.has_narrow_ways();
-    let interface = routing.route(destination)?.interface;
-    is_forwarded.then_some(WayBack {
-        opened: Opened {
-            id,
-            at: progress.started,
-        },
-        onward,
+    let interface = Way::of(entry, direction, unwatched, tables, routing)?.interface?;
+    let at = progress.started;
+    Some(WayBack {
+        opened: Opened { id, at },
+        onward: entry.original().inverse(),
         interface,
     })
 }

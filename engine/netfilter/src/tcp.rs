@@ -86,17 +86,14 @@ pub enum TcpFlags {
 }
 
 impl TcpFlags {
-    /// Reads the flags of a whole TCP header.
-    ///
-    /// # Panics
-    /// When it is cut off.
+    /// Reads the flags of a TCP header; one that is cut off has none.
     #[must_use]
     pub fn of(transport: &[u8]) -> Self {
         const FIN: u8 = 1;
         const SYN: u8 = 1 << 1;
         const RST: u8 = 1 << 2;
         const ACK: u8 = 1 << 4;
-        let flags = transport[13];
+        let flags = transport.get(13).copied().unwrap_or(0);
         let has = |flag: u8| flags & flag != 0;
         if has(RST) {
             Self::Rst

@@ -1,14 +1,15 @@
 //! Exchanges that are foreseen, and not sent packet by packet.
 //!
-//! **What.** When the first packet of a connection reaches a listening host, and it is known what both applications will do,
-//! that no rule looks at later packets, and that nothing but other connections comes before all is over, then conntrack is set
-//! to what it will be on every node of the way, and all that is planned is when the client is answered, and when its socket
-//! goes. **Why.** Traffic in the background is mostly that: most of its
-//! packets decide nothing. Every first packet still takes its whole way, so that whatever a client may meet there it meets.
-//! **Source of the semantics.** The packets that are not sent: a property of `sim` holds both against each other.
+//! **What.** When the first packet of a connection reaches a listening host, and it is known what both applications will
+//! do, that no rule looks at later packets, and that nothing but other connections comes before all is over, then conntrack
+//! is set to what it will be on every node of the way, and all that is planned is when the client is answered and when its
+//! socket goes. **Why.** Traffic in the background is mostly that: most of its packets decide nothing. Every first packet
+//! still takes its whole way, so that whatever a client may meet there it meets. **Source of the semantics.** The packets
+//! that are not sent: a property of `sim` holds both against each other.
 //!
-//! What nobody can see differs: hosts draw no initial sequence numbers for such connections. So nothing is foreseen while
-//! packets are captured.
+//! Until an exchange is over, conntrack is ahead of the clock by it; so whoever foresees promises that nobody looks
+//! ([`Foresight::quiet`]). Nodes of mode ipvs look at every packet, and limited ones at how far connections are: nothing is
+//! foreseen there, nor while packets are captured or a link is impaired.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use netfilter::{Opened, Tuple, way_back};
 use ruleset::Protocol;
 
 use crate::course::{Play, Route};
-use crate::network::Next;
+use crate::network::{Attachment, Next};
 use crate::plane::{Due, TableSource};
-use crate::segment::{Flow, Segment};
+use crate::segment::{Flow, Segment, hops};
 use crate::{HostId, NodeId, Plane, PlaneEvent, SocketId};
 
 /// What both applications will do with a connection: the client sends its request once it is connected, the server takes
-/// the first bytes that come for it, answers and closes, and the client closes when it has the answer.
+/// the first bytes that come for it, whatever they are, answers and closes, and the client closes when it has the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// The request's length in bytes; at least one.
@@ -83,12 +84,32 @@ struct Opening {
     client: SocketId,
     sent_at: SimTime,
     /// From the server's end to the client's.
-    stops: Vec<(NodeId, Opened)>,
-    route: Route,
+    stops: Vec<Stop>,
+    /// From the client to the server, and back.
+    whole: (Duration, Duration),
+}
+
+/// A node on its way.
+struct Stop {
+    node: NodeId,
+    opened: Opened,
+    /// From the server to it.
+    back: Duration,
+}
+
+impl Opening {
+    fn route(&self) -> Route {
+        let there = |stop: &Stop| (stop.opened.at.since(self.sent_at), stop.back);
+        Route {
+            whole: self.whole,
+            stops: self.stops.iter().map(there).collect(),
+        }
+    }
 }
 
 impl Plane {
-    /// Foresees the whole exchange that a packet begins, if it does and that is certain. All that is left to do is planned.
+    /// Foresees the whole exchange that a packet begins, if it does and that is certain; tells whether. All that is left to
+    /// do is planned then.
     pub(crate) fn foresee(
         &mut self,
         server: HostId,
@@ -112,33 +133,30 @@ impl Plane {
         }
         let segment = Segment::parse(packet).filter(Segment::is_opening)?;
         let flow = segment.flow;
-        let (local, peer) = (flow.local, flow.remote);
-        let opening = self.opening(server, &flow, tables)?;
-        let Opening {
-            client,
-            sent_at,
-            stops,
-            route,
-        } = opening;
+        let opening = self.opening(server, &flow, packet, tables)?;
+        let (client, sent_at) = (opening.client, opening.sent_at);
         let (since, until) = foresight.quiet();
-        let exchange = foresight.exchange(client, server, local, peer)?;
+        if sent_at <= since {
+            return None;
+        }
+        let exchange = foresight.exchange(client, server, flow.local, flow.remote)?;
         let play = Play {
             request: exchange.request,
             think: exchange.think,
             answer: exchange.answer.len(),
-            is_ipv6: local.is_ipv6(),
+            is_ipv6: flow.local.is_ipv6(),
         };
-        let course = self.courses.get(play, route, self.config.mtu)?;
+        let course = self.courses.get(play, opening.route(), self.config.mtu)?;
         let [connected, answered, over] =
             [course.connected, course.answered, course.over].map(|after| sent_at + after);
-        if sent_at <= since || over > until || answered >= exchange.deadline {
+        if over > until || answered >= exchange.deadline {
             return None;
         }
-        let (stack, _) = self.stack(server)?;
-        stack.skip_socket();
-        for ((node, opened), advance) in stops.iter().zip(&course.advances) {
-            let state = &mut self.engines[node.index()].state;
-            state.advance(opened, advance, sent_at);
+        let (stack, supplies) = self.stack(server)?;
+        stack.pass_over(&flow, supplies);
+        for (stop, advance) in opening.stops.iter().zip(&course.advances) {
+            let state = &mut self.engines[stop.node.index()].state;
+            state.advance(&stop.opened, advance, sent_at);
         }
         self.set_alarm(client, None);
         let exchanged = PlaneEvent::Exchanged {
@@ -148,13 +166,14 @@ impl Plane {
         };
         self.due.plan(answered, Due::Report(Box::new(exchanged)));
         self.due.plan(over, Due::Over(client));
+        self.foreseen += 1;
         Some(())
     }
 
     /// Forgets a client's connection whose exchange is over.
     pub(crate) fn end_exchange(&mut self, client: SocketId) {
-        if let Some((stack, supplies)) = self.stack(client.host) {
-            stack.forget(client.serial, supplies);
+        if let Some(stack) = self.stacks.get_mut(client.host) {
+            stack.forget(client.serial, self.supplies.lend());
         }
     }
 
@@ -164,23 +183,55 @@ impl Plane {
         &mut self,
         server: HostId,
         flow: &Flow,
+        packet: &[u8],
         tables: &mut impl TableSource,
     ) -> Option<Opening> {
         let now = self.now;
-        let (stack, _) = self.stack(server)?;
-        if !stack.would_accept(now, flow) || self.deaf.contains(&server) {
+        if self.deaf.contains(&server) || !self.stack(server)?.0.would_accept(now, flow) {
             return None;
         }
+        let (stops, client, back) = self.way_back(server, flow, tables)?;
+        let host = client.0;
+        let stack = self.stacks.get(host);
+        let stack = stack.filter(|_| host != server && !self.deaf.contains(&host))?;
+        let (client, sent_at) = stack.dialling(now, &client.1)?;
+        // An answer finds a connection on each node of its way, so if the first packet came by no others, they are the same.
+        let is_way_there =
+            hops(packet) == Some(stops.len()) && stops.iter().all(|stop| stop.opened.at >= sent_at);
+        is_way_there.then(|| Opening {
+            client,
+            sent_at,
+            stops,
+            whole: (now.since(sent_at), back),
+        })
+    }
+
+    /// The way of answers from a server: the nodes that they come by, to whom they get as packets of which flow, and how long
+    /// it takes.
+    fn way_back(
+        &self,
+        server: HostId,
+        flow: &Flow,
+        tables: &mut impl TableSource,
+    ) -> Option<(Vec<Stop>, (HostId, Flow), Duration)> {
+        let Attachment::Pod { node, interface } = self.network.host(server)?.attachment else {
+            return None;
+        };
+        let mut transit = self.network.leaving_pod(server, node, interface);
         let mut answer = Tuple::new(Protocol::TCP, flow.local, flow.remote);
-        let mut transit = self.network.leaving_pod(server)?;
-        let mut way = Duration::ZERO;
-        let mut stops = Vec::new();
-        let mut ways = Vec::new();
-        let host = loop {
-            way += transit.delay;
+        let (mut back, mut stops) = (Duration::ZERO, Vec::new());
+        loop {
+            back += transit.delay;
             let (node, door) = match transit.next {
-                Next::Host(host) => break host,
                 Next::Node { node, door } if stops.len() < STOPS_MAX => (node, door),
+                Next::Host(host) => {
+                    let flow = Flow {
+                        protocol: Protocol::TCP,
+                        local: answer.destination_socket(),
+                        remote: answer.source_socket(),
+                    };
+                    return Some((stops, (host, flow), back));
+                }
                 Next::Node { .. } | Next::Lost { .. } => return None,
             };
             let state = &self.engines[node.index()].state;
@@ -189,37 +240,16 @@ impl Plane {
                 return None;
             }
             let routing = self.network.routing(node);
-            let back = way_back(&tables.tables(node), state, &routing, &answer, now)?;
-            stops.push((node, back.opened));
-            ways.push(way);
-            answer = back.onward;
+            let way = way_back(&tables.tables(node), state, &routing, &answer, self.now)?;
+            let opened = way.opened;
+            stops.push(Stop { node, opened, back });
+            answer = way.onward;
             let to = answer.destination();
-            transit = self.network.onward(node, &door, back.interface, to)?;
-        };
-        let flow = Flow {
-            protocol: Protocol::TCP,
-            local: answer.destination_socket(),
-            remote: answer.source_socket(),
-        };
-        let is_other = host != server && !self.deaf.contains(&host);
-        let stack = self.stacks.get(host).filter(|_| is_other)?;
-        let (client, sent_at) = stack.dialling(now, &flow)?;
-        if stops.iter().any(|(_, opened)| opened.at < sent_at) {
-            return None;
+            transit = self.network.onward(node, &door, way.interface, to)?;
         }
-        let there = |(_, opened): &(NodeId, Opened)| opened.at.since(sent_at);
-        let route = Route {
-            whole: (now.since(sent_at), way),
-            stops: stops.iter().map(there).zip(ways).collect(),
-        };
-        Some(Opening {
-            client,
-            sent_at,
-            stops,
-            route,
-        })
     }
 }
 
-/// Nodes on the way of a packet: a client's, the one that a node port or a load balancer is asked at, and a server's.
-const STOPS_MAX: usize = 4;
+/// Nodes on the way of a packet: a client's, the one that a node port or a load balancer is asked at, and a server's. No
+/// packet goes in circles.
+const STOPS_MAX: usize = 3;

@@ -2,7 +2,7 @@
 //!
 //! **What.** A [`Plane`] is a network of nodes, Pods and outside hosts on a virtual clock. Every packet travels
 //! as bytes: from a socket through its node's hooks, over links with delays, through other nodes' hooks, into a
-//! socket. Applications are not in here: they open sockets and are told of [`PlaneEvent`]s. **Why.** What a
+//! socket; those of exchanges that somebody foresees ([`Foresight`]) are not sent but for the first. Applications are not in here: they open sockets and are told of [`PlaneEvent`]s. **Why.** What a
 //! client of a Service sees follows from the packets alone, so this crate knows no Kubernetes, only the tables
 //! that somebody put on a node ([`TableSource`]).
 //! **Source of the semantics.** The Kubernetes network model, Linux routing, RFC 9293 by way of smoltcp, and

@@ -355,17 +355,17 @@ impl Network {
         if self.is_stopped(id) {
             return Transit::lost(place, LostReason::NodeStopped);
         }
-        let through_access = |node, door| self.through_access(place, Next::Node { node, door });
         match &host.attachment {
-            Attachment::Node(node) => through_access(*node, Door::Local),
+            Attachment::Node(node) => {
+                let (node, door) = (*node, Door::Local);
+                self.through_access(place, Next::Node { node, door })
+            }
             _ if host.holds(destination) => Transit {
                 from: place,
                 next: Next::Host(id),
                 delay: Duration::ZERO,
             },
-            Attachment::Pod { node, interface } => {
-                through_access(*node, Door::Interface(*interface))
-            }
+            Attachment::Pod { node, interface } => self.leaving_pod(id, *node, *interface),
             Attachment::Outside { at, routes } => match routes.lookup(destination) {
                 Some(node) => self.towards_node(*at, place, node),
                 None => {
@@ -404,16 +404,15 @@ impl Network {
         Some((transit, interface, packet))
     }
 
-    /// The first step of every packet that a Pod sends to somebody else; `None` for other hosts.
-    pub(crate) fn leaving_pod(&self, id: HostId) -> Option<Transit> {
-        match &self.host(id)?.attachment {
-            Attachment::Pod { node, interface } => {
-                let door = Door::Interface(*interface);
-                let next = Next::Node { node: *node, door };
-                Some(self.through_access(Place::Host(id), next))
-            }
-            Attachment::Node(_) | Attachment::Outside { .. } => None,
-        }
+    /// The first step of every packet that a Pod on a node sends to somebody else, by an interface of the node's.
+    pub(crate) fn leaving_pod(
+        &self,
+        id: HostId,
+        node: NodeId,
+        interface: InterfaceName,
+    ) -> Transit {
+        let door = Door::Interface(interface);
+        self.through_access(Place::Host(id), Next::Node { node, door })
     }
 
     /// The next step of every packet to a destination that a node has forwarded from a door to an interface; `None` where

@@ -51,6 +51,7 @@ pub struct Plane {
     pub(crate) parked: BTreeSet<SocketId>,
     pub(crate) captures: Option<Captures>,
     pub(crate) courses: Courses,
+    pub(crate) foreseen: u64,
     pub(crate) logs_decisions: bool,
 }
 
@@ -143,6 +144,7 @@ impl Plane {
             parked: BTreeSet::new(),
             captures: None,
             courses: Courses::default(),
+            foreseen: 0,
             logs_decisions: false,
         }
     }
@@ -485,6 +487,12 @@ impl Plane {
     /// collects nothing need not pay for the rules that every packet matches.
     pub const fn log_decisions(&mut self, on: bool) {
         self.logs_decisions = on;
+    }
+
+    /// How many exchanges were foreseen.
+    #[must_use]
+    pub const fn foreseen(&self) -> u64 {
+        self.foreseen
     }
 
     /// Begins to capture packets on every interface.

@@ -78,6 +78,17 @@ impl Segment {
     }
 }
 
+/// How many nodes have forwarded a packet that a host has sent.
+pub(crate) fn hops(packet: &[u8]) -> Option<usize> {
+    // What smoltcp and Linux begin with.
+    const FIRST: u8 = 64;
+    let left = match packet.first()? >> 4 {
+        4 => packet.get(8)?,
+        _ => packet.get(7)?,
+    };
+    FIRST.checked_sub(*left).map(usize::from)
+}
+
 /// An IP packet without its header. IPv6 extension headers are not looked behind.
 pub(crate) struct Datagram<'a> {
     pub(crate) source: IpAddr,

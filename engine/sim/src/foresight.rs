@@ -9,6 +9,7 @@ use ruleset::Protocol;
 use crate::app::App;
 use crate::clients::Clients;
 use crate::fleet::Fleet;
+use crate::inbox::wants_more;
 
 /// Knows clients of traffic and servers.
 pub(crate) struct Insight<'a> {
@@ -37,8 +38,7 @@ impl Foresight for Insight<'_> {
         self.quiet
     }
 
-    /// For clients with one request to a server that introduces itself. A step that waits for its client goes on when that
-    /// has its answer, before the connection is over, so its clients' connections are not foreseen.
+    /// For clients of traffic with one request, to which a server that introduces itself gives one answer.
     fn exchange(
         &mut self,
         client: SocketId,
@@ -47,7 +47,8 @@ impl Foresight for Insight<'_> {
         peer: SocketAddr,
     ) -> Option<Exchange> {
         let client = self.clients.of_traffic(client)?;
-        let request = client.only_request()?.len();
+        let request = client.only_request()?;
+        let request = (!wants_more(&request)).then_some(request.len())?;
         let (identity, app) = self.fleet.app(server, Protocol::TCP, local.port())?;
         let App::Introduce { after: think } = *app else {
             return None;

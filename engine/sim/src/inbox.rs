@@ -29,12 +29,17 @@ impl Inbox {
             Some(true) => (lines(bytes), false),
             Some(false) => (0, false),
             None => {
+                self.keeps = Some(wants_more(bytes));
                 let rest = bytes.strip_prefix(KEEP_ALIVE);
-                self.keeps = Some(rest.is_some());
                 rest.map_or((1, true), |rest| (lines(rest), false))
             }
         }
     }
+}
+
+/// Whether a client that begins so wants more than one answer.
+pub(crate) fn wants_more(request: &[u8]) -> bool {
+    request.starts_with(KEEP_ALIVE)
 }
 
 /// What a server says.

@@ -58,7 +58,7 @@ pub struct Sim {
     /// When anything but traffic last happened.
     changed_at: SimTime,
     /// Whether exchanges of traffic are foreseen where they can be.
-    pub(crate) foresees: bool,
+    foresees: bool,
     /// How many lookups have begun: each has a random stream of its own.
     lookups: u64,
 }
@@ -134,6 +134,18 @@ impl Sim {
         &self.control
     }
 
+    /// Whether packets of traffic are left unsent where it is certain what comes of them, which is so at first. Nobody sees
+    /// a difference, but for how long it takes.
+    pub const fn set_foresight(&mut self, on: bool) {
+        self.foresees = on;
+    }
+
+    /// How many exchanges of traffic were foreseen.
+    #[must_use]
+    pub const fn foreseen(&self) -> u64 {
+        self.plane.foreseen()
+    }
+
     /// Records every packet on every interface from now on.
     pub fn enable_capture(&mut self) {
         self.plane.enable_capture();
@@ -175,8 +187,8 @@ impl Sim {
         self.do_next(limit, false)
     }
 
-    /// The same. Packets go on their way until somebody is told of one: nobody else's plans change before. With foresight,
-    /// what is due next may be a whole exchange.
+    /// The same. Packets go on their way until somebody is told of one: nobody else's plans change before. Who goes on to
+    /// `limit` in any case may have exchanges of traffic foreseen: conntrack is ahead of the clock by them meanwhile.
     pub(crate) fn do_next(&mut self, limit: SimTime, foresees: bool) -> bool {
         let own = self.next_own().unwrap_or(SimTime::MAX);
         let control = self.control.next_event_at().unwrap_or(SimTime::MAX);

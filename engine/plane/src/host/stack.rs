@@ -141,10 +141,14 @@ impl Stack {
 
     /// Whether a SYN of this flow begins a connection, along which nothing is narrower than the host's own link.
     pub(crate) fn would_accept(&self, now: SimTime, flow: &Flow) -> bool {
-        self.tcp_listeners.contains(&flow.local.port())
-            && flow.remote.port() != 0
+        self.is_awaited(flow)
             && !self.flows.contains_key(flow)
             && self.paths.mtu(now, flow.remote.ip()).is_none()
+    }
+
+    /// Whether somebody listens for a flow.
+    fn is_awaited(&self, flow: &Flow) -> bool {
+        flow.remote.port() != 0 && self.tcp_listeners.contains(&flow.local.port())
     }
 
     /// The socket of a flow whose SYN has been sent, and when that was; `None` also where the application has asked for
@@ -156,9 +160,16 @@ impl Stack {
         Some((connection.id(), since))
     }
 
-    /// Gives a number away that a socket would have had.
-    pub(crate) fn skip_socket(&mut self) {
-        self.next_socket();
+    /// Leaves those to come as they would be had a connection of this flow been accepted: with the next socket's number, and
+    /// the next first sequence number.
+    pub(crate) fn pass_over(&mut self, flow: &Flow, supplies: &mut Supplies) {
+        let id = self.next_socket();
+        let spare = supplies.spares.take();
+        // Both ends draw one random number.
+        let drawn = Connection::connect(id, *flow, SimTime::ZERO, &mut self.interface, spare);
+        if let Ok(connection) = drawn {
+            supplies.spares.put(connection.into_socket());
+        }
     }
 
     /// Begins a TCP connection; the SYN leaves when the connection is run.
@@ -419,10 +430,7 @@ impl Stack {
 
     fn accept(&mut self, now: SimTime, segment: Segment, supplies: &mut Supplies) -> Option<u32> {
         let flow = segment.flow;
-        if !segment.is_opening()
-            || flow.remote.port() == 0
-            || !self.tcp_listeners.contains(&flow.local.port())
-        {
+        if !segment.is_opening() || !self.is_awaited(&flow) {
             return None;
         }
         let id = self.next_socket();
