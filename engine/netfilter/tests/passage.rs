@@ -10,12 +10,12 @@ use std::time::Duration;
 use base::{Seed, SimTime};
 use proptest::prelude::*;
 use ruleset::ipvs::{IpvsTables, SetName, parse_servers, parse_sets};
-use ruleset::xt::{CtState, NatTarget, TableName, XtMatch, XtRule, XtTables, XtTarget};
+use ruleset::xt::{Comment, CtState, NatTarget, TableName, XtMatch, XtRule, XtTables, XtTarget};
 use ruleset::{Family, Protocol};
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpControl, UdpPacket};
 use switchboard_netfilter::{
-    Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Recorder, Routing, SeededChooser, Tuple,
-    eval,
+    Advance, Direction, Entry, Hop, Ingress, NoTrace, NodeState, NodeTables, Packet, Recorder,
+    Routing, SeededChooser, TcpFlags, Tuple, Verdict, eval, way_back,
 };
 
 use support::wire::{ack, bare, echo, echo_v6, sctp, syn, syn_ack, tcp_with, udp_with};
@@ -89,7 +89,8 @@ const RULES: usize = 15;
 /// A rule that may be there beside those of a Service.
 fn rule(family: Family, number: usize) -> (TableName, &'static str, XtRule) {
     use TableName::{Filter, Mangle, Nat, Raw};
-    let on = |state, target| with(target, vec![ct_state(&[state])]);
+    let comment = || XtMatch::Comment(Comment::new("looks at nothing"));
+    let on = |state, target| with(target, vec![comment(), ct_state(&[state])]);
     let mark = XtTarget::SetXmark { value: 1, mask: 1 };
     let marked = |negated| XtMatch::Mark {
         negated,
@@ -343,6 +344,10 @@ proptest! {
             let packet = step.packet(&step.tuple(family, protocol, &state, now));
             let tables = &both[usize::from(step.meets_other)];
             let ingress = if step.is_own { Ingress::Local } else { Ingress::Interface("eth1") };
+            let known: Vec<Entry> = state.entries(now).cloned().collect();
+            for entry in known {
+                check_foresight(tables, &state, &entry, now)?;
+            }
             let chooser = || SeededChooser(Seed::new(7).split("chooser"));
             let node = Observed::default();
             let short = eval(tables, &state, &node, packet.clone(), ingress, now, &mut chooser(), &mut NoTrace);
@@ -352,6 +357,84 @@ proptest! {
             prop_assert_eq!(&short, &long);
             state.commit(short.effects);
         }
+    }
+}
+
+/// What is foreseen of the rest of a connection is what becomes of its packets.
+fn check_foresight(
+    tables: &NodeTables,
+    state: &NodeState,
+    entry: &Entry,
+    now: SimTime,
+) -> Result<(), TestCaseError> {
+    use Direction::{Original, Reply};
+    use TcpControl::{Fin, None as Plain, Syn};
+    let Some(back) = way_back(tables, state, &Observed::default(), entry.reply(), now) else {
+        return Ok(());
+    };
+    prop_assert_eq!(back.opened.at, entry.started_at());
+    let rest = [
+        (Reply, Syn, TcpFlags::SynAck),
+        (Original, Plain, TcpFlags::Ack),
+        (Reply, Fin, TcpFlags::Fin),
+        (Original, Fin, TcpFlags::Fin),
+        (Reply, Plain, TcpFlags::Ack),
+    ];
+    let mut chooser = SeededChooser(Seed::new(7).split("foresight"));
+    let (mut sent, mut foreseen) = (state.clone(), state.clone());
+    let mut passings = Vec::new();
+    for (number, (direction, control, flags)) in (1..).zip(rest) {
+        let after = Duration::from_millis(number);
+        passings.push((after, direction, flags));
+        let tuple = match direction {
+            Original => entry.original(),
+            Reply => entry.reply(),
+        };
+        let (from, to) = (tuple.source_socket(), tuple.destination_socket());
+        let packet = tcp_with(from, to, control, true, b"");
+        let evaluation = eval(
+            tables,
+            &sent,
+            &Observed::default(),
+            packet,
+            Ingress::Interface("eth1"),
+            now + after,
+            &mut chooser,
+            &mut Recorder::new(),
+        );
+        let Verdict::Forward { packet, interface } = &evaluation.verdict else {
+            return Err(TestCaseError::fail(format!("{:?}", evaluation.verdict)));
+        };
+        if direction == Reply {
+            prop_assert_eq!(packet.tuple(), Some(back.onward));
+            prop_assert_eq!(*interface, back.interface);
+        }
+        sent.commit(evaluation.effects);
+    }
+    let advance = Advance::by(passings).expect("each passes");
+    foreseen.advance(&back.opened, &advance, now);
+    let entries = |state: &NodeState| state.entries(now).cloned().collect::<Vec<_>>();
+    prop_assert_eq!(entries(&foreseen), entries(&sent));
+    Ok(())
+}
+
+/// What is no answer, or what ends without one, is not foreseen.
+#[test]
+fn only_what_passes_is_foreseen() {
+    use Direction::{Original, Reply};
+    let at = Duration::from_millis(1);
+    let by = |packets: &[(Direction, TcpFlags)]| {
+        Advance::by(packets.iter().map(|(way, flags)| (at, *way, *flags)))
+    };
+    let syn_ack = (Reply, TcpFlags::SynAck);
+    assert!(by(&[syn_ack]).is_some());
+    for packets in [
+        &[][..],
+        &[(Original, TcpFlags::Syn), syn_ack],
+        &[(Reply, TcpFlags::Rst)],
+        &[syn_ack, (Original, TcpFlags::None)],
+    ] {
+        assert_eq!(by(packets), None, "{packets:?}");
     }
 }
 
