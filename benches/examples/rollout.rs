@@ -9,8 +9,6 @@ use std::time::Instant;
 
 use scenario::{Scenario, run};
 use sim::Sim;
-// For its allocator.
-use switchboard_benches as _;
 
 const USAGE: &str = "usage: rollout iptables|nftables|flat [PODS [RATE [MINUTES]]]";
 

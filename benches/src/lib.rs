@@ -15,7 +15,3 @@
 pub mod cluster;
 pub mod objects;
 pub mod packets;
-
-/// That of the command, so that the same is measured.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

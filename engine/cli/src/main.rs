@@ -32,10 +32,6 @@ use clap::Parser as _;
 
 use args::{Args, Command};
 
-/// Rules and objects are many small things.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a run of the command comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
