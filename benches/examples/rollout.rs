@@ -1,5 +1,5 @@
-//! What an hour of traffic costs: `rollout iptables|nftables|flat [PODS [RATE [MINUTES]]]`, by default 200 Pods under 200
-//! connections a second for 60 minutes.
+//! What an hour of traffic costs: `rollout iptables|nftables|flat [PODS [RATE [MINUTES]]] [--packets]`, by default 200 Pods
+//! under 200 connections a second for 60 minutes. With `--packets` none is foreseen: every packet is sent.
 //!
 //! Ten nodes in three zones; a Deployment of so many Pods behind a ClusterIP, rolled to another version five minutes in; one
 //! client Pod that dials the ClusterIP, one connection for each request, over real TCP through the rules of its node. The
@@ -10,10 +10,12 @@ use std::time::Instant;
 use scenario::{Scenario, run};
 use sim::Sim;
 
-const USAGE: &str = "usage: rollout iptables|nftables|flat [PODS [RATE [MINUTES]]]";
+const USAGE: &str = "usage: rollout iptables|nftables|flat [PODS [RATE [MINUTES]]] [--packets]";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let sends_all = arguments.last().is_some_and(|last| last == "--packets");
+    arguments.truncate(arguments.len() - usize::from(sends_all));
     let [mode, numbers @ ..] = arguments.as_slice() else {
         return Err(USAGE.into());
     };
@@ -27,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[expect(clippy::disallowed_methods, reason = "wall time is what is measured")]
     let begun = Instant::now();
     let mut sim = Sim::new(scenario.cluster(mode)).map_err(|status| status.kubectl_text())?;
+    sim.set_foresight(!sends_all);
     let report = run(&scenario, mode, &mut sim, &mut |_| ())?;
     let took = begun.elapsed();
 
@@ -35,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let micros = took.as_micros() / u128::from(connections.max(1));
     println!("{mode}: {minutes} minutes, {pods} Pods, {rate}/s");
     println!("{}", stopped.seen.join("\n"));
-    println!("{took:.2?}, {micros} µs a connection");
+    let foreseen = sim.foreseen();
+    println!("{took:.2?}, {micros} µs a connection; {foreseen} of {connections} foreseen");
     if !report.passed() {
         return Err(format!("{:?}", report.steps).into());
     }

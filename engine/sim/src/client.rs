@@ -184,7 +184,11 @@ impl Client {
     /// The part of the answer that says who it was, alike in all answers of one Pod.
     pub(crate) fn answerer(&self) -> Option<&str> {
         let line = std::str::from_utf8(&self.received).ok()?;
-        Some(line.split_once(" address=")?.0)
+        let mut spaces = line.match_indices(' ');
+        let (end, _) = spaces
+            .nth(2)
+            .filter(|(at, _)| line[*at..].starts_with(" address="))?;
+        Some(&line[..end])
     }
 
     /// What its lookup gave, if it made one that is done.
