@@ -224,16 +224,9 @@ pub struct SortedBuilder<K, V> {
 impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
     /// Puts one in, in place of one of that key.
     pub fn push(&mut self, key: K, value: V) {
-        let place = match self.last.last() {
-            Some((last, _)) if *last >= key => self.last.binary_search_by(|(one, _)| one.cmp(&key)),
-            _ => Err(self.last.len()),
-        };
-        match place {
-            Ok(place) => self.last[place].1 = value,
-            Err(0) if !self.last.is_empty() => {
-                self.done.insert(key, value);
-            }
-            Err(place) => self.last.insert(place, (key, value)),
+        match self.last.last() {
+            Some((last, _)) if last.cmp(&key).is_ge() => self.push_below(key, value),
+            _ => self.last.push((key, value)),
         }
         if self.last.len() > RUN_LENGTH {
             // The last entry says what is in order.
@@ -241,6 +234,17 @@ impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
             self.close_run();
             self.last.reserve_exact(RUN_LENGTH + 1);
             self.last.extend(entry);
+        }
+    }
+
+    /// Puts in what is not above the last one.
+    fn push_below(&mut self, key: K, value: V) {
+        match self.last.binary_search_by(|(one, _)| one.cmp(&key)) {
+            Ok(place) => self.last[place].1 = value,
+            Err(0) => {
+                self.done.insert(key, value);
+            }
+            Err(place) => self.last.insert(place, (key, value)),
         }
     }
 

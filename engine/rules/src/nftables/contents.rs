@@ -1,12 +1,12 @@
 //! Elements on their way into containers.
 
 use ruleset::SortedBuilder;
-use ruleset::nft::{Comment, Element, ElementAttrs, Key, Scalar, Value};
+use ruleset::nft::{Carried, Comment, Element, ElementAttrs, Key, Scalar, Value};
 
 use super::container::Container;
 use super::flat_kind::{FlatKind, FlatTable};
-use super::fragment::Part;
-use super::spell::socket_key;
+use super::fragment::{FlatFrontend, Part};
+use super::spell::{key, socket_key};
 
 /// An element as it is in its container.
 pub(super) struct Put {
@@ -18,9 +18,12 @@ pub(super) struct Put {
 
 impl Put {
     pub(super) fn into_parts(self) -> (Key, Option<Value>, ElementAttrs) {
-        let attrs = ElementAttrs {
-            comment: self.comment,
-            ..ElementAttrs::default()
+        let attrs = match self.comment {
+            None => ElementAttrs::default(),
+            comment => ElementAttrs::from(Carried {
+                comment,
+                ..Carried::default()
+            }),
         };
         (self.key, self.value, attrs)
     }
@@ -28,55 +31,74 @@ impl Put {
 
 /// Does something with all elements that a part stands for.
 pub(super) fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
-    let frontend = match part {
-        Part::Element(element) => {
-            if let Some(kind) = element.guard {
-                act(Put {
-                    container: Container::Flat(kind, FlatTable::Guard),
-                    key: FlatKind::without_protocol(&element.key),
-                    value: None,
-                    comment: None,
-                });
-            }
-            return act(Put {
-                container: element.container,
-                key: element.key.clone(),
-                value: element.verdict.clone().map(Value::Verdict),
-                comment: element.comment.clone(),
+    for_each_of_set(part, &mut act);
+    if let Part::Frontend(frontend) = part {
+        let container = frontend.container();
+        for (key, value) in endpoints(frontend) {
+            act(Put {
+                container,
+                key,
+                value: Some(value),
+                comment: None,
             });
         }
-        Part::Frontend(frontend) => frontend,
-    };
-    let mut act = |container: Container, key: Key, value: Option<Value>| {
+    }
+}
+
+/// The same for all but what a frontend has in the map of its endpoints.
+fn for_each_of_set(part: &Part, mut act: impl FnMut(Put)) {
+    let mut put = |container, key, value, comment| {
         act(Put {
             container,
             key,
             value,
-            comment: None,
+            comment,
         });
     };
-    let of_kind = |table| Container::Flat(frontend.kind, table);
-    act(of_kind(FlatTable::Guard), frontend.key.clone(), None);
-    if frontend.hides.is_some() {
-        act(of_kind(FlatTable::Masquerade), frontend.key.clone(), None);
+    match part {
+        Part::Element(element) => {
+            if let Some(kind) = element.guard {
+                let guard = Container::Flat(kind, FlatTable::Guard);
+                put(guard, FlatKind::without_protocol(&element.key), None, None);
+            }
+            let value = element.verdict.clone().map(Value::Verdict);
+            let comment = element.comment.clone();
+            put(element.container, element.key.clone(), value, comment);
+        }
+        Part::Frontend(frontend) => {
+            let mut put = |container| {
+                let key = FlatKind::without_protocol(&frontend.key);
+                put(container, key, None, None);
+            };
+            put(Container::Flat(frontend.kind, FlatTable::Guard));
+            if frontend.hides.is_some() {
+                put(Container::Flat(frontend.kind, FlatTable::Masquerade));
+            }
+            frontend.selecting().for_each(put);
+        }
     }
-    for set in frontend.selecting() {
-        act(set, frontend.key.clone(), None);
-    }
-    let endpoints = frontend.container();
-    for (number, (to, _)) in (0..).zip(&frontend.endpoints) {
-        let mut key = frontend.key.clone();
-        key.push(Scalar::Number(number));
-        act(endpoints, key, Some(Value::Data(socket_key(*to))));
-    }
+}
+
+/// What a frontend has in the map of its endpoints, in the order of keys.
+fn endpoints(frontend: &FlatFrontend) -> impl Iterator<Item = (Key, Value)> {
+    let own = FlatKind::without_protocol(&frontend.key);
+    let endpoints = (0..).zip(frontend.endpoints.iter());
+    endpoints.map(move |(number, endpoint)| {
+        let number = Scalar::Number(number);
+        let key = match own.as_slice() {
+            [address, port] => key([address.clone(), port.clone(), number]),
+            [port] => key([port.clone(), number]),
+            _ => unreachable!("frontends are looked up by an address and a port at most"),
+        };
+        (key, Value::Data(socket_key(endpoint.address)))
+    })
 }
 
 /// The elements of containers in the making.
 #[derive(Default)]
 pub(super) struct Contents {
+    /// There are few.
     all: Vec<(Container, Content)>,
-    /// The place of the one that was asked for last. There are few, and an endpoint follows another in the same.
-    last: usize,
 }
 
 /// The elements of a container in the making.
@@ -103,16 +125,26 @@ impl Content {
 }
 
 impl Contents {
-    pub(super) fn push(&mut self, put: Put) {
-        let is_its = |(container, _): &(Container, Content)| *container == put.container;
-        if !self.all.get(self.last).is_some_and(is_its) {
-            let found = self.all.iter().position(is_its);
-            self.last = found.unwrap_or(self.all.len());
+    /// Puts in all elements that a part stands for.
+    pub(super) fn push_all(&mut self, part: &Part) {
+        for_each_of_set(part, |put| self.of(put.container).push(put));
+        if let Part::Frontend(frontend) = part
+            && let Content::Map(map) = self.of(frontend.container())
+        {
+            for (key, value) in endpoints(frontend) {
+                map.push(key, value.into());
+            }
         }
-        if self.last == self.all.len() {
-            self.all.push((put.container, Content::of(put.container)));
-        }
-        self.all[self.last].1.push(put);
+    }
+
+    fn of(&mut self, container: Container) -> &mut Content {
+        let is_its = |(one, _): &(Container, Content)| *one == container;
+        let found = self.all.iter().position(is_its);
+        let place = found.unwrap_or_else(|| {
+            self.all.push((container, Content::of(container)));
+            self.all.len() - 1
+        });
+        &mut self.all[place].1
     }
 
     pub(super) fn by_container(self) -> impl Iterator<Item = (Container, Content)> {
