@@ -8,7 +8,6 @@
 //! **Source of the semantics.** PROXY-1 … PROXY-6 (what is watched), PROXY-65, PROXY-66 (timing), PROXY-69, PROXY-71
 //! (health), PROXY-76 (metrics).
 
-mod address_text;
 mod agent;
 mod health;
 mod metrics;

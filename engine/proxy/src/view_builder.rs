@@ -22,7 +22,6 @@ use rules::{
 };
 use ruleset::{Family, Protocol};
 
-use crate::address_text::address;
 use crate::names::Names;
 
 /// Objects with either of these labels are filtered out of the watch (PROXY-2): kube-proxy has one label selector
@@ -242,7 +241,7 @@ fn is_ignored(metadata: &ObjectMeta) -> bool {
 
 fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> {
     let alias = service.spec.service_type == "ExternalName";
-    let cluster_ips = addresses(&service.spec.cluster_ips);
+    let cluster_ips: Vec<IpAddr> = service.addresses().collect();
     if is_ignored(&service.metadata) || alias || service.is_headless() || cluster_ips.is_empty() {
         return None;
     }
@@ -280,7 +279,7 @@ const fn policy(policy: api::TrafficPolicy) -> TrafficPolicy {
 }
 
 fn addresses(texts: &[String]) -> Vec<IpAddr> {
-    texts.iter().filter_map(|text| address(text)).collect()
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// PROXY-32, API-29: 10,800 seconds unless said otherwise.
@@ -315,7 +314,7 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
     }));
     let mut endpoints = Vec::with_capacity(slice.endpoints.len());
     endpoints.extend(slice.endpoints.iter().filter_map(|endpoint| {
-        let address = address(endpoint.addresses.first()?)?;
+        let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
         let hints = endpoint.hints.as_ref();
         let hinted = |named: &[api::Named]| named.iter().map(|n| n.name.as_str().into()).collect();
         let target = endpoint.target_ref.as_ref();
