@@ -228,6 +228,17 @@ impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
             Some((last, _)) if last.cmp(&key).is_ge() => self.push_below(key, value),
             _ => self.last.push((key, value)),
         }
+        self.close_full_run();
+    }
+
+    /// The same for a key that is above all before, which is not looked at again.
+    pub fn push_last(&mut self, key: K, value: V) {
+        debug_assert!(self.last.last().is_none_or(|(last, _)| *last < key));
+        self.last.push((key, value));
+        self.close_full_run();
+    }
+
+    fn close_full_run(&mut self) {
         if self.last.len() > RUN_LENGTH {
             // The last entry says what is in order.
             let entry = self.last.pop();

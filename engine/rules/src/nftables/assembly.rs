@@ -197,11 +197,20 @@ impl Assembly {
         fragments: Sorted<ServicePortId, Arc<Fragment>>,
         coming: &mut Vec<(Place, Ident, Arc<NftChain>)>,
     ) {
+        // Of each shape one, and how many there are.
+        let mut shapes: Vec<(&Part, usize)> = Vec::new();
         for fragment in fragments.values() {
             self.add_own(None, Some(fragment), coming);
             for part in &fragment.parts {
-                self.count(part);
+                let is_alike = |(one, _): &&mut (&Part, usize)| one.shape() == part.shape();
+                match shapes.iter_mut().find(is_alike) {
+                    Some((_, count)) => *count += 1,
+                    None => shapes.push((part, 1)),
+                }
             }
+        }
+        for (part, count) in shapes {
+            self.count(part, count);
         }
         // Elements come in the order of their keys, as claims do: nothing is looked up.
         let mut contents = Contents::default();
@@ -271,19 +280,19 @@ impl Assembly {
         }
     }
 
-    fn count(&mut self, part: &Part) {
+    fn count(&mut self, part: &Part, times: usize) {
         for container in part.counted() {
             *self.counts.entry(container).or_insert_with(|| {
                 let empty = container.empty(self.family);
                 self.containers.insert(container, empty);
                 self.touched.insert(container);
                 0
-            }) += 1;
+            }) += times;
         }
     }
 
     fn claim(&mut self, claim: &Claim) {
-        self.count(claim.part());
+        self.count(claim.part(), 1);
         let (container, key) = claim.part().claimed();
         let place = (container, key.clone());
         let alone = Claims::from_elem(claim.clone(), 1);

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::container::Container;
 use super::fragment::{Fragment, Part};
+use super::spell::copy;
 use crate::ServicePortId;
 
 /// By container and key.
@@ -48,10 +49,10 @@ pub(super) fn claims_of<'f>(
     for (container, mut wanted) in by_container(fragments) {
         sort(&mut wanted);
         for alike in wanted.chunk_by(Wanted::is_of_key_of) {
-            let claims = alike.iter().map(Wanted::claim);
-            let claims: Claims = claims.collect();
+            let mut claims = Claims::new();
+            alike.iter().for_each(|one| claims.push(one.claim()));
             show(claims[0].part());
-            all.push((container, alike[0].key().clone()), claims);
+            all.push_last((container, copy(alike[0].key())), claims);
         }
     }
     all.build()

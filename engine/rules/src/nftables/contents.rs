@@ -3,10 +3,10 @@
 use ruleset::SortedBuilder;
 use ruleset::nft::{Carried, Comment, Element, ElementAttrs, Key, Scalar, Value};
 
-use super::container::Container;
+use super::container::{Container, FragmentElement};
 use super::flat_kind::{FlatKind, FlatTable};
 use super::fragment::{FlatFrontend, Part};
-use super::spell::{key, socket_key};
+use super::spell::{copy, socket_key};
 
 /// An element as it is in its container.
 pub(super) struct Put {
@@ -31,65 +31,57 @@ impl Put {
 
 /// Does something with all elements that a part stands for.
 pub(super) fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
-    for_each_of_set(part, &mut act);
-    if let Part::Frontend(frontend) = part {
-        let container = frontend.container();
-        for (key, value) in endpoints(frontend) {
-            act(Put {
-                container,
-                key,
-                value: Some(value),
-                comment: None,
-            });
-        }
-    }
-}
-
-/// The same for all but what a frontend has in the map of its endpoints.
-fn for_each_of_set(part: &Part, mut act: impl FnMut(Put)) {
-    let mut put = |container, key, value, comment| {
+    let frontend = match part {
+        Part::Element(element) => return for_each_with_chain(element, act),
+        Part::Frontend(frontend) => frontend,
+    };
+    let mut put = |container, key, value| {
         act(Put {
             container,
             key,
             value,
-            comment,
+            comment: None,
         });
     };
-    match part {
-        Part::Element(element) => {
-            if let Some(kind) = element.guard {
-                let guard = Container::Flat(kind, FlatTable::Guard);
-                put(guard, FlatKind::without_protocol(&element.key), None, None);
-            }
-            let value = element.verdict.clone().map(Value::Verdict);
-            let comment = element.comment.clone();
-            put(element.container, element.key.clone(), value, comment);
-        }
-        Part::Frontend(frontend) => {
-            let mut put = |container| {
-                let key = FlatKind::without_protocol(&frontend.key);
-                put(container, key, None, None);
-            };
-            put(Container::Flat(frontend.kind, FlatTable::Guard));
-            if frontend.hides.is_some() {
-                put(Container::Flat(frontend.kind, FlatTable::Masquerade));
-            }
-            frontend.selecting().for_each(put);
-        }
-    }
+    let own = FlatKind::without_protocol(&frontend.key);
+    sets(frontend).for_each(|set| put(set, copy(&own), None));
+    let map = frontend.container();
+    endpoints(frontend, &own).for_each(|(key, value)| put(map, key, Some(value)));
 }
 
-/// What a frontend has in the map of its endpoints, in the order of keys.
-fn endpoints(frontend: &FlatFrontend) -> impl Iterator<Item = (Key, Value)> {
-    let own = FlatKind::without_protocol(&frontend.key);
+/// The same for an element, which may have a guard.
+fn for_each_with_chain(element: &FragmentElement, mut act: impl FnMut(Put)) {
+    if let Some(kind) = element.guard {
+        act(Put {
+            container: Container::Flat(kind, FlatTable::Guard),
+            key: FlatKind::without_protocol(&element.key),
+            value: None,
+            comment: None,
+        });
+    }
+    act(Put {
+        container: element.container,
+        key: copy(&element.key),
+        value: element.verdict.clone().map(Value::Verdict),
+        comment: element.comment.clone(),
+    });
+}
+
+/// The sets that a frontend is in.
+fn sets(frontend: &FlatFrontend) -> impl Iterator<Item = Container> {
+    let of_kind = |table| Container::Flat(frontend.kind, table);
+    let hides = frontend.hides.map(|_| of_kind(FlatTable::Masquerade));
+    let guard = of_kind(FlatTable::Guard);
+    let first = [Some(guard), hides].into_iter().flatten();
+    first.chain(frontend.selecting())
+}
+
+/// What a frontend with this key has in the map of its endpoints, in the order of keys.
+fn endpoints(frontend: &FlatFrontend, own: &Key) -> impl Iterator<Item = (Key, Value)> {
     let endpoints = (0..).zip(frontend.endpoints.iter());
-    endpoints.map(move |(number, endpoint)| {
-        let number = Scalar::Number(number);
-        let key = match own.as_slice() {
-            [address, port] => key([address.clone(), port.clone(), number]),
-            [port] => key([port.clone(), number]),
-            _ => unreachable!("frontends are looked up by an address and a port at most"),
-        };
+    endpoints.map(|(number, endpoint)| {
+        let mut key = copy(own);
+        key.push(Scalar::Number(number));
         (key, Value::Data(socket_key(endpoint.address)))
     })
 }
@@ -117,22 +109,34 @@ impl Content {
 
     fn push(&mut self, put: Put) {
         match (self, put.into_parts()) {
-            (Self::Set(set), (key, None, attrs)) => set.push(key, attrs),
-            (Self::Map(map), (key, Some(value), attrs)) => map.push(key, Element { value, attrs }),
+            (Self::Set(set), (key, None, attrs)) => set.push_last(key, attrs),
+            (Self::Map(map), (key, Some(value), attrs)) => {
+                map.push_last(key, Element { value, attrs });
+            }
             (Self::Set(_) | Self::Map(_), _) => unreachable!("parts fit their containers"),
         }
     }
 }
 
 impl Contents {
-    /// Puts in all elements that a part stands for.
+    /// Puts in all elements that a part stands for: parts come in the order of what they claim, and so do their elements in
+    /// each container.
     pub(super) fn push_all(&mut self, part: &Part) {
-        for_each_of_set(part, |put| self.of(put.container).push(put));
-        if let Part::Frontend(frontend) = part
-            && let Content::Map(map) = self.of(frontend.container())
-        {
-            for (key, value) in endpoints(frontend) {
-                map.push(key, value.into());
+        let frontend = match part {
+            Part::Element(element) => {
+                return for_each_with_chain(element, |put| self.of(put.container).push(put));
+            }
+            Part::Frontend(frontend) => frontend,
+        };
+        let own = FlatKind::without_protocol(&frontend.key);
+        for set in sets(frontend) {
+            if let Content::Set(set) = self.of(set) {
+                set.push_last(copy(&own), ElementAttrs::default());
+            }
+        }
+        if let Content::Map(map) = self.of(frontend.container()) {
+            for (key, value) in endpoints(frontend, &own) {
+                map.push_last(key, value.into());
             }
         }
     }

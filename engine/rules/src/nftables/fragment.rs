@@ -149,6 +149,14 @@ impl Part {
         }
     }
 
+    /// What says which containers it counts for: the kind of its frontend, and how many endpoints that has without a chain.
+    pub(super) fn shape(&self) -> (Option<FlatKind>, Option<u32>) {
+        match self {
+            Self::Element(element) => (element.guard, None),
+            Self::Frontend(frontend) => (Some(frontend.kind), Some(frontend.count())),
+        }
+    }
+
     /// The containers that are there as long as somebody's frontend is of such a kind, or has so many endpoints.
     pub(super) fn counted(&self) -> impl Iterator<Item = Container> {
         let (kind, frontend) = match self {
