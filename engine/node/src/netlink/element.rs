@@ -5,10 +5,10 @@
 
 use ruleset::nft::{Element, ElementAttrs, Ident, Key, Scalar, Value};
 
-use super::uapi::{element, elements, message};
+use super::uapi::{data, element, elements, message};
 use super::user_data;
-use super::value::{self, ends, is_ordered, is_range, milliseconds};
-use super::writer::{Head, Open, Writer, pad};
+use super::value::{self, Packed, ends, is_ordered, is_range, milliseconds};
+use super::writer::{Head, Open, Writer};
 use super::{Encoded, Unknown};
 
 /// How a set holds its elements.
@@ -138,12 +138,28 @@ impl<'a> Elements<'a> {
     fn put_key(&mut self, first: &Key, last: Option<&Key>, content: Content<'_>) -> Encoded {
         let item = self.item();
         self.put_flags(0, content);
-        value::value(self.out, element::KEY, |out| put_key(out, first))?;
+        self.put_parts(element::KEY, first)?;
         if let Some(last) = last {
-            value::value(self.out, element::KEY_END, |out| put_key(out, last))?;
+            self.put_parts(element::KEY_END, last)?;
         }
         self.put_content(content)?;
         self.out.close(item);
+        Ok(())
+    }
+
+    /// A key or data: the parts of several are padded, a single one is not.
+    fn put_parts(&mut self, kind: u16, key: &Key) -> Encoded {
+        let mut packed = Packed::new();
+        for part in key {
+            if is_range(part) {
+                return Err(Unknown("a range in a set of single values"));
+            }
+            value::put(&mut packed, part)?;
+            if key.len() > 1 {
+                packed.pad();
+            }
+        }
+        self.out.nested_bytes(kind, data::VALUE, packed.as_slice()?);
         Ok(())
     }
 
@@ -178,7 +194,7 @@ impl<'a> Elements<'a> {
         match content.value {
             Some(Value::Verdict(verdict)) => value::verdict(self.out, element::DATA, verdict),
             Some(Value::Data(data)) => {
-                value::value(self.out, element::DATA, |out| put_key(out, data))?;
+                self.put_parts(element::DATA, data)?;
             }
             None => {}
         }
@@ -220,21 +236,6 @@ impl<'a> Elements<'a> {
 /// The message that adds elements, and the one that deletes them.
 pub(super) const ADD: u8 = message::NEW_ELEMENTS;
 pub(super) const DELETE: u8 = message::DELETE_ELEMENTS;
-
-/// Appends a key or data: the parts of several are padded, a single one is not.
-pub(super) fn put_key(out: &mut Vec<u8>, key: &Key) -> Encoded {
-    let start = out.len();
-    for part in key {
-        if is_range(part) {
-            return Err(Unknown("a range in a set of single values"));
-        }
-        value::put(out, part)?;
-        if key.len() > 1 {
-            pad(out, start);
-        }
-    }
-    Ok(())
-}
 
 fn bounds(key: &Key) -> Encoded<(Vec<u8>, Vec<u8>)> {
     let [part] = key.as_slice() else {
