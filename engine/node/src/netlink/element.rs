@@ -5,9 +5,10 @@
 
 use ruleset::nft::{Element, ElementAttrs, Ident, Key, Scalar, Value};
 
-use super::uapi::{data, element, elements, message};
+use super::packed::Packed;
+use super::uapi::{element, elements, message};
 use super::user_data;
-use super::value::{self, Packed, ends, is_ordered, is_range, milliseconds};
+use super::value::{self, ends, is_ordered, milliseconds};
 use super::writer::{Head, Open, Writer};
 use super::{Encoded, Unknown};
 
@@ -46,6 +47,17 @@ impl<'a> Content<'a> {
         Self {
             attrs: Some(attrs),
             ..Self::default()
+        }
+    }
+
+    /// The data, if there is nothing else but that at most.
+    fn as_plain(&self) -> Option<Option<&'a Key>> {
+        let carries = self.attrs.is_some_and(|attrs| !attrs.is_nothing());
+        match self.value {
+            _ if carries || self.is_open => None,
+            None => Some(None),
+            Some(Value::Data(data)) => Some(Some(data)),
+            Some(Value::Verdict(_)) => None,
         }
     }
 
@@ -136,6 +148,13 @@ impl<'a> Elements<'a> {
     }
 
     fn put_key(&mut self, first: &Key, last: Option<&Key>, content: Content<'_>) -> Encoded {
+        if let (None, Some(data)) = (last, content.as_plain()) {
+            self.make_room();
+            let data = data.map(|data| (element::DATA, data));
+            let packed = Packed::item((element::KEY, first), data)?;
+            self.out.append(packed.as_slice()?);
+            return Ok(());
+        }
         let item = self.item();
         self.put_flags(0, content);
         self.put_parts(element::KEY, first)?;
@@ -147,19 +166,9 @@ impl<'a> Elements<'a> {
         Ok(())
     }
 
-    /// A key or data: the parts of several are padded, a single one is not.
     fn put_parts(&mut self, kind: u16, key: &Key) -> Encoded {
-        let mut packed = Packed::new();
-        for part in key {
-            if is_range(part) {
-                return Err(Unknown("a range in a set of single values"));
-            }
-            value::put(&mut packed, part)?;
-            if key.len() > 1 {
-                packed.pad();
-            }
-        }
-        self.out.nested_bytes(kind, data::VALUE, packed.as_slice()?);
+        let packed = Packed::value(kind, key)?;
+        self.out.append(packed.as_slice()?);
         Ok(())
     }
 
@@ -207,6 +216,11 @@ impl<'a> Elements<'a> {
 
     /// A place in a list that has room.
     fn item(&mut self) -> Open {
+        self.make_room();
+        self.out.open_nest(super::uapi::LIST_ITEM)
+    }
+
+    fn make_room(&mut self) {
         if self
             .open
             .is_some_and(|(_, list)| self.out.length(list) > LIST_MAX)
@@ -222,7 +236,6 @@ impl<'a> Elements<'a> {
             }
             self.open = Some((message, self.out.open_nest(elements::ELEMENTS)));
         }
-        self.out.open_nest(super::uapi::LIST_ITEM)
     }
 
     fn close(&mut self) {

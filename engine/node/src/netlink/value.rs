@@ -44,46 +44,6 @@ impl Bytes for Vec<u8> {
     }
 }
 
-/// A key, or a map's data. A load has a hundred thousand: each is put together here and appended as a whole.
-pub(super) struct Packed {
-    bytes: [u8; Self::MAX],
-    /// How long it is, or would be if there was room.
-    length: usize,
-}
-
-impl Packed {
-    /// `NFT_DATA_VALUE_MAXLEN`
-    const MAX: usize = 64;
-
-    pub(super) const fn new() -> Self {
-        Self {
-            bytes: [0; Self::MAX],
-            length: 0,
-        }
-    }
-
-    /// Has what comes next begin at a register.
-    pub(super) const fn pad(&mut self) {
-        self.length = self.length.next_multiple_of(4);
-    }
-
-    pub(super) fn as_slice(&self) -> Encoded<&[u8]> {
-        let bytes = self.bytes.get(..self.length);
-        bytes.ok_or(Unknown("a value of more than 64 bytes"))
-    }
-}
-
-impl Bytes for Packed {
-    #[inline]
-    fn add<const N: usize>(&mut self, bytes: [u8; N]) {
-        let rest = self.bytes.get_mut(self.length..);
-        if let Some(place) = rest.and_then(<[u8]>::first_chunk_mut) {
-            *place = bytes;
-        }
-        self.length += N;
-    }
-}
-
 /// Appends a value.
 #[inline]
 pub(super) fn put(out: &mut impl Bytes, scalar: &Scalar) -> Encoded {

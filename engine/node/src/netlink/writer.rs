@@ -96,22 +96,9 @@ impl Writer {
         self.close(attribute);
     }
 
-    /// An attribute that holds one of a few bytes.
-    pub(super) fn nested_bytes(&mut self, nest: u16, kind: u16, value: &[u8]) {
-        let (Ok(inner), Ok(outer)) = (
-            u16::try_from(4 + value.len()),
-            u16::try_from(8 + value.len().next_multiple_of(4)),
-        ) else {
-            self.has_overflown = true;
-            return;
-        };
-        let [a, b] = outer.to_ne_bytes();
-        let [c, d] = (nest | uapi::NESTED).to_ne_bytes();
-        let [e, f] = inner.to_ne_bytes();
-        let [g, h] = kind.to_ne_bytes();
-        self.bytes.reserve(usize::from(outer));
-        self.bytes.extend_from_slice(&[a, b, c, d, e, f, g, h]);
-        self.bytes.extend_from_slice(value);
+    /// Attributes that are finished.
+    pub(super) fn append(&mut self, attributes: &[u8]) {
+        self.bytes.extend_from_slice(attributes);
         self.align();
     }
 

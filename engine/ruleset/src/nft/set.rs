@@ -76,6 +76,12 @@ impl Deref for ElementAttrs {
 }
 
 impl ElementAttrs {
+    /// Whether it carries nothing.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The same without the time that it has left.
     pub(super) fn without_expiry(&self) -> Self {
         Self::from(Carried {
