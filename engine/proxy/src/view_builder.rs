@@ -6,6 +6,7 @@
 //! there is one.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,11 +14,11 @@ use api::{
     Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, ServiceCidr, WatchEvent,
 };
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use ipnet::IpNet;
 use rules::{
     ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
-    TrafficPolicy,
+    SlicesByName, TrafficPolicy,
 };
 use ruleset::{Family, Protocol};
 
@@ -32,6 +33,9 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 #[derive(Clone, Debug, Default)]
 pub struct ViewBuilder {
     view: ClusterView,
+    /// What the view has of each Service: nearly every event asks, and a look-up among the many that are sorted costs more
+    /// than all else. Never iterated.
+    known: HashMap<ServiceName, Known, FixedState>,
     /// The Service under which each slice is filed, of the same namespace; slices are keyed like Services, by namespace
     /// and name. Never iterated.
     owners: HashMap<ServiceName, Arc<str>, FixedState>,
@@ -39,6 +43,26 @@ pub struct ViewBuilder {
     service_cidrs: BTreeMap<String, Vec<IpNet>>,
     /// Of namespaces, ports and nodes.
     names: Names,
+}
+
+/// What a view has of a Service.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    service: Option<Arc<ServiceView>>,
+    slices: Option<Arc<SlicesByName>>,
+}
+
+/// A [`ServiceName`] that is looked up.
+#[derive(Hash)]
+struct Named<'n> {
+    namespace: &'n str,
+    name: &'n str,
+}
+
+impl Equivalent<ServiceName> for Named<'_> {
+    fn equivalent(&self, known: &ServiceName) -> bool {
+        (self.namespace, self.name) == (&*known.namespace, &*known.name)
+    }
 }
 
 impl ViewBuilder {
@@ -74,25 +98,32 @@ impl ViewBuilder {
 
     fn observe_service(&mut self, service: &Service, gone: bool) -> bool {
         let name = self.service_name(&service.metadata.namespace, &service.metadata.name);
-        let before = self.view.services.get(&name).cloned();
         let after = if gone {
             None
         } else {
             view_of_service(service, &mut self.names).map(Arc::new)
         };
+        let known = self.known.entry(name.clone()).or_default();
+        let before = mem::replace(&mut known.service, after.clone());
         if before == after {
+            known.service = before;
+            self.forget_if_unknown(&name);
             return false;
         }
-        let mut counts = self.view.endpoints;
-        for slice in self.view.slices_of(&name) {
+        let counts = &mut self.view.endpoints;
+        for slice in known.slices.iter().flat_map(|slices| slices.values()) {
             before.iter().for_each(|view| counts.subtract(view, slice));
             after.iter().for_each(|view| counts.add(view, slice));
         }
-        self.view.endpoints = counts;
         match after {
-            Some(view) => self.view.services.insert(name, view),
-            None => self.view.services.remove(&name),
-        };
+            Some(view) => {
+                self.view.services.insert(name, view);
+            }
+            None => {
+                self.view.services.remove(&name);
+                self.forget_if_unknown(&name);
+            }
+        }
         true
     }
 
@@ -114,27 +145,24 @@ impl ViewBuilder {
 
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
         let key = self.service_name(&slice.metadata.namespace, &slice.metadata.name);
-        let in_namespace = |name: &Arc<str>| ServiceName {
-            namespace: Arc::clone(&key.namespace),
-            name: Arc::clone(name),
-        };
         let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
         let filed = owner.and_then(|owner| {
             let view = view_of_slice(slice, &mut self.names)?;
-            Some((Arc::from(owner), view))
+            Some((self.known_name(&key.namespace, owner), view))
         });
         let before = match &filed {
-            Some((owner, _)) => self.owners.insert(key.clone(), Arc::clone(owner)),
+            Some((owner, _)) => self.owners.insert(key.clone(), Arc::clone(&owner.name)),
             None => self.owners.remove(&key),
         };
-        let owner = filed.as_ref().map(|(owner, _)| owner);
+        let owner = filed.as_ref().map(|(owner, _)| &owner.name);
         let mut changed = false;
         if let Some(before) = before.filter(|before| Some(before) != owner) {
-            changed |= self.file_slice(in_namespace(&before), &key.name, None);
+            let owner = self.known_name(&key.namespace, &before);
+            changed |= self.file_slice(owner, &key.name, None);
         }
         if let Some((owner, view)) = filed {
-            changed |= self.file_slice(in_namespace(&owner), &key.name, Some(view));
+            changed |= self.file_slice(owner, &key.name, Some(view));
         }
         changed
     }
@@ -146,6 +174,18 @@ impl ViewBuilder {
         }
     }
 
+    /// A Service's name; that of a Service that is known is the same copy.
+    fn known_name(&self, namespace: &Arc<str>, name: &str) -> ServiceName {
+        let known = self.known.get_key_value(&Named { namespace, name });
+        known.map_or_else(
+            || ServiceName {
+                namespace: Arc::clone(namespace),
+                name: name.into(),
+            },
+            |(known, _)| known.clone(),
+        )
+    }
+
     /// Files a slice under its Service, or takes it out. Returns whether that made a difference.
     fn file_slice(
         &mut self,
@@ -153,12 +193,14 @@ impl ViewBuilder {
         slice: &Arc<str>,
         view: Option<SliceView>,
     ) -> bool {
-        let filed = self.view.slices.get(&owner);
+        let known = self.known.entry(owner.clone()).or_default();
+        let filed = known.slices.as_ref();
         let before = filed.and_then(|slices| slices.get(slice));
         if before.map(|view| &**view) == view.as_ref() {
+            self.forget_if_unknown(&owner);
             return false;
         }
-        if let Some(service) = self.view.services.get(&owner) {
+        if let Some(service) = &known.service {
             let counts = &mut self.view.endpoints;
             before
                 .iter()
@@ -169,13 +211,25 @@ impl ViewBuilder {
         match view {
             Some(view) => slices.insert(Arc::clone(slice), Arc::new(view)),
             None => slices.remove(slice),
-        };
-        if slices.is_empty() {
-            self.view.slices.remove(&owner);
-        } else {
-            self.view.slices.insert(owner, Arc::new(slices));
+        }
+        known.slices = (!slices.is_empty()).then(|| Arc::new(slices));
+        match &known.slices {
+            Some(slices) => {
+                self.view.slices.insert(owner, Arc::clone(slices));
+            }
+            None => {
+                self.view.slices.remove(&owner);
+                self.forget_if_unknown(&owner);
+            }
         }
         true
+    }
+
+    fn forget_if_unknown(&mut self, name: &ServiceName) {
+        let is_unknown = |known: &Known| known.service.is_none() && known.slices.is_none();
+        if self.known.get(name).is_some_and(is_unknown) {
+            self.known.remove(name);
+        }
     }
 }
 
@@ -191,7 +245,8 @@ fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> 
     if is_ignored(&service.metadata) || alias || service.is_headless() || cluster_ips.is_empty() {
         return None;
     }
-    let ports = service.spec.ports.iter().filter_map(|port| {
+    let mut ports = Vec::with_capacity(service.spec.ports.len());
+    ports.extend(service.spec.ports.iter().filter_map(|port| {
         Some(ServicePortView {
             name: names.of(&port.name),
             protocol: protocol(port.transport()),
@@ -200,10 +255,10 @@ fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> 
                 .ok()
                 .filter(|number| *number > 0),
         })
-    });
+    }));
     Some(ServiceView {
         cluster_ips,
-        ports: ports.collect(),
+        ports,
         internal_traffic_policy: policy(service.internal_policy()),
         external_traffic_policy: policy(service.external_policy()),
         external_ips: addresses(&service.spec.external_ips),
@@ -247,7 +302,8 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
         "IPv6" => Family::V6,
         _ => return None,
     };
-    let ports = slice.ports.iter().filter_map(|port| {
+    let mut ports = Vec::with_capacity(slice.ports.len());
+    ports.extend(slice.ports.iter().filter_map(|port| {
         Some(SlicePortView {
             name: names.of(port.name.as_deref()?),
             protocol: protocol(port.transport()),
@@ -255,8 +311,7 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
                 .ok()
                 .filter(|number| *number > 0)?,
         })
-    });
-    let ports = ports.collect();
+    }));
     let mut endpoints = Vec::with_capacity(slice.endpoints.len());
     endpoints.extend(slice.endpoints.iter().filter_map(|endpoint| {
         let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;

@@ -3,7 +3,7 @@
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, DeleteOptions, ObjectKey, decode};
 use base::{Seed, SimTime};
-use rules::{ClusterView, EndpointCounts};
+use rules::{ClusterView, EndpointCounts, SlicesByName};
 use switchboard_proxy::ViewBuilder;
 
 struct World {
@@ -75,8 +75,7 @@ impl World {
     }
 
     fn slices(&self) -> Vec<String> {
-        let of = |(service, slices): (&rules::ServiceName, &std::sync::Arc<_>)| {
-            let slices: &imbl::OrdMap<std::sync::Arc<str>, _> = slices;
+        let of = |(service, slices): (&rules::ServiceName, &std::sync::Arc<SlicesByName>)| {
             slices
                 .keys()
                 .map(|name| format!("{service}:{name}"))

@@ -26,9 +26,11 @@ impl<'v> Candidates<'v> {
         port: &ServicePortView,
         family: Family,
     ) -> Self {
-        let mut candidates = Vec::new();
-        let slices = slices.into_iter().flat_map(|slices| slices.values());
-        for slice in slices.filter(|slice| slice.family == family) {
+        let slices = slices.into_iter().flat_map(SlicesByName::values);
+        let slices = slices.filter(|slice| slice.family == family);
+        let count = slices.clone().map(|slice| slice.endpoints.len()).sum();
+        let mut candidates = Vec::with_capacity(count);
+        for slice in slices {
             let joined = slice.ports.iter().filter(|slice_port| {
                 (&slice_port.name, slice_port.protocol) == (&port.name, port.protocol)
                     && slice_port.port != 0

@@ -57,6 +57,7 @@ mod origin;
 mod own_chains;
 mod plan;
 mod service_port;
+mod slices;
 mod socket_text;
 mod view;
 
@@ -73,7 +74,8 @@ pub use plan::{
     plan, plan_service,
 };
 pub use service_port::ServicePortId;
+pub use slices::SlicesByName;
 pub use view::{
     ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
-    SlicesByName, TrafficPolicy,
+    TrafficPolicy,
 };

@@ -13,7 +13,7 @@ use imbl::OrdMap;
 use ipnet::IpNet;
 use ruleset::{Family, Protocol};
 
-use crate::EndpointCounts;
+use crate::{EndpointCounts, SlicesByName};
 
 /// `namespace/name` of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,9 +46,6 @@ impl fmt::Display for ServiceName {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
-
-/// The EndpointSlices of one Service, by slice name.
-pub type SlicesByName = OrdMap<Arc<str>, Arc<SliceView>>;
 
 /// Services and EndpointSlices at one position of the watch.
 #[derive(Clone, Debug, Default)]

@@ -224,23 +224,38 @@ pub struct SortedBuilder<K, V> {
 impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
     /// Puts one in, in place of one of that key.
     pub fn push(&mut self, key: K, value: V) {
-        let place = match self.last.last() {
-            Some((last, _)) if *last >= key => self.last.binary_search_by(|(one, _)| one.cmp(&key)),
-            _ => Err(self.last.len()),
-        };
-        match place {
-            Ok(place) => self.last[place].1 = value,
-            Err(0) if !self.last.is_empty() => {
-                self.done.insert(key, value);
-            }
-            Err(place) => self.last.insert(place, (key, value)),
+        match self.last.last() {
+            Some((last, _)) if last.cmp(&key).is_ge() => self.push_below(key, value),
+            _ => self.last.push((key, value)),
         }
+        self.close_full_run();
+    }
+
+    /// The same for a key that is above all before, which is not looked at again.
+    pub fn push_last(&mut self, key: K, value: V) {
+        debug_assert!(self.last.last().is_none_or(|(last, _)| *last < key));
+        self.last.push((key, value));
+        self.close_full_run();
+    }
+
+    fn close_full_run(&mut self) {
         if self.last.len() > RUN_LENGTH {
             // The last entry says what is in order.
             let entry = self.last.pop();
             self.close_run();
             self.last.reserve_exact(RUN_LENGTH + 1);
             self.last.extend(entry);
+        }
+    }
+
+    /// Puts in what is not above the last one.
+    fn push_below(&mut self, key: K, value: V) {
+        match self.last.binary_search_by(|(one, _)| one.cmp(&key)) {
+            Ok(place) => self.last[place].1 = value,
+            Err(0) => {
+                self.done.insert(key, value);
+            }
+            Err(place) => self.last.insert(place, (key, value)),
         }
     }
 

@@ -10,12 +10,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use switchboard_ruleset::nft::{
-    AddressType, BaseChain, BinaryOp, ChainKind, Comment, CtKey, CtState, CtStates, DataType,
-    Element, ElementAttrs, Expr, Fib, FibAddress, Field, Hook, Ident, Ifname, Key, MapRef, MatchOp,
-    MetaKey, NatFlags, NatTarget, NatTo, NftChain, NftFamily, NftMap, NftRule, NftSet, NftTable,
-    NftTables, Numgen, NumgenMode, Policy, Reject, Right, Scalar, SetFlags, SetOp, SetOptions,
-    SetRef, Statement, TableKey, TcpFlags, Unreachable, Value, Verdict, list_text, parse,
-    script_text,
+    AddressType, BaseChain, BinaryOp, Carried, ChainKind, Comment, CtKey, CtState, CtStates,
+    DataType, Element, ElementAttrs, Expr, Fib, FibAddress, Field, Hook, Ident, Ifname, Key,
+    MapRef, MatchOp, MetaKey, NatFlags, NatTarget, NatTo, NftChain, NftFamily, NftMap, NftRule,
+    NftSet, NftTable, NftTables, Numgen, NumgenMode, Policy, Reject, Right, Scalar, SetFlags,
+    SetOp, SetOptions, SetRef, Statement, TableKey, TcpFlags, Unreachable, Value, Verdict,
+    list_text, parse, script_text,
 };
 use switchboard_ruleset::{Family, Protocol};
 
@@ -436,10 +436,12 @@ fn attrs() -> impl Strategy<Value = ElementAttrs> {
         option::of(milliseconds()),
         option::of(milliseconds()),
     );
-    parts.prop_map(|(comment, timeout, expires)| ElementAttrs {
-        comment,
-        timeout,
-        expires,
+    parts.prop_map(|(comment, timeout, expires)| {
+        ElementAttrs::from(Carried {
+            comment,
+            timeout,
+            expires,
+        })
     })
 }
 

@@ -5,10 +5,11 @@
 
 use ruleset::nft::{Element, ElementAttrs, Ident, Key, Scalar, Value};
 
+use super::packed::Packed;
 use super::uapi::{element, elements, message};
 use super::user_data;
-use super::value::{self, ends, is_ordered, is_range, milliseconds};
-use super::writer::{Head, Open, Writer, pad};
+use super::value::{self, ends, is_ordered, milliseconds};
+use super::writer::{Head, Open, Writer};
 use super::{Encoded, Unknown};
 
 /// How a set holds its elements.
@@ -46,6 +47,17 @@ impl<'a> Content<'a> {
         Self {
             attrs: Some(attrs),
             ..Self::default()
+        }
+    }
+
+    /// The data, if there is nothing else but that at most.
+    fn as_plain(&self) -> Option<Option<&'a Key>> {
+        let carries = self.attrs.is_some_and(|attrs| !attrs.is_nothing());
+        match self.value {
+            _ if carries || self.is_open => None,
+            None => Some(None),
+            Some(Value::Data(data)) => Some(Some(data)),
+            Some(Value::Verdict(_)) => None,
         }
     }
 
@@ -136,14 +148,27 @@ impl<'a> Elements<'a> {
     }
 
     fn put_key(&mut self, first: &Key, last: Option<&Key>, content: Content<'_>) -> Encoded {
+        if let (None, Some(data)) = (last, content.as_plain()) {
+            self.make_room();
+            let data = data.map(|data| (element::DATA, data));
+            let packed = Packed::item((element::KEY, first), data)?;
+            self.out.append(packed.as_slice()?);
+            return Ok(());
+        }
         let item = self.item();
         self.put_flags(0, content);
-        value::value(self.out, element::KEY, |out| put_key(out, first))?;
+        self.put_parts(element::KEY, first)?;
         if let Some(last) = last {
-            value::value(self.out, element::KEY_END, |out| put_key(out, last))?;
+            self.put_parts(element::KEY_END, last)?;
         }
         self.put_content(content)?;
         self.out.close(item);
+        Ok(())
+    }
+
+    fn put_parts(&mut self, kind: u16, key: &Key) -> Encoded {
+        let packed = Packed::value(kind, key)?;
+        self.out.append(packed.as_slice()?);
         Ok(())
     }
 
@@ -178,7 +203,7 @@ impl<'a> Elements<'a> {
         match content.value {
             Some(Value::Verdict(verdict)) => value::verdict(self.out, element::DATA, verdict),
             Some(Value::Data(data)) => {
-                value::value(self.out, element::DATA, |out| put_key(out, data))?;
+                self.put_parts(element::DATA, data)?;
             }
             None => {}
         }
@@ -191,6 +216,11 @@ impl<'a> Elements<'a> {
 
     /// A place in a list that has room.
     fn item(&mut self) -> Open {
+        self.make_room();
+        self.out.open_nest(super::uapi::LIST_ITEM)
+    }
+
+    fn make_room(&mut self) {
         if self
             .open
             .is_some_and(|(_, list)| self.out.length(list) > LIST_MAX)
@@ -206,7 +236,6 @@ impl<'a> Elements<'a> {
             }
             self.open = Some((message, self.out.open_nest(elements::ELEMENTS)));
         }
-        self.out.open_nest(super::uapi::LIST_ITEM)
     }
 
     fn close(&mut self) {
@@ -220,21 +249,6 @@ impl<'a> Elements<'a> {
 /// The message that adds elements, and the one that deletes them.
 pub(super) const ADD: u8 = message::NEW_ELEMENTS;
 pub(super) const DELETE: u8 = message::DELETE_ELEMENTS;
-
-/// Appends a key or data: the parts of several are padded, a single one is not.
-pub(super) fn put_key(out: &mut Vec<u8>, key: &Key) -> Encoded {
-    let start = out.len();
-    for part in key {
-        if is_range(part) {
-            return Err(Unknown("a range in a set of single values"));
-        }
-        value::put(out, part)?;
-        if key.len() > 1 {
-            pad(out, start);
-        }
-    }
-    Ok(())
-}
 
 fn bounds(key: &Key) -> Encoded<(Vec<u8>, Vec<u8>)> {
     let [part] = key.as_slice() else {

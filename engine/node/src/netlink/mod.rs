@@ -13,6 +13,7 @@
 mod batch;
 mod element;
 mod expression;
+mod packed;
 mod rule;
 mod set;
 mod socket;

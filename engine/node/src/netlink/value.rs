@@ -32,16 +32,27 @@ pub(super) const fn is_ordered(scalar: &Scalar) -> bool {
     )
 }
 
+/// What values are appended to.
+pub(super) trait Bytes {
+    /// Appends some.
+    fn add<const N: usize>(&mut self, bytes: [u8; N]);
+}
+
+impl Bytes for Vec<u8> {
+    fn add<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.extend_from_slice(&bytes);
+    }
+}
+
 /// Appends a value.
-pub(super) fn put(out: &mut Vec<u8>, scalar: &Scalar) -> Encoded {
+#[inline]
+pub(super) fn put(out: &mut impl Bytes, scalar: &Scalar) -> Encoded {
     match scalar {
-        Scalar::V4(address) => out.extend_from_slice(&address.octets()),
-        Scalar::V6(address) => out.extend_from_slice(&address.octets()),
-        Scalar::Proto(protocol) => out.push(protocol.0),
-        Scalar::Port(port) => out.extend_from_slice(&port.to_be_bytes()),
-        Scalar::Mark(number) | Scalar::Number(number) => {
-            out.extend_from_slice(&number.to_ne_bytes());
-        }
+        Scalar::V4(address) => out.add(address.octets()),
+        Scalar::V6(address) => out.add(address.octets()),
+        Scalar::Proto(protocol) => out.add([protocol.0]),
+        Scalar::Port(port) => out.add(port.to_be_bytes()),
+        Scalar::Mark(number) | Scalar::Number(number) => out.add(number.to_ne_bytes()),
         Scalar::Ifname(name) => {
             let name = name.as_str();
             if name.ends_with('*') {
@@ -49,11 +60,11 @@ pub(super) fn put(out: &mut Vec<u8>, scalar: &Scalar) -> Encoded {
             }
             let mut bytes = [0; NAME_LENGTH];
             bytes[..name.len()].copy_from_slice(name.as_bytes());
-            out.extend(bytes);
+            out.add(bytes);
         }
-        Scalar::NfProto(of) => out.push(family(*of)),
-        Scalar::IcmpType(kind) | Scalar::Icmpv6Type(kind) => out.push(*kind),
-        Scalar::TcpFlags(flags) => out.push(flags.0),
+        Scalar::NfProto(of) => out.add([family(*of)]),
+        Scalar::IcmpType(kind) | Scalar::Icmpv6Type(kind) => out.add([*kind]),
+        Scalar::TcpFlags(flags) => out.add([flags.0]),
         Scalar::CtState(states) => {
             const BITS: [(CtState, u32); 5] = [
                 (CtState::Invalid, 1),
@@ -64,19 +75,19 @@ pub(super) fn put(out: &mut Vec<u8>, scalar: &Scalar) -> Encoded {
             ];
             let set = BITS.iter().filter(|(state, _)| states.contains(*state));
             let bits = set.fold(0, |bits, (_, bit)| bits | bit);
-            out.extend(bits.to_ne_bytes());
+            out.add(bits.to_ne_bytes());
         }
-        Scalar::CtStatus(status) => out.extend(status.0.to_ne_bytes()),
-        Scalar::Direction(direction) => out.push(match direction {
-            Direction::Original => 0,
-            Direction::Reply => 1,
+        Scalar::CtStatus(status) => out.add(status.0.to_ne_bytes()),
+        Scalar::Direction(direction) => out.add(match direction {
+            Direction::Original => [0],
+            Direction::Reply => [1],
         }),
-        Scalar::AddressType(kind) => out.extend(address_type(*kind).to_ne_bytes()),
-        Scalar::PacketType(kind) => out.push(match kind {
-            PacketType::Host => 0,
-            PacketType::Broadcast => 1,
-            PacketType::Multicast => 2,
-            PacketType::Other => 3,
+        Scalar::AddressType(kind) => out.add(address_type(*kind).to_ne_bytes()),
+        Scalar::PacketType(kind) => out.add(match kind {
+            PacketType::Host => [0],
+            PacketType::Broadcast => [1],
+            PacketType::Multicast => [2],
+            PacketType::Other => [3],
         }),
         Scalar::Net(_)
         | Scalar::AddressRange(_)

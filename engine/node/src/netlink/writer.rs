@@ -96,6 +96,12 @@ impl Writer {
         self.close(attribute);
     }
 
+    /// Attributes that are finished.
+    pub(super) fn append(&mut self, attributes: &[u8]) {
+        self.bytes.extend_from_slice(attributes);
+        self.align();
+    }
+
     pub(super) fn u32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
     }

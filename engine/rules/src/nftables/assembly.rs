@@ -7,6 +7,7 @@
 //!
 //! Deviation: kube-proxy gives such an element to any of them, by chance.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -114,7 +115,7 @@ impl Assembly {
         let counted: Vec<Container> = self.counts.keys().copied().collect();
         let (layout, mark) = (self.layout, plan.masquerade_mark);
         if self.fragments.is_empty() {
-            with.origins.expect(plan.service_ports.values());
+            with.origins.expect(plan.service_ports.len());
         }
         let mut lower = |new: &Arc<ServicePortPlan>| {
             with.fragment(new, |plan, origins| {
@@ -196,17 +197,24 @@ impl Assembly {
         fragments: Sorted<ServicePortId, Arc<Fragment>>,
         coming: &mut Vec<(Place, Ident, Arc<NftChain>)>,
     ) {
+        // Of each shape one, and how many there are.
+        let mut shapes: Vec<(&Part, usize)> = Vec::new();
         for fragment in fragments.values() {
             self.add_own(None, Some(fragment), coming);
             for part in &fragment.parts {
-                self.count(part);
+                let is_alike = |(one, _): &&mut (&Part, usize)| one.shape() == part.shape();
+                match shapes.iter_mut().find(is_alike) {
+                    Some((_, count)) => *count += 1,
+                    None => shapes.push((part, 1)),
+                }
             }
+        }
+        for (part, count) in shapes {
+            self.count(part, count);
         }
         // Elements come in the order of their keys, as claims do: nothing is looked up.
         let mut contents = Contents::default();
-        self.claims = claims_of(fragments.values(), |part| {
-            for_each_element(part, |put| contents.push(put));
-        });
+        self.claims = claims_of(fragments.values(), |part| contents.push_all(part));
         self.fragments = fragments;
         for (container, content) in contents.by_container() {
             self.touched.insert(container);
@@ -257,9 +265,10 @@ impl Assembly {
     ) {
         let chains = (of(old, |one| &one.chains), of(new, |one| &one.chains));
         let sets = (of(old, |one| &one.sets), of(new, |one| &one.sets));
+        let owner = OnceCell::new();
         let place = |number: usize| Place {
             number: OF_SERVICE_PORTS,
-            owner: new.map(|new| Arc::clone(&new.owner)),
+            owner: new.map(|new| Arc::clone(owner.get_or_init(|| new.owner()))),
             within: u32::try_from(number).expect("a service port has few chains"),
         };
         for (number, (name, chain)) in differing(chains.1, chains.0, says_the_same) {
@@ -271,34 +280,37 @@ impl Assembly {
         }
     }
 
-    fn count(&mut self, part: &Part) {
+    fn count(&mut self, part: &Part, times: usize) {
         for container in part.counted() {
             *self.counts.entry(container).or_insert_with(|| {
                 let empty = container.empty(self.family);
                 self.containers.insert(container, empty);
                 self.touched.insert(container);
                 0
-            }) += 1;
+            }) += times;
         }
     }
 
     fn claim(&mut self, claim: &Claim) {
-        self.count(claim.part());
+        self.count(claim.part(), 1);
+        let (container, key) = claim.part().claimed();
+        let place = (container, key.clone());
         let alone = Claims::from_elem(claim.clone(), 1);
-        let Some(mut claims) = self.claims.insert(claim.part().claimed(), alone) else {
+        let Some(mut claims) = self.claims.insert(place.clone(), alone) else {
             return self.put_all(claim.part());
         };
-        let place = claims.partition_point(|other| other.rank() < claim.rank());
-        if place == 0 {
+        let rank = claims.partition_point(|other| other.rank() < claim.rank());
+        if rank == 0 {
             self.take_all(claims[0].part());
             self.put_all(claim.part());
         }
-        claims.insert(place, claim.clone());
-        self.claims.insert(claim.part().claimed(), claims);
+        claims.insert(rank, claim.clone());
+        self.claims.insert(place, claims);
     }
 
     fn give_up(&mut self, claim: &Claim) {
-        let key = claim.part().claimed();
+        let (container, key) = claim.part().claimed();
+        let key = (container, key.clone());
         if let Some(claims) = self.claims.get_mut(&key)
             && let Some(place) = claims.iter().position(|one| one.rank() == claim.rank())
         {

@@ -1,6 +1,5 @@
 //! Who wants an element.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ruleset::nft::{Key, key_prefix};
@@ -9,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::container::Container;
 use super::fragment::{Fragment, Part};
+use super::spell::copy;
 use crate::ServicePortId;
 
 /// By container and key.
@@ -45,38 +45,43 @@ pub(super) fn claims_of<'f>(
     fragments: impl Iterator<Item = &'f Arc<Fragment>>,
     mut show: impl FnMut(&Part),
 ) -> ClaimsByKey {
-    let mut by_container: BTreeMap<Container, Vec<Wanted<'f>>> = BTreeMap::new();
+    let mut all = SortedBuilder::default();
+    for (container, mut wanted) in by_container(fragments) {
+        sort(&mut wanted);
+        for alike in wanted.chunk_by(Wanted::is_of_key_of) {
+            let mut claims = Claims::new();
+            alike.iter().for_each(|one| claims.push(one.claim()));
+            show(claims[0].part());
+            all.push_last((container, copy(alike[0].key())), claims);
+        }
+    }
+    all.build()
+}
+
+/// What is wanted of each container, in the order of fragments.
+fn by_container<'f>(
+    fragments: impl Iterator<Item = &'f Arc<Fragment>>,
+) -> Vec<(Container, Vec<Wanted<'f>>)> {
+    let (count, _) = fragments.size_hint();
+    // There are few.
+    let mut all: Vec<(Container, Vec<Wanted<'f>>)> = Vec::new();
     for fragment in fragments {
         for (number, part) in fragment.parts.iter().enumerate() {
             let (container, key) = part.claimed();
-            by_container.entry(container).or_default().push(Wanted {
-                prefix: key_prefix(&key),
+            let found = all.iter().position(|(one, _)| *one == container);
+            let place = found.unwrap_or_else(|| {
+                all.push((container, Vec::with_capacity(count)));
+                all.len() - 1
+            });
+            all[place].1.push(Wanted {
+                prefix: key_prefix(key),
                 fragment,
                 number,
             });
         }
     }
-    let mut all = SortedBuilder::default();
-    for (container, mut wanted) in by_container {
-        sort(&mut wanted);
-        let mut last: Option<(Key, Claims)> = None;
-        for one in &wanted {
-            let (key, claim) = (one.key(), Claim::of(Some(one.fragment), one.number));
-            match &mut last {
-                Some((last, claims)) if *last == key => claims.push(claim),
-                _ => {
-                    show(claim.part());
-                    if let Some((key, claims)) = last.replace((key, Claims::from_elem(claim, 1))) {
-                        all.push((container, key), claims);
-                    }
-                }
-            }
-        }
-        if let Some((key, claims)) = last {
-            all.push((container, key), claims);
-        }
-    }
-    all.build()
+    all.sort_by_key(|(container, _)| *container);
+    all
 }
 
 /// A claim, as it is sorted.
@@ -86,10 +91,18 @@ struct Wanted<'f> {
     number: usize,
 }
 
-impl Wanted<'_> {
-    fn key(&self) -> Key {
+impl<'f> Wanted<'f> {
+    fn key(&self) -> &'f Key {
         let (_, key) = self.fragment.parts[self.number].claimed();
         key
+    }
+
+    fn is_of_key_of(&self, other: &Self) -> bool {
+        self.prefix == other.prefix && self.key() == other.key()
+    }
+
+    fn claim(&self) -> Claim {
+        Claim::of(Some(self.fragment), self.number)
     }
 }
 
@@ -97,6 +110,6 @@ impl Wanted<'_> {
 fn sort(wanted: &mut [Wanted<'_>]) {
     wanted.sort_by_key(|one| one.prefix);
     for alike in wanted.chunk_by_mut(|one, other| one.prefix == other.prefix) {
-        alike.sort_by_cached_key(Wanted::key);
+        alike.sort_by_key(Wanted::key);
     }
 }

@@ -1,12 +1,12 @@
 //! Elements on their way into containers.
 
 use ruleset::SortedBuilder;
-use ruleset::nft::{Comment, Element, ElementAttrs, Key, Scalar, Value};
+use ruleset::nft::{Carried, Comment, Element, ElementAttrs, Key, Scalar, Value};
 
-use super::container::Container;
+use super::container::{Container, FragmentElement};
 use super::flat_kind::{FlatKind, FlatTable};
-use super::fragment::Part;
-use super::spell::socket_key;
+use super::fragment::{FlatFrontend, Part};
+use super::spell::{copy, socket_key};
 
 /// An element as it is in its container.
 pub(super) struct Put {
@@ -18,9 +18,12 @@ pub(super) struct Put {
 
 impl Put {
     pub(super) fn into_parts(self) -> (Key, Option<Value>, ElementAttrs) {
-        let attrs = ElementAttrs {
-            comment: self.comment,
-            ..ElementAttrs::default()
+        let attrs = match self.comment {
+            None => ElementAttrs::default(),
+            comment => ElementAttrs::from(Carried {
+                comment,
+                ..Carried::default()
+            }),
         };
         (self.key, self.value, attrs)
     }
@@ -29,25 +32,10 @@ impl Put {
 /// Does something with all elements that a part stands for.
 pub(super) fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
     let frontend = match part {
-        Part::Element(element) => {
-            if let Some(kind) = element.guard {
-                act(Put {
-                    container: Container::Flat(kind, FlatTable::Guard),
-                    key: FlatKind::without_protocol(&element.key),
-                    value: None,
-                    comment: None,
-                });
-            }
-            return act(Put {
-                container: element.container,
-                key: element.key.clone(),
-                value: element.verdict.clone().map(Value::Verdict),
-                comment: element.comment.clone(),
-            });
-        }
+        Part::Element(element) => return for_each_with_chain(element, act),
         Part::Frontend(frontend) => frontend,
     };
-    let mut act = |container: Container, key: Key, value: Option<Value>| {
+    let mut put = |container, key, value| {
         act(Put {
             container,
             key,
@@ -55,28 +43,54 @@ pub(super) fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
             comment: None,
         });
     };
+    let own = FlatKind::without_protocol(&frontend.key);
+    sets(frontend).for_each(|set| put(set, copy(&own), None));
+    let map = frontend.container();
+    endpoints(frontend, &own).for_each(|(key, value)| put(map, key, Some(value)));
+}
+
+/// The same for an element, which may have a guard.
+fn for_each_with_chain(element: &FragmentElement, mut act: impl FnMut(Put)) {
+    if let Some(kind) = element.guard {
+        act(Put {
+            container: Container::Flat(kind, FlatTable::Guard),
+            key: FlatKind::without_protocol(&element.key),
+            value: None,
+            comment: None,
+        });
+    }
+    act(Put {
+        container: element.container,
+        key: copy(&element.key),
+        value: element.verdict.clone().map(Value::Verdict),
+        comment: element.comment.clone(),
+    });
+}
+
+/// The sets that a frontend is in.
+fn sets(frontend: &FlatFrontend) -> impl Iterator<Item = Container> {
     let of_kind = |table| Container::Flat(frontend.kind, table);
-    act(of_kind(FlatTable::Guard), frontend.key.clone(), None);
-    if frontend.hides.is_some() {
-        act(of_kind(FlatTable::Masquerade), frontend.key.clone(), None);
-    }
-    for set in frontend.selecting() {
-        act(set, frontend.key.clone(), None);
-    }
-    let endpoints = frontend.container();
-    for (number, (to, _)) in (0..).zip(&frontend.endpoints) {
-        let mut key = frontend.key.clone();
+    let hides = frontend.hides.map(|_| of_kind(FlatTable::Masquerade));
+    let guard = of_kind(FlatTable::Guard);
+    let first = [Some(guard), hides].into_iter().flatten();
+    first.chain(frontend.selecting())
+}
+
+/// What a frontend with this key has in the map of its endpoints, in the order of keys.
+fn endpoints(frontend: &FlatFrontend, own: &Key) -> impl Iterator<Item = (Key, Value)> {
+    let endpoints = (0..).zip(frontend.endpoints.iter());
+    endpoints.map(|(number, endpoint)| {
+        let mut key = copy(own);
         key.push(Scalar::Number(number));
-        act(endpoints, key, Some(Value::Data(socket_key(*to))));
-    }
+        (key, Value::Data(socket_key(endpoint.address)))
+    })
 }
 
 /// The elements of containers in the making.
 #[derive(Default)]
 pub(super) struct Contents {
+    /// There are few.
     all: Vec<(Container, Content)>,
-    /// The place of the one that was asked for last. There are few, and an endpoint follows another in the same.
-    last: usize,
 }
 
 /// The elements of a container in the making.
@@ -95,24 +109,46 @@ impl Content {
 
     fn push(&mut self, put: Put) {
         match (self, put.into_parts()) {
-            (Self::Set(set), (key, None, attrs)) => set.push(key, attrs),
-            (Self::Map(map), (key, Some(value), attrs)) => map.push(key, Element { value, attrs }),
+            (Self::Set(set), (key, None, attrs)) => set.push_last(key, attrs),
+            (Self::Map(map), (key, Some(value), attrs)) => {
+                map.push_last(key, Element { value, attrs });
+            }
             (Self::Set(_) | Self::Map(_), _) => unreachable!("parts fit their containers"),
         }
     }
 }
 
 impl Contents {
-    pub(super) fn push(&mut self, put: Put) {
-        let is_its = |(container, _): &(Container, Content)| *container == put.container;
-        if !self.all.get(self.last).is_some_and(is_its) {
-            let found = self.all.iter().position(is_its);
-            self.last = found.unwrap_or(self.all.len());
+    /// Puts in all elements that a part stands for: parts come in the order of what they claim, and so do their elements in
+    /// each container.
+    pub(super) fn push_all(&mut self, part: &Part) {
+        let frontend = match part {
+            Part::Element(element) => {
+                return for_each_with_chain(element, |put| self.of(put.container).push(put));
+            }
+            Part::Frontend(frontend) => frontend,
+        };
+        let own = FlatKind::without_protocol(&frontend.key);
+        for set in sets(frontend) {
+            if let Content::Set(set) = self.of(set) {
+                set.push_last(copy(&own), ElementAttrs::default());
+            }
         }
-        if self.last == self.all.len() {
-            self.all.push((put.container, Content::of(put.container)));
+        if let Content::Map(map) = self.of(frontend.container()) {
+            for (key, value) in endpoints(frontend, &own) {
+                map.push_last(key, value.into());
+            }
         }
-        self.all[self.last].1.push(put);
+    }
+
+    fn of(&mut self, container: Container) -> &mut Content {
+        let is_its = |(one, _): &(Container, Content)| *one == container;
+        let found = self.all.iter().position(is_its);
+        let place = found.unwrap_or_else(|| {
+            self.all.push((container, Content::of(container)));
+            self.all.len() - 1
+        });
+        &mut self.all[place].1
     }
 
     pub(super) fn by_container(self) -> impl Iterator<Item = (Container, Content)> {

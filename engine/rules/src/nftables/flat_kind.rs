@@ -76,11 +76,13 @@ impl FlatKind {
 
     /// A key of that map without the protocol: a key of this kind.
     pub(super) fn without_protocol(key: &Key) -> Key {
-        let is_protocol = |part: &&Scalar| matches!(part, Scalar::Proto(_));
-        key.iter()
-            .filter(|part| !is_protocol(part))
-            .cloned()
-            .collect()
+        let mut own = Key::new();
+        for part in key {
+            if !matches!(part, Scalar::Proto(_)) {
+                own.push(part.clone());
+            }
+        }
+        own
     }
 
     /// A key of this kind as it would be in that map.

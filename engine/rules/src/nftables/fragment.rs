@@ -1,6 +1,6 @@
 //! What one service port contributes to the table.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -14,10 +14,10 @@ use super::flat::{self, Layout, count, external_count, needs_chain};
 use super::flat_kind::{FlatKind, FlatTable};
 use super::names::PortNames;
 use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
-use crate::origin::PortOrigins;
+use crate::origin::{PickIds, PortOrigins};
 use crate::{
-    Decision, DropReason, ExternalPlan, ExternalRoute, Frontend, FrontendKind, FrontendVerdict,
-    LocalOutcome, ServiceName, ServicePortId, ServicePortPlan, TrafficPolicy,
+    Decision, DropReason, EndpointPlan, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
+    FrontendVerdict, LocalOutcome, ServiceName, ServicePortId, ServicePortPlan, TrafficPolicy,
 };
 
 /// What one service port contributes.
@@ -25,8 +25,6 @@ use crate::{
 pub(crate) struct Fragment {
     /// Whose it is.
     pub(super) id: ServicePortId,
-    /// The same as a text that sorts alike.
-    pub(super) owner: Arc<str>,
     /// Sets of clients that stay with an endpoint.
     pub(super) sets: Vec<(Ident, Arc<NftSet>)>,
     /// Its own chains.
@@ -47,14 +45,16 @@ pub(super) enum Part {
 pub(super) struct FlatFrontend {
     /// How it is looked up.
     pub(super) kind: FlatKind,
-    /// By what.
+    /// By what, and its protocol: as it would be in a map of those with chains.
     pub(super) key: Key,
     /// Whose it is.
     pub(super) origin: OriginId,
     /// For one whose clients are hidden: why.
     pub(super) hides: Option<OriginId>,
-    /// The endpoints' addresses and ports, in the order of their numbers.
-    pub(super) endpoints: Vec<(SocketAddr, OriginId)>,
+    /// Its endpoints, in the order of their numbers.
+    pub(super) endpoints: Arc<[EndpointPlan]>,
+    /// Whose they are.
+    pub(super) picks: PickIds,
 }
 
 /// The name of the chain that refuses.
@@ -77,7 +77,6 @@ impl Fragment {
             origins,
             fragment: Self {
                 id: plan.id.clone(),
-                owner: owner(&plan.id),
                 sets: Vec::new(),
                 chains: Vec::new(),
                 // Its ClusterIP as an address and as a frontend, and an endpoint of the node.
@@ -93,16 +92,33 @@ impl Fragment {
         lowering.hairpin();
         lowering.fragment
     }
+
+    /// Whose it is, as a text that sorts alike. Between names stands what no name has, and what sorts before all that they
+    /// have.
+    pub(super) fn owner(&self) -> Arc<str> {
+        let ServiceName { namespace, name } = &self.id.service;
+        let mut owner = String::with_capacity(128);
+        for name in [namespace, name, &self.id.port_name] {
+            for (number, piece) in name.split('\0').enumerate() {
+                if number > 0 {
+                    owner.push_str("\0\u{1}");
+                }
+                owner.push_str(piece);
+            }
+            owner.push_str("\0\0");
+        }
+        // One character that sorts as the number does.
+        owner.push(char::from(self.id.protocol.0));
+        owner.into()
+    }
 }
 
 impl Part {
     /// What only one service port can have: an element, or all that is found with a frontend.
-    pub(super) fn claimed(&self) -> (Container, Key) {
+    pub(super) const fn claimed(&self) -> (Container, &Key) {
         match self {
-            Self::Element(element) => (element.container.asked_with(), element.key.clone()),
-            Self::Frontend(FlatFrontend { kind, key, .. }) => {
-                (kind.chained(), kind.with_protocol(key))
-            }
+            Self::Element(element) => (element.container.asked_with(), &element.key),
+            Self::Frontend(FlatFrontend { kind, key, .. }) => (kind.chained(), key),
         }
     }
 
@@ -127,9 +143,17 @@ impl Part {
                 is_there.then_some(frontend.origin)
             }
             (Self::Frontend(frontend), FlatTable::Endpoints(_)) => {
-                let (_, origin) = frontend.endpoints.get(number? as usize)?;
-                (frontend.container() == container).then_some(*origin)
+                let number = number.filter(|number| *number < frontend.count())?;
+                (frontend.container() == container).then(|| frontend.picks.of(number))
             }
+        }
+    }
+
+    /// What says which containers it counts for: the kind of its frontend, and how many endpoints that has without a chain.
+    pub(super) fn shape(&self) -> (Option<FlatKind>, Option<u32>) {
+        match self {
+            Self::Element(element) => (element.guard, None),
+            Self::Frontend(frontend) => (Some(frontend.kind), Some(frontend.count())),
         }
     }
 
@@ -169,24 +193,6 @@ impl FlatFrontend {
     fn count(&self) -> u32 {
         u32::try_from(self.endpoints.len()).expect("there are few")
     }
-}
-
-/// Between names stands what no name has, and what sorts before all that they have.
-fn owner(id: &ServicePortId) -> Arc<str> {
-    let ServiceName { namespace, name } = &id.service;
-    let mut owner = String::with_capacity(128);
-    for name in [namespace, name, &id.port_name] {
-        for (number, piece) in name.split('\0').enumerate() {
-            if number > 0 {
-                owner.push_str("\0\u{1}");
-            }
-            owner.push_str(piece);
-        }
-        owner.push_str("\0\0");
-    }
-    // One character that sorts as the number does.
-    owner.push(char::from(id.protocol.0));
-    owner.into()
 }
 
 /// Spells one plan.
@@ -247,20 +253,16 @@ impl Lowering<'_> {
             return None;
         }
         let plan = self.plan;
-        let probability = (1, count(plan, policy)?);
+        count(plan, policy)?;
         let kind = FlatKind::of(plan.id.protocol, place)?;
-        let endpoints = plan.endpoints(policy).iter().map(|endpoint| {
-            let pick = Decision::Pick { probability };
-            let origin = self.origins.of_endpoint(pick, endpoint);
-            (endpoint.address, origin)
-        });
-        let endpoints = endpoints.collect();
+        let endpoints = plan.endpoints(policy);
         let frontend = FlatFrontend {
             kind,
-            key: FlatKind::without_protocol(key),
+            key: key.clone(),
             origin: self.origins.id(decision.clone()),
             hides: hides.map(|decision| self.origins.id(decision)),
-            endpoints,
+            endpoints: Arc::clone(endpoints),
+            picks: self.origins.picks(endpoints),
         };
         self.fragment.parts.push(Part::Frontend(frontend));
         Some(())

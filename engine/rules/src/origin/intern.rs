@@ -7,8 +7,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use ruleset::OriginId;
 
+use super::picks::{PickIds, Picks};
 use super::{Decision, FrameDecision, Origin, ServicePortOrigin};
-use crate::{EndpointPlan, ServicePortPlan};
+use crate::{EndpointPlan, ServicePortId, ServicePortPlan};
 
 /// Gives equal origins one id. Nothing is forgotten: tables of any age may be asked about.
 ///
@@ -17,13 +18,14 @@ use crate::{EndpointPlan, ServicePortPlan};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
     origins: Numbered<Origin>,
+    picks: Picks,
     ports: Numbered<Arc<ServicePortOrigin>>,
     hasher: FixedState,
 }
 
 /// Different things, each with its number: that of those which came before it.
 #[derive(Clone, Debug)]
-struct Numbered<T> {
+pub(super) struct Numbered<T> {
     things: Vec<T>,
     /// Their numbers, each with the hash of what it stands for, so that growing looks at no thing. Never iterated.
     numbers: HashTable<(u64, u32)>,
@@ -41,21 +43,31 @@ impl<T> Default for Numbered<T> {
 
 impl<T> Numbered<T> {
     /// The number of the thing with this hash that `is_it`.
-    fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
         let is_it =
             |(of, number): &(u64, u32)| *of == hash && is_it(&self.things[*number as usize]);
         self.numbers.find(hash, is_it).map(|(_, number)| *number)
     }
 
     /// Makes room for so many in all.
-    fn make_room(&mut self, count: usize) {
+    pub(super) fn make_room(&mut self, count: usize) {
         let more = count.saturating_sub(self.things.len());
         self.things.reserve(more);
         self.numbers.reserve(more, |(hash, _)| *hash);
     }
 
+    /// The thing of a number that was given.
+    pub(super) fn get(&self, number: u32) -> &T {
+        &self.things[number as usize]
+    }
+
+    /// All, in the order of their numbers.
+    pub(super) fn all(&self) -> &[T] {
+        &self.things
+    }
+
     /// Takes in what is not there.
-    fn add(&mut self, hash: u64, thing: T) -> u32 {
+    pub(super) fn add(&mut self, hash: u64, thing: T) -> u32 {
         let number = u32::try_from(self.things.len()).expect("fewer things than 2^32");
         self.things.push(thing);
         let entry = (hash, number);
@@ -72,27 +84,27 @@ pub(crate) struct PortOrigins<'o> {
 }
 
 impl Origins {
-    /// Makes room for what rules of many service ports are made for: growing bit by bit would look at all again and again.
-    pub(crate) fn expect<'p>(
-        &mut self,
-        plans: impl ExactSizeIterator<Item = &'p Arc<ServicePortPlan>>,
-    ) {
-        self.ports.make_room(plans.len());
-        // The frontend, its address, and each endpoint; of those on the node, one more.
-        let origins = |plan: &Arc<ServicePortPlan>| plan.cluster.len() + 3;
-        self.origins.make_room(plans.map(origins).sum());
+    /// Makes room for what rules of so many service ports are made for: growing bit by bit would look at all again and again.
+    pub(crate) fn expect(&mut self, ports: usize) {
+        self.ports.make_room(ports);
+        self.picks.make_room(ports);
+        // The frontend, its address, and an endpoint on the node.
+        self.origins.make_room(3 * ports);
     }
 
     /// For the rules of one service port.
     pub(crate) fn port(&mut self, plan: &ServicePortPlan) -> PortOrigins<'_> {
-        let ServicePortPlan { id, port, .. } = plan;
+        self.port_of(&plan.id, plan.port)
+    }
+
+    fn port_of(&mut self, id: &ServicePortId, port: u16) -> PortOrigins<'_> {
         let hash = self.hasher.hash_one((id, port));
-        let is_it = |known: &Arc<ServicePortOrigin>| (&known.id, &known.port) == (id, port);
+        let is_it = |known: &Arc<ServicePortOrigin>| (&known.id, known.port) == (id, port);
         let known = self.ports.find(hash, is_it);
         let number = known.unwrap_or_else(|| {
             let port = ServicePortOrigin {
                 id: id.clone(),
-                port: *port,
+                port,
             };
             self.ports.add(hash, Arc::new(port))
         });
@@ -114,8 +126,10 @@ impl Origins {
     }
 
     pub(crate) fn get(&self, id: OriginId) -> Option<&Origin> {
-        let index = usize::try_from(id.0).ok()?;
-        self.origins.things.get(index)
+        match Picks::place(id) {
+            Some(place) => self.picks.get(place),
+            None => self.origins.things.get(id.0 as usize / 2),
+        }
     }
 
     fn intern(
@@ -134,7 +148,8 @@ impl Origins {
         let key = (number, origin.endpoint, &origin.decision);
         let hash = self.hasher.hash_one(key);
         let known = self.origins.find(hash, |known| *known == origin);
-        OriginId(known.unwrap_or_else(|| self.origins.add(hash, origin)))
+        let number = known.unwrap_or_else(|| self.origins.add(hash, origin));
+        OriginId(number.checked_mul(2).expect("fewer origins than 2^31"))
     }
 }
 
@@ -155,11 +170,61 @@ impl PortOrigins<'_> {
         let port = Some((&self.port, self.number));
         self.origins.intern(port, decision, Some(endpoint))
     }
+
+    /// For elements that lead to one of these endpoints each, by number.
+    pub(crate) fn picks(&mut self, endpoints: &Arc<[EndpointPlan]>) -> PickIds {
+        let Origins { picks, hasher, .. } = &mut *self.origins;
+        picks.ids(hasher, (&self.port, self.number), endpoints)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use ruleset::Protocol;
+
     use super::*;
+    use crate::ServiceName;
+
+    #[test]
+    fn picks_have_ids_of_their_own_and_equal_ones_share_them() {
+        let id = ServicePortId {
+            service: ServiceName {
+                namespace: "default".into(),
+                name: "web".into(),
+            },
+            port_name: "http".into(),
+            protocol: Protocol::TCP,
+        };
+        let endpoints = |hosts: &[u8]| -> Arc<[EndpointPlan]> {
+            let endpoint = |host: &u8| EndpointPlan {
+                address: ([10, 244, 1, *host], 8080).into(),
+                is_local: false,
+                pod: None,
+            };
+            hosts.iter().map(endpoint).collect()
+        };
+        let mut origins = Origins::default();
+        let mut port = origins.port_of(&id, 80);
+        let frontend = port.id(Decision::HideExternal);
+        let (three, two) = (endpoints(&[1, 2, 3]), endpoints(&[3, 4]));
+        let [of_three, of_two] = [&three, &two].map(|one| port.picks(one));
+        assert_eq!(port.picks(&endpoints(&[1, 2, 3])), of_three);
+        let said = |id| origins.get(id).expect("it was given").to_string();
+        let of = "Service default/web port 80/TCP: ";
+        assert_eq!(
+            said(of_three.of(2)),
+            format!("{of}pick 10.244.1.3:8080 with probability 1/3")
+        );
+        assert_eq!(
+            said(of_two.of(0)),
+            format!("{of}pick 10.244.1.3:8080 with probability 1/2")
+        );
+        assert_eq!(
+            said(frontend),
+            format!("{of}external traffic is hidden behind the node's address")
+        );
+        assert_eq!(origins.get(of_two.of(2)), None);
+    }
 
     #[test]
     fn equal_origins_share_an_id() {

@@ -2,6 +2,7 @@
 
 mod frame;
 mod intern;
+mod picks;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 
 pub use frame::FrameDecision;
 pub(crate) use intern::{Origins, PortOrigins};
+pub(crate) use picks::PickIds;
 
 use crate::{
     DropReason, EndpointPlan, FrontendKind, Masquerade, PodTraffic, RejectReason, ServicePortId,

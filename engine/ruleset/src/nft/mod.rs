@@ -34,7 +34,7 @@ pub use ordered::{Ordered, Place};
 pub use parse::{NftDump, ParseError, ParseErrorKind, parse, parse_dump};
 pub use print::{list_text, script_text};
 pub use scalar::{CtStatus, DataType, Direction, Ifname, Key, PacketType, Scalar, key_prefix};
-pub use set::{Element, ElementAttrs, NftMap, NftSet, SetFlags, SetOptions, Value};
+pub use set::{Carried, Element, ElementAttrs, NftMap, NftSet, SetFlags, SetOptions, Value};
 pub use statement::{
     MatchOp, NatFlags, NatTo, Reject, Right, SetOp, Statement, Unreachable, Verdict,
 };

@@ -1,5 +1,6 @@
 //! Sets and maps.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use super::{Comment, DataType, Key, Verdict};
@@ -56,15 +57,57 @@ pub enum Value {
     Data(Key),
 }
 
-/// What an element carries besides key and value.
+/// What an element carries besides key and value: hardly any carries anything, so nothing takes little room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ElementAttrs {
+pub struct ElementAttrs(Option<Box<Carried>>);
+
+impl From<Carried> for ElementAttrs {
+    fn from(carried: Carried) -> Self {
+        Self((carried != Carried::NOTHING).then(|| Box::new(carried)))
+    }
+}
+
+impl Deref for ElementAttrs {
+    type Target = Carried;
+
+    fn deref(&self) -> &Carried {
+        self.0.as_deref().unwrap_or(&Carried::NOTHING)
+    }
+}
+
+impl ElementAttrs {
+    /// Whether it carries nothing.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The same without the time that it has left.
+    pub(super) fn without_expiry(&self) -> Self {
+        Self::from(Carried {
+            expires: None,
+            ..Carried::clone(self)
+        })
+    }
+}
+
+/// What an element may carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
     /// Its comment.
     pub comment: Option<Comment>,
     /// How long it lives, when that is not the set's own timeout.
     pub timeout: Option<Duration>,
     /// How long it has to live, as a dump says.
     pub expires: Option<Duration>,
+}
+
+impl Carried {
+    const NOTHING: Self = Self {
+        comment: None,
+        timeout: None,
+        expires: None,
+    };
 }
 
 /// What can be said about a set or a map.

@@ -190,13 +190,13 @@ fn canonical_set(one: &SetOrMap) -> SetOrMap {
         SetOrMap::Set(set) => {
             if set.elements.values().any(|attrs| attrs.expires.is_some()) {
                 let elements = &mut Arc::make_mut(set).elements;
-                *elements = changed(elements, |attrs| attrs.expires = None);
+                *elements = changed(elements, |attrs| *attrs = attrs.without_expiry());
             }
         }
         SetOrMap::Map(map) => {
             if map.elements.values().any(|one| one.attrs.expires.is_some()) {
                 let elements = &mut Arc::make_mut(map).elements;
-                *elements = changed(elements, |one| one.attrs.expires = None);
+                *elements = changed(elements, |one| one.attrs = one.attrs.without_expiry());
             }
         }
     }

@@ -9,8 +9,8 @@ use super::{ParseError, ParseErrorKind};
 use crate::TextPlace;
 use crate::nft::words::{CHAIN_KINDS, DATA_TYPES, HOOKS, PRIORITIES, priority_fits, value_of};
 use crate::nft::{
-    BaseChain, DataType, Element, ElementAttrs, Hook, NftChain, NftFamily, NftMap, NftSet, Policy,
-    SetFlags, SetOptions, Value,
+    BaseChain, Carried, DataType, Element, ElementAttrs, Hook, NftChain, NftFamily, NftMap, NftSet,
+    Policy, SetFlags, SetOptions, Value,
 };
 
 /// What a block of a set or map says, before it is known which of the two it is.
@@ -286,7 +286,7 @@ fn map_value(cursor: &mut Cursor<'_>, data: Option<&[DataType]>) -> Result<Value
 }
 
 fn attrs(cursor: &mut Cursor<'_>) -> Result<ElementAttrs, ParseError> {
-    let mut attrs = ElementAttrs::default();
+    let mut attrs = Carried::default();
     loop {
         let token = cursor.peek();
         match token.text {
@@ -312,7 +312,7 @@ fn attrs(cursor: &mut Cursor<'_>) -> Result<ElementAttrs, ParseError> {
             "counter" | "limit" | "quota" | "last" => {
                 return Err(token.unsupported(format!("{:?} of an element", token.text)));
             }
-            _ => return Ok(attrs),
+            _ => return Ok(attrs.into()),
         }
     }
 }
