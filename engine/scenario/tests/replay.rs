@@ -1,6 +1,8 @@
 //! Replay over a world in miniature: every kind of expectation both ways, instants, report and timeline.
 
 mod fake;
+#[path = "replay/inert.rs"]
+mod inert;
 #[path = "replay/traffic.rs"]
 mod traffic;
 
