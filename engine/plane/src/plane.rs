@@ -427,6 +427,15 @@ impl Plane {
         self.due.next_at()
     }
 
+    /// When something happens next, unless all that is left to happen is that timers fire: who repeats what was lost may do
+    /// so in vain, for a quarter of an hour.
+    #[must_use]
+    pub fn next_pending_at(&self) -> Option<SimTime> {
+        let next = self.due.next_at()?;
+        let is_under_way = |due: &Due| !matches!(due, Due::Timer(_));
+        self.due.any(is_under_way).then_some(next)
+    }
+
     /// Lets time pass, up to `to` or to the next event if that is earlier. Time never goes back.
     pub fn advance_clock(&mut self, to: SimTime) {
         let free = self.due.next_at().unwrap_or(SimTime::MAX);

@@ -136,10 +136,10 @@ impl Sim {
         self.plane.captures()
     }
 
-    /// When something happens next that is not merely periodic. Traffic in the background is no reason to wait: while
-    /// there is some, packets do not count.
+    /// When something happens next that is not merely periodic. Neither traffic in the background is a reason to wait
+    /// (while there is some, packets do not count) nor what a client repeats to somebody who is silent.
     pub(crate) fn next_pending(&self) -> Option<SimTime> {
-        let packets = [self.plane.next_event_at(), self.answers.next_at()];
+        let packets = [self.plane.next_pending_at(), self.answers.next_at()];
         let packets = packets.into_iter().flatten().min();
         let packets = packets.filter(|_| self.traffic.is_over());
         packets
@@ -265,10 +265,12 @@ impl Sim {
             "" => "Pending",
             phase => phase,
         };
-        let node = match pod.spec.node_name.as_str() {
-            "" => "bound to no node yet".to_owned(),
-            node if self.nodes.contains_key(node) => format!("on node {node}"),
-            node => format!("bound to node {node}, which does not exist"),
+        let node = pod.spec.node_name.as_str();
+        let node = match self.nodes.get(node) {
+            None if node.is_empty() => "bound to no node yet".to_owned(),
+            None => format!("bound to node {node}, which does not exist"),
+            Some(id) if self.troubles.is_down(*id) => format!("on node {node}, which has no power"),
+            Some(_) => format!("on node {node}"),
         };
         let crashed = match self.fleet.has_crashed(key) {
             true => ", and its containers have crashed",
