@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::SimTime;
-use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
+use netfilter::{Effects, InterfaceName, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
 use crate::capture::{Captured, Captures};
@@ -311,6 +311,18 @@ impl Plane {
         may_listen(Protocol::TCP, at.port(), in_use)?;
         self.listen_at(host, Protocol::UDP, at)?;
         self.listen_at(host, Protocol::TCP, at)
+    }
+
+    /// Has a node's rules see its Pods' packets come in by this interface, as behind a bridge, and not by each Pod's own.
+    pub fn put_pods_behind(&mut self, node: NodeId, interface: InterfaceName) {
+        self.network.put_pods_behind(node, interface);
+    }
+
+    /// The interface by which a node's rules would see a packet of this address come in, if it is that of a Pod there,
+    /// or might be.
+    #[must_use]
+    pub fn pod_interface(&self, node: NodeId, address: IpAddr) -> Option<InterfaceName> {
+        self.network.pod_interface(node, address)
     }
 
     /// Has a host ignore every packet that reaches it from now on.

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use api::{ObjectKey, Status};
 use base::SimTime;
-use control::{ClusterConfig, Control, ReferenceError, Source};
+use control::{ClusterConfig, Control, DetectLocal, ReferenceError, Source};
 use controllers::PodSignal;
 use dns::{ResolvConf, Transport};
-use netfilter::SeededChooser;
+use netfilter::{InterfaceName, SeededChooser};
 use plane::{HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId};
 use ruleset::Protocol;
 
@@ -79,6 +79,10 @@ impl Sim {
                 addresses: node.addresses.clone(),
                 pod_cidrs: node.pod_cidrs.clone(),
             });
+            let proxy = node.proxy.as_deref().unwrap_or(&config.proxy);
+            if let Some(interface) = pods_behind(&proxy.detect_local) {
+                plane.put_pods_behind(id, interface);
+            }
             tables.add_node(id, &node.name);
             nodes.insert(node.name.clone(), id);
         }
@@ -582,5 +586,20 @@ pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Echoed { socket, .. }
         | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
         PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
+    }
+}
+
+/// Where a proxy expects to see its Pods' packets come in, there they do: a network is what its administrator says that it
+/// is (PROXY-21).
+///
+/// Deviation: with `InterfaceNamePrefix`, all Pods of a node come by one interface, if their own are not called so.
+fn pods_behind(detect: &DetectLocal) -> Option<InterfaceName> {
+    match detect {
+        DetectLocal::ClusterCidr(_) | DetectLocal::NodeCidr => None,
+        DetectLocal::BridgeInterface(bridge) => InterfaceName::new(bridge),
+        DetectLocal::InterfaceNamePrefix(prefix) if "veth".starts_with(prefix) => None,
+        DetectLocal::InterfaceNamePrefix(prefix) => {
+            InterfaceName::new(&format!("{prefix}0")).or_else(|| InterfaceName::new(prefix))
+        }
     }
 }

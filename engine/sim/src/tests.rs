@@ -22,6 +22,7 @@ use crate::Sim;
 mod applications;
 mod crashes;
 mod faults;
+mod local_detection;
 mod memory;
 mod names;
 mod node_cache;
