@@ -470,6 +470,8 @@ pub(crate) enum ProtocolArg {
     Tcp,
     /// One datagram
     Udp,
+    /// The first packet of an association; simulated hosts do not answer it
+    Sctp,
 }
 
 fn parse_mode(text: &str) -> Result<ProxyMode, String> {

@@ -175,6 +175,9 @@ pub(crate) fn at_instant(args: &InstantArgs) -> Result<Instant, Report> {
     let now = sim.control().now();
     let label = match &args.at {
         Some(At::Step(name)) => format!("{now}, at the end of step {name}"),
+        Some(At::Time(asked)) if now > *asked => {
+            format!("{now}, the end of what a client had under way at {asked}")
+        }
         Some(At::Time(_)) => now.to_string(),
         Some(At::End) | None => match scenario.awaits().filter(|_| args.with.is_none()) {
             Some(what) => format!("{now}, where the scenario awaits {what}"),

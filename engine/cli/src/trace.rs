@@ -36,6 +36,7 @@ pub(crate) fn run(args: &TraceArgs) -> Result<Exit, Report> {
     let protocol = match args.protocol {
         ProtocolArg::Tcp => Protocol::TCP,
         ProtocolArg::Udp => Protocol::UDP,
+        ProtocolArg::Sctp => Protocol::SCTP,
     };
     let trace = instant.sim.trace(&from, &to, protocol);
     let trace = trace.map_err(|why| input::error(why.to_string(), None))?;

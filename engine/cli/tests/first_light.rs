@@ -359,3 +359,23 @@ fn a_trace_names_every_hop_hook_and_rule_both_ways() {
         "pod/default/client"
     );
 }
+
+#[test]
+fn a_packet_of_sctp_is_followed_too() {
+    let args = "trace --at publish --from pod/client --to 10.103.183.221:80 --protocol sctp --mode nftables --in";
+    let mut args: Vec<&str> = args.split(' ').collect();
+    args.push(SCENARIO);
+    let human = stdout(&switchboard(&root(), &args));
+    for part in ["sctp 10.244.1.4:", "cluster-ips-check", "refused"] {
+        assert!(human.contains(part), "{part} is missing in\n{human}");
+    }
+}
+
+/// A client waits until a little after 6s.
+#[test]
+fn an_instant_in_the_midst_of_a_connection_is_told_as_what_it_is() {
+    let output = switchboard(&root(), &["get", "svc", "--in", SCENARIO, "--at", "6s"]);
+    let header = String::from_utf8(output.stderr).unwrap();
+    let said = "at 6.01432s, the end of what a client had under way at 6s";
+    assert!(header.contains(said), "{header}");
+}

@@ -271,6 +271,11 @@ fn bad_input_is_named() {
         "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}\n",
     )
     .unwrap();
+    std::fs::write(
+        folder.join("scenario.yaml"),
+        "apiVersion: switchboard.dev/v1alpha1\nkind: Scenario\nmetadata: {name: a}\nspec: {}\n",
+    )
+    .unwrap();
     let empty = scratch("node-empty");
     let tell = |arguments: &[&str]| {
         let output = switchboard(&folder, &[&["node"], arguments].concat());
@@ -289,6 +294,10 @@ fn bad_input_is_named() {
         ("web.yaml", "web.yaml:1:1"),
         ("web.yaml", "spec.clusterIPs"),
         ("none.yaml", "cannot read none.yaml"),
+        (
+            "scenario.yaml",
+            "scenario.yaml:1:1: a Scenario is no manifest",
+        ),
         (empty.to_str().unwrap(), "there are no manifests in"),
     ] {
         let said = tell(&[&once[..], &[manifests]].concat());

@@ -20,6 +20,15 @@ const START_DELAY: &str = "start-delay";
 const RESPOND_AFTER: &str = "respond-after";
 const ON_TERM: &str = "on-term";
 const HOSTILE: &str = "hostile";
+const KEYS: [&str; 6] = [
+    LISTEN,
+    START_DELAY,
+    RESPOND_AFTER,
+    ON_TERM,
+    HOSTILE,
+    // Of any object: `api` reads it.
+    "status",
+];
 
 /// The application of a Pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,12 +48,20 @@ pub struct Application {
 /// A port that an application listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenPort {
-    /// Whether others reach it: not at a loopback address.
-    pub is_reachable: bool,
+    /// The loopback address, if it is open there alone.
+    pub loopback: Option<IpAddr>,
     /// The number.
     pub port: u16,
     /// The transport protocol.
     pub protocol: Protocol,
+}
+
+impl ListenPort {
+    /// Whether others reach it.
+    #[must_use]
+    pub const fn is_reachable(&self) -> bool {
+        self.loopback.is_none()
+    }
 }
 
 /// What SIGTERM means to an application.
@@ -105,7 +122,8 @@ impl Application {
             read(annotations, ON_TERM, on_term).err(),
             read(annotations, HOSTILE, manners).err(),
         ];
-        errors.into_iter().flatten().collect()
+        let unknown = annotations.keys().filter_map(|key| unknown(key));
+        errors.into_iter().flatten().chain(unknown).collect()
     }
 
     /// Whether somebody elsewhere gets an answer at this TCP port, once it has started.
@@ -117,10 +135,13 @@ impl Application {
 
     /// The ports at which it is reached, once it has started.
     pub fn open_ports(&self) -> impl Iterator<Item = &ListenPort> {
+        self.listens_at().filter(|port| port.is_reachable())
+    }
+
+    /// All ports that it listens on, once it has started.
+    pub fn listens_at(&self) -> impl Iterator<Item = &ListenPort> {
         let polite = self.manners == Manners::Polite;
-        self.ports
-            .iter()
-            .filter(move |port| polite && port.is_reachable)
+        self.ports.iter().filter(move |_| polite)
     }
 }
 
@@ -132,13 +153,22 @@ impl Manners {
     }
 }
 
+/// An annotation that is ours by its name and says nothing to an application.
+fn unknown(key: &str) -> Option<ApplicationError> {
+    let name = key.strip_prefix(PREFIX)?;
+    (!KEYS.contains(&name)).then(|| ApplicationError {
+        key: key.to_owned(),
+        message: format!("not supported: supported are {}", KEYS.join(", ")),
+    })
+}
+
 fn container_ports(pod: &Pod) -> Vec<ListenPort> {
     let ports = pod
         .serving_containers()
         .flat_map(|container| &container.ports);
     let ports = ports.filter_map(|port| {
         Some(ListenPort {
-            is_reachable: true,
+            loopback: None,
             port: u16::try_from(port.container_port).ok()?,
             protocol: port.transport(),
         })
@@ -207,7 +237,7 @@ impl FromStr for ListenPort {
             ));
         }
         Ok(Self {
-            is_reachable: !address.is_some_and(|address| address.is_loopback()),
+            loopback: address.filter(IpAddr::is_loopback),
             port: port.ok_or_else(refuse)?,
             protocol,
         })

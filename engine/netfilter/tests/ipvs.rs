@@ -279,6 +279,26 @@ fn flows_of_udp_do_not_outlive_it() {
     assert_eq!(shown(&answer), "udp 10.96.0.40:53 -> 10.244.1.5:999");
 }
 
+/// PROXY-73: once the proxy has deleted conntrack's entry, the next packet goes to another real server and is not lost.
+#[test]
+fn a_flow_of_udp_without_an_entry_is_scheduled_anew() {
+    let one = |real: &str| {
+        let text = format!("-A -u {VIP}:53 -s rr\n-a -u {VIP}:53 -r {real}:53 -m -w 1\n");
+        tables(&text).unwrap()
+    };
+    let mut walk = Walk::new(one(HERE));
+    let query = || udp("10.244.1.5:999", "10.96.0.40:53");
+    assert_eq!(to(&walk.forwards(query()).0), "10.244.1.10:53");
+    walk.tables = one(THERE);
+    assert_eq!(walk.state.delete(|_| true), 1);
+    assert_eq!(to(&walk.forwards(query()).0), "10.244.2.11:53");
+    assert_eq!(to(&walk.forwards(query()).0), "10.244.2.11:53");
+    walk.tables = tables("").unwrap();
+    walk.state.delete(|_| true);
+    let alone = walk.arrives(query());
+    assert!(matches!(alone, Verdict::Deliver(_)), "no server: {alone:?}");
+}
+
 /// IPVS forgets after fifteen minutes what conntrack alone keeps for a day: the client's next packet is reset.
 #[test]
 fn an_idle_connection_is_forgotten() {

@@ -28,21 +28,15 @@ use crate::{HostId, HostSpec, LostReason, NodeId, NodeSpec, OutsideSpec, Place, 
 /// The interface that leads from a node to everything but its Pods, and from a host to its node.
 pub(crate) const UPLINK: InterfaceName = InterfaceName::literal("eth0");
 
+/// That of a Pod which might be.
+const ANY_POD: InterfaceName = InterfaceName::literal("veth");
+
 /// Where a packet enters a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
     Interface(InterfaceName),
     /// A process on the node sent it.
     Local,
-}
-
-impl Door {
-    pub(crate) fn ingress(&self) -> Ingress<'_> {
-        match self {
-            Self::Interface(name) => Ingress::Interface(name.as_str()),
-            Self::Local => Ingress::Local,
-        }
-    }
 }
 
 /// Where a packet goes next.
@@ -124,6 +118,8 @@ pub(crate) struct Node {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) host: HostId,
     pub(crate) at: Vertex,
+    /// The interface by which its rules see its Pods' packets come in, if not by each Pod's own.
+    pods_behind: Option<InterfaceName>,
 }
 
 /// Who holds an address.
@@ -199,6 +195,7 @@ impl Network {
             addresses: spec.addresses.clone(),
             host,
             at: self.topology.add_node(&spec.zone),
+            pods_behind: None,
         });
         self.node_names.insert(name, id);
         for address in spec.addresses {
@@ -208,6 +205,40 @@ impl Network {
             self.pod_ranges.insert(range, id);
         }
         id
+    }
+
+    pub(crate) fn put_pods_behind(&mut self, id: NodeId, interface: InterfaceName) {
+        self.nodes[id.index()].pods_behind = Some(interface);
+    }
+
+    /// How a node's rules see a packet come in.
+    pub(crate) fn ingress<'a>(&'a self, id: NodeId, door: &'a Door) -> Ingress<'a> {
+        match (door, &self.nodes[id.index()].pods_behind) {
+            (Door::Local, _) => Ingress::Local,
+            (Door::Interface(own), Some(shared)) if *own != UPLINK => {
+                Ingress::Interface(shared.as_str())
+            }
+            (Door::Interface(own), _) => Ingress::Interface(own.as_str()),
+        }
+    }
+
+    /// The interface by which a node's rules would see a packet of this address come in, if it is that of a Pod there,
+    /// or might be.
+    pub(crate) fn pod_interface(&self, id: NodeId, address: IpAddr) -> Option<InterfaceName> {
+        let shared = self.nodes[id.index()].pods_behind;
+        match self.holder(address) {
+            Some(Holder::Host(host)) => match &self.host(host)?.attachment {
+                Attachment::Pod { node, interface } if *node == id => {
+                    Some(shared.unwrap_or(*interface))
+                }
+                _ => None,
+            },
+            Some(Holder::Node(_)) => None,
+            None => {
+                let is_here = self.pod_ranges.lookup(address) == Some(id);
+                is_here.then(|| shared.unwrap_or(ANY_POD))
+            }
+        }
     }
 
     /// Gives a node an address that nobody else hears of.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::SimTime;
-use netfilter::{Effects, NodeState, NodeTables, SeededChooser};
+use netfilter::{Effects, InterfaceName, NodeState, NodeTables, SeededChooser};
 use ruleset::Protocol;
 
 use crate::capture::{Captured, Captures};
@@ -288,10 +288,24 @@ impl Plane {
         Ok(())
     }
 
+    /// Like [`Plane::listen`], but at one of the host's addresses: a loopback address, or one of a node's own.
+    ///
+    /// Deviation: a port is listened on at one address or at all of them, not at several.
+    ///
+    /// # Errors
+    /// When the port is taken, the protocol is neither TCP nor UDP, or the host is gone.
+    pub fn listen_at(
+        &mut self,
+        host: HostId,
+        protocol: Protocol,
+        at: SocketAddr,
+    ) -> Result<(), ListenError> {
+        let (stack, _) = self.stack(host).ok_or(ListenError::NoSuchHost)?;
+        stack.listen_at(protocol, at)
+    }
+
     /// Lets processes on a node take datagrams, and accept connections, at an address of the node's own that nobody but
     /// the node and its Pods reaches: several nodes may have the same.
-    ///
-    /// Deviation: connections are accepted at the port of all the node's addresses.
     ///
     /// # Errors
     /// When the port is taken.
@@ -299,9 +313,23 @@ impl Plane {
         if !self.node_addresses(node).contains(&at.ip()) {
             self.network.add_local_address(node, at.ip());
         }
-        let stack = self.stack(self.node_host(node));
-        let (stack, _) = stack.ok_or(ListenError::NoSuchHost)?;
-        stack.listen_at(at)
+        let host = self.node_host(node);
+        let in_use = self.listens(host, Protocol::TCP, at.port());
+        may_listen(Protocol::TCP, at.port(), in_use)?;
+        self.listen_at(host, Protocol::UDP, at)?;
+        self.listen_at(host, Protocol::TCP, at)
+    }
+
+    /// Has a node's rules see its Pods' packets come in by this interface, as behind a bridge, and not by each Pod's own.
+    pub fn put_pods_behind(&mut self, node: NodeId, interface: InterfaceName) {
+        self.network.put_pods_behind(node, interface);
+    }
+
+    /// The interface by which a node's rules would see a packet of this address come in, if it is that of a Pod there,
+    /// or might be.
+    #[must_use]
+    pub fn pod_interface(&self, node: NodeId, address: IpAddr) -> Option<InterfaceName> {
+        self.network.pod_interface(node, address)
     }
 
     /// Has a host ignore every packet that reaches it from now on.
@@ -432,6 +460,15 @@ impl Plane {
     #[must_use]
     pub fn next_event_at(&self) -> Option<SimTime> {
         self.due.next_at()
+    }
+
+    /// When something happens next, unless all that is left to happen is that timers fire: who repeats what was lost may do
+    /// so in vain, for a quarter of an hour.
+    #[must_use]
+    pub fn next_pending_at(&self) -> Option<SimTime> {
+        let next = self.due.next_at()?;
+        let is_under_way = |due: &Due| !matches!(due, Due::Timer(_));
+        self.due.any(is_under_way).then_some(next)
     }
 
     /// Lets time pass, up to `to` or to the next event if that is earlier. Time never goes back.
@@ -578,6 +615,21 @@ mod tests {
         assert!(accepted);
         assert_eq!(plane.stacks.hosts(), pods[..2]);
         assert_eq!(plane.asleep.keys().copied().collect::<Vec<_>>(), pods[2..]);
+    }
+
+    #[test]
+    fn an_address_is_listened_at_for_both_protocols_or_for_neither() {
+        let (mut plane, _) = listening(0);
+        let node = plane.node_by_name("node").unwrap();
+        let host = plane.node_host(node);
+        plane.listen(host, Protocol::TCP, 80).unwrap();
+        plane.listen(host, Protocol::UDP, 53).unwrap();
+        for port in [80, 53] {
+            let at = SocketAddr::from(([169, 254, 20, 10], port));
+            assert!(plane.listen_locally(node, at).is_err(), "{port}");
+        }
+        assert!(!plane.listens(host, Protocol::UDP, 80));
+        assert!(!plane.listens(host, Protocol::TCP, 53));
     }
 
     /// A server that greets and closes, and clients that close after it: what is told, and when.

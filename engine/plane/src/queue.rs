@@ -159,6 +159,13 @@ impl<T> Queue<T> {
         (next != Key::NEVER).then(|| next.at())
     }
 
+    /// Whether something of a kind is pending.
+    pub(crate) fn any(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        let pending = self.slots.iter();
+        let mut pending = pending.filter_map(|slot| slot.happening.as_ref());
+        pending.any(is_it)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(SimTime, T)> {
         let lane = self.earliest;
         let first = match self.lanes.get_mut(lane) {

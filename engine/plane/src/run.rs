@@ -233,7 +233,7 @@ impl Plane {
             &engine.state,
             &self.network.routing(node),
             packet,
-            door.ingress(),
+            self.network.ingress(node, door),
             self.now,
             &mut engine.chooser,
             tracer,

@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
             state,
             &plane.network.routing(node),
             packet,
-            door.ingress(),
+            plane.network.ingress(node, door),
             at,
             chooser,
             tracer,

@@ -250,8 +250,9 @@ fn write(
         match runner.world.write(verb, manifest.object.clone()) {
             Ok(written) => {
                 runner.refusals().remove(&key);
-                done.warnings.extend(written.warnings.iter().cloned());
                 done.lines.push(written.to_string());
+                done.warnings.extend(written.warnings);
+                done.warnings.extend(runner.inert(&manifest.object));
             }
             Err(status) => {
                 runner.refusals().insert(key, status.error_text());

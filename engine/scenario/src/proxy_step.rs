@@ -86,7 +86,7 @@ fn change_one(
         runner.world.configure_proxy(node, config)?;
     }
     let and = match step.restart {
-        false => "",
+        false => ", from its next start on",
         true if runner.world.restart_proxy(node)? => ", restarted",
         true => ", which cannot run now: starts when it can",
     };

@@ -196,6 +196,8 @@ pub(crate) struct Runner<'a> {
     limit: SimTime,
     /// Whether it should have.
     cut_short: bool,
+    /// The kinds without an effect that are known to be so.
+    inert: BTreeSet<String>,
     /// The faults that have begun, by the names that steps give them.
     pub(crate) faults: BTreeMap<String, FaultId>,
 }
@@ -217,6 +219,7 @@ impl<'a> Runner<'a> {
             background: Background::default(),
             limit,
             cut_short: false,
+            inert: BTreeSet::new(),
             faults: BTreeMap::new(),
         }
     }
@@ -330,13 +333,12 @@ impl<'a> Runner<'a> {
         if let Some(conclusion) = &self.scenario.conclusion {
             self.warn(conclusion.clone());
         }
-        let mut ignored: BTreeSet<String> = BTreeSet::new();
         let scenario = self.scenario;
         for object in &scenario.cluster.state {
-            self.warn_of_inert(object, &mut ignored);
+            self.warn_of_inert(object);
         }
         for manifest in &scenario.manifests {
-            self.warn_of_inert(&manifest.object, &mut ignored);
+            self.warn_of_inert(&manifest.object);
             match self.world.write(WriteVerb::Apply, manifest.object.clone()) {
                 Ok(written) => {
                     for warning in &written.warnings {
@@ -350,18 +352,24 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Says once of each kind without an effect that it has none.
-    fn warn_of_inert(&mut self, object: &Object, ignored: &mut BTreeSet<String>) {
-        if !object.is_inert() || !ignored.insert(object.key().singular()) {
-            return;
+    fn warn_of_inert(&mut self, object: &Object) {
+        if let Some(text) = self.inert(object) {
+            self.warn(text);
+        }
+    }
+
+    /// What is said once of each kind without an effect.
+    pub(crate) fn inert(&mut self, object: &Object) -> Option<String> {
+        if !object.is_inert() || !self.inert.insert(object.key().singular()) {
+            return None;
         }
         let group = object
             .custom_kind()
             .map_or_else(String::new, |custom| format!(" of {}", custom.group()));
-        self.warn(format!(
+        Some(format!(
             "{} objects{group} are stored, but have no effect on this network",
             object.kind_name()
-        ));
+        ))
     }
 
     fn refused(&self, manifest: &Manifest, status: &Status) -> RunError {

@@ -1,6 +1,8 @@
 //! Replay over a world in miniature: every kind of expectation both ways, instants, report and timeline.
 
 mod fake;
+#[path = "replay/inert.rs"]
+mod inert;
 #[path = "replay/traffic.rs"]
 mod traffic;
 
@@ -756,7 +758,7 @@ fn proxies_are_changed_one_after_the_other() {
 ",
     );
     let seen = |index: usize| report.steps[index].seen.join(" ");
-    assert_eq!(seen(0), "node-b: mode nftables");
+    assert_eq!(seen(0), "node-b: mode nftables, from its next start on");
     assert_eq!(
         seen(1),
         "node-a: mode iptables, restarted … node-b: mode nftables, restarted (2 nodes)"

@@ -8,10 +8,10 @@
 //! every line after that one is a request, and the client closes.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use api::{Object, ObjectKey, ObjectMeta, Pod, PodSpec, Status};
+use api::{ANNOTATION_STATUS, Object, ObjectKey, ObjectMeta, Pod, PodSpec, Status};
 use controllers::{Application, Manners};
 use dns::{ClusterZone, Corefile, ResolvConf};
 use ruleset::Protocol;
@@ -37,6 +37,8 @@ pub(crate) enum App {
 /// Where an application listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
+    /// The only address that it takes packets at, if it does not take them at all.
+    pub(crate) only_at: Option<IpAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
     pub(crate) app: App,
@@ -144,7 +146,7 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
             .is_some_and(|app| app == "kube-dns");
     let application = Application::of(pod);
     let mut listeners: Vec<Listener> = application
-        .open_ports()
+        .listens_at()
         .filter_map(|open| {
             let protocol = match open.protocol {
                 api::Protocol::Tcp => Protocol::TCP,
@@ -158,13 +160,15 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
                 App::Introduce { after }
             };
             Some(Listener {
+                only_at: open.loopback,
                 protocol,
                 port: open.port,
                 app,
             })
         })
         .collect();
-    listeners.sort_unstable_by_key(|listener| (listener.protocol, listener.port));
+    // Where a port is open to all, that it is open to the Pod itself says nothing more.
+    listeners.sort_unstable_by_key(|one| (one.protocol, one.port, one.only_at));
     listeners.dedup_by_key(|listener| (listener.protocol, listener.port));
     listeners
 }
@@ -193,18 +197,17 @@ pub(crate) fn check(object: &Object, domain: &str) -> Result<(), Status> {
             limits.to_vec(),
         ));
     }
-    let Some((place, metadata, spec)) = pod_of(object) else {
-        return Ok(());
-    };
-    let mut limits: Vec<(String, String)> = Vec::new();
-    for error in Application::check(&metadata.annotations) {
-        let field = format!("{place}metadata.annotations[{}]", error.key);
-        limits.push((field, error.message));
-    }
-    if spec.host_network && Manners::of(&metadata.annotations) == Manners::Blackhole {
-        let text = "\"blackhole\" is not supported with hostNetwork: it would silence the node";
-        let field = format!("{place}metadata.annotations[{PREFIX}hostile]");
-        limits.push((field, text.to_owned()));
+    let mut limits = misplaced(object);
+    if let Some((place, metadata, spec)) = pod_of(object) {
+        for error in Application::check(&metadata.annotations) {
+            let field = format!("{place}metadata.annotations[{}]", error.key);
+            limits.push((field, error.message));
+        }
+        if spec.host_network && Manners::of(&metadata.annotations) == Manners::Blackhole {
+            let text = "\"blackhole\" is not supported with hostNetwork: it would silence the node";
+            let field = format!("{place}metadata.annotations[{PREFIX}hostile]");
+            limits.push((field, text.to_owned()));
+        }
     }
     if limits.is_empty() {
         return Ok(());
@@ -214,6 +217,24 @@ pub(crate) fn check(object: &Object, domain: &str) -> Result<(), Status> {
         &object.meta().name,
         limits,
     ))
+}
+
+/// Annotations of ours that say nothing where they stand: what a Pod's application does is said by the Pod, or by the
+/// template that it is made from.
+fn misplaced(object: &Object) -> Vec<(String, String)> {
+    let is_pod = matches!(object, Object::Pod(_));
+    let ours = object.meta().annotations.iter();
+    let ours = ours.filter(|(key, _)| key.starts_with(PREFIX));
+    let complaints = ours.filter_map(|(key, value)| {
+        let complaint = match key.as_str() {
+            ANNOTATION_STATUS if value == "pinned" => return None,
+            ANNOTATION_STATUS => format!("{value:?} is not supported: supported is pinned"),
+            _ if is_pod => return None,
+            _ => "not supported here: it goes to a Pod, or to spec.template of a workload".into(),
+        };
+        Some((format!("metadata.annotations[{key}]"), complaint))
+    });
+    complaints.collect()
 }
 
 /// What an object asks for and this version stores without carrying it out.

@@ -243,7 +243,13 @@ fn serve(
 ) {
     let host = running.host;
     for listener in std::mem::take(&mut running.wanted) {
-        if plane.listen(host, listener.protocol, listener.port).is_ok() {
+        let opened = match listener.only_at {
+            Some(address) => {
+                plane.listen_at(host, listener.protocol, (address, listener.port).into())
+            }
+            None => plane.listen(host, listener.protocol, listener.port),
+        };
+        if opened.is_ok() {
             let place = (host, listener.protocol, listener.port);
             apps.insert(place, (Arc::clone(&running.identity), listener.app));
             running.listeners.push(listener);

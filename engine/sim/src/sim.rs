@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use api::{ObjectKey, Status};
 use base::SimTime;
-use control::{ClusterConfig, Control, ReferenceError, Source};
+use control::{ClusterConfig, Control, DetectLocal, ReferenceError, Source};
 use controllers::PodSignal;
 use dns::{ResolvConf, Transport};
-use netfilter::SeededChooser;
+use netfilter::{InterfaceName, SeededChooser};
 use plane::{
     Blind, HostId, NodeId, NodeSpec, OutsideSpec, Plane, PlaneConfig, PlaneEvent, SocketId,
 };
@@ -86,6 +86,10 @@ impl Sim {
                 addresses: node.addresses.clone(),
                 pod_cidrs: node.pod_cidrs.clone(),
             });
+            let proxy = node.proxy.as_deref().unwrap_or(&config.proxy);
+            if let Some(interface) = pods_behind(&proxy.detect_local) {
+                plane.put_pods_behind(id, interface);
+            }
             tables.add_node(id, &node.name);
             nodes.insert(node.name.clone(), id);
         }
@@ -157,10 +161,10 @@ impl Sim {
         self.plane.captures()
     }
 
-    /// When something happens next that is not merely periodic. Traffic in the background is no reason to wait: while
-    /// there is some, packets do not count.
+    /// When something happens next that is not merely periodic. Neither traffic in the background is a reason to wait
+    /// (while there is some, packets do not count) nor what a client repeats to somebody who is silent.
     pub(crate) fn next_pending(&self) -> Option<SimTime> {
-        let packets = [self.plane.next_event_at(), self.answers.next_at()];
+        let packets = [self.plane.next_pending_at(), self.answers.next_at()];
         let packets = packets.into_iter().flatten().min();
         let packets = packets.filter(|_| self.traffic.is_over());
         packets
@@ -290,10 +294,12 @@ impl Sim {
             "" => "Pending",
             phase => phase,
         };
-        let node = match pod.spec.node_name.as_str() {
-            "" => "bound to no node yet".to_owned(),
-            node if self.nodes.contains_key(node) => format!("on node {node}"),
-            node => format!("bound to node {node}, which does not exist"),
+        let node = pod.spec.node_name.as_str();
+        let node = match self.nodes.get(node) {
+            None if node.is_empty() => "bound to no node yet".to_owned(),
+            None => format!("bound to node {node}, which does not exist"),
+            Some(id) if self.troubles.is_down(*id) => format!("on node {node}, which has no power"),
+            Some(_) => format!("on node {node}"),
         };
         let crashed = match self.fleet.has_crashed(key) {
             true => ", and its containers have crashed",
@@ -615,5 +621,20 @@ pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
         | PlaneEvent::Echoed { socket, .. }
         | PlaneEvent::EchoFailed { socket, .. } => Some(*socket),
         PlaneEvent::Decision { .. } | PlaneEvent::Lost { .. } => None,
+    }
+}
+
+/// Where a proxy expects to see its Pods' packets come in, there they do: a network is what its administrator says that it
+/// is (PROXY-21).
+///
+/// Deviation: with `InterfaceNamePrefix`, all Pods of a node come by one interface, if their own are not called so.
+fn pods_behind(detect: &DetectLocal) -> Option<InterfaceName> {
+    match detect {
+        DetectLocal::ClusterCidr(_) | DetectLocal::NodeCidr => None,
+        DetectLocal::BridgeInterface(bridge) => InterfaceName::new(bridge),
+        DetectLocal::InterfaceNamePrefix(prefix) if "veth".starts_with(prefix) => None,
+        DetectLocal::InterfaceNamePrefix(prefix) => {
+            InterfaceName::new(&format!("{prefix}0")).or_else(|| InterfaceName::new(prefix))
+        }
     }
 }

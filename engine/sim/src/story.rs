@@ -65,17 +65,25 @@ impl Sim {
                 to: remote,
                 protocol,
             };
-            let seen = self.explore(&request).ok();
-            return (
-                seen.map_or_else(|| UNKNOWN.to_owned(), |seen| refused(&seen)),
-                None,
-            );
+            let why = match self.explore(&request) {
+                Ok(seen) => refused(&seen),
+                Err(_) if matches!(source, Source::Outside(_)) => {
+                    format!("it came to no node: nobody on its way has {}", remote.ip())
+                }
+                Err(_) => UNKNOWN.to_owned(),
+            };
+            return (why, None);
         };
         let endpoint = entry.reply().source_socket();
         let node = self.plane.node_name(node).to_owned();
+        let end = silence(outcome, established);
         let Some((service, _)) = self.departure(endpoint) else {
-            let end = silence(outcome, established);
-            return (format!("{node} sent it on to {endpoint}: {end}"), None);
+            let why = match (endpoint == remote, outcome) {
+                (false, _) => format!("{node} sent it on to {endpoint}: {end}"),
+                (true, Outcome::Refused) => format!("{}: it was refused", untouched(&node, remote)),
+                (true, _) => format!("{}: {end}", untouched(&node, remote)),
+            };
+            return (why, None);
         };
         let open = Open {
             node,
@@ -170,6 +178,11 @@ fn has_ready(slice: &EndpointSlice, endpoint: SocketAddr) -> bool {
             .endpoints
             .iter()
             .any(|one| one.conditions.is_ready() && one.addresses.first().is_some_and(is_it))
+}
+
+/// What connection tracking keeps to, whatever the rules have come to say since (PROXY-72).
+fn untouched(node: &str, remote: SocketAddr) -> String {
+    format!("no rule of {node} had translated the first packet to {remote}")
 }
 
 /// What the rules do at this instant with a request that no connection is known of: they let none come about.

@@ -23,6 +23,7 @@ mod applications;
 mod crashes;
 mod faults;
 mod foresight;
+mod local_detection;
 mod memory;
 mod names;
 mod node_cache;
@@ -473,6 +474,32 @@ fn what_cannot_be_carried_out_is_refused_or_said() {
         warnings[0].contains("spec.containers[0].lifecycle.postStart"),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn annotations_that_say_nothing_are_refused() {
+    let mut sim = cluster();
+    let mut refusal = |manifest: &str| {
+        let documents = split(&File::new("test", manifest)).unwrap();
+        let object = decode(&documents[0]).unwrap().remove(0).object;
+        let refused = sim.write(WriteVerb::Apply, object).unwrap_err();
+        refused.message
+    };
+    let annotated = |annotation: &str| {
+        let meta = format!("name: other, annotations: {{switchboard.dev/{annotation}}}");
+        CLIENT.replace("name: client", &meta)
+    };
+    let misspelt = refusal(&annotated("listn: '80'"));
+    let supported = "metadata.annotations[switchboard.dev/listn]: not supported: supported are listen, start-delay, \
+                     respond-after, on-term, hostile, status";
+    assert!(misspelt.contains(supported), "{misspelt}");
+    let status = refusal(&annotated("status: pined"));
+    assert!(status.contains("\"pined\" is not supported"), "{status}");
+    let misplaced = refusal(
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, annotations: {switchboard.dev/hostile: refuse}}, \
+         spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: c}]}}}}",
+    );
+    assert!(misplaced.contains("spec.template"), "{misplaced}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use control::{
 };
 use dns::{Question, RecordData, RecordType};
 use netfilter::{
-    BRANCHES_MAX, ChainPlace, Ingress, Packet, RouteDecision, RuleAction, TableVerdict,
-    TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
+    BRANCHES_MAX, ChainPlace, Ingress, InterfaceName, Packet, RouteDecision, RuleAction,
+    TableVerdict, TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
 };
 use plane::{DecisionAction, HopOutcome, NodeId, TableSource as _, TraceHop};
 use ruleset::xt::Policy;
@@ -200,12 +200,13 @@ impl Sim {
                 },
                 wanted: error.wanted(),
             })?;
+        let door = self.plane.pod_interface(node, source_ip);
         let mut tables = self.tables.of(&mut self.control);
         // In IPVS mode the addresses of Services are the node's own, too (PROXY-57).
         let ingress = if on_node || tables.tables(node).is_bound(source_ip) {
             Ingress::Local
         } else {
-            Ingress::Interface("probe0")
+            Ingress::Interface(door.as_ref().map_or("probe0", InterfaceName::as_str))
         };
         let found = self.plane.probe(node, &packet, ingress, &mut tables);
         let found = found.map_err(|TooManyBranches| ReferenceError {

@@ -294,7 +294,9 @@ impl Sim {
 
     /// Counts one request that is done.
     fn settle(&mut self, number: usize, id: ClientId) {
-        let Some(seat) = self.stream(number).under_way.remove(&id) else {
+        // Of a client that went with its host is told when its traffic may be over already.
+        let stream = self.traffic.streams.get_mut(&number);
+        let Some(seat) = stream.and_then(|stream| stream.under_way.remove(&id)) else {
             return;
         };
         let client = self.clients.get(id);

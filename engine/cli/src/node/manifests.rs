@@ -173,12 +173,28 @@ fn decoded(source: &Source) -> Result<Vec<Manifest>, Report> {
         all.extend(decode(&document).map_err(|failure| failed(&failure.problems()[0]))?);
     }
     for manifest in &mut all {
+        if let Some(problem) = no_manifest(manifest) {
+            return Err(failed(&problem));
+        }
         let object = &mut manifest.object;
         if object.kind().is_namespaced() && object.meta().namespace.is_empty() {
             "default".clone_into(&mut object.meta_mut().namespace);
         }
     }
     Ok(all)
+}
+
+/// A scenario, which is none of the cluster's objects: taken for one, it would stand for a cluster without Services.
+fn no_manifest(manifest: &Manifest) -> Option<Problem> {
+    let custom = manifest.object.custom_kind()?;
+    (custom.group() == "switchboard.dev").then(|| Problem {
+        file: manifest.file.clone(),
+        line: manifest.location.line,
+        column: manifest.location.column,
+        path: String::new(),
+        message: format!("a {} is no manifest", custom.kind),
+        help: Some("give manifests of Services, EndpointSlices and Nodes".to_owned()),
+    })
 }
 
 fn apply(

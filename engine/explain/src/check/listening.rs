@@ -215,7 +215,7 @@ fn deaf(pod: &Pod, number: i32, protocol: Protocol) -> Option<Deaf> {
     let mut all = application.ports.iter().filter(is_number);
     if all
         .clone()
-        .any(|open| !open.is_reachable && open.protocol == protocol)
+        .any(|open| !open.is_reachable() && open.protocol == protocol)
     {
         return Some(Deaf::Loopback);
     }

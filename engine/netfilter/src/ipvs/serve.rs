@@ -39,16 +39,10 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
         };
         let known = self.state.virtual_connections().get(&flow, self.now);
         let known = known.copied().filter(|known| !self.reopens(known));
+        let known = self.expire_nodest(&flow, known)?;
         let server = self.tables.virtual_server(&key);
         let connection = match (known, server) {
-            (Some(known), _) if self.is_there(&known) => known,
-            (Some(_), _) => {
-                self.effects
-                    .changes
-                    .push(Change::Virtual(VirtualChange::Over(flow)));
-                self.forget_connection();
-                return Err(self.discard(DropReason::RealServerGone(key)));
-            }
+            (Some(known), _) => known,
             (None, None) => return Ok(false),
             (None, Some(server)) => self.schedule(&flow, &key, server)?,
         };
@@ -121,6 +115,24 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
     /// `conn_reuse_mode`: a client's port that comes back while its last connection is still remembered.
     fn reopens(&self, known: &VirtualConnection) -> bool {
         known.phase == Some(TcpPhase::TimeWait) && TcpSign::begins(self.datagram.transport())
+    }
+
+    /// `expire_nodest_conn`: a connection whose real server is gone ends with its next packet. The packet is lost with
+    /// it, unless conntrack has no entry of the connection any more (`ip_vs_conn_uses_old_conntrack`).
+    fn expire_nodest(
+        &mut self,
+        flow: &Tuple,
+        known: Option<VirtualConnection>,
+    ) -> Result<Option<VirtualConnection>, Stop> {
+        let Some(gone) = known.filter(|known| !self.is_there(known)) else {
+            return Ok(known);
+        };
+        let over = Change::Virtual(VirtualChange::Over(*flow));
+        self.effects.changes.push(over);
+        if self.forget_connection() {
+            return Err(self.discard(DropReason::RealServerGone(gone.server)));
+        }
+        Ok(None)
     }
 
     /// Whether a connection's real server still takes its packets.
@@ -244,14 +256,16 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
         connection.redirect(NatTarget::from(real));
     }
 
-    /// The entry of a connection that IPVS gives up goes with it.
-    fn forget_connection(&mut self) {
+    /// The entry of a connection that IPVS gives up goes with it. Whether there was one.
+    fn forget_connection(&mut self) -> bool {
         if let Tracking::Connection(connection) = &self.tracking
             && let Origin::Known(id) = connection.origin
         {
             self.effects.removed = Some(id);
             self.effects.connection = None;
+            return true;
         }
+        false
     }
 }
 

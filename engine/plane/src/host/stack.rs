@@ -1,6 +1,6 @@
 //! Sockets, ports and demultiplexing of one host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use base::SimTime;
@@ -49,7 +49,8 @@ pub(crate) struct Stack {
     connections: HashMap<u32, Box<Connection>, FixedState>,
     /// The connection of every TCP flow. Never iterated.
     flows: HashMap<Flow, u32, FixedState>,
-    tcp_listeners: BTreeSet<u16>,
+    /// Ports, and the address at which alone one is open.
+    tcp_listeners: BTreeMap<u16, Option<IpAddr>>,
     /// UDP sockets by port.
     endpoints: BTreeMap<u16, Endpoint>,
     /// Port of every UDP socket.
@@ -70,7 +71,7 @@ impl Stack {
             paths: Paths::new(random_seed),
             connections: HashMap::default(),
             flows: HashMap::default(),
-            tcp_listeners: BTreeSet::new(),
+            tcp_listeners: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             endpoint_ports: BTreeMap::new(),
             echoes: Echoes::default(),
@@ -86,7 +87,7 @@ impl Stack {
 
     pub(crate) fn listens(&self, protocol: Protocol, port: u16) -> bool {
         match protocol {
-            Protocol::TCP => self.tcp_listeners.contains(&port),
+            Protocol::TCP => self.tcp_listeners.contains_key(&port),
             Protocol::UDP => self.endpoints.contains_key(&port),
             _ => false,
         }
@@ -95,22 +96,27 @@ impl Stack {
     pub(crate) fn listen(&mut self, protocol: Protocol, port: u16) -> Result<(), ListenError> {
         may_listen(protocol, port, self.listens(protocol, port))?;
         if protocol == Protocol::TCP {
-            self.tcp_listeners.insert(port);
+            self.tcp_listeners.insert(port, None);
         } else {
             self.add_endpoint(port, None);
         }
         Ok(())
     }
 
-    /// Listens at one address, for datagrams there and for connections: for both or for neither.
-    pub(crate) fn listen_at(&mut self, at: SocketAddr) -> Result<(), ListenError> {
+    /// Listens at one address alone.
+    pub(crate) fn listen_at(
+        &mut self,
+        protocol: Protocol,
+        at: SocketAddr,
+    ) -> Result<(), ListenError> {
         let port = at.port();
-        may_listen(Protocol::TCP, port, self.listens(Protocol::TCP, port))?;
-        self.listen(Protocol::UDP, port)?;
-        if let Some(endpoint) = self.endpoints.get_mut(&port) {
+        self.listen(protocol, port)?;
+        if protocol == Protocol::TCP {
+            self.tcp_listeners.insert(port, Some(at.ip()));
+        } else if let Some(endpoint) = self.endpoints.get_mut(&port) {
             endpoint.bind(at.ip());
         }
-        self.listen(Protocol::TCP, port)
+        Ok(())
     }
 
     /// Connections that stand go on.
@@ -148,7 +154,9 @@ impl Stack {
 
     /// Whether somebody listens for a flow.
     fn is_awaited(&self, flow: &Flow) -> bool {
-        flow.remote.port() != 0 && self.tcp_listeners.contains(&flow.local.port())
+        let listener = self.tcp_listeners.get(&flow.local.port());
+        let listens = listener.is_some_and(|at| at.is_none_or(|at| at == flow.local.ip()));
+        flow.remote.port() != 0 && listens
     }
 
     /// The socket of a flow whose SYN has been sent, and when that was; `None` also where the application has asked for
@@ -613,7 +621,7 @@ impl Stack {
             remote,
         };
         self.free_port(|stack, port| {
-            !stack.tcp_listeners.contains(&port) && !stack.flows.contains_key(&flow(port))
+            !stack.tcp_listeners.contains_key(&port) && !stack.flows.contains_key(&flow(port))
         })
         .map(flow)
         .ok_or(SocketError::PortsExhausted)

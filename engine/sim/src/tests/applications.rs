@@ -31,12 +31,29 @@ fn is_ready(sim: &Sim) -> bool {
 }
 
 #[test]
-fn who_listens_at_a_loopback_address_is_reached_by_nobody() {
+fn dbg_90_who_listens_at_a_loopback_address_is_reached_by_its_own_pod_alone() {
     let listen = "switchboard.dev/listen: \"127.0.0.1:8080/TCP\"";
     let mut sim = cluster_of(listen, "");
     run_to(&mut sim, 8000);
     assert!(is_ready(&sim), "nobody asks");
     assert_eq!(outcome(&mut sim), Outcome::Refused);
+    let own = Source::Pod(ObjectKey::new(Kind::Pod, "default", "web-1"));
+    let mut from_inside = |address: [u8; 4]| {
+        let request = ConnectRequest {
+            from: own.clone(),
+            to: Target {
+                host: Host::Address(address.into()),
+                port: 8080,
+            },
+            protocol: Protocol::TCP,
+            count: 1,
+            timeout: Duration::from_secs(3),
+            payload: b"hello".to_vec(),
+        };
+        sim.connect(&request).unwrap()[0].outcome
+    };
+    assert_eq!(from_inside([127, 0, 0, 1]), Outcome::Connected);
+    assert_eq!(from_inside([127, 0, 0, 2]), Outcome::Refused);
     let mut sim = cluster_of(listen, PROBE);
     run_to(&mut sim, 8000);
     assert!(!is_ready(&sim), "a probe comes from outside of the Pod");

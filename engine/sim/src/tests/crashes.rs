@@ -53,6 +53,40 @@ fn begin(sim: &mut Sim, from: Source) {
     sim.start_traffic(&traffic).unwrap();
 }
 
+/// Whoever sent for it went with its node; what is told of that comes when the traffic is over.
+#[test]
+fn traffic_may_end_before_it_is_told_that_its_clients_are_gone() {
+    let mut sim = cluster();
+    let nobody = Host::Address([10, 244, 1, 250].into());
+    for (id, from) in [
+        ("lost", Source::Node("node-b".to_owned())),
+        ("left", client()),
+    ] {
+        let mut request = request(&sim, from.clone());
+        request.to.host = nobody.clone();
+        let traffic = TrafficRequest {
+            id: id.to_owned(),
+            from: vec![Sender::One(from)],
+            to: request.to,
+            protocol: request.protocol,
+            rate: "10/s".parse::<Rate>().unwrap(),
+            span: None,
+            reuse: Reuse::None,
+            timeout: request.timeout,
+            payload: request.payload,
+        };
+        sim.start_traffic(&traffic).unwrap();
+    }
+    let now = sim.now();
+    sim.advance_to(now + Duration::from_millis(500));
+    let place = Place::Node("node-b".to_owned());
+    sim.fault(Fault::Down { place }, None).unwrap();
+    let lost = sim.stop_traffic("lost").unwrap();
+    assert!(lost.abandoned >= 5, "{}", lost.abandoned);
+    let left = sim.stop_traffic("left").unwrap();
+    assert!(left.all().count(Outcome::Timeout) >= 5);
+}
+
 /// Nothing of what began stands, and nobody sends.
 fn check_over(sim: &mut Sim, from: &Source, why: &str) {
     let now = sim.now();

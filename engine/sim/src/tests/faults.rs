@@ -62,6 +62,43 @@ fn a_cut_link_carries_nothing_and_others_do() {
     }
 }
 
+#[test]
+fn who_repeats_itself_to_nobody_is_nothing_to_wait_for() {
+    let mut sim = cluster();
+    let request = ConnectRequest {
+        from: client(),
+        to: Target {
+            host: Host::Address(vip(&sim)),
+            port: 80,
+        },
+        protocol: Protocol::TCP,
+        count: 1,
+        timeout: Duration::from_secs(3),
+        payload: b"hello".to_vec(),
+    };
+    for id in ["a", "b", "c", "d"] {
+        sim.open(id, &request).unwrap();
+    }
+    let cut = Impairment {
+        cut: true,
+        ..Impairment::default()
+    };
+    let fault = begin(&mut sim, link(cut));
+    let send = |sim: &mut Sim, id| {
+        let seen = sim.send(id, b"again", request.timeout).unwrap();
+        seen.outcome
+    };
+    let silent = ["a", "b", "c", "d"].map(|id| send(&mut sim, id));
+    assert!(silent.contains(&Outcome::Timeout), "{silent:?}");
+    // What is on its way is lost at the cut.
+    pass(&mut sim, 1);
+    assert_eq!(sim.next_event_at(), None, "it would go on for minutes");
+    sim.heal(fault);
+    pass(&mut sim, 30_000);
+    let heard = ["a", "b", "c", "d"].map(|id| send(&mut sim, id));
+    assert_eq!(heard, [Outcome::Connected; 4]);
+}
+
 /// That of a Pod is cut, and of the next one of its name; those of its node are whole.
 #[test]
 fn a_pods_link_is_its_own() {
@@ -170,6 +207,12 @@ fn a_node_without_power_answers_nobody_and_comes_back_without_its_past() {
         let node_b = sim.nodes["node-b"];
         assert!(sim.plane.node_state(node_b).is_empty(), "conntrack is lost");
         check_only_the_near_one(&mut sim);
+        let there = Source::Pod(ObjectKey::new(Kind::Pod, "default", "web-2"));
+        let missing = sim.source_host(&there).unwrap_err().wanted;
+        assert!(
+            missing.contains("on node node-b, which has no power"),
+            "{missing}"
+        );
         sim.heal(fault);
         // It is not long enough for anybody to notice but those who tried; Pods take a second to start.
         pass(&mut sim, 10_000);

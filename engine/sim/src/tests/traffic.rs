@@ -342,6 +342,31 @@ fn proxy_14_a_refusal_by_rule_is_told_as_one() {
 }
 
 #[test]
+fn what_no_rule_concerned_is_told_as_such() {
+    let mut sim = cluster();
+    run_to(&mut sim, 5000);
+    let mut load = traffic(&sim, "10/s", Reuse::None);
+    let backend = sim.control().api().pod("default", "web-1").unwrap();
+    load.to.host = Host::Address(backend.addresses()[0]);
+    let report = run_load(&mut sim, &load, 6000);
+    let why = &report.failures[0].why;
+    assert!(
+        why.starts_with("no rule of node-a had translated the first packet to 10.244."),
+        "{why}"
+    );
+    assert!(why.ends_with(": it was refused"), "{why}");
+    let mut load = traffic(&sim, "10/s", Reuse::None);
+    load.from = vec![Sender::One(Source::Outside("laptop".to_owned()))];
+    let report = run_load(&mut sim, &load, 12_000);
+    let why = &report.failures[0].why;
+    let to = vip(&sim);
+    assert_eq!(
+        *why,
+        format!("it came to no node: nobody on its way has {to}")
+    );
+}
+
+#[test]
 fn two_runs_with_traffic_are_equal() {
     let run = || {
         let mut sim = cluster();

@@ -141,12 +141,21 @@ proptest! {
 }
 
 #[test]
-fn an_address_is_listened_at_for_both_protocols_or_for_neither() {
+fn who_listens_at_one_address_is_reached_there_alone() {
     let mut stack = listening_stack();
-    for port in [80, 53] {
-        let at = SocketAddr::new("10.0.0.2".parse().unwrap(), port);
-        assert!(stack.listen_at(at).is_err(), "{port}");
+    let at = |address: [u8; 4]| SocketAddr::from((address, 81));
+    for protocol in [Protocol::TCP, Protocol::UDP] {
+        stack.listen_at(protocol, at([127, 0, 0, 1])).unwrap();
+        assert!(stack.listen_at(protocol, at([10, 0, 0, 2])).is_err());
     }
-    assert!(!stack.listens(Protocol::UDP, 80));
-    assert!(!stack.listens(Protocol::TCP, 53));
+    let mut is_taken = |from: [u8; 4], to: [u8; 4]| {
+        let syn = tcp_syn(at(from), at(to)).unwrap();
+        let answered = answers(&mut stack, syn);
+        let flags = Segment::parse(&answered[0]).unwrap().flags;
+        let datagram = udp_datagram(at(from), at(to), b"hello").unwrap();
+        let complaints = answers(&mut stack, datagram);
+        (flags.syn && !flags.rst, complaints.is_empty())
+    };
+    assert_eq!(is_taken([10, 0, 0, 9], [10, 0, 0, 2]), (false, false));
+    assert_eq!(is_taken([127, 0, 0, 1], [127, 0, 0, 1]), (true, true));
 }
