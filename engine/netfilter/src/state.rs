@@ -313,6 +313,15 @@ impl NodeState {
             .retain(|server| tables.has_virtual_server(server));
     }
 
+    /// Forgets all that rules and virtual servers have remembered of earlier packets, which endpoint a client sticks to among
+    /// it; connections stay.
+    pub fn forget_rules(&mut self) {
+        self.recent = RecentLists::default();
+        self.elements = DynamicSets::default();
+        self.counters = HashMap::default();
+        self.virtual_connections = VirtualConnections::default();
+    }
+
     /// What virtual servers remember.
     pub(crate) const fn virtual_connections(&self) -> &VirtualConnections {
         &self.virtual_connections

@@ -50,7 +50,8 @@ pub enum ProbeAnswer {
 
 impl Plane {
     /// Every outcome that a packet may have on a node, with its probability, in the order of the rules that
-    /// decide. Nothing changes.
+    /// decide, whatever rules remember of earlier packets: of a client that sticks to its endpoint, too, all are told that it
+    /// might stick to. Nothing changes.
     ///
     /// # Errors
     /// When there are more of them than are explored.
@@ -67,11 +68,13 @@ impl Plane {
         let own = tables.tables(node);
         let routing = self.network.routing(node);
         let arrived = packet.tuple();
+        let mut state = self.node_state(node).clone();
+        state.forget_rules();
         explore(|chooser| {
             let mut tracer = DecisionTracer::default();
             let evaluation = eval(
                 &own,
-                self.node_state(node),
+                &state,
                 &routing,
                 packet.clone(),
                 ingress,

@@ -26,6 +26,26 @@ fn a_probe_is_of_a_new_connection_however_many_there_are() {
     );
 }
 
+/// What a client sticks to is one state of many (PROXY-32): all are told.
+#[test]
+fn a_probe_of_a_client_that_sticks_tells_all_that_it_might_stick_to() {
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        let sticky = SERVICE.replace("{selector", "{sessionAffinity: ClientIP, selector");
+        apply(&mut sim, &sticky);
+        run_to(&mut sim, 8000);
+        assert_eq!(backends(&by_name(&mut sim, 20)).len(), 1, "{mode}");
+        let request = ProbeRequest {
+            node: None,
+            from: ProbeSource::Source(client()),
+            to: SocketAddr::new(vip(&sim), 80),
+            protocol: Protocol::TCP,
+        };
+        assert_eq!(sim.probe(&request).unwrap().outcomes.len(), 3, "{mode}");
+        assert_eq!(backends(&by_name(&mut sim, 20)).len(), 1, "{mode}");
+    }
+}
+
 /// An association begins with a packet like any other, though no simulated host could answer it.
 #[test]
 fn an_sctp_service_is_probed() {
