@@ -46,8 +46,15 @@ impl Tracking {
         }
     }
 
+    /// Whether `--ctstate` matches. What became of the addresses is looked at only where it is asked for.
+    pub(crate) fn is_any_of(&self, states: CtStates) -> bool {
+        let by_translation = CtStates::of(&[CtState::Snat, CtState::Dnat]);
+        states.contains(self.state())
+            || (states.intersects(by_translation) && self.states().intersects(states))
+    }
+
     /// Everything that `--ctstate` can match.
-    pub(crate) fn states(&self) -> CtStates {
+    fn states(&self) -> CtStates {
         let Self::Connection(connection) = self else {
             return CtStates::of(&[self.state()]);
         };

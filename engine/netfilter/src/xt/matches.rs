@@ -127,9 +127,7 @@ impl<R: Routing, C: Chooser, T: Tracer> Flight<'_, R, C, T> {
                 kind,
                 code,
             } => self.icmp_matches(*kind, *code, *negated),
-            XtMatch::CtState { negated, states } => {
-                self.tracking.states().intersects(*states) != *negated
-            }
+            XtMatch::CtState { negated, states } => self.tracking.is_any_of(*states) != *negated,
             XtMatch::Mark {
                 negated,
                 value,
