@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use ruleset::Family;
 use ruleset::xt::{XtTables, parse};
 use switchboard_netfilter::{
-    DropReason, Evaluation, Ingress, NodeTables, Packet, Recorder, Verdict, eval,
+    DropReason, Evaluation, Ingress, NoTrace, NodeTables, Packet, Recorder, Verdict, eval,
 };
 
 use support::wire::{ack, echo, syn, syn_ack, tcp, udp};
@@ -290,7 +290,27 @@ fn rule() -> impl Strategy<Value = String> {
             format!("{destination} -p {protocol} {one} {two} {target}")
         },
     );
-    prop_oneof![8 => plain, 1 => Just("-m mark --mark 0x1/0x1 -j OTHER".to_owned())]
+    let dice = [
+        "-j RETURN",
+        "-j DROP",
+        "-j OTHER",
+        "-j MARK --set-xmark 0x2/0x0",
+        "",
+    ];
+    let dice = (
+        prop::sample::select(vec!["0.5", "0.2", "0", "1"]),
+        prop::sample::select(dice.to_vec()),
+    );
+    let dice = dice.prop_map(|(chance, target)| {
+        format!(
+            "-m comment --comment dice -m statistic --mode random --probability {chance} {target}"
+        )
+    });
+    prop_oneof![
+        8 => plain,
+        4 => dice,
+        1 => Just("-m mark --mark 0x1/0x1 -j OTHER".to_owned()),
+    ]
 }
 
 proptest! {
@@ -323,12 +343,18 @@ proptest! {
             };
             let [left, right] = walks.each_mut().map(|walk| {
                 let mut recorder = Recorder::new();
+                let unwatched = eval(
+                    &walk.tables, &walk.state, &TestNode, packet.clone(), Ingress::Interface("eth1"), walk.now,
+                    &mut walk.chooser.clone(), &mut NoTrace,
+                );
                 let Evaluation { verdict, effects, rules_tested } = eval(
                     &walk.tables, &walk.state, &TestNode, packet.clone(), Ingress::Interface("eth1"), walk.now,
                     &mut walk.chooser, &mut recorder,
                 );
                 walk.state.commit(effects.clone());
-                (verdict, effects, rules_tested, recorder.into_events())
+                let watched = Evaluation { verdict, effects, rules_tested };
+                assert_eq!(unwatched, watched, "who watches sees what happens anyway");
+                (watched, recorder.into_events())
             });
             prop_assert_eq!(left, right);
         }

@@ -1,5 +1,6 @@
 //! Tables of iptables, prepared for evaluation.
 
+mod dice;
 mod index;
 mod matches;
 mod quiet;

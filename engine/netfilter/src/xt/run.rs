@@ -5,6 +5,7 @@
 use ruleset::xt::{ConnMarkAction, XtTarget};
 
 use super::Table;
+use super::table::Chain;
 use crate::connection::Tracking;
 use crate::eval::{Flight, Stop, obey};
 use crate::{Chooser, Question, Routing, RuleRef, TableVerdict, Tracer};
@@ -40,13 +41,15 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
         loop {
             let chain = &table.chains[at];
             index = self.skip(table, at, index);
+            let is_hit;
+            (index, is_hit) = self.throw(chain, index);
             if let Some(rule) = chain.body.rules.get(index) {
                 let reference = RuleRef {
                     chain: table.chain_ref(at),
                     index,
                 };
                 self.rules_tested += 1;
-                let matched = self.matches(rule, reference);
+                let matched = is_hit || self.matches(rule, reference);
                 self.tracer.rule(reference, matched);
                 index += 1;
                 if !matched {
@@ -92,6 +95,21 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
             self.tracer.skipped(table.chain_ref(at), index..next);
         }
         next
+    }
+
+    /// The rule that dice choose among those from one on that do nothing but throw them, or else the next other rule; and
+    /// whether it is chosen. Who watches sees every rule.
+    fn throw(&mut self, chain: &Chain, from: usize) -> (usize, bool) {
+        let mut index = from;
+        let dice = chain.dice.as_ref().filter(|_| !T::WATCHES);
+        for chance in dice.into_iter().flat_map(|dice| dice.from(from)) {
+            if self.chooser.random(chance) {
+                return (index, true);
+            }
+            self.rules_tested += 1;
+            index += 1;
+        }
+        (index, false)
     }
 
     /// What a target does that leads to no other chain; `None` when the next rule follows.

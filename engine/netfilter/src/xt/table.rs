@@ -13,6 +13,7 @@ use ruleset::xt::{
 };
 use ruleset::{Family, NatKind};
 
+use super::dice::Dice;
 use super::index::RunIndex;
 use crate::hook::Idle;
 use crate::tables_error::TablesError;
@@ -75,6 +76,7 @@ pub(crate) struct Chain {
     pub(crate) targets: Box<[usize]>,
     /// `None` when every rule is to be compared.
     pub(crate) runs: Option<RunIndex>,
+    pub(crate) dice: Option<Dice>,
 }
 
 impl Table {
@@ -134,7 +136,7 @@ impl Table {
     /// Every rule is compared from now on.
     pub(crate) fn drop_indexes(&mut self) {
         for chain in &mut self.chains {
-            chain.runs = None;
+            (chain.runs, chain.dice) = (None, None);
         }
     }
 
@@ -157,12 +159,13 @@ impl Table {
             };
             let targets = body.rules.iter().enumerate().map(resolve);
             let targets = targets.collect::<Result<_, _>>()?;
-            let runs = RunIndex::of(&body.rules);
+            let (runs, dice) = (RunIndex::of(&body.rules), Dice::of(&body.rules));
             chains.push(Chain {
                 name: chain,
                 body,
                 targets,
                 runs,
+                dice,
             });
         }
         let built_in = |hook: Hook| {
