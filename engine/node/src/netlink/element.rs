@@ -50,14 +50,16 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// The data, if there is nothing else but that at most.
-    fn as_plain(&self) -> Option<Option<&'a Key>> {
+    /// Whether there is nothing but data at most.
+    fn is_plain(&self) -> bool {
         let carries = self.attrs.is_some_and(|attrs| !attrs.is_nothing());
+        !carries && !self.is_open && !matches!(self.value, Some(Value::Verdict(_)))
+    }
+
+    const fn data(&self) -> Option<&'a Key> {
         match self.value {
-            _ if carries || self.is_open => None,
-            None => Some(None),
-            Some(Value::Data(data)) => Some(Some(data)),
-            Some(Value::Verdict(_)) => None,
+            Some(Value::Data(data)) => Some(data),
+            Some(Value::Verdict(_)) | None => None,
         }
     }
 
@@ -148,9 +150,9 @@ impl<'a> Elements<'a> {
     }
 
     fn put_key(&mut self, first: &Key, last: Option<&Key>, content: Content<'_>) -> Encoded {
-        if let (None, Some(data)) = (last, content.as_plain()) {
+        if last.is_none() && content.is_plain() {
             self.make_room();
-            let data = data.map(|data| (element::DATA, data));
+            let data = content.data().map(|data| (element::DATA, data));
             let packed = Packed::item((element::KEY, first), data)?;
             self.out.append(packed.as_slice()?);
             return Ok(());
