@@ -88,11 +88,11 @@ fn with_slice(
     change: impl FnOnce(&mut SliceView),
 ) -> ClusterView {
     let name = service_name(index);
-    let mut slices = (*view.slices[&name]).clone();
-    let (slice_name, slice) = slices.get_min().expect("every Service has a slice").clone();
-    let mut slice = (*slice).clone();
+    let slices = &view.slices[&name];
+    let (slice_name, slice) = slices.iter().next().expect("every Service has a slice");
+    let mut slice = (**slice).clone();
     change(&mut slice);
-    slices.insert(slice_name, Arc::new(slice));
+    let slices = slices.with(Arc::clone(slice_name), Arc::new(slice));
     let mut view = view.clone();
     view.slices.insert(name, Arc::new(slices));
     view

@@ -97,7 +97,8 @@ impl ViewBuilder {
     }
 
     fn observe_service(&mut self, service: &Service, gone: bool) -> bool {
-        let name = self.service_name(&service.metadata.namespace, &service.metadata.name);
+        let namespace = self.names.of(&service.metadata.namespace);
+        let name = self.known_name(&namespace, &service.metadata.name);
         let after = if gone {
             None
         } else {
@@ -144,7 +145,10 @@ impl ViewBuilder {
     }
 
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
-        let key = self.service_name(&slice.metadata.namespace, &slice.metadata.name);
+        let key = ServiceName {
+            namespace: self.names.of(&slice.metadata.namespace),
+            name: slice.metadata.name.as_str().into(),
+        };
         let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
         let filed = owner.and_then(|owner| {
@@ -165,13 +169,6 @@ impl ViewBuilder {
             changed |= self.file_slice(owner, &key.name, Some(view));
         }
         changed
-    }
-
-    fn service_name(&mut self, namespace: &str, name: &str) -> ServiceName {
-        ServiceName {
-            namespace: self.names.of(namespace),
-            name: name.into(),
-        }
     }
 
     /// A Service's name; that of a Service that is known is the same copy.
@@ -207,11 +204,12 @@ impl ViewBuilder {
                 .for_each(|view| counts.subtract(service, view));
             view.iter().for_each(|view| counts.add(service, view));
         }
-        let mut slices = filed.map(|slices| (**slices).clone()).unwrap_or_default();
-        match view {
-            Some(view) => slices.insert(Arc::clone(slice), Arc::new(view)),
-            None => slices.remove(slice),
-        }
+        let none = SlicesByName::new();
+        let filed = filed.map_or(&none, |slices| slices);
+        let slices = match view {
+            Some(view) => filed.with(Arc::clone(slice), Arc::new(view)),
+            None => filed.without(slice),
+        };
         known.slices = (!slices.is_empty()).then(|| Arc::new(slices));
         match &known.slices {
             Some(slices) => {
@@ -345,3 +343,6 @@ const fn protocol(transport: api::Protocol) -> Protocol {
         api::Protocol::Sctp => Protocol::SCTP,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The EndpointSlices of one Service.
 //!
 //! **Why.** Nearly every Service has one slice, and whoever reads one of a Service's slices reads them all: so they are a list.
+//! One that is put in or taken out costs as much as there are, for views share lists and a change is a new one; a Service has
+//! one slice for each hundred endpoints.
 
 use std::sync::Arc;
 
@@ -8,7 +10,9 @@ use crate::SliceView;
 
 /// The EndpointSlices of one Service, by slice name and in that order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlicesByName(Vec<(Arc<str>, Arc<SliceView>)>);
+pub struct SlicesByName(Vec<Named>);
+
+type Named = (Arc<str>, Arc<SliceView>);
 
 impl SlicesByName {
     /// Without any.
@@ -24,28 +28,22 @@ impl SlicesByName {
         Some(&self.0[place].1)
     }
 
-    /// The first one.
+    /// The same with another one, in place of the one of that name.
     #[must_use]
-    pub fn get_min(&self) -> Option<&(Arc<str>, Arc<SliceView>)> {
-        self.0.first()
+    pub fn with(&self, name: Arc<str>, slice: Arc<SliceView>) -> Self {
+        let (before, after) = self.around(&name);
+        let mut all = Vec::with_capacity(before.len() + 1 + after.len());
+        all.extend_from_slice(before);
+        all.push((name, slice));
+        all.extend_from_slice(after);
+        Self(all)
     }
 
-    /// Puts one in, in place of the one of that name.
-    pub fn insert(&mut self, name: Arc<str>, slice: Arc<SliceView>) {
-        match self.find(&name) {
-            Ok(place) => self.0[place].1 = slice,
-            Err(place) => {
-                self.0.reserve_exact(1);
-                self.0.insert(place, (name, slice));
-            }
-        }
-    }
-
-    /// Takes one out.
-    pub fn remove(&mut self, name: &str) {
-        if let Ok(place) = self.find(name) {
-            self.0.remove(place);
-        }
+    /// The same without the one of that name.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        let (before, after) = self.around(name);
+        Self([before, after].concat())
     }
 
     /// Names and slices.
@@ -69,6 +67,14 @@ impl SlicesByName {
         self.0.is_empty()
     }
 
+    /// Those before a name, and those after it.
+    fn around(&self, name: &str) -> (&[Named], &[Named]) {
+        let (Ok(place) | Err(place)) = self.find(name);
+        let (before, rest) = self.0.split_at(place);
+        let is_it = rest.first().is_some_and(|(one, _)| **one == *name);
+        (before, &rest[usize::from(is_it)..])
+    }
+
     fn find(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(one, _)| (**one).cmp(name))
     }
@@ -77,11 +83,11 @@ impl SlicesByName {
 /// Of several with one name, the last counts.
 impl FromIterator<(Arc<str>, Arc<SliceView>)> for SlicesByName {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Arc<SliceView>)>>(slices: I) -> Self {
-        let mut all = Self::new();
-        for (name, slice) in slices {
-            all.insert(name, slice);
-        }
-        all
+        let mut all: Vec<Named> = slices.into_iter().collect();
+        all.reverse();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all.dedup_by(|(one, _), (before, _)| one == before);
+        Self(all)
     }
 }
 
@@ -101,16 +107,20 @@ mod tests {
             })
         };
         let named = [("b", Family::V4), ("a", Family::V4), ("b", Family::V6)];
-        let mut slices: SlicesByName = named
+        let slices: SlicesByName = named
             .into_iter()
             .map(|(name, family)| (name.into(), slice(family)))
             .collect();
         let names: Vec<&str> = slices.keys().map(|name| &**name).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(slices.get("b"), Some(&slice(Family::V6)));
-        slices.remove("a");
-        slices.remove("c");
-        assert_eq!(slices.get_min(), Some(&("b".into(), slice(Family::V6))));
-        assert_eq!(slices.get("a"), None);
+        let only_b = slices.without("a").without("c");
+        let expected: SlicesByName = [("b".into(), slice(Family::V6))].into_iter().collect();
+        assert_eq!(only_b, expected);
+        let changed = slices.with("b".into(), slice(Family::V4));
+        assert_eq!(changed.get("b"), Some(&slice(Family::V4)));
+        let more = slices.with("aa".into(), slice(Family::V4));
+        let names: Vec<&str> = more.keys().map(|name| &**name).collect();
+        assert_eq!(names, ["a", "aa", "b"]);
     }
 }

@@ -231,7 +231,10 @@ impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
         self.close_full_run();
     }
 
-    /// The same for a key that is above all before, which is not looked at again.
+    /// The same for a key that is above all before.
+    ///
+    /// # Panics
+    /// Sooner or later when it is not: debug builds look at once, others where a run ends.
     pub fn push_last(&mut self, key: K, value: V) {
         debug_assert!(self.last.last().is_none_or(|(last, _)| *last < key));
         self.last.push((key, value));
@@ -269,6 +272,12 @@ impl<K: Ord + Clone, V: Clone> SortedBuilder<K, V> {
     fn close_run(&mut self) {
         let run = mem::take(&mut self.last);
         if let Some((bound, _)) = run.first() {
+            let before = self.done.runs.get_max();
+            let before = before.and_then(|(_, run)| run.0.last());
+            assert!(
+                before.is_none_or(|(before, _)| before < bound),
+                "keys that were said to be in order are"
+            );
             self.done.len += run.len();
             self.done.runs.insert(bound.clone(), Run(Arc::new(run)));
         }
@@ -446,6 +455,20 @@ mod tests {
         }
 
         #[test]
+        fn keys_in_order_need_not_be_looked_up(
+            entries in proptest::collection::btree_map(0..400_u16, 0..4_u8, 0..400),
+        ) {
+            let mut builder = SortedBuilder::default();
+            for (key, value) in &entries {
+                builder.push_last(*key, *value);
+            }
+            let sorted = builder.build();
+            check_is(&sorted, &entries);
+            let pushed: Sorted<_, _> = entries.into_iter().collect();
+            prop_assert_eq!(sorted, pushed);
+        }
+
+        #[test]
         fn of_entries_in_any_order_the_last_of_a_key_counts(
             start in start(),
             rest in history(),
@@ -456,5 +479,15 @@ mod tests {
             let (sorted, model) = built(&entries);
             check_is(&sorted, &model);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "keys that were said to be in order are")]
+    fn a_run_that_is_below_the_one_before_is_refused() {
+        let mut builder = SortedBuilder::default();
+        builder.last.push((2, 0));
+        builder.close_run();
+        builder.last.push((1, 0));
+        let _ = builder.build();
     }
 }

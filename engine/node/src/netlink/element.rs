@@ -50,14 +50,16 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// The data, if there is nothing else but that at most.
-    fn as_plain(&self) -> Option<Option<&'a Key>> {
+    /// Whether there is nothing but data at most.
+    fn is_plain(&self) -> bool {
         let carries = self.attrs.is_some_and(|attrs| !attrs.is_nothing());
+        !carries && !self.is_open && !matches!(self.value, Some(Value::Verdict(_)))
+    }
+
+    const fn data(&self) -> Option<&'a Key> {
         match self.value {
-            _ if carries || self.is_open => None,
-            None => Some(None),
-            Some(Value::Data(data)) => Some(Some(data)),
-            Some(Value::Verdict(_)) => None,
+            Some(Value::Data(data)) => Some(data),
+            Some(Value::Verdict(_)) | None => None,
         }
     }
 
@@ -148,9 +150,9 @@ impl<'a> Elements<'a> {
     }
 
     fn put_key(&mut self, first: &Key, last: Option<&Key>, content: Content<'_>) -> Encoded {
-        if let (None, Some(data)) = (last, content.as_plain()) {
+        if last.is_none() && content.is_plain() {
             self.make_room();
-            let data = data.map(|data| (element::DATA, data));
+            let data = content.data().map(|data| (element::DATA, data));
             let packed = Packed::item((element::KEY, first), data)?;
             self.out.append(packed.as_slice()?);
             return Ok(());
@@ -281,12 +283,24 @@ fn after(number: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
     use ruleset::Protocol;
+    use ruleset::nft::{Carried, Comment};
 
     use super::*;
     use crate::netlink::uapi;
 
+    /// Where elements begin: behind the message's header, the names of table and set, and the list's header.
+    const LIST_AT: usize = 40;
+
     fn written(shape: Shape, keys: &[Key]) -> Encoded<Vec<u8>> {
+        let all: Vec<_> = keys.iter().map(|key| (key, Content::default())).collect();
+        written_with(shape, &all)
+    }
+
+    fn written_with(shape: Shape, all: &[(&Key, Content<'_>)]) -> Encoded<Vec<u8>> {
         let mut out = Writer::default();
         let table = Ident::literal("t");
         let owner = Owner {
@@ -303,8 +317,9 @@ mod tests {
             resource: 0,
         };
         let mut elements = Elements::new(&mut out, head, owner);
-        for (index, key) in keys.iter().enumerate() {
-            elements.put(key, Content::default(), keys.get(index + 1))?;
+        for (index, (key, content)) in all.iter().enumerate() {
+            let next = all.get(index + 1).map(|(next, _)| *next);
+            elements.put(key, *content, next)?;
         }
         elements.finish();
         Ok(out.into_bytes())
@@ -325,6 +340,70 @@ mod tests {
 
     fn key(parts: impl IntoIterator<Item = Scalar>) -> Key {
         parts.into_iter().collect()
+    }
+
+    /// The same by a writer, attribute by attribute.
+    fn by_writer(out: &mut Writer, kind: u16, key: &Key) -> Encoded {
+        value::value(out, kind, |bytes| {
+            for part in key {
+                let from = bytes.len();
+                value::put(bytes, part)?;
+                if key.len() > 1 {
+                    super::super::writer::pad(bytes, from);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn any_key() -> impl Strategy<Value = Key> {
+        let part = prop_oneof![
+            any::<[u8; 4]>().prop_map(|octets| Scalar::V4(octets.into())),
+            any::<[u8; 16]>().prop_map(|octets| Scalar::V6(octets.into())),
+            any::<u8>().prop_map(|number| Scalar::Proto(Protocol(number))),
+            any::<u16>().prop_map(Scalar::Port),
+            any::<u32>().prop_map(Scalar::Number),
+            any::<u8>().prop_map(Scalar::IcmpType),
+        ];
+        proptest::collection::vec(part, 1..5).prop_map(|parts| parts.into_iter().collect())
+    }
+
+    fn any_attrs() -> impl Strategy<Value = ElementAttrs> {
+        let seconds = proptest::option::of((1..100_u64).prop_map(Duration::from_secs));
+        (proptest::option::of("[a-z]{1,9}"), seconds).prop_map(|(comment, timeout)| {
+            ElementAttrs::from(Carried {
+                comment: comment.as_deref().map(Comment::new),
+                timeout,
+                ..Carried::default()
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_together_first_is_what_a_writer_makes(
+            key in any_key(),
+            data in proptest::option::of(any_key()),
+            attrs in any_attrs(),
+        ) {
+            let value = data.clone().map(Value::Data);
+            let content = Content { attrs: Some(&attrs), value: value.as_ref(), is_open: false };
+            let found = written_with(Shape::Plain, &[(&key, content)]).unwrap();
+            let mut out = Writer::default();
+            let item = out.open_nest(uapi::LIST_ITEM);
+            if let Some(timeout) = attrs.timeout {
+                out.u64(element::TIMEOUT, milliseconds(timeout));
+            }
+            by_writer(&mut out, element::KEY, &key).unwrap();
+            if let Some(data) = &data {
+                by_writer(&mut out, element::DATA, data).unwrap();
+            }
+            if let Some(comment) = &attrs.comment {
+                user_data::comment(comment).write(&mut out, element::USER_DATA).unwrap();
+            }
+            out.close(item);
+            prop_assert_eq!(&found[LIST_AT..], out.as_slice());
+        }
     }
 
     #[test]

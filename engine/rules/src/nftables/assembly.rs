@@ -115,7 +115,8 @@ impl Assembly {
         let counted: Vec<Container> = self.counts.keys().copied().collect();
         let (layout, mark) = (self.layout, plan.masquerade_mark);
         if self.fragments.is_empty() {
-            with.origins.expect(plan.service_ports.len());
+            let ports = plan.service_ports.len();
+            with.origins.expect(ports, layout.per_port());
         }
         let mut lower = |new: &Arc<ServicePortPlan>| {
             with.fragment(new, |plan, origins| {
@@ -230,7 +231,8 @@ impl Assembly {
         }
     }
 
-    /// Puts what a service port contributes in place of what it did. What is the same, and at the same place, stays.
+    /// Puts what a service port contributes in place of what it did. What is the same, and at the same place, stays, so that
+    /// nodes share it: nothing that differs between nodes may tell parts apart unless it shows in a table or an origin.
     /// Chains that come are left to the caller.
     fn replace(
         &mut self,

@@ -130,14 +130,16 @@ impl Contents {
         };
         let own = FlatKind::without_protocol(&frontend.key);
         for set in sets(frontend) {
-            if let Content::Set(set) = self.of(set) {
-                set.push_last(copy(&own), ElementAttrs::default());
-            }
+            let Content::Set(set) = self.of(set) else {
+                unreachable!("what a frontend is in is a set");
+            };
+            set.push_last(copy(&own), ElementAttrs::default());
         }
-        if let Content::Map(map) = self.of(frontend.container()) {
-            for (key, value) in endpoints(frontend, &own) {
-                map.push_last(key, value.into());
-            }
+        let Content::Map(map) = self.of(frontend.container()) else {
+            unreachable!("a frontend's endpoints are in a map");
+        };
+        for (key, value) in endpoints(frontend, &own) {
+            map.push_last(key, value.into());
         }
     }
 

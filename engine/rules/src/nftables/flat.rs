@@ -63,6 +63,7 @@
 use ruleset::nft::Ident;
 
 use super::flat_kind::FlatKind;
+use crate::origin::PerPort;
 use crate::{ExternalPlan, ExternalRoute, ServicePortPlan, TrafficPolicy};
 
 /// The most endpoints of a frontend that has no chain.
@@ -81,6 +82,23 @@ pub(crate) enum Layout {
     KubeProxy,
     /// As this module does it.
     Flat,
+}
+
+impl Layout {
+    /// What most service ports have in it.
+    pub(super) const fn per_port(self) -> PerPort {
+        match self {
+            Self::KubeProxy => PerPort {
+                origins: 0,
+                picks: 0,
+            },
+            // The frontend, its address, and an endpoint on the node.
+            Self::Flat => PerPort {
+                origins: 3,
+                picks: 1,
+            },
+        }
+    }
 }
 
 /// The number of endpoints that a packet without a chain chooses from; `None` when it takes a chain.

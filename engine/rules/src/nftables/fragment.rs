@@ -41,7 +41,7 @@ pub(super) enum Part {
 }
 
 /// A frontend without a chain.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct FlatFrontend {
     /// How it is looked up.
     pub(super) kind: FlatKind,
@@ -51,11 +51,22 @@ pub(super) struct FlatFrontend {
     pub(super) origin: OriginId,
     /// For one whose clients are hidden: why.
     pub(super) hides: Option<OriginId>,
-    /// Its endpoints, in the order of their numbers.
+    /// Its endpoints, in the order of their numbers; of these, elements hold addresses only.
     pub(super) endpoints: Arc<[EndpointPlan]>,
     /// Whose they are.
     pub(super) picks: PickIds,
 }
+
+/// Endpoints are compared by their ids, which are equal where addresses and Pods are: whether an endpoint is on the node is in
+/// no element.
+impl PartialEq for FlatFrontend {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |one: &Self| (one.kind, one.origin, one.hides, one.picks);
+        of(self) == of(other) && self.key == other.key
+    }
+}
+
+impl Eq for FlatFrontend {}
 
 /// The name of the chain that refuses.
 pub(super) const REJECT_CHAIN: &str = "reject-chain";
@@ -143,8 +154,8 @@ impl Part {
                 is_there.then_some(frontend.origin)
             }
             (Self::Frontend(frontend), FlatTable::Endpoints(_)) => {
-                let number = number.filter(|number| *number < frontend.count())?;
-                (frontend.container() == container).then(|| frontend.picks.of(number))
+                let is_its = frontend.container() == container;
+                frontend.picks.of(number.filter(|_| is_its)?)
             }
         }
     }
@@ -190,8 +201,8 @@ impl FlatFrontend {
         tables.map(move |table| Container::Flat(kind, table))
     }
 
-    fn count(&self) -> u32 {
-        u32::try_from(self.endpoints.len()).expect("there are few")
+    const fn count(&self) -> u32 {
+        self.picks.count()
     }
 }
 

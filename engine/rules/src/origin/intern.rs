@@ -1,4 +1,4 @@
-//! One id for equal origins.
+//! Ids of origins.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use super::picks::{PickIds, Picks};
 use super::{Decision, FrameDecision, Origin, ServicePortOrigin};
 use crate::{EndpointPlan, ServicePortId, ServicePortPlan};
 
-/// Gives equal origins one id. Nothing is forgotten: tables of any age may be asked about.
+/// Gives origins their ids: equal ones of rules share one, and so do equal ones of the same place in equal lists of endpoints
+/// that are drawn from by number. Nothing is forgotten: tables of any age may be asked about.
 ///
 /// Service ports are numbered first, so that a lowering looks its service port up once and compares no names after
 /// that.
@@ -76,6 +77,14 @@ impl<T> Numbered<T> {
     }
 }
 
+/// What most service ports need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PerPort {
+    pub(crate) origins: usize,
+    /// Lists of endpoints.
+    pub(crate) picks: usize,
+}
+
 /// The origins of one service port, while it is lowered.
 pub(crate) struct PortOrigins<'o> {
     origins: &'o mut Origins,
@@ -84,12 +93,12 @@ pub(crate) struct PortOrigins<'o> {
 }
 
 impl Origins {
-    /// Makes room for what rules of so many service ports are made for: growing bit by bit would look at all again and again.
-    pub(crate) fn expect(&mut self, ports: usize) {
+    /// Makes room for what rules of so many service ports are made for, of which each has so many origins and lists of endpoints
+    /// to pick from: growing bit by bit would look at all again and again.
+    pub(crate) fn expect(&mut self, ports: usize, of_each: PerPort) {
         self.ports.make_room(ports);
-        self.picks.make_room(ports);
-        // The frontend, its address, and an endpoint on the node.
-        self.origins.make_room(3 * ports);
+        self.picks.make_room(of_each.picks * ports);
+        self.origins.make_room(of_each.origins * ports);
     }
 
     /// For the rules of one service port.
@@ -185,45 +194,71 @@ mod tests {
     use super::*;
     use crate::ServiceName;
 
-    #[test]
-    fn picks_have_ids_of_their_own_and_equal_ones_share_them() {
-        let id = ServicePortId {
+    fn web() -> ServicePortId {
+        ServicePortId {
             service: ServiceName {
                 namespace: "default".into(),
                 name: "web".into(),
             },
             port_name: "http".into(),
             protocol: Protocol::TCP,
+        }
+    }
+
+    fn endpoints(hosts: &[u8]) -> Arc<[EndpointPlan]> {
+        let endpoint = |host: &u8| EndpointPlan {
+            address: ([10, 244, 1, *host], 8080).into(),
+            is_local: false,
+            pod: None,
         };
-        let endpoints = |hosts: &[u8]| -> Arc<[EndpointPlan]> {
-            let endpoint = |host: &u8| EndpointPlan {
-                address: ([10, 244, 1, *host], 8080).into(),
-                is_local: false,
-                pod: None,
-            };
-            hosts.iter().map(endpoint).collect()
-        };
+        hosts.iter().map(endpoint).collect()
+    }
+
+    #[test]
+    fn picks_have_ids_of_their_own_and_equal_ones_share_them() {
         let mut origins = Origins::default();
-        let mut port = origins.port_of(&id, 80);
+        let mut port = origins.port_of(&web(), 80);
         let frontend = port.id(Decision::HideExternal);
-        let (three, two) = (endpoints(&[1, 2, 3]), endpoints(&[3, 4]));
-        let [of_three, of_two] = [&three, &two].map(|one| port.picks(one));
+        let [of_three, of_two] = [&[1, 2, 3][..], &[3, 4]].map(|one| port.picks(&endpoints(one)));
         assert_eq!(port.picks(&endpoints(&[1, 2, 3])), of_three);
+        let id = |ids: PickIds, number| ids.of(number).expect("it has as many");
         let said = |id| origins.get(id).expect("it was given").to_string();
         let of = "Service default/web port 80/TCP: ";
         assert_eq!(
-            said(of_three.of(2)),
+            said(id(of_three, 2)),
             format!("{of}pick 10.244.1.3:8080 with probability 1/3")
         );
         assert_eq!(
-            said(of_two.of(0)),
+            said(id(of_two, 0)),
             format!("{of}pick 10.244.1.3:8080 with probability 1/2")
         );
         assert_eq!(
             said(frontend),
             format!("{of}external traffic is hidden behind the node's address")
         );
-        assert_eq!(origins.get(of_two.of(2)), None);
+        assert_eq!([of_three.of(3), of_two.of(2)], [None, None]);
+    }
+
+    #[test]
+    fn lists_share_ids_unless_addresses_or_pods_differ() {
+        let mut origins = Origins::default();
+        let of = endpoints(&[1, 2]);
+        let (mut elsewhere, mut named) = (endpoints(&[1, 2]), endpoints(&[1, 2]));
+        Arc::make_mut(&mut elsewhere)[1].is_local = true;
+        Arc::make_mut(&mut named)[1].pod = Some("web-2".into());
+        let mut port = origins.port_of(&web(), 80);
+        let [ids, of_elsewhere, of_named] = [&of, &elsewhere, &named].map(|one| port.picks(one));
+        assert_eq!(ids, of_elsewhere);
+        assert_ne!(ids, of_named);
+        let of_other_port = origins.port_of(&web(), 81).picks(&of);
+        assert_ne!(ids, of_other_port);
+        let pod = |ids: PickIds| {
+            origins
+                .get(ids.of(1).expect("it has two"))
+                .map(|one| &one.pod)
+        };
+        assert_eq!(pod(ids), Some(&None));
+        assert_eq!(pod(of_named), Some(&Some("web-2".into())));
     }
 
     #[test]

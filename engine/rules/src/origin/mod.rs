@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use frame::FrameDecision;
-pub(crate) use intern::{Origins, PortOrigins};
+pub(crate) use intern::{Origins, PerPort, PortOrigins};
 pub(crate) use picks::PickIds;
 
 use crate::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use ruleset::nft::{NftAction, NftTables, NftTransaction};
+use ruleset::nft::{Ident, NftAction, NftTables, NftTransaction, SetOrMap, TableKey};
 use ruleset::xt::{
     ChainName, Probability, TableName, XtMatch, XtRule, XtTables, XtTransaction, parse,
     restore_text, save_text,
@@ -315,6 +315,41 @@ fn check_history(changes: &[Change], compile: CompileNft) -> Result<(), TestCase
         }
     }
     Ok(())
+}
+
+/// Which endpoints are on the node shows in no map of endpoints.
+#[test]
+fn flat_tables_of_nodes_share_maps_of_endpoints() {
+    let endpoints: Vec<_> = (1..=20)
+        .map(|e| {
+            endpoint(
+                &format!("10.244.2.{e}"),
+                if e == 7 { "node-2" } else { "node-3" },
+            )
+        })
+        .collect();
+    let view = web(TrafficPolicy::Cluster, &endpoints);
+    let node_2 = NodeFacts {
+        name: "node-2".into(),
+        ..node_1()
+    };
+    let mut compiler = Compiler::new(Capabilities::ALL);
+    let first = compiler.flat(&view, &node_1());
+    let second = compiler.flat_after(Some(&first), &view, &node_2);
+    let key = TableKey {
+        family: Family::V4.into(),
+        name: CompiledNftables::table_name(),
+    };
+    let map = |compiled: &CompiledNftables| {
+        let name = Ident::literal("endpoints-tcp-20");
+        match compiled.tables.tables[&key].sets.get(&name) {
+            Some(SetOrMap::Map(map)) => Arc::clone(map),
+            _ => panic!("there is such a map"),
+        }
+    };
+    assert!(Arc::ptr_eq(&map(&first), &map(&second)));
+    let change = NftTransaction::between(&first.tables, &second.tables);
+    assert_eq!(change.operations().len(), 1, "{}", change.script());
 }
 
 /// In the layout of our own, chains and rules grow with the distinct numbers of endpoints, and a change of one Service

@@ -106,13 +106,8 @@ pub(crate) fn add_service(view: &mut ClusterView, name: &str, service: ServiceVi
 }
 
 pub(crate) fn add_slice(view: &mut ClusterView, service: &str, name: &str, slice: SliceView) {
-    let mut slices = view
-        .slices
-        .get(&service_name(service))
-        .map(|slices| (**slices).clone())
-        .unwrap_or_default();
-    slices.insert(name.into(), Arc::new(slice));
-    view.slices.insert(service_name(service), Arc::new(slices));
+    let slices = view.slices.entry(service_name(service)).or_default();
+    *slices = Arc::new(slices.with(name.into(), Arc::new(slice)));
 }
 
 /// Service `web` at 10.96.0.40 with these endpoints.
