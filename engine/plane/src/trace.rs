@@ -97,6 +97,25 @@ impl Plane {
     }
 }
 
+impl Plane {
+    /// The node or host that a packet of a host comes to first.
+    ///
+    /// # Errors
+    /// When it is lost before: where, and why. What a link loses by chance counts as coming through.
+    pub fn first_place(
+        &self,
+        source: HostId,
+        packet: &Packet,
+    ) -> Result<Place, (Place, LostReason)> {
+        let transit = self.network.leaving_host(source, packet.bytes());
+        match self.network.arrival(transit.next) {
+            Next::Node { node, .. } => Ok(Place::Node(node)),
+            Next::Host(host) => Ok(Place::Host(host)),
+            Next::Lost { place, reason } => Err((place, *reason)),
+        }
+    }
+}
+
 /// Where a packet's way ends, unless it is lost.
 pub(crate) enum End {
     /// A host gets it.

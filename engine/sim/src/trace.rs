@@ -515,7 +515,7 @@ impl fmt::Display for Step {
     }
 }
 
-fn first_packet(
+pub(crate) fn first_packet(
     protocol: Protocol,
     source: SocketAddr,
     destination: SocketAddr,

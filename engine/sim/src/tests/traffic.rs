@@ -1,6 +1,6 @@
 //! Connections that are held, traffic in the background, and why some of it fails.
 
-use control::{Rate, Reuse, Sender, TrafficReport, TrafficRequest};
+use control::{Fault, Place, Rate, Reuse, Sender, TrafficReport, TrafficRequest};
 
 use super::*;
 
@@ -364,6 +364,104 @@ fn what_no_rule_concerned_is_told_as_such() {
         *why,
         format!("it came to no node: nobody on its way has {to}")
     );
+}
+
+/// Why requests of the laptop's failed, of a second of them.
+fn story_of_laptop(sim: &mut Sim, to: IpAddr, port: u16) -> String {
+    let mut load = traffic(sim, "5/s", Reuse::None);
+    load.from = vec![Sender::One(Source::Outside("laptop".to_owned()))];
+    load.to = Target {
+        host: Host::Address(to),
+        port,
+    };
+    load.timeout = Duration::from_millis(500);
+    let until = sim.control().now() + Duration::from_secs(1);
+    sim.start_traffic(&load).unwrap();
+    sim.advance_to(until);
+    let report = sim.stop_traffic(&load.id).unwrap();
+    assert_eq!(report.new.failed(), report.new.total());
+    report.failures[0].why.clone()
+}
+
+#[test]
+fn what_a_nodes_rules_refuse_to_the_outside_is_told_as_theirs() {
+    let node_a = IpAddr::from([192, 168, 1, 1]);
+    for mode in ProxyMode::ALL {
+        let mut config = config(7, mode);
+        config.load_balancer_pool = vec!["198.18.0.0/28".parse().unwrap()];
+        let mut sim = Sim::new(config).unwrap();
+        apply(&mut sim, &backend("web-1", "node-a"));
+        let exposed = SERVICE
+            .replace("app: web", "app: nobody")
+            .replace("name: web", "name: lonely")
+            .replace("spec: {", "spec: {type: NodePort, ")
+            .replace("port: 80,", "port: 80, nodePort: 30080,");
+        apply(&mut sim, &exposed);
+        let guarded = SERVICE.replace("name: web", "name: guarded").replace(
+            "spec: {",
+            "spec: {type: LoadBalancer, loadBalancerSourceRanges: [198.51.100.0/24], ",
+        );
+        apply(&mut sim, &guarded);
+        run_to(&mut sim, 8000);
+        let why = story_of_laptop(&mut sim, node_a, 30080);
+        assert!(
+            why.starts_with("node-a's rules refuse it: "),
+            "{mode}: {why}"
+        );
+        let service = sim.control().api().service("default", "guarded").unwrap();
+        let vip = service.status.load_balancer.ingress[0].ip.parse().unwrap();
+        let why = story_of_laptop(&mut sim, vip, 80);
+        assert!(why.contains("'s rules drop it: "), "{mode}: {why}");
+    }
+}
+
+#[test]
+fn what_is_lost_on_its_way_from_the_outside_is_told_with_the_place() {
+    let mut sim = cluster();
+    let node_b = IpAddr::from([192, 168, 1, 2]);
+    let place = Place::Node("node-b".to_owned());
+    sim.fault(Fault::Down { place }, None).unwrap();
+    let why = story_of_laptop(&mut sim, node_b, 30080);
+    assert_eq!(why, "it was lost at node-b: the node is down");
+}
+
+/// What clients learnt from DNS is no rule's doing.
+#[test]
+fn who_asks_an_endpoint_itself_is_not_told_of_rules() {
+    let headless = SERVICE
+        .replace("name: web", "name: direct")
+        .replace("spec: {", "spec: {clusterIP: None, ");
+    for by_name in [false, true] {
+        let mut sim = cluster();
+        apply(&mut sim, &headless);
+        run_to(&mut sim, 8000);
+        let backend = sim.control().api().pod("default", "web-2").unwrap();
+        let address = backend.addresses()[0];
+        let mut load = traffic(&sim, "50/s", Reuse::None);
+        load.to = Target {
+            host: match by_name {
+                true => Host::Name("direct".to_owned()),
+                false => Host::Address(address),
+            },
+            port: 8080,
+        };
+        load.span = Some(Duration::from_secs(2));
+        sim.start_traffic(&load).unwrap();
+        run_to(&mut sim, 8500);
+        for name in ["web-1", "web-2", "web-3"] {
+            sim.delete(&pod(name)).unwrap();
+        }
+        run_to(&mut sim, 14_000);
+        let report = sim.stop_traffic(&load.id).unwrap();
+        let refused = |failure: &&control::TrafficFailure| failure.outcome == Outcome::Refused;
+        let why = &report.failures.iter().find(refused).unwrap().why;
+        let begin = "no rule of node-a had translated the first packet to 10.244.";
+        assert!(why.starts_with(begin), "{why}");
+        assert!(
+            why.contains(":8080: it was refused; 10.244.") && why.ends_with(" before"),
+            "{why}"
+        );
+    }
 }
 
 #[test]
