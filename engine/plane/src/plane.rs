@@ -15,8 +15,8 @@ use crate::host::{Stack, Stacks, Supplies, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::Queue;
 use crate::{
-    Blind, Foresight, HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec, PlaneConfig,
-    PlaneEvent, SendError, SocketId,
+    Blind, Door, Foresight, HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec,
+    PlaneConfig, PlaneEvent, SendError, SocketId,
 };
 
 /// Gives a node's tables, as they are when a packet comes by. Asked for every packet on every node, so that
@@ -325,11 +325,11 @@ impl Plane {
         self.network.put_pods_behind(node, interface);
     }
 
-    /// The interface by which a node's rules would see a packet of this address come in, if it is that of a Pod there,
-    /// or might be.
+    /// Where a packet from an address enters a node, if no process there sends it: by the link of a Pod that is there, or
+    /// might be, or from elsewhere.
     #[must_use]
-    pub fn pod_interface(&self, node: NodeId, address: IpAddr) -> Option<InterfaceName> {
-        self.network.pod_interface(node, address)
+    pub fn door_of(&self, node: NodeId, address: IpAddr) -> Door {
+        self.network.door_of(node, address)
     }
 
     /// Has a host ignore every packet that reaches it from now on.
