@@ -1,6 +1,6 @@
 //! Connections that are held, traffic in the background, and why some of it fails.
 
-use control::{Fault, Place, Rate, Reuse, Sender, TrafficReport, TrafficRequest};
+use control::{Fault, Place, Rate, Reuse, Sender, TrafficFailure, TrafficReport, TrafficRequest};
 
 use super::*;
 
@@ -390,6 +390,7 @@ fn what_a_nodes_rules_refuse_to_the_outside_is_told_as_theirs() {
         let mut config = config(7, mode);
         config.load_balancer_pool = vec!["198.18.0.0/28".parse().unwrap()];
         let mut sim = Sim::new(config).unwrap();
+        apply(&mut sim, SERVICE);
         apply(&mut sim, &backend("web-1", "node-a"));
         let exposed = SERVICE
             .replace("app: web", "app: nobody")
@@ -425,43 +426,55 @@ fn what_is_lost_on_its_way_from_the_outside_is_told_with_the_place() {
     assert_eq!(why, "it was lost at node-b: the node is down");
 }
 
-/// What clients learnt from DNS is no rule's doing.
 #[test]
 fn who_asks_an_endpoint_itself_is_not_told_of_rules() {
+    let mut sim = cluster();
+    let backend = sim.control().api().pod("default", "web-2").unwrap();
+    let to = SocketAddr::new(backend.addresses()[0], 8080);
+    let mut load = traffic(&sim, "50/s", Reuse::None);
+    load.to = Target {
+        host: Host::Address(to.ip()),
+        port: to.port(),
+    };
+    sim.start_traffic(&load).unwrap();
+    run_to(&mut sim, 5500);
+    sim.delete(&pod("web-2")).unwrap();
+    run_to(&mut sim, 7000);
+    let report = sim.stop_traffic(&load.id).unwrap();
+    let refused = |failure: &&TrafficFailure| failure.outcome == Outcome::Refused;
+    let why = &report.failures.iter().find(refused).unwrap().why;
+    let begin = format!(
+        "no rule of node-a had translated the first packet to {to}: it was refused; {to} left the EndpointSlice "
+    );
+    assert!(why.starts_with(&begin) && why.ends_with(" before"), "{why}");
+}
+
+/// What clients learnt from DNS is no rule's doing.
+#[test]
+fn who_asks_a_headless_service_is_not_told_of_rules() {
+    let mut sim = cluster();
     let headless = SERVICE
-        .replace("name: web", "name: direct")
+        .replace("web", "late")
         .replace("spec: {", "spec: {clusterIP: None, ");
-    for by_name in [false, true] {
-        let mut sim = cluster();
-        apply(&mut sim, &headless);
-        run_to(&mut sim, 8000);
-        let backend = sim.control().api().pod("default", "web-2").unwrap();
-        let address = backend.addresses()[0];
-        let mut load = traffic(&sim, "50/s", Reuse::None);
-        load.to = Target {
-            host: match by_name {
-                true => Host::Name("direct".to_owned()),
-                false => Host::Address(address),
-            },
-            port: 8080,
-        };
-        load.span = Some(Duration::from_secs(2));
-        sim.start_traffic(&load).unwrap();
-        run_to(&mut sim, 8500);
-        for name in ["web-1", "web-2", "web-3"] {
-            sim.delete(&pod(name)).unwrap();
-        }
-        run_to(&mut sim, 14_000);
-        let report = sim.stop_traffic(&load.id).unwrap();
-        let refused = |failure: &&control::TrafficFailure| failure.outcome == Outcome::Refused;
-        let why = &report.failures.iter().find(refused).unwrap().why;
-        let begin = "no rule of node-a had translated the first packet to 10.244.";
-        assert!(why.starts_with(begin), "{why}");
-        assert!(
-            why.contains(":8080: it was refused; 10.244.") && why.ends_with(" before"),
-            "{why}"
-        );
-    }
+    let late = backend("late-1", "node-b").replace(
+        "labels: {app: web}",
+        "labels: {app: late}, annotations: {switchboard.dev/start-delay: 60s}",
+    );
+    apply(&mut sim, &headless);
+    apply(&mut sim, &late);
+    run_to(&mut sim, 9000);
+    let mut load = traffic(&sim, "5/s", Reuse::None);
+    load.to = Target {
+        host: Host::Name("late".to_owned()),
+        port: 8080,
+    };
+    let report = run_load(&mut sim, &load, 10_000);
+    let why = &report.failures[0].why;
+    let begin = "no rule of node-a had translated the first packet to 10.244.2.";
+    assert!(
+        why.starts_with(begin) && why.ends_with(":8080: it was refused"),
+        "{why}"
+    );
 }
 
 #[test]
