@@ -141,7 +141,7 @@ impl Plane {
 }
 
 /// The first packet of an answer; `None` for protocols that know none.
-fn answer_to(came: &Tuple) -> Option<Packet> {
+pub(crate) fn answer_to(came: &Tuple) -> Option<Packet> {
     let (from, to) = (came.destination_socket(), came.source_socket());
     let bytes = match came.protocol() {
         Protocol::TCP => tcp_segment(from, to, TcpControl::Syn, 0, Some(1)),
