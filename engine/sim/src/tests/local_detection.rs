@@ -104,3 +104,16 @@ fn a_probe_tells_of_a_missing_hairpin_as_a_connection_does() {
         }
     }
 }
+
+/// A proxy that is told to look for a bridge where the cluster began without one takes its Pods for strangers.
+#[test]
+fn the_network_stays_as_the_cluster_began_with_it() {
+    let mut sim = cluster_that_detects(&DetectLocal::ClusterCidr(None), ProxyMode::Nftables);
+    assert!(!hides(&mut sim, ProbeSource::Source(client())));
+    let mut proxy = sim.proxy_config("node-a").unwrap();
+    proxy.settings.detect_local = DetectLocal::BridgeInterface("cbr0".to_owned());
+    sim.configure_proxy("node-a", proxy).unwrap();
+    sim.restart_proxy("node-a").unwrap();
+    run_to(&mut sim, 10_000);
+    assert!(hides(&mut sim, ProbeSource::Source(client())));
+}
