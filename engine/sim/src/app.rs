@@ -169,7 +169,10 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
         .collect();
     // Where a port is open to all, that it is open to the Pod itself says nothing more.
     listeners.sort_unstable_by_key(|one| (one.protocol, one.port, one.only_at));
-    listeners.dedup_by_key(|listener| (listener.protocol, listener.port));
+    listeners.dedup_by(|later, earlier| {
+        let is_covered = earlier.only_at.is_none() || earlier.only_at == later.only_at;
+        is_covered && (earlier.protocol, earlier.port) == (later.protocol, later.port)
+    });
     listeners
 }
 

@@ -491,8 +491,7 @@ impl Sim {
                 local,
                 peer,
             } => {
-                let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local.port())
-                else {
+                let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local) else {
                     // The listener was closed while the handshake was under way: its kernel resets it.
                     self.plane.abort(socket);
                     return;
@@ -574,7 +573,7 @@ impl Sim {
         let Some(local) = self.plane.local_address(socket) else {
             return;
         };
-        let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
+        let app = self.fleet.app(socket.host(), Protocol::UDP, local);
         let (after, answer) = match app {
             Some((_, App::Dns)) if self.troubles.is_dns_down => (Duration::ZERO, None),
             Some((_, App::Dns)) => {
