@@ -470,7 +470,7 @@ pub(crate) enum ProtocolArg {
     Tcp,
     /// One datagram
     Udp,
-    /// The first packet of an association; simulated hosts do not answer it
+    /// The first packet of an association; its answer is shown as if somebody listened
     Sctp,
 }
 

@@ -30,7 +30,8 @@ pub trait World {
     /// Lets everything happen that is due up to and including `at`. An instant in the past changes nothing.
     fn advance_to(&mut self, at: SimTime);
 
-    /// When the next thing happens that is not merely periodic; `None` when the world is at rest.
+    /// When the next thing happens that is neither merely periodic nor the repetition of what was lost; `None` when the
+    /// world is at rest.
     fn next_event_at(&self) -> Option<SimTime>;
 
     /// When the cluster itself changes next: packets do not count. `None` when it is at rest.

@@ -122,8 +122,18 @@ impl Application {
             read(annotations, ON_TERM, on_term).err(),
             read(annotations, HOSTILE, manners).err(),
         ];
-        let unknown = annotations.keys().filter_map(|key| unknown(key));
+        let unknown = annotations.keys().filter_map(|key| Self::check_key(key));
         errors.into_iter().flatten().chain(unknown).collect()
+    }
+
+    /// An annotation that is ours by its name and says nothing to an application.
+    #[must_use]
+    pub fn check_key(key: &str) -> Option<ApplicationError> {
+        let name = key.strip_prefix(PREFIX)?;
+        (!KEYS.contains(&name)).then(|| ApplicationError {
+            key: key.to_owned(),
+            message: format!("not supported: supported are {}", KEYS.join(", ")),
+        })
     }
 
     /// Whether somebody elsewhere gets an answer at this TCP port, once it has started.
@@ -151,15 +161,6 @@ impl Manners {
     pub fn of(annotations: &StringMap) -> Self {
         value(annotations, HOSTILE, manners)
     }
-}
-
-/// An annotation that is ours by its name and says nothing to an application.
-fn unknown(key: &str) -> Option<ApplicationError> {
-    let name = key.strip_prefix(PREFIX)?;
-    (!KEYS.contains(&name)).then(|| ApplicationError {
-        key: key.to_owned(),
-        message: format!("not supported: supported are {}", KEYS.join(", ")),
-    })
 }
 
 fn container_ports(pod: &Pod) -> Vec<ListenPort> {

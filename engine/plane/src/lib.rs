@@ -76,6 +76,7 @@ pub use foresight::{Blind, Exchange, Foresight};
 pub use host::{ListenError, SendError};
 pub use id::{HostId, NodeId, SocketId};
 pub use impairment::{Impairment, LinkEnd, LinkError, Share};
+pub use network::Door;
 pub use ping::{EchoError, PingSpec};
 pub use plane::{Plane, TableSource};
 pub use probe::{ProbeAnswer, ProbeOutcome};

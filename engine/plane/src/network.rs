@@ -33,7 +33,9 @@ const ANY_POD: InterfaceName = InterfaceName::literal("veth");
 
 /// Where a packet enters a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+pub enum Door {
+    /// By an interface of its own. Its rules may see a Pod's packets come by another
+    /// ([`Plane::put_pods_behind`](crate::Plane::put_pods_behind)).
     Interface(InterfaceName),
     /// A process on the node sent it.
     Local,
@@ -222,23 +224,18 @@ impl Network {
         }
     }
 
-    /// The interface by which a node's rules would see a packet of this address come in, if it is that of a Pod there,
-    /// or might be.
-    pub(crate) fn pod_interface(&self, id: NodeId, address: IpAddr) -> Option<InterfaceName> {
-        let shared = self.nodes[id.index()].pods_behind;
-        match self.holder(address) {
-            Some(Holder::Host(host)) => match &self.host(host)?.attachment {
-                Attachment::Pod { node, interface } if *node == id => {
-                    Some(shared.unwrap_or(*interface))
-                }
-                _ => None,
+    /// Where a packet from an address enters a node, if no process there sends it: by the link of a Pod that is there, or
+    /// might be, or from elsewhere.
+    pub(crate) fn door_of(&self, id: NodeId, address: IpAddr) -> Door {
+        let interface = match self.holder(address) {
+            Some(Holder::Host(host)) => match self.host(host).map(|host| &host.attachment) {
+                Some(Attachment::Pod { node, interface }) if *node == id => *interface,
+                _ => UPLINK,
             },
-            Some(Holder::Node(_)) => None,
-            None => {
-                let is_here = self.pod_ranges.lookup(address) == Some(id);
-                is_here.then(|| shared.unwrap_or(ANY_POD))
-            }
-        }
+            None if self.pod_ranges.lookup(address) == Some(id) => ANY_POD,
+            Some(Holder::Node(_)) | None => UPLINK,
+        };
+        Door::Interface(interface)
     }
 
     /// Gives a node an address that nobody else hears of.

@@ -15,8 +15,8 @@ use crate::host::{Stack, Stacks, Supplies, may_listen};
 use crate::network::{Network, Next};
 use crate::queue::Queue;
 use crate::{
-    Blind, Foresight, HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec, PlaneConfig,
-    PlaneEvent, SendError, SocketId,
+    Blind, Door, Foresight, HostId, HostSpec, ListenError, NodeId, NodeSpec, OutsideSpec,
+    PlaneConfig, PlaneEvent, SendError, SocketId,
 };
 
 /// Gives a node's tables, as they are when a packet comes by. Asked for every packet on every node, so that
@@ -290,10 +290,8 @@ impl Plane {
 
     /// Like [`Plane::listen`], but at one of the host's addresses: a loopback address, or one of a node's own.
     ///
-    /// Deviation: a port is listened on at one address or at all of them, not at several.
-    ///
     /// # Errors
-    /// When the port is taken, the protocol is neither TCP nor UDP, or the host is gone.
+    /// When the port is taken, at this address or at all, the protocol is neither TCP nor UDP, or the host is gone.
     pub fn listen_at(
         &mut self,
         host: HostId,
@@ -314,10 +312,14 @@ impl Plane {
             self.network.add_local_address(node, at.ip());
         }
         let host = self.node_host(node);
-        let in_use = self.listens(host, Protocol::TCP, at.port());
-        may_listen(Protocol::TCP, at.port(), in_use)?;
-        self.listen_at(host, Protocol::UDP, at)?;
-        self.listen_at(host, Protocol::TCP, at)
+        let (stack, _) = self.stack(host).ok_or(ListenError::NoSuchHost)?;
+        may_listen(
+            Protocol::TCP,
+            at.port(),
+            stack.listens_at(Protocol::TCP, at),
+        )?;
+        stack.listen_at(Protocol::UDP, at)?;
+        stack.listen_at(Protocol::TCP, at)
     }
 
     /// Has a node's rules see its Pods' packets come in by this interface, as behind a bridge, and not by each Pod's own.
@@ -325,11 +327,11 @@ impl Plane {
         self.network.put_pods_behind(node, interface);
     }
 
-    /// The interface by which a node's rules would see a packet of this address come in, if it is that of a Pod there,
-    /// or might be.
+    /// Where a packet from an address enters a node, if no process there sends it: by the link of a Pod that is there, or
+    /// might be, or from elsewhere.
     #[must_use]
-    pub fn pod_interface(&self, node: NodeId, address: IpAddr) -> Option<InterfaceName> {
-        self.network.pod_interface(node, address)
+    pub fn door_of(&self, node: NodeId, address: IpAddr) -> Door {
+        self.network.door_of(node, address)
     }
 
     /// Has a host ignore every packet that reaches it from now on.
@@ -337,16 +339,23 @@ impl Plane {
         self.deaf.insert(host);
     }
 
-    /// Ends listening. TCP connections that stand go on; a UDP socket is gone.
+    /// Ends listening at a port of all addresses. TCP connections that stand go on; a UDP socket is gone.
     pub fn unlisten(&mut self, host: HostId, protocol: Protocol, port: u16) {
         if let Some(stack) = self.stacks.get_mut(host) {
-            stack.unlisten(protocol, port);
+            stack.unlisten(protocol, port, None);
         } else if let Some(ports) = self.asleep.get_mut(&host) {
             ports.remove(&(protocol, port));
         }
     }
 
-    /// Whether a host listens at a port.
+    /// The same at one address alone.
+    pub fn unlisten_at(&mut self, host: HostId, protocol: Protocol, at: SocketAddr) {
+        if let Some(stack) = self.stacks.get_mut(host) {
+            stack.unlisten(protocol, at.port(), Some(at.ip()));
+        }
+    }
+
+    /// Whether a host listens at a port, at whatever address.
     #[must_use]
     pub fn listens(&self, host: HostId, protocol: Protocol, port: u16) -> bool {
         match self.stacks.get(host) {

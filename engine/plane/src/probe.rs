@@ -9,8 +9,8 @@
 use std::net::SocketAddr;
 
 use netfilter::{
-    Chooser, Evaluation, Ingress, InterfaceName, Packet, Ratio, TooManyBranches, TracedElement,
-    TracedRule, Tuple, eval, explore,
+    Chooser, Evaluation, Packet, Ratio, TooManyBranches, TracedElement, TracedRule, Tuple, eval,
+    explore,
 };
 use ruleset::Protocol;
 use smoltcp::wire::TcpControl;
@@ -62,7 +62,7 @@ impl Plane {
         &self,
         node: NodeId,
         packet: &Packet,
-        ingress: Ingress<'_>,
+        door: &Door,
         tables: &mut impl TableSource,
     ) -> Result<Vec<(Ratio, ProbeOutcome)>, TooManyBranches> {
         let own = tables.tables(node);
@@ -77,7 +77,7 @@ impl Plane {
                 &state,
                 &routing,
                 packet.clone(),
-                ingress,
+                self.network.ingress(node, door),
                 self.now,
                 chooser,
                 &mut tracer,
@@ -85,7 +85,7 @@ impl Plane {
             let (action, tuple) = judge(arrived, &evaluation.verdict);
             let answer = match (&action, arrived) {
                 (DecisionAction::Translated { .. }, Some(asked)) => {
-                    self.answer(node, ingress, &asked, evaluation, tables, chooser)
+                    self.answer(node, door, &asked, evaluation, tables, chooser)
                 }
                 _ => None,
             };
@@ -103,22 +103,22 @@ impl Plane {
     fn answer(
         &self,
         node: NodeId,
-        ingress: Ingress<'_>,
+        door: &Door,
         asked: &Tuple,
         decided: Evaluation,
         tables: &mut impl TableSource,
         chooser: &mut impl Chooser,
     ) -> Option<ProbeAnswer> {
-        let door = match ingress {
-            Ingress::Local => Door::Local,
-            Ingress::Interface(name) => Door::Interface(InterfaceName::new(name)?),
-        };
         let mut walk = Walk::new(self, Memory::Blank);
         walk.commit(node, decided.effects);
-        let (transit, _, packet) = self.network.after(node, &door, decided.verdict)?;
+        let (transit, _, packet) = self.network.after(node, door, decided.verdict)?;
         let Some(End::Host { host, packet }) = walk.onwards(transit, packet, tables, chooser)
         else {
-            return None;
+            // Somebody is there, and his own packet does not come back to him.
+            let outcome = walk.last().map(|last| &last.outcome);
+            let no_hairpin = HopOutcome::Lost(LostReason::NoHairpin);
+            return (outcome == Some(&no_hairpin))
+                .then_some(ProbeAnswer::Lost(LostReason::NoHairpin));
         };
         let reply = answer_to(&packet.tuple()?)?;
         let _ = walk.send(host, reply, tables, chooser);
@@ -141,7 +141,7 @@ impl Plane {
 }
 
 /// The first packet of an answer; `None` for protocols that know none.
-fn answer_to(came: &Tuple) -> Option<Packet> {
+pub(crate) fn answer_to(came: &Tuple) -> Option<Packet> {
     let (from, to) = (came.destination_socket(), came.source_socket());
     let bytes = match came.protocol() {
         Protocol::TCP => tcp_segment(from, to, TcpControl::Syn, 0, Some(1)),

@@ -11,10 +11,12 @@ use netfilter::{
     Chooser, Effects, InterfaceName, NoTrace, NodeState, Packet, Recorder, RejectReason,
     TraceEvent, Tracer, Tuple, Verdict, eval,
 };
+use ruleset::Protocol;
 
 use crate::host::Stack;
 use crate::network::{Door, Next, Transit};
 use crate::plane::TableSource;
+use crate::probe::answer_to;
 use crate::{HostId, LostReason, NodeId, Place, Plane};
 
 /// The way of a packet and of the answer to it.
@@ -65,7 +67,7 @@ pub enum HopOutcome {
 
 impl Plane {
     /// Follows a packet from a host on, and the answer to it: what a listening host would answer (a UDP
-    /// application: an empty datagram), or what a host does where nobody listens.
+    /// application: an empty datagram; SCTP: the way back, whoever is there), or what a host does where nobody listens.
     ///
     /// Nothing changes but what `chooser` and `tables` keep for themselves. The clock of the trace starts now;
     /// conntrack entries that the request makes are there for the answer.
@@ -93,6 +95,25 @@ impl Plane {
         PacketTrace {
             request,
             reply: walk.hops,
+        }
+    }
+}
+
+impl Plane {
+    /// The node or host that a packet of a host comes to first.
+    ///
+    /// # Errors
+    /// When it is lost before: where, and why. What a link loses by chance counts as coming through.
+    pub fn first_place(
+        &self,
+        source: HostId,
+        packet: &Packet,
+    ) -> Result<Place, (Place, LostReason)> {
+        let transit = self.network.leaving_host(source, packet.bytes());
+        match self.network.arrival(transit.next) {
+            Next::Node { node, .. } => Ok(Place::Node(node)),
+            Next::Host(host) => Ok(Place::Host(host)),
+            Next::Lost { place, reason } => Err((place, *reason)),
         }
     }
 }
@@ -261,8 +282,14 @@ impl<'a> Walk<'a> {
     }
 
     /// What a host answers to a packet that it gets.
+    ///
+    /// Deviation: to SCTP, of which hosts know nothing, one answers as if it listened.
     fn reply(&self, host: HostId, packet: Packet) -> Option<Packet> {
         let plane = self.plane;
+        let sctp = packet.tuple();
+        if let Some(came) = sctp.filter(|came| came.protocol() == Protocol::SCTP) {
+            return answer_to(&came);
+        }
         let addresses = plane.network.host(host)?.addresses.clone();
         let mut stand_in = Stack::new(host, addresses, plane.config.mtu, 0);
         let fresh = match plane.stacks.contains(host) {

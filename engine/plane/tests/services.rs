@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::Seed;
 use common::{Lab, VIP, service};
-use netfilter::{Ingress, Packet, Ratio, RejectReason, SeededChooser};
+use netfilter::{Packet, Ratio, RejectReason, SeededChooser};
 use ruleset::xt::{RejectWith, XtTables};
 use switchboard_plane::{
     DecisionAction, HopOutcome, LostReason, OutsideSpec, Place, PlaneEvent, ProbeAnswer,
@@ -281,10 +281,8 @@ fn probe_shows_every_endpoint() {
     everywhere(&mut lab, &service(VIP, &BACKENDS));
     let packet = syn("10.244.1.2:40000", "10.96.0.40:80");
     let [a, ..] = lab.nodes;
-    let outcomes = lab
-        .plane
-        .probe(a, &packet, Ingress::Interface("veth4"), &mut lab.tables)
-        .unwrap();
+    let door = lab.plane.door_of(a, packet.tuple().unwrap().source());
+    let outcomes = lab.plane.probe(a, &packet, &door, &mut lab.tables).unwrap();
     let third = Ratio::new(1, 3).unwrap();
     let seen: Vec<_> = outcomes
         .iter()
@@ -316,20 +314,17 @@ fn probe_tells_whose_answers_get_back() {
     everywhere(&mut lab, &service(VIP, &BACKENDS));
     let [a, b, _] = lab.nodes;
     let packet = syn("10.244.1.2:40000", "10.96.0.40:80");
-    let mut answers = |node, interface| -> Vec<_> {
-        let ingress = Ingress::Interface(interface);
-        let outcomes = lab.plane.probe(node, &packet, ingress, &mut lab.tables);
+    let mut answers = |node| -> Vec<_> {
+        let door = lab.plane.door_of(node, packet.tuple().unwrap().source());
+        let outcomes = lab.plane.probe(node, &packet, &door, &mut lab.tables);
         let outcomes = outcomes.unwrap().into_iter();
         outcomes.map(|(_, outcome)| outcome.answer).collect()
     };
     let of = |index: usize| Some(ProbeAnswer::Unknown(BACKENDS[index].parse().unwrap()));
     let heard = Some(ProbeAnswer::Heard);
-    assert_eq!(
-        answers(a, "veth4"),
-        [heard.clone(), heard.clone(), heard.clone()]
-    );
+    assert_eq!(answers(a), [heard.clone(), heard.clone(), heard.clone()]);
     // Sent to another node than one's own, which only the answer of that node's Pod passes.
-    assert_eq!(answers(b, "eth0"), [of(0), heard, of(2)]);
+    assert_eq!(answers(b), [of(0), heard, of(2)]);
     assert!(lab.plane.node_state(b).is_empty());
 }
 

@@ -139,13 +139,24 @@ pub fn run_until(
     Ok(runner.finished())
 }
 
-/// What steps have begun and later ones may end: connections that are held, traffic, faults.
+/// What steps leave to later ones: connections that are held, traffic, faults, and what was said that is said once.
 #[derive(Default)]
 pub struct Ongoing {
     /// Whether the manifests have been applied.
     has_begun: bool,
     pub(crate) background: Background,
     pub(crate) faults: BTreeMap<String, FaultId>,
+    /// The kinds without an effect that are known to be so.
+    inert: BTreeSet<String>,
+}
+
+impl Ongoing {
+    /// Gives a runner what was left, or takes back what it leaves.
+    fn swap(&mut self, runner: &mut Runner<'_>) {
+        std::mem::swap(&mut runner.background, &mut self.background);
+        std::mem::swap(&mut runner.faults, &mut self.faults);
+        std::mem::swap(&mut runner.inert, &mut self.inert);
+    }
 }
 
 /// Runs steps in the midst of a scenario, those that begin up to `limit`, over a world in which what goes before has been
@@ -164,8 +175,7 @@ pub fn run_steps(
 ) -> Result<ScenarioReport, RunError> {
     let progress: &mut dyn FnMut(Progress<'_>) = &mut |_| ();
     let mut runner = Runner::new(scenario, mode, world, limit, progress);
-    std::mem::swap(&mut runner.background, &mut ongoing.background);
-    std::mem::swap(&mut runner.faults, &mut ongoing.faults);
+    ongoing.swap(&mut runner);
     if !std::mem::replace(&mut ongoing.has_begun, true) {
         runner.apply_manifests()?;
     }
@@ -179,8 +189,7 @@ pub fn run_steps(
             break;
         }
     }
-    std::mem::swap(&mut runner.background, &mut ongoing.background);
-    std::mem::swap(&mut runner.faults, &mut ongoing.faults);
+    ongoing.swap(&mut runner);
     Ok(runner.finished())
 }
 

@@ -37,7 +37,7 @@ pub(crate) enum App {
 /// Where an application listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
-    /// The only address that it takes packets at, if it does not take them at all.
+    /// The only address that it takes packets at, if it does not at all of the host's.
     pub(crate) only_at: Option<IpAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
@@ -169,7 +169,10 @@ pub(crate) fn listeners(pod: &Pod) -> Vec<Listener> {
         .collect();
     // Where a port is open to all, that it is open to the Pod itself says nothing more.
     listeners.sort_unstable_by_key(|one| (one.protocol, one.port, one.only_at));
-    listeners.dedup_by_key(|listener| (listener.protocol, listener.port));
+    listeners.dedup_by(|later, earlier| {
+        let is_covered = earlier.only_at.is_none() || earlier.only_at == later.only_at;
+        is_covered && (earlier.protocol, earlier.port) == (later.protocol, later.port)
+    });
     listeners
 }
 
@@ -197,8 +200,18 @@ pub(crate) fn check(object: &Object, domain: &str) -> Result<(), Status> {
             limits.to_vec(),
         ));
     }
+    check_annotations(object)
+}
+
+/// Refuses annotations of ours that say nothing, or nothing where they stand.
+pub(crate) fn check_annotations(object: &Object) -> Result<(), Status> {
     let mut limits = misplaced(object);
     if let Some((place, metadata, spec)) = pod_of(object) {
+        let status = metadata.annotations.get(ANNOTATION_STATUS);
+        if let Some(complaint) = status.and_then(|value| unknown_status(value)) {
+            let field = format!("{place}metadata.annotations[{ANNOTATION_STATUS}]");
+            limits.push((field, complaint));
+        }
         for error in Application::check(&metadata.annotations) {
             let field = format!("{place}metadata.annotations[{}]", error.key);
             limits.push((field, error.message));
@@ -219,22 +232,30 @@ pub(crate) fn check(object: &Object, domain: &str) -> Result<(), Status> {
     ))
 }
 
-/// Annotations of ours that say nothing where they stand: what a Pod's application does is said by the Pod, or by the
-/// template that it is made from.
+/// Annotations of ours on anything but a Pod that say nothing there: what a Pod's application does is said by the Pod, or
+/// by the template that it is made from.
 fn misplaced(object: &Object) -> Vec<(String, String)> {
-    let is_pod = matches!(object, Object::Pod(_));
+    if matches!(object, Object::Pod(_)) {
+        return Vec::new();
+    }
     let ours = object.meta().annotations.iter();
     let ours = ours.filter(|(key, _)| key.starts_with(PREFIX));
     let complaints = ours.filter_map(|(key, value)| {
         let complaint = match key.as_str() {
-            ANNOTATION_STATUS if value == "pinned" => return None,
-            ANNOTATION_STATUS => format!("{value:?} is not supported: supported is pinned"),
-            _ if is_pod => return None,
-            _ => "not supported here: it goes to a Pod, or to spec.template of a workload".into(),
+            ANNOTATION_STATUS => unknown_status(value)?,
+            _ => Application::check_key(key).map_or_else(
+                || "not supported here: it goes to a Pod, or to spec.template of a workload".into(),
+                |unknown| unknown.message,
+            ),
         };
         Some((format!("metadata.annotations[{key}]"), complaint))
     });
     complaints.collect()
+}
+
+/// What is wrong with this value of [`ANNOTATION_STATUS`].
+fn unknown_status(value: &str) -> Option<String> {
+    (value != "pinned").then(|| format!("{value:?} is not supported: supported is pinned"))
 }
 
 /// What an object asks for and this version stores without carrying it out.

@@ -1,7 +1,7 @@
 //! Pods as hosts: what the kubelet's signals mean for the network.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use api::{ObjectKey, Pod};
@@ -18,10 +18,15 @@ pub(crate) struct Fleet {
     dns_servers: Vec<IpAddr>,
     dns_domain: String,
     pods: BTreeMap<ObjectKey, Running>,
-    apps: BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
+    apps: Apps,
     /// How many signals have been carried out.
     revision: u64,
 }
+
+/// By where they listen: at a port of a host's, of all its addresses or of one alone.
+type Apps = BTreeMap<Door, (Arc<Identity>, App)>;
+
+type Door = (HostId, Protocol, u16, Option<IpAddr>);
 
 struct Running {
     uid: String,
@@ -158,24 +163,26 @@ impl Fleet {
         self.pods.get(pod).map(|running| &running.resolver)
     }
 
-    /// Puts an application that belongs to no Pod where it listens.
+    /// Puts an application that belongs to no Pod where it listens, at one address alone.
     pub(crate) fn add_app(
         &mut self,
-        place: (HostId, Protocol, u16),
+        (host, protocol, at): (HostId, Protocol, SocketAddr),
         identity: &Arc<Identity>,
         app: App,
     ) {
+        let place = (host, protocol, at.port(), Some(at.ip()));
         self.apps.insert(place, (Arc::clone(identity), app));
     }
 
-    /// Who listens on a port of a host.
+    /// Who listens at an address of a host, or at its port of all addresses.
     pub(crate) fn app(
         &self,
         host: HostId,
         protocol: Protocol,
-        port: u16,
+        local: SocketAddr,
     ) -> Option<&(Arc<Identity>, App)> {
-        self.apps.get(&(host, protocol, port))
+        let at = |only_at| self.apps.get(&(host, protocol, local.port(), only_at));
+        at(None).or_else(|| at(Some(local.ip())))
     }
 
     fn start(&mut self, plane: &mut Plane, key: ObjectKey, node: &str, id: NodeId, pod: &Pod) {
@@ -236,11 +243,7 @@ impl Fleet {
 }
 
 /// The application opens its listening sockets. Two Pods on the host's network cannot share a port: the first one has it.
-fn serve(
-    plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
-    running: &mut Running,
-) {
+fn serve(plane: &mut Plane, apps: &mut Apps, running: &mut Running) {
     let host = running.host;
     for listener in std::mem::take(&mut running.wanted) {
         let opened = match listener.only_at {
@@ -250,7 +253,7 @@ fn serve(
             None => plane.listen(host, listener.protocol, listener.port),
         };
         if opened.is_ok() {
-            let place = (host, listener.protocol, listener.port);
+            let place = (host, listener.protocol, listener.port, listener.only_at);
             apps.insert(place, (Arc::clone(&running.identity), listener.app));
             running.listeners.push(listener);
         }
@@ -258,13 +261,13 @@ fn serve(
 }
 
 /// The application closes its listening sockets.
-fn silence(
-    plane: &mut Plane,
-    apps: &mut BTreeMap<(HostId, Protocol, u16), (Arc<Identity>, App)>,
-    running: &mut Running,
-) {
+fn silence(plane: &mut Plane, apps: &mut Apps, running: &mut Running) {
     for listener in running.listeners.drain(..) {
-        plane.unlisten(running.host, listener.protocol, listener.port);
-        apps.remove(&(running.host, listener.protocol, listener.port));
+        let (host, protocol, port) = (running.host, listener.protocol, listener.port);
+        match listener.only_at {
+            Some(address) => plane.unlisten_at(host, protocol, (address, port).into()),
+            None => plane.unlisten(host, protocol, port),
+        }
+        apps.remove(&(host, protocol, port, listener.only_at));
     }
 }

@@ -49,7 +49,7 @@ impl Foresight for Insight<'_> {
         let client = self.clients.of_traffic(client)?;
         let request = client.only_request()?;
         let request = (!wants_more(&request)).then_some(request.len())?;
-        let (identity, app) = self.fleet.app(server, Protocol::TCP, local.port())?;
+        let (identity, app) = self.fleet.app(server, Protocol::TCP, local)?;
         let App::Introduce { after: think } = *app else {
             return None;
         };

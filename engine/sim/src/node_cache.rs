@@ -137,7 +137,7 @@ impl Sim {
         let identity = Arc::new(Identity::new("node-local-dns", "kube-system", node));
         for protocol in [Protocol::UDP, Protocol::TCP] {
             self.fleet
-                .add_app((host, protocol, PORT), &identity, App::NodeCache);
+                .add_app((host, protocol, at), &identity, App::NodeCache);
         }
     }
 

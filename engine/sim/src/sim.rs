@@ -67,8 +67,10 @@ impl Sim {
     /// Builds a cluster at time zero.
     ///
     /// # Errors
-    /// When the API server refuses an object that the configuration calls for.
+    /// When the API server refuses an object that the configuration calls for, or one that is there already asks of an
+    /// application what it cannot do.
     pub fn new(config: ClusterConfig) -> Result<Self, Status> {
+        config.state.iter().try_for_each(app::check_annotations)?;
         let mut plane = Plane::new(PlaneConfig {
             same_node: config.network.same_node,
             same_zone: config.network.same_zone,
@@ -164,13 +166,12 @@ impl Sim {
     /// When something happens next that is not merely periodic. Neither traffic in the background is a reason to wait
     /// (while there is some, packets do not count) nor what a client repeats to somebody who is silent.
     pub(crate) fn next_pending(&self) -> Option<SimTime> {
-        let packets = [self.plane.next_pending_at(), self.answers.next_at()];
-        let packets = packets.into_iter().flatten().min();
-        let packets = packets.filter(|_| self.traffic.is_over());
-        packets
-            .into_iter()
-            .chain(self.control.next_pending_at())
-            .min()
+        let packets = match self.traffic.is_over() {
+            true => [self.plane.next_pending_at(), self.answers.next_at()],
+            false => [None; 2],
+        };
+        let packets = packets.into_iter().flatten();
+        packets.chain(self.control.next_pending_at()).min()
     }
 
     /// Runs everything due up to and including `at`. All that is done by then, so exchanges of traffic may be foreseen.
@@ -490,8 +491,7 @@ impl Sim {
                 local,
                 peer,
             } => {
-                let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local.port())
-                else {
+                let Some((identity, app)) = self.fleet.app(host, Protocol::TCP, local) else {
                     // The listener was closed while the handshake was under way: its kernel resets it.
                     self.plane.abort(socket);
                     return;
@@ -573,7 +573,7 @@ impl Sim {
         let Some(local) = self.plane.local_address(socket) else {
             return;
         };
-        let app = self.fleet.app(socket.host(), Protocol::UDP, local.port());
+        let app = self.fleet.app(socket.host(), Protocol::UDP, local);
         let (after, answer) = match app {
             Some((_, App::Dns)) if self.troubles.is_dns_down => (Duration::ZERO, None),
             Some((_, App::Dns)) => {
@@ -627,6 +627,8 @@ pub(crate) const fn socket_of(event: &PlaneEvent) -> Option<SocketId> {
 /// Where a proxy expects to see its Pods' packets come in, there they do: a network is what its administrator says that it
 /// is (PROXY-21).
 ///
+/// Deviation: it stays as the cluster's first configuration says: a proxy that is told another way of detection later (step
+/// `proxy`) finds the same network.
 /// Deviation: with `InterfaceNamePrefix`, all Pods of a node come by one interface, if their own are not called so.
 fn pods_behind(detect: &DetectLocal) -> Option<InterfaceName> {
     match detect {

@@ -13,10 +13,12 @@ use api::{Change, EndpointSlice, Object, ObjectKey};
 use base::{SimTime, format_duration};
 use control::{Control, Outcome, Probe, ProbeOutcome, ProbeRequest, ProbeSource, Source};
 use netfilter::Tuple;
+use plane::{LostReason, Place};
 use rules::ServiceName;
 
 use crate::clients::ClientId;
 use crate::sim::Sim;
+use crate::trace;
 
 /// A story that may go on: an endpoint did not serve a request that a node had sent there.
 #[derive(Clone, Debug)]
@@ -59,31 +61,20 @@ impl Sim {
             .map(|local| Tuple::new(protocol, *local, remote));
         let tracked = tuple.as_ref().and_then(|tuple| self.tracked(tuple));
         let Some((node, entry)) = tracked else {
-            let request = ProbeRequest {
-                node: None,
-                from: ProbeSource::Source(source.clone()),
-                to: remote,
-                protocol,
-            };
-            let why = match self.explore(&request) {
-                Ok(seen) => refused(&seen),
-                Err(_) if matches!(source, Source::Outside(_)) => {
-                    format!("it came to no node: nobody on its way has {}", remote.ip())
-                }
-                Err(_) => UNKNOWN.to_owned(),
-            };
-            return (why, None);
+            return (self.untracked(source, tuple.as_ref()), None);
         };
         let endpoint = entry.reply().source_socket();
         let node = self.plane.node_name(node).to_owned();
         let end = silence(outcome, established);
-        let Some((service, _)) = self.departure(endpoint) else {
-            let why = match (endpoint == remote, outcome) {
-                (false, _) => format!("{node} sent it on to {endpoint}: {end}"),
-                (true, Outcome::Refused) => format!("{}: it was refused", untouched(&node, remote)),
-                (true, _) => format!("{}: {end}", untouched(&node, remote)),
+        if endpoint == remote {
+            let end = match outcome {
+                Outcome::Refused => "it was refused",
+                _ => end,
             };
-            return (why, None);
+            return (self.untranslated(&node, remote, sent, end), None);
+        }
+        let Some((service, _)) = self.departure(endpoint) else {
+            return (format!("{node} sent it on to {endpoint}: {end}"), None);
         };
         let open = Open {
             node,
@@ -96,6 +87,53 @@ impl Sim {
         let dropped = open.dropped(&self.control);
         let why = self.conclude(&open, dropped);
         (why, Some(open).filter(|_| dropped.is_none()))
+    }
+
+    /// The story of a request that no node knows of: what would become now of the first packet.
+    fn untracked(&mut self, source: &Source, sent: Option<&Tuple>) -> String {
+        let Some(host) = self.find_host(source) else {
+            return UNKNOWN.to_owned();
+        };
+        let Some(sent) = sent else {
+            return NEVER_LEFT.to_owned();
+        };
+        let (protocol, remote) = (sent.protocol(), sent.destination_socket());
+        let Ok(packet) = trace::first_packet(protocol, sent.source_socket(), remote) else {
+            return NEVER_LEFT.to_owned();
+        };
+        match self.plane.first_place(host, &packet) {
+            Ok(Place::Node(node)) => {
+                let request = ProbeRequest {
+                    node: Some(self.plane.node_name(node).to_owned()),
+                    from: ProbeSource::Source(source.clone()),
+                    to: remote,
+                    protocol,
+                };
+                self.explore(&request)
+                    .map_or_else(|_| UNKNOWN.to_owned(), |seen| refused(&seen))
+            }
+            Ok(Place::Host(host)) => {
+                let name = self.plane.host_name(host).unwrap_or_default();
+                format!("no node is on its way to {name}, which has {}", remote.ip())
+            }
+            Ok(Place::World) | Err((_, LostReason::NobodyThere)) => {
+                format!("it came to no node: nobody on its way has {}", remote.ip())
+            }
+            Err((Place::Node(node), reason)) => {
+                format!("it was lost at {}: {reason}", self.plane.node_name(node))
+            }
+            Err((_, reason)) => format!("it came to no node: {reason}"),
+        }
+    }
+
+    /// The story of a request to an address that no rule had to do with: an endpoint's own, as a headless Service has it.
+    fn untranslated(&self, node: &str, remote: SocketAddr, sent: SimTime, end: &str) -> String {
+        let left = self.departure(remote).and_then(|(_, left)| left);
+        let left = left.map_or_else(String::new, |left| {
+            format!("; {remote} left the EndpointSlice {}", apart(left, sent))
+        });
+        // Conntrack keeps to what was decided first, whatever the rules have come to say since (PROXY-72).
+        format!("no rule of {node} had translated the first packet to {remote}: {end}{left}")
     }
 
     /// A story as it stands, with when the node's rules caught up.
@@ -166,6 +204,7 @@ impl Sim {
 }
 
 const UNKNOWN: &str = "nothing remembers what became of it: its client is gone";
+const NEVER_LEFT: &str = "no packet of it left its client";
 
 fn has_ready(slice: &EndpointSlice, endpoint: SocketAddr) -> bool {
     let has_port = slice
@@ -178,11 +217,6 @@ fn has_ready(slice: &EndpointSlice, endpoint: SocketAddr) -> bool {
             .endpoints
             .iter()
             .any(|one| one.conditions.is_ready() && one.addresses.first().is_some_and(is_it))
-}
-
-/// What connection tracking keeps to, whatever the rules have come to say since (PROXY-72).
-fn untouched(node: &str, remote: SocketAddr) -> String {
-    format!("no rule of {node} had translated the first packet to {remote}")
 }
 
 /// What the rules do at this instant with a request that no connection is known of: they let none come about.

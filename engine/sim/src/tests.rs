@@ -495,11 +495,36 @@ fn annotations_that_say_nothing_are_refused() {
     assert!(misspelt.contains(supported), "{misspelt}");
     let status = refusal(&annotated("status: pined"));
     assert!(status.contains("\"pined\" is not supported"), "{status}");
-    let misplaced = refusal(
-        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, annotations: {switchboard.dev/hostile: refuse}}, \
-         spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: c}]}}}}",
-    );
+    let deployment = |own: &str, of_pods: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web, annotations: {{{own}}}}}, \
+             spec: {{selector: {{matchLabels: {{a: b}}}}, template: {{metadata: {{labels: {{a: b}}, \
+             annotations: {{{of_pods}}}}}, spec: {{containers: [{{name: c, image: c}}]}}}}}}}}"
+        )
+    };
+    let misplaced = refusal(&deployment("switchboard.dev/hostile: refuse", ""));
     assert!(misplaced.contains("spec.template"), "{misplaced}");
+    let misspelt = refusal(&deployment("switchboard.dev/hostle: refuse", ""));
+    assert!(misspelt.contains("supported are listen"), "{misspelt}");
+    let status = refusal(&deployment("", "switchboard.dev/status: pined"));
+    let place = "spec.template.metadata.annotations[switchboard.dev/status]: \"pined\" is not";
+    assert!(status.contains(place), "{status}");
+}
+
+#[test]
+fn annotations_of_what_is_there_already_are_looked_at_too() {
+    let annotated = CLIENT.replace(
+        "name: client",
+        "name: client, annotations: {switchboard.dev/listn: '80'}",
+    );
+    let documents = split(&File::new("test", &annotated)).unwrap();
+    let mut config = config(7, ProxyMode::Iptables);
+    config.state = vec![decode(&documents[0]).unwrap().remove(0).object];
+    let refused = Sim::new(config).err().unwrap();
+    assert!(
+        refused.message.contains("switchboard.dev/listn"),
+        "{refused:?}"
+    );
 }
 
 #[test]

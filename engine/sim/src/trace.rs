@@ -14,10 +14,10 @@ use control::{
 };
 use dns::{Question, RecordData, RecordType};
 use netfilter::{
-    BRANCHES_MAX, ChainPlace, Ingress, InterfaceName, Packet, RouteDecision, RuleAction,
-    TableVerdict, TooManyBranches, TraceEvent, TracedElement, TracedRule, Tuple,
+    BRANCHES_MAX, ChainPlace, Packet, RouteDecision, RuleAction, TableVerdict, TooManyBranches,
+    TraceEvent, TracedElement, TracedRule, Tuple,
 };
-use plane::{DecisionAction, HopOutcome, NodeId, TableSource as _, TraceHop};
+use plane::{DecisionAction, Door, HopOutcome, NodeId, TableSource as _, TraceHop};
 use ruleset::xt::Policy;
 use ruleset::{Family, Protocol};
 
@@ -200,15 +200,13 @@ impl Sim {
                 },
                 wanted: error.wanted(),
             })?;
-        let door = self.plane.pod_interface(node, source_ip);
         let mut tables = self.tables.of(&mut self.control);
         // In IPVS mode the addresses of Services are the node's own, too (PROXY-57).
-        let ingress = if on_node || tables.tables(node).is_bound(source_ip) {
-            Ingress::Local
-        } else {
-            Ingress::Interface(door.as_ref().map_or("probe0", InterfaceName::as_str))
+        let door = match on_node || tables.tables(node).is_bound(source_ip) {
+            true => Door::Local,
+            false => self.plane.door_of(node, source_ip),
         };
-        let found = self.plane.probe(node, &packet, ingress, &mut tables);
+        let found = self.plane.probe(node, &packet, &door, &mut tables);
         let found = found.map_err(|TooManyBranches| ReferenceError {
             wanted: format!("probe of more than {BRANCHES_MAX} outcomes"),
             existing: Vec::new(),
@@ -515,7 +513,7 @@ impl fmt::Display for Step {
     }
 }
 
-fn first_packet(
+pub(crate) fn first_packet(
     protocol: Protocol,
     source: SocketAddr,
     destination: SocketAddr,

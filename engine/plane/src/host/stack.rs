@@ -1,6 +1,6 @@
 //! Sockets, ports and demultiplexing of one host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use base::SimTime;
@@ -38,6 +38,15 @@ pub(crate) enum Reaction {
 /// Where a stack puts what it tells.
 type Events = Vec<PlaneEvent>;
 
+/// Where a socket takes packets: a port, and the address at which alone it does. Nobody else is at a port that somebody
+/// has at all addresses.
+type Bound = (u16, Option<IpAddr>);
+
+/// Both places where packets to an address are taken.
+const fn bounds(local: SocketAddr) -> [Bound; 2] {
+    [(local.port(), None), (local.port(), Some(local.ip()))]
+}
+
 /// The stack.
 pub(crate) struct Stack {
     host: HostId,
@@ -49,12 +58,11 @@ pub(crate) struct Stack {
     connections: HashMap<u32, Box<Connection>, FixedState>,
     /// The connection of every TCP flow. Never iterated.
     flows: HashMap<Flow, u32, FixedState>,
-    /// Ports, and the address at which alone one is open.
-    tcp_listeners: BTreeMap<u16, Option<IpAddr>>,
-    /// UDP sockets by port.
-    endpoints: BTreeMap<u16, Endpoint>,
-    /// Port of every UDP socket.
-    endpoint_ports: BTreeMap<u32, u16>,
+    tcp_listeners: BTreeSet<Bound>,
+    /// UDP sockets by where they are bound.
+    endpoints: BTreeMap<Bound, Endpoint>,
+    /// Where every UDP socket is bound.
+    endpoints_bound: BTreeMap<u32, Bound>,
     echoes: Echoes,
     next_serial: u32,
     next_port: u16,
@@ -71,9 +79,9 @@ impl Stack {
             paths: Paths::new(random_seed),
             connections: HashMap::default(),
             flows: HashMap::default(),
-            tcp_listeners: BTreeMap::new(),
+            tcp_listeners: BTreeSet::new(),
             endpoints: BTreeMap::new(),
-            endpoint_ports: BTreeMap::new(),
+            endpoints_bound: BTreeMap::new(),
             echoes: Echoes::default(),
             next_serial: 0,
             next_port: *EPHEMERAL.start(),
@@ -85,21 +93,38 @@ impl Stack {
         self.connections.len() + self.endpoints.len() + self.echoes.len()
     }
 
+    /// Whether somebody listens at a port, at whatever address.
     pub(crate) fn listens(&self, protocol: Protocol, port: u16) -> bool {
         match protocol {
-            Protocol::TCP => self.tcp_listeners.contains_key(&port),
-            Protocol::UDP => self.endpoints.contains_key(&port),
+            Protocol::TCP => self.has_listener(port),
+            Protocol::UDP => self.has_endpoint(port),
             _ => false,
         }
     }
 
+    /// Whether who would listen at an address finds somebody there.
+    pub(crate) fn listens_at(&self, protocol: Protocol, at: SocketAddr) -> bool {
+        let mut bounds = bounds(at).into_iter();
+        match protocol {
+            Protocol::TCP => bounds.any(|bound| self.tcp_listeners.contains(&bound)),
+            Protocol::UDP => bounds.any(|bound| self.endpoints.contains_key(&bound)),
+            _ => false,
+        }
+    }
+
+    fn has_listener(&self, port: u16) -> bool {
+        let first = self.tcp_listeners.range((port, None)..).next();
+        first.is_some_and(|(first, _)| *first == port)
+    }
+
+    fn has_endpoint(&self, port: u16) -> bool {
+        let first = self.endpoints.range((port, None)..).next();
+        first.is_some_and(|((first, _), _)| *first == port)
+    }
+
     pub(crate) fn listen(&mut self, protocol: Protocol, port: u16) -> Result<(), ListenError> {
         may_listen(protocol, port, self.listens(protocol, port))?;
-        if protocol == Protocol::TCP {
-            self.tcp_listeners.insert(port, None);
-        } else {
-            self.add_endpoint(port, None);
-        }
+        self.open(protocol, (port, None));
         Ok(())
     }
 
@@ -109,25 +134,29 @@ impl Stack {
         protocol: Protocol,
         at: SocketAddr,
     ) -> Result<(), ListenError> {
-        let port = at.port();
-        self.listen(protocol, port)?;
-        if protocol == Protocol::TCP {
-            self.tcp_listeners.insert(port, Some(at.ip()));
-        } else if let Some(endpoint) = self.endpoints.get_mut(&port) {
-            endpoint.bind(at.ip());
-        }
+        may_listen(protocol, at.port(), self.listens_at(protocol, at))?;
+        self.open(protocol, (at.port(), Some(at.ip())));
         Ok(())
     }
 
-    /// Connections that stand go on.
-    pub(crate) fn unlisten(&mut self, protocol: Protocol, port: u16) {
+    fn open(&mut self, protocol: Protocol, bound: Bound) {
+        if protocol == Protocol::TCP {
+            self.tcp_listeners.insert(bound);
+        } else {
+            self.add_endpoint(bound, None);
+        }
+    }
+
+    /// Ends listening at a port: at one address, or at all. Connections that stand go on.
+    pub(crate) fn unlisten(&mut self, protocol: Protocol, port: u16, at: Option<IpAddr>) {
+        let bound = (port, at);
         match protocol {
             Protocol::TCP => {
-                self.tcp_listeners.remove(&port);
+                self.tcp_listeners.remove(&bound);
             }
             Protocol::UDP => {
-                if let Some(endpoint) = self.endpoints.remove(&port) {
-                    self.endpoint_ports.remove(&endpoint.id().serial);
+                if let Some(endpoint) = self.endpoints.remove(&bound) {
+                    self.endpoints_bound.remove(&endpoint.id().serial);
                 }
             }
             _ => {}
@@ -154,9 +183,7 @@ impl Stack {
 
     /// Whether somebody listens for a flow.
     fn is_awaited(&self, flow: &Flow) -> bool {
-        let listener = self.tcp_listeners.get(&flow.local.port());
-        let listens = listener.is_some_and(|at| at.is_none_or(|at| at == flow.local.ip()));
-        flow.remote.port() != 0 && listens
+        flow.remote.port() != 0 && self.listens_at(Protocol::TCP, flow.local)
     }
 
     /// The socket of a flow whose SYN has been sent, and when that was; `None` also where the application has asked for
@@ -204,8 +231,8 @@ impl Stack {
         &mut self,
         remote: Option<SocketAddr>,
     ) -> (SocketId, Result<(), SocketError>) {
-        match self.free_port(|stack, port| !stack.endpoints.contains_key(&port)) {
-            Some(port) => (self.add_endpoint(port, remote), Ok(())),
+        match self.free_port(|stack, port| !stack.has_endpoint(port)) {
+            Some(port) => (self.add_endpoint((port, None), remote), Ok(())),
             None => (self.next_socket(), Err(SocketError::PortsExhausted)),
         }
     }
@@ -289,7 +316,7 @@ impl Stack {
     pub(crate) fn orphan_all(&mut self) -> Vec<SocketId> {
         self.tcp_listeners.clear();
         self.endpoints.clear();
-        self.endpoint_ports.clear();
+        self.endpoints_bound.clear();
         self.echoes = Echoes::default();
         let host = self.host;
         let orphan = |(serial, connection): (&u32, &mut Box<Connection>)| {
@@ -312,7 +339,7 @@ impl Stack {
         let endpoint = self.endpoint(socket)?;
         let address = match endpoint.remote() {
             Some(remote) => self.source_for(remote.ip())?,
-            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            None => endpoint.bound().unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
         };
         Some(SocketAddr::new(address, endpoint.port()))
     }
@@ -367,10 +394,7 @@ impl Stack {
         if let Some(original) = original {
             self.tcp_listeners.clone_from(&original.tcp_listeners);
             let datagram = Segment::parse(&packet).map(|segment| segment.flow);
-            let takes = |flow: &Flow| {
-                let endpoint = original.endpoints.get(&flow.local.port());
-                endpoint.is_some_and(|endpoint| endpoint.takes(*flow))
-            };
+            let takes = |flow: &Flow| original.bound_for(*flow).is_some();
             if let Some(flow) = datagram.filter(takes) {
                 return udp_datagram(flow.local, flow.remote, &[]).ok();
             }
@@ -410,11 +434,8 @@ impl Stack {
         supplies: &mut Supplies,
         events: &mut Events,
     ) -> Reaction {
-        let endpoint = self
-            .endpoints
-            .get_mut(&segment.flow.local.port())
-            .filter(|endpoint| endpoint.takes(segment.flow));
-        let Some(endpoint) = endpoint else {
+        let bound = self.bound_for(segment.flow);
+        let Some(endpoint) = bound.and_then(|bound| self.endpoints.get_mut(&bound)) else {
             return self.receive_stray(now, packet, supplies);
         };
         let (interface, wire) = (&mut self.interface, &mut supplies.wire);
@@ -524,8 +545,8 @@ impl Stack {
             }
             return self.forget(serial, supplies);
         }
-        let endpoint = self.endpoints.get(&flow.local.port());
-        if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.takes(flow)) {
+        let bound = self.bound_for(flow);
+        if let Some(endpoint) = bound.and_then(|bound| self.endpoints.get(&bound)) {
             let socket = endpoint.id();
             events.push(PlaneEvent::Failed { socket, error });
         }
@@ -553,11 +574,9 @@ impl Stack {
     ) -> Result<(), SendError> {
         self.check_length(now, to.ip(), bytes.len())?;
         let source = self.source_for(to.ip()).filter(|_| is_sendable(to));
-        let port = self
-            .endpoint_ports
-            .get(&socket.serial)
-            .ok_or(SendError::Closed)?;
-        let endpoint = self.endpoints.get_mut(port).ok_or(SendError::Closed)?;
+        let bound = self.endpoints_bound.get(&socket.serial);
+        let bound = bound.ok_or(SendError::Closed)?;
+        let endpoint = self.endpoints.get_mut(bound).ok_or(SendError::Closed)?;
         let source = source.ok_or(SendError::Unreachable)?;
         let source = endpoint.bound().unwrap_or(source);
         let (interface, wire) = (&mut self.interface, &mut supplies.wire);
@@ -582,21 +601,31 @@ impl Stack {
     }
 
     fn endpoint(&self, socket: SocketId) -> Option<&Endpoint> {
-        self.endpoints.get(self.endpoint_ports.get(&socket.serial)?)
+        self.endpoints
+            .get(self.endpoints_bound.get(&socket.serial)?)
     }
 
-    fn add_endpoint(&mut self, port: u16, remote: Option<SocketAddr>) -> SocketId {
+    /// Where the UDP socket is bound that takes what comes by a flow.
+    fn bound_for(&self, flow: Flow) -> Option<Bound> {
+        let takes = |bound: &Bound| {
+            let endpoint = self.endpoints.get(bound);
+            endpoint.is_some_and(|endpoint| endpoint.takes(flow))
+        };
+        bounds(flow.local).into_iter().find(takes)
+    }
+
+    fn add_endpoint(&mut self, bound: Bound, remote: Option<SocketAddr>) -> SocketId {
         let id = self.next_socket();
-        self.endpoints
-            .insert(port, Endpoint::new(id, port, remote, self.mtu));
-        self.endpoint_ports.insert(id.serial, port);
+        let endpoint = Endpoint::new(id, bound, remote, self.mtu);
+        self.endpoints.insert(bound, endpoint);
+        self.endpoints_bound.insert(id.serial, bound);
         id
     }
 
     fn close_endpoint(&mut self, socket: SocketId) {
         self.echoes.end(socket);
-        if let Some(port) = self.endpoint_ports.remove(&socket.serial) {
-            self.endpoints.remove(&port);
+        if let Some(bound) = self.endpoints_bound.remove(&socket.serial) {
+            self.endpoints.remove(&bound);
         }
     }
 
@@ -621,7 +650,7 @@ impl Stack {
             remote,
         };
         self.free_port(|stack, port| {
-            !stack.tcp_listeners.contains_key(&port) && !stack.flows.contains_key(&flow(port))
+            !stack.has_listener(port) && !stack.flows.contains_key(&flow(port))
         })
         .map(flow)
         .ok_or(SocketError::PortsExhausted)

@@ -21,7 +21,7 @@ pub(super) struct Endpoint {
     id: SocketId,
     port: u16,
     remote: Option<SocketAddr>,
-    /// Its own address, if it is not bound to all of the host's.
+    /// Its own address, if it is not bound to all of the host's: what it sends comes from there, and it takes what goes there.
     bound: Option<IpAddr>,
     solo: Solo<Socket<'static>>,
 }
@@ -29,7 +29,12 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// A socket at a port that is not zero. Buffers hold one datagram of `mtu` bytes: both directions are
     /// emptied whenever something happens.
-    pub(super) fn new(id: SocketId, port: u16, remote: Option<SocketAddr>, mtu: usize) -> Self {
+    pub(super) fn new(
+        id: SocketId,
+        (port, bound): (u16, Option<IpAddr>),
+        remote: Option<SocketAddr>,
+        mtu: usize,
+    ) -> Self {
         let buffer = || PacketBuffer::new(vec![PacketMetadata::EMPTY; 2], vec![0; mtu]);
         let mut socket = Socket::new(buffer(), buffer());
         socket
@@ -39,14 +44,9 @@ impl Endpoint {
             id,
             port,
             remote,
-            bound: None,
+            bound,
             solo: Solo::new(socket),
         }
-    }
-
-    /// Binds it to one address: what it sends comes from there, and it takes what goes there.
-    pub(super) const fn bind(&mut self, address: IpAddr) {
-        self.bound = Some(address);
     }
 
     pub(super) const fn bound(&self) -> Option<IpAddr> {

@@ -266,7 +266,13 @@ fn proxy(mode: Json) -> Json {
         ("apiVersion", words(["kubeproxy.config.k8s.io/v1alpha1"])),
         ("kind", words(["KubeProxyConfiguration"])),
         ("clusterCIDR", ranges),
-        ("detectLocalMode", words(detect_modes)),
+        (
+            "detectLocalMode",
+            described(
+                words(detect_modes),
+                "Where Pods' packets come in is as the cluster begins with; the step `proxy` changes only what is expected",
+            ),
+        ),
         ("detectLocal", closed(&detect, &[])),
         ("nodePortAddresses", port_addresses),
         ("iptables", closed(&[&shared[..], &localhost].concat(), &[])),

@@ -23,7 +23,14 @@ fn verbs() -> Vec<(&'static str, Json, Option<&'static str>)> {
             reference("A workload whose Pods are made anew"),
             Some("write"),
         ),
-        ("wait", text("A duration such as 2s, or `converged`"), None),
+        (
+            "wait",
+            text(
+                "A duration such as 2s, or `converged`: until nothing is pending but periodic events, traffic in the \
+                 background, and the repetition of what was lost",
+            ),
+            None,
+        ),
         ("get", get(), Some("get")),
         ("events", events(), Some("get")),
         ("resolve", resolve(), Some("resolve")),

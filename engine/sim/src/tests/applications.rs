@@ -59,6 +59,64 @@ fn dbg_90_who_listens_at_a_loopback_address_is_reached_by_its_own_pod_alone() {
     assert!(!is_ready(&sim), "a probe comes from outside of the Pod");
 }
 
+/// Each loopback address has ports of its own, and a node's cache of names has others still.
+#[test]
+fn an_application_listens_at_one_port_of_several_addresses() {
+    let listen = "switchboard.dev/listen: \"127.0.0.1:80, 127.0.0.3:80, 127.0.0.1:53/UDP\"";
+    let mut config = config(7, ProxyMode::Nftables);
+    config.node_local_dns = true;
+    let mut sim = Sim::new(config).unwrap();
+    let backend = backend("web-1", "node-b")
+        .replace(
+            "labels: {app: web}",
+            &format!("labels: {{app: web}}, annotations: {{{listen}}}"),
+        )
+        .replace("spec:\n", "spec:\n  hostNetwork: true\n");
+    apply(&mut sim, &backend);
+    run_to(&mut sim, 8000);
+    let node = Source::Node("node-b".to_owned());
+    let mut ask = |address: [u8; 4], port, protocol| {
+        let request = ConnectRequest {
+            from: node.clone(),
+            to: Target {
+                host: Host::Address(address.into()),
+                port,
+            },
+            protocol,
+            count: 1,
+            timeout: Duration::from_secs(3),
+            payload: b"hello".to_vec(),
+        };
+        sim.connect(&request).unwrap()[0].outcome
+    };
+    for (address, expected) in [
+        ([127, 0, 0, 1], Outcome::Connected),
+        ([127, 0, 0, 2], Outcome::Refused),
+        ([127, 0, 0, 3], Outcome::Connected),
+    ] {
+        assert_eq!(ask(address, 80, Protocol::TCP), expected, "{address:?}");
+    }
+    let names = ask([127, 0, 0, 1], 53, Protocol::UDP);
+    assert_eq!(names, Outcome::Connected, "beside the cache");
+    sim.delete(&ObjectKey::new(Kind::Pod, "default", "web-1"))
+        .unwrap();
+    run_to(&mut sim, 20_000);
+    for address in [[127, 0, 0, 1], [127, 0, 0, 3]] {
+        let request = ConnectRequest {
+            from: node.clone(),
+            to: Target {
+                host: Host::Address(address.into()),
+                port: 80,
+            },
+            protocol: Protocol::TCP,
+            count: 1,
+            timeout: Duration::from_secs(3),
+            payload: Vec::new(),
+        };
+        assert_eq!(sim.connect(&request).unwrap()[0].outcome, Outcome::Refused);
+    }
+}
+
 #[test]
 fn a_slow_start_is_hidden_by_a_probe_alone() {
     let slow = "switchboard.dev/start-delay: 10s";

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use control::{
-    Fault, FaultId, Impairment, LinkEnd, PerMillion, Place, Rate, Reuse, Sender, TrafficReport,
-    TrafficRequest,
+    DetectLocal, Fault, FaultId, Impairment, LinkEnd, PerMillion, Place, Rate, Reuse, Sender,
+    TrafficReport, TrafficRequest,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -32,6 +32,11 @@ spec: {nodeName: node-b, containers: [{name: c, image: c, ports: [{containerPort
 apiVersion: v1
 kind: Pod
 metadata: {name: hole, labels: {app: slow}, annotations: {switchboard.dev/hostile: blackhole}}
+spec: {nodeName: node-a, containers: [{name: c, image: c, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: inward, labels: {app: slow}, annotations: {switchboard.dev/listen: '127.0.0.1:8080'}}
 spec: {nodeName: node-a, containers: [{name: c, image: c, ports: [{containerPort: 8080}]}]}
 ---
 apiVersion: v1
@@ -107,6 +112,7 @@ struct Case {
     /// Of two processes on one node, in one zone, and in two, in microseconds.
     latencies: [u64; 3],
     hairpin: bool,
+    detect: DetectLocal,
     streams: Vec<Stream>,
     /// Microseconds that pass before each.
     acts: Vec<(u64, Act)>,
@@ -211,13 +217,19 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::sample::select(ProxyMode::ALL.to_vec()),
         latencies,
         prop::bool::weighted(0.8),
+        prop::sample::select(vec![
+            DetectLocal::ClusterCidr(None),
+            DetectLocal::BridgeInterface("cbr0".to_owned()),
+            DetectLocal::InterfaceNamePrefix("cali".to_owned()),
+        ]),
         prop::collection::vec(streams(), 1..4),
         prop::collection::vec((0_u64..700_000, act), 1..8),
     )
-        .prop_map(|(mode, latencies, hairpin, streams, acts)| Case {
+        .prop_map(|(mode, latencies, hairpin, detect, streams, acts)| Case {
             mode,
             latencies,
             hairpin,
+            detect,
             streams,
             acts,
         })
@@ -230,6 +242,7 @@ impl Case {
             mode,
             latencies: [20, 200, 1000],
             hairpin: true,
+            detect: DetectLocal::ClusterCidr(None),
             streams: vec![Stream {
                 from: client(),
                 to,
@@ -252,6 +265,7 @@ impl Case {
             hairpin: self.hairpin,
             ..NetworkConfig::default()
         };
+        config.proxy.detect_local = self.detect.clone();
         config.load_balancer_pool = vec!["198.51.100.0/28".parse().unwrap()];
         // By the wrong node.
         let pods_of_b = "10.244.2.0/24".parse().unwrap();

@@ -75,6 +75,31 @@ fn an_sctp_service_is_probed() {
     }
 }
 
+/// The way back is that of an answer, not of an error: no host knows whether anybody listens.
+#[test]
+fn an_sctp_association_is_traced_there_and_back() {
+    let mut sim = cluster();
+    let service = SERVICE
+        .replace("name: web", "name: signal")
+        .replace("port: 80", "protocol: SCTP, port: 3868");
+    apply(&mut sim, &service);
+    run_to(&mut sim, 8000);
+    let to = Target {
+        host: Host::Name("signal".to_owned()),
+        port: 3868,
+    };
+    let trace = sim.trace(&client(), &to, Protocol::SCTP).unwrap();
+    let last = trace.reply.last().unwrap();
+    assert_eq!(
+        (&*last.place, &*last.outcome),
+        ("pod/default/client", "received")
+    );
+    let signal = sim.control().api().service("default", "signal").unwrap();
+    let asked = SocketAddr::new(signal.addresses().next().unwrap(), 3868);
+    let begin = format!("sctp {asked} ");
+    assert!(last.packet.starts_with(&begin), "{}", last.packet);
+}
+
 /// PROXY-25: the node's own connections are masqueraded, whatever address that gives them.
 #[test]
 fn a_node_that_hides_itself_is_hidden() {

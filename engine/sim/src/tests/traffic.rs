@@ -1,6 +1,6 @@
 //! Connections that are held, traffic in the background, and why some of it fails.
 
-use control::{Rate, Reuse, Sender, TrafficReport, TrafficRequest};
+use control::{Fault, Place, Rate, Reuse, Sender, TrafficFailure, TrafficReport, TrafficRequest};
 
 use super::*;
 
@@ -363,6 +363,117 @@ fn what_no_rule_concerned_is_told_as_such() {
     assert_eq!(
         *why,
         format!("it came to no node: nobody on its way has {to}")
+    );
+}
+
+/// Why requests of the laptop's failed, of a second of them.
+fn story_of_laptop(sim: &mut Sim, to: IpAddr, port: u16) -> String {
+    let mut load = traffic(sim, "5/s", Reuse::None);
+    load.from = vec![Sender::One(Source::Outside("laptop".to_owned()))];
+    load.to = Target {
+        host: Host::Address(to),
+        port,
+    };
+    load.timeout = Duration::from_millis(500);
+    let until = sim.control().now() + Duration::from_secs(1);
+    sim.start_traffic(&load).unwrap();
+    sim.advance_to(until);
+    let report = sim.stop_traffic(&load.id).unwrap();
+    assert_eq!(report.new.failed(), report.new.total());
+    report.failures[0].why.clone()
+}
+
+#[test]
+fn what_a_nodes_rules_refuse_to_the_outside_is_told_as_theirs() {
+    let node_a = IpAddr::from([192, 168, 1, 1]);
+    for mode in ProxyMode::ALL {
+        let mut config = config(7, mode);
+        config.load_balancer_pool = vec!["198.18.0.0/28".parse().unwrap()];
+        let mut sim = Sim::new(config).unwrap();
+        apply(&mut sim, SERVICE);
+        apply(&mut sim, &backend("web-1", "node-a"));
+        let exposed = SERVICE
+            .replace("app: web", "app: nobody")
+            .replace("name: web", "name: lonely")
+            .replace("spec: {", "spec: {type: NodePort, ")
+            .replace("port: 80,", "port: 80, nodePort: 30080,");
+        apply(&mut sim, &exposed);
+        let guarded = SERVICE.replace("name: web", "name: guarded").replace(
+            "spec: {",
+            "spec: {type: LoadBalancer, loadBalancerSourceRanges: [198.51.100.0/24], ",
+        );
+        apply(&mut sim, &guarded);
+        run_to(&mut sim, 8000);
+        let why = story_of_laptop(&mut sim, node_a, 30080);
+        assert!(
+            why.starts_with("node-a's rules refuse it: "),
+            "{mode}: {why}"
+        );
+        let service = sim.control().api().service("default", "guarded").unwrap();
+        let vip = service.status.load_balancer.ingress[0].ip.parse().unwrap();
+        let why = story_of_laptop(&mut sim, vip, 80);
+        assert!(why.contains("'s rules drop it: "), "{mode}: {why}");
+    }
+}
+
+#[test]
+fn what_is_lost_on_its_way_from_the_outside_is_told_with_the_place() {
+    let mut sim = cluster();
+    let node_b = IpAddr::from([192, 168, 1, 2]);
+    let place = Place::Node("node-b".to_owned());
+    sim.fault(Fault::Down { place }, None).unwrap();
+    let why = story_of_laptop(&mut sim, node_b, 30080);
+    assert_eq!(why, "it was lost at node-b: the node is down");
+}
+
+#[test]
+fn who_asks_an_endpoint_itself_is_not_told_of_rules() {
+    let mut sim = cluster();
+    let backend = sim.control().api().pod("default", "web-2").unwrap();
+    let to = SocketAddr::new(backend.addresses()[0], 8080);
+    let mut load = traffic(&sim, "50/s", Reuse::None);
+    load.to = Target {
+        host: Host::Address(to.ip()),
+        port: to.port(),
+    };
+    sim.start_traffic(&load).unwrap();
+    run_to(&mut sim, 5500);
+    sim.delete(&pod("web-2")).unwrap();
+    run_to(&mut sim, 7000);
+    let report = sim.stop_traffic(&load.id).unwrap();
+    let refused = |failure: &&TrafficFailure| failure.outcome == Outcome::Refused;
+    let why = &report.failures.iter().find(refused).unwrap().why;
+    let begin = format!(
+        "no rule of node-a had translated the first packet to {to}: it was refused; {to} left the EndpointSlice "
+    );
+    assert!(why.starts_with(&begin) && why.ends_with(" before"), "{why}");
+}
+
+/// What clients learnt from DNS is no rule's doing.
+#[test]
+fn who_asks_a_headless_service_is_not_told_of_rules() {
+    let mut sim = cluster();
+    let headless = SERVICE
+        .replace("web", "late")
+        .replace("spec: {", "spec: {clusterIP: None, ");
+    let late = backend("late-1", "node-b").replace(
+        "labels: {app: web}",
+        "labels: {app: late}, annotations: {switchboard.dev/start-delay: 60s}",
+    );
+    apply(&mut sim, &headless);
+    apply(&mut sim, &late);
+    run_to(&mut sim, 9000);
+    let mut load = traffic(&sim, "5/s", Reuse::None);
+    load.to = Target {
+        host: Host::Name("late".to_owned()),
+        port: 8080,
+    };
+    let report = run_load(&mut sim, &load, 10_000);
+    let why = &report.failures[0].why;
+    let begin = "no rule of node-a had translated the first packet to 10.244.2.";
+    assert!(
+        why.starts_with(begin) && why.ends_with(":8080: it was refused"),
+        "{why}"
     );
 }
 

@@ -146,7 +146,11 @@ fn who_listens_at_one_address_is_reached_there_alone() {
     let at = |address: [u8; 4]| SocketAddr::from((address, 81));
     for protocol in [Protocol::TCP, Protocol::UDP] {
         stack.listen_at(protocol, at([127, 0, 0, 1])).unwrap();
-        assert!(stack.listen_at(protocol, at([10, 0, 0, 2])).is_err());
+        assert!(stack.listen_at(protocol, at([127, 0, 0, 1])).is_err());
+        assert!(stack.listen(protocol, 81).is_err(), "not at all of them");
+        stack.listen_at(protocol, at([127, 0, 0, 2])).unwrap();
+        stack.listen_at(protocol, at([127, 0, 0, 3])).unwrap();
+        stack.unlisten(protocol, 81, Some([127, 0, 0, 3].into()));
     }
     let mut is_taken = |from: [u8; 4], to: [u8; 4]| {
         let syn = tcp_syn(at(from), at(to)).unwrap();
@@ -158,4 +162,6 @@ fn who_listens_at_one_address_is_reached_there_alone() {
     };
     assert_eq!(is_taken([10, 0, 0, 9], [10, 0, 0, 2]), (false, false));
     assert_eq!(is_taken([127, 0, 0, 1], [127, 0, 0, 1]), (true, true));
+    assert_eq!(is_taken([127, 0, 0, 1], [127, 0, 0, 2]), (true, true));
+    assert_eq!(is_taken([127, 0, 0, 1], [127, 0, 0, 3]), (false, false));
 }
