@@ -131,8 +131,8 @@ pub trait World {
     /// In words, when the source does not exist at this instant, or what was said of each name that was tried.
     fn address_of(&self, from: &Source, name: &str) -> Result<IpAddr, String>;
 
-    /// The first packet of one new connection through one node's rules, every random choice explored.
-    /// Changes nothing and takes no time.
+    /// The first packet of one new connection through one node's rules, every random choice explored, whatever rules
+    /// remember: a client that sticks to its endpoint might stick to any. Changes nothing and takes no time.
     ///
     /// # Errors
     /// When the node or the source does not exist at this instant.

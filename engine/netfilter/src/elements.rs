@@ -47,6 +47,11 @@ pub(crate) struct ElementChange {
 }
 
 impl DynamicSets {
+    /// Whether no rule has put anything anywhere.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
     /// An element that has not expired.
     pub(crate) fn get(&self, set: &SetName, key: &Packed, now: SimTime) -> Option<&DynamicElement> {
         let element = self.sets.get(set)?.get(key)?;

@@ -54,6 +54,11 @@ pub(crate) enum RecentUpdate {
 }
 
 impl RecentLists {
+    /// Whether no address was ever listed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
     /// Whether an address is listed and, given a window that ends now, seen often enough in it.
     pub(crate) fn is_listed(
         &self,

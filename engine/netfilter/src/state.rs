@@ -8,6 +8,7 @@
 //! An entry past its time is as good as gone: lookups do not see it, and its slot is taken back by
 //! [`NodeState::expire`] or by the next connection with its tuples.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
@@ -313,13 +314,25 @@ impl NodeState {
             .retain(|server| tables.has_virtual_server(server));
     }
 
-    /// Forgets all that rules and virtual servers have remembered of earlier packets, which endpoint a client sticks to among
-    /// it; connections stay.
-    pub fn forget_rules(&mut self) {
-        self.recent = RecentLists::default();
-        self.elements = DynamicSets::default();
-        self.counters = HashMap::default();
-        self.virtual_connections = VirtualConnections::default();
+    /// The same connections, and nothing of what rules and virtual servers remember of earlier packets: which endpoint a
+    /// client sticks to is in it. Where nothing is remembered it costs nothing.
+    #[must_use]
+    pub fn without_memory_of_rules(&self) -> Cow<'_, Self> {
+        let remembers_nothing = self.recent.is_empty()
+            && self.elements.is_empty()
+            && self.virtual_connections.is_empty();
+        if remembers_nothing {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self {
+            slots: self.slots.clone(),
+            free: self.free.clone(),
+            index: self.index.clone(),
+            hasher: self.hasher.clone(),
+            limit: self.limit,
+            counters: self.counters.clone(),
+            ..Self::default()
+        })
     }
 
     /// What virtual servers remember.

@@ -68,8 +68,7 @@ impl Plane {
         let own = tables.tables(node);
         let routing = self.network.routing(node);
         let arrived = packet.tuple();
-        let mut state = self.node_state(node).clone();
-        state.forget_rules();
+        let state = self.node_state(node).without_memory_of_rules();
         explore(|chooser| {
             let mut tracer = DecisionTracer::default();
             let evaluation = eval(

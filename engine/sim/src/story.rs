@@ -109,8 +109,13 @@ impl Sim {
                     to: remote,
                     protocol,
                 };
-                self.explore(&request)
-                    .map_or_else(|_| UNKNOWN.to_owned(), |seen| refused(&seen))
+                match self.explore(&request) {
+                    Ok(seen) => refused(&seen),
+                    Err(_) => {
+                        let node = self.plane.node_name(node);
+                        format!("it came to {node}, and what its rules make of it is not known")
+                    }
+                }
             }
             Ok(Place::Host(host)) => {
                 let name = self.plane.host_name(host).unwrap_or_default();

@@ -106,6 +106,22 @@ impl VirtualConnection {
 }
 
 impl VirtualConnections {
+    /// Whether no packet has met a virtual server.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self {
+            connections,
+            due,
+            loads,
+            turns,
+            stays,
+        } = self;
+        connections.is_empty()
+            && due.is_empty()
+            && loads.is_empty()
+            && turns.is_empty()
+            && stays.is_empty()
+    }
+
     /// The connection of a client's packet.
     pub(super) fn get(&self, tuple: &Tuple, now: SimTime) -> Option<&VirtualConnection> {
         let connection = &self.connections.get(tuple)?.connection;
