@@ -260,17 +260,25 @@ fn connections_outlive_their_real_server() {
     );
 }
 
+/// A virtual server of DNS with one real one.
+fn dns_at(real: &str) -> NodeTables {
+    tables(&format!(
+        "-A -u {VIP}:53 -s rr\n-a -u {VIP}:53 -r {real}:53 -m -w 1\n"
+    ))
+    .unwrap()
+}
+
+/// A datagram to it, always of one flow.
+fn query() -> Packet {
+    udp("10.244.1.5:999", "10.96.0.40:53")
+}
+
 /// PROXY-60: `expire_nodest_conn`. A flow of UDP is dropped once, and goes to another real server.
 #[test]
 fn flows_of_udp_do_not_outlive_it() {
-    let one = |real: &str| {
-        let text = format!("-A -u {VIP}:53 -s rr\n-a -u {VIP}:53 -r {real}:53 -m -w 1\n");
-        tables(&text).unwrap()
-    };
-    let mut walk = Walk::new(one(HERE));
-    let query = || udp("10.244.1.5:999", "10.96.0.40:53");
+    let mut walk = Walk::new(dns_at(HERE));
     assert_eq!(to(&walk.forwards(query()).0), "10.244.1.10:53");
-    walk.tables = one(THERE);
+    walk.tables = dns_at(THERE);
     let gone = walk.arrives(query());
     assert!(matches!(gone, Verdict::Drop(DropReason::RealServerGone(_))));
     let (again, _) = walk.forwards(query());
@@ -282,14 +290,9 @@ fn flows_of_udp_do_not_outlive_it() {
 /// PROXY-73: once the proxy has deleted conntrack's entry, the next packet goes to another real server and is not lost.
 #[test]
 fn a_flow_of_udp_without_an_entry_is_scheduled_anew() {
-    let one = |real: &str| {
-        let text = format!("-A -u {VIP}:53 -s rr\n-a -u {VIP}:53 -r {real}:53 -m -w 1\n");
-        tables(&text).unwrap()
-    };
-    let mut walk = Walk::new(one(HERE));
-    let query = || udp("10.244.1.5:999", "10.96.0.40:53");
+    let mut walk = Walk::new(dns_at(HERE));
     assert_eq!(to(&walk.forwards(query()).0), "10.244.1.10:53");
-    walk.tables = one(THERE);
+    walk.tables = dns_at(THERE);
     assert_eq!(walk.state.delete(|_| true), 1);
     assert_eq!(to(&walk.forwards(query()).0), "10.244.2.11:53");
     assert_eq!(to(&walk.forwards(query()).0), "10.244.2.11:53");

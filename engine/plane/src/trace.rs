@@ -97,9 +97,7 @@ impl Plane {
             reply: walk.hops,
         }
     }
-}
 
-impl Plane {
     /// The node or host that a packet of a host comes to first.
     ///
     /// # Errors

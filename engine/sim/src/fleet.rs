@@ -24,9 +24,7 @@ pub(crate) struct Fleet {
 }
 
 /// By where they listen: at a port of a host's, of all its addresses or of one alone.
-type Apps = BTreeMap<Door, (Arc<Identity>, App)>;
-
-type Door = (HostId, Protocol, u16, Option<IpAddr>);
+type Apps = BTreeMap<(HostId, Protocol, u16, Option<IpAddr>), (Arc<Identity>, App)>;
 
 struct Running {
     uid: String,

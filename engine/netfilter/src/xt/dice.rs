@@ -6,6 +6,8 @@
 
 use ruleset::xt::{Probability, XtMatch, XtRule};
 
+use super::asks_for_ends;
+
 /// The chances of a chain's rules, by rule; `None` for one that asks something else.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(Box<[Option<Probability>]>);
@@ -24,17 +26,12 @@ impl Dice {
 }
 
 fn chance(rule: &XtRule) -> Option<Probability> {
-    let asks_for_ends = rule.source.is_some()
-        || rule.destination.is_some()
-        || rule.in_interface.is_some()
-        || rule.out_interface.is_some()
-        || rule.protocol.is_some();
     let mut asked = rule
         .matches
         .iter()
         .filter(|one| !matches!(one, XtMatch::Comment(_)));
     match (asked.next(), asked.next()) {
-        (Some(XtMatch::Random(chance)), None) if !asks_for_ends => Some(*chance),
+        (Some(XtMatch::Random(chance)), None) if !asks_for_ends(rule) => Some(*chance),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@
 
 use ruleset::xt::{CtState, CtStates, Policy, XtMatch, XtRule, XtTarget};
 
-use super::Table;
+use super::{Table, asks_for_ends};
 use crate::hook::Idle;
 
 /// Jumps, one in the other, that are followed.
@@ -64,12 +64,7 @@ fn matches_unmarked(rule: &XtRule, state: CtState) -> Option<bool> {
     if rule.matches.iter().any(changes) {
         return None;
     }
-    let asks_for_ends = rule.source.is_some()
-        || rule.destination.is_some()
-        || rule.in_interface.is_some()
-        || rule.out_interface.is_some()
-        || rule.protocol.is_some();
-    let mut all = Some(!asks_for_ends).filter(|all| *all);
+    let mut all = Some(!asks_for_ends(rule)).filter(|all| *all);
     for one in &rule.matches {
         match holds_unmarked(one, state) {
             Some(true) => {}
