@@ -12,8 +12,14 @@ use crate::{EndpointPlan, EndpointView, NodeFacts, ServicePortView, SlicesByName
 
 /// An endpoint of a service port, whatever its condition.
 struct Candidate<'v> {
-    address: SocketAddr,
+    port: u16,
     view: &'v EndpointView,
+}
+
+impl Candidate<'_> {
+    const fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.view.address, self.port)
+    }
 }
 
 /// All endpoints of one service port in one family, sorted by the text `ip:port` (PROXY-41).
@@ -38,16 +44,14 @@ impl<'v> Candidates<'v> {
             for slice_port in joined {
                 let of_family = |view: &&EndpointView| Family::of(view.address) == family;
                 let views = slice.endpoints.iter().filter(of_family);
-                candidates.extend(views.map(|view| Candidate {
-                    address: SocketAddr::new(view.address, slice_port.port),
-                    view,
-                }));
+                let port = slice_port.port;
+                candidates.extend(views.map(|view| Candidate { port, view }));
             }
         }
-        sort_as_text(&mut candidates, |candidate| candidate.address);
+        sort_as_text(&mut candidates, Candidate::address);
         // A new Pod may have got the address of one that is still terminating (PROXY-5).
         candidates.dedup_by(|later, earlier| {
-            let is_same = later.address == earlier.address;
+            let is_same = later.address() == earlier.address();
             if is_same && !later.view.terminating {
                 earlier.view = later.view;
             }
@@ -92,7 +96,7 @@ impl<'v> Candidates<'v> {
         'v: 'c,
     {
         let to_plan = |candidate: &Candidate<'_>| EndpointPlan {
-            address: candidate.address,
+            address: candidate.address(),
             is_local: is_local(candidate.view, facts),
             pod: candidate.view.pod.clone(),
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::origin::{Origins, PortOrigins};
+use crate::origin::{Origins, PerPort, PortOrigins};
 use crate::{Capabilities, ServicePortPlan};
 
 /// What spells plans.
@@ -15,6 +15,13 @@ pub(crate) struct Lowerer<'c, F> {
 }
 
 impl<F> Lowerer<'_, F> {
+    /// Makes room for so many service ports: growing bit by bit would look at all again and again.
+    pub(crate) fn expect(&mut self, ports: usize, of_each: PerPort) {
+        self.origins.expect(ports, of_each);
+        let known = &mut self.memo.by_port;
+        known.reserve_exact(ports.saturating_sub(known.len()));
+    }
+
     /// The fragment of a plan; it is made when there is none.
     pub(crate) fn fragment(
         &mut self,

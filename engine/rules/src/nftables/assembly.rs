@@ -116,7 +116,7 @@ impl Assembly {
         let (layout, mark) = (self.layout, plan.masquerade_mark);
         if self.fragments.is_empty() {
             let ports = plan.service_ports.len();
-            with.origins.expect(ports, layout.per_port());
+            with.expect(ports, layout.per_port());
         }
         let mut lower = |new: &Arc<ServicePortPlan>| {
             with.fragment(new, |plan, origins| {

@@ -50,10 +50,10 @@ impl<T> Numbered<T> {
         self.numbers.find(hash, is_it).map(|(_, number)| *number)
     }
 
-    /// Makes room for so many in all.
+    /// Makes room for so many in all, and for a few that are nobody's or only some have: growing doubles all.
     pub(super) fn make_room(&mut self, count: usize) {
-        let more = count.saturating_sub(self.things.len());
-        self.things.reserve(more);
+        let more = (count + count / 16 + 64).saturating_sub(self.things.len());
+        self.things.reserve_exact(more);
         self.numbers.reserve(more, |(hash, _)| *hash);
     }
 
@@ -94,7 +94,7 @@ pub(crate) struct PortOrigins<'o> {
 
 impl Origins {
     /// Makes room for what rules of so many service ports are made for, of which each has so many origins and lists of endpoints
-    /// to pick from: growing bit by bit would look at all again and again.
+    /// to pick from.
     pub(crate) fn expect(&mut self, ports: usize, of_each: PerPort) {
         self.ports.make_room(ports);
         self.picks.make_room(of_each.picks * ports);

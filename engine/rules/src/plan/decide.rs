@@ -242,7 +242,7 @@ impl<'f> Node<'f> {
                 verdict: verdict(internal),
                 masquerade: self.cluster_ip_masquerade.clone(),
             },
-            external: frontends.map(|frontends| frontends.with(route)),
+            external: frontends.map(|frontends| Box::new(frontends.with(route))),
             health_check_node_port: service.health_check_node_port,
             cluster,
             local,

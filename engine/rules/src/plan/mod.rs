@@ -59,7 +59,7 @@ pub struct ServicePortPlan {
     /// Connections to its ClusterIP.
     pub cluster_ip: ClusterIpPlan,
     /// Connections to all its other frontends; `None` when it has no other.
-    pub external: Option<ExternalPlan>,
+    pub external: Option<Box<ExternalPlan>>,
     /// The port at which load balancers ask for this node's endpoints (PROXY-69): it has to be let in.
     pub health_check_node_port: Option<u16>,
     /// The cluster set (PROXY-8), sorted by the text `ip:port`; empty when no frontend uses it.

@@ -36,7 +36,7 @@ fn plan_of(service: ServiceView, endpoints: &[EndpointView], facts: &NodeFacts) 
 
 fn external_of(service: ServiceView, endpoints: &[EndpointView]) -> ExternalPlan {
     let plan = plan_of(service, endpoints, &node_1());
-    plan.external.expect("it has external frontends")
+    *plan.external.expect("it has external frontends")
 }
 
 fn here() -> EndpointView {
