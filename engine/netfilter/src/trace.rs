@@ -181,13 +181,9 @@ pub struct TracedElement {
 /// `10.96.0.40 . tcp . 80 : goto service-…`
 impl fmt::Display for TracedElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, part) in self.key.iter().enumerate() {
-            let separator = if place == 0 { "" } else { " . " };
-            write!(f, "{separator}{part}")?;
-        }
         match &self.value {
-            Some(value) => write!(f, " : {value}"),
-            None => Ok(()),
+            Some(value) => write!(f, "{} : {value}", self.key),
+            None => write!(f, "{}", self.key),
         }
     }
 }

@@ -119,7 +119,7 @@ fn scalar(due: DataType) -> BoxedStrategy<Scalar> {
 
 fn key(types: &[DataType]) -> BoxedStrategy<Key> {
     let parts: Vec<_> = types.iter().map(|one| scalar(*one)).collect();
-    parts.prop_map(Key::from_vec).boxed()
+    parts.prop_map(Key::from_iter).boxed()
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
@@ -362,7 +362,7 @@ fn statement(family: Family) -> impl Strategy<Value = Statement> {
 }
 
 fn key_of_mark() -> impl Strategy<Value = Key> {
-    any::<u32>().prop_map(|mark| Key::from_iter([Scalar::Mark(mark)]))
+    any::<u32>().prop_map(|mark| Key::from([Scalar::Mark(mark)]))
 }
 
 fn rule(family: Family) -> impl Strategy<Value = NftRule> {

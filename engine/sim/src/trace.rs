@@ -464,12 +464,6 @@ impl<'a> Scribe<'a> {
 
     /// What was found in a set or map, and whom that serves.
     fn element(&self, element: &TracedElement) -> Step {
-        let key: Vec<String> = element.key.iter().map(ToString::to_string).collect();
-        let value = element
-            .value
-            .as_ref()
-            .map(|value| format!(" : {value}"))
-            .unwrap_or_default();
         let set = element
             .set
             .as_ref()
@@ -485,7 +479,7 @@ impl<'a> Scribe<'a> {
         });
         let meaning = found.map(|id| self.sim.control.compiler().origin(id).to_string());
         Step::Element {
-            text: format!("{set} has {}{value}", key.join(" . ")),
+            text: format!("{set} has {element}"),
             meaning: meaning.unwrap_or_default(),
         }
     }

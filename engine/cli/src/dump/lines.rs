@@ -32,12 +32,7 @@ impl Lines {
                 rule,
                 matched: true,
             } => Some(self.rule(rule)),
-            TraceEvent::Element(element) => {
-                let key: Vec<String> = element.key.iter().map(ToString::to_string).collect();
-                let value = element.value.as_ref().map(|value| format!(" : {value}"));
-                let value = value.unwrap_or_default();
-                Some(format!("    element {}{value}", key.join(" . ")).into())
-            }
+            TraceEvent::Element(element) => Some(format!("    element {element}").into()),
             _ => None,
         });
         told.collect()

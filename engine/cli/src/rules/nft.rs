@@ -76,7 +76,7 @@ impl Container<'_> {
 }
 
 fn words(key: &Key) -> Value {
-    key.iter().map(ToString::to_string).collect()
+    key.parts().map(|part| part.to_string()).collect()
 }
 
 fn types(types: &[DataType]) -> Value {

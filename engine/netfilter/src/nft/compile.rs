@@ -15,7 +15,7 @@ use super::code::{
     Pick, SetLookup, SetTest, SetUpdate, Target, Test, ValueTest, side_of,
 };
 use super::error::NftError;
-use super::pattern::{IFNAME, Pattern, pack};
+use super::pattern::{IFNAME, Pattern, pack, pack_part};
 use super::register::Register;
 use super::set_index::{Data, Keys, SetIndex, SetSource, dynamic, pack_data, width};
 use super::shortcut::Lead;
@@ -335,7 +335,7 @@ impl Compiler<'_> {
         let (left, wanted) = self.load(left)?;
         let pattern = match right {
             Right::Value(value) => {
-                let pattern = Pattern::of(std::slice::from_ref(value))?;
+                let pattern = Pattern::of_part(value)?;
                 same_width(pattern.len(), wanted)?;
                 pattern
             }
@@ -522,7 +522,7 @@ impl Compiler<'_> {
                 (load, 4)
             }
             Expr::Literal(value) => {
-                let packed = pack(std::slice::from_ref(value))?;
+                let packed = pack_part(value)?;
                 (Load::Literal(Box::new(packed)), packed.len())
             }
             Expr::Concat(parts) => self.concat(parts)?,

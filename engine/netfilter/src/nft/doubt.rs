@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ruleset::nft::{Ifname, Scalar};
+use ruleset::nft::{Ifname, Key, Scalar};
 
 use super::code::{InterfaceTest, NftCode, Op, Place, SetLookup, SetTest};
 use super::run::Flow;
@@ -106,13 +106,13 @@ impl<'a, R: Routing, C: Chooser, T: Tracer> Flight<'a, R, C, T> {
     fn interface_question(&self, table: &NftCode, lookup: &SetLookup) -> Option<Question> {
         let side = lookup.key.interface_side()?;
         let keys = table.sets[lookup.set as usize].origin.source.keys();
-        let names = keys.into_iter().flatten().filter_map(|part| match part {
+        let parts = keys.into_iter().flat_map(Key::parts);
+        let names = parts.filter_map(|part| match part {
             Scalar::Ifname(name) => Some(name),
             _ => None,
         });
-        let names: BTreeSet<&Ifname> = names.filter(|name| !self.routing.places(name)).collect();
-        let only = names.first().filter(|_| names.len() == 1);
-        let name = only.map(|name| Ifname::clone(name));
+        let names: BTreeSet<Ifname> = names.filter(|name| !self.routing.places(name)).collect();
+        let name = names.first().filter(|_| names.len() == 1).cloned();
         (!names.is_empty()).then_some(Question::Interface { side, name })
     }
 }

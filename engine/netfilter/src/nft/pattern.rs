@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ruleset::Family;
-use ruleset::nft::{CtState, CtStates, Direction, PacketType, Scalar};
+use ruleset::nft::{CtState, CtStates, Direction, Key, PacketType, Scalar};
 use ruleset::xt::{AddressType, NatTarget};
 
 use super::code::Test;
@@ -32,16 +32,26 @@ pub(crate) struct PartRange {
 }
 
 impl Pattern {
+    /// Of no parts.
+    const EMPTY: Self = Self {
+        mask: Packed::EMPTY,
+        value: Packed::EMPTY,
+        ranges: Vec::new(),
+    };
+
     /// The values that a key, whose parts may be ranges, stands for.
-    pub(crate) fn of(parts: &[Scalar]) -> Result<Self, NftError> {
-        let mut pattern = Self {
-            mask: Packed::EMPTY,
-            value: Packed::EMPTY,
-            ranges: Vec::new(),
-        };
-        for part in parts {
-            pattern.push(part).ok_or(NftError::TooLong)?;
+    pub(crate) fn of(key: &Key) -> Result<Self, NftError> {
+        let mut pattern = Self::EMPTY;
+        for part in key.parts() {
+            pattern.push(&part).ok_or(NftError::TooLong)?;
         }
+        Ok(pattern)
+    }
+
+    /// The same for one part.
+    pub(crate) fn of_part(part: &Scalar) -> Result<Self, NftError> {
+        let mut pattern = Self::EMPTY;
+        pattern.push(part).ok_or(NftError::TooLong)?;
         Ok(pattern)
     }
 
@@ -130,8 +140,13 @@ impl Pattern {
 }
 
 /// A key without ranges.
-pub(crate) fn pack(parts: &[Scalar]) -> Result<Packed, NftError> {
-    Pattern::of(parts)?.single().ok_or(NftError::Range)
+pub(crate) fn pack(key: &Key) -> Result<Packed, NftError> {
+    Pattern::of(key)?.single().ok_or(NftError::Range)
+}
+
+/// A part that is no range.
+pub(crate) fn pack_part(part: &Scalar) -> Result<Packed, NftError> {
+    Pattern::of_part(part)?.single().ok_or(NftError::Range)
 }
 
 /// An interface's name as the kernel keeps it.

@@ -292,10 +292,10 @@ impl SetIndex {
 
     /// Whether keys that differ in their last part only have every number below `count` there, and no other.
     pub(crate) fn has_all_numbers(&self, count: u32) -> bool {
-        let mut found: HashMap<&[Scalar], u32, FixedState> = HashMap::default();
+        let mut found: HashMap<Key, u32, FixedState> = HashMap::default();
         for key in self.origin.source.keys() {
             match key.split_last() {
-                Some((Scalar::Number(number), before)) if *number < count => {
+                Some((before, Scalar::Number(number))) if number < count => {
                     *found.entry(before).or_default() += 1;
                 }
                 _ => return false,
@@ -450,7 +450,7 @@ pub(crate) fn width(types: &[DataType]) -> usize {
 }
 
 /// Data of a map, packed; each value is `width` bytes long.
-pub(crate) fn pack_data(value: &[Scalar], wanted: usize) -> Result<Packed, NftError> {
+pub(crate) fn pack_data(value: &Key, wanted: usize) -> Result<Packed, NftError> {
     let packed = pack(value)?;
     match packed.len() {
         found if found == wanted => Ok(packed),

@@ -118,23 +118,11 @@ pub(super) fn describe(operation: &NftOperation) -> impl fmt::Display + '_ {
             }
             NftAction::AddSetElement { set, key, .. }
             | NftAction::AddMapElement { map: set, key, .. } => {
-                write!(f, "add to {set}: {}", Parts(key))
+                write!(f, "add to {set}: {key}")
             }
-            NftAction::DeleteElement(set, key) => write!(f, "delete from {set}: {}", Parts(key)),
+            NftAction::DeleteElement(set, key) => write!(f, "delete from {set}: {key}"),
         }
     })
-}
-
-struct Parts<'a>(&'a Key);
-
-impl fmt::Display for Parts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, part) in self.0.iter().enumerate() {
-            let separator = if index > 0 { " . " } else { "" };
-            write!(f, "{separator}{part}")?;
-        }
-        Ok(())
-    }
 }
 
 /// One operation on its way.

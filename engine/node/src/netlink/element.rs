@@ -109,10 +109,8 @@ impl<'a> Elements<'a> {
 
     /// Adds what begins a tree of intervals: up to the first of them there is none.
     pub(super) fn put_origin(&mut self, key: &Key) -> Encoded {
-        let [part] = key.as_slice() else {
-            return Err(Unknown("an interval of several parts"));
-        };
-        let mut zero = bytes_of(&ends(part).0)?;
+        let part = interval(key)?;
+        let mut zero = bytes_of(&ends(&part).0)?;
         zero.fill(0);
         self.put_bound(&zero, element::INTERVAL_END, Content::default())
     }
@@ -122,11 +120,11 @@ impl<'a> Elements<'a> {
         match self.owner.shape {
             Shape::Plain => self.put_key(key, None, content),
             Shape::Concatenations => {
-                if !key.iter().all(is_ordered) {
+                if !key.parts().all(|part| is_ordered(&part)) {
                     return Err(Unknown("an interval set of marks or names"));
                 }
-                let first: Key = key.iter().map(|part| ends(part).0).collect();
-                let last: Key = key.iter().map(|part| ends(part).1).collect();
+                let first: Key = key.parts().map(|part| ends(&part).0).collect();
+                let last: Key = key.parts().map(|part| ends(&part).1).collect();
                 self.put_key(&first, Some(&last), content)
             }
             Shape::Intervals => {
@@ -253,14 +251,16 @@ pub(super) const ADD: u8 = message::NEW_ELEMENTS;
 pub(super) const DELETE: u8 = message::DELETE_ELEMENTS;
 
 fn bounds(key: &Key) -> Encoded<(Vec<u8>, Vec<u8>)> {
-    let [part] = key.as_slice() else {
-        return Err(Unknown("an interval of several parts"));
-    };
-    if !is_ordered(part) {
+    let part = interval(key)?;
+    if !is_ordered(&part) {
         return Err(Unknown("an interval set of marks or names"));
     }
-    let (first, last) = ends(part);
+    let (first, last) = ends(&part);
     Ok((bytes_of(&first)?, bytes_of(&last)?))
+}
+
+fn interval(key: &Key) -> Encoded<Scalar> {
+    key.only().ok_or(Unknown("an interval of several parts"))
 }
 
 fn bytes_of(scalar: &Scalar) -> Encoded<Vec<u8>> {
@@ -345,10 +345,10 @@ mod tests {
     /// The same by a writer, attribute by attribute.
     fn by_writer(out: &mut Writer, kind: u16, key: &Key) -> Encoded {
         value::value(out, kind, |bytes| {
-            for part in key {
+            for part in key.parts() {
                 let from = bytes.len();
-                value::put(bytes, part)?;
-                if key.len() > 1 {
+                value::put(bytes, &part)?;
+                if key.only().is_none() {
                     super::super::writer::pad(bytes, from);
                 }
             }

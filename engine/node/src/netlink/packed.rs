@@ -3,7 +3,7 @@
 //! **Why.** A load has a hundred thousand elements of a few bytes in several layers: each layer by itself costs more than all
 //! that is in it.
 
-use ruleset::nft::Key;
+use ruleset::nft::{Key, Scalar};
 
 use super::uapi::{self, data};
 use super::value::{self, Bytes, is_range};
@@ -59,18 +59,25 @@ impl Packed {
     fn put(&mut self, kind: u16, key: &Key) -> Encoded {
         let nest = self.open(kind | uapi::NESTED);
         let value = self.open(data::VALUE);
-        for part in key {
-            if is_range(part) {
-                return Err(Unknown("a range in a set of single values"));
-            }
-            value::put(self, part)?;
-            if key.len() > 1 {
+        if let Some(part) = key.only() {
+            self.put_part(&part)?;
+        } else {
+            for part in key.parts() {
+                self.put_part(&part)?;
                 self.pad();
             }
         }
         self.close(&value);
         self.close(&nest);
         Ok(())
+    }
+
+    #[inline]
+    fn put_part(&mut self, part: &Scalar) -> Encoded {
+        if is_range(part) {
+            return Err(Unknown("a range in a set of single values"));
+        }
+        value::put(self, part)
     }
 
     fn open(&mut self, kind: u16) -> Open {
@@ -109,8 +116,6 @@ impl Bytes for Packed {
 
 #[cfg(test)]
 mod tests {
-    use ruleset::nft::Scalar;
-
     use super::*;
 
     #[test]

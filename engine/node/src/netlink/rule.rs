@@ -337,7 +337,9 @@ impl Lines<'_, '_> {
             NatTo::Lookup { family, key, map } => {
                 let parts = match map {
                     MapRef::Named(name) => self.sets.named(self.table, name)?.data_parts,
-                    MapRef::Anonymous(entries) => entries.first().map_or(0, |(_, data)| data.len()),
+                    MapRef::Anonymous(entries) => {
+                        entries.first().map_or(0, |(_, data)| data.parts().count())
+                    }
                 };
                 self.look_up(key, map, FIRST)?;
                 let behind = FIRST.behind(usize::from(family.address_bits() / 8));

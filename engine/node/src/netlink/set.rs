@@ -172,7 +172,9 @@ impl<'a> Sets<'a> {
     ) -> Encoded<u32> {
         let (first, _) = elements.first().ok_or(Unknown("an empty set"))?;
         let key = types_of(first)?;
-        let is_interval = elements.iter().any(|(key, _)| key.iter().any(is_range));
+        let is_interval = elements
+            .iter()
+            .any(|(key, _)| key.parts().any(|part| is_range(&part)));
         let options = SetOptions {
             flags: SetFlags {
                 constant: true,
@@ -199,7 +201,7 @@ impl<'a> Sets<'a> {
             shape: Shape::of(is_interval, key.len()),
         };
         if owner.shape == Shape::Intervals {
-            let start = |key: &Key| key.iter().map(|part| ends(part).0).collect::<Key>();
+            let start = |key: &Key| key.parts().map(|part| ends(&part).0).collect::<Key>();
             elements.sort_by_cached_key(|(key, _)| start(key));
         }
         let contents = elements.iter().map(|(key, value)| {
@@ -264,7 +266,7 @@ fn fill<'e>(
 }
 
 fn types_of(key: &Key) -> Encoded<Vec<DataType>> {
-    key.iter().map(type_of).collect()
+    key.parts().map(|part| type_of(&part)).collect()
 }
 
 fn flags_of(options: &SetOptions) -> u32 {

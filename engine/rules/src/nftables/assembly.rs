@@ -177,13 +177,13 @@ impl Assembly {
             Container::NodePortIps => self.node_port_ips.get(key).copied(),
             Container::Flat(kind, table) => {
                 let (frontend, number) = match (table, key.split_last()?) {
-                    (FlatTable::Endpoints(_), (Scalar::Number(number), before)) => {
-                        (before, Some(*number))
+                    (FlatTable::Endpoints(_), (before, Scalar::Number(number))) => {
+                        (before, Some(number))
                     }
-                    _ => (&**key, None),
+                    _ => (key.clone(), None),
                 };
-                let place = kind.chained();
-                part(place, kind.with_protocol(frontend))?.flat_origin(container, number)
+                let part = part(kind.chained(), kind.with_protocol(&frontend)?)?;
+                part.flat_origin(container, number)
             }
             _ => match part(container.asked_with(), key.clone())? {
                 Part::Element(element) if element.container == container => Some(element.origin),

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use ruleset::nft::{Key, key_prefix};
+use ruleset::nft::Key;
 use ruleset::{Sorted, SortedBuilder};
 use smallvec::SmallVec;
 
 use super::container::Container;
 use super::fragment::{Fragment, Part};
-use super::spell::copy;
 use crate::ServicePortId;
 
 /// By container and key.
@@ -52,7 +51,7 @@ pub(super) fn claims_of<'f>(
             let mut claims = Claims::new();
             alike.iter().for_each(|one| claims.push(one.claim()));
             show(claims[0].part());
-            all.push_last((container, copy(alike[0].key())), claims);
+            all.push_last((container, alike[0].key().clone()), claims);
         }
     }
     all.build()
@@ -74,7 +73,7 @@ fn by_container<'f>(
                 all.len() - 1
             });
             all[place].1.push(Wanted {
-                prefix: key_prefix(key),
+                prefix: key.prefix(),
                 fragment,
                 number,
             });

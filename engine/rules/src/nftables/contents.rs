@@ -1,12 +1,12 @@
 //! Elements on their way into containers.
 
 use ruleset::SortedBuilder;
-use ruleset::nft::{Carried, Comment, Element, ElementAttrs, Key, Scalar, Value};
+use ruleset::nft::{Carried, Comment, Element, ElementAttrs, Key, Value};
 
 use super::container::{Container, FragmentElement};
 use super::flat_kind::{FlatKind, FlatTable};
 use super::fragment::{FlatFrontend, Part};
-use super::spell::{copy, socket_key};
+use super::spell::socket_key;
 
 /// An element as it is in its container.
 pub(super) struct Put {
@@ -44,7 +44,7 @@ pub(super) fn for_each_element(part: &Part, mut act: impl FnMut(Put)) {
         });
     };
     let own = FlatKind::without_protocol(&frontend.key);
-    sets(frontend).for_each(|set| put(set, copy(&own), None));
+    sets(frontend).for_each(|set| put(set, own.clone(), None));
     let map = frontend.container();
     endpoints(frontend, &own).for_each(|(key, value)| put(map, key, Some(value)));
 }
@@ -61,7 +61,7 @@ fn for_each_with_chain(element: &FragmentElement, mut act: impl FnMut(Put)) {
     }
     act(Put {
         container: element.container,
-        key: copy(&element.key),
+        key: element.key.clone(),
         value: element.verdict.clone().map(Value::Verdict),
         comment: element.comment.clone(),
     });
@@ -80,8 +80,7 @@ fn sets(frontend: &FlatFrontend) -> impl Iterator<Item = Container> {
 fn endpoints(frontend: &FlatFrontend, own: &Key) -> impl Iterator<Item = (Key, Value)> {
     let endpoints = (0..).zip(frontend.endpoints.iter());
     endpoints.map(|(number, endpoint)| {
-        let mut key = copy(own);
-        key.push(Scalar::Number(number));
+        let key = own.clone().then_number(number);
         (key, Value::Data(socket_key(endpoint.address)))
     })
 }
@@ -133,7 +132,7 @@ impl Contents {
             let Content::Set(set) = self.of(set) else {
                 unreachable!("what a frontend is in is a set");
             };
-            set.push_last(copy(&own), ElementAttrs::default());
+            set.push_last(own.clone(), ElementAttrs::default());
         }
         let Content::Map(map) = self.of(frontend.container()) else {
             unreachable!("a frontend's endpoints are in a map");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ruleset::nft::{
-    DataType, Expr, MapRef, NatFlags, NatTo, NftRule, NftSet, Numgen, Scalar, SetFlags, SetOp,
+    DataType, Expr, Key, MapRef, NatFlags, NatTo, NftRule, NftSet, Numgen, SetFlags, SetOp,
     SetOptions, Statement, Verdict,
 };
 use ruleset::{Family, Sorted};
@@ -21,7 +21,7 @@ use super::container::Container;
 use super::flat::Layout;
 use super::fragment::Lowering;
 use super::names::EndpointNames;
-use super::spell::{equals, goto, in_set, key, l4proto, saddr, socket_key};
+use super::spell::{equals, goto, in_set, l4proto, saddr, socket_key};
 use crate::{Decision, EndpointPlan, TrafficPolicy};
 
 /// The greatest number of clients that are remembered of an endpoint: the kernel's choice for a set that rules
@@ -59,14 +59,12 @@ impl Lowering<'_> {
     pub(super) fn hairpin(&mut self) {
         let plan = self.plan;
         for endpoint in plan.reachable().filter(|endpoint| endpoint.is_local) {
-            let ip = Scalar::address(endpoint.address.ip());
-            let twice = [ip.clone(), ip];
+            let (ip, port) = (endpoint.address.ip(), endpoint.address.port());
+            let twice = Key::of_address(ip).then_address(ip);
             let (container, key) = match self.layout {
-                Layout::Flat => (Container::HairpinAddresses, key(twice)),
+                Layout::Flat => (Container::HairpinAddresses, twice),
                 Layout::KubeProxy => {
-                    let protocol = Scalar::Proto(plan.id.protocol);
-                    let port = Scalar::Port(endpoint.address.port());
-                    let key = twice.into_iter().chain([protocol, port]).collect();
+                    let key = twice.then_protocol(plan.id.protocol).then_port(port);
                     (Container::HairpinConnections, key)
                 }
             };
@@ -81,7 +79,7 @@ impl Lowering<'_> {
         let entries = endpoints
             .iter()
             .zip(0..)
-            .map(|(endpoint, index)| (key([Scalar::Number(index)]), socket_key(endpoint.address)));
+            .map(|(endpoint, index)| (Key::new().then_number(index), socket_key(endpoint.address)));
         let dnat = Statement::Dnat {
             to: NatTo::Lookup {
                 family: self.family,
@@ -117,7 +115,7 @@ impl Lowering<'_> {
         }
         let entries = endpoints.iter().zip(0..).map(|(endpoint, index)| {
             let to = Verdict::Goto(names[&endpoint.address].chain.clone());
-            (key([Scalar::Number(index)]), to)
+            (Key::new().then_number(index), to)
         });
         if let Some(key) = random(endpoints) {
             let origin = self.origins.id(Decision::Balance {

@@ -76,20 +76,18 @@ impl FlatKind {
 
     /// A key of that map without the protocol: a key of this kind.
     pub(super) fn without_protocol(key: &Key) -> Key {
-        let mut own = Key::new();
-        for part in key {
-            if !matches!(part, Scalar::Proto(_)) {
-                own.push(part.clone());
-            }
-        }
-        own
+        let parts = key.parts();
+        parts
+            .filter(|part| !matches!(part, Scalar::Proto(_)))
+            .collect()
     }
 
     /// A key of this kind as it would be in that map.
-    pub(super) fn with_protocol(self, key: &[Scalar]) -> Key {
-        let mut whole = Key::from(key);
-        whole.insert(key.len().saturating_sub(1), Scalar::Proto(self.protocol));
-        whole
+    pub(super) fn with_protocol(self, key: &Key) -> Option<Key> {
+        let (before, port) = key.split_last()?;
+        let mut whole = before.then_protocol(self.protocol);
+        whole.push(&port);
+        Some(whole)
     }
 
     /// What a packet is looked up by: `ip daddr . tcp dport`, or `tcp dport`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use ruleset::nft::{
-    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Scalar, Statement, Verdict,
+    Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Statement, Verdict,
 };
 use ruleset::{Family, OriginId};
 
@@ -13,7 +13,7 @@ use super::container::{Container, FragmentElement};
 use super::flat::{self, Layout, count, external_count, needs_chain};
 use super::flat_kind::{FlatKind, FlatTable};
 use super::names::PortNames;
-use super::spell::{goto, is_local, key, node_port_key, pods, saddr, set_mark, within};
+use super::spell::{goto, is_local, node_port_key, pods, saddr, set_mark, within};
 use crate::origin::{PickIds, PortOrigins};
 use crate::{
     Decision, DropReason, EndpointPlan, ExternalPlan, ExternalRoute, Frontend, FrontendKind,
@@ -321,21 +321,15 @@ impl Lowering<'_> {
 
     /// `address . protocol . port`
     fn key(&self, address: IpAddr) -> Key {
-        key([
-            Scalar::address(address),
-            Scalar::Proto(self.plan.id.protocol),
-            Scalar::Port(self.plan.port),
-        ])
+        let key = Key::of_address(address);
+        let key = key.then_protocol(self.plan.id.protocol);
+        key.then_port(self.plan.port)
     }
 
     fn cluster_ip(&mut self) {
         let address = self.plan.cluster_ip.address;
         let origin = self.origins.id(Decision::ActiveClusterIp(address));
-        self.element(
-            Container::ClusterIps,
-            key([Scalar::address(address)]),
-            origin,
-        );
+        self.element(Container::ClusterIps, Key::of_address(address), origin);
         let frontend_key = self.key(address);
         match self.plan.cluster_ip.verdict {
             FrontendVerdict::Balance(policy) => {

@@ -15,8 +15,8 @@ use super::container::Container;
 use super::flat::Layout;
 use super::fragment::REJECT_CHAIN;
 use super::spell::{
-    change_mark, daddr, dport, in_set, is_local, is_new, key, l4proto, mark_with, matches, pods,
-    saddr, set_mark, vmap, within,
+    change_mark, daddr, dport, in_set, is_local, is_new, l4proto, mark_with, matches, pods, saddr,
+    set_mark, vmap, within,
 };
 use crate::origin::Origins;
 use crate::{Capabilities, Decision, FrameDecision, Masquerade, NodePortDestinations, RulePlan};
@@ -151,7 +151,7 @@ pub(super) fn node_port_ips(
     };
     let element = |address: &IpAddr| {
         let origin = origins.of_frame(Decision::NodePortAddress(*address));
-        (key([Scalar::address(*address)]), origin)
+        (Key::of_address(*address), origin)
     };
     Some(addresses.iter().map(element).collect())
 }

@@ -54,7 +54,7 @@ pub(super) fn within(left: Expr, op: MatchOp, nets: &[IpNet]) -> Statement {
     let right = match nets {
         [net] => Right::Value(Scalar::net(*net)),
         nets => {
-            let keys = merged(nets).into_iter().map(|span| key([span]));
+            let keys = merged(nets).into_iter().map(|span| Key::from([span]));
             Right::Set(SetRef::Anonymous(keys.collect()))
         }
     };
@@ -156,33 +156,12 @@ pub(super) fn vmap(key: impl IntoIterator<Item = Expr>, name: Ident) -> Statemen
     }
 }
 
-/// A key of these parts.
-pub(super) fn key<const N: usize>(parts: [Scalar; N]) -> Key {
-    let mut key = Key::new();
-    for part in parts {
-        key.push(part);
-    }
-    key
-}
-
-/// The same key: faster than its own `clone`, and tables hold very many.
-pub(super) fn copy(key: &[Scalar]) -> Key {
-    let mut copy = Key::new();
-    for part in key {
-        copy.push(part.clone());
-    }
-    copy
-}
-
 /// `10.244.1.5 . 8080`
 pub(super) fn socket_key(socket: SocketAddr) -> Key {
-    let mut key = Key::new();
-    key.push(Scalar::address(socket.ip()));
-    key.push(Scalar::Port(socket.port()));
-    key
+    Key::of_address(socket.ip()).then_port(socket.port())
 }
 
 /// `tcp . 30080`
 pub(super) fn node_port_key(protocol: Protocol, port: u16) -> Key {
-    key([Scalar::Proto(protocol), Scalar::Port(port)])
+    Key::new().then_protocol(protocol).then_port(port)
 }

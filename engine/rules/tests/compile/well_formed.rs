@@ -7,7 +7,7 @@ use petgraph::graphmap::DiGraphMap;
 use petgraph::visit::{Dfs, VisitMap as _};
 use proptest::prelude::*;
 use ruleset::nft::{
-    Expr, Ident, MapRef, NatTo, NftRule, NftTable, Numgen, Right, Scalar, SetOrMap, SetRef,
+    Expr, Ident, Key, MapRef, NatTo, NftRule, NftTable, Numgen, Right, Scalar, SetOrMap, SetRef,
     Statement, Value, Verdict,
 };
 use ruleset::xt::{ChainName, TableName, XtTables, XtTarget};
@@ -201,7 +201,7 @@ fn check_draw(rule: &NftRule) -> Result<(), TestCaseError> {
             _ => continue,
         };
         let all: Vec<_> = (0..drawn.modulus).map(Scalar::Number).collect();
-        let numbers: Vec<_> = numbers.into_iter().flatten().collect();
+        let numbers: Vec<_> = numbers.iter().flat_map(Key::parts).collect();
         prop_assert_eq!(&numbers, &all);
         prop_assert_eq!(goals.len(), all.len());
     }

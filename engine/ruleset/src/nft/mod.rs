@@ -13,6 +13,7 @@ mod chain;
 mod compat;
 mod expr;
 mod implied;
+mod key;
 mod name;
 mod ordered;
 mod parse;
@@ -29,11 +30,12 @@ pub use chain::{BaseChain, ChainKind, Hook, NftChain, NftRule};
 pub use expr::{
     BinaryOp, CtKey, Expr, Fib, FibAddress, Field, MapRef, MetaKey, Numgen, NumgenMode, SetRef,
 };
+pub use key::{Key, Parts};
 pub use name::{Comment, Ident, IdentError};
 pub use ordered::{Ordered, Place};
 pub use parse::{NftDump, ParseError, ParseErrorKind, parse, parse_dump};
 pub use print::{list_text, script_text};
-pub use scalar::{CtStatus, DataType, Direction, Ifname, Key, PacketType, Scalar, key_prefix};
+pub use scalar::{CtStatus, DataType, Direction, Ifname, PacketType, Scalar};
 pub use set::{Carried, Element, ElementAttrs, NftMap, NftSet, SetFlags, SetOptions, Value};
 pub use statement::{
     MatchOp, NatFlags, NatTo, Reject, Right, SetOp, Statement, Unreachable, Verdict,

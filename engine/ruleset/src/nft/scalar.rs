@@ -4,69 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use smallvec::SmallVec;
 
 use super::{AddressType, CtStates, TcpFlags};
 use crate::{Family, Protocol};
-
-/// A value of one or more parts: what a set holds, and what a map leads to. (Few have four, and tables hold very many.)
-pub type Key = SmallVec<[Scalar; 3]>;
-
-/// Sixteen bytes that sort as keys do, as far as they reach: of two keys with different ones, that with the lower is lower.
-#[must_use]
-pub fn key_prefix(key: &[Scalar]) -> u128 {
-    let mut prefix = Prefix::default();
-    for part in key {
-        match part {
-            Scalar::V4(address) => prefix.push(1, &address.octets()),
-            Scalar::V6(address) => prefix.push(2, &address.octets()),
-            Scalar::Proto(protocol) => prefix.push(5, &[protocol.0]),
-            Scalar::Port(port) => prefix.push(6, &port.to_be_bytes()),
-            Scalar::Mark(mark) => prefix.push(8, &mark.to_be_bytes()),
-            Scalar::Number(number) => prefix.push(10, &number.to_be_bytes()),
-            // What comes behind these does not count before they do.
-            Scalar::Net(_) => return prefix.with(3),
-            Scalar::AddressRange(_) => return prefix.with(4),
-            Scalar::PortRange(..) => return prefix.with(7),
-            Scalar::MarkRange(..) => return prefix.with(9),
-            Scalar::Ifname(_) => return prefix.with(11),
-            Scalar::NfProto(_) => return prefix.with(12),
-            Scalar::IcmpType(_) => return prefix.with(13),
-            Scalar::Icmpv6Type(_) => return prefix.with(14),
-            Scalar::TcpFlags(_) => return prefix.with(15),
-            Scalar::CtState(_) => return prefix.with(16),
-            Scalar::CtStatus(_) => return prefix.with(17),
-            Scalar::Direction(_) => return prefix.with(18),
-            Scalar::AddressType(_) => return prefix.with(19),
-            Scalar::PacketType(_) => return prefix.with(20),
-        }
-    }
-    u128::from_be_bytes(prefix.bytes)
-}
-
-/// The first bytes of a key, each part behind the number of its sort.
-#[derive(Default)]
-struct Prefix {
-    bytes: [u8; 16],
-    len: usize,
-}
-
-impl Prefix {
-    fn push(&mut self, sort: u8, value: &[u8]) {
-        let rest = &mut self.bytes[self.len..];
-        if let Some((first, rest)) = rest.split_first_mut() {
-            *first = sort;
-            let len = value.len().min(rest.len());
-            rest[..len].copy_from_slice(&value[..len]);
-            self.len += 1 + len;
-        }
-    }
-
-    fn with(mut self, sort: u8) -> u128 {
-        self.push(sort, &[]);
-        u128::from_be_bytes(self.bytes)
-    }
-}
 
 /// The type of one part of a set's key or a map's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,6 +201,11 @@ pub enum Direction {
     Reply,
 }
 
+impl Direction {
+    /// Both, in their order.
+    pub const ALL: [Self; 2] = [Self::Original, Self::Reply];
+}
+
 /// To whom the link layer sent a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PacketType {
@@ -274,69 +219,7 @@ pub enum PacketType {
     Other,
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::CtState;
-    use super::*;
-
-    fn scalar() -> impl Strategy<Value = Scalar> {
-        let number = || prop_oneof![0..3_u32, Just(255), Just(256), any::<u32>()];
-        let v4 = number().prop_map(Ipv4Addr::from);
-        let v6 = (number(), number())
-            .prop_map(|(high, low)| Ipv6Addr::from(u128::from(high) << 64 | u128::from(low)));
-        let range = |(one, other): (Ipv4Addr, Ipv4Addr)| {
-            Scalar::AddressRange(Box::new((one.into(), other.into())))
-        };
-        prop_oneof![
-            v4.clone().prop_map(Scalar::V4),
-            v6.prop_map(Scalar::V6),
-            (v4.clone(), 0..=32_u8)
-                .prop_map(|(ip, length)| Scalar::net(IpNet::new(ip.into(), length).unwrap())),
-            (v4.clone(), v4).prop_map(range),
-            any::<u8>().prop_map(|number| Scalar::Proto(Protocol(number))),
-            any::<u16>().prop_map(Scalar::Port),
-            (0..3_u16, 0..3_u16).prop_map(|(first, last)| Scalar::PortRange(first, last)),
-            number().prop_map(Scalar::Mark),
-            (number(), number()).prop_map(|(first, last)| Scalar::MarkRange(first, last)),
-            number().prop_map(Scalar::Number),
-            rare(),
-        ]
-    }
-
-    /// What is in no key of a proxy: one or two of each.
-    fn rare() -> impl Strategy<Value = Scalar> {
-        let ifname = |name| Scalar::Ifname(Ifname::new(name).expect("interfaces can have it"));
-        proptest::sample::select(vec![
-            ifname("eth0"),
-            ifname("veth*"),
-            Scalar::NfProto(Family::V4),
-            Scalar::NfProto(Family::V6),
-            Scalar::IcmpType(3),
-            Scalar::IcmpType(8),
-            Scalar::Icmpv6Type(1),
-            Scalar::TcpFlags(TcpFlags(2)),
-            Scalar::CtState(CtStates::of(&[CtState::New])),
-            Scalar::CtStatus(CtStatus::SNAT),
-            Scalar::Direction(Direction::Original),
-            Scalar::Direction(Direction::Reply),
-            Scalar::AddressType(AddressType::Local),
-            Scalar::PacketType(PacketType::Host),
-        ])
-    }
-
-    proptest! {
-        #[test]
-        fn prefixes_sort_as_keys_do(
-            start in proptest::collection::vec(scalar(), 0..3),
-            one in proptest::collection::vec(scalar(), 0..3),
-            other in proptest::collection::vec(scalar(), 0..3),
-        ) {
-            let key = |rest: Vec<Scalar>| start.iter().cloned().chain(rest).collect::<Key>();
-            let (one, other) = (key(one), key(other));
-            let prefixes = key_prefix(&one).cmp(&key_prefix(&other));
-            prop_assert!(prefixes.is_eq() || prefixes == one.cmp(&other));
-        }
-    }
+impl PacketType {
+    /// All, in their order.
+    pub const ALL: [Self; 4] = [Self::Host, Self::Broadcast, Self::Multicast, Self::Other];
 }

@@ -411,6 +411,11 @@ pub enum AddressType {
     Multicast,
 }
 
+impl AddressType {
+    /// All, in their order.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Unicast, Self::Broadcast, Self::Multicast];
+}
+
 /// A connection-tracking state, as `--ctstate` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -444,7 +449,7 @@ impl CtState {
 
 /// A set of states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CtStates(u8);
+pub struct CtStates(pub(crate) u8);
 
 impl CtStates {
     /// The set of the given states.

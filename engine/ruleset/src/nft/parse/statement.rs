@@ -404,9 +404,9 @@ fn nat_lookup(cursor: &mut Cursor<'_>, family: Family) -> Result<NatTo, ParseErr
     });
     let map = map_ref(cursor, &types(&key), |cursor| {
         let mut data = Key::new();
-        data.push(scalar(cursor, address)?);
+        data.push(&scalar(cursor, address)?);
         if cursor.take(".").is_some() {
-            data.push(scalar(cursor, ValueType::Data(DataType::InetService))?);
+            data.push(&scalar(cursor, ValueType::Data(DataType::InetService))?);
         }
         Ok(data)
     })?;

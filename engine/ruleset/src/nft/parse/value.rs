@@ -105,7 +105,7 @@ pub(super) fn key(cursor: &mut Cursor<'_>, types: &[ValueType]) -> Result<Key, P
         if index > 0 {
             cursor.expect(".")?;
         }
-        parts.push(scalar(cursor, *one)?);
+        parts.push(&scalar(cursor, *one)?);
     }
     Ok(parts)
 }

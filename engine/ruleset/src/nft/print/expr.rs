@@ -74,11 +74,11 @@ pub(super) fn write_set_ref(out: &mut impl Write, set: &SetRef) -> fmt::Result {
 }
 
 pub(super) fn write_key(out: &mut impl Write, key: &Key) -> fmt::Result {
-    for (index, part) in key.iter().enumerate() {
+    for (index, part) in key.parts().enumerate() {
         if index > 0 {
             out.write_str(" . ")?;
         }
-        write_scalar(out, part)?;
+        write_scalar(out, &part)?;
     }
     Ok(())
 }

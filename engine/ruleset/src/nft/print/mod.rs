@@ -91,10 +91,17 @@ impl Display for RuleLine<'_> {
     }
 }
 
-/// `10.96.0.1 . tcp . 443`
+/// `10.96.0.1`
 impl Display for Scalar {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         expr::write_scalar(f, self)
+    }
+}
+
+/// `10.96.0.1 . tcp . 443`
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        expr::write_key(f, self)
     }
 }
 
@@ -110,7 +117,7 @@ impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Verdict(verdict) => write!(f, "{verdict}"),
-            Self::Data(data) => expr::write_key(f, data),
+            Self::Data(data) => write!(f, "{data}"),
         }
     }
 }
@@ -264,17 +271,17 @@ fn write_flags(out: &mut String, options: &SetOptions) -> fmt::Result {
 /// Interval sets are trees in the kernel and come back sorted by where their elements start.
 fn sort_for_listing<T>(elements: &mut [(&Key, T)], options: &SetOptions) {
     if options.flags.interval {
-        elements.sort_by_cached_key(|(key, _)| key.iter().map(start).collect::<Vec<_>>());
+        elements.sort_by_cached_key(|(key, _)| key.parts().map(start).collect::<Key>());
     }
 }
 
-fn start(scalar: &Scalar) -> Scalar {
+fn start(scalar: Scalar) -> Scalar {
     match scalar {
         Scalar::Net(net) => Scalar::address(net.addr()),
         Scalar::AddressRange(range) => Scalar::address(range.0),
-        Scalar::PortRange(first, _) => Scalar::Port(*first),
-        Scalar::MarkRange(first, _) => Scalar::Mark(*first),
-        other => other.clone(),
+        Scalar::PortRange(first, _) => Scalar::Port(first),
+        Scalar::MarkRange(first, _) => Scalar::Mark(first),
+        other => other,
     }
 }
 

@@ -200,7 +200,9 @@ fn write_nat(
             MapRef::Named(name) => (*family, place.has_pairs(name)),
             MapRef::Anonymous(entries) => (
                 *family,
-                entries.first().is_some_and(|(_, data)| data.len() > 1),
+                entries
+                    .first()
+                    .is_some_and(|(_, data)| data.only().is_none()),
             ),
         },
     };
