@@ -29,7 +29,7 @@ struct Run<K, V>(Arc<Vec<(K, V)>>);
 
 /// A run that is longer becomes two: a change copies one, and from nothing each is put in by itself. In tests they are short, so
 /// that some hundreds of entries make a tree of runs.
-const RUN_MAX: usize = if cfg!(test) { 4 } else { 32 };
+const RUN_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
 /// How long runs are that are made from a list.
 const RUN_LENGTH: usize = RUN_MAX / 2;

@@ -63,7 +63,7 @@ impl Assembly {
             fragments: Sorted::new(),
             touched: containers.keys().copied().collect(),
             containers,
-            claims: ClaimsByKey::new(),
+            claims: ClaimsByKey::default(),
             counts: BTreeMap::new(),
             node_port_ips: BTreeMap::new(),
         }
@@ -170,7 +170,7 @@ impl Assembly {
         let mut containers = self.containers.keys().copied();
         let container = containers.find(|one| one.ident() == *container)?;
         let part = |place: Container, key: Key| {
-            let claims = self.claims.get(&(place, key))?;
+            let claims = self.claims.get(place, &key)?;
             claims.first().map(Claim::part)
         };
         match container {
@@ -296,9 +296,8 @@ impl Assembly {
     fn claim(&mut self, claim: &Claim) {
         self.count(claim.part(), 1);
         let (container, key) = claim.part().claimed();
-        let place = (container, key.clone());
         let alone = Claims::from_elem(claim.clone(), 1);
-        let Some(mut claims) = self.claims.insert(place.clone(), alone) else {
+        let Some(mut claims) = self.claims.of(container).insert(key.clone(), alone) else {
             return self.put_all(claim.part());
         };
         let rank = claims.partition_point(|other| other.rank() < claim.rank());
@@ -307,19 +306,19 @@ impl Assembly {
             self.put_all(claim.part());
         }
         claims.insert(rank, claim.clone());
-        self.claims.insert(place, claims);
+        self.claims.of(container).insert(key.clone(), claims);
     }
 
     fn give_up(&mut self, claim: &Claim) {
         let (container, key) = claim.part().claimed();
-        let key = (container, key.clone());
-        if let Some(claims) = self.claims.get_mut(&key)
+        let of_container = self.claims.of(container);
+        if let Some(claims) = of_container.get_mut(key)
             && let Some(place) = claims.iter().position(|one| one.rank() == claim.rank())
         {
             claims.remove(place);
             let heir = claims.first().filter(|_| place == 0).cloned();
             if claims.is_empty() {
-                self.claims.remove(&key);
+                of_container.remove(key);
             }
             if place == 0 {
                 self.take_all(claim.part());
@@ -398,7 +397,7 @@ impl Assembly {
 }
 
 /// What a fragment has of something; nothing if there is none.
-fn of<T>(fragment: Option<&Arc<Fragment>>, some: fn(&Fragment) -> &Vec<T>) -> &[T] {
+fn of<T>(fragment: Option<&Arc<Fragment>>, some: fn(&Fragment) -> &[T]) -> &[T] {
     fragment.map_or(&[], |fragment| some(fragment))
 }
 

@@ -1,5 +1,6 @@
 //! Who wants an element.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ruleset::nft::Key;
@@ -10,11 +11,25 @@ use super::container::Container;
 use super::fragment::{Fragment, Part};
 use crate::ServicePortId;
 
-/// By container and key.
-pub(super) type ClaimsByKey = Sorted<(Container, Key), Claims>;
+/// Who wants an element, by container and key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClaimsByKey(BTreeMap<Container, OfContainer>);
+
+type OfContainer = Sorted<Key, Claims>;
 
 /// In the order of service ports, and in that of each one's parts. Never empty.
 pub(super) type Claims = SmallVec<[Claim; 1]>;
+
+impl ClaimsByKey {
+    pub(super) fn get(&self, container: Container, key: &Key) -> Option<&Claims> {
+        self.0.get(&container)?.get(key)
+    }
+
+    /// Those of a container, to change them.
+    pub(super) fn of(&mut self, container: Container) -> &mut OfContainer {
+        self.0.entry(container).or_default()
+    }
+}
 
 /// A part of what a service port contributes.
 #[derive(Clone, Debug)]
@@ -44,26 +59,32 @@ pub(super) fn claims_of<'f>(
     fragments: impl Iterator<Item = &'f Arc<Fragment>>,
     mut show: impl FnMut(&Part),
 ) -> ClaimsByKey {
-    let mut all = SortedBuilder::default();
+    let mut all = BTreeMap::new();
     for (container, mut wanted) in by_container(fragments) {
         sort(&mut wanted);
-        for alike in wanted.chunk_by(Wanted::is_of_key_of) {
-            let mut claims = Claims::new();
-            alike.iter().for_each(|one| claims.push(one.claim()));
-            show(claims[0].part());
-            all.push_last((container, alike[0].key().clone()), claims);
+        let mut claims = SortedBuilder::default();
+        let mut wanted = wanted.into_iter().peekable();
+        while let Some(first) = wanted.next() {
+            let key = first.key().clone();
+            show(first.claim.part());
+            let mut alike = Claims::from_buf([first.claim]);
+            while let Some(next) = wanted.next_if(|next| *next.key() == key) {
+                alike.push(next.claim);
+            }
+            claims.push_last(key, alike);
         }
+        all.insert(container, claims.build());
     }
-    all.build()
+    ClaimsByKey(all)
 }
 
 /// What is wanted of each container, in the order of fragments.
 fn by_container<'f>(
     fragments: impl Iterator<Item = &'f Arc<Fragment>>,
-) -> Vec<(Container, Vec<Wanted<'f>>)> {
+) -> Vec<(Container, Vec<Wanted>)> {
     let (count, _) = fragments.size_hint();
     // There are few.
-    let mut all: Vec<(Container, Vec<Wanted<'f>>)> = Vec::new();
+    let mut all: Vec<(Container, Vec<Wanted>)> = Vec::new();
     for fragment in fragments {
         for (number, part) in fragment.parts.iter().enumerate() {
             let (container, key) = part.claimed();
@@ -74,8 +95,7 @@ fn by_container<'f>(
             });
             all[place].1.push(Wanted {
                 prefix: key.prefix(),
-                fragment,
-                number,
+                claim: Claim::of(Some(fragment), number),
             });
         }
     }
@@ -84,31 +104,22 @@ fn by_container<'f>(
 }
 
 /// A claim, as it is sorted.
-struct Wanted<'f> {
+struct Wanted {
     prefix: u128,
-    fragment: &'f Arc<Fragment>,
-    number: usize,
+    claim: Claim,
 }
 
-impl<'f> Wanted<'f> {
-    fn key(&self) -> &'f Key {
-        let (_, key) = self.fragment.parts[self.number].claimed();
+impl Wanted {
+    fn key(&self) -> &Key {
+        let (_, key) = self.claim.part().claimed();
         key
-    }
-
-    fn is_of_key_of(&self, other: &Self) -> bool {
-        self.prefix == other.prefix && self.key() == other.key()
-    }
-
-    fn claim(&self) -> Claim {
-        Claim::of(Some(self.fragment), self.number)
     }
 }
 
 /// Sorts by key; those of one key stay in their order. Prefixes tell nearly all keys apart.
-fn sort(wanted: &mut [Wanted<'_>]) {
+fn sort(wanted: &mut [Wanted]) {
     wanted.sort_by_key(|one| one.prefix);
     for alike in wanted.chunk_by_mut(|one, other| one.prefix == other.prefix) {
-        alike.sort_by_key(Wanted::key);
+        alike.sort_by(|one, other| one.key().cmp(other.key()));
     }
 }

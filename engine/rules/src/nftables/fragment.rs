@@ -8,6 +8,7 @@ use ruleset::nft::{
     Comment, FibAddress, Ident, Key, MatchOp, NftChain, NftRule, NftSet, Statement, Verdict,
 };
 use ruleset::{Family, OriginId};
+use smallvec::SmallVec;
 
 use super::container::{Container, FragmentElement};
 use super::flat::{self, Layout, count, external_count, needs_chain};
@@ -30,8 +31,11 @@ pub(crate) struct Fragment {
     /// Its own chains.
     pub(super) chains: Vec<(Ident, Arc<NftChain>)>,
     /// What it has in containers of the frame, in the order in which it counts.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Parts,
 }
+
+/// Most service ports of our own layout have three: the ClusterIP as an address and as a frontend, and an endpoint of the node.
+type Parts = SmallVec<[Part; 3]>;
 
 /// What a service port has in containers of the frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,8 +94,7 @@ impl Fragment {
                 id: plan.id.clone(),
                 sets: Vec::new(),
                 chains: Vec::new(),
-                // Its ClusterIP as an address and as a frontend, and an endpoint of the node.
-                parts: Vec::with_capacity(3),
+                parts: Parts::new(),
             },
         };
         lowering.endpoints();
