@@ -60,11 +60,9 @@ fn take_all(mut node: Node<'_>, packets: Vec<Packet>) -> (Node<'_>, Vec<Packet>)
 
 /// One SYN per flow; flows take the Services in turn.
 fn first_packets(view: &ClusterView) -> Vec<Packet> {
-    let vips = view
-        .services
-        .values()
-        .filter(|service| service.ports[0].port == 80);
-    let vips: Vec<_> = vips
+    let services = view.services.existing().map(|(_, service, _)| service);
+    let vips: Vec<_> = services
+        .filter(|service| service.ports[0].port == 80)
         .map(|service| SocketAddr::new(service.cluster_ips[0], 80))
         .collect();
     let flows = (0..FLOWS).zip(vips.iter().cycle());

@@ -143,9 +143,9 @@ fn exchanges(criterion: &mut Criterion) {
     let mut tables = Everywhere(Arc::new(tables));
     let frontends: Vec<SocketAddr> = (0..SERVICES).map(|index| frontend(&view, index)).collect();
     let endpoints: BTreeSet<IpAddr> = view
-        .slices
-        .values()
-        .flat_map(|slices| slices.values())
+        .services
+        .existing()
+        .flat_map(|(_, _, slices)| slices.values())
         .flat_map(|slice| &slice.endpoints)
         .map(|endpoint| endpoint.address)
         .collect();

@@ -100,18 +100,17 @@ fn spread(view: &ClusterView, services: usize, nodes: usize, local: usize) -> Cl
     let mut spread = view.clone();
     for index in 0..services {
         let name = service_name(index);
-        let slices = view.slices[&name].iter().map(|(name, slice)| {
+        let slices = view.services.slices(&name).expect("it has one");
+        let slices = slices.iter().map(|(name, slice)| {
             let mut slice = SliceView::clone(slice);
             for (number, endpoint) in slice.endpoints.iter_mut().enumerate() {
                 endpoint.node = Some(node_name((index * ENDPOINTS + number) % nodes));
             }
             (name.clone(), Arc::new(slice))
         });
-        spread
-            .slices
-            .insert(name.clone(), Arc::new(slices.collect()));
+        spread.services.set_slices(name.clone(), slices.collect());
         if index % 100 < local {
-            let mut service = ServiceView::clone(&view.services[&name]);
+            let mut service = ServiceView::clone(view.services.get(&name).expect("it exists"));
             let address = format!("203.0.{}.{}", index / 250, index % 250 + 1);
             service.external_ips = vec![address.parse().expect("it is an address")];
             service.external_traffic_policy = TrafficPolicy::Local;

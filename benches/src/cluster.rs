@@ -9,7 +9,8 @@ use api::{ApiConfig, ApiServer, WatchEvent, decode};
 use base::{Seed, SimTime};
 use proxy::ViewBuilder;
 use rules::{
-    ClusterView, EndpointView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName, SliceView,
+    ClusterView, EndpointView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
+    SliceView, SlicesByName,
 };
 use ruleset::Protocol;
 
@@ -88,13 +89,15 @@ fn with_slice(
     change: impl FnOnce(&mut SliceView),
 ) -> ClusterView {
     let name = service_name(index);
-    let slices = &view.slices[&name];
-    let (slice_name, slice) = slices.iter().next().expect("every Service has a slice");
+    let slices = view.services.slices(&name);
+    let mut slices = slices.into_iter().flat_map(SlicesByName::iter);
+    let (slice_name, slice) = slices.next().expect("every Service has a slice");
     let mut slice = (**slice).clone();
     change(&mut slice);
-    let slices = slices.with(Arc::clone(slice_name), Arc::new(slice));
+    let slice_name = Arc::clone(slice_name);
     let mut view = view.clone();
-    view.slices.insert(name, Arc::new(slices));
+    view.services
+        .insert_slice(name, slice_name, Arc::new(slice));
     view
 }
 
@@ -102,14 +105,12 @@ fn with_slice(
 #[must_use]
 pub fn over_udp(view: &ClusterView) -> ClusterView {
     let mut udp = view.clone();
-    for (name, service) in &view.services {
+    for (name, service, slices) in view.services.existing() {
         let mut service = (**service).clone();
         for port in &mut service.ports {
             port.protocol = Protocol::UDP;
         }
         udp.services.insert(name.clone(), Arc::new(service));
-    }
-    for (name, slices) in &view.slices {
         let slices = slices.iter().map(|(name, slice)| {
             let mut slice = (**slice).clone();
             for port in &mut slice.ports {
@@ -117,7 +118,7 @@ pub fn over_udp(view: &ClusterView) -> ClusterView {
             }
             (name.clone(), Arc::new(slice))
         });
-        udp.slices.insert(name.clone(), Arc::new(slices.collect()));
+        udp.services.set_slices(name.clone(), slices.collect());
     }
     udp
 }
@@ -128,7 +129,8 @@ pub fn over_udp(view: &ClusterView) -> ClusterView {
 /// When there is no Service of that number.
 #[must_use]
 pub fn frontend(view: &ClusterView, index: usize) -> SocketAddr {
-    let service = &view.services[&service_name(index)];
+    let service = view.services.get(&service_name(index));
+    let service = service.expect("it is one of the cluster's");
     (service.cluster_ips[0], service.ports[0].port).into()
 }
 

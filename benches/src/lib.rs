@@ -9,7 +9,7 @@
 //!
 //! let events = cluster::events(2);
 //! let view = cluster::view(&events);
-//! assert_eq!(view.services.len(), 3, "two and `kubernetes`");
+//! assert_eq!(view.services.count(), 3, "two and `kubernetes`");
 //! ```
 
 pub mod cluster;

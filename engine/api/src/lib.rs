@@ -31,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod address;
 mod allocator;
 mod apply;
 mod decode;
@@ -51,6 +52,7 @@ mod validate;
 mod watch;
 pub mod yaml;
 
+pub use address::parse_address;
 pub use allocator::{AllocateError, ClusterIps, NodePorts, PortError};
 pub use apply::LAST_APPLIED;
 pub use decode::{DecodeFailure, Manifest, decode, decode_stored};

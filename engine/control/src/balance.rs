@@ -15,8 +15,6 @@ use ipnet::IpNet;
 use proxy::HealthCheck;
 use rules::{ClusterView, NodeFacts};
 
-use crate::narrate::candidates;
-
 /// A node begins or ceases to take connections to an address of the load balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balanced {
@@ -39,14 +37,14 @@ pub(crate) fn changes(
         return Vec::new();
     }
     let mut changed: BTreeMap<IpAddr, bool> = BTreeMap::new();
-    for name in candidates(before, after) {
-        for view in [before, after] {
-            let Some(service) = view.services.get(&name) else {
+    for (name, was, is) in before.services.diff(&after.services) {
+        for (entry, is_in_force) in [(was, false), (is, true)] {
+            let Some(service) = entry.and_then(|entry| entry.service.as_ref()) else {
                 continue;
             };
-            let takes = std::ptr::eq(view, after)
+            let takes = is_in_force
                 && (service.health_check_node_port.is_none()
-                    || HealthCheck::of(view, &name, service, facts).local_endpoints > 0);
+                    || HealthCheck::of(after, name, service, facts).local_endpoints > 0);
             let addresses = service.load_balancer_ips.iter();
             let ours = addresses.filter(|address| pool.iter().any(|net| net.contains(*address)));
             for address in ours {

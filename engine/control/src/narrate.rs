@@ -1,14 +1,13 @@
 //! What happened, in words: the lines of the timeline that nobody asked for.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use api::{Change, EndpointSlice, Object, Pod, Service, WatchEvent};
 use base::format_duration;
 use proxy::{SyncKind, SyncReport};
 use rules::{
-    ClusterView, ExternalRoute, FrontendVerdict, LocalOutcome, NodeFacts, ServiceName,
-    ServicePortPlan, SlicesByName, TrafficPolicy, plan_service,
+    ExternalRoute, FrontendVerdict, LocalOutcome, NodeFacts, ServiceEntry, ServiceName,
+    ServicePortPlan, TrafficPolicy, plan_service,
 };
 use ruleset::Family;
 
@@ -36,13 +35,13 @@ pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts, mode: ProxyMode
     };
     let mut parts = Vec::new();
     let mut unnamed = 0;
-    for name in candidates(&report.before, &report.after) {
-        let plans = plans_of(&name, &report.after, facts);
-        if plans == plans_of(&name, &report.before, facts) {
+    for (name, was, is) in report.before.services.diff(&report.after.services) {
+        let plans = plans_of(name, is, facts);
+        if plans == plans_of(name, was, facts) {
             continue;
         }
         if parts.len() < NAMED {
-            parts.push(describe_plans(&name, &plans, mode));
+            parts.push(describe_plans(name, &plans, mode));
         } else {
             unnamed += 1;
         }
@@ -55,30 +54,19 @@ pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts, mode: ProxyMode
     format!("{kind} done in {took}: {}", parts.join("; "))
 }
 
-/// The Services whose rules may differ between two views, by name.
-pub(crate) fn candidates(before: &ClusterView, after: &ClusterView) -> BTreeSet<ServiceName> {
-    let services = before.services.diff(&after.services);
-    let slices = before.slices.diff(&after.slices);
-    let services = services.map(|item| diff_key(&item).clone());
-    services
-        .chain(slices.map(|item| diff_key(&item).clone()))
-        .collect()
-}
-
-fn diff_key<'a, K, V>(item: &imbl::ordmap::DiffItem<'a, 'a, K, V>) -> &'a K {
-    use imbl::ordmap::DiffItem::{Add, Remove, Update};
-    match item {
-        Add(key, _) | Remove(key, _) | Update { new: (key, _), .. } => key,
-    }
-}
-
 /// What a node does for a Service: the very plans that its rules are lowered from.
-fn plans_of(name: &ServiceName, view: &ClusterView, facts: &NodeFacts) -> Vec<ServicePortPlan> {
-    let Some(service) = view.services.get(name) else {
+fn plans_of(
+    name: &ServiceName,
+    entry: Option<&ServiceEntry>,
+    facts: &NodeFacts,
+) -> Vec<ServicePortPlan> {
+    let Some(ServiceEntry {
+        service: Some(service),
+        slices,
+    }) = entry
+    else {
         return Vec::new();
     };
-    let none = SlicesByName::new();
-    let slices = view.slices.get(name).map_or(&none, |slices| slices);
     let plan = |family| plan_service(name, service, slices, facts, family);
     Family::ALL.into_iter().flat_map(plan).collect()
 }

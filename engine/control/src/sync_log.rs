@@ -115,7 +115,7 @@ impl SyncLog {
 /// Whether a view has an endpoint of a Service as a ready one.
 #[must_use]
 pub fn is_offered(view: &ClusterView, service: &ServiceName, endpoint: SocketAddr) -> bool {
-    let slices = view.slices.get(service).into_iter();
+    let slices = view.services.slices(service).into_iter();
     let mut slices = slices.flat_map(|slices| slices.values());
     slices.any(|slice| {
         slice.ports.iter().any(|port| port.port == endpoint.port())

@@ -15,6 +15,8 @@ use rules::ClusterView;
 /// such changes only, and holds a position among them.
 pub(crate) struct Views {
     builder: ViewBuilder,
+    /// The view as of now.
+    latest: ClusterView,
     /// How many events of the log are in the builder.
     position: usize,
     /// The changes that some agent has yet to see, oldest first: when each was written, and the view after it.
@@ -29,8 +31,10 @@ pub(crate) struct Views {
 
 impl Views {
     pub(crate) fn new(service_cidrs: Vec<IpNet>) -> Self {
+        let mut builder = ViewBuilder::new(service_cidrs.into());
         Self {
-            builder: ViewBuilder::new(service_cidrs.into()),
+            latest: builder.view().clone(),
+            builder,
             position: 0,
             changes: VecDeque::new(),
             dropped: 0,
@@ -40,8 +44,8 @@ impl Views {
     }
 
     /// The view as of now.
-    pub(crate) fn latest(&self) -> &ClusterView {
-        self.builder.view()
+    pub(crate) const fn latest(&self) -> &ClusterView {
+        &self.latest
     }
 
     /// Takes what was written; tells whether any of it concerns rules.
@@ -53,6 +57,7 @@ impl Views {
                     .push_back((event.at, self.builder.view().clone()));
             }
         }
+        self.latest = self.builder.view().clone();
         self.position = log.len();
         self.end() > before
     }

@@ -267,7 +267,7 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
         if !report.periodic {
             (self.tell)(Notice::Synced {
                 kind: report.kind,
-                services: report.after.services.len(),
+                services: report.after.services.count(),
                 took: report.ended.since(report.started),
             });
         }

@@ -118,8 +118,8 @@ impl HealthCheck {
     /// All of a node, by their ports.
     #[must_use]
     pub fn all(view: &ClusterView, facts: &NodeFacts) -> BTreeMap<u16, Self> {
-        let services = view.services.iter();
-        let checked = services.filter_map(|(name, service)| {
+        let services = view.services.existing();
+        let checked = services.filter_map(|(name, service, _)| {
             Some((
                 service.health_check_node_port?,
                 Self::of(view, name, service, facts),
@@ -170,7 +170,7 @@ fn local_endpoints(
     let Some(family) = service.cluster_ips.first().copied().map(Family::of) else {
         return 0;
     };
-    let slices = view.slices.get(name).into_iter();
+    let slices = view.services.slices(name).into_iter();
     let slices = slices.flat_map(|slices| slices.values());
     let endpoints = slices
         .filter(|slice| slice.family == family)

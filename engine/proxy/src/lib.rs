@@ -12,6 +12,7 @@ mod agent;
 mod health;
 mod metrics;
 mod names;
+mod register;
 mod rule_sink;
 mod stale_udp;
 mod view_builder;

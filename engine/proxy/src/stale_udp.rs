@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use imbl::ordmap::DiffItem;
 use rules::{ClusterView, ServicePortView, ServiceView, SlicesByName};
 use ruleset::{Family, Protocol};
 
@@ -38,10 +37,7 @@ impl StaleUdp {
 
     fn of(view: &ClusterView) -> Self {
         let mut stale = Self::default();
-        for (name, service) in &view.services {
-            let Some(slices) = view.slices.get(name) else {
-                continue;
-            };
+        for (_, service, slices) in view.services.existing() {
             let ports = service.ports.iter();
             for port in ports.filter(|port| port.protocol == Protocol::UDP) {
                 for family in Family::ALL {
@@ -97,13 +93,11 @@ fn has_changed(before: &ClusterView, after: &ClusterView) -> bool {
         let mut ports = slices.values().flat_map(|slice| &slice.ports);
         ports.any(|port| port.protocol == Protocol::UDP)
     };
-    before
-        .slices
-        .diff(&after.slices)
-        .any(|change| match change {
-            DiffItem::Add(_, slices) | DiffItem::Remove(_, slices) => has_udp(slices),
-            DiffItem::Update { old, new } => has_udp(old.1) || has_udp(new.1),
-        })
+    let mut changes = before.services.diff(&after.services);
+    changes.any(|(_, was, is)| {
+        let [was, is] = [was, is].map(|entry| entry.map(|entry| &entry.slices));
+        was != is && [was, is].into_iter().flatten().any(has_udp)
+    })
 }
 
 /// The endpoints of a service port that serve, be they ready or terminating.

@@ -11,18 +11,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{
-    Change, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, ServiceCidr, WatchEvent,
+    Change, EndpointHints, EndpointSlice, LABEL_HEADLESS, Object, ObjectMeta, Service, ServiceCidr,
+    WatchEvent, parse_address,
 };
-use foldhash::fast::FixedState;
-use hashbrown::{Equivalent, HashMap};
 use ipnet::IpNet;
 use rules::{
-    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
-    SlicesByName, TrafficPolicy,
+    ClusterView, EndpointView, Hints, ServiceEntry, ServicePortView, ServiceView, SlicePortView,
+    SliceView, TrafficPolicy,
 };
 use ruleset::{Family, Protocol};
 
 use crate::names::Names;
+use crate::register::{Number, Register};
 
 /// Objects with either of these labels are filtered out of the watch (PROXY-2): kube-proxy has one label selector
 /// for all its informers (cmd/kube-proxy/app/server.go), though the second label is meant for slices.
@@ -32,37 +32,15 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// Follows the watch and keeps the latest view.
 #[derive(Clone, Debug, Default)]
 pub struct ViewBuilder {
+    /// Its Services are as they were when somebody asked for it.
     view: ClusterView,
-    /// What the view has of each Service: nearly every event asks, and a look-up among the many that are sorted costs more
-    /// than all else. Never iterated.
-    known: HashMap<ServiceName, Known, FixedState>,
-    /// The Service under which each slice is filed, of the same namespace; slices are keyed like Services, by namespace
-    /// and name. Never iterated.
-    owners: HashMap<ServiceName, Arc<str>, FixedState>,
+    register: Register,
+    /// The Services that have changed since.
+    changed: Vec<Number>,
     /// The ranges of each ServiceCIDR.
     service_cidrs: BTreeMap<String, Vec<IpNet>>,
     /// Of namespaces, ports and nodes.
     names: Names,
-}
-
-/// What a view has of a Service.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    service: Option<Arc<ServiceView>>,
-    slices: Option<Arc<SlicesByName>>,
-}
-
-/// A [`ServiceName`] that is looked up.
-#[derive(Hash)]
-struct Named<'n> {
-    namespace: &'n str,
-    name: &'n str,
-}
-
-impl Equivalent<ServiceName> for Named<'_> {
-    fn equivalent(&self, known: &ServiceName) -> bool {
-        (self.namespace, self.name) == (&*known.namespace, &*known.name)
-    }
 }
 
 impl ViewBuilder {
@@ -78,9 +56,25 @@ impl ViewBuilder {
         }
     }
 
-    /// The view after the last event.
-    #[must_use]
-    pub const fn view(&self) -> &ClusterView {
+    /// The view after the last event. It costs what has changed since this was last asked; from nothing it is made at once, in
+    /// order.
+    pub fn view(&mut self) -> &ClusterView {
+        let mut changed = mem::take(&mut self.changed);
+        let register = &mut self.register;
+        let services = &mut self.view.services;
+        if services.is_empty() {
+            changed.sort_by(|one, other| register.of(*one).name.cmp(&register.of(*other).name));
+            *services = changed.iter().map(|of| register.of(*of).copy()).collect();
+        } else {
+            for (name, entry) in changed.iter().map(|of| register.of(*of).copy()) {
+                services.set(name, entry);
+            }
+        }
+        for number in changed.drain(..) {
+            register.settle(number);
+        }
+        // Its room is used again.
+        self.changed = changed;
         &self.view
     }
 
@@ -97,34 +91,32 @@ impl ViewBuilder {
     }
 
     fn observe_service(&mut self, service: &Service, gone: bool) -> bool {
-        let namespace = self.names.of(&service.metadata.namespace);
-        let name = self.known_name(&namespace, &service.metadata.name);
-        let after = if gone {
-            None
-        } else {
-            view_of_service(service, &mut self.names).map(Arc::new)
+        let ObjectMeta {
+            namespace, name, ..
+        } = &service.metadata;
+        let after = match gone {
+            true => None,
+            false => view_of_service(service, &mut self.names),
         };
-        let known = self.known.entry(name.clone()).or_default();
-        let before = mem::replace(&mut known.service, after.clone());
-        if before == after {
-            known.service = before;
-            self.forget_if_unknown(&name);
+        let known = match &after {
+            Some(_) => Some(self.register.find_or_add(namespace, name, &mut self.names)),
+            None => self.register.find(namespace, name),
+        };
+        let Some(number) = known else {
+            return false;
+        };
+        let ServiceEntry { service, slices } = &mut self.register.of_mut(number).entry;
+        if service.as_deref() == after.as_ref() {
             return false;
         }
+        let after = after.map(Arc::new);
+        let before = mem::replace(service, after.clone());
         let counts = &mut self.view.endpoints;
-        for slice in known.slices.iter().flat_map(|slices| slices.values()) {
+        for slice in slices.values() {
             before.iter().for_each(|view| counts.subtract(view, slice));
             after.iter().for_each(|view| counts.add(view, slice));
         }
-        match after {
-            Some(view) => {
-                self.view.services.insert(name, view);
-            }
-            None => {
-                self.view.services.remove(&name);
-                self.forget_if_unknown(&name);
-            }
-        }
+        self.note(number);
         true
     }
 
@@ -145,88 +137,55 @@ impl ViewBuilder {
     }
 
     fn observe_slice(&mut self, slice: &EndpointSlice, gone: bool) -> bool {
-        let key = ServiceName {
-            namespace: self.names.of(&slice.metadata.namespace),
-            name: slice.metadata.name.as_str().into(),
-        };
+        let ObjectMeta {
+            namespace, name, ..
+        } = &slice.metadata;
         let seen = !gone && !is_ignored(&slice.metadata);
         let owner = slice.service_name().filter(|_| seen);
         let filed = owner.and_then(|owner| {
             let view = view_of_slice(slice, &mut self.names)?;
-            Some((self.known_name(&key.namespace, owner), view))
+            let owner = self.register.find_or_add(namespace, owner, &mut self.names);
+            Some((owner, view))
         });
-        let before = match &filed {
-            Some((owner, _)) => self.owners.insert(key.clone(), Arc::clone(&owner.name)),
-            None => self.owners.remove(&key),
-        };
-        let owner = filed.as_ref().map(|(owner, _)| &owner.name);
+        let before = self.register.owner_of(namespace, name);
+        let after = filed.as_ref().map(|(owner, _)| *owner);
         let mut changed = false;
-        if let Some(before) = before.filter(|before| Some(before) != owner) {
-            let owner = self.known_name(&key.namespace, &before);
-            changed |= self.file_slice(owner, &key.name, None);
+        if let Some(before) = before.filter(|_| before != after) {
+            changed |= self.file_slice(before, name, None);
         }
         if let Some((owner, view)) = filed {
-            changed |= self.file_slice(owner, &key.name, Some(view));
+            changed |= self.file_slice(owner, name, Some(view));
         }
         changed
     }
 
-    /// A Service's name; that of a Service that is known is the same copy.
-    fn known_name(&self, namespace: &Arc<str>, name: &str) -> ServiceName {
-        let known = self.known.get_key_value(&Named { namespace, name });
-        known.map_or_else(
-            || ServiceName {
-                namespace: Arc::clone(namespace),
-                name: name.into(),
-            },
-            |(known, _)| known.clone(),
-        )
-    }
-
     /// Files a slice under its Service, or takes it out. Returns whether that made a difference.
-    fn file_slice(
-        &mut self,
-        owner: ServiceName,
-        slice: &Arc<str>,
-        view: Option<SliceView>,
-    ) -> bool {
-        let known = self.known.entry(owner.clone()).or_default();
-        let filed = known.slices.as_ref();
-        let before = filed.and_then(|slices| slices.get(slice));
+    fn file_slice(&mut self, owner: Number, slice: &str, view: Option<SliceView>) -> bool {
+        let ServiceEntry { service, slices } = &self.register.of(owner).entry;
+        let before = slices.get(slice);
         if before.map(|view| &**view) == view.as_ref() {
-            self.forget_if_unknown(&owner);
             return false;
         }
-        if let Some(service) = &known.service {
+        if let Some(service) = service {
             let counts = &mut self.view.endpoints;
             before
                 .iter()
                 .for_each(|view| counts.subtract(service, view));
             view.iter().for_each(|view| counts.add(service, view));
         }
-        let none = SlicesByName::new();
-        let filed = filed.map_or(&none, |slices| slices);
-        let slices = match view {
-            Some(view) => filed.with(Arc::clone(slice), Arc::new(view)),
-            None => filed.without(slice),
-        };
-        known.slices = (!slices.is_empty()).then(|| Arc::new(slices));
-        match &known.slices {
-            Some(slices) => {
-                self.view.slices.insert(owner, Arc::clone(slices));
-            }
-            None => {
-                self.view.slices.remove(&owner);
-                self.forget_if_unknown(&owner);
-            }
+        match view {
+            Some(view) => self.register.file(owner, slice, Arc::new(view)),
+            None => self.register.take_out(owner, slice),
         }
+        self.note(owner);
         true
     }
 
-    fn forget_if_unknown(&mut self, name: &ServiceName) {
-        let is_unknown = |known: &Known| known.service.is_none() && known.slices.is_none();
-        if self.known.get(name).is_some_and(is_unknown) {
-            self.known.remove(name);
+    /// A Service differs from what the view has.
+    fn note(&mut self, number: Number) {
+        let has_changed = &mut self.register.of_mut(number).has_changed;
+        if !mem::replace(has_changed, true) {
+            self.changed.push(number);
         }
     }
 }
@@ -239,12 +198,12 @@ fn is_ignored(metadata: &ObjectMeta) -> bool {
 
 fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> {
     let alias = service.spec.service_type == "ExternalName";
-    let cluster_ips: Vec<IpAddr> = service.addresses().collect();
-    if is_ignored(&service.metadata) || alias || service.is_headless() || cluster_ips.is_empty() {
+    if is_ignored(&service.metadata) || alias || service.is_headless() {
         return None;
     }
-    let mut ports = Vec::with_capacity(service.spec.ports.len());
-    ports.extend(service.spec.ports.iter().filter_map(|port| {
+    let mut cluster_ips = service.addresses().peekable();
+    cluster_ips.peek()?;
+    let ports = service.spec.ports.iter().filter_map(|port| {
         Some(ServicePortView {
             name: names.of(&port.name),
             protocol: protocol(port.transport()),
@@ -253,9 +212,10 @@ fn view_of_service(service: &Service, names: &mut Names) -> Option<ServiceView> 
                 .ok()
                 .filter(|number| *number > 0),
         })
-    }));
+    });
+    let ports = ports.collect();
     Some(ServiceView {
-        cluster_ips,
+        cluster_ips: cluster_ips.collect(),
         ports,
         internal_traffic_policy: policy(service.internal_policy()),
         external_traffic_policy: policy(service.external_policy()),
@@ -277,7 +237,10 @@ const fn policy(policy: api::TrafficPolicy) -> TrafficPolicy {
 }
 
 fn addresses(texts: &[String]) -> Vec<IpAddr> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
+    texts
+        .iter()
+        .filter_map(|text| parse_address(text))
+        .collect()
 }
 
 /// PROXY-32, API-29: 10,800 seconds unless said otherwise.
@@ -300,8 +263,7 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
         "IPv6" => Family::V6,
         _ => return None,
     };
-    let mut ports = Vec::with_capacity(slice.ports.len());
-    ports.extend(slice.ports.iter().filter_map(|port| {
+    let ports = slice.ports.iter().filter_map(|port| {
         Some(SlicePortView {
             name: names.of(port.name.as_deref()?),
             protocol: protocol(port.transport()),
@@ -309,21 +271,18 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
                 .ok()
                 .filter(|number| *number > 0)?,
         })
-    }));
+    });
+    let ports = ports.collect();
     let mut endpoints = Vec::with_capacity(slice.endpoints.len());
     endpoints.extend(slice.endpoints.iter().filter_map(|endpoint| {
-        let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-        let hints = endpoint.hints.as_ref();
-        let hinted = |named: &[api::Named]| named.iter().map(|n| n.name.as_str().into()).collect();
         let target = endpoint.target_ref.as_ref();
         Some(EndpointView {
-            address,
+            address: parse_address(endpoint.addresses.first()?)?,
             node: endpoint.node_name.as_deref().map(|name| names.of(name)),
             ready: endpoint.conditions.is_ready(),
             serving: endpoint.conditions.is_serving(),
             terminating: endpoint.conditions.is_terminating(),
-            zone_hints: hints.map(|h| hinted(&h.for_zones)).unwrap_or_default(),
-            node_hints: hints.map(|h| hinted(&h.for_nodes)).unwrap_or_default(),
+            hints: endpoint.hints.as_ref().map_or(Hints::NONE, hints),
             pod: target
                 .filter(|t| t.kind == "Pod")
                 .map(|t| t.name.as_str().into()),
@@ -334,6 +293,11 @@ fn view_of_slice(slice: &EndpointSlice, names: &mut Names) -> Option<SliceView> 
         ports,
         endpoints,
     })
+}
+
+fn hints(hints: &EndpointHints) -> Hints {
+    let named = |list: &[api::Named]| list.iter().map(|hint| hint.name.as_str().into()).collect();
+    Hints::of(named(&hints.for_zones), named(&hints.for_nodes))
 }
 
 const fn protocol(transport: api::Protocol) -> Protocol {

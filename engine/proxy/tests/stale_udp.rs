@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rules::{
-    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
+    ClusterView, EndpointView, Hints, ServiceName, ServicePortView, ServiceView, SlicePortView,
+    SliceView, SlicesByName,
 };
 use ruleset::{Family, Protocol};
 use switchboard_proxy::StaleUdp;
@@ -21,30 +22,31 @@ fn name() -> ServiceName {
 /// `(host, serving)` of 10.244.1.0/24.
 fn view(protocol: Protocol, endpoints: &[(u8, bool)]) -> ClusterView {
     let service = ServiceView {
-        cluster_ips: vec!["10.96.0.10".parse().unwrap()],
+        cluster_ips: [[10, 96, 0, 10].into()].into_iter().collect(),
         external_ips: vec!["203.0.113.5".parse().unwrap()],
-        ports: vec![ServicePortView {
+        ports: [ServicePortView {
             name: "dns".into(),
             protocol,
             port: 53,
             node_port: Some(30_053),
-        }],
+        }]
+        .into(),
         ..ServiceView::default()
     };
     let slice = SliceView {
         family: Family::V4,
-        ports: vec![SlicePortView {
+        ports: [SlicePortView {
             name: "dns".into(),
             protocol,
             port: 5353,
-        }],
+        }]
+        .into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
     };
     let mut view = ClusterView::default();
     view.services.insert(name(), Arc::new(service));
-    let slices = [(Arc::from("dns-1"), Arc::new(slice))];
-    view.slices
-        .insert(name(), Arc::new(slices.into_iter().collect()));
+    view.services
+        .insert_slice(name(), "dns-1".into(), Arc::new(slice));
     view
 }
 
@@ -55,8 +57,7 @@ fn endpoint((host, serving): &(u8, bool)) -> EndpointView {
         ready: false,
         serving: *serving,
         terminating: true,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        hints: Hints::NONE,
         pod: None,
     }
 }
@@ -104,7 +105,9 @@ fn only_changes_of_udp_endpoints_are_a_reason_to_look() {
     let tcp = |host| view(Protocol::TCP, &[(host, true)]);
     assert_eq!(StaleUdp::between(&tcp(1), &tcp(2)), None, "never for TCP");
     let mut without_slices = udp.clone();
-    without_slices.slices.remove(&name());
+    without_slices
+        .services
+        .set_slices(name(), SlicesByName::new());
     let gone = StaleUdp::between(&udp, &without_slices).expect("a slice is gone");
     assert!(gone.is_empty(), "nobody serves any more");
 }

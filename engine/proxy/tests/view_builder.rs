@@ -3,12 +3,13 @@
 use api::yaml::{Source, split};
 use api::{ApiConfig, ApiServer, DeleteOptions, ObjectKey, decode};
 use base::{Seed, SimTime};
-use rules::{ClusterView, EndpointCounts, SlicesByName};
+use rules::{ClusterView, EndpointCounts};
 use switchboard_proxy::ViewBuilder;
 
 struct World {
     server: ApiServer,
     builder: ViewBuilder,
+    view: ClusterView,
     seen: usize,
 }
 
@@ -25,6 +26,7 @@ impl World {
         let mut world = Self {
             server,
             builder: ViewBuilder::new(Vec::new().into()),
+            view: ClusterView::default(),
             seen: 0,
         };
         world.catch_up();
@@ -56,32 +58,25 @@ impl World {
             changed | this
         });
         self.seen = log.len();
-        let mut counted_anew = self.view().clone();
+        self.view = self.builder.view().clone();
+        let mut counted_anew = self.view.clone();
         counted_anew.recount();
-        assert_eq!(self.view().endpoints, counted_anew.endpoints);
+        assert_eq!(self.view.endpoints, counted_anew.endpoints);
         changed
     }
 
-    fn view(&self) -> &ClusterView {
-        self.builder.view()
-    }
-
     fn services(&self) -> Vec<String> {
-        self.view()
-            .services
-            .keys()
-            .map(ToString::to_string)
-            .collect()
+        let existing = self.view.services.existing();
+        existing.map(|(name, ..)| name.to_string()).collect()
     }
 
     fn slices(&self) -> Vec<String> {
-        let of = |(service, slices): (&rules::ServiceName, &std::sync::Arc<SlicesByName>)| {
-            slices
-                .keys()
-                .map(|name| format!("{service}:{name}"))
-                .collect::<Vec<_>>()
-        };
-        self.view().slices.iter().flat_map(of).collect()
+        let entries = self.view.services.entries();
+        let slices = entries.flat_map(|(service, entry)| {
+            let names = entry.slices.keys();
+            names.map(move |name| format!("{service}:{name}"))
+        });
+        slices.collect()
     }
 }
 
@@ -149,8 +144,10 @@ fn ep_40_a_slice_follows_its_label() {
 fn proxy_4_ports_without_a_number_and_ep_13_absent_conditions() {
     let mut world = World::new();
     world.apply(&slice("a", "web", ""));
-    let (_, slices) = world.view().slices.iter().next().unwrap();
-    let (_, slice) = slices.iter().next().unwrap();
+    let mut entries = world.view.services.entries();
+    let slice = entries
+        .find_map(|(_, entry)| entry.slices.get("a"))
+        .unwrap();
     assert_eq!(slice.ports.len(), 1);
     let endpoint = &slice.endpoints[0];
     assert!(endpoint.ready && endpoint.serving && !endpoint.terminating);
@@ -161,7 +158,7 @@ fn proxy_45_endpoints_are_counted() {
     let mut world = World::new();
     let mut check = |step: fn(&mut World) -> bool, count| {
         assert!(step(&mut world), "a proxy looks at it");
-        assert_eq!(world.view().endpoints, EndpointCounts { v4: count, v6: 0 });
+        assert_eq!(world.view.endpoints, EndpointCounts { v4: count, v6: 0 });
     };
     check(|world| world.apply(&slice("a", "web", "")), 0);
     check(|world| world.apply(WEB), 1);
@@ -187,7 +184,7 @@ fn what_does_not_concern_rules_changes_nothing() {
 fn proxy_52_alloc_44_the_service_ranges_are_those_of_the_service_cidrs() {
     let mut world = World::new();
     let ranges = |world: &World| -> Vec<String> {
-        let ranges = world.builder.view().service_cidrs.iter();
+        let ranges = world.view.service_cidrs.iter();
         ranges.map(ToString::to_string).collect()
     };
     assert_eq!(ranges(&world), ["10.96.0.0/12"]);
@@ -206,11 +203,8 @@ fn ep_16_the_first_address_of_an_endpoint_counts() {
     world.apply(WEB);
     let slice = slice("web-1", "web", "").replace("[10.244.1.5]", "[10.244.1.9, 10.244.1.5]");
     assert!(world.apply(&slice));
-    let slices = world
-        .view()
-        .slices
-        .values()
-        .flat_map(|slices| slices.values());
+    let entries = world.view.services.entries();
+    let slices = entries.flat_map(|(_, entry)| entry.slices.values());
     let endpoints = slices.flat_map(|slice| slice.endpoints.iter());
     let addresses: Vec<String> = endpoints.map(|one| one.address.to_string()).collect();
     assert_eq!(addresses, ["10.244.1.9"]);

@@ -11,7 +11,7 @@
 
 use ruleset::Family;
 
-use crate::{ClusterView, ServiceName, ServiceView, SliceView};
+use crate::{ClusterView, ServiceView, SliceView};
 
 /// The number of endpoints, ready or not, over all service ports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,17 +67,10 @@ impl ClusterView {
     /// Counts all endpoints anew. Who changes a view step by step keeps the count instead.
     pub fn recount(&mut self) {
         let mut counts = EndpointCounts::default();
-        for (name, service) in &self.services {
-            self.slices_of(name)
-                .for_each(|slice| counts.add(service, slice));
+        for (_, service, slices) in self.services.existing() {
+            slices.values().for_each(|slice| counts.add(service, slice));
         }
         self.endpoints = counts;
-    }
-
-    /// The slices of a Service, in the order of their names.
-    pub fn slices_of(&self, name: &ServiceName) -> impl Iterator<Item = &SliceView> {
-        let slices = self.slices.get(name).into_iter();
-        slices.flat_map(|slices| slices.values().map(|slice| &**slice))
     }
 }
 

@@ -28,12 +28,11 @@ pub(crate) struct Candidates<'v>(Vec<Candidate<'v>>);
 impl<'v> Candidates<'v> {
     /// Joins the slices' ports with the Service's: name and protocol have to be equal (PROXY-4).
     pub(crate) fn of_port(
-        slices: Option<&'v SlicesByName>,
+        slices: &'v SlicesByName,
         port: &ServicePortView,
         family: Family,
     ) -> Self {
-        let slices = slices.into_iter().flat_map(SlicesByName::values);
-        let slices = slices.filter(|slice| slice.family == family);
+        let slices = slices.values().filter(|slice| slice.family == family);
         let count = slices.clone().map(|slice| slice.endpoints.len()).sum();
         let mut candidates = Vec::with_capacity(count);
         for slice in slices {
@@ -134,9 +133,9 @@ impl Topology {
         let is_on = |mode: Self, has_hint: fn(&EndpointView) -> bool| {
             ready.clone().all(has_hint) && ready.clone().any(|view| mode.allows(view, facts))
         };
-        if is_on(Self::SameNode, |view| !view.node_hints.is_empty()) {
+        if is_on(Self::SameNode, |view| !view.hints.nodes().is_empty()) {
             Self::SameNode
-        } else if is_on(Self::SameZone, |view| !view.zone_hints.is_empty()) {
+        } else if is_on(Self::SameZone, |view| !view.hints.zones().is_empty()) {
             Self::SameZone
         } else {
             Self::Anywhere
@@ -146,11 +145,11 @@ impl Topology {
     fn allows(self, view: &EndpointView, facts: &NodeFacts) -> bool {
         match self {
             Self::Anywhere => true,
-            Self::SameNode => view.node_hints.contains(&facts.name),
+            Self::SameNode => view.hints.nodes().contains(&facts.name),
             Self::SameZone => facts
                 .zone
                 .as_ref()
-                .is_some_and(|zone| view.zone_hints.contains(zone)),
+                .is_some_and(|zone| view.hints.zones().contains(zone)),
         }
     }
 }

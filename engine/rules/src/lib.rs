@@ -19,11 +19,12 @@
 //!
 //! let name = ServiceName { namespace: "default".into(), name: "web".into() };
 //! let service = ServiceView {
-//!     cluster_ips: vec!["10.96.0.40".parse()?],
-//!     ports: vec![ServicePortView { name: "http".into(), protocol: Protocol::TCP, port: 80, node_port: None }],
+//!     cluster_ips: ["10.96.0.40".parse()?].into_iter().collect(),
+//!     ports: [ServicePortView { name: "http".into(), protocol: Protocol::TCP, port: 80, node_port: None }].into(),
 //!     ..ServiceView::default()
 //! };
-//! let view = ClusterView { services: [(name, Arc::new(service))].into_iter().collect(), ..ClusterView::default() };
+//! let mut view = ClusterView::default();
+//! view.services.insert(name, Arc::new(service));
 //! let node = NodeFacts {
 //!     name: "node-1".into(),
 //!     zone: None,
@@ -57,6 +58,7 @@ mod origin;
 mod own_chains;
 mod plan;
 mod service_port;
+mod services;
 mod slices;
 mod socket_text;
 mod view;
@@ -74,8 +76,9 @@ pub use plan::{
     plan, plan_service,
 };
 pub use service_port::ServicePortId;
+pub use services::{ServiceEntry, Services};
 pub use slices::SlicesByName;
 pub use view::{
-    ClusterView, EndpointView, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
-    TrafficPolicy,
+    ClusterView, EndpointView, Hints, ServiceName, ServicePortView, ServiceView, SlicePortView,
+    SliceView, TrafficPolicy,
 };

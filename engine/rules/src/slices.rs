@@ -1,82 +1,107 @@
 //! The EndpointSlices of one Service.
 //!
-//! **Why.** Nearly every Service has one slice, and whoever reads one of a Service's slices reads them all: so they are a list.
-//! One that is put in or taken out costs as much as there are, for views share lists and a change is a new one; a Service has
-//! one slice for each hundred endpoints.
+//! **Why.** Nearly every Service has one slice, which needs no list; and whoever reads one of a Service's slices reads them all:
+//! so more are a list. One that is put in or taken out costs as much as there are, for views share lists and a change is a new
+//! one; a Service has one slice for each hundred endpoints.
 
+use std::slice;
 use std::sync::Arc;
 
 use crate::SliceView;
 
-/// The EndpointSlices of one Service, by slice name and in that order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlicesByName(Vec<Named>);
+/// The EndpointSlices of one Service, by slice name and in that order. A copy costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicesByName(Slices);
 
 type Named = (Arc<str>, Arc<SliceView>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Slices {
+    One(Named),
+    /// Or none.
+    More(Arc<[Named]>),
+}
 
 impl SlicesByName {
     /// Without any.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// One by name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<SliceView>> {
         let place = self.find(name).ok()?;
-        Some(&self.0[place].1)
+        Some(&self.all()[place].1)
+    }
+
+    /// The copy of a name that is held here.
+    #[must_use]
+    pub fn name_of(&self, name: &str) -> Option<&Arc<str>> {
+        let place = self.find(name).ok()?;
+        Some(&self.all()[place].0)
     }
 
     /// The same with another one, in place of the one of that name.
     #[must_use]
     pub fn with(&self, name: Arc<str>, slice: Arc<SliceView>) -> Self {
         let (before, after) = self.around(&name);
-        let mut all = Vec::with_capacity(before.len() + 1 + after.len());
-        all.extend_from_slice(before);
-        all.push((name, slice));
-        all.extend_from_slice(after);
-        Self(all)
+        Self(match (before, after) {
+            ([], []) => Slices::One((name, slice)),
+            _ => Slices::More([before, &[(name, slice)], after].concat().into()),
+        })
     }
 
     /// The same without the one of that name.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         let (before, after) = self.around(name);
-        Self([before, after].concat())
+        Self(match (before, after) {
+            ([one], []) | ([], [one]) => Slices::One(one.clone()),
+            _ => Slices::More([before, after].concat().into()),
+        })
     }
 
     /// Names and slices.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Arc<SliceView>)> {
-        self.0.iter().map(|(name, slice)| (name, slice))
+        self.all().iter().map(|(name, slice)| (name, slice))
     }
 
     /// Their names.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
-        self.0.iter().map(|(name, _)| name)
+        self.all().iter().map(|(name, _)| name)
     }
 
     /// The slices.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Arc<SliceView>> + Clone {
-        self.0.iter().map(|(_, slice)| slice)
+        self.all().iter().map(|(_, slice)| slice)
     }
 
     /// Whether there are none.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.all().is_empty()
+    }
+
+    fn all(&self) -> &[Named] {
+        match &self.0 {
+            Slices::One(one) => slice::from_ref(one),
+            Slices::More(all) => all,
+        }
     }
 
     /// Those before a name, and those after it.
     fn around(&self, name: &str) -> (&[Named], &[Named]) {
         let (Ok(place) | Err(place)) = self.find(name);
-        let (before, rest) = self.0.split_at(place);
+        let (before, rest) = self.all().split_at(place);
         let is_it = rest.first().is_some_and(|(one, _)| **one == *name);
         (before, &rest[usize::from(is_it)..])
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(one, _)| (**one).cmp(name))
+        let all = self.all();
+        all.binary_search_by(|(one, _)| (**one).cmp(name))
     }
 }
 
@@ -87,13 +112,23 @@ impl FromIterator<(Arc<str>, Arc<SliceView>)> for SlicesByName {
         all.reverse();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all.dedup_by(|(one, _), (before, _)| one == before);
-        Self(all)
+        Self(match <[Named; 1]>::try_from(all) {
+            Ok([one]) => Slices::One(one),
+            Err(all) => Slices::More(all.into()),
+        })
+    }
+}
+
+impl Default for SlicesByName {
+    fn default() -> Self {
+        Self(Slices::More(Arc::default()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use ruleset::Family;
+    use smallvec::SmallVec;
 
     use super::*;
 
@@ -102,7 +137,7 @@ mod tests {
         let slice = |family| {
             Arc::new(SliceView {
                 family,
-                ports: Vec::new(),
+                ports: SmallVec::new(),
                 endpoints: Vec::new(),
             })
         };
@@ -122,5 +157,16 @@ mod tests {
         let more = slices.with("aa".into(), slice(Family::V4));
         let names: Vec<&str> = more.keys().map(|name| &**name).collect();
         assert_eq!(names, ["a", "aa", "b"]);
+        assert!(only_b.without("b").is_empty());
+        let replaced = only_b.with("b".into(), slice(Family::V4));
+        assert_eq!(
+            replaced,
+            SlicesByName::new().with("b".into(), slice(Family::V4))
+        );
+    }
+
+    #[test]
+    fn one_slice_costs_no_list() {
+        assert_eq!(size_of::<SlicesByName>(), size_of::<Named>());
     }
 }

@@ -1,6 +1,6 @@
 //! The compiler's input: what a proxy sees of the cluster at one watch position.
 //!
-//! The maps are persistent (structural sharing): cloning a view costs nothing and all nodes at one position
+//! Its map is persistent (structural sharing): cloning a view costs nothing and all nodes at one position
 //! share it. Values are already filtered as the proxy's watch is (PROXY-2): no headless or ExternalName Service,
 //! no foreign `service-proxy-name`.
 
@@ -9,11 +9,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use ipnet::IpNet;
 use ruleset::{Family, Protocol};
+use smallvec::SmallVec;
 
-use crate::{EndpointCounts, SlicesByName};
+use crate::{EndpointCounts, Services};
 
 /// `namespace/name` of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,11 +52,8 @@ impl fmt::Display for ServiceName {
 pub struct ClusterView {
     /// resourceVersion of the last event that is in it; 0 before the first.
     pub revision: u64,
-    /// Services that a proxy serves.
-    pub services: OrdMap<ServiceName, Arc<ServiceView>>,
-    /// The slices of each Service (by the `kubernetes.io/service-name` label), by slice name. A Service need
-    /// not exist for its slices to be here.
-    pub slices: OrdMap<ServiceName, Arc<SlicesByName>>,
+    /// Services that a proxy serves, and EndpointSlices by the Service that they name.
+    pub services: Services,
     /// The Service ranges that exist.
     pub service_cidrs: Arc<[IpNet]>,
     /// How many endpoints these Services have, as whoever makes the view counts them; see [`Self::recount`].
@@ -67,9 +64,9 @@ pub struct ClusterView {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceView {
     /// One address per family at most.
-    pub cluster_ips: Vec<IpAddr>,
+    pub cluster_ips: SmallVec<[IpAddr; 2]>,
     /// In the order of the manifest.
-    pub ports: Vec<ServicePortView>,
+    pub ports: SmallVec<[ServicePortView; 1]>,
     /// `spec.internalTrafficPolicy`: for the ClusterIP.
     pub internal_traffic_policy: TrafficPolicy,
     /// `spec.externalTrafficPolicy`: for everything but the ClusterIP.
@@ -137,7 +134,7 @@ pub struct SliceView {
     /// Its `addressType`; slices of type FQDN are not in a view.
     pub family: Family,
     /// Ports without a name or number are left out (PROXY-4).
-    pub ports: Vec<SlicePortView>,
+    pub ports: SmallVec<[SlicePortView; 1]>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointView>,
 }
@@ -155,10 +152,63 @@ pub struct EndpointView {
     pub serving: bool,
     /// `conditions.terminating`
     pub terminating: bool,
-    /// `hints.forZones`
-    pub zone_hints: Vec<Arc<str>>,
-    /// `hints.forNodes`
-    pub node_hints: Vec<Arc<str>>,
+    /// Who should prefer it.
+    pub hints: Hints,
     /// The Pod's name (`targetRef`), for people only.
     pub pod: Option<Arc<str>>,
+}
+
+/// `hints` of an endpoint. Most have none, and those take little room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints(Option<Box<HintLists>>);
+
+/// Not both are empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct HintLists {
+    zones: Vec<Arc<str>>,
+    nodes: Vec<Arc<str>>,
+}
+
+impl Hints {
+    /// None.
+    pub const NONE: Self = Self(None);
+
+    /// Those for zones, and those for nodes.
+    #[must_use]
+    pub fn of(zones: Vec<Arc<str>>, nodes: Vec<Arc<str>>) -> Self {
+        let any = !zones.is_empty() || !nodes.is_empty();
+        Self(any.then(|| Box::new(HintLists { zones, nodes })))
+    }
+
+    /// `forZones`
+    #[must_use]
+    pub fn zones(&self) -> &[Arc<str>] {
+        self.0.as_ref().map_or(&[], |lists| &lists.zones)
+    }
+
+    /// `forNodes`
+    #[must_use]
+    pub fn nodes(&self) -> &[Arc<str>] {
+        self.0.as_ref().map_or(&[], |lists| &lists.nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_what_they_were_made_of() {
+        let (zones, nodes) = (vec!["a".into()], vec!["node-1".into()]);
+        let hints = Hints::of(zones.clone(), nodes.clone());
+        assert_eq!((hints.zones(), hints.nodes()), (&*zones, &*nodes));
+        assert_eq!(Hints::of(zones.clone(), Vec::new()).zones(), zones);
+        assert_eq!(Hints::of(Vec::new(), nodes.clone()).nodes(), nodes);
+        assert_eq!(Hints::of(Vec::new(), Vec::new()), Hints::NONE);
+    }
+
+    #[test]
+    fn an_endpoint_takes_little_room() {
+        assert!(size_of::<EndpointView>() <= 64);
+    }
 }

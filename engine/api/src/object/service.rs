@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::values::{is_false, is_zero};
 use super::{IntOrString, ObjectMeta, Protocol, StringMap};
+use crate::address::parse_address;
 
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,10 +240,8 @@ impl Service {
 
     /// Its addresses, primary first; none for a headless Service.
     pub fn addresses(&self) -> impl Iterator<Item = std::net::IpAddr> {
-        self.spec
-            .cluster_ips
-            .iter()
-            .filter_map(|text| text.parse().ok())
+        let texts = self.spec.cluster_ips.iter();
+        texts.filter_map(|text| parse_address(text))
     }
 
     /// The addresses of its load balancer that nodes have rules for: those of ipMode VIP (PROXY-29).

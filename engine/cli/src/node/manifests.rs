@@ -28,8 +28,9 @@ pub(super) struct Cluster {
     server: ApiServer,
     /// The revision of the server when it was empty.
     built_in: u64,
-    /// What a proxy sees of it.
     builder: ViewBuilder,
+    /// What a proxy sees of it.
+    view: ClusterView,
     /// The files that were read last, be they good or not.
     sources: Arc<[Source]>,
     /// What the manifests have put into the server.
@@ -60,6 +61,7 @@ impl Cluster {
             built_in: server.revision(),
             server,
             builder: ViewBuilder::new(service_cidrs.into()),
+            view: ClusterView::default(),
             sources: Arc::new([]),
             keys: BTreeSet::new(),
             warnings: Vec::new(),
@@ -130,6 +132,7 @@ impl Cluster {
         Ok(Self {
             built_in: self.built_in,
             server,
+            view: builder.view().clone(),
             builder,
             sources,
             keys,
@@ -149,7 +152,7 @@ impl Cluster {
 
     /// What a proxy sees of it.
     pub(super) const fn view(&self) -> &ClusterView {
-        self.builder.view()
+        &self.view
     }
 
     /// A Node among the objects.

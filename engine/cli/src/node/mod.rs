@@ -186,9 +186,9 @@ fn warnings(cluster: &Cluster, facts: &NodeFacts) -> Vec<String> {
     let mut all = cluster.warnings.clone();
     let view = cluster.view();
     // Nobody makes slices for them here.
-    let services = view.services.keys();
-    let alone = services.filter(|name| !view.slices.contains_key(*name));
-    all.extend(alone.map(|service| {
+    let services = view.services.existing();
+    let alone = services.filter(|(_, _, slices)| slices.is_empty());
+    all.extend(alone.map(|(service, ..)| {
         format!(
             "Service {service} has no EndpointSlice among the manifests: connections to it are refused"
         )
@@ -377,7 +377,7 @@ impl Kernel {
 }
 
 fn summary(mode: ProxyMode, view: &ClusterView, facts: &NodeFacts) -> String {
-    let services = view.services.len();
+    let services = view.services.count();
     let word = if services == 1 { "Service" } else { "Services" };
     format!("node {}, mode {mode}: {services} {word}\n", facts.name)
 }

@@ -111,7 +111,7 @@ impl Control {
         self.syncs.reached(&name, now, self.views.written(heard));
         if proxy.works() {
             let (cost, mode) = (self.config.timing.sync_cost, proxy.mode());
-            let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.len());
+            let mut cost = |kind, view: &ClusterView| cost.of(mode, kind, view.services.count());
             let mut writer = self.book.in_mode(mode, proxy.scheduler());
             if let Some(report) = proxy.agent.run(now, &mut cost, &mut writer) {
                 self.finish_sync(index, report);

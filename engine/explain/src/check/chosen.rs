@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use control::Source;
-use rules::{EndpointView, ServiceName, plan_service};
+use rules::{EndpointView, ServiceEntry, ServiceName, plan_service};
 use ruleset::Family;
 
 use crate::facts::Facts;
@@ -40,7 +40,11 @@ pub(super) fn chosen<'a>(facts: &Facts<'a>, node: &str, front: Front) -> Vec<&'a
         namespace: facts.namespace.into(),
         name: facts.service.metadata.name.as_str().into(),
     };
-    let (Some(service), Some(slices)) = (view.services.get(&name), view.slices.get(&name)) else {
+    let Some(ServiceEntry {
+        service: Some(service),
+        slices,
+    }) = view.services.entry(&name)
+    else {
         return Vec::new();
     };
     let policy = match front {

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rules::{
-    ClusterView, EndpointView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
+    ClusterView, EndpointView, Hints, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
     ServicePortView, ServiceView, SlicePortView, SliceView, TrafficPolicy,
 };
 use ruleset::{Family, Protocol};
@@ -117,13 +117,14 @@ fn add(view: &mut ClusterView, number: u16, like: &Like) {
         false => TrafficPolicy::Cluster,
     };
     let service = ServiceView {
-        cluster_ips: both(["10.96.0.", "fd00:96::"]),
-        ports: vec![ServicePortView {
+        cluster_ips: both(["10.96.0.", "fd00:96::"]).into(),
+        ports: [ServicePortView {
             name: "main".into(),
             protocol: like.protocol,
             port: 80,
             node_port: like.has_node_port.then_some(30_000 + number),
-        }],
+        }]
+        .into(),
         external_traffic_policy: policy,
         // One of these is the node's own address.
         external_ips: match like.has_external {
@@ -146,19 +147,19 @@ fn add(view: &mut ClusterView, number: u16, like: &Like) {
         let there = (0..8).filter(|bit| like.endpoints >> bit & 1 == 1);
         let slice = SliceView {
             family,
-            ports: vec![SlicePortView {
+            ports: [SlicePortView {
                 name: "main".into(),
                 protocol: like.protocol,
                 port: 8080,
-            }],
+            }]
+            .into(),
             endpoints: there
                 .map(|bit| endpoint(&format!("{base}{}", number * 10 + bit), bit))
                 .collect(),
         };
         (Arc::from(format!("{number}-{family}")), Arc::new(slice))
     });
-    view.slices
-        .insert(name, Arc::new(slices.into_iter().collect()));
+    view.services.set_slices(name, slices.into_iter().collect());
 }
 
 /// The first one is on the node.
@@ -170,8 +171,7 @@ fn endpoint(address: &str, number: u16) -> EndpointView {
         ready: true,
         serving: true,
         terminating: false,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        hints: Hints::NONE,
         pod: None,
     }
 }

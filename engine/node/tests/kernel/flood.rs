@@ -287,9 +287,9 @@ fn add_service(
         node_port: None,
     };
     let service = ServiceView {
-        cluster_ips: [at.ip()].into(),
+        cluster_ips: [at.ip()].into_iter().collect(),
         external_ips: external.iter().map(SocketAddr::ip).collect(),
-        ports: protocols.map(port).into(),
+        ports: protocols.map(port).into_iter().collect(),
         affinity_seconds,
         ..ServiceView::default()
     };
@@ -300,7 +300,7 @@ fn add_service(
     };
     let slice = SliceView {
         family: Family::V4,
-        ports: protocols.map(port).into(),
+        ports: protocols.map(port).into_iter().collect(),
         endpoints: endpoints.map(|number| endpoint(&address(number))).collect(),
     };
     let name = ServiceName {
@@ -308,9 +308,8 @@ fn add_service(
         name: at.ip().to_string().into(),
     };
     view.services.insert(name.clone(), Arc::new(service));
-    let slices = [(Arc::from("slice"), Arc::new(slice))];
-    view.slices
-        .insert(name, Arc::new(slices.into_iter().collect()));
+    view.services
+        .insert_slice(name, "slice".into(), Arc::new(slice));
 }
 
 /// The address of an endpoint; all are behind one interface.

@@ -24,8 +24,9 @@ use std::sync::Arc;
 
 use proxy::{RuleSink as _, SyncKind};
 use rules::{
-    Capabilities, ClusterSizes, ClusterView, Compiler, EndpointView, LocalDetection, NodeFacts,
-    NodePortAddresses, ServiceName, ServicePortView, ServiceView, SlicePortView, SliceView,
+    Capabilities, ClusterSizes, ClusterView, Compiler, EndpointView, Hints, LocalDetection,
+    NodeFacts, NodePortAddresses, ServiceName, ServicePortView, ServiceView, SlicePortView,
+    SliceView,
 };
 use ruleset::xt::{self, TableName, XtTables};
 use ruleset::{Family, Protocol};
@@ -64,36 +65,36 @@ fn view(endpoints: u16) -> ClusterView {
             cluster_ips: ["10.96.0.", "fd00:10:96::"]
                 .map(|ip| format!("{ip}{last}").parse().unwrap())
                 .into(),
-            ports: vec![ServicePortView {
+            ports: [ServicePortView {
                 name: "http".into(),
                 protocol: Protocol::TCP,
                 port: 80,
                 node_port: None,
-            }],
+            }]
+            .into(),
             ..ServiceView::default()
         };
         view.services.insert(named(name), Arc::new(service));
     }
     let slice = |family, base: &str| SliceView {
         family,
-        ports: vec![SlicePortView {
+        ports: [SlicePortView {
             name: "http".into(),
             protocol: Protocol::TCP,
             port: 8080,
-        }],
+        }]
+        .into(),
         endpoints: (1..=endpoints)
             .map(|n| endpoint(&format!("{base}{n}")))
             .collect(),
     };
-    let slices = [
-        (Arc::from("web-4"), Arc::new(slice(Family::V4, "10.244.1."))),
-        (
-            "web-6".into(),
-            Arc::new(slice(Family::V6, "fd00:10:244:1::")),
-        ),
-    ];
-    view.slices
-        .insert(named("web"), Arc::new(slices.into_iter().collect()));
+    for (name, family, base) in [
+        ("web-4", Family::V4, "10.244.1."),
+        ("web-6", Family::V6, "fd00:10:244:1::"),
+    ] {
+        let slice = Arc::new(slice(family, base));
+        view.services.insert_slice(named("web"), name.into(), slice);
+    }
     view
 }
 
@@ -104,8 +105,7 @@ fn endpoint(address: &str) -> EndpointView {
         ready: true,
         serving: true,
         terminating: false,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        hints: Hints::NONE,
         pod: None,
     }
 }

@@ -215,7 +215,7 @@ fn what_packets_made_survives() {
             namespace: "default".into(),
             name: service.into(),
         };
-        let mut changed = rules::ServiceView::clone(&sticky.services[&name]);
+        let mut changed = rules::ServiceView::clone(sticky.services.get(&name).unwrap());
         changed.affinity_seconds = Some(600);
         sticky.services.insert(name, Arc::new(changed));
     }

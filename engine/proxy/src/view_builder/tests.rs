@@ -18,6 +18,7 @@ fn service(name: &str, cluster_ip: &str) -> Object {
         ..Service::default()
     };
     service.spec.cluster_ips = vec![cluster_ip.to_owned()];
+    service.spec.ports = vec![api::ServicePort::default()];
     Object::Service(Arc::new(service))
 }
 
@@ -29,6 +30,11 @@ fn slice(name: &str, owner: &str, address_type: &str, address: &str) -> Endpoint
     };
     let labels = &mut slice.metadata.labels;
     labels.insert(LABEL_SERVICE_NAME.to_owned(), owner.to_owned());
+    slice.ports = vec![api::EndpointPort {
+        name: Some(String::new()),
+        port: Some(8080),
+        ..api::EndpointPort::default()
+    }];
     slice.endpoints = vec![api::Endpoint {
         addresses: vec![address.to_owned()],
         ..api::Endpoint::default()
@@ -90,26 +96,34 @@ fn key(object: &Object) -> (bool, String) {
     }
 }
 
-fn check_known(builder: &ViewBuilder) {
-    let ViewBuilder { view, known, .. } = builder;
-    let names: std::collections::BTreeSet<_> =
-        view.services.keys().chain(view.slices.keys()).collect();
-    assert_eq!(known.len(), names.len());
-    for name in names {
-        let known = &known[name];
-        assert_eq!(known.service.as_ref(), view.services.get(name));
-        assert_eq!(known.slices.as_ref(), view.slices.get(name));
-        let is_empty = known.slices.as_ref().is_some_and(|all| all.is_empty());
-        assert!(!is_empty, "{name} has slices or none");
+/// Each Service of a view, the copies of names being those of the register.
+fn check_registered(builder: &ViewBuilder) {
+    let ViewBuilder { view, register, .. } = builder;
+    assert_eq!(register.len(), view.services.entries().len());
+    for (name, entry) in view.services.entries() {
+        assert!(!entry.is_empty(), "{name} is something");
+        let number = register.find(&name.namespace, &name.name);
+        let known = register.of(number.expect("it is known"));
+        assert_eq!(&known.entry, entry);
+        assert!(!known.has_changed);
+        assert!(Arc::ptr_eq(&known.name.name, &name.name));
+        for slice in entry.slices.keys() {
+            assert_eq!(register.owner_of(&name.namespace, slice), number);
+        }
     }
 }
 
 proptest! {
     #[test]
-    fn whatever_happened_the_view_is_of_what_is_there(history in history()) {
+    fn whatever_happened_and_whoever_looked_the_view_is_of_what_is_there(
+        history in history(),
+        looks in proptest::collection::vec(any::<bool>(), 40),
+    ) {
         let mut builder = ViewBuilder::default();
+        let mut before = ClusterView::default();
+        let mut changed = false;
         let mut present = BTreeMap::new();
-        for (object, goes) in history {
+        for ((object, goes), looks) in history.into_iter().zip(looks) {
             let key = key(&object);
             let (change, object) = match (goes, present.contains_key(&key)) {
                 (true, true) => (Change::Deleted, present.remove(&key).expect("it is there")),
@@ -119,16 +133,39 @@ proptest! {
                     (if is_there { Change::Modified } else { Change::Added }, object)
                 }
             };
-            builder.observe(&event(change, object));
-            check_known(&builder);
+            let has_changed = builder.observe(&event(change, object));
+            changed |= has_changed;
+            if !looks {
+                continue;
+            }
+            let view = builder.view().clone();
+            check_registered(&builder);
             let mut fresh = ViewBuilder::default();
             for object in present.values() {
                 fresh.observe(&event(Change::Added, object.clone()));
             }
-            prop_assert_eq!(&builder.view.services, &fresh.view.services);
-            prop_assert_eq!(&builder.view.slices, &fresh.view.slices);
-            prop_assert_eq!(builder.view.endpoints, fresh.view.endpoints);
-            prop_assert_eq!(&builder.owners, &fresh.owners);
+            let fresh = fresh.view();
+            prop_assert_eq!(&view.services, &fresh.services);
+            prop_assert_eq!(view.endpoints, fresh.endpoints);
+            let mut counted = view.clone();
+            counted.recount();
+            prop_assert_eq!(view.endpoints, counted.endpoints);
+            prop_assert!(changed || view.services == before.services);
+            (before, changed) = (view, false);
+        }
+    }
+
+    /// What nobody has looked at in between is a reason for a sync all the same.
+    #[test]
+    fn a_change_is_told_if_and_only_if_the_view_differs(history in history()) {
+        let mut builder = ViewBuilder::default();
+        for (object, goes) in history {
+            let change = if goes { Change::Deleted } else { Change::Added };
+            let before = builder.view().clone();
+            let has_changed = builder.observe(&event(change, object));
+            let after = builder.view();
+            prop_assert_eq!(has_changed, before.services != after.services);
+            prop_assert_eq!(has_changed, before.services.diff(&after.services).count() > 0);
         }
     }
 }
@@ -144,12 +181,7 @@ fn a_service_has_one_copy_of_its_name_whatever_happens_to_it() {
         (Change::Modified, "10.96.0.2"),
     ] {
         builder.observe(&event(change, service("web", cluster_ip)));
-        let (known, _) = builder.known.iter().next().expect("it is known");
-        let (of_service, _) = builder.view.services.get_min().expect("it is seen");
-        let (of_slices, _) = builder.view.slices.get_min().expect("it has one");
-        let owner = builder.owners.values().next().expect("it is filed");
-        for name in [&of_service.name, &of_slices.name, owner] {
-            assert!(Arc::ptr_eq(&known.name, name));
-        }
+        builder.view();
+        check_registered(&builder);
     }
 }

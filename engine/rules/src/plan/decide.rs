@@ -3,15 +3,10 @@
 //! Source of the semantics: PROXY-2 … PROXY-15, PROXY-20, -22, -25, -30, -31; kube-proxy 1.36
 //! `pkg/proxy/{topology,serviceport}.go` and the first part of `syncProxyRules`.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
-use std::iter::Peekable;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use imbl::ordmap::{self, DiffItem};
-use imbl::shared_ptr::DefaultSharedPtr;
 use ipnet::IpNet;
 use ruleset::Family;
 
@@ -21,21 +16,17 @@ use super::{
 };
 use crate::endpoints::Candidates;
 use crate::{
-    ClusterView, NodeFacts, ServiceName, ServicePortId, ServicePortView, ServiceView, SlicesByName,
-    TrafficPolicy,
+    ClusterView, NodeFacts, ServiceEntry, ServiceName, ServicePortId, ServicePortView, ServiceView,
+    SlicesByName, TrafficPolicy,
 };
 
 /// Decides everything for one node and family.
 #[must_use]
 pub fn plan(view: &ClusterView, facts: &NodeFacts, family: Family) -> RulePlan {
     let node = Node::of(facts, family);
-    let mut slices = SlicesInOrder::of(view);
-    let services = view.services.iter();
-    let served = services.filter(|(_, service)| service.cluster_ip(family).is_some());
-    let plans = served.flat_map(|(name, service)| {
-        let slices = slices.next_of(name);
-        node.plan_service(name, service, slices.map(|slices| &**slices))
-    });
+    let services = view.services.existing();
+    let plans =
+        services.flat_map(|(name, service, slices)| node.plan_service(name, service, slices));
     let service_ports = plans.map(|plan| (plan.id.clone(), Arc::new(plan)));
     RulePlan {
         family,
@@ -58,10 +49,10 @@ pub(crate) fn plan_after(
     let node = Node::of(facts, earlier.family);
     let mut plan = earlier.clone();
     plan.service_cidrs = service_cidrs(view, earlier.family);
-    for name in changed_services(before, view) {
-        let gone = node.remove(name, before, &mut plan);
-        if let Some(service) = view.services.get(name) {
-            node.add(name, service, view.slices.get(name), &mut plan);
+    for (name, was, is) in before.services.diff(&view.services) {
+        let gone = was.map_or_else(Vec::new, |was| node.remove(name, was, &mut plan));
+        if let Some(is) = is {
+            node.add(name, is, &mut plan);
         }
         // What has not changed after all is shared on.
         for was in gone {
@@ -73,26 +64,6 @@ pub(crate) fn plan_after(
         }
     }
     plan
-}
-
-/// The Services that differ, in themselves or in their endpoints.
-fn changed_services<'v>(
-    before: &'v ClusterView,
-    after: &'v ClusterView,
-) -> BTreeSet<&'v ServiceName> {
-    let services = before.services.diff(&after.services);
-    let services = services.map(|item| key_of(&item));
-    let slices = before.slices.diff(&after.slices);
-    let slices = slices.map(|item| key_of(&item));
-    services.chain(slices).collect()
-}
-
-const fn key_of<'v, V>(item: &DiffItem<'v, 'v, ServiceName, V>) -> &'v ServiceName {
-    match item {
-        DiffItem::Add(name, _)
-        | DiffItem::Remove(name, _)
-        | DiffItem::Update { new: (name, _), .. } => name,
-    }
 }
 
 fn service_cidrs(view: &ClusterView, family: Family) -> Vec<IpNet> {
@@ -110,32 +81,7 @@ pub fn plan_service(
     family: Family,
 ) -> Vec<ServicePortPlan> {
     let node = Node::of(facts, family);
-    node.plan_service(name, service, Some(slices)).collect()
-}
-
-/// The slices of a view, for who asks in the order of Services: faster than looking each up.
-struct SlicesInOrder<'v> {
-    rest: Peekable<ordmap::Iter<'v, ServiceName, Arc<SlicesByName>, DefaultSharedPtr>>,
-}
-
-impl<'v> SlicesInOrder<'v> {
-    fn of(view: &'v ClusterView) -> Self {
-        Self {
-            rest: view.slices.iter().peekable(),
-        }
-    }
-
-    /// The slices of a Service that comes after all that were asked for.
-    fn next_of(&mut self, name: &ServiceName) -> Option<&'v Arc<SlicesByName>> {
-        loop {
-            let (owner, slices) = self.rest.peek()?;
-            match (*owner).cmp(name) {
-                Ordering::Less => self.rest.next(),
-                Ordering::Equal => return Some(slices),
-                Ordering::Greater => return None,
-            };
-        }
-    }
+    node.plan_service(name, service, slices).collect()
 }
 
 /// What is decided for a node once, whatever its Services are.
@@ -156,30 +102,27 @@ impl<'f> Node<'f> {
         }
     }
 
-    /// Decides for a Service and its slices.
-    fn add(
-        &self,
-        name: &ServiceName,
-        service: &ServiceView,
-        slices: Option<&Arc<SlicesByName>>,
-        plan: &mut RulePlan,
-    ) {
-        for port in self.plan_service(name, service, slices.map(|slices| &**slices)) {
+    /// Decides for a Service, if it exists, and its slices.
+    fn add(&self, name: &ServiceName, entry: &ServiceEntry, plan: &mut RulePlan) {
+        let Some(service) = &entry.service else {
+            return;
+        };
+        for port in self.plan_service(name, service, &entry.slices) {
             plan.service_ports.insert(port.id.clone(), Arc::new(port));
         }
     }
 
-    /// Takes out what was decided for a Service of a view, and gives it back.
+    /// Takes out what was decided for a Service, and gives it back.
     fn remove(
         &self,
         name: &ServiceName,
-        view: &ClusterView,
+        entry: &ServiceEntry,
         plan: &mut RulePlan,
     ) -> Vec<Arc<ServicePortPlan>> {
-        let service = view.services.get(name);
+        let service = entry.service.iter();
         // One without a ClusterIP of the family has no plans (PROXY-2).
         let served = service.filter(|service| service.cluster_ip(self.family).is_some());
-        let ports = served.into_iter().flat_map(|service| &service.ports);
+        let ports = served.flat_map(|service| &service.ports);
         let gone = ports.filter_map(|port| plan.service_ports.remove(&port_id(name, port)));
         gone.collect()
     }
@@ -189,7 +132,7 @@ impl<'f> Node<'f> {
         &self,
         name: &ServiceName,
         service: &ServiceView,
-        slices: Option<&SlicesByName>,
+        slices: &SlicesByName,
     ) -> impl Iterator<Item = ServicePortPlan> {
         let cluster_ip = service.cluster_ip(self.family).into_iter();
         let ports = cluster_ip.flat_map(|cluster_ip| {

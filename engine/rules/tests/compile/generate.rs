@@ -12,7 +12,7 @@ use switchboard_rules::{
 };
 
 use crate::support::{
-    add_service, add_slice, endpoint, node_1, port, service_name, slice, slice_port,
+    add_service, add_slice, endpoint, hints, node_1, port, service_name, slice, slice_port,
 };
 
 /// What can happen to the view, one Service of three at a time.
@@ -126,8 +126,8 @@ fn service(n: usize) -> impl Strategy<Value = ServiceView> {
             |(frontends, internal, external, affinity_seconds, health_check_node_port)| {
                 let (cluster_ips, external_ips, load_balancer_ips, ranges, ports) = frontends;
                 ServiceView {
-                    cluster_ips,
-                    ports,
+                    cluster_ips: cluster_ips.into(),
+                    ports: ports.into(),
                     internal_traffic_policy: internal,
                     external_traffic_policy: external,
                     external_ips,
@@ -141,12 +141,12 @@ fn service(n: usize) -> impl Strategy<Value = ServiceView> {
 }
 
 fn endpoint_view(is_v6: bool) -> impl Strategy<Value = EndpointView> {
-    let hints = |all: [&'static str; 2]| subsequence(all.to_vec(), 0..=1);
+    let some = |all: [&'static str; 2]| subsequence(all.to_vec(), 0..=1);
     (
         (1_u8..6, 1_u8..3),
         any::<[bool; 3]>(),
-        hints(["zone-a", "zone-b"]),
-        hints(["node-1", "node-2"]),
+        some(["zone-a", "zone-b"]),
+        some(["node-1", "node-2"]),
     )
         .prop_map(move |((host, node), conditions, zones, nodes)| {
             let address = match is_v6 {
@@ -158,8 +158,7 @@ fn endpoint_view(is_v6: bool) -> impl Strategy<Value = EndpointView> {
                 ready,
                 serving,
                 terminating,
-                zone_hints: zones.into_iter().map(Arc::from).collect(),
-                node_hints: nodes.into_iter().map(Arc::from).collect(),
+                hints: hints(&zones, &nodes),
                 ..endpoint(&address, &format!("node-{node}"))
             }
         })

@@ -99,7 +99,7 @@ fn policy_local_without_an_endpoint_here() {
 fn a_load_balancer_that_is_closed_to_the_node() {
     let rules_of = |sources: &[&str]| {
         let mut view = web(TrafficPolicy::Cluster, &[endpoint("10.244.1.10", "node-1")]);
-        let (name, service) = view.services.iter().next().unwrap();
+        let (name, service, _) = view.services.existing().next().unwrap();
         let (name, mut service) = (name.clone(), ServiceView::clone(service));
         service.load_balancer_ips = vec!["203.0.113.9".parse().unwrap()];
         let sources = sources.iter().map(|net| net.parse().unwrap());

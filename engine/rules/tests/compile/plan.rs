@@ -7,7 +7,7 @@ use switchboard_rules::{
 };
 
 use crate::support::{
-    add_service, add_slice, endpoint, node_1, service, slice, slice_port, terminating, web,
+    add_service, add_slice, endpoint, hints, node_1, service, slice, slice_port, terminating, web,
 };
 
 const REFUSED: FrontendVerdict = FrontendVerdict::Reject(RejectReason::NoEndpoints);
@@ -65,8 +65,7 @@ fn dead(endpoint: EndpointView) -> EndpointView {
 
 fn hinted(endpoint: EndpointView, zones: &[&str], nodes: &[&str]) -> EndpointView {
     EndpointView {
-        zone_hints: zones.iter().map(|zone| (*zone).into()).collect(),
-        node_hints: nodes.iter().map(|node| (*node).into()).collect(),
+        hints: hints(zones, nodes),
         ..endpoint
     }
 }

@@ -213,7 +213,9 @@ proptest! {
     fn no_name_changes_the_meaning_of_a_rule(names in proptest::array::uniform3(".{0,20}")) {
         let [namespace, name, port] = names;
         let mut view = web(TrafficPolicy::Cluster, &[endpoint("10.244.2.1", "node-2")]);
-        let (_, mut service) = view.services.remove_with_key(&crate::support::service_name("web")).unwrap();
+        let web = crate::support::service_name("web");
+        let mut service = view.services.get(&web).unwrap().clone();
+        view.services.remove(&web);
         Arc::make_mut(&mut service).ports[0].name = port.as_str().into();
         let hostile = switchboard_rules::ServiceName {
             namespace: namespace.as_str().into(),
@@ -260,8 +262,8 @@ impl<R: Clone> Earlier<R> {
 /// Whether Services have an address or a node port in common.
 fn shares_frontends(view: &ClusterView) -> bool {
     let mut known = BTreeSet::new();
-    let mut services = view.services.values();
-    services.any(|service| {
+    let mut services = view.services.existing();
+    services.any(|(_, service, _)| {
         let addresses: BTreeSet<_> = service
             .external_ips
             .iter()

@@ -1,6 +1,7 @@
 //! The compiler against what a real kube-proxy 1.36 wrote for the same objects.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use ruleset::xt::{parse, save_text};
 use ruleset::{Family, Protocol};
 use serde_yaml::Value;
 use switchboard_rules::{
-    Capabilities, ClusterView, Compiler, EndpointView, ServicePortView, ServiceView, SlicePortView,
-    SliceView, TrafficPolicy,
+    Capabilities, ClusterView, Compiler, EndpointView, Hints, ServicePortView, ServiceView,
+    SlicePortView, SliceView, TrafficPolicy,
 };
 
 use crate::support::{add_service, add_slice, nftables_node_1, node_1, port, service_name};
@@ -162,8 +163,8 @@ fn dumps_print_as_they_were() {
 pub(crate) fn view(case: &str) -> ClusterView {
     let mut view = ClusterView::default();
     let kubernetes = ServiceView {
-        cluster_ips: vec!["10.96.0.1".parse().unwrap()],
-        ports: vec![port("https", Protocol::TCP, 443)],
+        cluster_ips: ["10.96.0.1".parse().unwrap()].into_iter().collect(),
+        ports: [port("https", Protocol::TCP, 443)].into(),
         ..ServiceView::default()
     };
     add_service(&mut view, "kubernetes", kubernetes);
@@ -201,11 +202,12 @@ fn service(spec: &Value, status: &Value) -> ServiceView {
         Some("Local") => TrafficPolicy::Local,
         _ => TrafficPolicy::Cluster,
     };
-    let addresses = |texts: Vec<&str>| texts.iter().map(|ip| ip.parse().unwrap()).collect();
+    let addresses =
+        |texts: Vec<&str>| -> Vec<IpAddr> { texts.iter().map(|ip| ip.parse().unwrap()).collect() };
     let ingress = items(&status["loadBalancer"]["ingress"]);
     let affinity = &spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"];
     ServiceView {
-        cluster_ips: addresses(strings(&spec["clusterIPs"])),
+        cluster_ips: addresses(strings(&spec["clusterIPs"])).into(),
         ports: items(&spec["ports"])
             .map(|value| ServicePortView {
                 node_port: value["nodePort"].as_u64().map(number),
@@ -248,8 +250,7 @@ fn endpoint(value: &Value) -> EndpointView {
         ready: condition("ready").unwrap_or(true),
         serving: condition("serving").unwrap_or(true),
         terminating: condition("terminating").unwrap_or(false),
-        zone_hints: hints("forZones"),
-        node_hints: hints("forNodes"),
+        hints: Hints::of(hints("forZones"), hints("forNodes")),
         pod: text(&value["targetRef"]["name"]),
     }
 }

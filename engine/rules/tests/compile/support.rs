@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ruleset::{Family, Protocol};
 use switchboard_rules::{
-    ClusterView, EndpointView, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
+    ClusterView, EndpointView, Hints, LocalDetection, NodeFacts, NodePortAddresses, ServiceName,
     ServicePortView, ServiceView, SlicePortView, SliceView, TrafficPolicy,
 };
 
@@ -63,7 +63,7 @@ pub(crate) fn slice_port(name: &str, protocol: Protocol, port: u16) -> SlicePort
 pub(crate) fn service(cluster_ips: &[&str], policy: TrafficPolicy) -> ServiceView {
     ServiceView {
         cluster_ips: cluster_ips.iter().map(|ip| ip.parse().unwrap()).collect(),
-        ports: vec![port("http", Protocol::TCP, 80)],
+        ports: [port("http", Protocol::TCP, 80)].into(),
         internal_traffic_policy: policy,
         ..ServiceView::default()
     }
@@ -73,7 +73,7 @@ pub(crate) fn service(cluster_ips: &[&str], policy: TrafficPolicy) -> ServiceVie
 pub(crate) fn slice(family: Family, endpoints: &[EndpointView]) -> SliceView {
     SliceView {
         family,
-        ports: vec![slice_port("http", Protocol::TCP, 8080)],
+        ports: [slice_port("http", Protocol::TCP, 8080)].into(),
         endpoints: endpoints.to_vec(),
     }
 }
@@ -86,10 +86,14 @@ pub(crate) fn endpoint(address: &str, node: &str) -> EndpointView {
         ready: true,
         serving: true,
         terminating: false,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        hints: Hints::NONE,
         pod: None,
     }
+}
+
+pub(crate) fn hints(zones: &[&str], nodes: &[&str]) -> Hints {
+    let named = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+    Hints::of(named(zones), named(nodes))
 }
 
 /// The same endpoint, shutting down while it still serves.
@@ -106,8 +110,9 @@ pub(crate) fn add_service(view: &mut ClusterView, name: &str, service: ServiceVi
 }
 
 pub(crate) fn add_slice(view: &mut ClusterView, service: &str, name: &str, slice: SliceView) {
-    let slices = view.slices.entry(service_name(service)).or_default();
-    *slices = Arc::new(slices.with(name.into(), Arc::new(slice)));
+    let owner = service_name(service);
+    view.services
+        .insert_slice(owner, name.into(), Arc::new(slice));
 }
 
 /// Service `web` at 10.96.0.40 with these endpoints.
