@@ -26,7 +26,7 @@ enum Bytes {
     Boxed(Box<[u8]>),
 }
 
-/// The longest key of many: an IPv6 address, a port and a number take 25 bytes. With this, a key takes 32.
+/// As much as a key of 32 bytes has room for. An IPv6 address, a port and a number take 25.
 const INLINE: usize = 30;
 
 /// The sorts of values, in the order of [`Scalar`]'s. None is zero, so zeros behind a key sort as its end does.
@@ -223,6 +223,7 @@ impl Key {
         self.append(&[sort, first, second, third, fourth]);
     }
 
+    /// Always inlined, for it is a store or two where it is known how many bytes there are.
     #[inline(always)]
     fn append(&mut self, more: &[u8]) {
         if let Bytes::Inline { len, bytes } = &mut self.0 {
