@@ -26,7 +26,7 @@ enum Bytes {
     Boxed(Box<[u8]>),
 }
 
-/// The longest key of many: an IPv6 address, a port and a number take 25 bytes. With this, a key takes 32.
+/// As much as a key of 32 bytes has room for. An IPv6 address, a port and a number take 25.
 const INLINE: usize = 30;
 
 /// The sorts of values, in the order of [`Scalar`]'s. None is zero, so zeros behind a key sort as its end does.
@@ -65,12 +65,14 @@ impl Key {
 
     /// An address alone.
     #[must_use]
+    #[inline]
     pub fn of_address(address: IpAddr) -> Self {
         Self::new().then_address(address)
     }
 
     /// With an address behind it.
     #[must_use]
+    #[inline]
     pub fn then_address(mut self, address: IpAddr) -> Self {
         self.push_address(address);
         self
@@ -78,6 +80,7 @@ impl Key {
 
     /// With a protocol behind it.
     #[must_use]
+    #[inline]
     pub fn then_protocol(mut self, protocol: Protocol) -> Self {
         self.append(&[sort::PROTO, protocol.0]);
         self
@@ -85,6 +88,7 @@ impl Key {
 
     /// With a port behind it.
     #[must_use]
+    #[inline]
     pub fn then_port(mut self, port: u16) -> Self {
         self.push_port(port);
         self
@@ -92,6 +96,7 @@ impl Key {
 
     /// With a number behind it.
     #[must_use]
+    #[inline]
     pub fn then_number(mut self, number: u32) -> Self {
         self.push_number(sort::NUMBER, number);
         self
@@ -145,12 +150,14 @@ impl Key {
 
     /// Its parts, in order.
     #[must_use]
+    #[inline]
     pub fn parts(&self) -> Parts<'_> {
         Parts { rest: self.bytes() }
     }
 
     /// Its only part; `None` when there are more or none.
     #[must_use]
+    #[inline]
     pub fn only(&self) -> Option<Scalar> {
         let mut parts = self.parts();
         let part = parts.next()?;
@@ -175,6 +182,7 @@ impl Key {
 
     /// Sixteen bytes that sort as keys do, as far as they reach: of two keys with different ones, that with the lower is lower.
     #[must_use]
+    #[inline]
     pub fn prefix(&self) -> u128 {
         let bytes = match &self.0 {
             Bytes::Inline { bytes, .. } => bytes.as_slice(),
@@ -215,7 +223,8 @@ impl Key {
         self.append(&[sort, first, second, third, fourth]);
     }
 
-    #[inline]
+    /// Always inlined, for it is a store or two where it is known how many bytes there are.
+    #[inline(always)]
     fn append(&mut self, more: &[u8]) {
         if let Bytes::Inline { len, bytes } = &mut self.0 {
             let end = usize::from(*len) + more.len();
@@ -225,8 +234,21 @@ impl Key {
                 return;
             }
         }
+        self.append_boxed(more);
+    }
+
+    #[cold]
+    fn append_boxed(&mut self, more: &[u8]) {
         self.0 = Bytes::Boxed([self.bytes(), more].concat().into());
     }
+}
+
+/// Two numbers that sort as the bytes do: the second one matters where the first ones are equal, and so it does not matter
+/// that it begins with the last bytes of the first one.
+#[inline]
+fn numbers(bytes: &[u8; INLINE]) -> [u128; 2] {
+    let ends = [bytes.first_chunk(), bytes.last_chunk()];
+    ends.map(|end| u128::from_be_bytes(*end.expect("there are more")))
 }
 
 impl Default for Key {
@@ -239,9 +261,8 @@ impl Ord for Key {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            // So much is a few numbers.
             (Bytes::Inline { bytes: one, .. }, Bytes::Inline { bytes: other, .. }) => {
-                one.cmp(other)
+                numbers(one).cmp(&numbers(other))
             }
             _ => self.bytes().cmp(other.bytes()),
         }
