@@ -14,24 +14,30 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
 
 /// Four decimal numbers without leading zeros.
 fn parse_dotted(text: &[u8]) -> Option<Ipv4Addr> {
+    /// The least number of so many digits.
+    const LEAST: [u64; 4] = [256, 0, 10, 100];
+    /// Nothing overflows that is not longer.
+    const LONGEST: usize = "255.255.255.255".len();
+    if text.len() > LONGEST {
+        return None;
+    }
     let mut octets = [0; 4];
-    let mut place = 0;
-    let mut octet: Option<u8> = None;
-    for byte in text {
-        if *byte == b'.' {
-            *octets.get_mut(place)? = octet.take()?;
-            place += 1;
+    let (mut place, mut number, mut digits) = (0, 0, 0);
+    for byte in text.iter().chain(b".") {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            number = number * 10 + u64::from(digit);
+            digits += 1;
             continue;
         }
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        octet = Some(match octet {
-            None => digit,
-            Some(0) => return None,
-            Some(before) => before.checked_mul(10)?.checked_add(digit)?,
-        });
+        if *byte != b'.' || number < *LEAST.get(digits)? {
+            return None;
+        }
+        *octets.get_mut(place)? = u8::try_from(number).ok()?;
+        place += 1;
+        (number, digits) = (0, 0);
     }
-    octets[3] = octet?;
-    (place == 3).then(|| octets.into())
+    (place == octets.len()).then(|| octets.into())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use base::SimTime;
 use proxy::{SyncKind, SyncReport};
-use rules::{ClusterView, ServiceName};
+use rules::{ClusterView, ServiceName, SlicesByName};
 
 use crate::Histogram;
 
@@ -116,7 +116,7 @@ impl SyncLog {
 #[must_use]
 pub fn is_offered(view: &ClusterView, service: &ServiceName, endpoint: SocketAddr) -> bool {
     let slices = view.services.slices(service).into_iter();
-    let mut slices = slices.flat_map(|slices| slices.values());
+    let mut slices = slices.flat_map(SlicesByName::values);
     slices.any(|slice| {
         slice.ports.iter().any(|port| port.port == endpoint.port())
             && slice

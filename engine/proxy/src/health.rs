@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use api::timestamp_nanos;
 use base::SimTime;
-use rules::{ClusterView, NodeFacts, ServiceName, ServiceView};
+use rules::{ClusterView, NodeFacts, ServiceName, ServiceView, SlicesByName};
 use ruleset::Family;
 
 /// The taint of a node that the cluster autoscaler is about to delete.
@@ -171,7 +171,7 @@ fn local_endpoints(
         return 0;
     };
     let slices = view.services.slices(name).into_iter();
-    let slices = slices.flat_map(|slices| slices.values());
+    let slices = slices.flat_map(SlicesByName::values);
     let endpoints = slices
         .filter(|slice| slice.family == family)
         .flat_map(|slice| &slice.endpoints);

@@ -3,17 +3,18 @@
 //! **Why.** A cluster of 150,000 endpoints has 5,000 names of nodes and few of namespaces. Held once, they cost little,
 //! and two equal ones are told by their place.
 
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashSet;
+use hashbrown::HashTable;
 
 /// One copy of each name that was asked for.
 ///
 /// Never iterated but to forget those that nobody holds any more.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    known: HashSet<Arc<str>, FixedState>,
+    known: HashTable<Arc<str>>,
     /// How many there may be before that.
     sweep_at: usize,
 }
@@ -23,7 +24,8 @@ impl Names {
 
     /// The copy of a name.
     pub(crate) fn of(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(name) {
+        let hash = hash_of(name);
+        if let Some(known) = self.known.find(hash, |known| **known == *name) {
             return Arc::clone(known);
         }
         if self.known.len() >= self.sweep_at.max(Self::SWEEP_AT_LEAST) {
@@ -32,9 +34,17 @@ impl Names {
             self.sweep_at = self.known.len() * 2;
         }
         let name: Arc<str> = name.into();
-        self.known.insert(Arc::clone(&name));
+        self.known
+            .insert_unique(hash, Arc::clone(&name), |name| hash_of(name));
         name
     }
+}
+
+/// Cheaper than that of `str`, whose end is marked.
+fn hash_of(name: &str) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(name.as_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Views that change, for properties.
 
-use std::sync::Arc;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;

@@ -211,7 +211,7 @@ fn ports_join_by_name_and_protocol() {
     ] {
         let mut view = web(TrafficPolicy::Cluster, &[]);
         let mut slice = slice(Family::V4, &[here()]);
-        slice.ports = vec![slice_port.clone()];
+        slice.ports = [slice_port.clone()].into();
         add_slice(&mut view, "web", "other", slice);
         let plan = only_port(&view, &node_1(), Family::V4);
         assert_eq!(plan.cluster.len() == 1, joins, "PROXY-4: {slice_port:?}");
