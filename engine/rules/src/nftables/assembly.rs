@@ -215,7 +215,12 @@ impl Assembly {
         }
         // Elements come in the order of their keys, as claims do: nothing is looked up.
         let mut contents = Contents::default();
-        self.claims = claims_of(fragments.values(), |part| contents.push_all(part));
+        self.claims = claims_of(fragments.values(), |container, key, claim| match container
+            .has_keys_alone()
+        {
+            true => contents.push_key(container, key),
+            false => contents.push_all(claim.part()),
+        });
         self.fragments = fragments;
         for (container, content) in contents.by_container() {
             self.touched.insert(container);

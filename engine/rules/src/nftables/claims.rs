@@ -53,22 +53,21 @@ impl Claim {
     }
 }
 
-/// All claims of fragments that are in the order of service ports. On the way, each part that has what it claims is shown, in
-/// the order of keys.
+/// All claims of fragments that are in the order of service ports. On the way, whoever has a key is shown, in the order of keys.
 pub(super) fn claims_of<'f>(
     fragments: impl Iterator<Item = &'f Arc<Fragment>>,
-    mut show: impl FnMut(&Part),
+    mut show: impl FnMut(Container, &Key, &Claim),
 ) -> ClaimsByKey {
     let mut all = BTreeMap::new();
     for (container, mut wanted) in by_container(fragments) {
-        sort(&mut wanted);
+        // Those of one key stay in their order.
+        wanted.sort_by(|one, other| one.key.cmp(&other.key));
         let mut claims = SortedBuilder::default();
         let mut wanted = wanted.into_iter().peekable();
-        while let Some(first) = wanted.next() {
-            let key = first.key().clone();
-            show(first.claim.part());
-            let mut alike = Claims::from_buf([first.claim]);
-            while let Some(next) = wanted.next_if(|next| *next.key() == key) {
+        while let Some(Wanted { key, claim }) = wanted.next() {
+            show(container, &key, &claim);
+            let mut alike = Claims::from_buf([claim]);
+            while let Some(next) = wanted.next_if(|next| next.key == key) {
                 alike.push(next.claim);
             }
             claims.push_last(key, alike);
@@ -94,7 +93,7 @@ fn by_container<'f>(
                 all.len() - 1
             });
             all[place].1.push(Wanted {
-                prefix: key.prefix(),
+                key: key.clone(),
                 claim: Claim::of(Some(fragment), number),
             });
         }
@@ -103,23 +102,8 @@ fn by_container<'f>(
     all
 }
 
-/// A claim, as it is sorted.
+/// A claim as it is sorted, with its key: to look into fragments in another order than theirs is dear.
 struct Wanted {
-    prefix: u128,
+    key: Key,
     claim: Claim,
-}
-
-impl Wanted {
-    fn key(&self) -> &Key {
-        let (_, key) = self.claim.part().claimed();
-        key
-    }
-}
-
-/// Sorts by key; those of one key stay in their order. Prefixes tell nearly all keys apart.
-fn sort(wanted: &mut [Wanted]) {
-    wanted.sort_by_key(|one| one.prefix);
-    for alike in wanted.chunk_by_mut(|one, other| one.prefix == other.prefix) {
-        alike.sort_by(|one, other| one.key().cmp(other.key()));
-    }
 }

@@ -187,6 +187,14 @@ impl Container {
         }
     }
 
+    /// Whether elements say nothing but their keys, and are in the container in whose name they are claimed.
+    pub(super) const fn has_keys_alone(self) -> bool {
+        matches!(
+            self,
+            Self::ClusterIps | Self::HairpinConnections | Self::HairpinAddresses
+        )
+    }
+
     /// What a map leads to that does not lead to verdicts.
     fn data(self, family: Family) -> Option<Vec<DataType>> {
         let leads_to_endpoints = matches!(self, Self::Flat(..));

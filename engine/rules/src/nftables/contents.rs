@@ -128,18 +128,21 @@ impl Contents {
             Part::Frontend(frontend) => frontend,
         };
         let own = FlatKind::without_protocol(&frontend.key);
-        for set in sets(frontend) {
-            let Content::Set(set) = self.of(set) else {
-                unreachable!("what a frontend is in is a set");
-            };
-            set.push_last(own.clone(), ElementAttrs::default());
-        }
+        sets(frontend).for_each(|set| self.push_key(set, &own));
         let Content::Map(map) = self.of(frontend.container()) else {
             unreachable!("a frontend's endpoints are in a map");
         };
         for (key, value) in endpoints(frontend, &own) {
             map.push_last(key, value.into());
         }
+    }
+
+    /// Puts in an element that is above all before it in a set.
+    pub(super) fn push_key(&mut self, set: Container, key: &Key) {
+        let Content::Set(set) = self.of(set) else {
+            unreachable!("what has keys alone is a set");
+        };
+        set.push_last(key.clone(), ElementAttrs::default());
     }
 
     fn of(&mut self, container: Container) -> &mut Content {

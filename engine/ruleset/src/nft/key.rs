@@ -180,18 +180,6 @@ impl Key {
         }
     }
 
-    /// Sixteen bytes that sort as keys do, as far as they reach: of two keys with different ones, that with the lower is lower.
-    #[must_use]
-    #[inline]
-    pub fn prefix(&self) -> u128 {
-        let bytes = match &self.0 {
-            Bytes::Inline { bytes, .. } => bytes.as_slice(),
-            Bytes::Boxed(bytes) => bytes,
-        };
-        let first = bytes.first_chunk();
-        u128::from_be_bytes(*first.expect("what is boxed is longer"))
-    }
-
     #[inline]
     fn bytes(&self) -> &[u8] {
         match &self.0 {
@@ -475,7 +463,7 @@ mod tests {
         }
 
         #[test]
-        fn keys_and_prefixes_sort_as_lists_of_parts_do(
+        fn keys_sort_as_lists_of_parts_do(
             start in parts(),
             one in parts(),
             other in parts(),
@@ -486,8 +474,6 @@ mod tests {
             let (one, other) = (key(&one), key(&other));
             prop_assert_eq!(one.cmp(&other), due);
             prop_assert_eq!(one == other, due.is_eq());
-            let prefixes = one.prefix().cmp(&other.prefix());
-            prop_assert!(prefixes.is_eq() || prefixes == due);
         }
 
         #[test]
