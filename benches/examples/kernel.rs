@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::thread;
 
+use api::WatchEvent;
 use node::{NftLayout, NftTools, NftablesSink, message_bytes};
 use rules::{Capabilities, Compiler};
 use ruleset::nft::{NftTables, NftTransaction, script_text};
@@ -25,9 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Capabilities::ALL
     };
     let facts = facts();
-    // By itself: what makes a cluster leaves a heap of small pieces, whose clearing up would be taken for ours.
-    let events = thread::spawn(move || events(services)).join();
-    let events = events.map_err(|_| "the cluster was not made")?;
+    let events = events_by_themselves(services)?;
     let (before, viewed) = spend(|| Ok::<_, Infallible>(view(&events)))?;
     report("view", viewed);
     let mut compiler = Compiler::new(capabilities);
@@ -62,6 +61,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err(unencodable.into());
     }
     Ok(())
+}
+
+/// What makes a cluster leaves a heap of small pieces, whose clearing up would be taken for ours: so a thread does it that has
+/// a heap of its own.
+#[expect(clippy::disallowed_methods, reason = "nothing else runs meanwhile")]
+fn events_by_themselves(services: usize) -> Result<Vec<WatchEvent>, &'static str> {
+    let events = thread::spawn(move || events(services)).join();
+    events.map_err(|_| "the cluster was not made")
 }
 
 /// Seconds of this thread's processor, and of the clock.
