@@ -219,6 +219,52 @@ fn api_62_63_and_71_the_second_family_is_added_and_given_back_by_policy_only() {
 }
 
 #[test]
+fn api_62_the_second_address_and_family_go_with_policy_single_stack_only() {
+    let dual = |policy: &str, rest: &str| {
+        format!(
+            "{{ipFamilyPolicy: {policy}, clusterIP: 10.96.0.40, {rest}, ports: [{{port: 80}}]}}"
+        )
+    };
+    let both_ips = "clusterIPs: [10.96.0.40, \"fd00::40\"]";
+    let (both_families, one_ip, one_family) = (
+        "ipFamilies: [IPv4, IPv6]",
+        "clusterIPs: [10.96.0.40]",
+        "ipFamilies: [IPv4]",
+    );
+    let ip = "must be 'SingleStack' to release the secondary cluster IP";
+    let family = "must be 'SingleStack' to release the secondary IP family";
+    for policy in ["PreferDualStack", "RequireDualStack"] {
+        for (addresses, families, expected) in [
+            (one_ip, both_families, &[ip][..]),
+            (both_ips, one_family, &[family]),
+            (one_ip, one_family, &[ip, family]),
+            (both_ips, both_families, &[]),
+        ] {
+            let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+            replace(&mut server, &dual(policy, both_ips));
+            let spec = dual(policy, &format!("{addresses}, {families}"));
+            let seen = match server.replace(object(&service(&spec)), NOW) {
+                Ok(_) => Vec::new(),
+                Err(status) => status.causes,
+            };
+            let seen: Vec<String> = seen
+                .iter()
+                .map(|cause| format!("{}: {}", cause.field, cause.message))
+                .collect();
+            let expected: Vec<String> = expected
+                .iter()
+                .map(|detail| format!("spec.ipFamilyPolicy: Invalid value: \"{policy}\": {detail}"))
+                .collect();
+            assert_eq!(seen, expected, "{policy}, {addresses}, {families}");
+        }
+    }
+    let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+    replace(&mut server, &dual("PreferDualStack", both_ips));
+    let single = replace(&mut server, &dual("SingleStack", one_ip));
+    assert_eq!(single.spec.ip_families, ["IPv4"]);
+}
+
+#[test]
 fn api_63_two_headless_states_are_free_to_change_families() {
     let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
     let headless = "clusterIP: None, selector: {a: b}, ports: [{port: 80}]";
