@@ -265,6 +265,53 @@ fn api_62_the_second_address_and_family_go_with_policy_single_stack_only() {
 }
 
 #[test]
+fn api_60_and_62_an_address_does_not_change_once_set() {
+    let dual = |ips: [&str; 2]| {
+        format!(
+            "{{ipFamilyPolicy: PreferDualStack, clusterIP: {:?}, clusterIPs: {ips:?}, ports: [{{port: 80}}]}}",
+            ips[0]
+        )
+    };
+    let fixed = |index, ips: &str| {
+        format!("spec.clusterIPs[{index}]: Invalid value: {ips}: may not change once set")
+    };
+    for (ips, shown, changed) in [
+        (
+            ["10.96.0.40", "fd00::99"],
+            "[\"10.96.0.40\",\"fd00::99\"]",
+            &[1][..],
+        ),
+        // It is another Service's, which does not matter any more.
+        (
+            ["10.96.0.40", "fd00::7"],
+            "[\"10.96.0.40\",\"fd00::7\"]",
+            &[1],
+        ),
+        (
+            ["10.96.0.41", "fd00::40"],
+            "[\"10.96.0.41\",\"fd00::40\"]",
+            &[0],
+        ),
+        (
+            ["10.96.0.41", "fd00::99"],
+            "[\"10.96.0.41\",\"fd00::99\"]",
+            &[0, 1],
+        ),
+    ] {
+        let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+        let other = "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {clusterIP: \"fd00::7\", ports: [{port: 80}]}}";
+        server.create(object(other), NOW).unwrap();
+        replace(&mut server, &dual(["10.96.0.40", "fd00::40"]));
+        let lines: Vec<String> = changed.iter().map(|index| fixed(*index, shown)).collect();
+        let expected = match lines.as_slice() {
+            [line] => line.clone(),
+            lines => format!("[{}]", lines.join(", ")),
+        };
+        check_replace_refused(&mut server, &dual(ips), &expected);
+    }
+}
+
+#[test]
 fn api_63_two_headless_states_are_free_to_change_families() {
     let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
     let headless = "clusterIP: None, selector: {a: b}, ports: [{port: 80}]";

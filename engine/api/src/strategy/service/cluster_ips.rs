@@ -43,13 +43,12 @@ fn has_address(service: &Service) -> bool {
     typed && !service.is_headless()
 }
 
-/// Reserves the addresses that are asked for and takes one for each family that has none yet. A changed primary
-/// address is left to the checks, which refuse it (API-60).
+/// Reserves the addresses that are asked for and takes one for each family that has none yet. An address in place
+/// of one that is held is left to the checks, which refuse it (API-60, API-62).
 fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(), Status> {
     let asked: Vec<IpAddr> = service.addresses().collect();
-    for (index, address) in asked.iter().enumerate() {
-        let changed_primary = index == 0 && !held.is_empty();
-        if held.contains(address) || changed_primary {
+    for address in asked.iter().skip(held.len()) {
+        if held.contains(address) {
             continue;
         }
         let taken = pools.cluster_ips.reserve(*address);
