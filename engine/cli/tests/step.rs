@@ -312,6 +312,39 @@ fn what_succeeds_in_part_is_told_in_whole() {
     }
 }
 
+#[test]
+fn words_are_quoted_as_in_a_shell() {
+    for (command, expected) in [
+        (
+            "kubectl get svc web -o 'jsonpath={.spec.clusterIP}'",
+            "10.96.0.7",
+        ),
+        (
+            "get svc -o jsonpath=\"{.items[*].metadata.name}\"",
+            "kubernetes web",
+        ),
+        ("get pods -o name -l 'app in (web)'", "pod/web"),
+        (
+            "get svc -o 'jsonpath={.spec",
+            "error: the quote ' is not ended",
+        ),
+        (
+            "do {get: {resource: svc/web, output: \"name\"}}",
+            "service/web",
+        ),
+    ] {
+        let text = seen(
+            "step-quotes",
+            "iptables",
+            &format!("next\nnext\n{command}\n"),
+        );
+        let said = text
+            .split_once(&format!("{command}\n"))
+            .map(|(_, said)| said.trim_end());
+        assert_eq!(said, Some(expected), "{command}");
+    }
+}
+
 /// Who asks for what there is not is told what there is.
 #[test]
 fn what_is_supported_is_named() {
