@@ -88,6 +88,44 @@ fn api_38_what_the_allocator_refuses_hides_the_rest() {
 }
 
 #[test]
+fn alloc_20_21_and_24_a_refused_address_is_told_as_it_was_given() {
+    for (ips, taken, why) in [
+        (
+            "FD00:0::0040",
+            "FD00:0::0040",
+            "provided IP is already allocated",
+        ),
+        (
+            "FD01:0::1",
+            "FD01:0::1",
+            "the provided network does not match the current range",
+        ),
+        (
+            "10.96.0.41, fd00::0:40",
+            "fd00::0:40",
+            "provided IP is already allocated",
+        ),
+    ] {
+        let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+        let other = "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {clusterIP: \"fd00::40\", ports: [{port: 80}]}}";
+        server.create(object(other), NOW).unwrap();
+        let ips: Vec<&str> = ips.split(", ").collect();
+        let spec = format!(
+            "{{ipFamilyPolicy: PreferDualStack, clusterIP: {:?}, clusterIPs: {ips:?}, ports: [{{port: 80}}]}}",
+            ips[0]
+        );
+        let shown = serde_json::to_string(&ips).unwrap();
+        check_replace_refused(
+            &mut server,
+            &spec,
+            &format!(
+                "spec.clusterIPs: Invalid value: {shown}: failed to allocate IP {taken}: {why}"
+            ),
+        );
+    }
+}
+
+#[test]
 fn api_40_a_headless_service_has_no_node_ports() {
     for kind in ["NodePort", "LoadBalancer"] {
         check_refused(
