@@ -369,6 +369,17 @@ fn what_this_version_does_not_support() {
             "13:55: \"SCTP\" is not one of TCP, UDP (did you mean `TCP`?)",
         ],
     );
+    // recorded/dns.yaml
+    for name in ["*.shop.svc.cluster.local.", "web.*.svc.cluster.local."] {
+        check_step(
+            &format!("resolve: {{from: node/node-a, name: '{name}'}}"),
+            &[],
+        );
+    }
+    check_step(
+        "resolve: {from: node/node-a, name: '*web'}",
+        &["13:40: \"*web\" is no host name"],
+    );
 }
 
 #[test]
