@@ -205,6 +205,13 @@ fn values_of_the_cluster() {
             "7:19: 10.96.0.0/29 is too small: the DNS Service has the 10th address (give at least a /28)",
         ],
     );
+    check_cluster("dns: false\n    serviceCIDRs: [10.96.0.0/29]", &[]);
+    check_cluster(
+        "dns: false\n    serviceCIDRs: [10.96.0.0/30]",
+        &[
+            "8:19: 10.96.0.0/30 is too small: a Service range has at least 8 addresses (give at least a /29)",
+        ],
+    );
     check_cluster(
         "serviceCIDRs: [\"fd00::/48\"]",
         &[
