@@ -686,11 +686,27 @@ fn dbg_53_the_load_balancer_never_comes() {
 /// EP-60: the nodes have no zones, so no endpoint has a hint.
 #[test]
 fn dbg_54_hints_are_wanted_and_absent() {
-    let mut manifests = healthy();
-    manifests[0] = manifests[0].replace("spec: {", "spec: {trafficDistribution: PreferSameZone, ");
-    let finding = only(&manifests);
-    check(&finding, "DBG-54", Certainty::Certain, Severity::Pitfall);
-    assert!(finding.why.contains("without a zone"), "{finding}");
+    for (wish, is_advised) in [
+        ("spec: {trafficDistribution: PreferSameZone, ", false),
+        ("spec: {", true),
+    ] {
+        let mut manifests = healthy();
+        manifests[0] = manifests[0].replace("spec: {", wish);
+        if is_advised {
+            let annotated = "name: web, annotations: {service.kubernetes.io/topology-mode: Auto}";
+            manifests[0] = manifests[0].replace("name: web", annotated);
+        }
+        let finding = only(&manifests);
+        check(&finding, "DBG-54", Certainty::Certain, Severity::Pitfall);
+        assert!(
+            finding.fix.contains("topology.kubernetes.io/zone"),
+            "{finding}"
+        );
+        let advice = finding.fix.contains("use spec.trafficDistribution instead");
+        assert_eq!(advice, is_advised, "{finding}");
+        let zoneless = finding.why.contains("without a zone");
+        assert!(zoneless || is_advised, "{finding}");
+    }
 }
 
 /// A Pod whose status nobody but the manifest writes.
