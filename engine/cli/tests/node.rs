@@ -186,8 +186,11 @@ fn a_cluster_ip_is_reached(label: &str, mode: &[&str]) {
     assert_eq!(site.client_hears().as_deref(), Some("10.244.1.5"));
     let again = site.node_does(&arguments("--once"));
     assert!(again.contains("nothing to change"), "{again}");
-    site.node_does(&["--cleanup"]);
+    let left = site.node_does(&["--cleanup"]);
     assert_eq!(site.client_hears(), None, "all is gone");
+    // The chain that the kubelet writes as well is not a proxy's to take away.
+    let stays = "but for KUBE-FIREWALL, which is the kubelet's as well";
+    assert_eq!(left.contains(stays), mode.contains(&"iptables"), "{left}");
     let nothing = site.node_does(&["--cleanup"]);
     assert_eq!(nothing, "there was nothing of a proxy\n");
 }
