@@ -186,6 +186,9 @@ impl ApiServer {
 
     /// `kubectl apply`, client-side: creates the object, or merges the manifest over the stored one.
     ///
+    /// Deviation: a version in a manifest does not matter to an object that is not there yet, where Kubernetes refuses it:
+    /// what was printed of a real cluster can be applied as it is.
+    ///
     /// # Errors
     /// As [`ApiServer::create`].
     pub fn apply(&mut self, manifest: Object, now: SimTime) -> Result<Written, Status> {
@@ -201,7 +204,9 @@ impl ApiServer {
             object
         };
         let Some(old) = self.store.get(&key).cloned() else {
-            return self.create(annotate(manifest), now);
+            let mut object = annotate(manifest);
+            object.meta_mut().resource_version.clear();
+            return self.create(object, now);
         };
         let object = Object::from_fields(key.kind, merged(&old, &manifest))
             .map_err(|error| Status::internal(&error.to_string()))?;
@@ -308,6 +313,10 @@ impl ApiServer {
         let mut pools = self.pools.clone();
         let warnings = strategy::create(&mut object, &mut pools)?;
         let key = object.key();
+        if verb == Verb::Created && has_version(object.meta()) {
+            let text = "resourceVersion should not be set on objects to be created";
+            return Err(Status::unknown(text.to_owned()));
+        }
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(&key));
         }
@@ -415,6 +424,12 @@ fn settled(mut object: Object) -> Object {
         object.meta_mut().namespace.clear();
     }
     object
+}
+
+/// Whether it states a version that a stored object could have; others do not matter (S: `storage/etcd3/store.go`).
+fn has_version(meta: &ObjectMeta) -> bool {
+    let version = meta.resource_version.parse::<u64>();
+    version.is_ok_and(|version| version > 0)
 }
 
 /// A version or identity that a request states must be the stored one (API-10, API-11).

@@ -50,19 +50,19 @@ impl Model {
     fn must_refuse(&self, request: &Request) -> bool {
         let key = request.object.key();
         let exists = self.objects.contains_key(&key);
-        let missing = match request.verb {
-            Write::Create => exists,
+        let version = &request.object.meta().resource_version;
+        let misplaced = match request.verb {
+            Write::Create => exists || !version.is_empty(),
             // PUT creates a Service.
             Write::Replace => !exists && key.kind != Kind::Service,
             Write::Apply => false,
             Write::Status | Write::Delete => !exists,
         };
-        let version = &request.object.meta().resource_version;
         let stored = self.objects.get(&key);
         let stale = request.verb != Write::Delete
             && !version.is_empty()
             && stored.is_some_and(|stored| stored.meta().resource_version != *version);
-        missing || stale || self.written_spec_is_bad(request)
+        misplaced || stale || self.written_spec_is_bad(request)
     }
 
     fn written_spec_is_bad(&self, request: &Request) -> bool {

@@ -343,7 +343,8 @@ pub(crate) struct TaskArgs {
     /// Make the kernel's rules those of the manifests, and end
     #[arg(long)]
     once: bool,
-    /// Take away what a proxy has written by nftables, and by the programs that --iptables names
+    /// Take away what a proxy has written by nftables, and by the programs that --iptables names; the chain KUBE-FIREWALL,
+    /// which is the kubelet's as well, stays
     #[arg(long, conflicts_with = "manifests")]
     cleanup: bool,
 }

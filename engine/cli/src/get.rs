@@ -16,24 +16,20 @@ pub(crate) fn get(args: &GetArgs) -> Result<Exit, Report> {
     let instant = input::at_instant(&args.instant)?;
     let namespace = &instant.scenario.namespace;
     let printed = table(&args.objects, &args.print, &instant.sim, namespace);
-    print(&instant, &printed.map_err(bad)?)
+    print(&instant, printed)
 }
 
 /// Describes objects at an instant.
 pub(crate) fn describe(args: &DescribeArgs) -> Result<Exit, Report> {
     let instant = input::at_instant(&args.instant)?;
     let printed = description(&args.objects, &instant.sim, &instant.scenario.namespace);
-    print(&instant, &printed.map_err(bad)?)
-}
-
-fn bad(why: String) -> Report {
-    input::error(why, None)
+    print(&instant, printed)
 }
 
 /// What `kubectl get` prints of a cluster; `namespace` is the default one.
 ///
 /// # Errors
-/// When the arguments name no objects.
+/// When the arguments name no objects; in kubectl's words.
 pub(crate) fn table(
     objects: &ObjectsArgs,
     print: &PrintArgs,
@@ -55,7 +51,7 @@ pub(crate) fn table(
 /// What `kubectl describe` prints of a cluster.
 ///
 /// # Errors
-/// When the arguments name no objects.
+/// When the arguments name no objects; in kubectl's words.
 pub(crate) fn description(
     objects: &ObjectsArgs,
     sim: &Sim,
@@ -63,7 +59,7 @@ pub(crate) fn description(
 ) -> Result<Printed, String> {
     let (resources, scope) = named(objects, namespace)?;
     let describe = Describe::new(resources, scope, objects.selector.clone());
-    let describe = describe.map_err(|why| why.to_string())?;
+    let describe = describe.map_err(|why| format!("error: {why}"))?;
     Ok(describe.print(sim.control().api(), sim.control().now()))
 }
 
@@ -75,11 +71,18 @@ fn named(args: &ObjectsArgs, namespace: &str) -> Result<(Resources, Scope), Stri
     };
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let resources = Resources::parse(&words, &scope, args.selector.as_ref())
-        .map_err(|why: RequestError| why.to_string())?;
+        .map_err(|why: RequestError| format!("error: {why}"))?;
     Ok((resources, scope))
 }
 
-fn print(instant: &Instant, printed: &Printed) -> Result<Exit, Report> {
+fn print(instant: &Instant, printed: Result<Printed, String>) -> Result<Exit, Report> {
+    let printed = match printed {
+        Ok(printed) => printed,
+        Err(why) => {
+            output::complain(&why);
+            return Ok(Exit::BadInput);
+        }
+    };
     let Instant {
         scenario,
         mode,

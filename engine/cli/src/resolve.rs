@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use control::{Attempt, Resolution, ResolveRequest, Source, World as _, is_host_name};
+use control::{Attempt, Resolution, ResolveRequest, Source, World as _, is_query_name};
 use miette::Report;
 use ruleset::Protocol;
 use scenario::{SourceRef, attempts_json};
@@ -72,7 +72,7 @@ fn request(args: &ResolveArgs, from: Source) -> Result<ResolveRequest, Report> {
         None if is_address => vec!["PTR".to_owned()],
         None => ["A", "AAAA"].map(str::to_owned).to_vec(),
     };
-    let is_name = is_host_name(&args.name) || (is_address && record_types == ["PTR"]);
+    let is_name = is_query_name(&args.name) || (is_address && record_types == ["PTR"]);
     if !is_name {
         return Err(input::error(
             format!("{:?} is no host name", args.name),

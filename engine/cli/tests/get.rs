@@ -142,6 +142,31 @@ fn bad_input_is_refused() {
 }
 
 #[test]
+fn objects_that_cannot_be_asked_for_are_refused_in_kubectls_words() {
+    for (words, expected) in [
+        (
+            &["foo"][..],
+            "error: the server doesn't have a resource type \"foo\"\n",
+        ),
+        (
+            &["svc,pods", "web"],
+            "error: you must specify only one resource type when you name objects\n",
+        ),
+        (
+            &["svc", "web", "-A"],
+            "error: a resource cannot be retrieved by name across all namespaces\n",
+        ),
+    ] {
+        for verb in ["get", "describe"] {
+            let args = [&[verb], words].concat();
+            let output = run(&args);
+            let (code, said) = (output.status.code(), stderr(&output));
+            assert_eq!((code, said.as_str()), (Some(2), expected), "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn the_default_instant_is_the_end_and_is_said() {
     let output = switchboard(&root(), &["get", "svc", "--in", SCENARIO]);
     let header = stderr(&output);

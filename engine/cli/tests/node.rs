@@ -186,8 +186,11 @@ fn a_cluster_ip_is_reached(label: &str, mode: &[&str]) {
     assert_eq!(site.client_hears().as_deref(), Some("10.244.1.5"));
     let again = site.node_does(&arguments("--once"));
     assert!(again.contains("nothing to change"), "{again}");
-    site.node_does(&["--cleanup"]);
+    let left = site.node_does(&["--cleanup"]);
     assert_eq!(site.client_hears(), None, "all is gone");
+    // The chain that the kubelet writes as well is not a proxy's to take away.
+    let stays = "but for KUBE-FIREWALL, which is the kubelet's as well";
+    assert_eq!(left.contains(stays), mode.contains(&"iptables"), "{left}");
     let nothing = site.node_does(&["--cleanup"]);
     assert_eq!(nothing, "there was nothing of a proxy\n");
 }
@@ -305,4 +308,56 @@ fn bad_input_is_named() {
     }
     let said = tell(&["--once"]);
     assert!(said.contains("--manifests"), "{said}");
+}
+
+#[test]
+fn alloc_20_50_and_57_what_a_cluster_gives_out_must_be_stated() {
+    let folder = scratch("node-left-open");
+    let balanced = "type: LoadBalancer, clusterIP: 10.96.0.40, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30080}]";
+    for (spec, field) in [
+        ("ports: [{port: 80}]", "spec.clusterIP"),
+        (
+            "ipFamilyPolicy: PreferDualStack, clusterIP: 10.96.0.40, ports: [{port: 80}]",
+            "spec.clusterIPs[1]",
+        ),
+        (
+            "type: NodePort, clusterIP: 10.96.0.40, ports: [{name: a, port: 80, nodePort: 30080}, {name: b, port: 81}]",
+            "spec.ports[1].nodePort",
+        ),
+        (balanced, "spec.healthCheckNodePort"),
+    ] {
+        let manifest =
+            format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{{spec}}}\n");
+        std::fs::write(folder.join("web.yaml"), manifest).unwrap();
+        let output = switchboard(
+            &folder,
+            &[
+                "node",
+                "--dry-run",
+                "--node-name",
+                "a",
+                "--address",
+                "192.0.2.1",
+                "--mode",
+                "nftables",
+                "--service-cidr",
+                "10.96.0.0/16",
+                "--service-cidr",
+                "fd00::/112",
+                "--manifests",
+                "web.yaml",
+            ],
+        );
+        assert_eq!(output.status.code(), Some(2), "{spec}");
+        // Long lines are broken.
+        let said = stderr(&output).replace('│', " ");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected =
+            format!("web.yaml:1:1: {field}: Service web does not say what its cluster gave it");
+        assert!(said.contains(&expected), "{said}");
+        assert!(
+            said.contains(&format!("state {field}, as kubectl")),
+            "{said}"
+        );
+    }
 }

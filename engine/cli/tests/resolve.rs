@@ -63,6 +63,23 @@ fn without_an_answer_the_exit_code_is_1_and_bad_input_is_2() {
     assert!(complaint.contains("SRV"), "{complaint}");
 }
 
+/// recorded/dns.yaml: a star is a label like others, which no Service has.
+#[test]
+fn a_wildcard_is_asked_for_and_not_there() {
+    for (name, expected) in [
+        ("*.shop.svc.cluster.local.", Some(1)),
+        ("cart.*.svc.cluster.local.", Some(1)),
+        ("*", Some(1)),
+        ("**.shop", Some(2)),
+        ("*cart", Some(2)),
+    ] {
+        let (code, text, complaint) = resolve(&[name]);
+        assert_eq!(code, expected, "{name}: {complaint}");
+        let is_asked = text.contains("NXDOMAIN: there is no such name");
+        assert_eq!(is_asked, expected == Some(1), "{name}: {text}");
+    }
+}
+
 #[test]
 fn the_scenario_of_names_passes() {
     let output = switchboard(&root(), &["run", "scenarios/dns.yaml"]);

@@ -161,13 +161,17 @@ spec:
         - 10.96.0.8   # of yesterday
         - 10.96.0.9
     - connect: {from: pod/client, to: "web:80", count: 3}
-      expect: {outcome: [refused, timeout], backends: {exactly: [pod/client]}, peerSeen: 10.0.0.1, spread: uniform}
+      expect: {outcome: [refused, timeout], backends: {exactly: [pod/gone]}, peerSeen: 10.0.0.1, spread: uniform}
     - connect: {from: pod/client, to: "web:80", count: 3}
       expect: {outcomes: {connected: 1..2, refused: 1}}
     - get: {resource: service/web}
       expect:
         object:
           spec: {type: NodePort, clusterIP: 10.96.0.7, ports: []}   # type, ports
+    - get: {resource: service/web, output: json}
+      expect: {object: {spec: {type: LoadBalancer}}}
+    - get: {resource: service/web, output: "jsonpath={.spec.type}"}
+      expect: {object: {spec: {type: ExternalName}}}
     - get: {resource: service/web, output: name}
       expect:
         output: |
@@ -205,13 +209,15 @@ fn what_was_seen_is_written_into_the_file() {
         "      expect: {outcome: connected, backends: {exactly: [pod/one]}, peerSeen: 10.244.1.",
         "      expect: {outcomes: {connected: 3}}",
         "          spec: {type: ClusterIP, clusterIP: 10.96.0.7, ports: [{protocol: TCP, port: 80, targetPort: 8080}]}   # type, ports",
+        "output: json}\n      expect: {object: {spec: {type: ClusterIP}}}",
+        "output: \"jsonpath={.spec.type}\"}\n      expect: {object: {spec: {type: ClusterIP}}}",
         "        output: |\n          service/web\n\n    - probe",
         "      expect: {verdict: untouched}",
         "error: \"Error from server (NotFound): services \\\"wep\\\" not found\"}",
     ] {
         assert!(text.contains(line), "{line:?} in\n{text}");
     }
-    assert!(diff < 14, "{diff} lines differ:\n{text}");
+    assert!(diff < 16, "{diff} lines differ:\n{text}");
     let said = stderr(&output);
     assert!(
         said.contains("wrong.yaml:24: spec.steps[2].expect.rcode is NOERROR"),

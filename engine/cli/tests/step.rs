@@ -281,6 +281,70 @@ fn whatever_is_typed_is_answered() {
     insta::assert_snapshot!(seen("step-typed", "iptables", commands));
 }
 
+/// What a command has done is told, whatever else it could not do.
+#[test]
+fn what_succeeds_in_part_is_told_in_whole() {
+    let folder = scratch("step-part");
+    let unfit = format!(
+        "{ANOTHER}---\napiVersion: v1\nkind: Service\nmetadata: {{name: unfit}}\nspec: {{}}\n"
+    );
+    fs::write(folder.join("part.yaml"), unfit).unwrap();
+    for (command, expected) in [
+        (
+            "apply -f part.yaml",
+            "service/other created\nThe Service \"unfit\" is invalid: spec.ports: Required value\n",
+        ),
+        (
+            "delete pod/client pod/nobody pod/web",
+            "pod \"client\" deleted\npod \"web\" deleted\nError from server (NotFound): pods \"nobody\" not found\n",
+        ),
+        (
+            "do {get: {resource: svc, output: name}, expect: {output: none}}",
+            "service/kubernetes\nthe output is another one\n",
+        ),
+    ] {
+        let output = session(&folder, "iptables", &format!("{command}\n"));
+        let seen = stdout(&output);
+        let said = seen
+            .split_once(&format!("{command}\n"))
+            .map(|(_, said)| said);
+        assert_eq!(said, Some(expected), "{command}");
+    }
+}
+
+#[test]
+fn words_are_quoted_as_in_a_shell() {
+    for (command, expected) in [
+        (
+            "kubectl get svc web -o 'jsonpath={.spec.clusterIP}'",
+            "10.96.0.7",
+        ),
+        (
+            "get svc -o jsonpath=\"{.items[*].metadata.name}\"",
+            "kubernetes web",
+        ),
+        ("get pods -o name -l 'app in (web)'", "pod/web"),
+        (
+            "get svc -o 'jsonpath={.spec",
+            "error: the quote ' is not ended",
+        ),
+        (
+            "do {get: {resource: svc/web, output: \"name\"}}",
+            "service/web",
+        ),
+    ] {
+        let text = seen(
+            "step-quotes",
+            "iptables",
+            &format!("next\nnext\n{command}\n"),
+        );
+        let said = text
+            .split_once(&format!("{command}\n"))
+            .map(|(_, said)| said.trim_end());
+        assert_eq!(said, Some(expected), "{command}");
+    }
+}
+
 /// Who asks for what there is not is told what there is.
 #[test]
 fn what_is_supported_is_named() {

@@ -2,6 +2,9 @@
 //!
 //! Deviation: CoreDNS runs as two bare Pods instead of a Deployment's, already running when the clock starts, as
 //! in a cluster that has been up for a while.
+//!
+//! Deviation: the Service `default/kubernetes` has no endpoints, where an API server writes its own address (ALLOC-5):
+//! nobody would answer there, and a connection that is refused says so at once.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -51,5 +51,5 @@ pub use workload::{is_pod_of, is_ready_pod};
 pub use world::{
     Answer, Attempt, ConnectRequest, Connection, Decision, Happening, Host, Outcome, Peer, Probe,
     ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError, Resolution, ResolveRequest, Share,
-    Source, Target, TargetError, World, WorldFigures, WriteVerb, is_host_name,
+    Source, Target, TargetError, World, WorldFigures, WriteVerb, is_host_name, is_query_name,
 };

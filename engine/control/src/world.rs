@@ -286,7 +286,7 @@ impl FromStr for Target {
     }
 }
 
-/// What a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.
+/// What a host can be called: labels of up to 63 bytes, 253 in all, perhaps a final dot.
 #[must_use]
 pub fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
@@ -297,6 +297,17 @@ pub fn is_host_name(name: &str) -> bool {
     };
     let bare = name.strip_suffix('.').unwrap_or(name);
     bare.len() <= 253 && bare.split('.').all(is_label)
+}
+
+/// What DNS can be asked for: a host's name, or one with labels that are a star. Cluster DNS knows
+/// none of those (S: recorded/dns.yaml).
+#[must_use]
+pub fn is_query_name(name: &str) -> bool {
+    let labels = name.split('.').map(|label| match label {
+        "*" => "x",
+        label => label,
+    });
+    is_host_name(&labels.collect::<Vec<_>>().join("."))
 }
 
 /// A name to be resolved, or an address.

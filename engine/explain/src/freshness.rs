@@ -4,6 +4,7 @@
 //! another thing then; a change that proxies do not read (a label, a selector) makes nothing stale.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::{
     ApiServer, Change, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, Kind,
@@ -53,6 +54,8 @@ pub(crate) fn stale_nodes(
 fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Option<u64>) -> Finding {
     let later = control.api().events_after(programmed.unwrap_or(0));
     let changed = later.iter().find(|event| concerns(event, service));
+    let is_due =
+        changed.is_some_and(|event| control.now().since(event.at) > patience(control, node));
     let changed = changed.map_or(String::new(), |event| format!(" at {}", event.at));
     let rules = match programmed {
         None => "its proxy has not written any rules yet".to_owned(),
@@ -60,7 +63,10 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
     };
     Finding {
         id: "DBG-42",
-        certainty: Certainty::Certain,
+        certainty: match is_due {
+            true => Certainty::Certain,
+            false => Certainty::Likely,
+        },
         severity: Severity::Fault,
         subject: ObjectKey::new(Kind::Node, "", node),
         field: None,
@@ -72,9 +78,14 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
             "the node's rules are old: {rules}, and the Service or its endpoints changed{changed}; it is now {}",
             control.now()
         ),
-        fix: format!(
-            "wait for the sync of node {node}; if it does not come, restart kube-proxy there"
-        ),
+        fix: match is_due {
+            true => format!(
+                "wait for the sync of node {node}; if it does not come, restart kube-proxy there"
+            ),
+            false => format!(
+                "wait for the sync of node {node}: no more time has passed than it may take"
+            ),
+        },
         confirm: vec![
             Check::run(format!(
                 "kubectl get --raw /api/v1/nodes/{node}:10256/proxy/healthz"
@@ -82,6 +93,14 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
             Check::run("kubectl get pods -o wide -n kube-system"),
         ],
     }
+}
+
+/// How long a node's proxy may wait between syncs: until then, old rules are no sign that it is in trouble (PROXY-66).
+fn patience(control: &Control, node: &str) -> Duration {
+    let config = control.proxy_config(node).ok();
+    config.map_or(Duration::ZERO, |config| {
+        config.settings.of(config.mode).min_sync_period
+    })
 }
 
 /// What proxies read of a Service and its slices.

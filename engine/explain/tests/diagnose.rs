@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::{Kind, ObjectKey};
 use switchboard_explain::{
-    Certainty, Diagnosis, Question, Verdict, diagnose, diagnose_objects, services,
+    Certainty, Diagnosis, Finding, Question, Verdict, diagnose, diagnose_objects, services,
 };
 
 use support::{about, apply, cluster, diagnosed, one, only, pod, run, service, web};
@@ -202,6 +202,31 @@ fn dbg_42_a_node_that_has_not_heard() {
         ["DBG-28", "DBG-42", "DBG-42"],
         "node-1 has not heard of this either"
     );
+}
+
+/// What changed this instant cannot be in any node's rules, and no proxy is to blame.
+#[test]
+fn dbg_42_a_sync_that_may_still_come_is_no_trouble() {
+    let mut control = cluster(true);
+    apply(&mut control, &service("app: web", "http"));
+    let later = control.now() + Duration::from_secs(3600);
+    run(&mut control, later);
+    control.delete(&web().service).unwrap();
+    for (wait, certainty, blames) in [
+        (Duration::ZERO, Certainty::Likely, false),
+        (Duration::from_millis(500), Certainty::Likely, false),
+        (Duration::from_secs(5), Certainty::Certain, true),
+    ] {
+        let at = later + wait;
+        run(&mut control, at);
+        let findings = diagnose(&control, &web()).findings;
+        // Node-2 hears of it an hour later.
+        let found = |one: &&Finding| one.id == "DBG-42" && one.subject.name == "node-2";
+        let finding = findings.iter().find(found).expect("its rules are old");
+        assert_eq!(finding.certainty, certainty, "{wait:?}: {finding}");
+        let advice = finding.fix.contains("restart kube-proxy");
+        assert_eq!(advice, blames, "{wait:?}: {finding}");
+    }
 }
 
 #[test]

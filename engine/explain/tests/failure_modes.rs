@@ -137,6 +137,42 @@ fn dbg_23_the_target_port_is_another_number() {
     assert_eq!(finding.fix, "change spec.ports[0].targetPort to 8080");
 }
 
+/// DBG-63: what is advised cures. A port of another protocol does not, unless the Service's protocol changes, too.
+#[test]
+fn dbg_23_and_30_nobody_speaks_the_protocol() {
+    let udp =
+        |target: &str| service("app: web", target).replace("port: 80,", "port: 80, protocol: UDP,");
+    for (declared, target, fix) in [
+        (
+            "containerPort: 8080",
+            "53",
+            "let the application listen on 53/UDP; or, if TCP is meant, change spec.ports[0].protocol to TCP and \
+             spec.ports[0].targetPort to 8080",
+        ),
+        (
+            "containerPort: 8080}, {name: dns, protocol: UDP, containerPort: 5353",
+            "53",
+            "change spec.ports[0].targetPort to 5353",
+        ),
+        (
+            "containerPort: 8080",
+            "8080",
+            "change spec.ports[0].protocol to TCP",
+        ),
+    ] {
+        let web_1 = pod("web-1", "app: web", "http").replace("containerPort: 8080", declared);
+        let finding = only(&[udp(target), web_1.clone()]);
+        assert_eq!(finding.fix, fix, "{target}, {declared}");
+        let wanted = if target == "53" { "DBG-23" } else { "DBG-30" };
+        check(&finding, wanted, Certainty::Likely, Severity::Fault);
+        let mended = match fix.contains("protocol") {
+            true => service("app: web", "8080"),
+            false => udp("5353"),
+        };
+        assert_eq!(diagnosed(&[mended, web_1]).verdict, Verdict::Healthy);
+    }
+}
+
 /// DBG-63: ports that are only declared make nothing certain; none at all leave it open.
 #[test]
 fn dbg_64_how_sure_it_is_depends_on_what_is_known() {
@@ -650,11 +686,27 @@ fn dbg_53_the_load_balancer_never_comes() {
 /// EP-60: the nodes have no zones, so no endpoint has a hint.
 #[test]
 fn dbg_54_hints_are_wanted_and_absent() {
-    let mut manifests = healthy();
-    manifests[0] = manifests[0].replace("spec: {", "spec: {trafficDistribution: PreferSameZone, ");
-    let finding = only(&manifests);
-    check(&finding, "DBG-54", Certainty::Certain, Severity::Pitfall);
-    assert!(finding.why.contains("without a zone"), "{finding}");
+    for (wish, is_advised) in [
+        ("spec: {trafficDistribution: PreferSameZone, ", false),
+        ("spec: {", true),
+    ] {
+        let mut manifests = healthy();
+        manifests[0] = manifests[0].replace("spec: {", wish);
+        if is_advised {
+            let annotated = "name: web, annotations: {service.kubernetes.io/topology-mode: Auto}";
+            manifests[0] = manifests[0].replace("name: web", annotated);
+        }
+        let finding = only(&manifests);
+        check(&finding, "DBG-54", Certainty::Certain, Severity::Pitfall);
+        assert!(
+            finding.fix.contains("topology.kubernetes.io/zone"),
+            "{finding}"
+        );
+        let advice = finding.fix.contains("use spec.trafficDistribution instead");
+        assert_eq!(advice, is_advised, "{finding}");
+        let zoneless = finding.why.contains("without a zone");
+        assert!(zoneless || is_advised, "{finding}");
+    }
 }
 
 /// A Pod whose status nobody but the manifest writes.

@@ -429,7 +429,8 @@ fn get(world: &dyn World, request: &Get, check: Option<&GetCheck>) -> Judged {
         observed.insert("error".to_owned(), error.into());
     } else {
         observed.insert("output".to_owned(), text.clone().into());
-        if matches!(request.output, Output::Table | Output::Wide) {
+        let is_asked = matches!(check, Some(GetCheck::Object(_)));
+        if is_asked || matches!(request.output, Output::Table | Output::Wide) {
             observed.insert("object".to_owned(), found.to_json());
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn connect(
     dial: &Dial,
     check: Option<&ConnectCheck>,
 ) -> Result<Judged, ReferenceError> {
-    let expected = expected_pods(runner, check)?;
+    let expected = expected_pods(runner, check);
     let from = from.resolve(runner.world)?;
     let seen = runner.world.connect(&dial.request(from.clone()))?;
     runner.count(&from, &seen);
@@ -35,22 +35,17 @@ pub(crate) fn connect(
 }
 
 /// The Pods that an expectation of backends stands for at this instant.
-pub(crate) fn expected_pods(
-    runner: &Runner<'_>,
-    check: Option<&ConnectCheck>,
-) -> Result<ExpectedPods, ReferenceError> {
+pub(crate) fn expected_pods(runner: &Runner<'_>, check: Option<&ConnectCheck>) -> ExpectedPods {
     expected_pods_of(runner, check.and_then(|check| check.backends.as_ref()))
 }
 
-pub(crate) fn expected_pods_of(
-    runner: &Runner<'_>,
-    backends: Option<&Backends>,
-) -> Result<ExpectedPods, ReferenceError> {
-    let Some(Backends::Exactly(pods) | Backends::Within(pods)) = backends else {
-        return Ok(ExpectedPods::default());
-    };
-    let keys: Result<Vec<_>, _> = pods.iter().map(|pods| pods.pods(runner.world)).collect();
-    Ok(keys?.into_iter().flatten().collect())
+pub(crate) fn expected_pods_of(runner: &Runner<'_>, backends: Option<&Backends>) -> ExpectedPods {
+    match backends {
+        Some(Backends::Exactly(pods) | Backends::Within(pods)) => {
+            pods.iter().map(|pods| pods.pods(runner.world)).collect()
+        }
+        Some(Backends::Count(_)) | None => ExpectedPods::default(),
+    }
 }
 
 /// Judges connections that were made to a target, or what was sent there on one; `what` is what their client did.

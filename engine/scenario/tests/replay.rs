@@ -564,7 +564,7 @@ fn references_are_judged_when_the_step_runs() {
     check_last(
         "  - {connect: {from: pod/client, to: \"web:80\"}, expect: {backends: {within: [deployment/wep]}}}\n",
         Outcome::Failed,
-        "0s to 0s",
+        "0s to 1ms",
         &[
             "there is no deployment/default/wep at this instant; what exists: deployment/default/web",
         ],

@@ -257,3 +257,44 @@ fn api_10_and_11_versions_and_identities_must_be_the_stored_ones() {
             .contains("Precondition failed: ResourceVersion in precondition: 1, ")
     );
 }
+
+#[test]
+fn api_83_and_84_what_is_created_has_no_version_yet() {
+    let manifest = |name: &str, version: &str| {
+        object(&format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: {name}, resourceVersion: \"{version}\"}}, spec: {{ports: [{{port: 80}}]}}}}"
+        ))
+    };
+    let text = "Error from server: error when creating \"STDIN\": resourceVersion should not be set on objects to be created";
+    // The name that is taken comes after the version.
+    let table = [
+        ("1", Some(text)),
+        ("999", Some(text)),
+        ("0", None),
+        ("-1", None),
+        ("", None),
+    ];
+    for (version, refused) in table {
+        let mut server = server();
+        let before = server.revision();
+        let created = server.create(manifest("web", version), NOW);
+        let seen = created.err().map(|status| status.kubectl_text());
+        assert_eq!(seen.as_deref(), refused, "{version:?}");
+        assert_eq!(
+            server.revision() == before,
+            refused.is_some(),
+            "{version:?}"
+        );
+        let again = server
+            .create(manifest("kubernetes", version), NOW)
+            .unwrap_err();
+        assert_eq!(
+            again.code,
+            if refused.is_some() { 500 } else { 409 },
+            "{version:?}"
+        );
+        // A dump of a real cluster has versions.
+        let applied = server.apply(manifest("other", version), NOW);
+        assert!(applied.is_ok(), "{version:?}");
+    }
+}

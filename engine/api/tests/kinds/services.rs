@@ -88,6 +88,44 @@ fn api_38_what_the_allocator_refuses_hides_the_rest() {
 }
 
 #[test]
+fn alloc_20_21_and_24_a_refused_address_is_told_as_it_was_given() {
+    for (ips, taken, why) in [
+        (
+            "FD00:0::0040",
+            "FD00:0::0040",
+            "provided IP is already allocated",
+        ),
+        (
+            "FD01:0::1",
+            "FD01:0::1",
+            "the provided network does not match the current range",
+        ),
+        (
+            "10.96.0.41, fd00::0:40",
+            "fd00::0:40",
+            "provided IP is already allocated",
+        ),
+    ] {
+        let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+        let other = "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {clusterIP: \"fd00::40\", ports: [{port: 80}]}}";
+        server.create(object(other), NOW).unwrap();
+        let ips: Vec<&str> = ips.split(", ").collect();
+        let spec = format!(
+            "{{ipFamilyPolicy: PreferDualStack, clusterIP: {:?}, clusterIPs: {ips:?}, ports: [{{port: 80}}]}}",
+            ips[0]
+        );
+        let shown = serde_json::to_string(&ips).unwrap();
+        check_replace_refused(
+            &mut server,
+            &spec,
+            &format!(
+                "spec.clusterIPs: Invalid value: {shown}: failed to allocate IP {taken}: {why}"
+            ),
+        );
+    }
+}
+
+#[test]
 fn api_40_a_headless_service_has_no_node_ports() {
     for kind in ["NodePort", "LoadBalancer"] {
         check_refused(
@@ -216,6 +254,99 @@ fn api_62_63_and_71_the_second_family_is_added_and_given_back_by_policy_only() {
         (back.spec.cluster_ips.len(), back.spec.ip_families.len()),
         (1, 1)
     );
+}
+
+#[test]
+fn api_62_the_second_address_and_family_go_with_policy_single_stack_only() {
+    let dual = |policy: &str, rest: &str| {
+        format!(
+            "{{ipFamilyPolicy: {policy}, clusterIP: 10.96.0.40, {rest}, ports: [{{port: 80}}]}}"
+        )
+    };
+    let both_ips = "clusterIPs: [10.96.0.40, \"fd00::40\"]";
+    let (both_families, one_ip, one_family) = (
+        "ipFamilies: [IPv4, IPv6]",
+        "clusterIPs: [10.96.0.40]",
+        "ipFamilies: [IPv4]",
+    );
+    let ip = "must be 'SingleStack' to release the secondary cluster IP";
+    let family = "must be 'SingleStack' to release the secondary IP family";
+    for policy in ["PreferDualStack", "RequireDualStack"] {
+        for (addresses, families, expected) in [
+            (one_ip, both_families, &[ip][..]),
+            (both_ips, one_family, &[family]),
+            (one_ip, one_family, &[ip, family]),
+            (both_ips, both_families, &[]),
+        ] {
+            let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+            replace(&mut server, &dual(policy, both_ips));
+            let spec = dual(policy, &format!("{addresses}, {families}"));
+            let seen = match server.replace(object(&service(&spec)), NOW) {
+                Ok(_) => Vec::new(),
+                Err(status) => status.causes,
+            };
+            let seen: Vec<String> = seen
+                .iter()
+                .map(|cause| format!("{}: {}", cause.field, cause.message))
+                .collect();
+            let expected: Vec<String> = expected
+                .iter()
+                .map(|detail| format!("spec.ipFamilyPolicy: Invalid value: \"{policy}\": {detail}"))
+                .collect();
+            assert_eq!(seen, expected, "{policy}, {addresses}, {families}");
+        }
+    }
+    let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+    replace(&mut server, &dual("PreferDualStack", both_ips));
+    let single = replace(&mut server, &dual("SingleStack", one_ip));
+    assert_eq!(single.spec.ip_families, ["IPv4"]);
+}
+
+#[test]
+fn api_60_and_62_an_address_does_not_change_once_set() {
+    let dual = |ips: [&str; 2]| {
+        format!(
+            "{{ipFamilyPolicy: PreferDualStack, clusterIP: {:?}, clusterIPs: {ips:?}, ports: [{{port: 80}}]}}",
+            ips[0]
+        )
+    };
+    let fixed = |index, ips: &str| {
+        format!("spec.clusterIPs[{index}]: Invalid value: {ips}: may not change once set")
+    };
+    for (ips, shown, changed) in [
+        (
+            ["10.96.0.40", "fd00::99"],
+            "[\"10.96.0.40\",\"fd00::99\"]",
+            &[1][..],
+        ),
+        // It is another Service's, which does not matter any more.
+        (
+            ["10.96.0.40", "fd00::7"],
+            "[\"10.96.0.40\",\"fd00::7\"]",
+            &[1],
+        ),
+        (
+            ["10.96.0.41", "fd00::40"],
+            "[\"10.96.0.41\",\"fd00::40\"]",
+            &[0],
+        ),
+        (
+            ["10.96.0.41", "fd00::99"],
+            "[\"10.96.0.41\",\"fd00::99\"]",
+            &[0, 1],
+        ),
+    ] {
+        let mut server = server_of(&["10.96.0.0/16", "fd00::/112"]);
+        let other = "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {clusterIP: \"fd00::7\", ports: [{port: 80}]}}";
+        server.create(object(other), NOW).unwrap();
+        replace(&mut server, &dual(["10.96.0.40", "fd00::40"]));
+        let lines: Vec<String> = changed.iter().map(|index| fixed(*index, shown)).collect();
+        let expected = match lines.as_slice() {
+            [line] => line.clone(),
+            lines => format!("[{}]", lines.join(", ")),
+        };
+        check_replace_refused(&mut server, &dual(ips), &expected);
+    }
 }
 
 #[test]

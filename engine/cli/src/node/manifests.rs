@@ -9,7 +9,7 @@ use std::time::Duration;
 use api::yaml::{Problem, Source, split};
 use api::{
     ApiConfig, ApiServer, DeleteOptions, Manifest, Namespace, Object, ObjectKey, ObjectMeta,
-    WatchEvent, decode,
+    Service, WatchEvent, decode,
 };
 use base::{Seed, SimTime};
 use ipnet::IpNet;
@@ -45,8 +45,11 @@ impl Cluster {
     /// What only a server writes, and a dump of a real cluster has, is taken as it is: addresses of load balancers, and
     /// namespaces that hold something. The Service `default/kubernetes` counts only if it is among the objects.
     ///
+    /// Addresses and ports that a server would choose must be stated: another choice than the real cluster's would be
+    /// wrong, and it would change whenever a Service comes before in the files.
+    ///
     /// # Errors
-    /// With the file and the line of what cannot be read or is not valid.
+    /// With the file and the line of what cannot be read, is not valid, or leaves something to be chosen.
     pub(super) fn read(path: &Path, service_cidrs: Vec<IpNet>) -> Result<Self, Report> {
         let config = ApiConfig {
             service_cidrs: service_cidrs.clone(),
@@ -219,25 +222,57 @@ fn apply(
     meta.creation_timestamp = None;
     meta.finalizers.clear();
     let namespace = meta.namespace.clone();
+    let problem = |path: String, message, help| {
+        let problem = Problem {
+            file: source.name.clone(),
+            line: location.line,
+            column: location.column,
+            path,
+            message,
+            help,
+        };
+        input::report(&problem, Some(&source.text))
+    };
+    let stated = object.as_service().cloned();
     let written = ensure_namespace(server, &namespace)
         .and_then(|()| server.apply(object.clone(), SimTime::ZERO))
         .and_then(|written| match has_status_that_counts(&object) {
             true => server.update_status(object, SimTime::ZERO).map(|_| written),
             false => Ok(written),
         });
-    let written = written.map_err(|status| {
-        let problem = Problem {
-            file: source.name.clone(),
-            line: location.line,
-            column: location.column,
-            path: String::new(),
-            message: status.kubectl_text(),
-            help: None,
-        };
-        input::report(&problem, Some(&source.text))
-    })?;
+    let written = written.map_err(|status| problem(String::new(), status.kubectl_text(), None))?;
+    if let (Some(stated), Some(complete)) = (stated, written.object.as_service())
+        && let Some(field) = chosen(&stated, complete)
+    {
+        let service = &complete.metadata.name;
+        let message = format!("Service {service} does not say what its cluster gave it");
+        let help = format!(
+            "state {field}, as kubectl get service {service} -n {namespace} -o yaml shows it"
+        );
+        return Err(problem(field, message, Some(help)));
+    }
     warnings.extend(written.warnings);
     Ok(())
+}
+
+/// The first address or port of a stored Service that its manifest leaves to the server (ALLOC-20, ALLOC-50, ALLOC-57).
+fn chosen(stated: &Service, complete: &Service) -> Option<String> {
+    let (spec, complete) = (&stated.spec, &complete.spec);
+    let addresses = spec
+        .cluster_ips
+        .len()
+        .max(usize::from(!spec.cluster_ip.is_empty()));
+    if addresses < complete.cluster_ips.len() {
+        return Some(match addresses {
+            0 => "spec.clusterIP".to_owned(),
+            index => format!("spec.clusterIPs[{index}]"),
+        });
+    }
+    let mut ports = spec.ports.iter().zip(&complete.ports);
+    let open = ports.position(|(own, complete)| own.node_port != complete.node_port);
+    let checked = spec.health_check_node_port == complete.health_check_node_port;
+    open.map(|index| format!("spec.ports[{index}].nodePort"))
+        .or_else(|| (!checked).then(|| "spec.healthCheckNodePort".to_owned()))
 }
 
 /// Namespaces come into being when something is in them: a dump of Services does not have them.

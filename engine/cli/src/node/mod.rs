@@ -20,7 +20,9 @@ use node::{
     Notice, ToolError,
 };
 use proxy::{AgentSettings, StaleUdp};
-use rules::{Capabilities, ClusterSizes, ClusterView, Compiler, LocalDetection, NodeFacts};
+use rules::{
+    Capabilities, ClusterSizes, ClusterView, Compiler, LocalDetection, NodeFacts, SHARED_CHAIN,
+};
 use ruleset::Family;
 use ruleset::nft::{NftTables, NftTransaction};
 use ruleset::xt::{XtTables, XtTransaction};
@@ -345,7 +347,12 @@ impl Kernel {
         let left = self.iptables.leave().map_err(|error| refused(&error))?;
         let told = left.iter();
         Ok(told
-            .map(|family| format!("{family} iptables: what a proxy had there is gone\n"))
+            .map(|family| {
+                format!(
+                    "{family} iptables: what a proxy had there is gone, but for {SHARED_CHAIN}, which is the kubelet's as \
+                     well\n"
+                )
+            })
             .collect())
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
+use super::words;
 use crate::args::{ObjectsArgs, PrintArgs};
 
 /// A line that was typed.
@@ -242,12 +243,21 @@ pub(super) struct TcpdumpOrder {
 }
 
 impl Line {
-    /// Reads a line word by word, quotes as they are; `kubectl` before kubectl's own commands may be written.
+    /// Reads a line as a shell would, but a step of the scenario language as it is: its quotes are YAML's. `kubectl` before
+    /// kubectl's own commands may be written.
     pub(super) fn parse(line: &str) -> Self {
         if line.is_empty() || line.starts_with('#') {
             return Self::Nothing;
         }
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_step = line.split_whitespace().next() == Some("do");
+        let words = match is_step {
+            true => Ok(line.split_whitespace().map(str::to_owned).collect()),
+            false => words::words(line),
+        };
+        let words = match &words {
+            Ok(words) => words.iter().map(String::as_str).collect::<Vec<_>>(),
+            Err(why) => return Self::Said(format!("error: {why}")),
+        };
         let words = words.strip_prefix(&["kubectl"]).unwrap_or(&words);
         match Typed::try_parse_from(words) {
             Ok(typed) => Self::Order(typed.order),

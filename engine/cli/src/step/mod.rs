@@ -18,6 +18,7 @@ mod session;
 mod sniff;
 mod tools;
 mod typing;
+mod words;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 

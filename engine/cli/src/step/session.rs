@@ -257,13 +257,11 @@ impl Session {
         let step = input::step(&self.scenario, &self.ongoing, step);
         let step = step.map_err(|report| told(&*report))?;
         let report = self.run(&[step])?;
-        let lines = report
-            .steps
-            .iter()
-            .flat_map(|step| match step.why.is_empty() {
-                true => &step.seen,
-                false => &step.why,
-            });
+        let lines = report.steps.iter().flat_map(|step| {
+            // What could not be done is often what was seen.
+            let why = step.why.iter().filter(|line| !step.seen.contains(line));
+            step.seen.iter().chain(why)
+        });
         Ok(lines.map(|line| format!("{line}\n")).collect())
     }
 

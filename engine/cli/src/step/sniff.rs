@@ -104,9 +104,6 @@ struct Filter(Vec<Test>);
 impl Filter {
     fn parse(words: &[String]) -> Result<Self, String> {
         let text = words.join(" ");
-        // It may be quoted, as for a shell.
-        let unquote = |mark: char| text.strip_prefix(mark)?.strip_suffix(mark);
-        let text = unquote('\'').or_else(|| unquote('"')).unwrap_or(&text);
         let mut words = text.split_whitespace();
         let mut tests = Vec::new();
         let refuse = |word: &str| {
@@ -225,10 +222,8 @@ mod tests {
         let of_host = [Test::IsV4(true), Test::Host(Side::Either, host)];
         check("ip host 10.0.0.1", Some(&of_host));
         let of_port = [Test::Protocol(Protocol::TCP), Test::Port(Side::Either, 80)];
-        check("'tcp port 80'", Some(&of_port));
-        check("\"tcp port 80\"", Some(&of_port));
+        check("tcp port 80", Some(&of_port));
         for bad in [
-            "'tcp port 80",
             "ip port 80",
             "port",
             "and tcp",

@@ -163,10 +163,7 @@ impl Words<'_> {
                     "the Service sends to port {number}/{protocol} of {who}, and their application listens on {}",
                     list(open)
                 );
-                finding.fix = match open.first().and_then(|open| open.split_once('/')) {
-                    Some((open, _)) => format!("change {target_field} to {open}"),
-                    None => format!("correct {target_field}"),
-                };
+                finding.fix = self.fix_for(open);
             }
             Deaf::NothingDeclared => {
                 finding.certainty = Certainty::Possible;
@@ -183,6 +180,31 @@ impl Words<'_> {
                     "look whether {at}:{number} answers, and declare the port in spec.containers[].ports"
                 );
             }
+        }
+    }
+}
+
+impl Words<'_> {
+    /// What leads to a port that is open. Of another protocol it takes both fields, and is perhaps not what is meant.
+    fn fix_for(&self, open: &[String]) -> String {
+        let Self {
+            number,
+            protocol,
+            target_field,
+            ..
+        } = self;
+        let mut ports = open.iter().filter_map(|open| open.split_once('/'));
+        let same = ports
+            .clone()
+            .find(|(_, other)| *other == protocol.to_string());
+        match (same, ports.next()) {
+            (Some((open, _)), _) => format!("change {target_field} to {open}"),
+            (None, Some((open, other))) => format!(
+                "let the application listen on {number}/{protocol}; or, if {other} is meant, change {} to {other} and \
+                 {target_field} to {open}",
+                target_field.replace("targetPort", "protocol")
+            ),
+            (None, None) => format!("correct {target_field}"),
         }
     }
 }

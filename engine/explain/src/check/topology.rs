@@ -14,6 +14,8 @@ const ANNOTATIONS: [&str; 2] = [
     "service.kubernetes.io/topology-mode",
     "service.kubernetes.io/topology-aware-hints",
 ];
+/// The field that took its place.
+const FIELD: &str = "spec.trafficDistribution";
 /// How much more load for each endpoint of one zone than of another is told.
 const SKEW: usize = 2;
 
@@ -35,7 +37,7 @@ pub(super) fn hints(facts: &Facts<'_>) -> Vec<Finding> {
         .count();
     let found = match unhinted {
         0 => concentrated(facts, &ready),
-        _ => Some(absent(facts, &ready, unhinted)),
+        _ => Some(absent(facts, (&ready, unhinted), field == FIELD)),
     };
     let finding = found.map(|Found { sees, why, fix }| Finding {
         id: "DBG-54",
@@ -73,13 +75,13 @@ fn wanted(facts: &Facts<'_>) -> Option<String> {
     match (mode, &facts.service.spec.traffic_distribution) {
         (Some(key), _) => matches!(annotations[*key].as_str(), "Auto" | "auto")
             .then(|| format!("metadata.annotations[{key}]")),
-        (None, Some(_)) => Some("spec.trafficDistribution".to_owned()),
+        (None, Some(_)) => Some(FIELD.to_owned()),
         (None, None) => None,
     }
 }
 
 /// A single ready endpoint without hints disables them all (PROXY-10).
-fn absent(facts: &Facts<'_>, ready: &[&Endpoint], unhinted: usize) -> Found {
+fn absent(facts: &Facts<'_>, (ready, unhinted): (&[&Endpoint], usize), by_field: bool) -> Found {
     let zoneless = ready
         .iter()
         .filter(|endpoint| endpoint.zone.is_none())
@@ -99,14 +101,15 @@ fn absent(facts: &Facts<'_>, ready: &[&Endpoint], unhinted: usize) -> Found {
         ),
     };
     Found {
-        sees: format!(
-            "{} are sent to any endpoint, near or far",
-            facts.clients()
-        ),
+        sees: format!("{} are sent to any endpoint, near or far", facts.clients()),
         why,
-        fix: "label every node topology.kubernetes.io/zone; with topology-mode Auto have endpoints in proportion to the \
-              zones' CPU, or use spec.trafficDistribution instead"
-            .to_owned(),
+        fix: match by_field {
+            true => "label every node topology.kubernetes.io/zone".to_owned(),
+            false => format!(
+                "label every node topology.kubernetes.io/zone; with topology-mode Auto have endpoints in proportion to \
+                 the zones' CPU, or use {FIELD} instead"
+            ),
+        },
     }
 }
 

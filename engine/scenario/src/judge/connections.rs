@@ -6,18 +6,32 @@ use std::time::Duration;
 
 use api::ObjectKey;
 use base::format_duration;
-use control::{Connection, Outcome};
+use control::{Connection, Outcome, ReferenceError};
 
 use super::{Mismatch, counted};
 use crate::expect::{Backends, ConnectCheck, Outcomes};
 
 /// The Pods that `backends:` stood for when the step began.
 #[derive(Clone, Debug, Default)]
-pub struct ExpectedPods(BTreeSet<String>);
+pub struct ExpectedPods {
+    names: BTreeSet<String>,
+    /// What it names and was not there: nobody can answer for it.
+    missing: Vec<ReferenceError>,
+}
 
-impl FromIterator<ObjectKey> for ExpectedPods {
-    fn from_iter<I: IntoIterator<Item = ObjectKey>>(keys: I) -> Self {
-        Self(keys.into_iter().map(|key| key.to_string()).collect())
+impl FromIterator<Result<Vec<ObjectKey>, ReferenceError>> for ExpectedPods {
+    fn from_iter<I>(references: I) -> Self
+    where
+        I: IntoIterator<Item = Result<Vec<ObjectKey>, ReferenceError>>,
+    {
+        let mut expected = Self::default();
+        for reference in references {
+            match reference {
+                Ok(keys) => expected.names.extend(keys.iter().map(ToString::to_string)),
+                Err(missing) => expected.missing.push(missing),
+            }
+        }
+        expected
     }
 }
 
@@ -161,16 +175,18 @@ pub(super) fn judge_backends(
         }
         return strangers;
     }
+    let missing = expected.missing.iter();
+    mismatches.extend(missing.map(|error| error.to_string().into()));
     for (name, count) in counts
         .iter()
-        .filter(|(name, _)| !expected.0.contains(**name))
+        .filter(|(name, _)| !expected.names.contains(**name))
     {
         strangers.push((mismatches.len(), (*name).to_owned()));
         mismatches.push(format!("{name} answered {count} times and is not expected to").into());
     }
     if matches!(check, Backends::Exactly(_)) {
         let silent = expected
-            .0
+            .names
             .iter()
             .filter(|name| !counts.contains_key(name.as_str()));
         mismatches.extend(silent.map(|name| format!("{name} never answered").into()));
@@ -185,7 +201,7 @@ fn judge_spread(
 ) {
     let counts = backend_counts(seen);
     let names: BTreeSet<&str> = match expected {
-        Some(expected) => expected.0.iter().map(String::as_str).collect(),
+        Some(expected) => expected.names.iter().map(String::as_str).collect(),
         None => counts.keys().copied().collect(),
     };
     let total: u64 = counts.values().sum();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::{DeleteOptions, Kind, ObjectKey, Propagation, Selector};
-use control::{Host, ResolveRequest, Target, WriteVerb, is_host_name};
+use control::{Host, ResolveRequest, Target, WriteVerb, is_host_name, is_query_name};
 use kubectl::{Get, Output, Resources, Scope};
 use ruleset::Protocol;
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::check::{self, Repeat, expect};
 use super::manifests::Files;
 use super::{Setting, explain, fault, nodes, proxy, traffic};
-use crate::cursor::{Cursor, Fields, Read};
+use crate::cursor::{Cursor, Fields, Noted, Read};
 use crate::reference::{SourceRef, object_key};
 use crate::step::{Action, Dial, Edit, ProbeFrom, Wait};
 
@@ -292,9 +292,9 @@ fn resolve(step: &mut Fields<'_>, at: &Cursor<'_>, setting: &Setting<'_>) -> Rea
     let (name_at, name) = name?;
     // The name of an address is asked for by the address.
     let is_address = record_type == "PTR" && name.parse::<IpAddr>().is_ok();
-    let name = match is_address {
+    let name = match is_address || is_query_name(name) {
         true => Ok(name.to_owned()),
-        false => host_name(&name_at, name),
+        false => Err(no_host_name(&name_at, name)),
     };
     Ok(Action::Resolve {
         from: from?,
@@ -421,11 +421,15 @@ pub(super) fn check_outside(at: &Cursor<'_>, name: &str, setting: &Setting<'_>) 
     }
 }
 
-/// Takes what a resolver can put into a query: labels of up to 63 bytes, 253 in all, perhaps a final dot.
+/// Takes what a host can be called: labels of up to 63 bytes, 253 in all, perhaps a final dot.
 pub(super) fn host_name(at: &Cursor<'_>, name: &str) -> Read<String> {
     if is_host_name(name) {
         Ok(name.to_owned())
     } else {
-        Err(at.refuse(format!("{name:?} is no host name")))
+        Err(no_host_name(at, name))
     }
+}
+
+fn no_host_name(at: &Cursor<'_>, name: &str) -> Noted {
+    at.refuse(format!("{name:?} is no host name"))
 }

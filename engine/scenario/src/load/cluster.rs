@@ -25,7 +25,9 @@ const LIST_MAX: usize = 1_000;
 /// From one heartbeat of a node to the next.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The smallest range that holds the 10th address, which is the DNS Service's.
-const SERVICE_HOST_BITS_MIN: u8 = 4;
+const DNS_HOST_BITS_MIN: u8 = 4;
+/// The smallest range that an API server starts with (S: `pkg/controlplane/services.go`).
+const SERVICE_HOST_BITS_MIN: u8 = 3;
 /// The largest IPv6 range that addresses are given out of (ALLOC-4).
 const SERVICE_PREFIX_MIN_V6: u8 = 64;
 
@@ -80,8 +82,12 @@ pub(super) fn cluster<'a>(
         },
         _ => default(text),
     };
+    let has_dns = match fields.given("dns") {
+        Some(dns) => dns.value().as_bool() != Some(false),
+        None => !concluded.no_dns,
+    };
     let services = or_stated(&concluded.services, "10.96.0.0/12");
-    let services = fields.or("serviceCIDRs", services, service_cidrs);
+    let services = fields.or("serviceCIDRs", services, |at| service_cidrs(at, has_dns));
     if let Ok(ranges) = &services {
         ranges.claim(&Purpose::Services, &mut claims);
     }
@@ -263,7 +269,7 @@ fn balancer<'a>(at: &Cursor<'a>, claims: &mut Claims<'a>) -> Read<Vec<IpNet>> {
     Ok(pool?.into_iter().map(claim).collect())
 }
 
-fn service_cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
+fn service_cidrs<'a>(at: &Cursor<'a>, has_dns: bool) -> Read<Ranges<'a>> {
     let ranges = cidrs(at)?;
     let is_large = |net: &&IpNet| net.addr().is_ipv6() && net.prefix_len() < SERVICE_PREFIX_MIN_V6;
     if let Some(net) = ranges.nets.iter().find(is_large) {
@@ -272,19 +278,25 @@ fn service_cidrs<'a>(at: &Cursor<'a>) -> Read<Ranges<'a>> {
             format!("give at most a /{SERVICE_PREFIX_MIN_V6}"),
         ));
     }
-    match ranges
-        .nets
-        .iter()
-        .find(|net| net.max_prefix_len() - net.prefix_len() < SERVICE_HOST_BITS_MIN)
-    {
+    let host_bits = |net: &IpNet| net.max_prefix_len() - net.prefix_len();
+    let refuse = |net: &IpNet, why: &str, bits: u8| {
+        at.refuse_with(
+            format!("{net} is too small: {why}"),
+            format!("give at least a /{}", net.max_prefix_len() - bits),
+        )
+    };
+    let first = ranges.nets.first().filter(|_| has_dns);
+    if let Some(net) = first.filter(|net| host_bits(net) < DNS_HOST_BITS_MIN) {
+        let why = "the DNS Service has the 10th address";
+        return Err(refuse(net, why, DNS_HOST_BITS_MIN));
+    }
+    let mut nets = ranges.nets.iter();
+    match nets.find(|net| host_bits(net) < SERVICE_HOST_BITS_MIN) {
         None => Ok(ranges),
-        Some(net) => Err(at.refuse_with(
-            format!("{net} is too small: the DNS Service has the 10th address"),
-            format!(
-                "give at least a /{}",
-                net.max_prefix_len() - SERVICE_HOST_BITS_MIN
-            ),
-        )),
+        Some(net) => {
+            let why = "a Service range has at least 8 addresses";
+            Err(refuse(net, why, SERVICE_HOST_BITS_MIN))
+        }
     }
 }
 

@@ -155,7 +155,12 @@ pub(super) fn backends(
     namespace: &str,
 ) -> Option<Change> {
     // What workloads stand for is known only to whoever judged.
-    let about = ["never answered", "is not expected to", "answered, expected"];
+    let about = [
+        "never answered",
+        "is not expected to",
+        "answered, expected",
+        "at this instant",
+    ];
     let is_met = !step
         .why
         .iter()

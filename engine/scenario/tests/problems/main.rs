@@ -205,6 +205,13 @@ fn values_of_the_cluster() {
             "7:19: 10.96.0.0/29 is too small: the DNS Service has the 10th address (give at least a /28)",
         ],
     );
+    check_cluster("dns: false\n    serviceCIDRs: [10.96.0.0/29]", &[]);
+    check_cluster(
+        "dns: false\n    serviceCIDRs: [10.96.0.0/30]",
+        &[
+            "8:19: 10.96.0.0/30 is too small: a Service range has at least 8 addresses (give at least a /29)",
+        ],
+    );
     check_cluster(
         "serviceCIDRs: [\"fd00::/48\"]",
         &[
@@ -368,6 +375,17 @@ fn what_this_version_does_not_support() {
             "13:34: \"fd00::1\" is no host name",
             "13:55: \"SCTP\" is not one of TCP, UDP (did you mean `TCP`?)",
         ],
+    );
+    // recorded/dns.yaml
+    for name in ["*.shop.svc.cluster.local.", "web.*.svc.cluster.local."] {
+        check_step(
+            &format!("resolve: {{from: node/node-a, name: '{name}'}}"),
+            &[],
+        );
+    }
+    check_step(
+        "resolve: {from: node/node-a, name: '*web'}",
+        &["13:40: \"*web\" is no host name"],
     );
 }
 

@@ -74,24 +74,18 @@ fn exposure_errors(service: &Service) -> Vec<FieldError> {
 
 fn change_errors(service: &Service, old: &Service) -> Vec<FieldError> {
     let (spec, before) = (&service.spec, &old.spec);
-    let changed =
-        |was: Option<&String>, is: Option<&String>| was.is_some() && is.is_some() && was != is;
     let both_headless = service.is_headless() && old.is_headless();
     let mut errors = Vec::new();
     let fixed = "may not change once set";
-    if changed(before.cluster_ips.first(), spec.cluster_ips.first()) {
-        errors.push(FieldError::invalid(
-            "spec.clusterIPs[0]",
-            &spec.cluster_ips,
-            fixed,
-        ));
+    for index in changed(&before.cluster_ips, &spec.cluster_ips) {
+        let field = format!("spec.clusterIPs[{index}]");
+        errors.push(FieldError::invalid(field, &spec.cluster_ips, fixed));
     }
-    if changed(before.ip_families.first(), spec.ip_families.first()) && !both_headless {
-        errors.push(FieldError::invalid(
-            "spec.ipFamilies[0]",
-            &spec.ip_families,
-            fixed,
-        ));
+    if !both_headless {
+        // Kubernetes names the first one, whichever it is.
+        let changed = changed(&before.ip_families, &spec.ip_families);
+        let error = |_| FieldError::invalid("spec.ipFamilies[0]", &spec.ip_families, fixed);
+        errors.extend(changed.into_iter().map(error));
     }
     let balanced = |spec: &ServiceSpec| spec.service_type == "LoadBalancer";
     let class = &spec.load_balancer_class;
@@ -104,6 +98,19 @@ fn change_errors(service: &Service, old: &Service) -> Vec<FieldError> {
         errors.push(FieldError::forbidden(field, "field is immutable"));
     }
     errors
+}
+
+/// Where a list differs from what it was; of one that has grown or shrunk only the first entry counts (API-60, API-62).
+fn changed(before: &[String], after: &[String]) -> Vec<usize> {
+    let compared = match before.len() == after.len() {
+        true => before.len(),
+        false => 1,
+    };
+    let pairs = before.iter().zip(after).take(compared).enumerate();
+    pairs
+        .filter(|(_, (before, after))| before != after)
+        .map(|(index, _)| index)
+        .collect()
 }
 
 fn external_name_errors(spec: &ServiceSpec) -> Vec<FieldError> {

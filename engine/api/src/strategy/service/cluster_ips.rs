@@ -43,20 +43,19 @@ fn has_address(service: &Service) -> bool {
     typed && !service.is_headless()
 }
 
-/// Reserves the addresses that are asked for and takes one for each family that has none yet. A changed primary
-/// address is left to the checks, which refuse it (API-60).
+/// Reserves the addresses that are asked for and takes one for each family that has none yet. An address in place
+/// of one that is held is left to the checks, which refuse it (API-60, API-62).
 fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(), Status> {
-    let asked: Vec<IpAddr> = service.addresses().collect();
-    for (index, address) in asked.iter().enumerate() {
-        let changed_primary = index == 0 && !held.is_empty();
-        if held.contains(address) || changed_primary {
+    let asked = &service.spec.cluster_ips;
+    for text in asked.iter().skip(held.len()) {
+        let Some(address) = text.parse().ok().filter(|address| !held.contains(address)) else {
             continue;
-        }
-        let taken = pools.cluster_ips.reserve(*address);
+        };
+        let taken = pools.cluster_ips.reserve(address);
         let taken = taken.map_err(|error| error.to_string());
         taken
-            .and_then(|()| ip_address::check_holder(*address, &service.metadata))
-            .map_err(|error| not_reserved(service, *address, &error))?;
+            .and_then(|()| ip_address::check_holder(address, &service.metadata))
+            .map_err(|error| not_reserved(service, text, &error))?;
     }
     let families = service.spec.ip_families.iter().skip(asked.len());
     let missing: Vec<IpFamily> = families
@@ -80,8 +79,8 @@ fn fill(service: &mut Service, held: &[IpAddr], pools: &mut Pools) -> Result<(),
     Ok(())
 }
 
-/// ALLOC-20, ALLOC-21, ALLOC-24.
-fn not_reserved(service: &Service, address: IpAddr, error: &str) -> Status {
+/// ALLOC-20, ALLOC-21, ALLOC-24: the address is told as it was given.
+fn not_reserved(service: &Service, address: &str, error: &str) -> Status {
     let detail = format!("failed to allocate IP {address}: {error}");
     let error = FieldError::invalid("spec.clusterIPs", &service.spec.cluster_ips, &detail);
     refused(service, vec![error])

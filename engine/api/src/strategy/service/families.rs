@@ -24,11 +24,14 @@ pub(super) fn settle(
         let inherited = || old.spec.ip_family_policy.clone();
         let policy = service.spec.ip_family_policy.take();
         service.spec.ip_family_policy = policy.or_else(inherited);
-        trim_for_downgrade(&mut service.spec, &old.spec);
     }
     refuse_any(cluster_ip_errors(service))?;
     let available = ranges.families();
-    let mut errors = count_errors(&service.spec);
+    let mut errors = Vec::new();
+    if let Some(old) = old {
+        errors.extend(release_second(&mut service.spec, &old.spec));
+    }
+    errors.extend(count_errors(&service.spec));
     errors.extend(infer_from_addresses(&mut service.spec, available));
     refuse_any(errors)?;
     if service.is_headless() && service.spec.selector.is_empty() {
@@ -244,17 +247,32 @@ fn add_second_family(families: &mut Vec<String>) {
     }
 }
 
-/// Going back to one family drops the second address and family if the user left both as they were.
-fn trim_for_downgrade(spec: &mut ServiceSpec, old: &ServiceSpec) {
-    let single = |spec: &ServiceSpec| spec.ip_family_policy.as_deref() == Some(SINGLE);
-    if single(spec) && !single(old) {
+/// Going back to one family takes the policy that says so; then the second address and family go if the user left both
+/// as they were (API-62).
+fn release_second(spec: &mut ServiceSpec, old: &ServiceSpec) -> Vec<FieldError> {
+    let policy = spec.ip_family_policy.as_deref();
+    if policy == Some(SINGLE) {
         if spec.cluster_ips == old.cluster_ips {
             spec.cluster_ips.truncate(1);
         }
         if spec.ip_families == old.ip_families {
             spec.ip_families.truncate(1);
         }
+        return Vec::new();
     }
+    let reduced = |after: &[String], before: &[String]| (1..before.len()).contains(&after.len());
+    let error = |what| {
+        let detail = format!("must be 'SingleStack' to release the secondary {what}");
+        FieldError::invalid("spec.ipFamilyPolicy", &policy, &detail)
+    };
+    [
+        (reduced(&spec.cluster_ips, &old.cluster_ips), "cluster IP"),
+        (reduced(&spec.ip_families, &old.ip_families), "IP family"),
+    ]
+    .into_iter()
+    .filter(|(reduced, _)| *reduced)
+    .map(|(_, what)| error(what))
+    .collect()
 }
 
 fn refuse_any(errors: Vec<FieldError>) -> Result<(), Vec<FieldError>> {
