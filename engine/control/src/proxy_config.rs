@@ -39,12 +39,17 @@ impl ProxyConfig {
         }
     }
 
-    /// What the node knows about itself when its proxy starts.
-    pub(crate) fn facts(&self, node: &NodeConfig, cluster: &ClusterConfig) -> NodeFacts {
+    /// What the node knows about itself when its proxy starts, in the zone that its label names.
+    pub(crate) fn facts(
+        &self,
+        node: &NodeConfig,
+        zone: Option<Arc<str>>,
+        cluster: &ClusterConfig,
+    ) -> NodeFacts {
         let settings = self.settings.of(self.mode);
         NodeFacts {
             name: node.name.as_str().into(),
-            zone: node.zone.as_deref().map(Arc::from),
+            zone,
             addresses: node.addresses.clone(),
             local_detection: self.local_detection(node, cluster),
             masquerade_all: settings.masquerade_all,
