@@ -424,6 +424,51 @@ fn dbg_50_a_slice_that_was_left_behind() {
     assert!(finding.why.contains("written by staff"), "{finding}");
 }
 
+/// EP-48, DBG-20: the selector was removed, and what was written for it stays.
+#[test]
+fn dbg_50_a_service_whose_selector_was_removed() {
+    let mut control = cluster(false);
+    let healthy = service("app: web", "8080") + &pod("web-1", "app: web", "http");
+    apply(&mut control, &healthy);
+    apply(&mut control, &bare());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-50", Certainty::Likely, Severity::Pitfall);
+    assert!(
+        finding
+            .why
+            .contains("endpointslice-controller.k8s.io, endpointslicemirroring-controller.k8s.io"),
+        "{finding}"
+    );
+    let pod = ObjectKey::new(Kind::Pod, "default", "web-1");
+    control.delete(&pod).unwrap();
+    let later = control.now() + Duration::from_secs(60);
+    run(&mut control, later);
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-50", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding
+            .why
+            .contains("is Pod web-1, and there is no such Pod"),
+        "{finding}"
+    );
+}
+
+/// A slice of somebody's own for the Service without a selector.
+fn of_bare(replaced: &str, by: &str) -> Finding {
+    let slice = slice("web-x", "kubernetes.io/service-name: web", "http");
+    assert!(slice.contains(replaced), "{slice}");
+    only(&[bare(), slice.replace(replaced, by)])
+}
+
+/// EP-48.
+#[test]
+fn dbg_50_an_endpoint_whose_pod_is_gone() {
+    let target = "[203.0.113.99], targetRef: {kind: Pod, name: gone, namespace: default}";
+    let finding = of_bare("[203.0.113.99]", target);
+    check(&finding, "DBG-50", Certainty::Certain, Severity::Fault);
+    assert_eq!(finding.subject.to_string(), "endpointslice/default/web-x");
+}
+
 #[test]
 fn dbg_34_no_server_answers_for_names() {
     let mut manifests = healthy();

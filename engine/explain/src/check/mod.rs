@@ -15,6 +15,7 @@ mod load_balancer;
 mod lookup;
 mod missing;
 mod node_ports;
+mod orphans;
 mod owners;
 mod readiness;
 mod refusal;
@@ -40,7 +41,7 @@ type Step = fn(&Facts<'_>) -> Vec<Finding>;
 
 /// In the order of DBG-61: the hop that a connection comes to first stands first, DNS on a branch of its own last
 /// (DBG-62).
-const STEPS: [Step; 25] = [
+const STEPS: [Step; 26] = [
     headless::by_accident,
     client_port::unknown_port,
     selector::none_selected,
@@ -51,6 +52,7 @@ const STEPS: [Step; 25] = [
     listening::nobody,
     slices::without_selector,
     slices::of_two_managers,
+    orphans::left_behind,
     slices::shared_address,
     traffic_policy::internal,
     traffic_policy::external,
