@@ -469,6 +469,28 @@ fn dbg_50_an_endpoint_whose_pod_is_gone() {
     assert_eq!(finding.subject.to_string(), "endpointslice/default/web-x");
 }
 
+/// PROXY-2.
+#[test]
+fn dbg_49_a_slice_that_proxies_pass_by() {
+    for label in [
+        "service.kubernetes.io/headless",
+        "service.kubernetes.io/service-proxy-name",
+    ] {
+        let labels = format!("service-name: web, {label}: \"\"");
+        let finding = of_bare("service-name: web", &labels);
+        check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
+        assert!(
+            finding.why.ends_with(&format!("it is labelled {label}")),
+            "{finding}"
+        );
+    }
+    // DNS reads it.
+    let labels = "kubernetes.io/service-name: web, service.kubernetes.io/headless: \"\"";
+    let headless = bare().replace("spec: {", "spec: {clusterIP: None, ");
+    let diagnosis = diagnosed(&[headless, slice("web-x", labels, "http")]);
+    assert_eq!(diagnosis.verdict, Verdict::Healthy, "{diagnosis}");
+}
+
 #[test]
 fn dbg_34_no_server_answers_for_names() {
     let mut manifests = healthy();

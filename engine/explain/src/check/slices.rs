@@ -18,7 +18,10 @@ pub(super) fn without_selector(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let Some(first) = facts.slices.first() else {
-        return vec![no_slices(facts)];
+        return vec![match facts.unread.first() {
+            Some((slice, label)) => unread(facts, slice, label),
+            None => no_slices(facts),
+        }];
     };
     let slices = facts.slices.iter().copied();
     let read: Vec<&EndpointSlice> = slices.filter(|slice| facts.is_of_family(slice)).collect();
@@ -57,6 +60,23 @@ fn in_slice(facts: &Facts<'_>, slice: &EndpointSlice, id: &'static str) -> Findi
             facts.kubectl_get_slices(),
             slice.metadata.name.as_str(),
         )],
+    }
+}
+
+/// PROXY-2.
+fn unread(facts: &Facts<'_>, slice: &EndpointSlice, label: &str) -> Finding {
+    let name = &slice.metadata.name;
+    Finding {
+        field: Some("metadata.labels".to_owned()),
+        why: format!(
+            "the Service has no selector, and kube-proxy does not read its EndpointSlice {name}, for it is labelled {label}"
+        ),
+        fix: format!("remove the label {label} from the slice"),
+        confirm: vec![Check::prints(
+            facts.kubectl_get_slices() + " --show-labels",
+            label,
+        )],
+        ..in_slice(facts, slice, "DBG-49")
     }
 }
 
