@@ -676,6 +676,28 @@ fn dbg_51_a_family_that_no_pod_has() {
     );
 }
 
+/// EP-27: slices of both families are somebody's to write.
+#[test]
+fn dbg_51_a_family_that_no_slice_has() {
+    let mut control = cluster_with(|config| {
+        config
+            .service_cidrs
+            .push("fd00:10:96::/112".parse().unwrap());
+    });
+    let dual = bare().replace("spec: {", "spec: {ipFamilyPolicy: RequireDualStack, ");
+    let own = slice("web-x", "kubernetes.io/service-name: web", "http");
+    apply(&mut control, &[dual, own.clone()].concat());
+    let finding = one(&diagnose(&control, &web()));
+    check(&finding, "DBG-51", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding.why.contains("no EndpointSlice of addressType IPv6"),
+        "{finding}"
+    );
+    let other = own.replace("web-x", "web-y").replace("IPv4", "IPv6");
+    apply(&mut control, &other.replace("203.0.113.99", "\"fd00::9\""));
+    assert_eq!(diagnose(&control, &web()).verdict, Verdict::Healthy);
+}
+
 /// DNS-22.
 #[test]
 fn dbg_51_a_headless_name_lacks_a_record() {

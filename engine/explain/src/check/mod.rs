@@ -41,13 +41,14 @@ type Step = fn(&Facts<'_>) -> Vec<Finding>;
 
 /// In the order of DBG-61: the hop that a connection comes to first stands first, DNS on a branch of its own last
 /// (DBG-62).
-const STEPS: [Step; 26] = [
+const STEPS: [Step; 27] = [
     headless::by_accident,
     client_port::unknown_port,
     selector::none_selected,
     owners::mixed,
     readiness::not_ready,
     families::missing_family,
+    families::missing_slices,
     target_port::unnamed,
     listening::nobody,
     slices::without_selector,
