@@ -491,6 +491,14 @@ fn dbg_49_a_slice_that_proxies_pass_by() {
     assert_eq!(diagnosis.verdict, Verdict::Healthy, "{diagnosis}");
 }
 
+/// EP-19, DBG-16, DBG-64.
+#[test]
+fn dbg_33_a_slice_without_ports() {
+    let finding = of_bare("[{name: http, port: 8080}]", "[]");
+    check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
+    assert!(finding.why.contains("web-x has no ports"), "{finding}");
+}
+
 #[test]
 fn dbg_34_no_server_answers_for_names() {
     let mut manifests = healthy();

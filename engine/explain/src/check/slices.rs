@@ -182,7 +182,9 @@ fn other_port(facts: &Facts<'_>, filled: &[&EndpointSlice], port: &ServicePort) 
             .iter()
             .any(|port| port.name == name)
     };
-    let (slice, _, found) = named.clone().find(|(.., name)| !is_other(name))?;
+    let Some((slice, _, found)) = named.clone().find(|(.., name)| !is_other(name)) else {
+        return filled.first().map(|slice| without_port(facts, slice, port));
+    };
     let quoted = |name: &str| match name {
         "" => "no name".to_owned(),
         name => format!("the name \"{name}\""),
@@ -219,6 +221,39 @@ fn other_port(facts: &Facts<'_>, filled: &[&EndpointSlice], port: &ServicePort) 
             ))),
         ],
     })
+}
+
+/// No slice says anything of the port, nor of one that may be meant for it (EP-19, EP-41).
+fn without_port(facts: &Facts<'_>, slice: &EndpointSlice, port: &ServicePort) -> Finding {
+    let name = &slice.metadata.name;
+    let (has, named) = match (slice.ports.is_empty(), port.name.as_str()) {
+        (true, _) => ("has no ports".to_owned(), String::new()),
+        (false, "") => ("has none without a name".to_owned(), String::new()),
+        (false, own) => (
+            format!("has none of the name {own}"),
+            format!(" named {own}"),
+        ),
+    };
+    Finding {
+        field: Some("ports".to_owned()),
+        sees: format!(
+            "{} port {} get \"connection refused\", from the node and not from a Pod",
+            facts.clients(),
+            spoken_port(port)
+        ),
+        why: format!(
+            "ports of slices belong to the Service's port of the same name, and EndpointSlice {name} {has}: there is nothing \
+             to send port {} of the Service to",
+            spoken_port(port)
+        ),
+        fix: format!(
+            "write into the slice a port{named} with the number that the endpoints listen on"
+        ),
+        confirm: vec![Check::run(facts.kubectl_get(&format!(
+            "endpointslice {name} -o jsonpath='{{.ports}}'"
+        )))],
+        ..in_slice(facts, slice, "DBG-33")
+    }
 }
 
 /// A port of the right name that proxies pass by.
