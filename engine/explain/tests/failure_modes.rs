@@ -499,6 +499,17 @@ fn dbg_33_a_slice_without_ports() {
     assert!(finding.why.contains("web-x has no ports"), "{finding}");
 }
 
+/// EP-18, DNS-28.
+#[test]
+fn dbg_24_the_name_of_a_headless_service_resolves_without_a_port() {
+    let finding = only(&[headless("nosuch"), pod("web-1", "app: web", "http")]);
+    assert_eq!(finding.id, "DBG-24");
+    assert!(
+        finding.sees.contains("resolves, but has no SRV"),
+        "{finding}"
+    );
+}
+
 #[test]
 fn dbg_34_no_server_answers_for_names() {
     let mut manifests = healthy();
