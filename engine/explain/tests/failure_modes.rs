@@ -499,6 +499,26 @@ fn dbg_33_a_slice_without_ports() {
     assert!(finding.why.contains("web-x has no ports"), "{finding}");
 }
 
+/// EP-42: proxies do not chain virtual addresses.
+#[test]
+fn dbg_49_an_endpoint_that_is_a_virtual_address() {
+    let finding = of_bare("203.0.113.99", "10.96.0.1");
+    check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
+    assert!(
+        finding
+            .why
+            .contains("the virtual address of Service default/kubernetes"),
+        "{finding}"
+    );
+    let finding = of_bare("203.0.113.99", "10.96.77.77");
+    assert!(
+        finding
+            .why
+            .contains("an address out of the range of Services"),
+        "{finding}"
+    );
+}
+
 /// EP-18, DNS-28.
 #[test]
 fn dbg_24_the_name_of_a_headless_service_resolves_without_a_port() {
