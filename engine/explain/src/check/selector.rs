@@ -86,7 +86,8 @@ pub(super) fn refused_by_node(facts: &Facts<'_>) -> String {
 }
 
 fn difference(facts: &Facts<'_>, near: &NearMiss<'_>) -> String {
-    let unmet: Vec<String> = near.unmet.iter().map(ToString::to_string).collect();
+    let have = if near.pods.len() == 1 { "has" } else { "have" };
+    let unmet: Vec<String> = near.unmet.iter().map(|unmet| unmet.told(have)).collect();
     let unmet = unmet.join(" and ");
     let all = facts.pods.len();
     match near.pods.len() {
