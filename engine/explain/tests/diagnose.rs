@@ -363,6 +363,13 @@ spec: {{podSelector: {selector}}}
             .summary
             .contains("NetworkPolicy guard")
     );
+    // DBG-63: with the objects that it is about.
+    let finding = one(&diagnose(&control, &web()));
+    assert_eq!(
+        (finding.id, finding.certainty),
+        ("DBG-29", Certainty::Possible)
+    );
+    assert_eq!(finding.subject.to_string(), "networkpolicy/default/guard");
     apply(&mut control, &service("app: wep", "http"));
     assert_eq!(diagnose(&control, &web()).verdict, Verdict::Broken);
 }
