@@ -1,6 +1,9 @@
 //! What one proxy's configuration file says.
 //!
 //! A proxy reads it when it starts. What is written there later counts from its next start, as with kube-proxy.
+//!
+//! Deviation: nobody listens at a simulated node's port 10256 (`healthzBindAddress`, PROXY-71), nor at the health-check node
+//! ports of Services (PROXY-69): connections to both are refused. `switchboard node` serves both.
 
 use std::sync::Arc;
 
