@@ -75,7 +75,7 @@ fn good_ones_have_no_problem() {
     check(HEAD.trim_end_matches("  steps:\n"), &[]);
     check_step("wait: 1s", &[]);
     check_step(
-        "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
+        "{rules: {node: node-a}, expect: {contains: [b], byMode: {ipvs: {contains: [a]}}}}",
         &[],
     );
     check_step("{wait: 1s, only: {modes: [nftables, ipvs]}}", &[]);
@@ -368,6 +368,29 @@ fn what_this_version_does_not_support() {
             "13:34: \"fd00::1\" is no host name",
             "13:55: \"SCTP\" is not one of TCP, UDP (did you mean `TCP`?)",
         ],
+    );
+}
+
+/// Expectations that no run could fail.
+#[test]
+fn expectations_that_say_nothing() {
+    check_step(
+        "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
+        &[
+            "13:46: this is never judged: `byMode` names none of the modes that the step is run in (iptables)",
+        ],
+    );
+    check_step(
+        "{only: {modes: [ipvs]}, rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
+        &[],
+    );
+    check_step(
+        "{rules: {node: node-a}, expect: {contains: ['']}}",
+        &["13:49: expected text, found an empty one"],
+    );
+    check_step(
+        "{get: {resource: nodes}, expect: {output: {contains: []}}}",
+        &["13:58: an empty list says nothing: leave it out, or name at least one"],
     );
 }
 
