@@ -70,6 +70,7 @@ fn dbg_33_a_slice_without_ports() {
     let finding = of_bare("[{name: http, port: 8080}]", "[]");
     check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
     assert!(finding.why.contains("web-x has no ports"), "{finding}");
+    assert!(finding.fix.contains("a port named http"), "{finding}");
 }
 
 #[test]

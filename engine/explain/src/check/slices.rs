@@ -226,13 +226,14 @@ fn other_port(facts: &Facts<'_>, filled: &[&EndpointSlice], port: &ServicePort) 
 /// No slice says anything of the port, nor of one that may be meant for it (EP-19, EP-41).
 fn without_port(facts: &Facts<'_>, slice: &EndpointSlice, port: &ServicePort) -> Finding {
     let name = &slice.metadata.name;
-    let (has, named) = match (slice.ports.is_empty(), port.name.as_str()) {
-        (true, _) => ("has no ports".to_owned(), String::new()),
-        (false, "") => ("has none without a name".to_owned(), String::new()),
-        (false, own) => (
-            format!("has none of the name {own}"),
-            format!(" named {own}"),
-        ),
+    let has = match (slice.ports.is_empty(), port.name.as_str()) {
+        (true, _) => "has no ports".to_owned(),
+        (false, "") => "has none without a name".to_owned(),
+        (false, own) => format!("has none of the name {own}"),
+    };
+    let named = match port.name.as_str() {
+        "" => String::new(),
+        own => format!(" named {own}"),
     };
     Finding {
         field: Some("ports".to_owned()),
