@@ -221,11 +221,11 @@ impl Control {
         Ok(&self.proxies[index].agent)
     }
 
-    /// The name of a node's zone; `no zone` where it has none, or there is no such node.
+    /// The name of a node's zone, as its label says; `no zone` where it has none, or there is no such node.
     #[must_use]
     pub fn zone_of(&self, node: &str) -> Arc<str> {
-        let agent = self.agent(node).ok();
-        let zone = agent.and_then(|agent| agent.facts().zone.clone());
+        let index = self.node_index(node).ok();
+        let zone = index.and_then(|index| self.proxies[index].zone().cloned());
         zone.unwrap_or_else(|| "no zone".into())
     }
 
@@ -390,6 +390,7 @@ impl Control {
         log.iter().for_each(|event| self.zone.reader.observe(event));
         self.zone.position = log.len();
         self.views.catch_up(log);
+        self.label_zones(0);
         self.adopt_views();
         self.happenings.clear();
         self.reschedule_all();
@@ -470,7 +471,7 @@ impl Control {
         if self.told == log.len() {
             return;
         }
-        self.told = log.len();
+        let told = std::mem::replace(&mut self.told, log.len());
         let news_for_proxies = self.views.catch_up(log);
         let without_proxies = Reader::count(self.controllers.len(), 0);
         let awake = if news_for_proxies {
@@ -480,6 +481,9 @@ impl Control {
         };
         for reader in 0..awake {
             self.reschedule(reader);
+        }
+        for index in self.label_zones(told) {
+            self.reschedule(Reader::proxy(index, self.controllers.len()));
         }
     }
 

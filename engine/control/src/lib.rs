@@ -16,6 +16,7 @@ mod faults;
 mod histogram;
 mod narrate;
 mod node_proxy;
+mod own_zone;
 mod proxy_config;
 mod roster;
 mod rule_book;

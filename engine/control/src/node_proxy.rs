@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use base::SimTime;
 use proxy::Agent;
-use rules::ClusterView;
+use rules::{ClusterView, NodeFacts};
 use ruleset::ipvs::Scheduler;
 
 use crate::faults::Hindrance;
+use crate::own_zone::OwnZone;
 use crate::views::Views;
 use crate::{ClusterConfig, NodeConfig, ProxyConfig, ProxyMode};
 
@@ -26,6 +27,7 @@ pub(crate) struct NodeProxy {
     pub(crate) agent: Agent,
     /// The view whose rules are on the node, whichever process has written them.
     pub(crate) in_force: ClusterView,
+    zone: OwnZone,
     /// What its configuration file says.
     pub(crate) config: ProxyConfig,
     /// The mode that the process was started in.
@@ -67,8 +69,9 @@ impl NodeProxy {
     pub(crate) fn new(node: &NodeConfig, cluster: &ClusterConfig) -> Self {
         let config = ProxyConfig::of(node, cluster);
         Self {
-            agent: agent(&config, node, cluster),
+            agent: agent(&config, node, None, cluster),
             in_force: ClusterView::default(),
+            zone: OwnZone::default(),
             mode: config.mode,
             scheduler: config.settings.scheduler,
             config,
@@ -105,9 +108,37 @@ impl NodeProxy {
         self.position = views.end();
     }
 
+    /// The zone of its node as the label says, whether it has heard of that or not.
+    pub(crate) fn zone(&self) -> Option<&Arc<str>> {
+        self.zone.written().as_ref()
+    }
+
+    /// Its Node was written; tells whether there is something to hear.
+    pub(crate) fn label_zone(&mut self, zone: Option<&str>, at: SimTime) -> bool {
+        self.zone.write(zone, at)
+    }
+
+    /// Takes its node's zone from the label, as if it had known it since it was started.
+    pub(crate) fn list_zone(&mut self, now: SimTime) {
+        self.zone.list();
+        self.relearn_zone(now);
+    }
+
+    fn relearn_zone(&mut self, now: SimTime) {
+        let facts = self.agent.facts();
+        if facts.zone != *self.zone.known() {
+            let facts = NodeFacts {
+                zone: self.zone.known().clone(),
+                ..NodeFacts::clone(facts)
+            };
+            self.agent.relearn(Arc::new(facts), now);
+        }
+    }
+
     /// Starts the process, with what its configuration file says.
     pub(crate) fn start(&mut self, node: &NodeConfig, cluster: &ClusterConfig, now: SimTime) {
-        self.agent = agent(&self.config, node, cluster);
+        let zone = self.zone.known().clone();
+        self.agent = agent(&self.config, node, zone, cluster);
         self.mode = self.config.mode;
         self.scheduler = self.config.settings.scheduler;
         self.process = Process::Starting(now + START);
@@ -138,7 +169,11 @@ impl NodeProxy {
             _ if self.hindrance.is_cut_off => None,
             Process::Dead => None,
             Process::Starting(listed) => Some(listed),
-            Process::Running => views.next_arrival(self.position, self.latency()),
+            Process::Running => {
+                let change = views.next_arrival(self.position, self.latency());
+                let zone = self.zone.next_arrival(self.latency());
+                change.into_iter().chain(zone).min()
+            }
         };
         at.map(|at| at.max(self.hears_from))
     }
@@ -153,8 +188,12 @@ impl NodeProxy {
         if self.process != Process::Running {
             self.process = Process::Running;
             self.position = views.end();
+            self.list_zone(now);
             self.agent.deliver(views.latest().clone(), true, now);
             return self.position..self.position;
+        }
+        if self.zone.hear(self.latency(), now) {
+            self.relearn_zone(now);
         }
         if let Some((position, view)) = views.arrived(before, self.latency(), now) {
             self.agent.deliver(view.clone(), true, now);
@@ -190,7 +229,12 @@ impl Hindrance {
     }
 }
 
-fn agent(config: &ProxyConfig, node: &NodeConfig, cluster: &ClusterConfig) -> Agent {
-    let facts = Arc::new(config.facts(node, cluster));
+fn agent(
+    config: &ProxyConfig,
+    node: &NodeConfig,
+    zone: Option<Arc<str>>,
+    cluster: &ClusterConfig,
+) -> Agent {
+    let facts = Arc::new(config.facts(node, zone, cluster));
     Agent::new(facts, config.agent_settings())
 }

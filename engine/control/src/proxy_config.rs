@@ -1,6 +1,9 @@
 //! What one proxy's configuration file says.
 //!
 //! A proxy reads it when it starts. What is written there later counts from its next start, as with kube-proxy.
+//!
+//! Deviation: nobody listens at a simulated node's port 10256 (`healthzBindAddress`, PROXY-71), nor at the health-check node
+//! ports of Services (PROXY-69): connections to both are refused. `switchboard node` serves both.
 
 use std::sync::Arc;
 
@@ -39,12 +42,17 @@ impl ProxyConfig {
         }
     }
 
-    /// What the node knows about itself when its proxy starts.
-    pub(crate) fn facts(&self, node: &NodeConfig, cluster: &ClusterConfig) -> NodeFacts {
+    /// What the node knows about itself when its proxy starts, in the zone that its label names.
+    pub(crate) fn facts(
+        &self,
+        node: &NodeConfig,
+        zone: Option<Arc<str>>,
+        cluster: &ClusterConfig,
+    ) -> NodeFacts {
         let settings = self.settings.of(self.mode);
         NodeFacts {
             name: node.name.as_str().into(),
-            zone: node.zone.as_deref().map(Arc::from),
+            zone,
             addresses: node.addresses.clone(),
             local_detection: self.local_detection(node, cluster),
             masquerade_all: settings.masquerade_all,

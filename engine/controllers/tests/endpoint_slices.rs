@@ -446,6 +446,30 @@ fn ep_5_pods_wait_for_their_node() {
     assert_eq!(cluster.slices()[0].endpoints[0].zone.as_deref(), Some("c"));
 }
 
+/// Only those Services are looked at that have become overloaded.
+#[test]
+fn ep_58_a_node_that_moves_or_goes_changes_no_slice() {
+    let mut cluster = start();
+    let before = cluster.slices();
+    cluster.apply(&NODES.replace("zone: a", "zone: z"));
+    cluster.delete(Kind::Node, "n2");
+    cluster.drain();
+    assert_eq!(cluster.slices(), before);
+    // Nothing has waited for it.
+    cluster.apply(&NODES.replace("zone: b", "zone: y"));
+    cluster.drain();
+    assert_eq!(cluster.slices(), before);
+    // A Service that is looked at for another reason is told.
+    cluster.pod("p3", "n3", "10.244.3.9", true);
+    cluster.drain();
+    let slices = cluster.slices();
+    let zones = slices[0]
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.zone.as_deref());
+    assert_eq!(zones.collect::<Vec<_>>(), [Some("a"), Some("y"), Some("c")]);
+}
+
 /// EP-22: without ports, too.
 #[test]
 fn ep_15_and_24_hostnames_and_labels() {

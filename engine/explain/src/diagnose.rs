@@ -58,7 +58,8 @@ fn examine(api: &ApiServer, control: Option<&Control>, question: &Question) -> D
         return Diagnosis::of(key, findings, Otherwise::Unknown(unknown));
     }
     findings.extend(check::all(&facts));
-    let otherwise = limits::beyond(&facts, by_endpoints(&facts));
+    let (otherwise, unmodelled) = limits::beyond(&facts, by_endpoints(&facts));
+    findings.extend(unmodelled);
     Diagnosis::of(key, findings, otherwise)
 }
 

@@ -46,9 +46,9 @@ impl Diagnosis {
         let surest = faults.map(|found| found.certainty).min();
         let (verdict, summary) = match (surest, otherwise) {
             (Some(Certainty::Certain | Certainty::Likely), _) => (Verdict::Broken, String::new()),
-            (Some(Certainty::Possible), _) => (Verdict::Unknown, String::new()),
+            (Some(Certainty::Possible), Otherwise::Healthy(_)) => (Verdict::Unknown, String::new()),
+            (_, Otherwise::Unknown(summary)) => (Verdict::Unknown, summary),
             (None, Otherwise::Healthy(summary)) => (Verdict::Healthy, summary),
-            (None, Otherwise::Unknown(summary)) => (Verdict::Unknown, summary),
         };
         Self {
             service: service.clone(),

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use api::{
-    ApiServer, EndpointPort, EndpointSlice, Kind, LABEL_MANAGED_BY, Node, Object, ObjectKey, Pod,
-    Service, ServicePort, matches,
+    ApiServer, EndpointPort, EndpointSlice, Kind, LABEL_HEADLESS, LABEL_MANAGED_BY, Node, Object,
+    ObjectKey, Pod, Service, ServicePort, matches,
 };
 use control::{Control, OutsideConfig, ProxyMode, Source};
 
+use crate::freshness::LABEL_PROXY_NAME;
 use crate::pods::{obstacle, spoken};
 use crate::{AskedPort, Question};
 
@@ -30,8 +31,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) pods: Vec<&'a Pod>,
     /// Those that its selector matches.
     pub(crate) selected: Vec<&'a Pod>,
-    /// The slices that name it.
+    /// The slices that name it, apart from those that proxies pass by.
     pub(crate) slices: Vec<&'a EndpointSlice>,
+    /// Those that proxies pass by, because of a label that stands beside them.
+    pub(crate) unread: Vec<(&'a EndpointSlice, &'static str)>,
 }
 
 impl<'a> Facts<'a> {
@@ -47,7 +50,17 @@ impl<'a> Facts<'a> {
         // An empty one selects nothing (API-73).
         let is_selected =
             |pod: &Pod| !selector.is_empty() && matches(selector, &pod.metadata.labels);
-        let slices = slices(api, namespace);
+        let mut own = slices(api, namespace)
+            .filter(|slice| slice.service_name() == Some(service.metadata.name.as_str()))
+            .collect::<Vec<_>>();
+        let mut unread = Vec::new();
+        own.retain(|slice| match unread_by(service, slice) {
+            Some(label) => {
+                unread.push((*slice, label));
+                false
+            }
+            None => true,
+        });
         Self {
             api,
             control,
@@ -63,9 +76,8 @@ impl<'a> Facts<'a> {
                 .filter(|pod| is_selected(pod))
                 .collect(),
             pods,
-            slices: slices
-                .filter(|slice| slice.service_name() == Some(service.metadata.name.as_str()))
-                .collect(),
+            slices: own,
+            unread,
         }
     }
 
@@ -226,6 +238,15 @@ pub(crate) fn slices<'a>(
     let slices = api.list(Kind::EndpointSlice, Some(namespace));
     let slices = slices.filter_map(Object::as_endpoint_slice);
     slices.map(|slice| &**slice)
+}
+
+/// The label of a slice for which proxies pass it by (PROXY-2). Those of a headless Service are for DNS, and those of a
+/// Service that is another proxy's are for that.
+fn unread_by(service: &Service, slice: &EndpointSlice) -> Option<&'static str> {
+    let is_for_others =
+        service.is_headless() || service.metadata.labels.contains_key(LABEL_PROXY_NAME);
+    let mut unread = [LABEL_HEADLESS, LABEL_PROXY_NAME].into_iter();
+    unread.find(|label| !is_for_others && slice.metadata.labels.contains_key(*label))
 }
 
 /// Whether the EndpointSlice controller writes a slice.

@@ -6,29 +6,36 @@
 //! Deviation: whether a policy would let a connection through is not looked at; a network without a policy
 //! controller ignores it, too.
 
-use api::{Container, Kind, Object, Selector};
+use api::{Container, Kind, Object, ObjectKey, Selector};
 
 use crate::diagnosis::Otherwise;
 use crate::facts::Facts;
+use crate::finding::Check;
 use crate::freshness::LABEL_PROXY_NAME;
-use crate::pods::list;
+use crate::pods::{list, names};
+use crate::{Certainty, Finding, Severity};
 
 /// What the proxies of meshes are called in Pods.
 const MESH_CONTAINERS: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
 
-/// The verdict, unless something that is not modelled has a say.
-pub(crate) fn beyond(facts: &Facts<'_>, verdict: Otherwise) -> Otherwise {
+/// The verdict, unless something that is not modelled has a say; and what that is, where it is an object.
+pub(crate) fn beyond(facts: &Facts<'_>, verdict: Otherwise) -> (Otherwise, Option<Finding>) {
     let Otherwise::Healthy(_) = &verdict else {
-        return verdict;
+        return (verdict, None);
     };
-    let unknown = [policies(facts), mesh(facts), other_proxy(facts)];
-    match unknown.into_iter().flatten().next() {
-        Some(why) => Otherwise::Unknown(why),
-        None => verdict,
+    let policies = policies(facts);
+    if let Some(first) = policies.first() {
+        let finding = by_policy(facts, first, &policies);
+        return (Otherwise::Unknown(unenforced(&policies)), Some(finding));
+    }
+    match mesh(facts).or_else(|| other_proxy(facts)) {
+        Some(why) => (Otherwise::Unknown(why), None),
+        None => (verdict, None),
     }
 }
 
-fn policies(facts: &Facts<'_>) -> Option<String> {
+/// The policies that select Pods of the Service.
+fn policies<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
     let policies = facts.api.list(Kind::NetworkPolicy, Some(facts.namespace));
     let policies = policies.filter_map(Object::as_network_policy);
     let selecting = policies.filter(|policy| {
@@ -38,16 +45,39 @@ fn policies(facts: &Facts<'_>) -> Option<String> {
             selected.any(|pod| selector.matches(&pod.metadata.labels))
         })
     });
-    let names: Vec<&str> = selecting
+    selecting
         .map(|policy| policy.metadata.name.as_str())
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "Its Pods are ready, but NetworkPolicy {} selects some of them, and policies are not enforced here: whether \
-             connections get through is not known. [DBG-29]",
-            list(&names)
-        )
-    })
+        .collect()
+}
+
+fn unenforced(policies: &[&str]) -> String {
+    format!(
+        "Its Pods are ready, but NetworkPolicy {} selects some of them, and policies are not enforced here: whether \
+         connections get through is not known. [DBG-29]",
+        list(policies)
+    )
+}
+
+fn by_policy(facts: &Facts<'_>, first: &str, policies: &[&str]) -> Finding {
+    Finding {
+        id: "DBG-29",
+        certainty: Certainty::Possible,
+        severity: Severity::Fault,
+        subject: ObjectKey::new(Kind::NetworkPolicy, facts.namespace, first),
+        field: Some("spec.podSelector".to_owned()),
+        sees: format!(
+            "{} may get no answer, not even a refusal",
+            facts.clients()
+        ),
+        why: format!(
+            "NetworkPolicy {} selects Pods of the Service ({}), and drops what it does not allow, where the network \
+             enforces policies",
+            list(policies),
+            list(&names(&facts.selected))
+        ),
+        fix: "see that it allows the clients, at the port that the Pods listen on and not at the Service's".to_owned(),
+        confirm: vec![Check::prints(facts.kubectl_get("networkpolicies"), first)],
+    }
 }
 
 fn mesh(facts: &Facts<'_>) -> Option<String> {

@@ -3,8 +3,6 @@
 //! Source of the semantics: DBG-77, DBG-80. Pods that satisfy no term count as well if a key at least is there:
 //! the commonest selector has one term.
 
-use std::fmt;
-
 use api::yaml::closest;
 use api::{Pod, StringMap};
 
@@ -33,6 +31,8 @@ pub(crate) enum Found {
     Value(String),
     /// The value, under another key.
     UnderKey(String),
+    /// Key and value, each in the other's place.
+    Swapped,
 }
 
 /// The Pods that satisfy the most terms of a selector, and of those the ones that differ least.
@@ -65,6 +65,7 @@ fn unmet(selector: &StringMap, labels: &StringMap) -> Vec<Unmet> {
         .filter(|(key, value)| labels.get(*key) != Some(value));
     let found = |key: &String, value: &String| match labels.get(key) {
         Some(other) => Found::Value(other.clone()),
+        None if labels.get(value) == Some(key) => Found::Swapped,
         None => {
             let elsewhere = labels.iter().find(|(_, other)| *other == value);
             elsewhere.map_or(Found::Nothing, |(other, _)| Found::UnderKey(other.clone()))
@@ -86,7 +87,7 @@ impl Unmet {
             Found::Nothing => 0,
             Found::Value(other) if closest(&self.value, [other.as_str()]).is_none() => 1,
             Found::Value(_) => 2,
-            Found::UnderKey(_) => 3,
+            Found::UnderKey(_) | Found::Swapped => 3,
         }
     }
 
@@ -101,21 +102,21 @@ impl Unmet {
                 "change spec.selector.{key} to {other}, or the Pods' label {key} to {value}"
             ),
             Found::UnderKey(other) => format!("write {other}={value} for {key} in spec.selector"),
+            Found::Swapped => format!("write {value}={key} for {key}={value} in spec.selector"),
         }
     }
-}
 
-impl fmt::Display for Unmet {
-    /// Reads after "the Pods".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Reads after the names of Pods, which `have`, or one of which `has`, something else.
+    pub(crate) fn told(&self, have: &str) -> String {
         let Self { key, value, found } = self;
         match found {
-            Found::Nothing => write!(f, "have no label {key}"),
+            Found::Nothing => format!("{have} no label {key}"),
             Found::Value(other) if other.eq_ignore_ascii_case(value) => {
-                write!(f, "have {key}={other} (letter case differs)")
+                format!("{have} {key}={other} (letter case differs)")
             }
-            Found::Value(other) => write!(f, "have {key}={other}"),
-            Found::UnderKey(other) => write!(f, "have that value as {other}={value}"),
+            Found::Value(other) => format!("{have} {key}={other}"),
+            Found::UnderKey(other) => format!("{have} that value as {other}={value}"),
+            Found::Swapped => format!("{have} {value}={key} (key and value are swapped)"),
         }
     }
 }
@@ -153,7 +154,7 @@ mod tests {
                 .pods
                 .iter()
                 .map(|pod| pod.metadata.name.parse().unwrap());
-            let unmet: Vec<String> = near.unmet.iter().map(ToString::to_string).collect();
+            let unmet: Vec<String> = near.unmet.iter().map(|unmet| unmet.told("have")).collect();
             (pods.collect::<Vec<usize>>(), unmet.join(", "))
         });
         let expected = expected.map(|(pods, unmet)| (pods.to_vec(), unmet.to_owned()));
@@ -200,6 +201,12 @@ mod tests {
             &["app=api-service"],
             Some((&[0], "have app=api-service")),
         );
+    }
+
+    #[test]
+    fn dbg_21_key_and_value_swapped() {
+        let expected = "have app=web (key and value are swapped)";
+        check("web=app", &["app=db", "app=web"], Some((&[1], expected)));
     }
 
     #[test]

@@ -311,10 +311,15 @@ fn a_port_that_no_slice_serves_is_named() {
         "targetPort: 8080}",
         "targetPort: 8080}, {name: admin, port: 81, targetPort: 8081}",
     );
-    check(
-        &diagnosed(&[two_ports]),
-        "service/default/web: cannot tell
-  Its endpoints are not written by Kubernetes (it has no selector), and no EndpointSlice has one for port 81 (admin); port 80 (http) has some.",
+    let finding = only(&[two_ports]);
+    assert_eq!(
+        (finding.id, finding.field.as_deref()),
+        ("DBG-33", Some("ports"))
+    );
+    assert_eq!(
+        finding.why,
+        "ports of slices belong to the Service's port of the same name, and EndpointSlice web-x has none of the name \
+         admin: there is nothing to send port 81 (admin) of the Service to"
     );
 }
 
@@ -383,6 +388,13 @@ spec: {{podSelector: {selector}}}
             .summary
             .contains("NetworkPolicy guard")
     );
+    // DBG-63: with the objects that it is about.
+    let finding = one(&diagnose(&control, &web()));
+    assert_eq!(
+        (finding.id, finding.certainty),
+        ("DBG-29", Certainty::Possible)
+    );
+    assert_eq!(finding.subject.to_string(), "networkpolicy/default/guard");
     apply(&mut control, &service("app: wep", "http"));
     assert_eq!(diagnose(&control, &web()).verdict, Verdict::Broken);
 }

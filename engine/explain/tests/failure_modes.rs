@@ -361,72 +361,6 @@ fn dbg_32_the_name_of_a_headless_service_needs_ready_pods() {
     assert_ne!(ids(&diagnosed(&[early, late])), ["DBG-32"]);
 }
 
-fn slice(name: &str, labels: &str, port: &str) -> String {
-    format!(
-        "
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: {name}, labels: {{{labels}}}}}
-addressType: IPv4
-ports: [{{name: {port}, port: 8080}}]
-endpoints: [{{addresses: [203.0.113.99]}}]
-"
-    )
-}
-
-fn bare() -> String {
-    service("app: web", "8080").replace("selector: {app: web}, ", "")
-}
-
-#[test]
-fn dbg_33_ports_go_together_by_name() {
-    let finding = only(&[
-        bare(),
-        slice("web-x", "kubernetes.io/service-name: web", "htp"),
-    ]);
-    check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
-    assert!(
-        finding.why.contains("\"http\"") && finding.why.contains("\"htp\""),
-        "{finding}"
-    );
-}
-
-/// PROXY-4.
-#[test]
-fn dbg_33_ports_go_together_by_protocol() {
-    let labels = "kubernetes.io/service-name: web";
-    let udp = slice("web-x", labels, "http").replace("port: 8080", "port: 8080, protocol: UDP");
-    let finding = only(&[bare(), udp]);
-    check(&finding, "DBG-33", Certainty::Certain, Severity::Fault);
-    assert_eq!(finding.field.as_deref(), Some("ports[0].protocol"));
-    assert!(finding.fix.ends_with("to TCP"), "{finding}");
-}
-
-#[test]
-fn dbg_49_a_slice_of_another_family_is_not_read() {
-    for (family, address) in [("IPv6", "\"fd00::9\""), ("FQDN", "example.com")] {
-        let other = slice("web-x", "kubernetes.io/service-name: web", "http")
-            .replace("IPv4", family)
-            .replace("203.0.113.99", address);
-        let finding = only(&[bare(), other]);
-        check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
-        assert_eq!(finding.field.as_deref(), Some("addressType"));
-    }
-}
-
-/// PROXY-14.
-#[test]
-fn dbg_22_a_slice_of_ones_own_with_nobody_ready() {
-    let unready = slice("web-x", "kubernetes.io/service-name: web", "http").replace(
-        "[{addresses: [203.0.113.99]}]",
-        "[{addresses: [203.0.113.99], conditions: {ready: false}}]",
-    );
-    let finding = only(&[bare(), unready]);
-    check(&finding, "DBG-22", Certainty::Certain, Severity::Fault);
-    assert_eq!(finding.why, "its slices have 1 endpoint, 0 ready");
-}
-
 #[test]
 fn dbg_49_is_not_about_the_api_servers_own_service() {
     let question = about("default", "kubernetes");
@@ -435,29 +369,15 @@ fn dbg_49_is_not_about_the_api_servers_own_service() {
     assert_ne!(diagnosis.verdict, Verdict::Broken);
 }
 
+/// EP-18, DNS-28.
 #[test]
-fn dbg_49_a_slice_without_the_label_belongs_to_nobody() {
-    let finding = only(&[bare(), slice("web-x", "app: web", "http")]);
-    check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
-    assert_eq!(finding.subject.to_string(), "endpointslice/default/web-x");
-    assert_eq!(
-        finding.fix,
-        "label the slice kubernetes.io/service-name=web"
+fn dbg_24_the_name_of_a_headless_service_resolves_without_a_port() {
+    let finding = only(&[headless("nosuch"), pod("web-1", "app: web", "http")]);
+    assert_eq!(finding.id, "DBG-24");
+    assert!(
+        finding.sees.contains("resolves, but has no SRV"),
+        "{finding}"
     );
-    let finding = only(&[bare()]);
-    check(&finding, "DBG-49", Certainty::Certain, Severity::Fault);
-    assert_eq!(finding.field.as_deref(), Some("spec.selector"));
-}
-
-/// DBG-20: two managers.
-#[test]
-fn dbg_50_a_slice_that_was_left_behind() {
-    let mut manifests = healthy();
-    let labels = "kubernetes.io/service-name: web, endpointslice.kubernetes.io/managed-by: staff";
-    manifests.push(slice("web-old", labels, "http"));
-    let finding = only(&manifests);
-    check(&finding, "DBG-50", Certainty::Likely, Severity::Fault);
-    assert!(finding.why.contains("written by staff"), "{finding}");
 }
 
 #[test]

@@ -99,6 +99,8 @@ struct Sync {
     kind: SyncKind,
     periodic: bool,
     pending_since: Option<SimTime>,
+    /// As the node knew itself when it began.
+    facts: Arc<NodeFacts>,
     view: ClusterView,
     sizes: ClusterSizes,
 }
@@ -203,6 +205,7 @@ impl Agent {
         self.updated_at = Some(now);
         self.resync_at = Some(now + self.settings.full_sync_period);
         self.wanted = false;
+        self.needs_full = false;
         self.pending_since = None;
         Ok(())
     }
@@ -238,7 +241,7 @@ impl Agent {
     ) -> Option<SyncReport<S::Error>> {
         let ended = self.running.take_if(|sync| sync.ends <= now);
         let ended = ended.map(|sync| {
-            let result = sink.commit(sync.kind, &self.facts, &sync.view, sync.sizes);
+            let result = sink.commit(sync.kind, &sync.facts, &sync.view, sync.sizes);
             let end = sync.ends;
             self.finish(sync, end, result)
         });
@@ -256,7 +259,7 @@ impl Agent {
         sink: &mut S,
     ) -> Option<SyncReport<S::Error>> {
         let sync = self.start(clock())?;
-        let result = sink.commit(sync.kind, &self.facts, &sync.view, sync.sizes);
+        let result = sink.commit(sync.kind, &sync.facts, &sync.view, sync.sizes);
         Some(self.finish(sync, clock(), result))
     }
 
@@ -279,6 +282,7 @@ impl Agent {
             kind,
             periodic: !asked,
             pending_since: self.pending_since.take(),
+            facts: Arc::clone(&self.facts),
             view,
             sizes: self.sizes,
         })

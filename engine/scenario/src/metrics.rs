@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::Object;
+use api::{Kind, Object, ObjectKey};
 use control::{
     CacheFigures, Connection, Histogram, NodeConfig, Outcome, Source, SyncFigures, TrafficReport,
     World,
@@ -36,17 +36,23 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counts connections of one client and the queries before them.
-    pub(crate) fn count(&mut self, from_zone: &str, nodes: &[NodeConfig], seen: &[Connection]) {
+    pub(crate) fn count(
+        &mut self,
+        world: &dyn World,
+        nodes: &[NodeConfig],
+        from: &Source,
+        seen: &[Connection],
+    ) {
+        let from_zone = zone_of(world, nodes, from);
         for connection in seen {
             *self.connections.entry(connection.outcome).or_default() += 1;
             let resolution = connection.resolution.as_ref();
             self.dns_queries += resolution.map_or(0, |lookup| lookup.attempts.len() as u64);
             if let Some(peer) = &connection.backend {
-                let to_zone = peer
-                    .node
-                    .as_deref()
-                    .map_or(OUTSIDE, |node| zone(nodes, node));
-                self.count_zones(from_zone, to_zone, 1);
+                let node = peer.node.as_deref();
+                let to_zone =
+                    node.map_or_else(|| OUTSIDE.to_owned(), |node| zone(world, nodes, node));
+                self.count_zones(&from_zone, &to_zone, 1);
             }
         }
     }
@@ -111,20 +117,28 @@ pub(crate) fn latency_json(latency: &Histogram) -> Json {
 }
 
 /// The zone of a source at this instant.
-pub(crate) fn zone_of<'a>(world: &dyn World, nodes: &'a [NodeConfig], from: &Source) -> &'a str {
+fn zone_of(world: &dyn World, nodes: &[NodeConfig], from: &Source) -> String {
     match from {
-        Source::Outside(_) => OUTSIDE,
-        Source::Node(node) => zone(nodes, node),
+        Source::Outside(_) => OUTSIDE.to_owned(),
+        Source::Node(node) => zone(world, nodes, node),
         Source::Pod(key) => {
             let pod = world.get(key).ok();
             let pod = pod.as_ref().and_then(Object::as_pod);
-            pod.map_or(NO_ZONE, |pod| zone(nodes, &pod.spec.node_name))
+            let node = pod.map_or("", |pod| &pod.spec.node_name);
+            zone(world, nodes, node)
         }
     }
 }
 
-fn zone<'a>(nodes: &'a [NodeConfig], name: &str) -> &'a str {
-    let node = nodes.iter().find(|node| node.name == name);
-    node.and_then(|node| node.zone.as_deref())
-        .unwrap_or(NO_ZONE)
+/// As the node's label says, or while there is no such Node as the scenario does.
+fn zone(world: &dyn World, nodes: &[NodeConfig], name: &str) -> String {
+    let node = world.get(&ObjectKey::new(Kind::Node, "", name)).ok();
+    let zone = match node.as_ref().and_then(Object::as_node) {
+        Some(node) => node.zone(),
+        None => {
+            let node = nodes.iter().find(|node| node.name == name);
+            node.and_then(|node| node.zone.as_deref())
+        }
+    };
+    zone.unwrap_or(NO_ZONE).to_owned()
 }

@@ -20,7 +20,7 @@ use crate::background::Background;
 use crate::expect::{Expectation, Hold};
 use crate::load::manifests::place_of;
 use crate::load::text_of;
-use crate::metrics::{Metrics, zone_of};
+use crate::metrics::Metrics;
 use crate::report::{Entry, Outcome, Refusals, ScenarioReport, StepReport};
 use crate::scenario::Scenario;
 use crate::step::{Action, Schedule, Step};
@@ -253,8 +253,8 @@ impl<'a> Runner<'a> {
     /// Counts connections of one client.
     pub(crate) fn count(&mut self, from: &Source, seen: &[Connection]) {
         let nodes = &self.scenario.cluster.nodes;
-        let from = zone_of(self.world, nodes, from);
-        self.report.metrics.count(from, nodes, seen);
+        let world = &*self.world;
+        self.report.metrics.count(world, nodes, from, seen);
     }
 
     /// Says something beside the steps.

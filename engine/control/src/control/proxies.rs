@@ -90,12 +90,30 @@ impl Control {
         })
     }
 
+    /// Lets proxies know how their Nodes were written since that place in the log; gives those whose zone is another.
+    pub(super) fn label_zones(&mut self, from: usize) -> Vec<usize> {
+        let mut moved = Vec::new();
+        for event in &self.api.events_after(0)[from..] {
+            let Some(node) = event.object.as_node() else {
+                continue;
+            };
+            let Some(index) = self.node_places.get(&node.metadata.name).copied() else {
+                continue;
+            };
+            if self.proxies[index].label_zone(node.zone(), event.at) {
+                moved.push(index);
+            }
+        }
+        moved
+    }
+
     /// Every proxy takes the present view as seen and programmed, as if long ago.
     pub(super) fn adopt_views(&mut self) {
         for index in 0..self.proxies.len() {
             let proxy = &mut self.proxies[index];
             let view = self.views.latest().clone();
             let mut writer = self.book.in_mode(proxy.mode(), proxy.scheduler());
+            proxy.list_zone(self.now);
             let Ok(()) = proxy.agent.adopt(view.clone(), self.now, &mut writer);
             proxy.skip_to_end(&self.views);
             self.put_in_force(index, view);

@@ -36,8 +36,7 @@ fn endpoint(service: &Service, pod: &Pod, cache: &Cache, family: IpFamily) -> Op
     let publish = service.spec.publish_not_ready_addresses;
     let addresses: Vec<String> = backing::addresses(pod, family).collect();
     let node = cache.node(&pod.spec.node_name);
-    let lost = node.is_none() && !pod.spec.node_name.is_empty() && !publish;
-    if addresses.is_empty() || lost || !backing::can_be_listed(pod, true) {
+    if addresses.is_empty() || cache.is_lost(service, pod) || !backing::can_be_listed(pod, true) {
         return None;
     }
     let (serving, terminating) = (pod.is_ready(), pod.metadata.is_terminating());

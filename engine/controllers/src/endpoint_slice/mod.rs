@@ -119,6 +119,7 @@ impl EndpointSliceController {
                 .any(|family| family.name() == slice.address_type)
         });
         let pods = self.cache.backing.pods_of(&service);
+        self.cache.note_sync(name, &service, &pods);
         let trigger = self.triggers.newest(name, &service, &pods);
         let mut plan = Plan::default();
         for family in families {
@@ -259,6 +260,7 @@ impl Controller for EndpointSliceController {
                 if event.change == Change::Deleted {
                     self.triggers.forget(&name);
                     self.topology.forget(&name);
+                    self.cache.forget(&name);
                     self.due.forget(&name);
                 } else {
                     self.due.add(name, now);
@@ -271,8 +273,8 @@ impl Controller for EndpointSliceController {
             }
             Object::Node(node) => {
                 let overloaded = self.topology.note_node(node, event.change);
-                let moved = self.cache.note_node(node, event.change);
-                for service in moved.into_iter().chain(overloaded) {
+                let waiting = self.cache.note_node(node, event.change);
+                for service in waiting.into_iter().chain(overloaded) {
                     self.due.add(service, now);
                 }
             }

@@ -15,6 +15,7 @@ mod load_balancer;
 mod lookup;
 mod missing;
 mod node_ports;
+mod orphans;
 mod owners;
 mod readiness;
 mod refusal;
@@ -25,6 +26,7 @@ mod source_ranges;
 mod target_port;
 mod topology;
 mod traffic_policy;
+mod virtual_endpoints;
 
 pub(crate) use external_name::external_name;
 pub(crate) use lookup::of_name;
@@ -40,17 +42,20 @@ type Step = fn(&Facts<'_>) -> Vec<Finding>;
 
 /// In the order of DBG-61: the hop that a connection comes to first stands first, DNS on a branch of its own last
 /// (DBG-62).
-const STEPS: [Step; 25] = [
+const STEPS: [Step; 28] = [
     headless::by_accident,
     client_port::unknown_port,
     selector::none_selected,
     owners::mixed,
     readiness::not_ready,
     families::missing_family,
+    families::missing_slices,
     target_port::unnamed,
     listening::nobody,
     slices::without_selector,
     slices::of_two_managers,
+    orphans::left_behind,
+    virtual_endpoints::chained,
     slices::shared_address,
     traffic_policy::internal,
     traffic_policy::external,

@@ -63,9 +63,17 @@ pub(super) fn none_selected(facts: &Facts<'_>) -> Vec<Finding> {
     }]
 }
 
-/// What clients of a Service without any endpoint see (PROXY-14).
+/// What clients of a Service without any endpoint for their port see (PROXY-14).
 pub(super) fn refused_by_node(facts: &Facts<'_>) -> String {
     if facts.service.is_headless() {
+        let mut endpoints = facts.slices.iter().flat_map(|slice| &slice.endpoints);
+        // EP-18, DNS-28: its addresses are there, whatever becomes of its ports.
+        if endpoints.any(|endpoint| endpoint.conditions.is_ready()) {
+            return format!(
+                "The name of {} resolves, but has no SRV record of the port",
+                facts.name()
+            );
+        }
         return format!(
             "{} cannot resolve its name (NXDOMAIN), because it has no ready Pod",
             facts.clients()
@@ -78,7 +86,8 @@ pub(super) fn refused_by_node(facts: &Facts<'_>) -> String {
 }
 
 fn difference(facts: &Facts<'_>, near: &NearMiss<'_>) -> String {
-    let unmet: Vec<String> = near.unmet.iter().map(ToString::to_string).collect();
+    let have = if near.pods.len() == 1 { "has" } else { "have" };
+    let unmet: Vec<String> = near.unmet.iter().map(|unmet| unmet.told(have)).collect();
     let unmet = unmet.join(" and ");
     let all = facts.pods.len();
     match near.pods.len() {

@@ -18,7 +18,10 @@ pub(super) fn without_selector(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let Some(first) = facts.slices.first() else {
-        return vec![no_slices(facts)];
+        return vec![match facts.unread.first() {
+            Some((slice, label)) => unread(facts, slice, label),
+            None => no_slices(facts),
+        }];
     };
     let slices = facts.slices.iter().copied();
     let read: Vec<&EndpointSlice> = slices.filter(|slice| facts.is_of_family(slice)).collect();
@@ -57,6 +60,23 @@ fn in_slice(facts: &Facts<'_>, slice: &EndpointSlice, id: &'static str) -> Findi
             facts.kubectl_get_slices(),
             slice.metadata.name.as_str(),
         )],
+    }
+}
+
+/// PROXY-2.
+fn unread(facts: &Facts<'_>, slice: &EndpointSlice, label: &str) -> Finding {
+    let name = &slice.metadata.name;
+    Finding {
+        field: Some("metadata.labels".to_owned()),
+        why: format!(
+            "the Service has no selector, and kube-proxy does not read its EndpointSlice {name}, for it is labelled {label}"
+        ),
+        fix: format!("remove the label {label} from the slice"),
+        confirm: vec![Check::prints(
+            facts.kubectl_get_slices() + " --show-labels",
+            label,
+        )],
+        ..in_slice(facts, slice, "DBG-49")
     }
 }
 
@@ -162,7 +182,9 @@ fn other_port(facts: &Facts<'_>, filled: &[&EndpointSlice], port: &ServicePort) 
             .iter()
             .any(|port| port.name == name)
     };
-    let (slice, _, found) = named.clone().find(|(.., name)| !is_other(name))?;
+    let Some((slice, _, found)) = named.clone().find(|(.., name)| !is_other(name)) else {
+        return filled.first().map(|slice| without_port(facts, slice, port));
+    };
     let quoted = |name: &str| match name {
         "" => "no name".to_owned(),
         name => format!("the name \"{name}\""),
@@ -199,6 +221,40 @@ fn other_port(facts: &Facts<'_>, filled: &[&EndpointSlice], port: &ServicePort) 
             ))),
         ],
     })
+}
+
+/// No slice says anything of the port, nor of one that may be meant for it (EP-19, EP-41).
+fn without_port(facts: &Facts<'_>, slice: &EndpointSlice, port: &ServicePort) -> Finding {
+    let name = &slice.metadata.name;
+    let has = match (slice.ports.is_empty(), port.name.as_str()) {
+        (true, _) => "has no ports".to_owned(),
+        (false, "") => "has none without a name".to_owned(),
+        (false, own) => format!("has none of the name {own}"),
+    };
+    let named = match port.name.as_str() {
+        "" => String::new(),
+        own => format!(" named {own}"),
+    };
+    Finding {
+        field: Some("ports".to_owned()),
+        sees: format!(
+            "{} port {} get \"connection refused\", from the node and not from a Pod",
+            facts.clients(),
+            spoken_port(port)
+        ),
+        why: format!(
+            "ports of slices belong to the Service's port of the same name, and EndpointSlice {name} {has}: there is nothing \
+             to send port {} of the Service to",
+            spoken_port(port)
+        ),
+        fix: format!(
+            "write into the slice a port{named} with the number that the endpoints listen on"
+        ),
+        confirm: vec![Check::run(facts.kubectl_get(&format!(
+            "endpointslice {name} -o jsonpath='{{.ports}}'"
+        )))],
+        ..in_slice(facts, slice, "DBG-33")
+    }
 }
 
 /// A port of the right name that proxies pass by.

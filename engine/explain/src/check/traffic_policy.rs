@@ -93,7 +93,9 @@ pub(super) fn external(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let health = match facts.service.spec.health_check_node_port {
         0 => String::new(),
-        port => format!("; load balancers ask port {port} of each node, which says 503 there"),
+        port => format!(
+            "; load balancers of a real cluster ask port {port} of each node, which says 503 there"
+        ),
     };
     let (severity, sees) = match lost(facts, &nodes.without) {
         Some(sees) => (Severity::Fault, sees),

@@ -43,6 +43,7 @@ pub fn load_step(
     let setting = Setting {
         namespace: &scenario.namespace,
         cluster: Some(&scenario.cluster),
+        modes: &scenario.modes,
     };
     let mut files = Files::new(source, document, &sink, read);
     let mut named = Named::of(ongoing);

@@ -218,8 +218,8 @@ pub(super) fn probe(fields: &mut Fields<'_>) -> Read<ProbeCheck> {
 
 /// Of `rules`.
 pub(super) fn rules(fields: &mut Fields<'_>) -> Read<RulesCheck> {
-    let contains = fields.or("contains", Vec::new(), |at| texts(at));
-    let absent = fields.or("absent", Vec::new(), |at| texts(at));
+    let contains = fields.or("contains", Vec::new(), |at| parts(at));
+    let absent = fields.or("absent", Vec::new(), |at| parts(at));
     Ok(RulesCheck {
         contains: contains?,
         absent: absent?,
@@ -293,7 +293,7 @@ fn text_check(at: &Cursor<'_>) -> Read<TextCheck> {
         return Ok(TextCheck::Exactly(at.text()?.to_owned()));
     }
     let mut fields = at.fields()?;
-    let contains = fields.may("contains", |at| texts(at).map(TextCheck::Contains));
+    let contains = fields.may("contains", |at| parts(at).map(TextCheck::Contains));
     let matches = fields.may("matches", |at| {
         let text = at.name()?;
         let refuse = |error: regex::Error| {
@@ -309,6 +309,11 @@ fn text_check(at: &Cursor<'_>) -> Read<TextCheck> {
         (Some(check), None) | (None, Some(check)) => Ok(check),
         _ => Err(at.refuse("expected one of `contains` and `matches`")),
     }
+}
+
+/// Parts of a text: one, or some. Every text has the empty one, and all of none.
+fn parts(at: &Cursor<'_>) -> Read<Vec<String>> {
+    at.one_or_list(LIST_MAX, |item| Ok(item.name()?.to_owned()))
 }
 
 /// One text, or a list of texts, perhaps empty.

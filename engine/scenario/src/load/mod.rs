@@ -171,6 +171,8 @@ struct Setting<'a> {
     namespace: &'a str,
     /// `None` when the cluster itself could not be read: names in it are not judged then.
     cluster: Option<&'a ClusterConfig>,
+    /// Those that the scenario is run in; none where the cluster could not be read.
+    modes: &'a [ProxyMode],
 }
 
 /// `spec`, read.
@@ -251,6 +253,9 @@ fn spec(at: &Cursor<'_>, files: &mut Files<'_>) -> Read<Spec> {
     let setting = Setting {
         namespace: &namespace,
         cluster: cluster.as_ref().ok().map(|cluster| &cluster.config),
+        modes: cluster
+            .as_ref()
+            .map_or(&[][..], |cluster| &cluster.modes[..]),
     };
     let steps = fields.or("steps", Vec::new(), |at| steps::steps(at, &setting, files));
     fields.finish()?;

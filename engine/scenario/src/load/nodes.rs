@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use api::LABEL_ZONE;
 use control::{NodeConfig, ProxySettings};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -190,11 +191,7 @@ fn node<'a>(
         })
     });
     let labels = fields.or("labels", BTreeMap::new(), |at| {
-        at.entries(|key, at| {
-            let (checked, value) = (names::check_label_key(&at, key), names::label_value(&at));
-            checked?;
-            Ok((key.to_owned(), value?.to_owned()))
-        })
+        labels(at, zone.as_ref().ok().and_then(Option::as_deref))
     });
     let cpu = fields.may("cpu", cpus);
     let watch = fields.may("watch", Cursor::duration);
@@ -204,12 +201,18 @@ fn node<'a>(
         Some((mode, settings)) => (mode, Some(Box::new(settings))),
         None => (None, None),
     };
+    let labels = labels?;
     let config = NodeConfig {
         name: name?,
-        zone: zone?,
+        zone: zone?.or_else(|| {
+            labels
+                .get(LABEL_ZONE)
+                .filter(|zone| !zone.is_empty())
+                .cloned()
+        }),
         addresses: addresses?,
         pod_cidrs: pod_cidrs?,
-        labels: labels?,
+        labels,
         cpu: cpu?,
         watch: watch?,
         mode,
@@ -219,6 +222,22 @@ fn node<'a>(
         addresses: addresses_at.filter(|_| !config.addresses.is_empty()),
         config,
         at: at.clone(),
+    })
+}
+
+/// The labels of a node, of which one may say again which zone it is in.
+fn labels(at: &Cursor<'_>, zone: Option<&str>) -> Read<BTreeMap<String, String>> {
+    at.entries(|key, at| {
+        let (checked, value) = (names::check_label_key(&at, key), names::label_value(&at));
+        checked?;
+        match (value?, zone) {
+            (value, Some(zone)) if key == LABEL_ZONE && value != zone => {
+                let message =
+                    format!("the node's `zone` is {zone:?}, and its label says {value:?}");
+                Err(at.refuse_with(message, "say it once"))
+            }
+            (value, _) => Ok((key.to_owned(), value.to_owned())),
+        }
     })
 }
 

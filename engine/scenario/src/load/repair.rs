@@ -110,6 +110,7 @@ fn repair(root: &Cursor<'_>, scenario: &Scenario, files: &mut Files<'_>) -> Read
     let setting = Setting {
         namespace: &scenario.namespace,
         cluster: Some(&scenario.cluster),
+        modes: &scenario.modes,
     };
     let begun = scenario.steps.iter().filter_map(|step| match &step.action {
         Action::Fault(FaultStep { id, .. }) => id.clone(),

@@ -1,6 +1,7 @@
 //! `spec.steps`: what every step has, whatever it does.
 
 use base::SimTime;
+use control::ProxyMode;
 
 use super::manifests::Files;
 use super::traffic::Ids;
@@ -98,12 +99,15 @@ fn step(
     let schedule = schedule(&mut fields);
     let action = action::action(&mut fields, setting, files);
     // A verb that cannot be read does not get to its expectation.
-    fields.take("expect");
+    let expected = fields.take("expect");
     fields.finish()?;
     let (name, only, schedule) = (name?, only?, schedule?);
     let Some(action) = action? else {
         return Err(at.refuse_with("this step does nothing", action::supported()));
     };
+    if let Some(expected) = expected {
+        check_modes(&expected, only.modes.as_deref().unwrap_or(setting.modes))?;
+    }
     Ok(Step {
         index,
         name,
@@ -112,6 +116,27 @@ fn step(
         schedule,
         action,
     })
+}
+
+/// Complains of what is expected in some modes alone, if the step is run in none of them: that would never be judged.
+fn check_modes(expected: &Cursor<'_>, modes: &[ProxyMode]) -> Read<()> {
+    let fields = expected.fields()?;
+    let Some(at) = fields.given("byMode").filter(|_| fields.len() == 1) else {
+        return Ok(());
+    };
+    let named = at.fields()?;
+    if modes.is_empty()
+        || named
+            .keys()
+            .any(|name| modes.iter().any(|mode| mode.as_str() == name))
+    {
+        return Ok(());
+    }
+    let modes: Vec<&str> = modes.iter().map(|mode| mode.as_str()).collect();
+    Err(at.refuse(format!(
+        "this is never judged: `byMode` names none of the modes that the step is run in ({})",
+        modes.join(", ")
+    )))
 }
 
 /// A fault has a name of its own, and what is healed is a fault of a step before.

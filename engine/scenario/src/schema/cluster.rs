@@ -55,7 +55,7 @@ fn node() -> Json {
     closed(
         &[
             ("name", text("Its name")),
-            ("zone", text("Its zone")),
+            ("zone", text("Its zone, unless its labels say it")),
             (
                 "addresses",
                 described(

@@ -75,7 +75,7 @@ fn good_ones_have_no_problem() {
     check(HEAD.trim_end_matches("  steps:\n"), &[]);
     check_step("wait: 1s", &[]);
     check_step(
-        "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
+        "{rules: {node: node-a}, expect: {contains: [b], byMode: {ipvs: {contains: [a]}}}}",
         &[],
     );
     check_step("{wait: 1s, only: {modes: [nftables, ipvs]}}", &[]);
@@ -386,6 +386,29 @@ fn what_this_version_does_not_support() {
     check_step(
         "resolve: {from: node/node-a, name: '*web'}",
         &["13:40: \"*web\" is no host name"],
+    );
+}
+
+/// Expectations that no run could fail.
+#[test]
+fn expectations_that_say_nothing() {
+    check_step(
+        "{rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
+        &[
+            "13:46: this is never judged: `byMode` names none of the modes that the step is run in (iptables)",
+        ],
+    );
+    check_step(
+        "{only: {modes: [ipvs]}, rules: {node: node-a}, expect: {byMode: {ipvs: {contains: [a]}}}}",
+        &[],
+    );
+    check_step(
+        "{rules: {node: node-a}, expect: {contains: ['']}}",
+        &["13:49: expected text, found an empty one"],
+    );
+    check_step(
+        "{get: {resource: nodes}, expect: {output: {contains: []}}}",
+        &["13:58: an empty list says nothing: leave it out, or name at least one"],
     );
 }
 

@@ -41,6 +41,33 @@ fn nodes() {
             "8:50: expected text, found 1",
         ],
     );
+    let labelled = |zone: &str| {
+        with(&format!(
+            "    - {{name: a, zone: z1, labels: {{topology.kubernetes.io/zone: {zone}}}}}\n"
+        ))
+    };
+    check(
+        &labelled("z2"),
+        &["8:65: the node's `zone` is \"z1\", and its label says \"z2\" (say it once)"],
+    );
+    check(&labelled("z1"), &[]);
+}
+
+/// PROXY-1: links and faults know the zone that a node is labelled with, as its proxy does.
+#[test]
+fn zones_by_label() {
+    let text = HEAD.replace(
+        "    - name: node-a\n",
+        "    - {name: node-a, labels: {topology.kubernetes.io/zone: z1}}\n",
+    );
+    check(
+        &(text.clone() + "  - fault: {kind: zone-down, zone: z1}\n"),
+        &[],
+    );
+    check(
+        &(text + "  - fault: {kind: zone-down, zone: z2}\n"),
+        &["13:36: there is no zone \"z2\" in spec.cluster (did you mean `z1`?)"],
+    );
 }
 
 /// A cluster of `lines`, which begin in line 7, column 5; `modes` stands in line 6.

@@ -115,3 +115,14 @@ fn traffic_that_nobody_stops_is_ended_and_said() {
     assert_eq!(report.metrics.zones["zone-1"]["zone-1"], 20);
     assert_eq!(report.metrics.rules["node-a"], 1);
 }
+
+/// PROXY-1: a zone is what the Node's label says at the time.
+#[test]
+fn connections_are_counted_by_the_labels_of_nodes() {
+    let node = "apply: [{apiVersion: v1, kind: Node, metadata: {name: node-a, labels: {topology.kubernetes.io/zone: z9}}}]";
+    let report = replay(&format!(
+        "{PUBLISH}  - {TWENTY}\n  - {node}\n  - {TWENTY}\n"
+    ));
+    let zones = &report.metrics.zones["no zone"];
+    assert_eq!((zones["zone-1"], zones["z9"]), (20, 20));
+}
