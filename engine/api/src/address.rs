@@ -1,7 +1,7 @@
 //! The text of an address.
 //!
-//! **Why.** Endpoints of a large cluster have as many addresses, nearly all of IPv4, and whoever starts reads them all; the
-//! standard library's parser takes three times as long, for it has all notations to tell apart.
+//! **Why.** A large cluster's endpoints have as many addresses, nearly all of IPv4, and whoever starts reads them all. The
+//! standard library's parser takes nearly twice as many instructions for one.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,30 +14,34 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
 
 /// Four decimal numbers without leading zeros.
 fn parse_dotted(text: &[u8]) -> Option<Ipv4Addr> {
-    /// The least number of so many digits.
-    const LEAST: [u64; 4] = [256, 0, 10, 100];
-    /// Nothing overflows that is not longer.
-    const LONGEST: usize = "255.255.255.255".len();
-    if text.len() > LONGEST {
-        return None;
-    }
-    let mut octets = [0; 4];
-    let (mut place, mut number, mut digits) = (0, 0, 0);
-    for byte in text.iter().chain(b".") {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            number = number * 10 + u64::from(digit);
-            digits += 1;
-            continue;
+    let (first, rest) = parse_octet(text)?;
+    let (second, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    let (third, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    let (fourth, rest) = parse_octet(rest.strip_prefix(b".")?)?;
+    rest.is_empty()
+        .then(|| Ipv4Addr::new(first, second, third, fourth))
+}
+
+/// The number at the beginning, and what comes after it.
+#[inline]
+fn parse_octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let of = |digit: &u8| digit - b'0';
+    match text {
+        [
+            hundreds @ b'1'..=b'9',
+            tens @ b'0'..=b'9',
+            ones @ b'0'..=b'9',
+            rest @ ..,
+        ] => {
+            let number = u16::from(of(hundreds)) * 100 + u16::from(of(tens) * 10 + of(ones));
+            Some((u8::try_from(number).ok()?, rest))
         }
-        if *byte != b'.' || number < *LEAST.get(digits)? {
-            return None;
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', rest @ ..] => {
+            Some((of(tens) * 10 + of(ones), rest))
         }
-        *octets.get_mut(place)? = u8::try_from(number).ok()?;
-        place += 1;
-        (number, digits) = (0, 0);
+        [ones @ b'0'..=b'9', rest @ ..] => Some((of(ones), rest)),
+        _ => None,
     }
-    (place == octets.len()).then(|| octets.into())
 }
 
 #[cfg(test)]
