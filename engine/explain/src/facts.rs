@@ -123,6 +123,11 @@ impl<'a> Facts<'a> {
         self.namespace == "default" && self.service.metadata.name == "kubernetes"
     }
 
+    /// Whether somebody has to write its slices: it has no selector, and is not the API server's own.
+    pub(crate) fn is_kept_by_hand(&self) -> bool {
+        !self.has_selector() && !self.is_of_api_server()
+    }
+
     /// The selected Pods that have not run to their end.
     pub(crate) fn live(&self) -> Vec<&'a Pod> {
         let pods = self.selected.iter().copied();
@@ -245,8 +250,13 @@ pub(crate) fn slices<'a>(
 fn unread_by(service: &Service, slice: &EndpointSlice) -> Option<&'static str> {
     let is_for_others =
         service.is_headless() || service.metadata.labels.contains_key(LABEL_PROXY_NAME);
+    unread_label(slice).filter(|_| !is_for_others)
+}
+
+/// The label of a slice for which proxies of Services do not read it (PROXY-2).
+pub(crate) fn unread_label(slice: &EndpointSlice) -> Option<&'static str> {
     let mut unread = [LABEL_HEADLESS, LABEL_PROXY_NAME].into_iter();
-    unread.find(|label| !is_for_others && slice.metadata.labels.contains_key(*label))
+    unread.find(|label| slice.metadata.labels.contains_key(*label))
 }
 
 /// Whether the EndpointSlice controller writes a slice.

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use api::{
     ApiServer, Change, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, Kind,
-    LABEL_HEADLESS, LoadBalancerStatus, Object, ObjectKey, Protocol, Service,
-    SessionAffinityConfig, TrafficPolicy, WatchEvent,
+    LoadBalancerStatus, Object, ObjectKey, Protocol, Service, SessionAffinityConfig, TrafficPolicy,
+    WatchEvent,
 };
 use control::Control;
 
+use crate::facts::unread_label;
 use crate::finding::Check;
 use crate::pods::spoken;
 use crate::{Certainty, Finding, Severity};
@@ -162,11 +163,8 @@ impl<'a> Published<'a> {
                 let name = slice.metadata.name.as_str();
                 // Its label may have named the Service before.
                 self.slices.remove(name);
-                let labels = &slice.metadata.labels;
-                let mut unread = [LABEL_HEADLESS, LABEL_PROXY_NAME].into_iter();
                 // Names are no addresses.
-                let is_read =
-                    slice.address_type != "FQDN" && !unread.any(|label| labels.contains_key(label));
+                let is_read = slice.address_type != "FQDN" && unread_label(slice).is_none();
                 if !gone && is_read && concerns(event, key) {
                     self.slices.insert(name, ReadSlice::of(slice));
                 }

@@ -48,8 +48,7 @@ pub(super) fn missing_slices(facts: &Facts<'_>) -> Vec<Finding> {
         let mut slices = facts.slices.iter();
         slices.any(|slice| slice.address_type == family && usable(slice).next().is_some())
     };
-    let is_asked = !facts.has_selector() && !facts.is_of_api_server();
-    if !is_asked || !families.iter().any(|family| has(family)) {
+    if !facts.is_kept_by_hand() || !families.iter().any(|family| has(family)) {
         return Vec::new();
     }
     let missing = (0..).zip(families).filter(|(_, family)| !has(family));

@@ -11,7 +11,7 @@ use crate::{Certainty, Finding, Severity};
 
 /// Endpoints whose Pod is gone; or else two who have written slices of a Service that neither of them looks after.
 pub(super) fn left_behind(facts: &Facts<'_>) -> Vec<Finding> {
-    if facts.has_selector() || facts.is_of_api_server() {
+    if !facts.is_kept_by_hand() {
         return Vec::new();
     }
     let is_filled = |slice: &&EndpointSlice| usable(slice).next().is_some();

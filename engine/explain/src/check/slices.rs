@@ -14,7 +14,7 @@ use crate::{Certainty, Finding, Severity};
 /// A Service without a selector: DBG-49 where no slice is its own or of its families, DBG-22 where they have nobody who
 /// is ready, DBG-33 where ports do not go together.
 pub(super) fn without_selector(facts: &Facts<'_>) -> Vec<Finding> {
-    if facts.has_selector() || facts.is_of_api_server() {
+    if !facts.is_kept_by_hand() {
         return Vec::new();
     }
     let Some(first) = facts.slices.first() else {

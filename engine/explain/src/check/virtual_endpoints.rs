@@ -13,7 +13,7 @@ use crate::{Certainty, Finding, Severity};
 
 /// The first such endpoint of each slice that is not of the controller's making.
 pub(super) fn chained(facts: &Facts<'_>) -> Vec<Finding> {
-    if facts.has_selector() || facts.is_of_api_server() {
+    if !facts.is_kept_by_hand() {
         return Vec::new();
     }
     let slices = facts.slices.iter().copied();
