@@ -52,20 +52,22 @@ impl OwnZone {
             .changes
             .iter()
             .take_while(|(at, _)| *at + latency <= now);
-        let count = arrived.count();
+        self.learn(arrived.count())
+    }
+
+    /// The proxy reads what is written.
+    pub(crate) fn list(&mut self) {
+        self.learn(self.changes.len());
+    }
+
+    /// The proxy knows of so many changes; tells whether that is any.
+    fn learn(&mut self, count: usize) -> bool {
         let heard = self.changes.drain(..count).next_back();
         let is_news = heard.is_some();
         if let Some((_, zone)) = heard {
             self.known = zone;
         }
         is_news
-    }
-
-    /// The proxy reads what is written.
-    pub(crate) fn list(&mut self) {
-        if let Some((_, zone)) = self.changes.drain(..).next_back() {
-            self.known = zone;
-        }
     }
 }
 
