@@ -98,7 +98,6 @@ fn by_container<'f>(
             });
         }
     }
-    all.sort_by_key(|(container, _)| *container);
     all
 }
 
