@@ -165,6 +165,27 @@ fn reachable(name: &str) -> BTreeSet<&'static str> {
     reached
 }
 
+/// What each of our crates is built on as a lock file has it, by names that manifests use.
+fn locked(lock: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    fn in_manifests(package: &str) -> &str {
+        match package {
+            "yaml_serde" => "serde_yaml",
+            _ => package.strip_prefix("switchboard-").unwrap_or(package),
+        }
+    }
+    let packages = lock.split("[[package]]").filter_map(|package| {
+        let (_, named) = package.split_once("name = \"switchboard-")?;
+        let (name, rest) = named.split_once('"')?;
+        let dependencies = rest.lines().filter_map(|line| {
+            // With its version behind it where several are locked.
+            let dependency = line.strip_prefix(" \"")?.split(['"', ' ']).next()?;
+            Some(in_manifests(dependency))
+        });
+        Some((name, dependencies.collect()))
+    });
+    packages.collect()
+}
+
 /// Whether a line of code uses a word, and not only a longer one that ends with it.
 fn uses(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
@@ -206,6 +227,26 @@ fn crates_depend_in_one_direction() {
                     "engine/{name}/Cargo.toml: {name} must not depend on {dependency}"
                 ));
             }
+        }
+    }
+    assert_none(&complaints);
+}
+
+/// The fuzz targets are a workspace of their own, which no build of this one brings up to date.
+#[test]
+fn the_lock_file_of_the_fuzz_targets_is_up_to_date() {
+    let lock = read(&root().join("fuzz/Cargo.lock"));
+    let mut complaints = Vec::new();
+    for (name, locked) in locked(&lock) {
+        if name == "fuzz" {
+            continue;
+        }
+        let manifest = manifest(name);
+        let wanted: BTreeSet<&str> = keys(&manifest, "dependencies").into_iter().collect();
+        if locked != wanted {
+            complaints.push(format!(
+                "fuzz/Cargo.lock: {name} is locked with {locked:?}, its manifest has {wanted:?}: run cargo metadata in fuzz"
+            ));
         }
     }
     assert_none(&complaints);
@@ -372,6 +413,10 @@ fn the_checks_see_what_they_look_for() {
                     [dev-dependencies]\nsim.workspace = true\n";
     assert_eq!(keys(manifest, "dependencies"), ["api", "serde"]);
     assert_eq!(keys(manifest, "dev-dependencies"), ["sim"]);
+    let lock = "[[package]]\nname = \"switchboard-x\"\nversion = \"0\"\ndependencies = [\n \"serde 1.0.0\",\n \
+                \"switchboard-api\",\n]\n\n[[package]]\nname = \"y\"\n";
+    let of_x = BTreeSet::from(["api", "serde"]);
+    assert_eq!(locked(lock), BTreeMap::from([("x", of_x)]));
     assert!(reachable("sim").contains("ruleset"));
     assert!(!reachable("rules").contains("api"));
     assert!(uses("    let text = fs::read(path);", "fs::"));
