@@ -49,6 +49,13 @@ impl DecodeFailure {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+
+    /// The same with each complaint put where the user finds it: a text inside of a file is a part of that file.
+    #[must_use]
+    pub fn placed(mut self, place: impl FnMut(Problem) -> Problem) -> Self {
+        self.problems = self.problems.into_iter().map(place).collect();
+        self
+    }
 }
 
 impl From<Problem> for DecodeFailure {

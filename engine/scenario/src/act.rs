@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api::{DeleteOptions, Kind, Manifest, Object, ObjectKey, Status};
+use api::{DeleteOptions, Kind, Object, ObjectKey, Status};
 use base::{SimTime, format_duration};
 use control::{
     Host, Probe, ProbeAnswer, ProbeOutcome, ProbeRequest, ProbeSource, ReferenceError,
@@ -20,7 +20,7 @@ use crate::expect::{Expect, Expectation, GetCheck, ProbeCheck, RulesCheck, Verdi
 use crate::judge::{self, Mismatch};
 use crate::report::nanos;
 use crate::run::{CONVERGED_MAX, Runner};
-use crate::step::{Action, Edit, ProbeFrom, Wait};
+use crate::step::{Action, Edit, Given, ProbeFrom, Wait};
 use crate::{
     background, connect, fault, findings, held, matrix, proxy_step, repair, resolution, why,
 };
@@ -241,11 +241,18 @@ fn once<T>(
 fn write(
     runner: &mut Runner<'_>,
     verb: WriteVerb,
-    manifests: &[Manifest],
+    manifests: &[Given],
     expectation: Option<&Expectation<WriteCheck>>,
 ) -> Judged {
     let mut done = Done::default();
-    for manifest in manifests {
+    for given in manifests {
+        let manifest = match given {
+            Ok(manifest) => manifest,
+            Err(malformed) => {
+                done.errors.push(malformed.kubectl_text());
+                continue;
+            }
+        };
         let key = manifest.object.key();
         match runner.world.write(verb, manifest.object.clone()) {
             Ok(written) => {

@@ -81,4 +81,6 @@ pub use report::{
 pub use resolution::attempts_json;
 pub use run::{At, CONVERGED_MAX, Ongoing, Progress, RunError, run, run_steps, run_until};
 pub use scenario::Scenario;
-pub use step::{Action, Dial, Edit, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait};
+pub use step::{
+    Action, Dial, Edit, Given, Only, Plane, ProbeFrom, Schedule, Step, TrafficStart, Wait,
+};

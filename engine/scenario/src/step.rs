@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use api::{DeleteOptions, Manifest, ObjectKey, timestamp};
+use api::{DecodeFailure, DeleteOptions, Manifest, ObjectKey, timestamp};
 use base::SimTime;
 use control::{ConnectRequest, ProxyMode, Rate, Reuse, Source, Target, WriteVerb};
 use kubectl::Get;
@@ -134,6 +134,9 @@ pub enum Schedule {
     At(SimTime),
 }
 
+/// What a write is given: an object; or, where the step expects to be refused, what is none, and kubectl's words for it.
+pub type Given = Result<Manifest, DecodeFailure>;
+
 /// What a step does.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -142,7 +145,7 @@ pub enum Action {
         /// Which of them.
         verb: WriteVerb,
         /// What is written, in order.
-        manifests: Vec<Manifest>,
+        manifests: Vec<Given>,
         /// Expected instead of success.
         expect: Expect<WriteCheck>,
     },

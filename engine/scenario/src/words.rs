@@ -18,11 +18,10 @@ const SHOWN_MAX: usize = 4;
 #[must_use]
 pub fn asked(action: &Action, namespace: &str) -> String {
     match action {
-        Action::Write { manifests, .. } => listed(
-            manifests
-                .iter()
-                .map(|manifest| key(&manifest.object.key(), namespace)),
-        ),
+        Action::Write { manifests, .. } => listed(manifests.iter().map(|given| match given {
+            Ok(manifest) => key(&manifest.object.key(), namespace),
+            Err(_) => "a malformed manifest".to_owned(),
+        })),
         Action::Delete { targets, .. } => {
             listed(targets.iter().map(|target| key(target, namespace)))
         }

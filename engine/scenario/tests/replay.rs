@@ -3,6 +3,8 @@
 mod fake;
 #[path = "replay/inert.rs"]
 mod inert;
+#[path = "replay/malformed.rs"]
+mod malformed;
 #[path = "replay/traffic.rs"]
 mod traffic;
 

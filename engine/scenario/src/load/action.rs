@@ -94,7 +94,12 @@ fn write(
     setting: &Setting<'_>,
     files: &mut Files<'_>,
 ) -> Read<Action> {
-    let manifests = files.inline(at, setting.namespace);
+    let manifests = match step.has("expect") {
+        true => files.inline_or_refused(at, setting.namespace),
+        false => files
+            .inline(at, setting.namespace)
+            .map(|manifests| manifests.into_iter().map(Ok).collect()),
+    };
     let expect = expect(step, Repeat::Writes, check::write);
     Ok(Action::Write {
         verb,

@@ -1,19 +1,23 @@
 //! Manifests: in files of their own, as text inside a scenario, or as objects inside a scenario.
 //!
 //! They are decoded when the scenario is read, so that a malformed one is an input error at its own line,
-//! wherever it stands.
+//! wherever it stands; but for a step that expects to be refused, which then hears what kubectl prints.
 
 use api::yaml::{Document, Location, Part, Path, Problem, Segment, Source, split};
 use api::{DecodeFailure, Manifest, Object, decode, decode_stored};
 
 use super::state::State;
-use crate::cursor::{Cursor, Noted, Read, Sink, all};
+use crate::cursor::{Cursor, Read, Sink, all};
+use crate::step::Given;
 
 /// Files, or objects of one step.
 const LIST_MAX: usize = 10_000;
 
 /// How a document is read.
 type Decode = fn(&Document) -> Result<Vec<Manifest>, DecodeFailure>;
+
+/// The objects of each document, or what is wrong with it.
+type Decoded = Vec<Result<Vec<Manifest>, DecodeFailure>>;
 
 /// Where manifests come from.
 pub(super) struct Files<'a> {
@@ -76,32 +80,62 @@ impl<'a> Files<'a> {
 
     /// Reads what `apply` and its like are given: text, `{file: …}`, or a list of objects.
     pub(super) fn inline(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+        let decoded = self.given(at, namespace)?;
+        self.faultless(decoded)
+    }
+
+    /// Reads the same for a step that expects to be refused: what is malformed is a refusal as well.
+    pub(super) fn inline_or_refused(
+        &mut self,
+        at: &Cursor<'_>,
+        namespace: &str,
+    ) -> Read<Vec<Given>> {
+        let decoded = self.given(at, namespace)?.into_iter();
+        let given = decoded.flat_map(|document| match document {
+            Ok(manifests) => manifests.into_iter().map(Ok).collect(),
+            Err(failure) => vec![Err(failure)],
+        });
+        Ok(given.collect())
+    }
+
+    fn given(&mut self, at: &Cursor<'_>, namespace: &str) -> Read<Decoded> {
         let value = at.value();
         if value.is_mapping() {
             let mut fields = at.fields()?;
-            let manifests = fields.need("file", |at| self.file(at, namespace, decode));
+            let decoded = fields.need("file", |at| self.documents_of(at, namespace, decode));
             fields.finish()?;
-            return manifests;
+            return decoded;
         }
         if value.is_sequence() {
-            let objects = at.list(LIST_MAX, |item| self.object(&item, namespace))?;
-            return Ok(objects.into_iter().flatten().collect());
+            return at.list(LIST_MAX, |item| Ok(self.object(&item, namespace)));
         }
         if !value.is_string() {
             return Err(at.mismatch("manifest text, {file: …} or a list of objects"));
         }
+        self.text(at, namespace)
+    }
+
+    /// Reads manifests that stand in the scenario as text.
+    fn text(&self, at: &Cursor<'_>, namespace: &str) -> Read<Decoded> {
         let place = Placed::of(self.source, self.document.locate(at.path(), Part::Value));
         let text = Source::new(&self.source.name, at.text()?);
-        let mut manifests = self.objects(&text, namespace, decode, |problem| {
-            place.problem(problem, &text.text, at.path())
-        })?;
-        for manifest in &mut manifests {
-            manifest.location = place.location(manifest.location, &text.text).0;
+        let mut decoded = decoded(&text, namespace, decode);
+        for document in &mut decoded {
+            match document {
+                Ok(manifests) => {
+                    for manifest in manifests {
+                        manifest.location = place.location(manifest.location, &text.text).0;
+                    }
+                }
+                Err(failure) => {
+                    let put = |problem| place.problem(problem, &text.text, at.path());
+                    *failure = failure.clone().placed(put);
+                }
+            }
         }
-        if manifests.is_empty() {
-            Err(at.refuse("there is no object in this text"))
-        } else {
-            Ok(manifests)
+        match holds_nothing(&decoded) {
+            true => Err(at.refuse("there is no object in this text")),
+            false => Ok(decoded),
         }
     }
 
@@ -130,15 +164,31 @@ impl<'a> Files<'a> {
     }
 
     fn file(&mut self, at: &Cursor<'_>, namespace: &str, decode: Decode) -> Read<Vec<Manifest>> {
+        let decoded = self.documents_of(at, namespace, decode)?;
+        self.faultless(decoded)
+    }
+
+    /// Reads the file at a path beside the scenario's.
+    fn documents_of(&mut self, at: &Cursor<'_>, namespace: &str, decode: Decode) -> Read<Decoded> {
         let source = self.open(at)?;
-        let manifests = self.objects(&source, namespace, decode, |problem| problem);
+        let decoded = decoded(&source, namespace, decode);
         self.sources.push(source);
-        let manifests = manifests?;
-        if manifests.is_empty() {
-            Err(at.refuse(format!("there is no object in {}", at.name()?)))
-        } else {
-            Ok(manifests)
+        match holds_nothing(&decoded) {
+            true => Err(at.refuse(format!("there is no object in {}", at.name()?))),
+            false => Ok(decoded),
         }
+    }
+
+    /// All objects, if nothing is wrong with any.
+    fn faultless(&self, decoded: Decoded) -> Read<Vec<Manifest>> {
+        let documents = decoded.into_iter().map(|document| {
+            document.map_err(|failure| {
+                let noted = failure.problems().iter().cloned();
+                let last = noted.map(|problem| self.sink.note(problem)).last();
+                last.expect("a failure has a problem")
+            })
+        });
+        Ok(all(documents)?.into_iter().flatten().collect())
     }
 
     /// The text of the file at a path beside the scenario's.
@@ -153,7 +203,7 @@ impl<'a> Files<'a> {
     }
 
     /// Reads one object that stands in the scenario as YAML.
-    fn object(&self, at: &Cursor<'_>, namespace: &str) -> Read<Vec<Manifest>> {
+    fn object(&self, at: &Cursor<'_>, namespace: &str) -> Result<Vec<Manifest>, DecodeFailure> {
         let alone = Document {
             source: self.source.name.clone(),
             first_line: 1,
@@ -161,60 +211,42 @@ impl<'a> Files<'a> {
             value: at.value().clone(),
         };
         // The object's paths begin at itself; the scenario knows where that is.
-        let mut manifests = self.decoded(&alone, namespace, decode, |problem| {
+        let place = |problem: Problem| {
             let path = below(at.path(), &problem.path);
-            let place = self.document.problem(&path, Part::Key, problem.message);
             Problem {
                 help: problem.help,
-                ..place
+                ..self.document.problem(&path, Part::Key, problem.message)
             }
-        })?;
+        };
+        let mut manifests = decode(&alone).map_err(|failure| failure.placed(place))?;
         for manifest in &mut manifests {
             let path = below(at.path(), &manifest.path.to_string());
             manifest.location = self.document.locate(&path, Part::Value);
         }
-        Ok(manifests)
-    }
-
-    /// Every object of a file; `place` puts a problem where the user can find it.
-    fn objects(
-        &self,
-        source: &Source,
-        namespace: &str,
-        decode: Decode,
-        place: impl Fn(Problem) -> Problem,
-    ) -> Read<Vec<Manifest>> {
-        let documents = split(source).map_err(|problem| self.sink.note(place(problem)))?;
-        let manifests = documents
-            .iter()
-            .map(|document| self.decoded(document, namespace, decode, &place));
-        Ok(all(manifests)?.into_iter().flatten().collect())
-    }
-
-    fn decoded(
-        &self,
-        document: &Document,
-        namespace: &str,
-        decode: Decode,
-        place: impl Fn(Problem) -> Problem,
-    ) -> Read<Vec<Manifest>> {
-        let mut manifests = decode(document).map_err(|failure| {
-            let noted = failure
-                .problems()
-                .iter()
-                .map(|problem| self.sink.note(place(problem.clone())));
-            noted
-                .last()
-                .unwrap_or_else(|| self.whole_document(document, &failure.to_string()))
-        })?;
         place_in(namespace, &mut manifests);
         Ok(manifests)
     }
+}
 
-    fn whole_document(&self, document: &Document, message: &str) -> Noted {
-        self.sink
-            .note(document.problem(&Path::root(), Part::Value, message))
-    }
+/// Every object of a file.
+fn decoded(source: &Source, namespace: &str, decode: Decode) -> Decoded {
+    let documents = match split(source) {
+        Ok(documents) => documents,
+        Err(problem) => return vec![Err(problem.into())],
+    };
+    let read = |document| {
+        let mut manifests = decode(document)?;
+        place_in(namespace, &mut manifests);
+        Ok(manifests)
+    };
+    documents.iter().map(read).collect()
+}
+
+/// Whether there is neither an object nor anything wrong.
+fn holds_nothing(decoded: &Decoded) -> bool {
+    decoded
+        .iter()
+        .all(|document| document.as_ref().is_ok_and(Vec::is_empty))
 }
 
 /// kubectl fills in the namespace of its context.

@@ -3,7 +3,7 @@
 //! Manifests are applied. What no manifest does (deleting, restarting a proxy, ending a fault) stands as steps in a
 //! document of kind `Repair`, between the manifests or alone.
 
-use api::yaml::{Document, Part, Path, Problem, Source, split};
+use api::yaml::{Document, Problem, Source, split};
 use api::{Manifest, decode};
 use control::WriteVerb;
 
@@ -36,7 +36,7 @@ pub fn load_repair(source: &Source, scenario: &Scenario) -> Result<Vec<Action>, 
             false => manifests(document, &scenario.namespace).map(|manifests| {
                 vec![Action::Write {
                     verb: WriteVerb::Apply,
-                    manifests,
+                    manifests: manifests.into_iter().map(Ok).collect(),
                     expect: Expect::nothing(),
                 }]
             }),
@@ -76,10 +76,7 @@ fn add(actions: &mut Vec<Action>, action: Action) {
 }
 
 fn manifests(document: &Document, namespace: &str) -> Result<Vec<Manifest>, Vec<Problem>> {
-    let mut manifests = decode(document).map_err(|failure| match failure.problems() {
-        [] => vec![document.problem(&Path::root(), Part::Value, failure.to_string())],
-        problems => problems.to_vec(),
-    })?;
+    let mut manifests = decode(document).map_err(|failure| failure.problems().to_vec())?;
     place_in(namespace, &mut manifests);
     Ok(manifests)
 }
