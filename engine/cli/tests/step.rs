@@ -345,6 +345,142 @@ fn words_are_quoted_as_in_a_shell() {
     }
 }
 
+/// As the tutorials have them.
+#[test]
+fn kubectl_changes_things() {
+    let commands = "\
+next
+kubectl create -f other.yaml
+kubectl label svc other tier=back
+kubectl label svc/other tier=front
+kubectl label --overwrite svc/other tier=front
+kubectl label svc other tier=front
+kubectl label svc other tier-
+kubectl label svc other
+kubectl patch svc other -p '{\"spec\": {\"selector\": {\"app\": \"web\"}}}'
+kubectl patch svc other -p 'spec: {ports: [{port: 81}]}'
+kubectl patch svc other --type merge -p 'spec: {ports: [{port: 80, targetPort: 8080}]}'
+kubectl patch svc other -p '[}'
+do {wait: converged}
+kubectl exec -it client -- curl -sS other
+kubectl exec client -- wget -qO- http://other/
+kubectl exec pod/client -- nslookup other
+kubectl exec client -- iptables-save
+kubectl exec nobody -- curl other
+kubectl exec client -- cat
+kubectl expose pod web --name again --port 80 --target-port 8080 --cluster-ip 10.96.0.9
+kubectl expose pod web --name plain --cluster-ip 10.96.0.10
+kubectl expose pod web --name plain --cluster-ip None
+kubectl expose pod client --port 80
+kubectl expose node node-a --port 80
+kubectl get svc
+kubectl delete -f other.yaml
+kubectl delete -f nowhere.yaml
+kubectl delete svc again plain
+kubectl delete svc/nobody
+kubectl delete svc
+kubectl delete pod web -n default --grace-period 0
+kubectl delete pod client --force
+kubectl scale deployment/web --replicas 2
+kubectl scale deployment web api --replicas 2
+kubectl rollout restart deployment web
+kubectl rollout undo deployment web
+";
+    insta::assert_snapshot!(seen("step-kubectl", "iptables", commands));
+}
+
+#[test]
+fn answers_go_through_filters() {
+    for (command, expected) in [
+        ("iptables-save -t nat | grep 10.96.0.7/32 | wc -l", "2"),
+        ("iptables-save | grep -c '^[*]'", "3"),
+        ("iptables-save -t nat | grep -c '^[*]'", "1"),
+        ("iptables-save -t none | wc -l", "0"),
+        ("kubectl get svc | grep -v NAME | grep -w web | wc -l", "1"),
+        ("kubectl get svc -o name | tail -1", "service/web"),
+        ("kubectl get svc -o name | head -n 1", "service/kubernetes"),
+        (
+            "kubectl get svc -o name | awk x",
+            "supported behind a |: grep, head, tail, wc -l",
+        ),
+        (
+            "kubectl get svc |",
+            "error: a command is missing beside the |",
+        ),
+        ("kubectl get svc/nobody | grep nothing-of-it", ""),
+    ] {
+        let text = seen("step-filter", "iptables", &format!("at 6s\n{command}\n"));
+        let said = text
+            .split_once(&format!("{command}\n"))
+            .map(|(_, said)| said.trim_end());
+        assert_eq!(said, Some(expected), "{command}");
+    }
+}
+
+/// As nslookup prints records of each kind.
+#[test]
+fn names_have_records_of_several_types() {
+    for (query, expected) in [
+        (
+            "-type=SRV _http._tcp.web.default.svc.cluster.local",
+            "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10#53\n\n** server can't find _http._tcp.web.default.svc.cluster.local: NXDOMAIN",
+        ),
+        (
+            "-q=srv web.default.svc.cluster.local.",
+            "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10#53\n\nweb.default.svc.cluster.local\tservice = 0 100 80 web.default.svc.cluster.local.",
+        ),
+        (
+            "10.96.0.7",
+            "7.0.96.10.in-addr.arpa\tname = web.default.svc.cluster.local.",
+        ),
+        (
+            "-type=soa cluster.local.",
+            "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10#53\n\ncluster.local\n\torigin = ns.dns.cluster.local\n\tmail addr = hostmaster.cluster.local\n",
+        ),
+        (
+            "-type=LOC web",
+            "error: invalid value 'LOC' for '--type <TYPE>'",
+        ),
+    ] {
+        let commands = format!("at 6s\non pod/client\nnslookup {query}\n");
+        let text = seen("step-records", "iptables", &commands);
+        let said = text
+            .split_once(&format!("nslookup {query}\n"))
+            .map_or("", |(_, said)| said);
+        assert!(said.starts_with(expected), "{query}:\n{said}");
+    }
+}
+
+/// As `BusyBox` says it.
+#[test]
+fn wget_tells_what_went_wrong() {
+    for (command, expected) in [
+        ("wget -qO- http://web/x", "web"),
+        ("wget -O- web", "Connecting to web (10.96.0.7:80)\nweb"),
+        ("wget -qO- nobody:81", "wget: bad address 'nobody:81'"),
+        ("wget -q -T 1 -O - 10.244.77.1", "wget: download timed out"),
+        (
+            "wget -qO- 192.168.1.2:81",
+            "wget: can't connect to remote host (192.168.1.2): Connection refused",
+        ),
+        (
+            "wget -qO- ftp://web",
+            "wget: (1) Protocol \"ftp\" not supported: write http://…",
+        ),
+        (
+            "wget -O index.html web",
+            "supported here: wget -qO- URL, which writes no file",
+        ),
+    ] {
+        let commands = format!("at 6s\non pod/client\n{command}\n");
+        let text = seen("step-wget", "iptables", &commands);
+        let said = text
+            .split_once(&format!("{command}\n"))
+            .map(|(_, said)| said.trim_end());
+        assert_eq!(said, Some(expected), "{command}");
+    }
+}
+
 /// Who asks for what there is not is told what there is.
 #[test]
 fn what_is_supported_is_named() {

@@ -1,11 +1,14 @@
 //! What one can type.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use control::ResolveRequest;
 
+use super::filter::Filter;
+use super::kubectl::{Change, ExecOrder};
 use super::words;
 use crate::args::{ObjectsArgs, PrintArgs};
 
@@ -13,8 +16,8 @@ use crate::args::{ObjectsArgs, PrintArgs};
 pub(super) enum Line {
     /// Nothing, or a comment.
     Nothing,
-    /// Something to do.
-    Order(Order),
+    /// Something to do, and what its answer goes through.
+    Order(Order, Vec<Filter>),
     /// It is no command, or asks what commands there are: this is to be said.
     Said(String),
 }
@@ -66,18 +69,10 @@ pub(super) enum Order {
         #[command(flatten)]
         objects: ObjectsArgs,
     },
-    /// kubectl apply
-    Apply {
-        /// Manifests
-        #[arg(short = 'f', long = "filename", value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// kubectl delete, with references such as service/web
-    Delete {
-        /// What is deleted
-        #[arg(required = true, value_name = "KIND/NAME")]
-        targets: Vec<String>,
-    },
+    #[command(flatten)]
+    Change(Change),
+    /// kubectl exec: curl, wget, nslookup or ping in a Pod
+    Exec(ExecOrder),
     /// Any step of the scenario language: do {scale: {target: deployment/web, replicas: 5}}
     Do {
         /// The step
@@ -91,28 +86,55 @@ pub(super) enum Order {
     },
     /// Connect to a URL, or to host:port
     Curl {
-        /// Say nothing else than the answer
+        /// Say nothing else than the answer, which is so anyway
         #[arg(long, short)]
         silent: bool,
+        /// Say what went wrong, which is so anyway
+        #[arg(long, short = 'S')]
+        show_error: bool,
         /// Seconds to wait
-        #[arg(long, short, value_name = "SECONDS", default_value_t = 3)]
+        #[arg(
+            long,
+            short,
+            visible_alias = "connect-timeout",
+            value_name = "SECONDS",
+            default_value_t = 3
+        )]
         max_time: u16,
         /// Whereto
         #[arg(value_name = "URL")]
         url: String,
     },
+    /// Connect to a URL as BusyBox does: wget -qO- web
+    Wget(WgetOrder),
     /// Send echo requests, one a second
     Ping(PingOrder),
-    /// Ask DNS for a name's addresses
+    /// Ask DNS for a name's addresses or other records, or for an address's names
     Nslookup {
-        /// The name; a final dot skips the search list
+        /// Which records: SRV, say [default: A and AAAA; PTR of an address]
+        #[arg(
+            long = "type",
+            value_name = "TYPE",
+            value_parser = PossibleValuesParser::new(ResolveRequest::TYPES),
+            ignore_case = true
+        )]
+        record_type: Option<String>,
+        /// The name, where a final dot skips the search list; or an address
         #[arg(value_name = "NAME")]
         name: String,
     },
     /// The rules of the node that one is on, IPv4
-    IptablesSave,
+    IptablesSave {
+        /// Of one table only: nat, say
+        #[arg(short, long, value_name = "TABLE")]
+        table: Option<String>,
+    },
     /// The rules of the node that one is on, IPv6
-    Ip6tablesSave,
+    Ip6tablesSave {
+        /// Of one table only: nat, say
+        #[arg(short, long, value_name = "TABLE")]
+        table: Option<String>,
+    },
     /// The rules of the node that one is on: nft list ruleset
     Nft {
         /// list ruleset
@@ -152,6 +174,23 @@ pub(super) enum Order {
 }
 
 impl Order {
+    /// Reads the words of a command.
+    ///
+    /// # Errors
+    /// Why they are none, or what was asked about commands.
+    pub(super) fn parse(words: &[String]) -> Result<Self, String> {
+        let words: Vec<String> = match words.first().map(String::as_str) {
+            Some("nslookup") => words.iter().map(|word| nslookup_option(word)).collect(),
+            _ => words.to_vec(),
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let words = words.strip_prefix(&["kubectl"]).unwrap_or(&words);
+        let typed = Typed::try_parse_from(words);
+        typed
+            .map(|typed| typed.order)
+            .map_err(|error| refusal(&error, words))
+    }
+
     /// Whether the scenario's clock may go on.
     pub(super) const fn lets_time_pass(&self) -> bool {
         matches!(
@@ -161,10 +200,33 @@ impl Order {
                 | Self::At { .. }
                 | Self::Do { .. }
                 | Self::Curl { .. }
+                | Self::Wget(_)
                 | Self::Ping(_)
                 | Self::Nslookup { .. }
         )
     }
+}
+
+/// `wget`
+#[derive(Debug, clap::Args)]
+pub(super) struct WgetOrder {
+    /// Say nothing else than the answer
+    #[arg(short)]
+    pub(super) quiet: bool,
+    /// Where to write the answer: - is here
+    #[arg(short = 'O', value_name = "FILE", allow_hyphen_values = true)]
+    pub(super) output: String,
+    /// Seconds to wait
+    #[arg(
+        short = 'T',
+        long = "timeout",
+        value_name = "SECONDS",
+        default_value_t = 3
+    )]
+    pub(super) seconds: u16,
+    /// Whereto
+    #[arg(value_name = "URL")]
+    pub(super) url: String,
 }
 
 /// `ping`
@@ -250,18 +312,19 @@ impl Line {
             return Self::Nothing;
         }
         let is_step = line.split_whitespace().next() == Some("do");
-        let words = match is_step {
-            true => Ok(line.split_whitespace().map(str::to_owned).collect()),
-            false => words::words(line),
+        let commands = match is_step {
+            true => Ok(vec![line.split_whitespace().map(str::to_owned).collect()]),
+            false => words::pipeline(line),
         };
-        let words = match &words {
-            Ok(words) => words.iter().map(String::as_str).collect::<Vec<_>>(),
+        let commands: Vec<Vec<String>> = match commands {
+            Ok(commands) => commands,
             Err(why) => return Self::Said(format!("error: {why}")),
         };
-        let words = words.strip_prefix(&["kubectl"]).unwrap_or(&words);
-        match Typed::try_parse_from(words) {
-            Ok(typed) => Self::Order(typed.order),
-            Err(error) => Self::Said(refusal(&error, words)),
+        let (first, rest) = commands.split_first().expect("there is one");
+        let filters = rest.iter().map(|words| Filter::parse(words));
+        match (Order::parse(first), filters.collect()) {
+            (Ok(order), Ok(filters)) => Self::Order(order, filters),
+            (Err(why), _) | (_, Err(why)) => Self::Said(why),
         }
     }
 }
@@ -271,6 +334,13 @@ pub(super) fn names() -> Vec<String> {
     let typed = Typed::command();
     let orders = typed.get_subcommands();
     orders.map(|order| order.get_name().to_owned()).collect()
+}
+
+/// nslookup has one dash before its long options, and several names for one.
+fn nslookup_option(word: &str) -> String {
+    const NAMES: [&str; 5] = ["-type=", "-t=", "-querytype=", "-query=", "-q="];
+    let value = NAMES.iter().find_map(|name| word.strip_prefix(name));
+    value.map_or_else(|| word.to_owned(), |value| format!("--type={value}"))
 }
 
 /// Why a line is none. Who gave a command what it does not take is told what it does.

@@ -12,6 +12,8 @@
 //! then reads like a session.
 
 mod command;
+mod filter;
+mod kubectl;
 mod on_node;
 mod ping;
 mod session;
@@ -25,6 +27,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use miette::Report;
 
 use self::command::{Line, Order};
+use self::filter::Filter;
 use self::session::Session;
 use self::typing::Terminal;
 use crate::args::StepArgs;
@@ -58,11 +61,14 @@ pub(crate) fn run(args: &StepArgs) -> Result<Exit, Report> {
         }
         match Line::parse(line) {
             Line::Nothing => {}
-            Line::Order(Order::Quit) => return Ok(Exit::Passed),
-            Line::Order(order) => match session.obey(order) {
-                Ok(text) => output::print(&ended(text))?,
-                Err(why) => output::print(&ended(why))?,
-            },
+            Line::Order(Order::Quit, _) => return Ok(Exit::Passed),
+            Line::Order(order, filters) => {
+                let answer = session.obey(order).and_then(|answer| {
+                    let through = |text: String, filter: &Filter| filter.through(&text);
+                    filters.iter().try_fold(answer, through)
+                });
+                output::print(&ended(answer.unwrap_or_else(|why| why)))?;
+            }
             Line::Said(text) => output::print(&ended(text))?,
         }
     }

@@ -15,8 +15,8 @@ use super::command::{ConntrackOrder, IpvsadmOrder};
 /// What prints a node's rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tool<'a> {
-    /// `iptables-save` or `ip6tables-save`
-    IptablesSave(Family),
+    /// `iptables-save` or `ip6tables-save`, of all tables or of one
+    IptablesSave(Family, Option<&'a str>),
     /// `nft list ruleset`
     Nft,
     /// `ipvsadm -L` and `-S`
@@ -78,8 +78,9 @@ impl<'a> Tool<'a> {
     /// What it prints of some rules, if they are of its kind.
     fn text(self, sim: &Sim, node: &str, rules: &NodeRules) -> Option<String> {
         match (self, rules) {
-            (Self::IptablesSave(family), NodeRules::Iptables(_) | NodeRules::Ipvs(_)) => {
-                Some(rules.listing_of(family))
+            (Self::IptablesSave(family, table), NodeRules::Iptables(_) | NodeRules::Ipvs(_)) => {
+                let text = rules.listing_of(family);
+                Some(table.map_or_else(|| text.clone(), |table| of_table(&text, table)))
             }
             (Self::Nft, NodeRules::Nftables(_)) => Some(rules.listing()),
             (Self::Ipvsadm(order), NodeRules::Ipvs(compiled)) => {
@@ -106,6 +107,15 @@ impl<'a> Tool<'a> {
             _ => None,
         }
     }
+}
+
+/// The part of a listing that is about a table.
+fn of_table(listing: &str, table: &str) -> String {
+    let begins = format!("*{table}");
+    let lines = listing.lines().skip_while(|line| *line != begins);
+    let mut is_over = false;
+    let lines = lines.take_while(|line| !std::mem::replace(&mut is_over, *line == "COMMIT"));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// The connections that a node tracks, as `conntrack -L` prints them.

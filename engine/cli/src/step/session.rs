@@ -1,6 +1,7 @@
 //! A cluster to look around in, and how far its scenario has come.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use api::{Kind, ObjectKey};
 use base::SimTime;
@@ -9,11 +10,12 @@ use explain::{Question, diagnose};
 use kubectl::Printed;
 use miette::{Diagnostic, Report};
 use ruleset::{Family, Protocol};
-use scenario::{Ongoing, Scenario, ScenarioReport, SourceRef, Step, human, run_steps};
-use serde_json::json;
+use scenario::{Action, Ongoing, Scenario, ScenarioReport, SourceRef, Step, human, run_steps};
+use serde_json::{Value as Json, json};
 use sim::Sim;
 
 use super::command::{self, Order};
+use super::kubectl::{Change, ExecOrder, Known};
 use super::on_node::{self, Tool};
 use super::typing::Words;
 use super::{ping, sniff, tools};
@@ -114,23 +116,31 @@ impl Session {
                 get::description(&objects, &self.sim, &self.scenario.namespace)
                     .map(|printed| both(&printed))
             }
-            Order::Apply { file } => self.carry_out(json!({"apply": {"file": file}}).to_string()),
-            Order::Delete { targets } => self.carry_out(json!({"delete": targets}).to_string()),
+            Order::Change(change) => self.change(&change),
+            Order::Exec(order) => self.exec(&order),
             Order::Do { step } => self.carry_out(step.join(" ")),
             Order::Curl { max_time, url, .. } => {
                 let from = self.source()?;
                 tools::curl(&mut self.sim, from, &url, max_time)
             }
-            Order::Nslookup { name } => {
+            Order::Wget(order) => {
                 let from = self.source()?;
-                tools::nslookup(&mut self.sim, &from, &name)
+                tools::wget(&mut self.sim, from, &order)
+            }
+            Order::Nslookup { record_type, name } => {
+                let from = self.source()?;
+                tools::nslookup(&mut self.sim, &from, record_type.as_deref(), &name)
             }
             Order::Ping(order) => {
                 let from = self.source()?;
                 ping::ping(&mut self.sim, &from, &order)
             }
-            Order::IptablesSave => self.rules(Tool::IptablesSave(Family::V4)),
-            Order::Ip6tablesSave => self.rules(Tool::IptablesSave(Family::V6)),
+            Order::IptablesSave { table } => {
+                self.rules(Tool::IptablesSave(Family::V4, table.as_deref()))
+            }
+            Order::Ip6tablesSave { table } => {
+                self.rules(Tool::IptablesSave(Family::V6, table.as_deref()))
+            }
             Order::Nft { words } if words == ["list", "ruleset"] => self.rules(Tool::Nft),
             Order::Nft { .. } => Err("supported here: nft list ruleset".to_owned()),
             Order::Ipvsadm(order) => self.rules(Tool::Ipvsadm(&order)),
@@ -252,10 +262,27 @@ impl Session {
         self.place.resolve(&self.sim).map_err(|why| why.to_string())
     }
 
+    /// Does what kubectl is told.
+    fn change(&mut self, change: &Change) -> Said {
+        let step = change.step(self)?;
+        let said = self.carry_out(step.to_string())?;
+        let lines = said.lines().map(|line| change.said(line) + "\n");
+        Ok(lines.collect())
+    }
+
+    /// Does one command in a Pod.
+    fn exec(&mut self, order: &ExecOrder) -> Said {
+        let inner = order.inner()?;
+        let before = self.place.clone();
+        let said = self.on(&order.place()).and_then(|_| self.obey(inner));
+        self.place = before;
+        said
+    }
+
     /// Does a step that does not stand in the scenario.
     fn carry_out(&mut self, step: String) -> Said {
         let step = input::step(&self.scenario, &self.ongoing, step);
-        let step = step.map_err(|report| told(&*report))?;
+        let step = step.map_err(|report| problem(&*report))?;
         let report = self.run(&[step])?;
         let lines = report.steps.iter().flat_map(|step| {
             // What could not be done is often what was seen.
@@ -316,12 +343,44 @@ impl Session {
     }
 }
 
+impl Known for Session {
+    fn object(&self, reference: &str) -> Result<Json, String> {
+        let key = scenario::object_key(reference, &self.scenario.namespace);
+        let key = key.map_err(|why| format!("error: {why}"))?;
+        let object = self.sim.get(&key).map_err(|why| why.kubectl_text())?;
+        Ok(Json::Object(object.to_fields()))
+    }
+
+    fn listed(&self, file: &Path) -> Result<Vec<String>, String> {
+        let step = json!({"apply": {"file": file}}).to_string();
+        let step = input::step(&self.scenario, &self.ongoing, step);
+        let step = step.map_err(|report| problem(&*report))?;
+        let Action::Write { manifests, .. } = step.action else {
+            unreachable!("it applies")
+        };
+        let keys = manifests
+            .iter()
+            .flatten()
+            .map(|manifest| manifest.object.key());
+        Ok(keys.map(|key| reference(&key)).collect())
+    }
+}
+
 /// What is wrong with a step, and what helps.
-fn told(problem: &dyn Diagnostic) -> String {
-    let mut lines = vec![problem.to_string()];
-    lines.extend(problem.help().map(|help| format!("help: {help}")));
-    lines.extend(problem.related().into_iter().flatten().map(told));
+fn problem(found: &dyn Diagnostic) -> String {
+    let mut lines = vec![found.to_string()];
+    lines.extend(found.help().map(|help| format!("help: {help}")));
+    lines.extend(found.related().into_iter().flatten().map(problem));
     lines.join("\n")
+}
+
+/// A key as the scenario language spells it.
+fn reference(key: &ObjectKey) -> String {
+    let (kind, name) = (key.singular(), &key.name);
+    match &key.namespace {
+        Some(namespace) => format!("{kind}/{namespace}/{name}"),
+        None => format!("{kind}/{name}"),
+    }
 }
 
 /// What a terminal shows of both streams.

@@ -1,30 +1,41 @@
-//! A line's words, as a shell makes them of it.
+//! A line's commands and their words, as a shell makes them of it.
 //!
-//! **Source of the semantics.** POSIX, Shell Command Language 2.2: quotes and backslashes, which are taken off. Nothing
-//! else of a shell is here: no variables, no patterns.
+//! **Source of the semantics.** POSIX, Shell Command Language 2.2 and 2.9.2: quotes and backslashes, which are taken off,
+//! and `|` between commands. Nothing else of a shell is here: no variables, no patterns, no files.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The words of a line.
+/// The words of each command of a line; at least one command.
 ///
 /// # Errors
-/// When a quote is not ended, or nothing follows a backslash.
-pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+/// When a quote is not ended, nothing follows a backslash, or nothing stands beside a `|`.
+pub(super) fn pipeline(line: &str) -> Result<Vec<Vec<String>>, String> {
     let mut rest = line.chars().peekable();
-    let mut words = Vec::new();
+    let mut commands = vec![Vec::new()];
     loop {
         while rest.next_if(|char| char.is_whitespace()).is_some() {}
-        if rest.peek().is_none() {
-            return Ok(words);
+        match rest.peek() {
+            None => break,
+            Some('|') => {
+                rest.next();
+                commands.push(Vec::new());
+            }
+            Some(_) => {
+                let word = word(&mut rest)?;
+                commands.last_mut().expect("there is one").push(word);
+            }
         }
-        words.push(word(&mut rest)?);
     }
+    if commands.len() > 1 && commands.iter().any(Vec::is_empty) {
+        return Err("a command is missing beside the |".to_owned());
+    }
+    Ok(commands)
 }
 
 fn word(rest: &mut Peekable<Chars<'_>>) -> Result<String, String> {
     let mut word = String::new();
-    while let Some(char) = rest.next_if(|char| !char.is_whitespace()) {
+    while let Some(char) = rest.next_if(|char| !char.is_whitespace() && *char != '|') {
         match char {
             '\'' | '"' => quoted(char, rest, &mut word)?,
             '\\' => word.push(rest.next().ok_or("nothing follows the backslash")?),
@@ -52,7 +63,7 @@ fn quoted(quote: char, rest: &mut Peekable<Chars<'_>>, word: &mut String) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::pipeline;
 
     #[test]
     fn quotes_and_backslashes_are_taken_off() {
@@ -74,8 +85,35 @@ mod tests {
             (r"get \", Err("nothing follows the backslash")),
         ];
         for (line, expected) in table {
-            let expected = expected.map(|words| words.iter().map(ToString::to_string).collect());
-            assert_eq!(words(line), expected.map_err(str::to_owned), "{line}");
+            let expected = expected.map(|words| vec![owned(words)]);
+            assert_eq!(pipeline(line), expected.map_err(str::to_owned), "{line}");
         }
+    }
+
+    #[test]
+    fn commands_stand_between_bars() {
+        let missing = "a command is missing beside the |";
+        type Commands = &'static [&'static [&'static str]];
+        let table: [(&str, Result<Commands, &str>); 7] = [
+            ("a b|c", Ok(&[&["a", "b"], &["c"]])),
+            ("a | b -x | c", Ok(&[&["a"], &["b", "-x"], &["c"]])),
+            (
+                r#"a '|' "b|c" \| | d"#,
+                Ok(&[&["a", "|", "b|c", "|"], &["d"]]),
+            ),
+            ("a |", Err(missing)),
+            ("| a", Err(missing)),
+            ("a || b", Err(missing)),
+            ("|", Err(missing)),
+        ];
+        for (line, expected) in table {
+            let expected =
+                expected.map(|commands| commands.iter().map(|words| owned(words)).collect());
+            assert_eq!(pipeline(line), expected.map_err(str::to_owned), "{line}");
+        }
+    }
+
+    fn owned(words: &[&str]) -> Vec<String> {
+        words.iter().map(ToString::to_string).collect()
     }
 }

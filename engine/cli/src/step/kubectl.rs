@@ -1,0 +1,503 @@
+//! What kubectl is told to change, as steps of the scenario language.
+//!
+//! **Source of the semantics.** kubectl 1.36, S: `pkg/cmd/{delete,scale,patch,label,rollout,expose,exec}`.
+//!
+//! Deviation: `patch` merges as `--type merge` does; a list is refused without that option, for a strategic merge would
+//! join it with the object's. `scale`, `rollout restart` and `label` take one object.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::command::Order;
+
+/// A change.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Change {
+    /// kubectl apply
+    Apply(File),
+    /// kubectl create
+    Create(File),
+    /// kubectl replace
+    Replace(File),
+    /// kubectl delete
+    Delete(DeleteOrder),
+    /// kubectl scale
+    Scale(ScaleOrder),
+    /// kubectl patch
+    Patch(PatchOrder),
+    /// kubectl label
+    Label(LabelOrder),
+    /// kubectl expose: a Service of a workload's Pods
+    Expose(ExposeOrder),
+    /// kubectl rollout restart
+    Rollout(RolloutOrder),
+}
+
+/// A file of manifests.
+#[derive(Debug, clap::Args)]
+pub(super) struct File {
+    /// Manifests
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// `kubectl delete`
+#[derive(Debug, clap::Args)]
+pub(super) struct DeleteOrder {
+    #[command(flatten)]
+    objects: Named,
+    /// What the manifests of a file name
+    #[arg(
+        short,
+        long = "filename",
+        value_name = "FILE",
+        conflicts_with = "words"
+    )]
+    file: Option<PathBuf>,
+    /// Seconds that Pods are given to end
+    #[arg(long, value_name = "SECONDS")]
+    grace_period: Option<u32>,
+    /// At once
+    #[arg(long, conflicts_with = "grace_period")]
+    force: bool,
+    /// background, foreground or orphan: what becomes of the objects that it owns
+    #[arg(long, value_name = "HOW")]
+    cascade: Option<String>,
+}
+
+/// `kubectl scale`
+#[derive(Debug, clap::Args)]
+pub(super) struct ScaleOrder {
+    #[command(flatten)]
+    objects: Named,
+    /// How many Pods
+    #[arg(long, value_name = "COUNT")]
+    replicas: u32,
+}
+
+/// `kubectl patch`
+#[derive(Debug, clap::Args)]
+pub(super) struct PatchOrder {
+    #[command(flatten)]
+    objects: Named,
+    /// What is merged into the object: '{"spec": {"selector": {"app": "web"}}}', or the same as YAML
+    #[arg(short, long, value_name = "PATCH")]
+    patch: String,
+    /// merge: lists of the patch replace the object's
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["merge", "strategic"], default_value = "strategic")]
+    how: String,
+}
+
+/// `kubectl label`
+#[derive(Debug, clap::Args)]
+pub(super) struct LabelOrder {
+    #[command(flatten)]
+    objects: Named,
+    /// A label that is there may get another value
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// `kubectl rollout restart`
+#[derive(Debug, clap::Args)]
+pub(super) struct RolloutOrder {
+    /// restart
+    #[arg(value_name = "restart", value_parser = ["restart"])]
+    verb: String,
+    #[command(flatten)]
+    objects: Named,
+}
+
+/// `kubectl expose`
+#[derive(Debug, clap::Args)]
+pub(super) struct ExposeOrder {
+    #[command(flatten)]
+    objects: Named,
+    /// The Service's name [default: the object's]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The Service's port [default: the container's]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// The container's port, by number or name [default: the Service's]
+    #[arg(long, value_name = "PORT")]
+    target_port: Option<String>,
+    /// TCP, UDP or SCTP [default: the container's]
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<String>,
+    /// ClusterIP, NodePort or LoadBalancer
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// An address, or None for a headless Service
+    #[arg(long = "cluster-ip", value_name = "ADDRESS")]
+    cluster_ip: Option<String>,
+}
+
+/// `kubectl exec`
+#[derive(Debug, clap::Args)]
+pub(super) struct ExecOrder {
+    /// As at a terminal, which is so anyway
+    #[arg(short = 'i', long)]
+    stdin: bool,
+    /// As at a terminal, which is so anyway
+    #[arg(short, long)]
+    tty: bool,
+    /// Of which container, which makes no difference: they share the Pod's network
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
+    /// In which namespace [default: the scenario's]
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// The Pod, or a workload that has one
+    #[arg(value_name = "POD")]
+    pod: String,
+    /// curl, wget, nslookup, ping
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// What a change must know of the cluster that it is made in.
+pub(super) trait Known {
+    /// The object of a reference, as JSON.
+    fn object(&self, reference: &str) -> Result<Json, String>;
+
+    /// References to the objects of a file's manifests.
+    fn listed(&self, file: &Path) -> Result<Vec<String>, String>;
+}
+
+impl Change {
+    /// The change as a step of the scenario language.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn step(&self, known: &impl Known) -> Result<Json, String> {
+        match self {
+            Self::Apply(File { file }) => Ok(json!({"apply": {"file": file}})),
+            Self::Create(File { file }) => Ok(json!({"create": {"file": file}})),
+            Self::Replace(File { file }) => Ok(json!({"replace": {"file": file}})),
+            Self::Delete(order) => order.step(known),
+            Self::Scale(order) => order.step(),
+            Self::Patch(order) => order.step(),
+            Self::Label(order) => order.step(known),
+            Self::Expose(order) => order.step(known),
+            Self::Rollout(order) => order.step(),
+        }
+    }
+
+    /// A line of the step's answer in the words of the command that was typed.
+    pub(super) fn said(&self, line: &str) -> String {
+        let words: &[(&str, &str)] = match self {
+            Self::Label(order) => &[
+                ("patched (no change)", "not labeled"),
+                ("patched", order.done()),
+            ],
+            Self::Expose(_) => &[("created", "exposed")],
+            _ => &[],
+        };
+        let mut said = words.iter().filter_map(|(ours, theirs)| {
+            let object = line.strip_suffix(ours)?;
+            Some(format!("{object}{theirs}"))
+        });
+        said.next().unwrap_or_else(|| line.to_owned())
+    }
+}
+
+/// Objects as kubectl's commands take them, with what else stands among the words.
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// KIND NAME…, or KIND/NAME…
+    #[arg(value_name = "OBJECT")]
+    words: Vec<String>,
+    /// In which namespace [default: the scenario's]
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+}
+
+impl Named {
+    /// References as the scenario language spells them.
+    fn references(&self) -> Result<Vec<String>, String> {
+        self.references_of(&self.words)
+    }
+
+    fn references_of(&self, words: &[String]) -> Result<Vec<String>, String> {
+        let named: Vec<(&str, &str)> = match words {
+            [] => return Err("expected KIND NAME or KIND/NAME".to_owned()),
+            [first, ..] if first.contains('/') => {
+                let split = words.iter().map(|word| word.split_once('/'));
+                let split: Option<_> = split.collect();
+                split.ok_or("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")?
+            }
+            [kind] => return Err(format!("error: expected the name of a {kind} as well")),
+            [kind, names @ ..] => names.iter().map(|name| (&**kind, &**name)).collect(),
+        };
+        let namespace = self.namespace.as_deref();
+        let reference = |(kind, name): (&str, &str)| match namespace {
+            Some(namespace) => format!("{kind}/{namespace}/{name}"),
+            None => format!("{kind}/{name}"),
+        };
+        Ok(named.into_iter().map(reference).collect())
+    }
+
+    /// The reference to the only object.
+    fn reference(&self) -> Result<String, String> {
+        only(self.references()?)
+    }
+}
+
+fn only(mut references: Vec<String>) -> Result<String, String> {
+    match references.len() {
+        1 => Ok(references.remove(0)),
+        count => Err(format!("supported here: one object, not {count}")),
+    }
+}
+
+impl DeleteOrder {
+    fn step(&self, known: &impl Known) -> Result<Json, String> {
+        let targets = match &self.file {
+            Some(file) => known.listed(file)?,
+            None => self.objects.references()?,
+        };
+        let mut delete = Map::from_iter([("target".to_owned(), json!(targets))]);
+        let grace = if self.force {
+            Some(0)
+        } else {
+            self.grace_period
+        };
+        if let Some(seconds) = grace {
+            delete.insert("gracePeriod".to_owned(), format!("{seconds}s").into());
+        }
+        if let Some(cascade) = &self.cascade {
+            delete.insert("cascade".to_owned(), cascade.as_str().into());
+        }
+        Ok(json!({ "delete": delete }))
+    }
+}
+
+impl ScaleOrder {
+    fn step(&self) -> Result<Json, String> {
+        let target = self.objects.reference()?;
+        Ok(json!({"scale": {"target": target, "replicas": self.replicas}}))
+    }
+}
+
+impl RolloutOrder {
+    fn step(&self) -> Result<Json, String> {
+        Ok(json!({"restart": self.objects.reference()?}))
+    }
+}
+
+impl PatchOrder {
+    fn step(&self) -> Result<Json, String> {
+        let target = self.objects.reference()?;
+        let patch: Json = serde_yaml::from_str(&self.patch)
+            .map_err(|why| format!("error: unable to parse {:?}: {why}", self.patch))?;
+        if self.how == "strategic" && holds_list(&patch) {
+            return Err(
+                "a list in a patch is supported with --type merge, where it replaces the object's"
+                    .to_owned(),
+            );
+        }
+        Ok(json!({"patch": {"target": target, "patch": patch}}))
+    }
+}
+
+fn holds_list(value: &Json) -> bool {
+    match value {
+        Json::Array(_) => true,
+        Json::Object(fields) => fields.values().any(holds_list),
+        _ => false,
+    }
+}
+
+impl LabelOrder {
+    /// What kubectl says has been done.
+    fn done(&self) -> &'static str {
+        let is_removal = |words: &[String]| !words.iter().any(|word| word.contains('='));
+        match is_removal(&self.objects.words) && !self.overwrite {
+            true => "unlabeled",
+            false => "labeled",
+        }
+    }
+
+    /// Which object gets which labels: `app=web`, or `app-` to take one away.
+    fn parts(&self) -> Result<(String, Map<String, Json>), String> {
+        let is_change = |word: &String| word.contains('=') || word.ends_with('-');
+        let words = &self.objects.words;
+        let at = words.iter().position(is_change).unwrap_or(words.len());
+        let (objects, changes) = words.split_at(at);
+        if changes.is_empty() {
+            return Err("error: at least one label update is required".to_owned());
+        }
+        let target = only(self.objects.references_of(objects)?)?;
+        let labels = changes.iter().map(|word| {
+            let removed = || Some((word.strip_suffix('-')?.to_owned(), Json::Null));
+            let set = |(key, value): (&str, &str)| (key.to_owned(), Json::from(value));
+            let change = word.split_once('=').map(set).or_else(removed);
+            change.ok_or_else(|| format!("error: invalid label spec: {word}"))
+        });
+        Ok((target, labels.collect::<Result<_, _>>()?))
+    }
+
+    fn step(&self, known: &impl Known) -> Result<Json, String> {
+        let (target, changes) = self.parts()?;
+        let object = known.object(&target)?;
+        let present = &object["metadata"]["labels"];
+        for (key, value) in changes.iter().filter(|_| !self.overwrite) {
+            match (present[key].as_str(), value.as_str()) {
+                (Some(now), Some(then)) if now != then => {
+                    return Err(format!(
+                        "error: '{key}' already has a value ({now}), and --overwrite is false"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(json!({"patch": {"target": target, "patch": {"metadata": {"labels": changes}}}}))
+    }
+}
+
+impl ExposeOrder {
+    fn step(&self, known: &impl Known) -> Result<Json, String> {
+        let object = known.object(&self.objects.reference()?)?;
+        let meta = &object["metadata"];
+        let mut spec = Map::from_iter([
+            ("selector".to_owned(), selector(&object)?.clone()),
+            ("ports".to_owned(), self.ports(&object)?),
+        ]);
+        let stated = [("type", &self.kind), ("clusterIP", &self.cluster_ip)];
+        for (field, value) in stated {
+            if let Some(value) = value {
+                spec.insert(field.to_owned(), value.as_str().into());
+            }
+        }
+        let name = self.name.as_deref().or(meta["name"].as_str());
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": meta["namespace"], "labels": meta["labels"]},
+            "spec": spec,
+        });
+        Ok(json!({"create": [service]}))
+    }
+
+    fn ports(&self, object: &Json) -> Result<Json, String> {
+        let known = ports(object);
+        let ports: Vec<u64> = match self.port {
+            Some(port) => vec![port.into()],
+            None => known.iter().map(|(port, _)| *port).collect(),
+        };
+        if ports.is_empty() && self.cluster_ip.as_deref() != Some("None") {
+            let why = "error: couldn't find port via --port flag or introspection";
+            return Err(why.to_owned());
+        }
+        let several = ports.len() > 1;
+        let ports = ports.iter().enumerate().map(|(index, port)| {
+            let own = known.iter().find(|(known, _)| known == port);
+            let own = own.map_or("TCP", |(_, protocol)| protocol);
+            let mut entry = json!({
+                "port": port,
+                "protocol": self.protocol.as_deref().unwrap_or(own),
+                "targetPort": self.target_port(*port),
+            });
+            if several {
+                entry["name"] = format!("port-{}", index + 1).into();
+            }
+            entry
+        });
+        Ok(ports.collect())
+    }
+
+    fn target_port(&self, port: u64) -> Json {
+        match &self.target_port {
+            Some(target) => target
+                .parse::<u16>()
+                .map_or_else(|_| target.as_str().into(), Json::from),
+            None => port.into(),
+        }
+    }
+}
+
+/// The labels of the Pods that an object stands for.
+fn selector(object: &Json) -> Result<&Json, String> {
+    let spec = &object["spec"];
+    let (found, why) = match object["kind"].as_str() {
+        Some("Pod") => (
+            &object["metadata"]["labels"],
+            "error: the pod has no labels and cannot be exposed",
+        ),
+        Some("Service") => (
+            &spec["selector"],
+            "error: the service has no pod selector set",
+        ),
+        Some("Deployment" | "ReplicaSet") if !spec["selector"]["matchExpressions"].is_null() => {
+            let expressions = &spec["selector"]["matchExpressions"];
+            return Err(format!(
+                "error: couldn't convert expressions - \"{expressions}\" to map-based selector format"
+            ));
+        }
+        Some("Deployment" | "ReplicaSet") => (
+            &spec["selector"]["matchLabels"],
+            "error: the selector has no matchLabels",
+        ),
+        kind => {
+            let kind = kind.unwrap_or_default();
+            return Err(format!("error: cannot expose a {kind}"));
+        }
+    };
+    let is_empty = found.as_object().is_none_or(Map::is_empty);
+    if is_empty {
+        Err(why.to_owned())
+    } else {
+        Ok(found)
+    }
+}
+
+/// The ports of an object and their protocols.
+fn ports(object: &Json) -> Vec<(u64, &str)> {
+    let spec = &object["spec"];
+    let (ports, field): (Vec<&Json>, _) = match object["kind"].as_str() {
+        Some("Service") => (listed(&spec["ports"]).collect(), "port"),
+        kind => {
+            let pod = match kind {
+                Some("Pod") => spec,
+                _ => &spec["template"]["spec"],
+            };
+            let containers = listed(&pod["containers"]);
+            let ports = containers.flat_map(|container| listed(&container["ports"]));
+            (ports.collect(), "containerPort")
+        }
+    };
+    let ports = ports.into_iter().filter_map(|port| {
+        let protocol = port["protocol"].as_str().unwrap_or("TCP");
+        Some((port[field].as_u64()?, protocol))
+    });
+    ports.collect()
+}
+
+fn listed(list: &Json) -> impl Iterator<Item = &Json> {
+    list.as_array().into_iter().flatten()
+}
+
+impl ExecOrder {
+    /// The command.
+    ///
+    /// # Errors
+    /// When it is none of a Pod.
+    pub(super) fn inner(&self) -> Result<Order, String> {
+        const PROGRAMS: [&str; 4] = ["curl", "wget", "nslookup", "ping"];
+        match self.command.first() {
+            Some(program) if PROGRAMS.contains(&program.as_str()) => Order::parse(&self.command),
+            _ => Err(format!("supported in a Pod: {}", PROGRAMS.join(", "))),
+        }
+    }
+
+    /// Where the command runs, as the scenario language spells it.
+    pub(super) fn place(&self) -> String {
+        let (kind, name) = self.pod.split_once('/').unwrap_or(("pod", &self.pod));
+        match &self.namespace {
+            Some(namespace) => format!("{kind}/{namespace}/{name}"),
+            None => format!("{kind}/{name}"),
+        }
+    }
+}
