@@ -11,7 +11,8 @@ use base::SimTime;
 use serde_json::{Value, json};
 
 use crate::fields::plain;
-use crate::path::{ColumnsError, CustomColumns, FieldPath, JsonPath, PathError};
+use crate::jsonpath::JsonPath;
+use crate::path::{ColumnsError, CustomColumns, FieldPath, PathError};
 use crate::request::{Found, Objects, Resources, Scope};
 use crate::selector::joined;
 use crate::table::{self, Look};

@@ -33,6 +33,7 @@ mod describe;
 mod fields;
 mod get;
 mod json;
+mod jsonpath;
 mod path;
 mod quantity;
 mod request;
@@ -44,5 +45,6 @@ mod yaml;
 
 pub use describe::{Describe, DescribeError, SUPPORTED};
 pub use get::{Get, Output, OutputError, Printed};
-pub use path::{ColumnsError, CustomColumns, FieldPath, JsonPath, PathError};
+pub use jsonpath::JsonPath;
+pub use path::{ColumnsError, CustomColumns, FieldPath, PathError};
 pub use request::{Found, Objects, RequestError, Resources, Scope};

@@ -1,16 +1,20 @@
-//! Paths to fields: `--sort-by`, `-o jsonpath=…` and `-o custom-columns=…`.
+//! Paths to fields: `--sort-by`, `-o custom-columns=…`, and the paths of `-o jsonpath=…`.
 //!
-//! **Source of the semantics.** S: `client-go/util/jsonpath`, `cli-runtime/pkg/printers/jsonpath.go`,
-//! `kubectl/pkg/cmd/get/customcolumn.go`.
+//! **Source of the semantics.** S: `client-go/util/jsonpath`, `kubectl/pkg/cmd/get/customcolumn.go`.
 //!
-//! Deviation: of JSONPath there are fields (`.spec.clusterIP`, `.metadata.labels.a\.b/c`), places (`[0]`), all items (`[*]`),
-//! and texts (`{"\n"}`); ranges, filters and slices are refused by name.
+//! Deviation: a place that a list does not have leads nowhere, where kubectl stops with an error; `['a','b']`, of several keys
+//! at once, is refused.
 
-use std::str::FromStr;
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::str::{Chars, FromStr};
 
 use serde_json::Value;
 
-use crate::fields::plain;
+/// Steps of a path: more is a mistake.
+const STEPS_MAX: usize = 100;
+/// Tests within each other.
+const DEPTH_MAX: usize = 10;
 
 /// A path below an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +22,54 @@ pub struct FieldPath(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
+    /// `.name`, `['name']`
     Field(String),
-    Place(usize),
+    /// `..name`: wherever it is
+    Anywhere(String),
+    /// `[0]`; from the end if it is negative
+    Place(i64),
+    /// `[1:3]`, `[::2]`
+    Slice {
+        from: Option<i64>,
+        to: Option<i64>,
+        by: usize,
+    },
+    /// `[*]`, `.*`
     All,
+    /// `[?(@.name=="http")]`
+    Where(Test),
+}
+
+/// What an item must meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Test {
+    Exists(Operand),
+    Compares(Operand, Comparison, Operand),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Operand {
+    Path(FieldPath),
+    Value(Value),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
 }
 
 /// Why a text is no path that is supported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no path that is supported: expected fields such as .spec.ports[0].port or .items[*].metadata.name"
+    "{text:?} is no path that is supported: expected fields such as .spec.ports[0].port, .items[*].metadata.name or .spec.ports[?(@.name==\"http\")].port"
 )]
 pub struct PathError {
-    text: String,
+    pub(crate) text: String,
 }
 
 impl FieldPath {
@@ -37,13 +77,122 @@ impl FieldPath {
     #[must_use]
     pub fn values<'a>(&self, object: &'a Value) -> Vec<&'a Value> {
         self.0.iter().fold(vec![object], |found, step| {
-            let next = found.into_iter().flat_map(|value| match step {
-                Step::Field(name) => value.get(name).into_iter().collect::<Vec<_>>(),
-                Step::Place(place) => value.get(*place).into_iter().collect(),
-                Step::All => value.as_array().into_iter().flatten().collect(),
-            });
-            next.collect()
+            found
+                .into_iter()
+                .flat_map(|value| step.from(value))
+                .collect()
         })
+    }
+}
+
+impl Step {
+    fn from<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
+        match self {
+            Self::Field(name) => value.get(name).into_iter().collect(),
+            Self::Anywhere(name) => {
+                let mut found = Vec::new();
+                collect(value, name, &mut found);
+                found
+            }
+            Self::Place(place) => {
+                let items = value.as_array().map_or(&[][..], Vec::as_slice);
+                let at = counted(*place, items.len());
+                at.and_then(|at| items.get(at)).into_iter().collect()
+            }
+            Self::Slice { from, to, by } => {
+                let items = value.as_array().map_or(&[][..], Vec::as_slice);
+                let bound = |place: i64| match counted(place, items.len()) {
+                    Some(at) => at.min(items.len()),
+                    None => 0,
+                };
+                let (from, to) = (from.map_or(0, bound), to.map_or(items.len(), bound));
+                let within = items.get(from..to).unwrap_or_default();
+                within.iter().step_by(*by).collect()
+            }
+            Self::All => children(value),
+            Self::Where(test) => {
+                let mut items = children(value);
+                items.retain(|item| test.holds(item));
+                items
+            }
+        }
+    }
+}
+
+/// A place counted from the beginning; `None` if it is before that.
+fn counted(place: i64, len: usize) -> Option<usize> {
+    match usize::try_from(place) {
+        Ok(place) => Some(place),
+        Err(_) => len.checked_sub(usize::try_from(place.unsigned_abs()).ok()?),
+    }
+}
+
+/// The items of a list, or the values of a mapping.
+fn children(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) => items.iter().collect(),
+        Value::Object(fields) => fields.values().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn collect<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
+    found.extend(value.get(name));
+    for child in children(value) {
+        collect(child, name, found);
+    }
+}
+
+impl Test {
+    fn holds(&self, item: &Value) -> bool {
+        match self {
+            Self::Exists(operand) => operand.value(item).is_some(),
+            Self::Compares(left, comparison, right) => {
+                match (left.value(item), right.value(item)) {
+                    (Some(left), Some(right)) => comparison.holds(left, right),
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+impl Operand {
+    fn value<'a>(&'a self, item: &'a Value) -> Option<&'a Value> {
+        match self {
+            Self::Path(path) => path.values(item).first().copied(),
+            Self::Value(value) => Some(value),
+        }
+    }
+}
+
+impl Comparison {
+    const SPELLED: [(&'static str, Self); 6] = [
+        ("==", Self::Equal),
+        ("!=", Self::NotEqual),
+        ("<=", Self::LessOrEqual),
+        (">=", Self::GreaterOrEqual),
+        ("<", Self::Less),
+        (">", Self::Greater),
+    ];
+
+    fn holds(self, left: &Value, right: &Value) -> bool {
+        let order = match (left, right) {
+            (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+            (Value::Number(left), Value::Number(right)) => left
+                .as_f64()
+                .zip(right.as_f64())
+                .and_then(|(left, right)| left.partial_cmp(&right)),
+            (left, right) => (left == right).then_some(Ordering::Equal),
+        };
+        match self {
+            Self::Equal => order == Some(Ordering::Equal),
+            Self::NotEqual => order != Some(Ordering::Equal),
+            Self::Less => order == Some(Ordering::Less),
+            Self::LessOrEqual => order.is_some_and(Ordering::is_le),
+            Self::Greater => order == Some(Ordering::Greater),
+            Self::GreaterOrEqual => order.is_some_and(Ordering::is_ge),
+        }
     }
 }
 
@@ -55,106 +204,176 @@ impl FromStr for FieldPath {
         let inner = text
             .strip_prefix('{')
             .and_then(|text| text.strip_suffix('}'));
-        steps(inner.unwrap_or(text)).map(Self).ok_or(PathError {
-            text: text.to_owned(),
-        })
-    }
-}
-
-fn steps(text: &str) -> Option<Vec<Step>> {
-    let mut steps = Vec::new();
-    let mut rest = text.strip_prefix('$').unwrap_or(text);
-    while !rest.is_empty() {
-        if let Some(inner) = rest.strip_prefix('[') {
-            let (place, after) = inner.split_once(']')?;
-            steps.push(match place {
-                "*" => Step::All,
-                place => Step::Place(place.parse().ok()?),
-            });
-            rest = after;
-            continue;
-        }
-        rest = match rest.strip_prefix('.') {
-            Some(rest) => rest,
-            None if steps.is_empty() => rest,
-            None => return None,
-        };
-        let mut name = String::new();
-        let mut chars = rest.char_indices();
-        let mut end = rest.len();
-        while let Some((at, char)) = chars.next() {
-            match char {
-                '\\' => name.push(chars.next()?.1),
-                '.' | '[' => {
-                    end = at;
-                    break;
-                }
-                char if char.is_ascii_alphanumeric() || "-_/".contains(char) => name.push(char),
-                _ => return None,
-            }
-        }
-        if name.is_empty() {
-            return None;
-        }
-        steps.push(Step::Field(name));
-        rest = &rest[end..];
-    }
-    (!steps.is_empty()).then_some(steps)
-}
-
-/// A text with paths in braces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonPath(Vec<Part>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Path(FieldPath),
-}
-
-impl JsonPath {
-    /// The text for one object; what a path does not lead to is left out.
-    pub(crate) fn print(&self, object: &Value) -> String {
-        let parts = self.0.iter().map(|part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Path(path) => {
-                let values = path.values(object).into_iter().map(plain);
-                values.collect::<Vec<_>>().join(" ")
-            }
-        });
-        parts.collect()
-    }
-}
-
-impl FromStr for JsonPath {
-    type Err = PathError;
-
-    fn from_str(text: &str) -> Result<Self, PathError> {
         let error = || PathError {
             text: text.to_owned(),
         };
-        if !text.contains('{') {
-            return Ok(Self(vec![Part::Path(text.parse()?)]));
+        let inner = inner.unwrap_or(text).trim();
+        let mut reader = Reader {
+            rest: inner.chars().peekable(),
+            depth: 0,
+        };
+        let path = reader.path().filter(|_| reader.rest.peek().is_none());
+        path.ok_or_else(error)
+    }
+}
+
+/// What is left of a text.
+type Rest<'a> = Peekable<Chars<'a>>;
+
+struct Reader<'a> {
+    rest: Rest<'a>,
+    /// In how many tests it is.
+    depth: usize,
+}
+
+impl Reader<'_> {
+    /// Reads up to what cannot be a part of a path.
+    fn path(&mut self) -> Option<FieldPath> {
+        let rest = &mut self.rest;
+        let is_rooted = rest.next_if(|char| matches!(char, '$' | '@')).is_some();
+        let mut steps = Vec::new();
+        while steps.len() <= STEPS_MAX {
+            let step = match self.rest.peek() {
+                Some('[') => self.bracket()?,
+                Some('.') => self.dot()?,
+                Some(_) if steps.is_empty() && !is_rooted => Step::Field(name(&mut self.rest)?),
+                _ if steps.is_empty() && !is_rooted => return None,
+                _ => return Some(FieldPath(steps)),
+            };
+            steps.push(step);
         }
-        let (mut parts, mut rest) = (Vec::new(), text);
-        while let Some((before, inner)) = rest.split_once('{') {
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
+        None
+    }
+
+    /// What begins with a dot.
+    fn dot(&mut self) -> Option<Step> {
+        let rest = &mut self.rest;
+        rest.next_if_eq(&'.')?;
+        let is_anywhere = rest.next_if_eq(&'.').is_some();
+        match rest.peek() {
+            Some('*') if !is_anywhere => rest.next().map(|_| Step::All),
+            // `.[0]` is `[0]`.
+            Some('[') if !is_anywhere => self.bracket(),
+            _ if is_anywhere => name(rest).map(Step::Anywhere),
+            _ => name(rest).map(Step::Field),
+        }
+    }
+
+    /// What stands in brackets.
+    fn bracket(&mut self) -> Option<Step> {
+        self.rest.next_if_eq(&'[')?;
+        let step = match self.rest.peek()? {
+            '*' => self.rest.next().map(|_| Step::All)?,
+            '?' => self.test().map(Step::Where)?,
+            '\'' | '"' => Step::Field(quoted(&mut self.rest)?),
+            _ => places(&mut self.rest)?,
+        };
+        self.rest.next_if_eq(&']').map(|_| step)
+    }
+
+    /// `?(@.a == 1)`
+    fn test(&mut self) -> Option<Test> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return None;
+        }
+        self.rest.next_if_eq(&'?')?;
+        self.rest.next_if_eq(&'(')?;
+        let left = self.operand()?;
+        let mut spelled = String::new();
+        while let Some(char) = self.rest.next_if(|char| "=!<>".contains(*char)) {
+            spelled.push(char);
+        }
+        let test = match &*spelled {
+            "" => Test::Exists(left),
+            spelled => {
+                let mut known = Comparison::SPELLED.into_iter();
+                let (_, comparison) = known.find(|(text, _)| *text == spelled)?;
+                Test::Compares(left, comparison, self.operand()?)
             }
-            let (inner, after) = inner.split_once('}').ok_or_else(error)?;
-            let quoted = inner
-                .strip_prefix('"')
-                .and_then(|text| text.strip_suffix('"'));
-            parts.push(match quoted {
-                Some(text) => Part::Text(text.replace("\\n", "\n").replace("\\t", "\t")),
-                None => Part::Path(inner.parse().map_err(|_| error())?),
-            });
-            rest = after;
+        };
+        self.depth -= 1;
+        self.rest.next_if_eq(&')').map(|_| test)
+    }
+
+    /// A path or a value, with the spaces around it.
+    fn operand(&mut self) -> Option<Operand> {
+        spaces(&mut self.rest);
+        let operand = match self.rest.peek()? {
+            '@' | '$' | '.' => Operand::Path(self.path()?),
+            '\'' | '"' => Operand::Value(quoted(&mut self.rest)?.into()),
+            _ => Operand::Value(word(&mut self.rest)?),
+        };
+        spaces(&mut self.rest);
+        Some(operand)
+    }
+}
+
+fn spaces(rest: &mut Rest<'_>) {
+    while rest.next_if_eq(&' ').is_some() {}
+}
+
+fn name(rest: &mut Rest<'_>) -> Option<String> {
+    let mut name = String::new();
+    while let Some(char) =
+        rest.next_if(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '/' | '\\'))
+    {
+        name.push(if char == '\\' { rest.next()? } else { char });
+    }
+    (!name.is_empty()).then_some(name)
+}
+
+/// A number, `true` or `false`.
+fn word(rest: &mut Rest<'_>) -> Option<Value> {
+    let mut word = String::new();
+    while let Some(char) =
+        rest.next_if(|char| char.is_ascii_alphanumeric() || "+-.".contains(*char))
+    {
+        word.push(char);
+    }
+    serde_json::from_str(&word).ok()
+}
+
+/// `0`, `-1`, `1:3`, `::2`
+fn places(rest: &mut Rest<'_>) -> Option<Step> {
+    let mut text = String::new();
+    while let Some(char) = rest.next_if(|char| char.is_ascii_digit() || "-:".contains(*char)) {
+        text.push(char);
+    }
+    let place = |text: &str| match text {
+        "" => Some(None),
+        text => text.parse().ok().map(Some),
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts[..] {
+        [only] => only.parse().ok().map(Step::Place),
+        [from, to] | [from, to, _] => Some(Step::Slice {
+            from: place(from)?,
+            to: place(to)?,
+            by: match parts.get(2) {
+                None => 1,
+                Some(by) => by.parse().ok().filter(|by| *by > 0)?,
+            },
+        }),
+        _ => None,
+    }
+}
+
+/// A text between quotes, as Go writes it.
+pub(crate) fn quoted(rest: &mut Rest<'_>) -> Option<String> {
+    let quote = rest.next()?;
+    let mut text = String::new();
+    loop {
+        match rest.next()? {
+            char if char == quote => return Some(text),
+            '\\' => text.push(match rest.next()? {
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                char => char,
+            }),
+            char => text.push(char),
         }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Self(parts))
     }
 }
 
@@ -195,40 +414,96 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fields::plain;
 
-    fn check(path: &str, expected: &str) {
+    fn check(path: &str, expected: &[&str]) {
         let object = json!({
             "metadata": {"labels": {"a.b/c": "d"}},
-            "spec": {"ports": [{"port": 80}, {"port": 443}], "clusterIP": "None"},
+            "spec": {
+                "ports": [
+                    {"name": "http", "port": 80, "targetPort": "web"},
+                    {"name": "https", "port": 443},
+                    {"name": "dns", "port": 53, "nodePort": 30053},
+                ],
+                "clusterIP": "None",
+                "publishNotReadyAddresses": true,
+            },
         });
-        assert_eq!(path.parse::<JsonPath>().unwrap().print(&object), expected);
+        let seen = path.parse::<FieldPath>().unwrap();
+        let seen: Vec<String> = seen.values(&object).into_iter().map(plain).collect();
+        assert_eq!(seen, expected, "{path}");
     }
 
     #[test]
-    fn fields_places_and_texts() {
-        check("{.spec.clusterIP}", "None");
-        check(".spec.clusterIP", "None");
-        check("{.spec.ports[*].port}", "80 443");
-        check("{.spec.ports[1].port}{\"\\n\"}", "443\n");
-        check("{.metadata.labels.a\\.b/c}", "d");
-        check("{.spec.gone}", "");
-        check("ip={.spec.clusterIP};", "ip=None;");
+    fn fields_and_places() {
+        check(".spec.clusterIP", &["None"]);
+        check("spec.clusterIP", &["None"]);
+        check("{.spec.clusterIP}", &["None"]);
+        check("$.spec.clusterIP", &["None"]);
+        check(r".metadata.labels.a\.b/c", &["d"]);
+        check(".metadata.labels['a.b/c']", &["d"]);
+        check(".spec.ports[1].port", &["443"]);
+        check(".spec.ports[-1].port", &["53"]);
+        check(".spec.ports[-4].port", &[]);
+        check(".spec.ports[3].port", &[]);
+        check(".spec.gone", &[]);
+        check(".spec.clusterIP[0]", &[]);
+    }
+
+    #[test]
+    fn several_at_once() {
+        check(".spec.ports[*].port", &["80", "443", "53"]);
+        check(".metadata.labels.*", &["d"]);
+        check("..port", &["80", "443", "53"]);
+        check(".spec.ports[0:2].name", &["http", "https"]);
+        check(".spec.ports[1:].name", &["https", "dns"]);
+        check(".spec.ports[-2:].name", &["https", "dns"]);
+        check(".spec.ports[::2].name", &["http", "dns"]);
+        check(".spec.ports[2:1].name", &[]);
+    }
+
+    #[test]
+    fn items_that_meet_a_test() {
+        check(r#".spec.ports[?(@.name=="http")].port"#, &["80"]);
+        check(".spec.ports[?(@.name != 'http')].port", &["443", "53"]);
+        check(".spec.ports[?(@.port>=80)].name", &["http", "https"]);
+        check(".spec.ports[?(@.port < 80)].name", &["dns"]);
+        check(".spec.ports[?(@.nodePort)].name", &["dns"]);
+        check(".spec.ports[?(@.targetPort=='web')].port", &["80"]);
+        check(".spec.ports[?(@.targetPort==80)].port", &[]);
+        check(".spec[?(@==true)]", &["true"]);
     }
 
     #[test]
     fn what_is_not_supported_is_refused() {
         for text in [
-            "{range .items[*]}",
-            "{.a[?(@.b)]}",
-            "{.a",
             "",
-            "{..a}",
-            ".a[1:2]",
+            ".",
+            "..",
+            ".a..",
+            ".a[",
             ".a[x]",
+            ".a[1:2:0]",
+            ".a[1:2:3:4]",
+            ".a['b','c']",
+            ".a[?(@.b]",
+            ".a[?(@.b=1)]",
+            ".a[?(@.b==)]",
+            ".a['b]",
+            ".a b",
+            "{.a",
+            ".a]",
         ] {
-            assert!(text.parse::<JsonPath>().is_err(), "{text:?}");
+            assert!(text.parse::<FieldPath>().is_err(), "{text:?}");
         }
+        assert!(
+            format!("{}.a", ".a".repeat(STEPS_MAX))
+                .parse::<FieldPath>()
+                .is_err()
+        );
+        let deep = ".a[?(@".repeat(1_000_000);
+        assert!(deep.parse::<FieldPath>().is_err());
         assert!("NAME".parse::<CustomColumns>().is_err());
-        assert!("NAME:.a..b".parse::<CustomColumns>().is_err());
+        assert!("NAME:.a...b".parse::<CustomColumns>().is_err());
     }
 }
