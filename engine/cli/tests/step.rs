@@ -358,7 +358,11 @@ kubectl label svc other tier=front
 kubectl label svc other tier-
 kubectl label svc other
 kubectl patch svc other -p '{\"spec\": {\"selector\": {\"app\": \"web\"}}}'
-kubectl patch svc other -p 'spec: {ports: [{port: 81}]}'
+kubectl patch svc other -p 'spec: {ports: [{port: 81, name: more}, {port: 80, name: web, targetPort: 8080}]}'
+kubectl get svc other -o 'jsonpath={range .spec.ports[*]}{.name}={.port}>{.targetPort} {end}'
+kubectl patch svc other -p 'spec: {ports: [{targetPort: 80}]}'
+kubectl patch svc nobody -p 'spec: {}'
+kubectl patch svc other -p '5'
 kubectl patch svc other --type merge -p 'spec: {ports: [{port: 80, targetPort: 8080}]}'
 kubectl patch svc other -p '[}'
 do {wait: converged}

@@ -2,14 +2,14 @@
 //!
 //! **Source of the semantics.** kubectl 1.36, S: `pkg/cmd/{delete,scale,patch,label,rollout,expose,exec}`.
 //!
-//! Deviation: `patch` merges as `--type merge` does; a list is refused without that option, for a strategic merge would
-//! join it with the object's. `scale`, `rollout restart` and `label` take one object.
+//! Deviation: `patch`, `scale`, `rollout restart` and `label` take one object.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
 use super::command::Order;
+use super::strategic;
 
 /// A change.
 #[derive(Debug, clap::Subcommand)]
@@ -84,7 +84,7 @@ pub(super) struct PatchOrder {
     /// What is merged into the object: '{"spec": {"selector": {"app": "web"}}}', or the same as YAML
     #[arg(short, long, value_name = "PATCH")]
     patch: String,
-    /// merge: lists of the patch replace the object's
+    /// merge, where lists of the patch replace the object's; or strategic, where items of some lists are merged
     #[arg(long = "type", value_name = "TYPE", value_parser = ["merge", "strategic"], default_value = "strategic")]
     how: String,
 }
@@ -178,7 +178,7 @@ impl Change {
             Self::Replace(File { file }) => Ok(json!({"replace": {"file": file}})),
             Self::Delete(order) => order.step(known),
             Self::Scale(order) => order.step(),
-            Self::Patch(order) => order.step(),
+            Self::Patch(order) => order.step(known),
             Self::Label(order) => order.step(known),
             Self::Expose(order) => order.step(known),
             Self::Rollout(order) => order.step(),
@@ -288,25 +288,15 @@ impl RolloutOrder {
 }
 
 impl PatchOrder {
-    fn step(&self) -> Result<Json, String> {
+    fn step(&self, known: &impl Known) -> Result<Json, String> {
         let target = self.objects.reference()?;
         let patch: Json = serde_yaml::from_str(&self.patch)
             .map_err(|why| format!("error: unable to parse {:?}: {why}", self.patch))?;
-        if self.how == "strategic" && holds_list(&patch) {
-            return Err(
-                "a list in a patch is supported with --type merge, where it replaces the object's"
-                    .to_owned(),
-            );
-        }
+        let patch = match self.how.as_str() {
+            "merge" => patch,
+            _ => strategic::merge_patch(&known.object(&target)?, &patch)?,
+        };
         Ok(json!({"patch": {"target": target, "patch": patch}}))
-    }
-}
-
-fn holds_list(value: &Json) -> bool {
-    match value {
-        Json::Array(_) => true,
-        Json::Object(fields) => fields.values().any(holds_list),
-        _ => false,
     }
 }
 

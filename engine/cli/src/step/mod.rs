@@ -18,6 +18,7 @@ mod on_node;
 mod ping;
 mod session;
 mod sniff;
+mod strategic;
 mod tools;
 mod typing;
 mod words;
