@@ -1,10 +1,11 @@
 //! What happened, in words: the lines of the timeline that nobody asked for.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use api::{Change, EndpointSlice, Object, Pod, Service, WatchEvent};
 use base::format_duration;
-use proxy::{SyncKind, SyncReport};
+use proxy::{Basis, SyncKind, SyncReport};
 use rules::{
     ExternalRoute, FrontendVerdict, LocalOutcome, NodeFacts, ServiceEntry, ServiceName,
     ServicePortPlan, TrafficPolicy, plan_service,
@@ -27,7 +28,7 @@ pub(crate) fn write(event: &WatchEvent) -> Option<String> {
 }
 
 /// What a finished sync changed on its node.
-pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts, mode: ProxyMode) -> String {
+pub(crate) fn sync<E>(report: &SyncReport<E>, mode: ProxyMode) -> String {
     let took = format_duration(report.ended.since(report.started));
     let kind = match report.kind {
         SyncKind::Full => "full sync",
@@ -35,9 +36,9 @@ pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts, mode: ProxyMode
     };
     let mut parts = Vec::new();
     let mut unnamed = 0;
-    for (name, was, is) in report.before.services.diff(&report.after.services) {
-        let plans = plans_of(name, is, facts);
-        if plans == plans_of(name, was, facts) {
+    for name in concerned(&report.before, &report.after) {
+        let plans = plans_of(name, &report.after);
+        if plans == plans_of(name, &report.before) {
             continue;
         }
         if parts.len() < NAMED {
@@ -54,16 +55,36 @@ pub(crate) fn sync<E>(report: &SyncReport<E>, facts: &NodeFacts, mode: ProxyMode
     format!("{kind} done in {took}: {}", parts.join("; "))
 }
 
+/// The Services for which a node may do something else than before: those that are others now, and where it knows itself as
+/// another, those that depend on that.
+fn concerned<'a>(before: &'a Basis, after: &'a Basis) -> BTreeSet<&'a ServiceName> {
+    let (was, is) = (&before.view.services, &after.view.services);
+    let mut names: BTreeSet<_> = was.diff(is).map(|(name, ..)| name).collect();
+    if before.facts != after.facts {
+        let moved = NodeFacts {
+            zone: after.facts.zone.clone(),
+            ..NodeFacts::clone(&before.facts)
+        };
+        let has_only_moved = moved == *after.facts;
+        let all = is.entries();
+        let concerned = all.filter(|(_, entry)| !has_only_moved || names_zones(entry));
+        names.extend(concerned.map(|(name, _)| name));
+    }
+    names
+}
+
+/// Whether there is a hint for a zone.
+fn names_zones(entry: &ServiceEntry) -> bool {
+    let mut endpoints = entry.slices.values().flat_map(|slice| &slice.endpoints);
+    endpoints.any(|endpoint| !endpoint.hints.zones().is_empty())
+}
+
 /// What a node does for a Service: the very plans that its rules are lowered from.
-fn plans_of(
-    name: &ServiceName,
-    entry: Option<&ServiceEntry>,
-    facts: &NodeFacts,
-) -> Vec<ServicePortPlan> {
+fn plans_of(name: &ServiceName, Basis { facts, view }: &Basis) -> Vec<ServicePortPlan> {
     let Some(ServiceEntry {
         service: Some(service),
         slices,
-    }) = entry
+    }) = view.services.entry(name)
     else {
         return Vec::new();
     };

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::SimTime;
-use proxy::Agent;
-use rules::{ClusterView, NodeFacts};
+use proxy::{Agent, Basis};
+use rules::NodeFacts;
 use ruleset::ipvs::Scheduler;
 
 use crate::faults::Hindrance;
@@ -25,8 +25,8 @@ pub(crate) const START: Duration = Duration::from_millis(1_700);
 /// The proxy of one node.
 pub(crate) struct NodeProxy {
     pub(crate) agent: Agent,
-    /// The view whose rules are on the node, whichever process has written them.
-    pub(crate) in_force: ClusterView,
+    /// What the rules on the node are made from, whichever process has written them.
+    pub(crate) in_force: Basis,
     zone: OwnZone,
     /// What its configuration file says.
     pub(crate) config: ProxyConfig,
@@ -68,9 +68,10 @@ impl NodeProxy {
     /// That of a node that has been up for a while.
     pub(crate) fn new(node: &NodeConfig, cluster: &ClusterConfig) -> Self {
         let config = ProxyConfig::of(node, cluster);
+        let agent = agent(&config, node, None, cluster);
         Self {
-            agent: agent(&config, node, None, cluster),
-            in_force: ClusterView::default(),
+            in_force: Basis::empty(Arc::clone(agent.facts())),
+            agent,
             zone: OwnZone::default(),
             mode: config.mode,
             scheduler: config.settings.scheduler,

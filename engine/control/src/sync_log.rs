@@ -92,7 +92,8 @@ impl SyncLog {
         if log.lately.len() == REMEMBERED {
             log.lately.pop_front();
         }
-        log.lately.push_back((report.ended, report.after.clone()));
+        log.lately
+            .push_back((report.ended, report.after.view.clone()));
         self.news.push(Arc::clone(node));
     }
 

@@ -62,14 +62,28 @@ fn hints_are_compared_with_the_label() {
     assert_eq!(&*control.zone_of("n1"), "z1");
 }
 
+/// What is told of a node's syncs, from what they changed on.
+fn told_of_syncs(control: &mut Control, node: &str) -> Vec<String> {
+    let proxy = format!("{node}/proxy");
+    let happenings = control.happenings().into_iter();
+    let syncs = happenings.filter(|happening| happening.who == proxy);
+    let changed = |what: &str| what.split_once(": ").map(|(_, changed)| changed.to_owned());
+    syncs.filter_map(|sync| changed(&sync.what)).collect()
+}
+
 #[test]
 fn who_moves_syncs_and_nobody_else() {
     let mut control = hinted();
     let before = control.rules_number("n2");
+    control.happenings();
     label(&mut control, Some("z2"));
     assert_eq!(&*control.zone_of("n1"), "z2");
     converge(&mut control);
     assert_eq!(sent_to(&mut control, "n1"), ["10.244.1.12"]);
+    assert_eq!(
+        told_of_syncs(&mut control, "n1"),
+        ["default/s: 10.96.0.50:80 → 10.244.1.12:80"]
+    );
     label(&mut control, None);
     converge(&mut control);
     assert_eq!(sent_to(&mut control, "n1"), ["10.244.1.11", "10.244.1.12"]);
@@ -90,6 +104,7 @@ fn a_sync_under_way_takes_the_zone_that_it_began_with() {
     let watch = control.config().timing.watch;
     pass(&mut control, watch);
     label(&mut control, Some("z1"));
+    control.happenings();
     let before = control.rules_number("n1");
     while control.rules_number("n1") == before {
         control.step();
@@ -97,4 +112,10 @@ fn a_sync_under_way_takes_the_zone_that_it_began_with() {
     assert_eq!(sent_to(&mut control, "n1"), ["10.244.1.12"]);
     converge(&mut control);
     assert_eq!(sent_to(&mut control, "n1"), ["10.244.1.11"]);
+    let told = told_of_syncs(&mut control, "n1");
+    let expected = ["10.244.1.12", "10.244.1.11"];
+    assert_eq!(
+        told,
+        expected.map(|ip| format!("default/s: 10.96.0.50:80 → {ip}:80"))
+    );
 }

@@ -40,7 +40,7 @@ pub(crate) fn stale_nodes(
         let agent = control
             .agent(node)
             .expect("every configured node has an agent");
-        let programmed = agent.programmed().map(|view| view.revision);
+        let programmed = agent.programmed().map(|basis| basis.view.revision);
         let revision = programmed.unwrap_or(0);
         let stale = stale_at
             .entry(revision)

@@ -267,13 +267,13 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
         if !report.periodic {
             (self.tell)(Notice::Synced {
                 kind: report.kind,
-                services: report.after.services.count(),
+                services: report.after.view.services.count(),
                 took: report.ended.since(report.started),
             });
         }
         self.tell_of_sink();
         self.forget_stale(report);
-        let checks = HealthCheck::all(&report.after, self.agent.facts());
+        let checks = HealthCheck::all(&report.after.view, &report.after.facts);
         self.status.lock().checks = checks;
         for failure in self.listen_for_checks() {
             (self.tell)(Notice::HealthCheckFailed {
@@ -309,7 +309,7 @@ impl<W: Watch, T: FnMut(Notice)> NodeProxy<W, T> {
     }
 
     fn forget_stale(&mut self, report: &SyncReport<CommitError>) {
-        let stale = StaleUdp::between(&report.before, &report.after);
+        let stale = StaleUdp::between(&report.before.view, &report.after.view);
         let Some(stale) = stale.filter(|stale| !stale.is_empty()) else {
             return;
         };

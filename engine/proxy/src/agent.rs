@@ -15,7 +15,7 @@ use std::time::Duration;
 use base::SimTime;
 use rules::{ClusterSizes, ClusterView, NodeFacts};
 
-use crate::{ProxyHealth, RuleSink, SyncKind};
+use crate::{Basis, ProxyHealth, RuleSink, SyncKind};
 
 /// How an agent times its syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +62,10 @@ pub struct SyncReport<E> {
     pub kind: SyncKind,
     /// Whether nothing asked for it but the time that had passed.
     pub periodic: bool,
-    /// The view that was in force before.
-    pub before: ClusterView,
-    /// The view that was committed. It is in force now, unless that failed.
-    pub after: ClusterView,
+    /// What the rules before were made from.
+    pub before: Basis,
+    /// What the rules that were committed are made from. They are in force now, unless that failed.
+    pub after: Basis,
     /// Whether the sink took it.
     pub result: Result<(), E>,
 }
@@ -76,7 +76,7 @@ pub struct Agent {
     facts: Arc<NodeFacts>,
     settings: AgentSettings,
     seen: Option<ClusterView>,
-    programmed: Option<ClusterView>,
+    programmed: Option<Basis>,
     /// As the last sync has taken them.
     sizes: ClusterSizes,
     running: Option<Sync>,
@@ -99,9 +99,8 @@ struct Sync {
     kind: SyncKind,
     periodic: bool,
     pending_since: Option<SimTime>,
-    /// As the node knew itself when it began.
-    facts: Arc<NodeFacts>,
-    view: ClusterView,
+    /// As it was when it began.
+    basis: Basis,
     sizes: ClusterSizes,
 }
 
@@ -133,9 +132,9 @@ impl Agent {
         &self.facts
     }
 
-    /// The view that the node's rules were made from; `None` before the first sync that went well.
+    /// What the node's rules were made from; `None` before the first sync that went well.
     #[must_use]
-    pub const fn programmed(&self) -> Option<&ClusterView> {
+    pub const fn programmed(&self) -> Option<&Basis> {
         self.programmed.as_ref()
     }
 
@@ -200,7 +199,10 @@ impl Agent {
         sink.commit(SyncKind::Full, &self.facts, &view, sizes)?;
         self.sizes = sizes;
         self.seen = Some(view.clone());
-        self.programmed = Some(view);
+        self.programmed = Some(Basis {
+            facts: Arc::clone(&self.facts),
+            view,
+        });
         self.full_at = Some(now);
         self.updated_at = Some(now);
         self.resync_at = Some(now + self.settings.full_sync_period);
@@ -241,12 +243,12 @@ impl Agent {
     ) -> Option<SyncReport<S::Error>> {
         let ended = self.running.take_if(|sync| sync.ends <= now);
         let ended = ended.map(|sync| {
-            let result = sink.commit(sync.kind, &sync.facts, &sync.view, sync.sizes);
+            let result = sync.commit(sink);
             let end = sync.ends;
             self.finish(sync, end, result)
         });
         if let Some(sync) = self.start(now) {
-            let ends = now + cost(sync.kind, &sync.view);
+            let ends = now + cost(sync.kind, &sync.basis.view);
             self.running = Some(Sync { ends, ..sync });
         }
         ended
@@ -259,7 +261,7 @@ impl Agent {
         sink: &mut S,
     ) -> Option<SyncReport<S::Error>> {
         let sync = self.start(clock())?;
-        let result = sink.commit(sync.kind, &sync.facts, &sync.view, sync.sizes);
+        let result = sync.commit(sink);
         Some(self.finish(sync, clock(), result))
     }
 
@@ -282,8 +284,10 @@ impl Agent {
             kind,
             periodic: !asked,
             pending_since: self.pending_since.take(),
-            facts: Arc::clone(&self.facts),
-            view,
+            basis: Basis {
+                facts: Arc::clone(&self.facts),
+                view,
+            },
             sizes: self.sizes,
         })
     }
@@ -304,10 +308,11 @@ impl Agent {
     fn finish<E>(&mut self, sync: Sync, ended: SimTime, result: Result<(), E>) -> SyncReport<E> {
         self.earliest_sync = ended + self.settings.min_sync_period;
         self.resync_at = Some(ended + self.settings.full_sync_period);
-        let before = self.programmed.clone().unwrap_or_default();
+        let nothing = || Basis::empty(Arc::clone(&sync.basis.facts));
+        let before = self.programmed.clone().unwrap_or_else(nothing);
         if result.is_ok() {
             self.retry_at = None;
-            self.programmed = Some(sync.view.clone());
+            self.programmed = Some(sync.basis.clone());
             self.updated_at = Some(ended);
             if sync.kind == SyncKind::Full {
                 self.full_at = Some(ended);
@@ -323,9 +328,16 @@ impl Agent {
             kind: sync.kind,
             periodic: sync.periodic,
             before,
-            after: sync.view,
+            after: sync.basis,
             result,
         }
+    }
+}
+
+impl Sync {
+    fn commit<S: RuleSink>(&self, sink: &mut S) -> Result<(), S::Error> {
+        let Basis { facts, view } = &self.basis;
+        sink.commit(self.kind, facts, view, self.sizes)
     }
 }
 

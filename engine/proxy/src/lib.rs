@@ -9,6 +9,7 @@
 //! (health), PROXY-76 (metrics).
 
 mod agent;
+mod basis;
 mod health;
 mod metrics;
 mod names;
@@ -18,6 +19,7 @@ mod stale_udp;
 mod view_builder;
 
 pub use agent::{Agent, AgentSettings, SyncReport};
+pub use basis::Basis;
 pub use health::{Answer, HealthCheck, ProxyHealth, TO_BE_DELETED_TAINT};
 pub use metrics::{ChangeOf, Dialect, Metrics};
 pub use rule_sink::{RuleSink, SyncKind};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proxy::{StaleUdp, SyncReport};
+use proxy::{Basis, StaleUdp, SyncReport};
 use rules::ClusterView;
 
 use super::{Control, Reader};
@@ -114,9 +114,11 @@ impl Control {
             let view = self.views.latest().clone();
             let mut writer = self.book.in_mode(proxy.mode(), proxy.scheduler());
             proxy.list_zone(self.now);
-            let Ok(()) = proxy.agent.adopt(view.clone(), self.now, &mut writer);
+            let Ok(()) = proxy.agent.adopt(view, self.now, &mut writer);
             proxy.skip_to_end(&self.views);
-            self.put_in_force(index, view);
+            let adopted = proxy.agent.programmed().expect("it has just been adopted");
+            let adopted = adopted.clone();
+            self.put_in_force(index, adopted);
             self.place_proxy(index);
         }
     }
@@ -147,7 +149,7 @@ impl Control {
         }
         // A machine without power has lost its rules.
         if hindrance.is_down && self.book.forget(&self.config.nodes[index].name) {
-            self.put_in_force(index, ClusterView::default());
+            self.put_in_force(index, self.nothing_on(index));
         }
         self.reschedule_proxy(index);
     }
@@ -169,16 +171,16 @@ impl Control {
         let (name, mode) = (&self.config.nodes[index].name, self.proxies[index].mode());
         let cleaned = self.book.clean_up_for(name, mode);
         if cleaned && !self.book.has_rules(name) {
-            self.put_in_force(index, ClusterView::default());
+            self.put_in_force(index, self.nothing_on(index));
         }
         cleaned
     }
 
     fn finish_sync<E>(&mut self, index: usize, report: SyncReport<E>) {
-        let facts = Arc::clone(self.proxies[index].agent.facts());
+        let facts = Arc::clone(&report.after.facts);
         self.syncs.synced(&facts.name, &report);
         // What the process itself had before counts: one that starts looks at all connections.
-        let stale = StaleUdp::between(&report.before, &report.after);
+        let stale = StaleUdp::between(&report.before.view, &report.after.view);
         if let Some(stale) = stale.filter(|stale| !stale.is_empty()) {
             self.stale.push((Arc::clone(&facts.name), stale));
         }
@@ -187,20 +189,26 @@ impl Control {
         // From time to time all is written that is there already: nothing has happened then.
         if !report.periodic {
             let mode = self.proxies[index].mode();
-            self.tell_of_proxy(index, narrate::sync(&report, &facts, mode));
+            self.tell_of_proxy(index, narrate::sync(&report, mode));
         }
         if !self.proxies[index].mode().cleans_up_first() {
             self.clean_up(index);
         }
     }
 
-    /// The rules on a node are those of another view now; gives the view before.
-    fn put_in_force(&mut self, index: usize, view: ClusterView) -> ClusterView {
+    /// What the rules of a node are made from that has none.
+    fn nothing_on(&self, index: usize) -> Basis {
+        Basis::empty(Arc::clone(self.proxies[index].agent.facts()))
+    }
+
+    /// The rules on a node are made from something else now; gives what they were made from before.
+    fn put_in_force(&mut self, index: usize, basis: Basis) -> Basis {
         let proxy = &mut self.proxies[index];
         let pool = &self.config.load_balancer_pool;
-        let changes = balance::changes(&proxy.in_force, &view, proxy.agent.facts(), pool);
+        let (was, is) = (&proxy.in_force.view, &basis.view);
+        let changes = balance::changes(was, is, &basis.facts, pool);
         self.balanced.extend(changes);
-        std::mem::replace(&mut proxy.in_force, view)
+        std::mem::replace(&mut proxy.in_force, basis)
     }
 
     fn place_proxy(&mut self, index: usize) {

@@ -32,8 +32,7 @@ impl Front {
 /// of a headless Service, which has no rules.
 pub(super) fn chosen<'a>(facts: &Facts<'a>, node: &str, front: Front) -> Vec<&'a EndpointView> {
     let agent = facts.control.and_then(|control| control.agent(node).ok());
-    let Some((own, view)) = agent.and_then(|agent| Some((agent.facts(), agent.programmed()?)))
-    else {
+    let Some(basis) = agent.and_then(|agent| agent.programmed()) else {
         return Vec::new();
     };
     let name = ServiceName {
@@ -43,7 +42,7 @@ pub(super) fn chosen<'a>(facts: &Facts<'a>, node: &str, front: Front) -> Vec<&'a
     let Some(ServiceEntry {
         service: Some(service),
         slices,
-    }) = view.services.entry(&name)
+    }) = basis.view.services.entry(&name)
     else {
         return Vec::new();
     };
@@ -53,7 +52,7 @@ pub(super) fn chosen<'a>(facts: &Facts<'a>, node: &str, front: Front) -> Vec<&'a
     };
     let mut sent_to = BTreeSet::new();
     for family in Family::ALL {
-        for port in plan_service(&name, service, slices, own, family) {
+        for port in plan_service(&name, service, slices, &basis.facts, family) {
             let endpoints = port.endpoints(policy).iter();
             sent_to.extend(endpoints.map(|own| (own.address.ip(), own.pod.clone())));
         }

@@ -1,4 +1,4 @@
-use rules::{EndpointCounts, LocalDetection};
+use rules::EndpointCounts;
 
 use super::*;
 
@@ -39,17 +39,7 @@ impl RuleSink for Log {
 }
 
 fn agent() -> Agent {
-    let facts = NodeFacts {
-        name: "node-a".into(),
-        zone: None,
-        addresses: Vec::new(),
-        local_detection: LocalDetection::None,
-        masquerade_all: false,
-        node_port_addresses: rules::NodePortAddresses::All,
-        localhost_node_ports: true,
-        masquerade_mark: NodeFacts::DEFAULT_MASQUERADE_MARK,
-    };
-    Agent::new(Arc::new(facts), AgentSettings::default())
+    Agent::new(crate::basis::any_facts(), AgentSettings::default())
 }
 
 fn view(revision: u64) -> ClusterView {
@@ -174,7 +164,7 @@ fn proxy_66_a_failed_sync_is_tried_again_in_full() {
     sink.broken = true;
     let failed = report(&mut agent, at(2_050), &mut sink).unwrap();
     assert_eq!((failed.kind, failed.result), (SyncKind::Partial, Err(())));
-    assert_eq!(agent.programmed().unwrap().revision, 1);
+    assert_eq!(agent.programmed().unwrap().view.revision, 1);
     assert_eq!(
         agent.next_pending(at(2_050)),
         Some(at(32_050)),
@@ -189,7 +179,10 @@ fn proxy_66_a_failed_sync_is_tried_again_in_full() {
     run(&mut agent, at(33_100), &mut sink);
     let done = report(&mut agent, at(33_150), &mut sink).unwrap();
     assert_eq!(done.kind, SyncKind::Full);
-    assert_eq!((done.before.revision, done.after.revision), (1, 3));
+    assert_eq!(
+        (done.before.view.revision, done.after.view.revision),
+        (1, 3)
+    );
     assert_eq!(agent.next_pending(at(33_150)), None);
 }
 

@@ -289,7 +289,8 @@ fn unix_seconds(at: SimTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rules::ClusterView;
+    use crate::Basis;
+    use crate::basis::any_facts;
 
     use super::*;
 
@@ -298,13 +299,14 @@ mod tests {
     }
 
     fn report(kind: SyncKind, result: Result<(), ()>) -> SyncReport<()> {
+        let nothing = Basis::empty(any_facts());
         SyncReport {
             started: at(1_000),
             ended: at(1_005),
             kind,
             periodic: false,
-            before: ClusterView::default(),
-            after: ClusterView::default(),
+            before: nothing.clone(),
+            after: nothing,
             result,
         }
     }
