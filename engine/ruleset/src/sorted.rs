@@ -1,6 +1,6 @@
 //! A sorted map whose copies share what is equal.
 //!
-//! **What.** [`Sorted`] holds its entries in runs of a dozen or two, and the runs in a persistent map, each by a key that none of
+//! **What.** [`Sorted`] holds its entries in runs of some dozens, and the runs in a persistent map, each by a key that none of
 //! its entries is below. **Why.** A node's tables have a hundred thousand elements, and a change touches a few. Finding what
 //! differs has to cost what differs, and a change one run; but tables that are made from nothing are given sorted, and are
 //! then taken in a run at a time instead of being looked up one by one.

@@ -23,7 +23,7 @@ enum Bytes {
     /// As many as there is room for, and zeros behind them.
     Inline { len: u8, bytes: [u8; INLINE] },
     /// More than that.
-    Boxed(Box<[u8]>),
+    Outside(Vec<u8>),
 }
 
 /// As much as a key of 32 bytes has room for. An IPv6 address, a port and a number take 25.
@@ -184,7 +184,7 @@ impl Key {
     fn bytes(&self) -> &[u8] {
         match &self.0 {
             Bytes::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Bytes::Boxed(bytes) => bytes,
+            Bytes::Outside(bytes) => bytes,
         }
     }
 
@@ -222,12 +222,15 @@ impl Key {
                 return;
             }
         }
-        self.append_boxed(more);
+        self.append_outside(more);
     }
 
     #[cold]
-    fn append_boxed(&mut self, more: &[u8]) {
-        self.0 = Bytes::Boxed([self.bytes(), more].concat().into());
+    fn append_outside(&mut self, more: &[u8]) {
+        match &mut self.0 {
+            Bytes::Outside(bytes) => bytes.extend_from_slice(more),
+            Bytes::Inline { .. } => self.0 = Bytes::Outside([self.bytes(), more].concat()),
+        }
     }
 }
 
@@ -498,6 +501,6 @@ mod tests {
         let longest_of_many = Key::of_address(address).then_port(80).then_number(u32::MAX);
         assert!(matches!(longest_of_many.0, Bytes::Inline { .. }));
         let longer = longest_of_many.then_address(address);
-        assert!(matches!(longer.0, Bytes::Boxed(_)));
+        assert!(matches!(longer.0, Bytes::Outside(_)));
     }
 }
