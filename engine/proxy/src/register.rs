@@ -33,8 +33,8 @@ pub(crate) type Number = u32;
 pub(crate) struct Registered {
     pub(crate) name: ServiceName,
     pub(crate) entry: ServiceEntry,
-    /// Whether it differs from what the view has.
-    pub(crate) has_changed: bool,
+    /// Whether it is noted as one that has changed since the view was looked at.
+    pub(crate) is_noted: bool,
 }
 
 /// Where something of a name is.
@@ -68,10 +68,10 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl Register {
-    /// How many are known.
+    /// How many Services and how many slices are known.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.by_name.len()
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.by_name.len(), self.by_slice.len())
     }
 
     pub(crate) fn of(&self, number: Number) -> &Registered {
@@ -100,7 +100,7 @@ impl Register {
                 name: name.into(),
             },
             entry: ServiceEntry::default(),
-            has_changed: false,
+            is_noted: false,
         };
         let number = match self.free.pop() {
             Some(number) => {
@@ -132,9 +132,7 @@ impl Register {
         let service = &mut self.services[owner as usize];
         let slices = &mut service.entry.slices;
         let known = slices.name_of(slice).cloned();
-        let is_new = known.is_none();
-        *slices = slices.with(known.unwrap_or_else(|| slice.into()), view);
-        if is_new {
+        if slices.insert(known.unwrap_or_else(|| slice.into()), view) {
             let place = Place::of(&service.name.namespace, slice, owner);
             self.by_slice
                 .insert_unique(place.spread(), place, Place::spread);
@@ -150,13 +148,13 @@ impl Register {
         if let Ok(found) = self.by_slice.find_entry(place.spread(), is_it) {
             found.remove();
         }
-        service.entry.slices = service.entry.slices.without(slice);
+        service.entry.slices.remove(slice);
     }
 
     /// A Service is in the view as it is here. One of which there is nothing is forgotten.
     pub(crate) fn settle(&mut self, number: Number) {
         let service = &mut self.services[number as usize];
-        service.has_changed = false;
+        service.is_noted = false;
         if !service.entry.is_empty() {
             return;
         }
@@ -246,5 +244,6 @@ mod tests {
             let owner = register.owner_of("default", &named(number));
             assert_eq!(owner, (number >= 150).then_some(web), "{number}");
         }
+        assert_eq!(register.counts(), (1, 50));
     }
 }

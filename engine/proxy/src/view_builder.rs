@@ -181,10 +181,10 @@ impl ViewBuilder {
         true
     }
 
-    /// A Service differs from what the view has.
+    /// A Service has changed since the view was looked at.
     fn note(&mut self, number: Number) {
-        let has_changed = &mut self.register.of_mut(number).has_changed;
-        if !mem::replace(has_changed, true) {
+        let is_noted = &mut self.register.of_mut(number).is_noted;
+        if !mem::replace(is_noted, true) {
             self.changed.push(number);
         }
     }

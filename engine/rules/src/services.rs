@@ -111,7 +111,9 @@ impl Services {
 
     /// Puts a slice in.
     pub fn insert_slice(&mut self, owner: ServiceName, name: Arc<str>, slice: Arc<SliceView>) {
-        self.change(owner, |entry| entry.slices = entry.slices.with(name, slice));
+        self.change(owner, |entry| {
+            entry.slices.insert(name, slice);
+        });
     }
 
     /// Says which slices a Service has from now on.
@@ -126,7 +128,7 @@ impl Services {
     }
 }
 
-/// Of several entries of one name, the last counts. Fast when they come in order.
+/// Names differ; what is empty is left out. Fast when they come in order.
 impl FromIterator<(ServiceName, ServiceEntry)> for Services {
     fn from_iter<I: IntoIterator<Item = (ServiceName, ServiceEntry)>>(entries: I) -> Self {
         let entries = entries.into_iter().filter(|(_, entry)| !entry.is_empty());

@@ -1,8 +1,7 @@
 //! The EndpointSlices of one Service.
 //!
 //! **Why.** Nearly every Service has one slice, which needs no list; and whoever reads one of a Service's slices reads them all:
-//! so more are a list. One that is put in or taken out costs as much as there are, for views share lists and a change is a new
-//! one; a Service has one slice for each hundred endpoints.
+//! so more are a list. Views share lists: the first change of a shared one copies it, and those that follow do not.
 
 use std::slice;
 use std::sync::Arc;
@@ -18,8 +17,8 @@ type Named = (Arc<str>, Arc<SliceView>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Slices {
     One(Named),
-    /// Or none.
-    More(Arc<[Named]>),
+    /// Two or more; or none, which needs no list either.
+    More(Option<Arc<Vec<Named>>>),
 }
 
 impl SlicesByName {
@@ -43,24 +42,40 @@ impl SlicesByName {
         Some(&self.all()[place].0)
     }
 
-    /// The same with another one, in place of the one of that name.
-    #[must_use]
-    pub fn with(&self, name: Arc<str>, slice: Arc<SliceView>) -> Self {
-        let (before, after) = self.around(&name);
-        Self(match (before, after) {
-            ([], []) => Slices::One((name, slice)),
-            _ => Slices::More([before, &[(name, slice)], after].concat().into()),
-        })
+    /// Puts one in, in place of the one of that name. Tells whether there was none.
+    pub fn insert(&mut self, name: Arc<str>, slice: Arc<SliceView>) -> bool {
+        let place = self.find(&name);
+        match (&mut self.0, place) {
+            (Slices::More(None), _) => self.0 = Slices::One((name, slice)),
+            (Slices::One(one), Ok(_)) => one.1 = slice,
+            (Slices::One(one), Err(place)) => {
+                let mut all = vec![one.clone()];
+                all.insert(place, (name, slice));
+                self.0 = Slices::of(all);
+            }
+            (Slices::More(Some(all)), Ok(place)) => Arc::make_mut(all)[place].1 = slice,
+            (Slices::More(Some(all)), Err(place)) => {
+                Arc::make_mut(all).insert(place, (name, slice));
+            }
+        }
+        place.is_err()
     }
 
-    /// The same without the one of that name.
-    #[must_use]
-    pub fn without(&self, name: &str) -> Self {
-        let (before, after) = self.around(name);
-        Self(match (before, after) {
-            ([one], []) | ([], [one]) => Slices::One(one.clone()),
-            _ => Slices::More([before, after].concat().into()),
-        })
+    /// Takes the one of a name out, if it is there.
+    pub fn remove(&mut self, name: &str) {
+        let Ok(place) = self.find(name) else {
+            return;
+        };
+        match &mut self.0 {
+            Slices::More(Some(all)) => {
+                let all = Arc::make_mut(all);
+                all.remove(place);
+                if let [one] = &all[..] {
+                    self.0 = Slices::One(one.clone());
+                }
+            }
+            Slices::One(_) | Slices::More(None) => self.0 = Slices::More(None),
+        }
     }
 
     /// Names and slices.
@@ -87,16 +102,8 @@ impl SlicesByName {
     fn all(&self) -> &[Named] {
         match &self.0 {
             Slices::One(one) => slice::from_ref(one),
-            Slices::More(all) => all,
+            Slices::More(all) => all.as_deref().map_or(&[], Vec::as_slice),
         }
-    }
-
-    /// Those before a name, and those after it.
-    fn around(&self, name: &str) -> (&[Named], &[Named]) {
-        let (Ok(place) | Err(place)) = self.find(name);
-        let (before, rest) = self.all().split_at(place);
-        let is_it = rest.first().is_some_and(|(one, _)| **one == *name);
-        (before, &rest[usize::from(is_it)..])
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
@@ -112,16 +119,24 @@ impl FromIterator<(Arc<str>, Arc<SliceView>)> for SlicesByName {
         all.reverse();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all.dedup_by(|(one, _), (before, _)| one == before);
-        Self(match <[Named; 1]>::try_from(all) {
-            Ok([one]) => Slices::One(one),
-            Err(all) => Slices::More(all.into()),
-        })
+        Self(Slices::of(all))
+    }
+}
+
+impl Slices {
+    /// Those of a list that is in order.
+    fn of(all: Vec<Named>) -> Self {
+        match <[Named; 1]>::try_from(all) {
+            Ok([one]) => Self::One(one),
+            Err(none) if none.is_empty() => Self::More(None),
+            Err(all) => Self::More(Some(Arc::new(all))),
+        }
     }
 }
 
 impl Default for SlicesByName {
     fn default() -> Self {
-        Self(Slices::More(Arc::default()))
+        Self(Slices::More(None))
     }
 }
 
@@ -149,20 +164,26 @@ mod tests {
         let names: Vec<&str> = slices.keys().map(|name| &**name).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(slices.get("b"), Some(&slice(Family::V6)));
-        let only_b = slices.without("a").without("c");
-        let expected: SlicesByName = [("b".into(), slice(Family::V6))].into_iter().collect();
-        assert_eq!(only_b, expected);
-        let changed = slices.with("b".into(), slice(Family::V4));
-        assert_eq!(changed.get("b"), Some(&slice(Family::V4)));
-        let more = slices.with("aa".into(), slice(Family::V4));
+        let mut only_b = slices.clone();
+        only_b.remove("a");
+        only_b.remove("c");
+        let one = |family| [("b".into(), slice(family))].into_iter().collect();
+        assert_eq!(only_b, one(Family::V6));
+        let mut more = slices.clone();
+        assert!(!more.insert("b".into(), slice(Family::V4)));
+        assert_eq!(more.get("b"), Some(&slice(Family::V4)));
+        assert!(more.insert("aa".into(), slice(Family::V4)));
         let names: Vec<&str> = more.keys().map(|name| &**name).collect();
         assert_eq!(names, ["a", "aa", "b"]);
-        assert!(only_b.without("b").is_empty());
-        let replaced = only_b.with("b".into(), slice(Family::V4));
-        assert_eq!(
-            replaced,
-            SlicesByName::new().with("b".into(), slice(Family::V4))
-        );
+        // The one that it was copied from has not changed.
+        assert_eq!(slices.get("b"), Some(&slice(Family::V6)));
+        assert!(!only_b.insert("b".into(), slice(Family::V4)));
+        assert_eq!(only_b, one(Family::V4));
+        only_b.remove("b");
+        assert!(only_b.is_empty());
+        assert_eq!(only_b, SlicesByName::new());
+        assert!(only_b.insert("b".into(), slice(Family::V4)));
+        assert_eq!(only_b, one(Family::V4));
     }
 
     #[test]
