@@ -70,7 +70,39 @@ pub(crate) fn plain(value: &Value) -> String {
     }
 }
 
+/// A value as Go prints it, which JSON is not: `map[app:web]`, `[a b]`.
+pub(crate) fn go_text(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_text).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(_) => {
+            let fields = pairs(value, "").into_iter();
+            let fields: Vec<String> = fields
+                .map(|(key, value)| format!("{key}:{}", go_text(value)))
+                .collect();
+            format!("map[{}]", fields.join(" "))
+        }
+        Value::Null => "<nil>".to_owned(),
+        scalar => plain(scalar),
+    }
+}
+
 /// A field as plain text.
 pub(crate) fn plain_at(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).map(plain).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_as_go_prints_them() {
+        let value = json!({"tier": "a", "app": ["web", 1, null, {}]});
+        assert_eq!(go_text(&value), "map[app:[web 1 <nil> map[]] tier:a]");
+    }
 }

@@ -10,7 +10,7 @@ use api::{Kind, Object, Selector};
 use base::SimTime;
 use serde_json::{Value, json};
 
-use crate::fields::plain;
+use crate::fields::{go_text, plain};
 use crate::jsonpath::JsonPath;
 use crate::path::{ColumnsError, CustomColumns, FieldPath, PathError};
 use crate::request::{Found, Objects, Resources, Scope};
@@ -248,7 +248,7 @@ fn custom(columns: &CustomColumns, found: &Found, no_headers: bool) -> String {
         let cells = columns
             .0
             .iter()
-            .map(|(_, path)| joined(path.values(&object).into_iter().map(plain)));
+            .map(|(_, path)| joined(path.values(&object).into_iter().map(go_text)));
         lines.push(cells.collect::<Vec<_>>().join("\t"));
     }
     let lines = lines.iter().map(|line| format!("{line}\n"));

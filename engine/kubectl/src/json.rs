@@ -1,4 +1,4 @@
-//! JSON as kubectl writes it: indented by four blanks, keys in order, and what HTML gives a meaning escaped.
+//! JSON as kubectl writes it: keys in order, and what HTML gives a meaning escaped.
 //!
 //! **Source of the semantics.** Go's `encoding/json`; S: `cli-runtime/pkg/printers/json.go`.
 
@@ -6,17 +6,24 @@ use std::io;
 
 use serde::Serialize as _;
 use serde_json::Value;
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
-/// A value with a newline at its end.
+/// A value indented by four blanks, with a newline at its end.
 pub(crate) fn document(value: &Value) -> String {
+    written(value, PrettyFormatter::with_indent(b"    ")) + "\n"
+}
+
+/// A value on one line.
+pub(crate) fn compact(value: &Value) -> String {
+    written(value, CompactFormatter)
+}
+
+fn written(value: &Value, formatter: impl Formatter) -> String {
     let mut bytes = Vec::new();
-    let formatter = GoFormatter(PrettyFormatter::with_indent(b"    "));
-    let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
+    let mut serializer = Serializer::with_formatter(&mut bytes, GoFormatter(formatter));
     sorted(value)
         .serialize(&mut serializer)
         .expect("a vector takes all that is written");
-    bytes.push(b'\n');
     String::from_utf8(bytes).expect("JSON is text")
 }
 
@@ -36,9 +43,9 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-struct GoFormatter(PrettyFormatter<'static>);
+struct GoFormatter<F>(F);
 
-impl Formatter for GoFormatter {
+impl<F: Formatter> Formatter for GoFormatter<F> {
     fn write_string_fragment<W: io::Write + ?Sized>(
         &mut self,
         writer: &mut W,
@@ -117,6 +124,10 @@ mod tests {
         assert_eq!(
             document(&json!({"b": "<a> & b\n", "a": [{}, 1, []]})),
             "{\n    \"a\": [\n        {},\n        1,\n        []\n    ],\n    \"b\": \"\\u003ca\\u003e \\u0026 b\\n\"\n}\n"
+        );
+        assert_eq!(
+            compact(&json!({"b": "<", "a": [1, {"d": 1, "c": 2}]})),
+            r#"{"a":[1,{"c":2,"d":1}],"b":"\u003c"}"#
         );
     }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::fields::plain;
+use crate::json;
 use crate::path::{FieldPath, PathError, quoted};
 
 /// Ranges within each other.
@@ -35,7 +36,7 @@ fn printed(parts: &[Part], object: &Value) -> String {
     let texts = parts.iter().map(|part| match part {
         Part::Text(text) => text.clone(),
         Part::Path(path) => {
-            let values = path.values(object).into_iter().map(plain);
+            let values = path.values(object).into_iter().map(text_of);
             values.collect::<Vec<_>>().join(" ")
         }
         Part::Range(path, parts) => {
@@ -44,6 +45,14 @@ fn printed(parts: &[Part], object: &Value) -> String {
         }
     });
     texts.collect()
+}
+
+/// What is no single value is printed as JSON.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Array(_) | Value::Object(_) => json::compact(value),
+        scalar => plain(scalar),
+    }
 }
 
 impl FromStr for JsonPath {
@@ -130,7 +139,7 @@ mod tests {
             "kind": "List",
             "items": [
                 {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}, {"port": 443}]}},
-                {"metadata": {"name": "dns"}, "spec": {"ports": [{"port": 53}]}},
+                {"metadata": {"name": "dns"}, "spec": {"ports": [{"targetPort": "<", "port": 53}]}},
             ],
         });
         assert_eq!(
@@ -153,7 +162,12 @@ mod tests {
         );
         check("{.gone}", "");
         check(r#"{"}\t{"}{.kind}"#, "}\t{List");
-        check("{.items[1].metadata}", r#"{"name":"dns"}"#);
+        check(
+            "{.items[1]}",
+            r#"{"metadata":{"name":"dns"},"spec":{"ports":[{"port":53,"targetPort":"<"}]}}"#
+                .replace('<', "\\u003c")
+                .as_str(),
+        );
     }
 
     #[test]
