@@ -393,6 +393,35 @@ kubectl rollout undo deployment web
     insta::assert_snapshot!(seen("step-kubectl", "iptables", commands));
 }
 
+/// The first commands of most tutorials.
+#[test]
+fn kubectl_makes_objects_of_words() {
+    let commands = "\
+kubectl create deployment hello --image=registry.example/team/echo:1.2 --replicas=2 --port=8080
+kubectl create service clusterip hello --tcp=80:8080
+kubectl create service nodeport open --tcp=80 --node-port=30080
+kubectl create svc externalname alias --external-name=db.example.com
+kubectl create service clusterip none --clusterip=None
+kubectl create service clusterip nothing
+kubectl create service clusterip bad --tcp=http
+kubectl create ns shop
+kubectl create
+kubectl create -f other.yaml deployment x --image y
+kubectl run visitor --image=busybox
+kubectl run labelled --image=nginx --labels=app=hello,tier=x --port=8080
+kubectl run bad --image=nginx --labels=app
+do {wait: converged}
+kubectl get deploy,svc,pods --show-labels
+kubectl get svc hello -o 'jsonpath={.spec.ports}'
+kubectl get deploy hello -o 'jsonpath={.spec.template.spec.containers[0].name}'
+kubectl exec visitor -- curl hello
+kubectl expose deployment hello --name again
+kubectl expose svc hello --name third --port 81 --target-port http --type NodePort
+kubectl get svc again third -o 'jsonpath={range .items[*]}{.spec.selector} {.spec.ports[0].targetPort} {end}'
+";
+    insta::assert_snapshot!(seen("step-generate", "nftables", commands));
+}
+
 #[test]
 fn answers_go_through_filters() {
     for (command, expected) in [

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use super::command::Order;
+use super::generate::{ExposeOrder, Generated, RunOrder};
 use super::strategic;
 
 /// A change.
@@ -16,8 +17,8 @@ use super::strategic;
 pub(super) enum Change {
     /// kubectl apply
     Apply(File),
-    /// kubectl create
-    Create(File),
+    /// kubectl create, of a file or of words: create deployment web --image nginx --port 80
+    Create(CreateOrder),
     /// kubectl replace
     Replace(File),
     /// kubectl delete
@@ -30,8 +31,21 @@ pub(super) enum Change {
     Label(LabelOrder),
     /// kubectl expose: a Service of a workload's Pods
     Expose(ExposeOrder),
+    /// kubectl run: a Pod
+    Run(RunOrder),
     /// kubectl rollout restart
     Rollout(RolloutOrder),
+}
+
+/// `kubectl create`
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct CreateOrder {
+    /// Manifests
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    file: Option<PathBuf>,
+    #[command(subcommand)]
+    generated: Option<Generated>,
 }
 
 /// A file of manifests.
@@ -109,31 +123,6 @@ pub(super) struct RolloutOrder {
     objects: Named,
 }
 
-/// `kubectl expose`
-#[derive(Debug, clap::Args)]
-pub(super) struct ExposeOrder {
-    #[command(flatten)]
-    objects: Named,
-    /// The Service's name [default: the object's]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// The Service's port [default: the container's]
-    #[arg(long, value_name = "PORT")]
-    port: Option<u16>,
-    /// The container's port, by number or name [default: the Service's]
-    #[arg(long, value_name = "PORT")]
-    target_port: Option<String>,
-    /// TCP, UDP or SCTP [default: the container's]
-    #[arg(long, value_name = "PROTOCOL")]
-    protocol: Option<String>,
-    /// ClusterIP, NodePort or LoadBalancer
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Option<String>,
-    /// An address, or None for a headless Service
-    #[arg(long = "cluster-ip", value_name = "ADDRESS")]
-    cluster_ip: Option<String>,
-}
-
 /// `kubectl exec`
 #[derive(Debug, clap::Args)]
 pub(super) struct ExecOrder {
@@ -174,13 +163,17 @@ impl Change {
     pub(super) fn step(&self, known: &impl Known) -> Result<Json, String> {
         match self {
             Self::Apply(File { file }) => Ok(json!({"apply": {"file": file}})),
-            Self::Create(File { file }) => Ok(json!({"create": {"file": file}})),
+            Self::Create(CreateOrder { file, generated }) => match generated {
+                Some(generated) => Ok(json!({"create": [generated.object()?]})),
+                None => Ok(json!({"create": {"file": file}})),
+            },
             Self::Replace(File { file }) => Ok(json!({"replace": {"file": file}})),
             Self::Delete(order) => order.step(known),
             Self::Scale(order) => order.step(),
             Self::Patch(order) => order.step(known),
             Self::Label(order) => order.step(known),
-            Self::Expose(order) => order.step(known),
+            Self::Expose(order) => Ok(json!({"create": [order.object(known)?]})),
+            Self::Run(order) => Ok(json!({"create": [order.object()?]})),
             Self::Rollout(order) => order.step(),
         }
     }
@@ -205,7 +198,7 @@ impl Change {
 
 /// Objects as kubectl's commands take them, with what else stands among the words.
 #[derive(Debug, clap::Args)]
-struct Named {
+pub(super) struct Named {
     /// KIND NAME…, or KIND/NAME…
     #[arg(value_name = "OBJECT")]
     words: Vec<String>,
@@ -240,7 +233,7 @@ impl Named {
     }
 
     /// The reference to the only object.
-    fn reference(&self) -> Result<String, String> {
+    pub(super) fn reference(&self) -> Result<String, String> {
         only(self.references()?)
     }
 }
@@ -345,128 +338,6 @@ impl LabelOrder {
         }
         Ok(json!({"patch": {"target": target, "patch": {"metadata": {"labels": changes}}}}))
     }
-}
-
-impl ExposeOrder {
-    fn step(&self, known: &impl Known) -> Result<Json, String> {
-        let object = known.object(&self.objects.reference()?)?;
-        let meta = &object["metadata"];
-        let mut spec = Map::from_iter([
-            ("selector".to_owned(), selector(&object)?.clone()),
-            ("ports".to_owned(), self.ports(&object)?),
-        ]);
-        let stated = [("type", &self.kind), ("clusterIP", &self.cluster_ip)];
-        for (field, value) in stated {
-            if let Some(value) = value {
-                spec.insert(field.to_owned(), value.as_str().into());
-            }
-        }
-        let name = self.name.as_deref().or(meta["name"].as_str());
-        let service = json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name, "namespace": meta["namespace"], "labels": meta["labels"]},
-            "spec": spec,
-        });
-        Ok(json!({"create": [service]}))
-    }
-
-    fn ports(&self, object: &Json) -> Result<Json, String> {
-        let known = ports(object);
-        let ports: Vec<u64> = match self.port {
-            Some(port) => vec![port.into()],
-            None => known.iter().map(|(port, _)| *port).collect(),
-        };
-        if ports.is_empty() && self.cluster_ip.as_deref() != Some("None") {
-            let why = "error: couldn't find port via --port flag or introspection";
-            return Err(why.to_owned());
-        }
-        let several = ports.len() > 1;
-        let ports = ports.iter().enumerate().map(|(index, port)| {
-            let own = known.iter().find(|(known, _)| known == port);
-            let own = own.map_or("TCP", |(_, protocol)| protocol);
-            let mut entry = json!({
-                "port": port,
-                "protocol": self.protocol.as_deref().unwrap_or(own),
-                "targetPort": self.target_port(*port),
-            });
-            if several {
-                entry["name"] = format!("port-{}", index + 1).into();
-            }
-            entry
-        });
-        Ok(ports.collect())
-    }
-
-    fn target_port(&self, port: u64) -> Json {
-        match &self.target_port {
-            Some(target) => target
-                .parse::<u16>()
-                .map_or_else(|_| target.as_str().into(), Json::from),
-            None => port.into(),
-        }
-    }
-}
-
-/// The labels of the Pods that an object stands for.
-fn selector(object: &Json) -> Result<&Json, String> {
-    let spec = &object["spec"];
-    let (found, why) = match object["kind"].as_str() {
-        Some("Pod") => (
-            &object["metadata"]["labels"],
-            "error: the pod has no labels and cannot be exposed",
-        ),
-        Some("Service") => (
-            &spec["selector"],
-            "error: the service has no pod selector set",
-        ),
-        Some("Deployment" | "ReplicaSet") if !spec["selector"]["matchExpressions"].is_null() => {
-            let expressions = &spec["selector"]["matchExpressions"];
-            return Err(format!(
-                "error: couldn't convert expressions - \"{expressions}\" to map-based selector format"
-            ));
-        }
-        Some("Deployment" | "ReplicaSet") => (
-            &spec["selector"]["matchLabels"],
-            "error: the selector has no matchLabels",
-        ),
-        kind => {
-            let kind = kind.unwrap_or_default();
-            return Err(format!("error: cannot expose a {kind}"));
-        }
-    };
-    let is_empty = found.as_object().is_none_or(Map::is_empty);
-    if is_empty {
-        Err(why.to_owned())
-    } else {
-        Ok(found)
-    }
-}
-
-/// The ports of an object and their protocols.
-fn ports(object: &Json) -> Vec<(u64, &str)> {
-    let spec = &object["spec"];
-    let (ports, field): (Vec<&Json>, _) = match object["kind"].as_str() {
-        Some("Service") => (listed(&spec["ports"]).collect(), "port"),
-        kind => {
-            let pod = match kind {
-                Some("Pod") => spec,
-                _ => &spec["template"]["spec"],
-            };
-            let containers = listed(&pod["containers"]);
-            let ports = containers.flat_map(|container| listed(&container["ports"]));
-            (ports.collect(), "containerPort")
-        }
-    };
-    let ports = ports.into_iter().filter_map(|port| {
-        let protocol = port["protocol"].as_str().unwrap_or("TCP");
-        Some((port[field].as_u64()?, protocol))
-    });
-    ports.collect()
-}
-
-fn listed(list: &Json) -> impl Iterator<Item = &Json> {
-    list.as_array().into_iter().flatten()
 }
 
 impl ExecOrder {

@@ -13,6 +13,7 @@
 
 mod command;
 mod filter;
+mod generate;
 mod kubectl;
 mod on_node;
 mod ping;
