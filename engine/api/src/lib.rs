@@ -60,6 +60,7 @@ pub use family::IpFamily;
 pub use list::{List, Scope, Version};
 pub use names::generate_name;
 pub use object::*;
+pub use patch::merge_patch;
 pub use selector::{FieldSelector, Requirement, Selector, SelectorError, Test, matches};
 pub use server::{ApiConfig, ApiServer, DeleteOptions, Propagation, Verb, Written};
 pub use status::{Cause, Reason, Status};

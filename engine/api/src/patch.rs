@@ -46,7 +46,7 @@ impl ApiServer {
         let old = self.get(key).cloned();
         let old = old.ok_or_else(|| Status::not_found(key))?;
         let mut fields = Value::Object(old.to_fields());
-        merge(&mut fields, patch);
+        merge_patch(&mut fields, patch);
         let unknown = drop_unknown(key, &mut fields)?;
         let Value::Object(fields) = fields else {
             unreachable!("merging an object into an object gives one")
@@ -58,7 +58,8 @@ impl ApiServer {
     }
 }
 
-fn merge(into: &mut Value, patch: &Map<String, Value>) {
+/// Merges a patch into a value: RFC 7386.
+pub fn merge_patch(into: &mut Value, patch: &Map<String, Value>) {
     if !into.is_object() {
         *into = Map::new().into();
     }
@@ -68,7 +69,7 @@ fn merge(into: &mut Value, patch: &Map<String, Value>) {
     for (field, value) in patch {
         match value {
             Value::Null => drop(fields.shift_remove(field)),
-            Value::Object(patch) => merge(fields.entry(field).or_insert(Value::Null), patch),
+            Value::Object(patch) => merge_patch(fields.entry(field).or_insert(Value::Null), patch),
             value => drop(fields.insert(field.clone(), value.clone())),
         }
     }

@@ -132,30 +132,8 @@ impl Keyed {
         };
         let mut whole = present.cloned().unwrap_or_else(|| Json::Object(Map::new()));
         let merged = self.fields(&whole, patch, field)?;
-        apply(&mut whole, &Json::Object(merged));
+        api::merge_patch(&mut whole, &merged);
         Ok(whole)
-    }
-}
-
-/// Applies a merge patch.
-fn apply(target: &mut Json, patch: &Json) {
-    let Json::Object(fields) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Json::Object(Map::new());
-    }
-    for (field, value) in fields {
-        let Some(target) = target.as_object_mut() else {
-            return;
-        };
-        match value.is_null() {
-            true => {
-                target.shift_remove(field);
-            }
-            false => apply(target.entry(field).or_insert(Json::Null), value),
-        }
     }
 }
 
@@ -167,7 +145,8 @@ mod tests {
 
     fn check(object: &Json, patch: &Json, expected: &Json) {
         let mut seen = object.clone();
-        apply(&mut seen, &merge_patch(object, patch).unwrap());
+        let merged = merge_patch(object, patch).unwrap();
+        api::merge_patch(&mut seen, merged.as_object().unwrap());
         assert_eq!(seen, *expected, "{patch}");
     }
 
