@@ -405,8 +405,13 @@ kubectl create service clusterip none --clusterip=None
 kubectl create service clusterip nothing
 kubectl create service clusterip bad --tcp=http
 kubectl create ns shop
+kubectl create ns shop
+kubectl create deployment hello --image=nginx
+kubectl create service clusterip hello --tcp=80
+kubectl create service nodeport low --tcp=80 --node-port=80
 kubectl create
 kubectl create -f other.yaml deployment x --image y
+kubectl run visitor --image=busybox
 kubectl run visitor --image=busybox
 kubectl run labelled --image=nginx --labels=app=hello,tier=x --port=8080
 kubectl run bad --image=nginx --labels=app
@@ -415,6 +420,7 @@ kubectl get deploy,svc,pods --show-labels
 kubectl get svc hello -o 'jsonpath={.spec.ports}'
 kubectl get deploy hello -o 'jsonpath={.spec.template.spec.containers[0].name}'
 kubectl exec visitor -- curl hello
+kubectl expose deployment hello --name again
 kubectl expose deployment hello --name again
 kubectl expose svc hello --name third --port 81 --target-port http --type NodePort
 kubectl get svc again third -o 'jsonpath={range .items[*]}{.spec.selector} {.spec.ports[0].targetPort} {end}'

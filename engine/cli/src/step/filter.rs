@@ -138,8 +138,9 @@ impl Grep {
         for at in &matches {
             let from = at.saturating_sub(self.before_context);
             let from = shown_to.map_or(from, |end| from.max(end));
-            let to = at.saturating_add(self.after_context + 1).min(lines.len());
-            let has_context = self.before_context + self.after_context > 0;
+            let to = at.saturating_add(self.after_context).saturating_add(1);
+            let to = to.min(lines.len());
+            let has_context = self.before_context > 0 || self.after_context > 0;
             if has_context && shown_to.is_some_and(|end| end < from) {
                 text.push_str("--\n");
             }
@@ -167,7 +168,7 @@ impl Grep {
             (false, false) => extended(&self.pattern),
         };
         let pattern = match self.word_regexp {
-            true => format!(r"\b(?:{pattern})\b"),
+            true => format!(r"(?:^|\W)(?:{pattern})(?:\W|$)"),
             false => pattern,
         };
         let mut builder = RegexBuilder::new(&pattern);
@@ -240,6 +241,8 @@ mod tests {
         check("grep *", "");
         check("grep -w bet", "");
         check("grep -w delta", "delta\n");
+        check("grep -w (1)", "beta (1)\n");
+        check("grep -A 18446744073709551615 delta", "delta\n");
     }
 
     #[test]

@@ -130,6 +130,18 @@ pub(super) struct ExposeOrder {
 }
 
 impl Generated {
+    /// What kubectl calls it where it could not be made; nothing of a namespace.
+    pub(super) fn made(&self) -> Option<&'static str> {
+        match self {
+            Self::Deployment(_) => Some("deployment"),
+            Self::Service(ServiceOrder::ClusterIp { .. }) => Some("ClusterIP service"),
+            Self::Service(ServiceOrder::NodePort { .. }) => Some("NodePort service"),
+            Self::Service(ServiceOrder::LoadBalancer { .. }) => Some("LoadBalancer service"),
+            Self::Service(ServiceOrder::ExternalName { .. }) => Some("ExternalName service"),
+            Self::Namespace { .. } => None,
+        }
+    }
+
     /// The object.
     ///
     /// # Errors

@@ -180,6 +180,9 @@ impl Change {
 
     /// A line of the step's answer in the words of the command that was typed.
     pub(super) fn said(&self, line: &str) -> String {
+        if let Some(refused) = self.refused(line) {
+            return refused;
+        }
         let words: &[(&str, &str)] = match self {
             Self::Label(order) => &[
                 ("patched (no change)", "not labeled"),
@@ -193,6 +196,24 @@ impl Change {
             Some(format!("{object}{theirs}"))
         });
         said.next().unwrap_or_else(|| line.to_owned())
+    }
+}
+
+impl Change {
+    /// A refusal of what was sent without a file.
+    fn refused(&self, line: &str) -> Option<String> {
+        const OF_FILE: &str = "error when creating \"STDIN\": ";
+        let made = match self {
+            Self::Create(CreateOrder { generated, .. }) => generated.as_ref()?.made(),
+            Self::Run(_) | Self::Expose(_) => None,
+            _ => return None,
+        };
+        let Some(made) = made else {
+            return Some(line.replacen(OF_FILE, "", 1)).filter(|said| said != line);
+        };
+        let of_server = line.split_once(OF_FILE).map(|(_, error)| error);
+        let error = of_server.or_else(|| line.strip_prefix("The "))?;
+        Some(format!("error: failed to create {made}: {error}"))
     }
 }
 

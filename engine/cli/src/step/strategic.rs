@@ -75,6 +75,7 @@ impl Keyed {
             let value = match (value, self.key_of(parent, field)) {
                 (Json::Object(inner), _) => self.fields(present, inner, field)?.into(),
                 (Json::Array(items), Some(key)) => self.list(present, items, field, key)?.into(),
+                (Json::Array(items), None) if field == "finalizers" => joined(present, items),
                 (value, _) => value.clone(),
             };
             merged.insert(field.clone(), value);
@@ -135,6 +136,13 @@ impl Keyed {
         api::merge_patch(&mut whole, &merged);
         Ok(whole)
     }
+}
+
+/// A list of texts with those that it has not yet.
+fn joined(present: &Json, more: &[Json]) -> Json {
+    let present = present.as_array().map_or(&[][..], Vec::as_slice);
+    let new = more.iter().filter(|item| !present.contains(item));
+    present.iter().chain(new).cloned().collect()
 }
 
 #[cfg(test)]
@@ -243,6 +251,16 @@ mod tests {
             &object,
             &json!({"spec": {"selector": {"$patch": "replace", "app": "c"}}}),
             &json!({"kind": "Service", "spec": {"selector": {"app": "c"}}}),
+        );
+    }
+
+    #[test]
+    fn finalizers_are_joined() {
+        let of = |finalizers: Json| json!({"metadata": {"finalizers": finalizers}});
+        check(
+            &of(json!(["a", "b"])),
+            &of(json!(["b", "c"])),
+            &of(json!(["a", "b", "c"])),
         );
     }
 
