@@ -4,7 +4,6 @@
 //! another thing then; a change that proxies do not read (a label, a selector) makes nothing stale.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use api::{
     ApiServer, Change, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, Kind,
@@ -56,7 +55,7 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
     let later = control.api().events_after(programmed.unwrap_or(0));
     let changed = later.iter().find(|event| concerns(event, service));
     let is_due =
-        changed.is_some_and(|event| control.now().since(event.at) > patience(control, node));
+        changed.is_some_and(|event| control.now().since(event.at) > control.patience_with(node));
     let changed = changed.map_or(String::new(), |event| format!(" at {}", event.at));
     let rules = match programmed {
         None => "its proxy has not written any rules yet".to_owned(),
@@ -94,14 +93,6 @@ fn finding(control: &Control, service: &ObjectKey, node: &str, programmed: Optio
             Check::run("kubectl get pods -o wide -n kube-system"),
         ],
     }
-}
-
-/// How long a node's proxy may wait between syncs: until then, old rules are no sign that it is in trouble (PROXY-66).
-fn patience(control: &Control, node: &str) -> Duration {
-    let config = control.proxy_config(node).ok();
-    config.map_or(Duration::ZERO, |config| {
-        config.settings.of(config.mode).min_sync_period
-    })
 }
 
 /// What proxies read of a Service and its slices.

@@ -6,7 +6,7 @@
 //! Deviation: whether a policy would let a connection through is not looked at; a network without a policy
 //! controller ignores it, too.
 
-use api::{Container, Kind, Object, ObjectKey, Selector};
+use api::{Container, Kind, Object, ObjectKey, Pod, Selector};
 
 use crate::diagnosis::Otherwise;
 use crate::facts::Facts;
@@ -24,8 +24,8 @@ pub(crate) fn beyond(facts: &Facts<'_>, verdict: Otherwise) -> (Otherwise, Optio
         return (verdict, None);
     };
     let policies = policies(facts);
-    if let Some(first) = policies.first() {
-        let finding = by_policy(facts, first, &policies);
+    if !policies.is_empty() {
+        let finding = by_policy(facts, &policies);
         return (Otherwise::Unknown(unenforced(&policies)), Some(finding));
     }
     match mesh(facts).or_else(|| other_proxy(facts)) {
@@ -34,31 +34,52 @@ pub(crate) fn beyond(facts: &Facts<'_>, verdict: Otherwise) -> (Otherwise, Optio
     }
 }
 
-/// The policies that select Pods of the Service.
-fn policies<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
-    let policies = facts.api.list(Kind::NetworkPolicy, Some(facts.namespace));
-    let policies = policies.filter_map(Object::as_network_policy);
-    let selecting = policies.filter(|policy| {
-        let selector = Selector::try_from(&policy.spec.pod_selector);
-        selector.is_ok_and(|selector| {
-            let mut selected = facts.selected.iter();
-            selected.any(|pod| selector.matches(&pod.metadata.labels))
-        })
-    });
-    selecting
-        .map(|policy| policy.metadata.name.as_str())
-        .collect()
+/// A policy that has a say in who reaches Pods of the Service, and which Pods.
+struct Policy<'a> {
+    name: &'a str,
+    pods: Vec<&'a Pod>,
 }
 
-fn unenforced(policies: &[&str]) -> String {
+fn policies<'a>(facts: &Facts<'a>) -> Vec<Policy<'a>> {
+    let policies = facts.api.list(Kind::NetworkPolicy, Some(facts.namespace));
+    let policies = policies.filter_map(Object::as_network_policy);
+    let policies = policies.filter(|policy| {
+        let mut kinds = policy.spec.policy_types.iter();
+        kinds.any(|kind| kind == "Ingress")
+    });
+    let policies = policies.filter_map(|policy| {
+        let selector = Selector::try_from(&policy.spec.pod_selector).ok()?;
+        let selected = facts.selected.iter().copied();
+        Some(Policy {
+            name: &policy.metadata.name,
+            pods: selected
+                .filter(|pod| selector.matches(&pod.metadata.labels))
+                .collect(),
+        })
+    });
+    policies.filter(|policy| !policy.pods.is_empty()).collect()
+}
+
+fn named(policies: &[Policy<'_>]) -> String {
+    let names: Vec<&str> = policies.iter().map(|policy| policy.name).collect();
+    list(&names)
+}
+
+fn unenforced(policies: &[Policy<'_>]) -> String {
     format!(
         "Its Pods are ready, but NetworkPolicy {} selects some of them, and policies are not enforced here: whether \
          connections get through is not known. [DBG-29]",
-        list(policies)
+        named(policies)
     )
 }
 
-fn by_policy(facts: &Facts<'_>, first: &str, policies: &[&str]) -> Finding {
+fn by_policy(facts: &Facts<'_>, policies: &[Policy<'_>]) -> Finding {
+    let first = policies[0].name;
+    let is_selected = |pod: &&&Pod| {
+        let mut policies = policies.iter();
+        policies.any(|policy| policy.pods.iter().any(|one| std::ptr::eq(*one, **pod)))
+    };
+    let pods: Vec<&Pod> = facts.selected.iter().filter(is_selected).copied().collect();
     Finding {
         id: "DBG-29",
         certainty: Certainty::Possible,
@@ -72,8 +93,8 @@ fn by_policy(facts: &Facts<'_>, first: &str, policies: &[&str]) -> Finding {
         why: format!(
             "NetworkPolicy {} selects Pods of the Service ({}), and drops what it does not allow, where the network \
              enforces policies",
-            list(policies),
-            list(&names(&facts.selected))
+            named(policies),
+            list(&names(&pods))
         ),
         fix: "see that it allows the clients, at the port that the Pods listen on and not at the Service's".to_owned(),
         confirm: vec![Check::prints(facts.kubectl_get("networkpolicies"), first)],

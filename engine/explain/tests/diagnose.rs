@@ -5,11 +5,12 @@ mod support;
 use std::time::Duration;
 
 use api::{Kind, ObjectKey};
+use control::Fault;
 use switchboard_explain::{
     Certainty, Diagnosis, Finding, Question, Verdict, diagnose, diagnose_objects, services,
 };
 
-use support::{about, apply, cluster, diagnosed, one, only, pod, run, service, web};
+use support::{about, apply, cluster, cluster_with, diagnosed, one, only, pod, run, service, web};
 
 #[track_caller]
 fn check(diagnosis: &Diagnosis, expected: &str) {
@@ -207,20 +208,22 @@ fn dbg_42_a_node_that_has_not_heard() {
 /// What changed this instant cannot be in any node's rules, and no proxy is to blame.
 #[test]
 fn dbg_42_a_sync_that_may_still_come_is_no_trouble() {
-    let mut control = cluster(true);
+    // Node-2 hears of what happens three seconds later, and then it hangs.
+    let mut control = cluster_with(|config| config.nodes[1].watch = Some(Duration::from_secs(3)));
     apply(&mut control, &service("app: web", "http"));
     let later = control.now() + Duration::from_secs(3600);
     run(&mut control, later);
     control.delete(&web().service).unwrap();
+    let node = "node-2".to_owned();
+    control.fault(Fault::ProxyStall { node }, None).unwrap();
     for (wait, certainty, blames) in [
         (Duration::ZERO, Certainty::Likely, false),
-        (Duration::from_millis(500), Certainty::Likely, false),
-        (Duration::from_secs(5), Certainty::Certain, true),
+        (Duration::from_millis(4_000), Certainty::Likely, false),
+        (Duration::from_millis(4_200), Certainty::Certain, true),
     ] {
         let at = later + wait;
         run(&mut control, at);
         let findings = diagnose(&control, &web()).findings;
-        // Node-2 hears of it an hour later.
         let found = |one: &&Finding| one.id == "DBG-42" && one.subject.name == "node-2";
         let finding = findings.iter().find(found).expect("its rules are old");
         assert_eq!(finding.certainty, certainty, "{wait:?}: {finding}");
@@ -395,6 +398,18 @@ spec: {{podSelector: {selector}}}
         ("DBG-29", Certainty::Possible)
     );
     assert_eq!(finding.subject.to_string(), "networkpolicy/default/guard");
+    // Only of those that it selects, and only if it has a say in who comes in.
+    apply(&mut control, &pod("b", "app: web, tier: x", "http"));
+    apply(&mut control, &policy("default", "{matchLabels: {tier: x}}"));
+    let finding = one(&diagnose(&control, &web()));
+    assert!(
+        finding.why.contains("Pods of the Service (b),"),
+        "{finding}"
+    );
+    let egress = policy("default", "{}").replace("spec: {", "spec: {policyTypes: [Egress], ");
+    apply(&mut control, &egress);
+    let diagnosis = diagnose(&control, &web());
+    assert_eq!(diagnosis.verdict, Verdict::Healthy, "{diagnosis}");
     apply(&mut control, &service("app: wep", "http"));
     assert_eq!(diagnose(&control, &web()).verdict, Verdict::Broken);
 }

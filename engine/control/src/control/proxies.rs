@@ -1,8 +1,9 @@
 //! The nodes' proxies: when they run, and what follows from what they do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use proxy::{Basis, StaleUdp, SyncReport};
+use proxy::{Basis, StaleUdp, SyncKind, SyncReport};
 use rules::ClusterView;
 
 use super::{Control, Reader};
@@ -25,6 +26,23 @@ impl Control {
     /// When there is no such node; the error names those that exist.
     pub fn proxy_mode(&self, node: &str) -> Result<ProxyMode, ReferenceError> {
         Ok(self.proxies[self.node_index(node)?].mode())
+    }
+
+    /// How long a change may take to become a node's rules: until then, old ones are no sign that its proxy is in trouble
+    /// (PROXY-66). The change reaches the node, where a sync may just have begun; when that has ended, the next one waits,
+    /// and takes its time. Zero where there is no such node.
+    #[must_use]
+    pub fn patience_with(&self, node: &str) -> Duration {
+        let Ok(index) = self.node_index(node) else {
+            return Duration::ZERO;
+        };
+        let (timing, own) = (&self.config.timing, &self.config.nodes[index]);
+        let proxy = &self.proxies[index];
+        let services = self.views.latest().services.count();
+        let sync = timing.sync_cost;
+        let sync = sync.of(proxy.mode(), SyncKind::Full, services);
+        let pause = proxy.config.settings.of(proxy.mode()).min_sync_period;
+        own.watch.unwrap_or(timing.watch) + sync + pause + sync
     }
 
     /// The node that a source is on; `None` for an outside host, and for a Pod that is bound to none.
