@@ -132,7 +132,8 @@ fn of_each<'a>(endpoints: &[&'a Endpoint]) -> Vec<&'a str> {
     addresses
 }
 
-/// Whether a slice has an endpoint for a port of its Service.
+/// Whether a slice has an endpoint for a port of its Service. Who resolves a headless Service's name dials any port.
 fn serves(facts: &Facts<'_>, slice: &EndpointSlice, port: &ServicePort) -> bool {
-    facts.offers(slice, port) && usable(slice).next().is_some()
+    let is_dialled = facts.service.is_headless() && facts.is_kept_by_hand();
+    (is_dialled || facts.offers(slice, port)) && usable(slice).next().is_some()
 }

@@ -680,6 +680,24 @@ fn dbg_57_the_node_is_not_known() {
     );
 }
 
+/// EP-58: a Pod that was listed before its Node went is still reached.
+#[test]
+fn dbg_57_is_not_about_pods_that_are_listed() {
+    let mut control = cluster(false);
+    let healthy = service("app: web", "http") + &pod("web-1", "app: web", "http");
+    apply(&mut control, &healthy);
+    let pod = ObjectKey::new(Kind::Pod, "default", "web-1");
+    let pod = control.api().get(&pod).unwrap();
+    let node = pod.as_pod().unwrap().spec.node_name.clone();
+    control
+        .delete(&ObjectKey::new(Kind::Node, "", &node))
+        .unwrap();
+    let later = control.now() + Duration::from_secs(5);
+    run(&mut control, later);
+    let diagnosis = diagnose(&control, &web());
+    assert_eq!(diagnosis.verdict, Verdict::Healthy, "{diagnosis}");
+}
+
 /// DBG-61, DBG-65: the first broken hop first, what else is wrong after it.
 #[test]
 fn dbg_65_later_faults_are_told_as_well() {

@@ -131,6 +131,8 @@ fn dbg_49_a_slice_that_proxies_pass_by() {
     let headless = bare().replace("spec: {", "spec: {clusterIP: None, ");
     let diagnosis = diagnosed(&[headless, slice("web-x", labels, "http")]);
     assert_eq!(diagnosis.verdict, Verdict::Healthy, "{diagnosis}");
+    // Nobody has asked for the second family.
+    assert!(diagnosis.findings.is_empty(), "{diagnosis}");
 }
 
 /// EP-42: proxies do not chain virtual addresses.
@@ -145,12 +147,15 @@ fn dbg_49_an_endpoint_that_is_a_virtual_address() {
         "{finding}"
     );
     let finding = of_bare("203.0.113.99", "10.96.77.77");
-    assert!(
-        finding
-            .why
-            .contains("an address out of the range of Services"),
-        "{finding}"
-    );
+    check(&finding, "DBG-49", Certainty::Possible, Severity::Fault);
+    let why = "within the range that Services get addresses from";
+    assert!(finding.why.contains(why), "{finding}");
+    // Who dials such an endpoint is sent on.
+    let labels = "kubernetes.io/service-name: web";
+    let headless = bare().replace("spec: {", "spec: {clusterIP: None, ");
+    let chained = slice("web-x", labels, "http").replace("203.0.113.99", "10.96.0.1");
+    let diagnosis = diagnosed(&[headless, chained]);
+    assert!(diagnosis.findings.is_empty(), "{diagnosis}");
 }
 
 /// DBG-20: two managers.
@@ -203,6 +208,29 @@ fn dbg_50_an_endpoint_whose_pod_is_gone() {
     let finding = of_bare("[203.0.113.99]", target);
     check(&finding, "DBG-50", Certainty::Certain, Severity::Fault);
     assert_eq!(finding.subject.to_string(), "endpointslice/default/web-x");
+    // It may be of another namespace.
+    let mut control = cluster(false);
+    let there =
+        pod("far", "app: far", "http").replace("name: far", "name: far, namespace: kube-public");
+    let own = slice("web-x", "kubernetes.io/service-name: web", "http");
+    let target = "[203.0.113.99], targetRef: {kind: Pod, name: far, namespace: kube-public}";
+    let own = own.replace("[203.0.113.99]", target);
+    apply(&mut control, &[bare(), there, own].concat());
+    let diagnosis = diagnose(&control, &web());
+    assert!(diagnosis.findings.is_empty(), "{diagnosis}");
+}
+
+/// Each of two may have written its part on purpose.
+#[test]
+fn dbg_50_is_not_about_slices_of_two_who_are_no_controllers() {
+    let own = |name, writer| {
+        let labels = format!(
+            "kubernetes.io/service-name: web, endpointslice.kubernetes.io/managed-by: {writer}"
+        );
+        slice(name, &labels, "http")
+    };
+    let diagnosis = diagnosed(&[bare(), own("web-x", "one"), own("web-y", "other")]);
+    assert!(diagnosis.findings.is_empty(), "{diagnosis}");
 }
 
 /// EP-27: slices of both families are somebody's to write.

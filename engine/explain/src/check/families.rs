@@ -26,7 +26,8 @@ pub(super) fn missing_family(facts: &Facts<'_>) -> Vec<Finding> {
                 list(&names(&taking))
             ),
             fix: format!(
-                "give nodes and Pods {family} addresses, or remove {family} from spec.ipFamilies"
+                "give nodes and Pods {family} addresses, or {}",
+                giving_up(facts, index)
             ),
             confirm: vec![
                 Check::prints(facts.kubectl_get_slices(), "<unset>"),
@@ -48,7 +49,9 @@ pub(super) fn missing_slices(facts: &Facts<'_>) -> Vec<Finding> {
         let mut slices = facts.slices.iter();
         slices.any(|slice| slice.address_type == family && usable(slice).next().is_some())
     };
-    if !facts.is_kept_by_hand() || !families.iter().any(|family| has(family)) {
+    // A headless Service without a selector is of both families whatever the cluster has, and nobody has asked for them.
+    let is_asked_for = facts.is_kept_by_hand() && !facts.service.is_headless();
+    if !is_asked_for || !families.iter().any(|family| has(family)) {
         return Vec::new();
     }
     let missing = (0..).zip(families).filter(|(_, family)| !has(family));
@@ -59,12 +62,22 @@ pub(super) fn missing_slices(facts: &Facts<'_>) -> Vec<Finding> {
                  it: the Service has no selector, so somebody has to write one"
             ),
             fix: format!(
-                "write an EndpointSlice of addressType {family}, or remove {family} from spec.ipFamilies"
+                "write an EndpointSlice of addressType {family}, or {}",
+                giving_up(facts, index)
             ),
             confirm: vec![Check::run(facts.kubectl_get_slices())],
             ..without(facts, index, family)
         })
         .collect()
+}
+
+/// How to do without a family: the first one stays as long as the Service does (API-62, API-63).
+fn giving_up(facts: &Facts<'_>, index: usize) -> String {
+    match (index, facts.service.spec.ip_families.get(1)) {
+        (0, Some(other)) => format!("make the Service anew with {other} alone"),
+        (0, None) => "make the Service anew with another family".to_owned(),
+        _ => "set spec.ipFamilyPolicy to SingleStack".to_owned(),
+    }
 }
 
 /// What a family without endpoints does to clients.

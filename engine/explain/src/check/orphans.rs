@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use api::{Endpoint, EndpointSlice, Kind, ObjectKey};
 
-use crate::facts::{Facts, manager, usable};
+use crate::facts::{Facts, is_of_controller, manager, usable};
 use crate::finding::Check;
 use crate::pods::list;
 use crate::{Certainty, Finding, Severity};
 
-/// Endpoints whose Pod is gone; or else two who have written slices of a Service that neither of them looks after.
+/// Endpoints whose Pod is gone; or else those that the controller has left behind beside somebody else's.
 pub(super) fn left_behind(facts: &Facts<'_>) -> Vec<Finding> {
     if !facts.is_kept_by_hand() {
         return Vec::new();
@@ -25,7 +25,12 @@ pub(super) fn left_behind(facts: &Facts<'_>) -> Vec<Finding> {
     let writers: BTreeSet<&str> = filled.iter().filter_map(|slice| manager(slice)).collect();
     match (of_nobody, filled.first()) {
         (Some((slice, endpoint)), _) => vec![without_pod(facts, slice, endpoint, &writers)],
-        (None, Some(first)) if writers.len() > 1 => vec![two_writers(facts, first, &writers)],
+        // Others may have written slices on purpose, each a part.
+        (None, Some(first))
+            if writers.len() > 1 && filled.iter().any(|slice| is_of_controller(slice)) =>
+        {
+            vec![two_writers(facts, first, &writers)]
+        }
         (None, _) => Vec::new(),
     }
 }
@@ -34,11 +39,12 @@ pub(super) fn left_behind(facts: &Facts<'_>) -> Vec<Finding> {
 fn is_gone(facts: &Facts<'_>, endpoint: &Endpoint) -> bool {
     let target = endpoint.target_ref.as_ref();
     target.is_some_and(|target| {
-        target.kind == "Pod"
-            && !facts
-                .pods
-                .iter()
-                .any(|pod| pod.metadata.name == target.name)
+        let namespace = match target.namespace.as_str() {
+            "" => facts.namespace,
+            namespace => namespace,
+        };
+        let pod = ObjectKey::new(Kind::Pod, namespace, &target.name);
+        target.kind == "Pod" && facts.api.get(&pod).is_none()
     })
 }
 

@@ -4,7 +4,7 @@ use api::{Container, IntOrString, Kind, ObjectKey, Pod, Probe};
 use controllers::Application;
 
 use super::selector::refused_by_node;
-use crate::facts::Facts;
+use crate::facts::{Facts, usable};
 use crate::finding::Check;
 use crate::pods::{counted, list, names, obstacle};
 use crate::{Certainty, Finding, Severity};
@@ -228,10 +228,18 @@ fn finished(facts: &Facts<'_>, pods: &[&Pod]) -> Finding {
     }
 }
 
-/// Whether its node is not known, so that the controller leaves it out (EP-5).
+/// Whether its node is not known, so that the controller has left it out (EP-5). Those that were listed before the Node
+/// went are still reached (EP-58).
 fn is_on_no_node(facts: &Facts<'_>, pod: &Pod) -> bool {
     let node = pod.spec.node_name.as_str();
-    !node.is_empty() && !pod.is_finished() && facts.api.node(node).is_none()
+    let is_left_out = || {
+        let mut endpoints = facts.slices.iter().flat_map(|slice| usable(slice));
+        !endpoints.any(|endpoint| {
+            let target = endpoint.target_ref.as_ref();
+            target.is_some_and(|target| target.uid == pod.metadata.uid)
+        })
+    };
+    !node.is_empty() && !pod.is_finished() && facts.api.node(node).is_none() && is_left_out()
 }
 
 /// DBG-57.

@@ -66,7 +66,12 @@ pub(super) fn none_selected(facts: &Facts<'_>) -> Vec<Finding> {
 /// What clients of a Service without any endpoint for their port see (PROXY-14).
 pub(super) fn refused_by_node(facts: &Facts<'_>) -> String {
     if facts.service.is_headless() {
-        let mut endpoints = facts.slices.iter().flat_map(|slice| &slice.endpoints);
+        // DNS has no records of endpoints that are names.
+        let slices = facts
+            .slices
+            .iter()
+            .filter(|slice| slice.address_type != "FQDN");
+        let mut endpoints = slices.flat_map(|slice| &slice.endpoints);
         // EP-18, DNS-28: its addresses are there, whatever becomes of its ports.
         if endpoints.any(|endpoint| endpoint.conditions.is_ready()) {
             return format!(

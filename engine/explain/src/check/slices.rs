@@ -82,6 +82,13 @@ fn unread(facts: &Facts<'_>, slice: &EndpointSlice, label: &str) -> Finding {
 
 fn other_family(facts: &Facts<'_>, slice: &EndpointSlice) -> Finding {
     let families = facts.service.spec.ip_families.join(",");
+    let found = || in_slice(facts, slice, "DBG-49");
+    // DNS has records of any addresses, and none of names.
+    let is_named = facts.service.is_headless() && slice.address_type != "FQDN";
+    let sees = is_named.then(|| {
+        let name = facts.name();
+        format!("The name of {name} leads to no address of {families}, only to others")
+    });
     Finding {
         field: Some("addressType".to_owned()),
         why: format!(
@@ -90,7 +97,7 @@ fn other_family(facts: &Facts<'_>, slice: &EndpointSlice) -> Finding {
             slice.metadata.name, slice.address_type
         ),
         fix: format!("write an EndpointSlice of addressType {families}"),
-        ..in_slice(facts, slice, "DBG-49")
+        ..sees.map_or_else(found, |sees| Finding { sees, ..found() })
     }
 }
 

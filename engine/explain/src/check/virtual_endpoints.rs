@@ -1,6 +1,6 @@
 //! EP-42: endpoints that are virtual addresses themselves.
 //!
-//! Proxies translate a packet once: to the address of an endpoint, where some host has to be. An address out of a Service
+//! Proxies translate a packet once: to the address of an endpoint, where some host has to be. An address from a Service
 //! range is nobody's.
 
 use std::net::IpAddr;
@@ -13,7 +13,8 @@ use crate::{Certainty, Finding, Severity};
 
 /// The first such endpoint of each slice that is not of the controller's making.
 pub(super) fn chained(facts: &Facts<'_>) -> Vec<Finding> {
-    if !facts.is_kept_by_hand() {
+    // Clients of a headless Service dial its endpoints themselves, and what they dial is translated.
+    if !facts.is_kept_by_hand() || facts.service.is_headless() {
         return Vec::new();
     }
     let slices = facts.slices.iter().copied();
@@ -26,7 +27,7 @@ pub(super) fn chained(facts: &Facts<'_>) -> Vec<Finding> {
     found.collect()
 }
 
-/// Whether an address is out of a range that Services are given addresses of.
+/// Whether an address is in a range that Services are given addresses from.
 fn is_virtual(facts: &Facts<'_>, address: IpAddr) -> bool {
     let ranges = facts.api.list(Kind::ServiceCidr, None);
     let mut ranges = ranges.filter_map(Object::as_service_cidr);
@@ -37,6 +38,11 @@ fn finding(facts: &Facts<'_>, slice: &EndpointSlice, address: IpAddr) -> Finding
     let services = facts.api.list(Kind::Service, None);
     let mut services = services.filter_map(Object::as_service);
     let owner = services.find(|service| service.addresses().any(|own| own == address));
+    // Whether an address that no Service has is a Service's is a question of ranges, which nobody may have stated.
+    let certainty = match owner {
+        Some(_) => Certainty::Certain,
+        None => Certainty::Possible,
+    };
     let (whose, fix) = match owner {
         Some(owner) => (
             format!(
@@ -50,13 +56,13 @@ fn finding(facts: &Facts<'_>, slice: &EndpointSlice, address: IpAddr) -> Finding
             ),
         ),
         None => (
-            "an address out of the range of Services".to_owned(),
-            "write the addresses of hosts into the slice".to_owned(),
+            "within the range that Services get addresses from".to_owned(),
+            "write the addresses of hosts into the slice; if this is one, state the cluster's ranges of addresses".to_owned(),
         ),
     };
     Finding {
         id: "DBG-49",
-        certainty: Certainty::Certain,
+        certainty,
         severity: Severity::Fault,
         subject: ObjectKey::new(Kind::EndpointSlice, facts.namespace, &slice.metadata.name),
         field: Some("endpoints".to_owned()),
