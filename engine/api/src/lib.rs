@@ -66,6 +66,7 @@ pub use server::{ApiConfig, ApiServer, DeleteOptions, Propagation, Verb, Written
 pub use status::{Cause, Reason, Status};
 pub use store::{Change, WatchEvent};
 pub use timestamp::{
-    EPOCH_UNIX_SECONDS, parse_timestamp, parse_unix_nanos, timestamp, timestamp_nanos,
+    EPOCH_UNIX_SECONDS, earlier_timestamp, parse_timestamp, parse_unix_nanos, timestamp,
+    timestamp_nanos,
 };
 pub use watch::{Watch, WatchFrom, WatchOptions, WatchOutput};

@@ -13,10 +13,28 @@ pub const EPOCH_UNIX_SECONDS: u64 = EPOCH_DAYS * 86_400;
 /// An instant to the second: `2026-01-01T00:00:05Z` (metav1.Time).
 #[must_use]
 pub fn timestamp(at: SimTime) -> String {
-    let seconds = at.as_nanos() / 1_000_000_000;
-    let (year, month, day) = civil(EPOCH_DAYS + seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    written(EPOCH_UNIX_SECONDS + at.as_nanos() / 1_000_000_000)
+}
+
+/// Seconds since 1970 as a time.
+fn written(unix_seconds: u64) -> String {
+    let (year, month, day) = civil(unix_seconds / 86_400);
+    let seconds = unix_seconds % 86_400;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// A time some seconds earlier, with the fraction that it has; `None` for what would be before 1970, is in another zone,
+/// or no time at all.
+#[must_use]
+pub fn earlier_timestamp(text: &str, seconds: u64) -> Option<String> {
+    let unix_seconds = parse_unix_nanos(text)?.div_euclid(1_000_000_000);
+    let mut earlier = written(u64::try_from(unix_seconds).ok()?.checked_sub(seconds)?);
+    if let Some((_, fraction)) = text.split_once('.') {
+        earlier.pop();
+        earlier.extend(['.'].into_iter().chain(fraction.chars()));
+    }
+    Some(earlier)
 }
 
 /// An instant to the nanosecond, trailing zeros left out as Go's RFC3339Nano does: `2026-01-01T00:00:05.25Z`.

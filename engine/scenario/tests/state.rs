@@ -101,3 +101,34 @@ fn what_the_dump_says_itself_and_what_the_scenario_says_come_first() {
     assert_eq!(config.nodes.len(), 1);
     assert_eq!(config.nodes[0].name, "c");
 }
+
+/// A dump is of a later day than the clock's first: its latest time is the scenario's beginning, and a user's own texts stay.
+#[test]
+fn the_times_of_a_dump_are_moved_alike() {
+    let at = |created: &str| {
+        format!(
+            "\n- {{apiVersion: v1, kind: ConfigMap, metadata: {{name: m, namespace: shop, creationTimestamp: {created:?}, annotations: {{at: {created:?}}}}}}}"
+        )
+    };
+    let times = |items: &str| -> Vec<(String, Option<String>)> {
+        let state = cluster(items, "nodes: [{name: a}]").state;
+        let metas = state.iter().map(|object| {
+            let fields = object.to_fields();
+            let created = fields["metadata"]["creationTimestamp"].as_str();
+            let own = object.meta().annotations.get("at").cloned();
+            (created.unwrap_or_default().to_owned(), own)
+        });
+        metas.collect()
+    };
+    let (first, last) = ("2026-03-01T09:00:00Z", "2026-03-01T09:01:30.5Z");
+    assert_eq!(
+        times(&(at(first) + &at(last))),
+        [
+            ("2025-12-31T23:58:29Z".to_owned(), Some(first.to_owned())),
+            ("2025-12-31T23:59:59.5Z".to_owned(), Some(last.to_owned())),
+        ]
+    );
+    // One of before is as it was.
+    let old = "2025-03-01T09:00:00Z";
+    assert_eq!(times(&at(old)), [(old.to_owned(), Some(old.to_owned()))]);
+}

@@ -11,6 +11,7 @@ mod check;
 mod claims;
 mod cluster;
 mod config_file;
+mod dump_time;
 mod explain;
 mod fault;
 pub(crate) mod manifests;

@@ -12,6 +12,7 @@ use api::{Node, Object};
 use control::NodeConfig;
 use ipnet::IpNet;
 
+use super::dump_time::move_times;
 use crate::cursor::Cursor;
 use crate::judge::counted;
 
@@ -39,6 +40,7 @@ impl State {
                 Arc::make_mut(service).complete_cluster_ips();
             }
         }
+        move_times(&mut objects);
         Self { objects, files }
     }
 
