@@ -3,8 +3,8 @@
 //! **Source of the semantics.** API-26 … API-34, API-38, API-59, API-64, API-65; S:
 //! `pkg/apis/core/v1/defaults.go`, `pkg/registry/core/service/storage/{storage,alloc}.go`.
 //!
-//! Deviation: `status` in a manifest is kept on create (the scenario language's initial status), where Kubernetes
-//! wipes it (API-34); it is checked as Kubernetes checks a write of the status.
+//! Deviation: `status` in a manifest of a LoadBalancer is kept on create (the scenario language's initial status), where
+//! Kubernetes wipes it (API-34); it is checked as Kubernetes checks a write of the status.
 
 mod checks;
 mod cluster_ips;
@@ -16,7 +16,7 @@ mod warnings;
 
 use super::Pools;
 use crate::field::FieldError;
-use crate::object::{ClientIpConfig, IntOrString, Service, SessionAffinityConfig};
+use crate::object::{ClientIpConfig, IntOrString, Service, ServiceStatus, SessionAffinityConfig};
 use crate::status::Status;
 
 pub(crate) use checks::{errors, limits};
@@ -29,6 +29,9 @@ const AFFINITY_SECONDS: i32 = 10_800;
 
 /// Completes a Service that is about to be created and takes its addresses and ports.
 pub(super) fn create(service: &mut Service, pools: &mut Pools) -> Result<(), Status> {
+    if service.spec.service_type != "LoadBalancer" {
+        service.status = ServiceStatus::default();
+    }
     default(service);
     service.complete_cluster_ips();
     settle(service, None, pools)?;
