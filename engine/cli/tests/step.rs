@@ -384,7 +384,9 @@ kubectl delete svc again plain
 kubectl delete svc/nobody
 kubectl delete svc
 kubectl delete pod web -n default --grace-period 0
-kubectl delete pod client --force
+kubectl delete pod client --force --grace-period=0
+kubectl create -f other.yaml
+kubectl create -f other.yaml
 kubectl scale deployment/web --replicas 2
 kubectl scale deployment web api --replicas 2
 kubectl rollout restart deployment web
@@ -434,7 +436,16 @@ fn answers_go_through_filters() {
         ("iptables-save -t nat | grep 10.96.0.7/32 | wc -l", "2"),
         ("iptables-save | grep -c '^[*]'", "3"),
         ("iptables-save -t nat | grep -c '^[*]'", "1"),
-        ("iptables-save -t none | wc -l", "0"),
+        ("iptables-save -t raw | wc -l", "0"),
+        (
+            "iptables-save -t none | wc -l",
+            "iptables-save: Cannot initialize: Table does not exist: none",
+        ),
+        ("kubectl -n kube-system get svc -o name", "service/kube-dns"),
+        (
+            "kubectl --namespace=kube-system get svc -o name",
+            "service/kube-dns",
+        ),
         ("kubectl get svc | grep -v NAME | grep -w web | wc -l", "1"),
         ("kubectl get svc -o name | tail -1", "service/web"),
         ("kubectl get svc -o name | head -n 1", "service/kubernetes"),

@@ -184,7 +184,11 @@ impl Order {
             _ => words.to_vec(),
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let words = words.strip_prefix(&["kubectl"]).unwrap_or(&words);
+        let words = match words.strip_prefix(&["kubectl"]) {
+            Some(words) => verb_first(words),
+            None => words,
+        };
+        let words = words.as_slice();
         let typed = Typed::try_parse_from(words);
         typed
             .map(|typed| typed.order)
@@ -334,6 +338,18 @@ pub(super) fn names() -> Vec<String> {
     let typed = Typed::command();
     let orders = typed.get_subcommands();
     orders.map(|order| order.get_name().to_owned()).collect()
+}
+
+/// kubectl takes its namespace before the verb as well.
+fn verb_first<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let count = match words {
+        ["-n" | "--namespace", _, ..] => 2,
+        [option, ..] if option.starts_with("--namespace=") || option.starts_with("-n") => 1,
+        _ => 0,
+    };
+    let (before, after) = words.split_at(count);
+    let (verb, rest) = after.split_at(after.len().min(1));
+    [verb, before, rest].concat()
 }
 
 /// nslookup has one dash before its long options, and several names for one.

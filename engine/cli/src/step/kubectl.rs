@@ -73,7 +73,7 @@ pub(super) struct DeleteOrder {
     #[arg(long, value_name = "SECONDS")]
     grace_period: Option<u32>,
     /// At once
-    #[arg(long, conflicts_with = "grace_period")]
+    #[arg(long)]
     force: bool,
     /// background, foreground or orphan: what becomes of the objects that it owns
     #[arg(long, value_name = "HOW")]
@@ -183,6 +183,9 @@ impl Change {
         if let Some(refused) = self.refused(line) {
             return refused;
         }
+        if let Some(file) = self.file() {
+            return line.replace("\"STDIN\"", &format!("\"{}\"", file.display()));
+        }
         let words: &[(&str, &str)] = match self {
             Self::Label(order) => &[
                 ("patched (no change)", "not labeled"),
@@ -200,6 +203,15 @@ impl Change {
 }
 
 impl Change {
+    /// The file whose manifests are written.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Apply(File { file }) | Self::Replace(File { file }) => Some(file),
+            Self::Create(order) => order.file.as_deref(),
+            _ => None,
+        }
+    }
+
     /// A refusal of what was sent without a file.
     fn refused(&self, line: &str) -> Option<String> {
         const OF_FILE: &str = "error when creating \"STDIN\": ";
@@ -273,11 +285,7 @@ impl DeleteOrder {
             None => self.objects.references()?,
         };
         let mut delete = Map::from_iter([("target".to_owned(), json!(targets))]);
-        let grace = if self.force {
-            Some(0)
-        } else {
-            self.grace_period
-        };
+        let grace = self.grace_period.or(self.force.then_some(0));
         if let Some(seconds) = grace {
             delete.insert("gracePeriod".to_owned(), format!("{seconds}s").into());
         }

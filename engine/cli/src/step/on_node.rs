@@ -47,6 +47,14 @@ impl<'a> Tool<'a> {
     /// # Errors
     /// When a set is asked for that is not there.
     pub(super) fn print(self, sim: &mut Sim, place: &Source) -> Result<String, String> {
+        const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
+        if let Self::IptablesSave(_, Some(table)) = self
+            && !TABLES.contains(&table)
+        {
+            return Err(format!(
+                "iptables-save: Cannot initialize: Table does not exist: {table}"
+            ));
+        }
         let Source::Node(node) = place else {
             return Ok(format!(
                 "# {place} has a network of its own, without rules: say `on node/…`"

@@ -30,6 +30,8 @@ pub(super) struct Session {
     done: usize,
     /// What they have begun and not ended.
     ongoing: Ongoing,
+    /// Whether something was done besides them.
+    by_hand: bool,
     /// Where commands are typed.
     place: SourceRef,
     /// When the command began that let time pass last: packets since then are shown.
@@ -58,6 +60,7 @@ impl Session {
             sim,
             done: 0,
             ongoing,
+            by_hand: false,
             place: SourceRef::Node(first.unwrap_or_default()),
             since: SimTime::ZERO,
         })
@@ -198,7 +201,11 @@ impl Session {
         if self.sim.now() < self.since {
             self.since = SimTime::ZERO;
         }
-        Ok(self.position())
+        let lost = match std::mem::take(&mut self.by_hand) {
+            true => "\nwhat was done by hand is gone: the scenario was replayed",
+            false => "",
+        };
+        Ok(self.position() + lost)
     }
 
     fn position(&self) -> String {
@@ -283,6 +290,7 @@ impl Session {
     fn carry_out(&mut self, step: String) -> Said {
         let step = input::step(&self.scenario, &self.ongoing, step);
         let step = step.map_err(|report| problem(&*report))?;
+        self.by_hand = true;
         let report = self.run(&[step])?;
         let lines = report.steps.iter().flat_map(|step| {
             // What could not be done is often what was seen.
