@@ -200,9 +200,7 @@ impl Change {
         });
         said.next().unwrap_or_else(|| line.to_owned())
     }
-}
 
-impl Change {
     /// The file whose manifests are written.
     fn file(&self) -> Option<&Path> {
         match self {
