@@ -131,13 +131,10 @@ pub(super) struct ExposeOrder {
 
 impl Generated {
     /// What kubectl calls it where it could not be made; nothing of a namespace.
-    pub(super) fn made(&self) -> Option<&'static str> {
+    pub(super) fn made(&self) -> Option<String> {
         match self {
-            Self::Deployment(_) => Some("deployment"),
-            Self::Service(ServiceOrder::ClusterIp { .. }) => Some("ClusterIP service"),
-            Self::Service(ServiceOrder::NodePort { .. }) => Some("NodePort service"),
-            Self::Service(ServiceOrder::LoadBalancer { .. }) => Some("LoadBalancer service"),
-            Self::Service(ServiceOrder::ExternalName { .. }) => Some("ExternalName service"),
+            Self::Deployment(_) => Some("deployment".to_owned()),
+            Self::Service(order) => Some(format!("{} service", order.parts().1)),
             Self::Namespace { .. } => None,
         }
     }
@@ -191,13 +188,18 @@ fn container(name: &str, image: &str, port: Option<u16>) -> Json {
 }
 
 impl ServiceOrder {
-    fn object(&self) -> Result<Json, String> {
-        let (common, kind) = match self {
+    /// What every Service is given, and the type.
+    const fn parts(&self) -> (&Common, &'static str) {
+        match self {
             Self::ClusterIp { common, .. } => (common, "ClusterIP"),
             Self::NodePort { common, .. } => (common, "NodePort"),
             Self::LoadBalancer { common } => (common, "LoadBalancer"),
             Self::ExternalName { common, .. } => (common, "ExternalName"),
-        };
+        }
+    }
+
+    fn object(&self) -> Result<Json, String> {
+        let (common, kind) = self.parts();
         let mut ports = common.ports()?;
         let labels = json!({"app": common.name});
         let mut spec = json!({"type": kind, "selector": labels});

@@ -256,16 +256,21 @@ impl Named {
             [kind, names @ ..] => names.iter().map(|name| (&**kind, &**name)).collect(),
         };
         let namespace = self.namespace.as_deref();
-        let reference = |(kind, name): (&str, &str)| match namespace {
-            Some(namespace) => format!("{kind}/{namespace}/{name}"),
-            None => format!("{kind}/{name}"),
-        };
-        Ok(named.into_iter().map(reference).collect())
+        let spelled = |(kind, name)| reference(kind, namespace, name);
+        Ok(named.into_iter().map(spelled).collect())
     }
 
     /// The reference to the only object.
     pub(super) fn reference(&self) -> Result<String, String> {
         only(self.references()?)
+    }
+}
+
+/// A reference as the scenario language spells it.
+pub(super) fn reference(kind: &str, namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{kind}/{namespace}/{name}"),
+        None => format!("{kind}/{name}"),
     }
 }
 
@@ -323,10 +328,10 @@ impl PatchOrder {
 impl LabelOrder {
     /// What kubectl says has been done.
     fn done(&self) -> &'static str {
-        let is_removal = |words: &[String]| !words.iter().any(|word| word.contains('='));
-        match is_removal(&self.objects.words) && !self.overwrite {
-            true => "unlabeled",
-            false => "labeled",
+        let sets = self.objects.words.iter().any(|word| word.contains('='));
+        match sets || self.overwrite {
+            true => "labeled",
+            false => "unlabeled",
         }
     }
 
@@ -383,9 +388,6 @@ impl ExecOrder {
     /// Where the command runs, as the scenario language spells it.
     pub(super) fn place(&self) -> String {
         let (kind, name) = self.pod.split_once('/').unwrap_or(("pod", &self.pod));
-        match &self.namespace {
-            Some(namespace) => format!("{kind}/{namespace}/{name}"),
-            None => format!("{kind}/{name}"),
-        }
+        reference(kind, self.namespace.as_deref(), name)
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use sim::Sim;
 
 use super::command::{self, Order};
-use super::kubectl::{Change, ExecOrder, Known};
+use super::kubectl::{Change, ExecOrder, Known, reference};
 use super::on_node::{self, Tool};
 use super::typing::Words;
 use super::{ping, sniff, tools};
@@ -370,7 +370,9 @@ impl Known for Session {
             .iter()
             .flatten()
             .map(|manifest| manifest.object.key());
-        Ok(keys.map(|key| reference(&key)).collect())
+        let spelled =
+            |key: ObjectKey| reference(&key.singular(), key.namespace.as_deref(), &key.name);
+        Ok(keys.map(spelled).collect())
     }
 }
 
@@ -380,15 +382,6 @@ fn problem(found: &dyn Diagnostic) -> String {
     lines.extend(found.help().map(|help| format!("help: {help}")));
     lines.extend(found.related().into_iter().flatten().map(problem));
     lines.join("\n")
-}
-
-/// A key as the scenario language spells it.
-fn reference(key: &ObjectKey) -> String {
-    let (kind, name) = (key.singular(), &key.name);
-    match &key.namespace {
-        Some(namespace) => format!("{kind}/{namespace}/{name}"),
-        None => format!("{kind}/{name}"),
-    }
 }
 
 /// What a terminal shows of both streams.
