@@ -17,16 +17,17 @@ struct Kept {
 
 impl Verbatim {
     /// Takes any text. Control characters become spaces, but for line breaks: in nftables these stand within braces,
-    /// where they end a comment, or a quote that nothing else ends.
+    /// where they end a comment, or a quote that nothing else ends. Blanks at its ends go; what only Unicode takes for
+    /// a blank does not, for readers take it for text.
     #[must_use]
     pub fn new(text: &str, place: TextPlace) -> Self {
         let clean = |c: char| match c.is_control() && c != '\n' {
             true => ' ',
             false => c,
         };
-        let text: String = text.trim().chars().map(clean).collect();
+        let text: String = text.chars().map(clean).collect();
         Self(Box::new(Kept {
-            text: text.into(),
+            text: text.trim_ascii().into(),
             place,
         }))
     }

@@ -93,8 +93,17 @@ pub(super) fn write_statement(
             prefix: Some(prefix),
         } => write!(out, "log prefix \"{}\"", prefix.as_str()),
         Statement::Inert(text) | Statement::UnknownMatch(text) | Statement::Unknown(text) => {
-            out.write_str(text.text())
+            write_kept(out, text.text())
         }
+    }
+}
+
+/// A backslash at the end of a line would join it to the next.
+fn write_kept(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_str(text)?;
+    match text.ends_with('\\') {
+        true => out.write_char(' '),
+        false => Ok(()),
     }
 }
 
