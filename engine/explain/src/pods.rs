@@ -115,7 +115,11 @@ fn unscheduled(pod: &Pod) -> String {
 
 /// `CrashLoopBackOff`, `ImagePullBackOff` …
 fn waiting_reason(pod: &Pod) -> Option<&str> {
-    let mut statuses = pod.status.container_statuses.iter();
+    let status = &pod.status;
+    let mut statuses = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses);
     statuses.find_map(|status| {
         status
             .rest

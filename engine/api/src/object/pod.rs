@@ -93,6 +93,15 @@ pub struct Container {
     pub rest: Rest,
 }
 
+impl Container {
+    /// Whether it goes on while its Pod runs, whatever the Pod's `restartPolicy`: an init container that does is a sidecar
+    /// (EP-17).
+    #[must_use]
+    pub fn runs_on(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
 /// A declared port of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -151,6 +160,9 @@ pub struct PodStatus {
     /// RFC 3339, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<String>,
+    /// One per init container, sidecars included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// One per container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub container_statuses: Vec<ContainerStatus>,
@@ -167,7 +179,7 @@ pub struct PodIp {
     pub ip: String,
 }
 
-/// An entry of `status.containerStatuses`.
+/// An entry of `status.containerStatuses` or `status.initContainerStatuses`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
@@ -217,8 +229,18 @@ impl Pod {
     /// Containers whose ports a Service may name: regular ones in order, then sidecars (EP-17).
     pub fn serving_containers(&self) -> impl Iterator<Item = &Container> {
         let sidecars = self.spec.init_containers.iter();
-        self.spec.containers.iter().chain(
-            sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always")),
-        )
+        let sidecars = sidecars.filter(|container| container.runs_on());
+        self.spec.containers.iter().chain(sidecars)
+    }
+
+    /// What the status says of an init container or container: names are unique among both.
+    #[must_use]
+    pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
+        let status = &self.status;
+        let mut statuses = status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses);
+        statuses.find(|status| status.name == name)
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn errors(spec: &PodSpec, field: &str) -> Errors {
         }
         // They run one after the other, so their ports collide only with their own.
         errors.extend(host_port_errors(std::slice::from_ref(container), &list));
-        let runs_on = container.restart_policy.as_deref() == Some("Always");
+        let runs_on = container.runs_on();
         errors.extend(if runs_on {
             probe::errors(container, spec.termination_grace_period_seconds, &field)
         } else {

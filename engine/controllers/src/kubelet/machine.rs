@@ -215,11 +215,9 @@ impl Kubelet {
                 .sandboxes
                 .get_mut(&key)
                 .expect("a resident has a sandbox");
-            let policy = sandbox.pod.spec.restart_policy.clone();
-            sandbox
-                .processes
-                .iter_mut()
-                .for_each(|process| process.lose(&policy, now));
+            for (pod, container, process) in sandbox.containers_mut() {
+                process.lose(pod, container, now);
+            }
             let stage = match sandbox.stage {
                 Stage::Running => Stage::Starting,
                 Stage::Resting | Stage::Stopping => Stage::Stopped,

@@ -11,8 +11,8 @@
 //!
 //! Deviation: starting takes a fixed time, and stopping takes [`POD_TEARDOWN`]; both are settings of ours. Hooks other
 //! than a `preStop` that sleeps take no time. Readiness gates count as they stand when a status is written.
-//! A Pod has one application, which is away while one of its containers is. Of init containers and sidecars nothing is
-//! reported. A Pod whose manifest gives it the phase Running and an address runs from the moment it is seen, and has
+//! A Pod has one application, which is away while one of its containers or sidecars is. Sidecars start, and get SIGTERM,
+//! with the other containers; other init containers have done their work by then, and take no time. A Pod whose manifest gives it the phase Running and an address runs from the moment it is seen, and has
 //! passed the probes that it can pass.
 //! With `switchboard.dev/status: pinned` the status is the user's and is not written; the Pod is still stopped and
 //! removed when it is deleted.
@@ -188,7 +188,11 @@ impl Kubelet {
         if !self.nodes[node].is_reachable() || pod.metadata.has_pinned_status() {
             return;
         }
-        telling.field_path = format!("spec.containers{{{container}}}");
+        let list = match pod.spec.containers.iter().any(|one| one.name == container) {
+            true => "containers",
+            false => "initContainers",
+        };
+        telling.field_path = format!("spec.{list}{{{container}}}");
         telling.host = node;
         let about = Object::Pod(Arc::clone(pod));
         self.events.tell(&about, telling, now);

@@ -64,11 +64,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Of each container of `pod`, which runs since `since`.
+    /// Of each container and sidecar of `pod`, which runs since `since`.
     pub(super) fn of(pod: &Pod, since: SimTime) -> Vec<Self> {
         let application = Application::of(pod);
-        let containers = pod.spec.containers.iter();
-        containers
+        pod.serving_containers()
             .map(|container| {
                 Asked {
                     pod,
@@ -93,14 +92,12 @@ impl Health {
         .health()
     }
 
-    /// Of each container of a `pod` that has been running for long at `now`: what its status says, or else what its
+    /// Of each container and sidecar of a `pod` that has been running for long at `now`: what its status says, or else what its
     /// probes would have come to. It has come to terms with its probes: it is not ended by them.
     pub(super) fn of_old(pod: &Pod, now: SimTime) -> Vec<Self> {
-        let containers = pod.spec.containers.iter().zip(Self::of(pod, now));
+        let containers = pod.serving_containers().zip(Self::of(pod, now));
         let health = containers.map(|(container, probed)| {
-            let mut statuses = pod.status.container_statuses.iter();
-            let stated = statuses.find(|status| status.name == container.name);
-            let (started, ready) = match stated {
+            let (started, ready) = match pod.container_status(&container.name) {
                 Some(status) => {
                     let started = status.rest.typed("started").unwrap_or(status.ready);
                     (started, status.ready)

@@ -132,8 +132,8 @@ impl Process {
     }
 
     /// Its node has lost its power, and the kubelet with it its memory of back-offs.
-    pub(super) fn lose(&mut self, policy: &str, now: SimTime) {
-        self.end(End::LOST, policy, now);
+    pub(super) fn lose(&mut self, pod: &Pod, container: &Container, now: SimTime) {
+        self.end(End::LOST, policy(pod, container), now);
         self.backoff = Backoff::default();
     }
 
@@ -181,7 +181,7 @@ impl Process {
         if let Run::Dying { until, code, .. } = self.run
             && until <= now
         {
-            self.end(code, &pod.spec.restart_policy, now);
+            self.end(code, policy(pod, container), now);
             if matches!(self.run, Run::Ended { wait: Some(_), .. }) {
                 news.push(News::BacksOff);
             }
@@ -189,7 +189,12 @@ impl Process {
         news
     }
 
-    /// It has ended, if it was alive; the Pod's `restartPolicy` says whether it starts again.
+    /// It is told to end for good, as a sidecar is when the other containers have ended.
+    pub(super) fn finish(&mut self, now: SimTime) {
+        self.end(End::TERMINATED, "Never", now);
+    }
+
+    /// It has ended, if it was alive; its `policy` says whether it starts again.
     fn end(&mut self, code: i32, policy: &str, now: SimTime) {
         let (Run::Running { since: started, .. } | Run::Dying { since: started, .. }) = self.run
         else {
@@ -228,10 +233,9 @@ impl Process {
 
     /// The state of the containers of a `pod` that has been running for long at `now`.
     pub(super) fn all_old(pod: &Pod, now: SimTime) -> Vec<Self> {
-        let containers = pod.spec.containers.iter().zip(Health::of_old(pod, now));
+        let containers = pod.serving_containers().zip(Health::of_old(pod, now));
         let old = containers.map(|(container, health)| {
-            let mut statuses = pod.status.container_statuses.iter();
-            let stated = statuses.find(|status| status.name == container.name);
+            let stated = pod.container_status(&container.name);
             Self {
                 restarts: stated.map_or(0, |status| status.restart_count),
                 is_old: true,
@@ -246,6 +250,12 @@ impl Process {
         let health = Health::of(pod, now).into_iter();
         health.map(|health| Self::new(now, health)).collect()
     }
+}
+
+/// Whether a container starts again that has ended: as it says itself, or else as its Pod says.
+fn policy<'a>(pod: &'a Pod, container: &'a Container) -> &'a str {
+    let own = container.restart_policy.as_deref();
+    own.unwrap_or(&pod.spec.restart_policy)
 }
 
 /// How long a container takes to end that a probe has failed, and with which code: it minds SIGTERM, after its hook, or

@@ -19,7 +19,7 @@ pub(super) struct Sandbox {
     /// Its addresses, as far as they are known; they are held in its node's pool unless it uses the node's.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) stage: Stage,
-    /// Its containers; none before they have run.
+    /// Its containers, then its sidecars; none before they have run.
     pub(super) processes: Vec<Process>,
     /// When its application begins to listen; `None` once it does, and while it cannot.
     pub(super) listens_at: Option<SimTime>,
@@ -64,9 +64,36 @@ impl Sandbox {
         )
     }
 
+    /// Its containers, then its sidecars, as far as they have run.
+    pub(super) fn containers(&self) -> impl Iterator<Item = (&Container, &Process)> {
+        self.pod.serving_containers().zip(&self.processes)
+    }
+
+    /// The same, and the Pod, to let them go on.
+    pub(super) fn containers_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&Pod, &Container, &mut Process)> {
+        let pod = &*self.pod;
+        let containers = pod.serving_containers().zip(&mut self.processes);
+        containers.map(move |(container, process)| (pod, container, process))
+    }
+
+    /// What its life depends on: its containers without its sidecars.
+    fn mains(&self) -> &[Process] {
+        let count = self.pod.spec.containers.len();
+        &self.processes[..count.min(self.processes.len())]
+    }
+
+    /// Those of its containers that end by themselves.
+    pub(super) fn mains_mut(&mut self) -> &mut [Process] {
+        let count = self.pod.spec.containers.len();
+        let count = count.min(self.processes.len());
+        &mut self.processes[..count]
+    }
+
     /// Whether its containers have ended for good.
     pub(super) fn is_over(&self) -> bool {
-        !self.processes.is_empty() && self.processes.iter().all(Process::is_over)
+        !self.processes.is_empty() && self.mains().iter().all(Process::is_over)
     }
 
     /// Whether its containers go round and round.
@@ -78,7 +105,7 @@ impl Sandbox {
     pub(super) fn phase(&self) -> &'static str {
         match self.is_over() {
             false => "Running",
-            true if self.processes.iter().all(Process::has_succeeded) => "Succeeded",
+            true if self.mains().iter().all(Process::has_succeeded) => "Succeeded",
             true => "Failed",
         }
     }

@@ -65,8 +65,9 @@ impl Kubelet {
         let is_old = pod.metadata.has_pinned_status() || runs_already(&pod);
         let mut delay = Application::of(&pod).start_delay;
         if !sandbox.processes.is_empty() {
-            let containers = pod.spec.containers.iter().zip(&mut sandbox.processes);
-            containers.for_each(|(container, process)| process.restart(&pod, container, now));
+            for (pod, container, process) in sandbox.containers_mut() {
+                process.restart(pod, container, now);
+            }
         } else if is_old {
             sandbox.processes = Process::all_old(&pod, now);
             delay = std::time::Duration::ZERO;
@@ -142,7 +143,7 @@ impl Kubelet {
         };
         let before = alive(sandbox);
         let mut news = Vec::new();
-        for (container, process) in pod.spec.containers.iter().zip(&mut sandbox.processes) {
+        for (container, process) in pod.serving_containers().zip(&mut sandbox.processes) {
             let told = process.advance(&pod, container, own, now).into_iter();
             news.extend(told.map(|news| (container.name.as_str(), news)));
         }
@@ -161,15 +162,13 @@ impl Kubelet {
         effects
     }
 
-    /// The containers of a Pod end by themselves, if they run.
+    /// The containers of a Pod end by themselves, if they run. Its sidecars go on.
     pub(super) fn crash(&mut self, key: &ObjectKey, now: SimTime) {
         let running = self.sandboxes.get_mut(key);
         let running = running.filter(|sandbox| sandbox.stage == Stage::Running);
         if let Some(sandbox) = running {
-            sandbox
-                .processes
-                .iter_mut()
-                .for_each(|process| process.crash(now));
+            let containers = sandbox.mains_mut().iter_mut();
+            containers.for_each(|process| process.crash(now));
             self.due.add(key.clone(), now);
         }
     }

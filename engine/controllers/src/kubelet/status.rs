@@ -19,6 +19,9 @@ pub(super) fn of(sandbox: &Sandbox, node: &[IpAddr], is_unready: bool, now: SimT
     let mut pod = Pod::clone(&sandbox.pod);
     pod.metadata.resource_version.clear();
     let containers = container_statuses(&pod, sandbox, is_unready, now);
+    let (containers, sidecars) =
+        containers.split_at(pod.spec.containers.len().min(containers.len()));
+    let initial = init_statuses(&pod, sandbox, sidecars, now);
     let gates = failing_gates(&pod);
     let phase = sandbox.phase();
     let status = &mut pod.status;
@@ -36,7 +39,7 @@ pub(super) fn of(sandbox: &Sandbox, node: &[IpAddr], is_unready: bool, now: SimT
     let unready = match phase {
         "Failed" => Some(Reason::bare("PodFailed")),
         "Succeeded" => Some(Reason::bare("PodCompleted")),
-        _ => unready(&containers),
+        _ => unready(sidecars.iter().chain(containers)),
     };
     let ready = unready.clone().or(gates);
     let is_cut_off = sandbox.addresses.is_empty() || sandbox.is_over();
@@ -52,26 +55,66 @@ pub(super) fn of(sandbox: &Sandbox, node: &[IpAddr], is_unready: bool, now: SimT
     ] {
         set_condition(&mut status.conditions, name, reason, now);
     }
-    status.container_statuses = containers;
+    status.init_container_statuses = initial;
+    status.container_statuses = containers.to_vec();
     pod
 }
 
+/// Those of `spec.initContainers`, in order; what is no sidecar has done its work.
+fn init_statuses(
+    pod: &Pod,
+    sandbox: &Sandbox,
+    sidecars: &[ContainerStatus],
+    now: SimTime,
+) -> Vec<ContainerStatus> {
+    if sandbox.processes.is_empty() {
+        return Vec::new();
+    }
+    let mut sidecars = sidecars.iter().cloned();
+    let containers = pod.spec.init_containers.iter();
+    let statuses = containers.filter_map(|container| match container.runs_on() {
+        true => sidecars.next(),
+        false => Some(
+            pod.container_status(&container.name)
+                .cloned()
+                .unwrap_or_else(|| {
+                    let mut entry = blank(container);
+                    entry.ready = true;
+                    entry.rest.insert("started", false.into());
+                    let end = End {
+                        started: now,
+                        finished: now,
+                        code: 0,
+                    };
+                    entry.rest.insert("state", terminated(end));
+                    entry
+                }),
+        ),
+    });
+    statuses.collect()
+}
+
+fn blank(container: &Container) -> ContainerStatus {
+    ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone(),
+        ..ContainerStatus::default()
+    }
+}
+
+/// Those of the containers, then of the sidecars.
 fn container_statuses(
     pod: &Pod,
     sandbox: &Sandbox,
     is_unready: bool,
     now: SimTime,
 ) -> Vec<ContainerStatus> {
-    let containers = pod.spec.containers.iter().zip(&sandbox.processes);
-    containers
+    sandbox
+        .containers()
         .map(|(container, process)| {
-            let mut statuses = pod.status.container_statuses.iter();
-            let stated = statuses.find(|status| process.is_old && status.name == container.name);
-            let mut entry = stated.cloned().unwrap_or_else(|| ContainerStatus {
-                name: container.name.clone(),
-                image: container.image.clone(),
-                ..ContainerStatus::default()
-            });
+            let stated = pod.container_status(&container.name);
+            let stated = stated.filter(|_| process.is_old);
+            let mut entry = stated.cloned().unwrap_or_else(|| blank(container));
             let health = process.health();
             entry.ready = !is_unready && health.is_some_and(|health| health.is_ready(now));
             entry.restart_count = process.restarts;
@@ -160,8 +203,9 @@ impl Reason {
     }
 }
 
-fn unready(containers: &[ContainerStatus]) -> Option<Reason> {
-    let unready = containers.iter().filter(|container| !container.ready);
+/// Sidecars are told of first, as they are given (GenerateContainersReadyCondition).
+fn unready<'a>(containers: impl Iterator<Item = &'a ContainerStatus>) -> Option<Reason> {
+    let unready = containers.filter(|container| !container.ready);
     let unready: Vec<&str> = unready.map(|container| container.name.as_str()).collect();
     (!unready.is_empty()).then(|| Reason {
         reason: "ContainersNotReady",

@@ -54,18 +54,17 @@ impl Kubelet {
     fn tell_of_stop(&mut self, key: &ObjectKey, now: SimTime) {
         let sandbox = &self.sandboxes[key];
         let pod = Arc::clone(&sandbox.pod);
-        let processes = pod.spec.containers.iter().zip(&sandbox.processes);
-        let alive = processes.filter(|(_, process)| process.is_alive());
-        let names: Vec<&str> = alive
-            .map(|(container, _)| container.name.as_str())
-            .collect();
+        let alive = sandbox
+            .containers()
+            .filter(|(_, process)| process.is_alive());
+        let names: Vec<String> = alive.map(|(container, _)| container.name.clone()).collect();
         for name in names {
             let telling = Telling {
                 reason: "Killing",
                 message: format!("Stopping container {name}"),
                 ..Telling::default()
             };
-            self.tell(&pod, name, telling, now);
+            self.tell(&pod, &name, telling, now);
         }
     }
 
@@ -88,8 +87,14 @@ impl Kubelet {
         vec![Effect::Signal(removed), deleted]
     }
 
-    /// Its containers have ended for good: nothing is left but the object.
+    /// Its containers have ended for good, and its sidecars with them: nothing is left but the object.
     pub(super) fn finish(&mut self, key: &ObjectKey, now: SimTime) -> Effect {
+        let sandbox = self
+            .sandboxes
+            .get_mut(key)
+            .expect("the caller looked it up");
+        let processes = sandbox.processes.iter_mut();
+        processes.for_each(|process| process.finish(now));
         Effect::Signal(self.take_down(key, Stage::Over, now))
     }
 

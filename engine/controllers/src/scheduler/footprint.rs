@@ -84,7 +84,7 @@ fn requests(pod: &Pod) -> Amounts {
     let mut starting = Amounts::default();
     for container in &pod.spec.init_containers {
         let asked = container_requests(container);
-        if container.restart_policy.as_deref() == Some("Always") {
+        if container.runs_on() {
             sidecars = sidecars.plus(asked);
             starting = starting.max(sidecars);
         } else {

@@ -136,9 +136,16 @@ fn told(held: &[(&Pod, String)]) -> String {
 
 /// `0/1`, as the column READY has it.
 fn ready_column(pod: &Pod) -> String {
-    let statuses = &pod.status.container_statuses;
-    let ready = statuses.iter().filter(|status| status.ready).count();
-    format!("{ready}/{}", pod.spec.containers.len())
+    let is_ready = |name: &str| {
+        let status = pod.container_status(name);
+        status.is_some_and(|status| status.ready)
+    };
+    let containers: Vec<bool> = pod
+        .serving_containers()
+        .map(|container| is_ready(&container.name))
+        .collect();
+    let ready = containers.iter().filter(|is_ready| **is_ready).count();
+    format!("{ready}/{}", containers.len())
 }
 
 /// A readiness probe that the application cannot pass.
@@ -154,8 +161,18 @@ fn failing_probe(pod: &Pod) -> Option<FailingProbe> {
         return None;
     }
     let application = Application::of(pod);
-    let containers = pod.spec.containers.iter().enumerate();
-    containers.into_iter().find_map(|(index, container)| {
+    let spec = &pod.spec;
+    let lists = [
+        ("containers", &spec.containers),
+        ("initContainers", &spec.init_containers),
+    ];
+    let containers = lists.into_iter().flat_map(|(list, containers)| {
+        let places = containers.iter().enumerate();
+        places.map(move |(index, container)| (format!("spec.{list}[{index}]"), container))
+    });
+    let mut serving =
+        containers.filter(|(place, one)| place.starts_with("spec.containers") || one.runs_on());
+    serving.find_map(|(place, container)| {
         let asked = container.readiness_probe.as_deref()?;
         let (kind, port, shown) = probed(asked)?;
         let number = number(container, port);
@@ -170,7 +187,7 @@ fn failing_probe(pod: &Pod) -> Option<FailingProbe> {
             0 => "it listens on no port that others reach".to_owned(),
             _ => format!("it listens on {}", list(&open)),
         };
-        let field = format!("spec.containers[{index}].readinessProbe.{kind}.port");
+        let field = format!("{place}.readinessProbe.{kind}.port");
         Some(FailingProbe {
             told: format!(
                 "is not ready: container {} fails its readiness probe {shown}, because nothing listens there ({open})",

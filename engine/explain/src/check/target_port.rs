@@ -116,7 +116,7 @@ fn init_container_with<'a>(pod: &'a Pod, target: &str) -> Option<&'a str> {
         .spec
         .init_containers
         .iter()
-        .filter(|container| container.restart_policy.as_deref() != Some("Always"));
+        .filter(|container| !container.runs_on());
     let declares = |port: &api::ContainerPort| port.name == target;
     containers
         .find(|container| container.ports.iter().any(declares))

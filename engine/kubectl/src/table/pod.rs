@@ -111,36 +111,32 @@ impl<'a> Seen<'a> {
     /// Whether one of them has not done its work yet. Restarts of sidecars count as long as the Pod runs, those of
     /// others only until then.
     fn init_containers(&mut self, pod: &'a Pod) -> bool {
-        let statuses = pod.status.rest.get("initContainerStatuses");
-        let statuses = statuses
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
         let is_sidecar = |name: &str| {
             let mut containers = pod.spec.init_containers.iter();
-            containers.any(|container| {
-                container.name == name && container.restart_policy.as_deref() == Some("Always")
-            })
+            containers.any(|container| container.name == name && container.runs_on())
         };
         let (mut sidecars, mut last_of_sidecars) = (0, None);
         let mut waits = false;
-        for (index, status) in statuses.iter().enumerate() {
-            let sidecar = is_sidecar(text(status, "/name"));
-            let last = given(status, "/lastState/terminated/finishedAt");
-            self.restarts += number(status, "/restartCount");
+        for (index, status) in pod.status.init_container_statuses.iter().enumerate() {
+            let sidecar = is_sidecar(&status.name);
+            let last = last_end(status);
+            let restarts = i64::from(status.restart_count);
+            self.restarts += restarts;
             self.last_restart = self.last_restart.max(last);
             if sidecar {
-                sidecars += number(status, "/restartCount");
+                sidecars += restarts;
                 last_of_sidecars = last_of_sidecars.max(last);
             }
-            let terminated = status.pointer("/state/terminated");
+            let state = status.rest.get("state");
+            let terminated = state.and_then(|state| state.get("terminated"));
             if terminated.is_some_and(|ended| number(ended, "/exitCode") == 0) {
                 continue;
             }
-            if sidecar && status.get("started") == Some(&Value::Bool(true)) {
-                self.ready += usize::from(status.get("ready") == Some(&Value::Bool(true)));
+            if sidecar && status.rest.get("started") == Some(&Value::Bool(true)) {
+                self.ready += usize::from(status.ready);
                 continue;
             }
-            let waiting = given(status, "/state/waiting/reason");
+            let waiting = state.and_then(|state| given(state, "/waiting/reason"));
             self.reason = match (terminated, waiting) {
                 (Some(ended), _) => format!("Init:{}", end(ended)),
                 (None, Some(reason)) if reason != "PodInitializing" => format!("Init:{reason}"),
@@ -160,9 +156,7 @@ impl<'a> Seen<'a> {
         let mut is_running = false;
         for status in pod.status.container_statuses.iter().rev() {
             self.restarts += i64::from(status.restart_count);
-            let last = status.rest.get("lastState");
-            let last = last.and_then(|last| given(last, "/terminated/finishedAt"));
-            self.last_restart = self.last_restart.max(last);
+            self.last_restart = self.last_restart.max(last_end(status));
             match state(status) {
                 State::Over(reason) => self.reason = reason,
                 State::Running if status.ready => {
@@ -192,6 +186,11 @@ impl<'a> Seen<'a> {
             "Terminating".clone_into(&mut self.reason);
         }
     }
+}
+
+/// When a container's run before the present one ended.
+fn last_end(status: &ContainerStatus) -> Option<&str> {
+    given(status.rest.get("lastState")?, "/terminated/finishedAt")
 }
 
 enum State {
