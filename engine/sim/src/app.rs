@@ -6,6 +6,9 @@
 //!
 //! Over TCP it closes after one answer, as HTTP/1.0 does, unless what it gets begins with the line [`KEEP_ALIVE`]: then
 //! every line after that one is a request, and the client closes.
+//!
+//! Deviation: cluster DNS says who it is, too, when it is sent a line of text, so that `connect` tells whether it is
+//! reached. A real one takes the connection, and leaves what is not a message of DNS without an answer.
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +35,18 @@ pub(crate) enum App {
     Dns,
     /// A node's cache of cluster DNS.
     NodeCache,
+}
+
+impl App {
+    /// After how long it says who it is to somebody who sent this; `None` where names are asked for. No message of DNS is
+    /// text alone: each counts its questions in zeros and ones.
+    pub(crate) fn introduces_after(self, bytes: &[u8]) -> Option<Duration> {
+        let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+        match self {
+            Self::Introduce { after } => Some(after),
+            Self::Dns | Self::NodeCache => bytes.iter().all(is_text).then_some(Duration::ZERO),
+        }
+    }
 }
 
 /// Where an application listens.

@@ -530,21 +530,26 @@ impl Sim {
         let Some(inbox) = self.inboxes.get_mut(&socket) else {
             return;
         };
-        match inbox.app {
-            App::Introduce { after } => {
-                let (count, closes) = inbox.requests(bytes);
-                if count == 0 {
-                    return;
-                }
-                let (local, peer) = inbox.ends;
-                let line = inbox.identity.introduce(local, peer);
-                let answer = match count {
-                    1 => line,
-                    _ => line.repeat(count),
-                };
-                self.answer(after, Answer::of_stream(socket, answer, closes));
+        if inbox.app == App::Dns && self.troubles.is_dns_down {
+            return;
+        }
+        if inbox.bytes.is_empty()
+            && let Some(after) = inbox.app.introduces_after(bytes)
+        {
+            let (count, closes) = inbox.requests(bytes);
+            if count == 0 {
+                return;
             }
-            App::Dns if self.troubles.is_dns_down => {}
+            let (local, peer) = inbox.ends;
+            let line = inbox.identity.introduce(local, peer);
+            let answer = match count {
+                1 => line,
+                _ => line.repeat(count),
+            };
+            return self.answer(after, Answer::of_stream(socket, answer, closes));
+        }
+        match inbox.app {
+            App::Introduce { .. } => {}
             App::Dns => {
                 inbox.bytes.extend_from_slice(bytes);
                 let answer = app::serve_dns_stream(self.control.zone(), &mut inbox.bytes);
@@ -573,28 +578,30 @@ impl Sim {
         let Some(local) = self.plane.local_address(socket) else {
             return;
         };
-        let app = self.fleet.app(socket.host(), Protocol::UDP, local);
-        let (after, answer) = match app {
-            Some((_, App::Dns)) if self.troubles.is_dns_down => (Duration::ZERO, None),
-            Some((_, App::Dns)) => {
-                let answer = dns::serve(self.control.zone(), bytes, dns::UDP_MAX);
-                (Duration::ZERO, answer)
-            }
-            Some((_, App::NodeCache)) => {
-                let peer = Some(peer);
-                return self.ask_cache(Asker { socket, peer }, bytes);
-            }
-            Some((identity, App::Introduce { after })) => {
-                let address = self.plane.host_addresses(socket.host());
-                let ip = address.iter().find(|ip| ip.is_ipv4() == peer.is_ipv4());
-                let ip = ip.copied().unwrap_or(local.ip());
-                let answer = identity.introduce(SocketAddr::new(ip, local.port()), peer);
-                (*after, Some(answer))
-            }
-            None => return,
+        let Some((identity, app)) = self.fleet.app(socket.host(), Protocol::UDP, local) else {
+            return;
         };
-        if let Some(bytes) = answer {
-            self.answer(after, Answer::datagram(socket, peer, bytes));
+        if *app == App::Dns && self.troubles.is_dns_down {
+            return;
+        }
+        if let Some(after) = app.introduces_after(bytes) {
+            let address = self.plane.host_addresses(socket.host());
+            let ip = address.iter().find(|ip| ip.is_ipv4() == peer.is_ipv4());
+            let ip = ip.copied().unwrap_or(local.ip());
+            let answer = identity.introduce(SocketAddr::new(ip, local.port()), peer);
+            return self.answer(after, Answer::datagram(socket, peer, answer));
+        }
+        match app {
+            App::Introduce { .. } => {}
+            App::Dns => {
+                if let Some(answer) = dns::serve(self.control.zone(), bytes, dns::UDP_MAX) {
+                    self.answer(Duration::ZERO, Answer::datagram(socket, peer, answer));
+                }
+            }
+            App::NodeCache => {
+                let peer = Some(peer);
+                self.ask_cache(Asker { socket, peer }, bytes);
+            }
         }
     }
 

@@ -238,3 +238,30 @@ fn dns_72_the_corefile_counts() {
         refused.message
     );
 }
+
+/// What `nc -zv` asks of a real one: whether it is reached.
+#[test]
+fn cluster_dns_says_who_it_is_to_who_greets_it() {
+    for mode in ProxyMode::ALL {
+        let mut sim = cluster_in(mode);
+        for protocol in [Protocol::TCP, Protocol::UDP] {
+            let request = ConnectRequest {
+                from: client(),
+                to: Target {
+                    host: Host::Name("kube-dns.kube-system".to_owned()),
+                    port: 53,
+                },
+                protocol,
+                count: 20,
+                timeout: Duration::from_secs(3),
+                payload: Vec::new(),
+            };
+            let connections = sim.connect(&request).unwrap();
+            assert_eq!(outcomes(&connections), BTreeSet::from([Outcome::Connected]));
+            let pods = backends(&connections);
+            assert_eq!(pods.len(), 2, "{mode} {protocol}: {pods:?}");
+            let seen = ask(&mut sim, "client", "web", "A", protocol);
+            assert_eq!(seen.rcode, "NOERROR", "{mode} {protocol}");
+        }
+    }
+}
