@@ -266,7 +266,8 @@ fn check(cluster: &Cluster) {
 }
 
 /// EP-49, EP-57, EP-60 … EP-62: ready endpoints are hinted as the Service asks; `Auto` hints all of a family or
-/// none.
+/// none. A slice that nothing else changes keeps what it was hinted under another policy, nodes included, while its zones
+/// fit (EP-57).
 fn check_hints(service: &Service, slices: &[EndpointSlice]) {
     let auto = !service
         .metadata
@@ -280,7 +281,7 @@ fn check_hints(service: &Service, slices: &[EndpointSlice]) {
             if auto {
                 let seen = hinted.entry(&slice.address_type).or_default();
                 if endpoint.conditions.is_ready() {
-                    seen.insert(zones.len() == 1 && nodes.is_empty());
+                    seen.insert(zones.len() == 1);
                 }
                 continue;
             }

@@ -13,6 +13,11 @@ const START: Duration = Duration::from_secs(2);
 
 /// A Pod `web` on n1 that runs since second 2, with an init container and the sidecar `proxy` of these fields.
 fn running(sidecar: &str, spec: &str) -> Cluster {
+    running_with(sidecar, spec, "")
+}
+
+/// The same, with more fields of the Pod.
+fn running_with(sidecar: &str, spec: &str, rest: &str) -> Cluster {
     let config = KubeletConfig {
         pod_start: START,
         nodes: vec![(
@@ -30,7 +35,7 @@ fn running(sidecar: &str, spec: &str) -> Cluster {
         "{{apiVersion: v1, kind: Pod, metadata: {{name: web}}, spec: {{nodeName: n1, \
          initContainers: [{{name: setup, image: s}}, \
                           {{name: proxy, image: p, restartPolicy: Always, ports: [{{containerPort: 15001}}]{sidecar}}}], \
-         containers: [{{name: c, image: i, ports: [{{containerPort: 80}}]}}]{spec}}}}}"
+         containers: [{{name: c, image: i, ports: [{{containerPort: 80}}]}}]{spec}}}{rest}}}"
     ));
     cluster.pass(START);
     cluster
@@ -132,5 +137,25 @@ fn a_pod_ends_with_its_containers_and_its_sidecars_with_it() {
             "proxy 0x: terminated",
             "c 0x: terminated"
         ]
+    );
+}
+
+#[test]
+fn an_init_container_has_done_its_work_whatever_a_dump_says_of_its_tries() {
+    let tries = ", status: {phase: Pending, initContainerStatuses: [{name: setup, image: s, ready: false, \
+                 restartCount: 4, state: {waiting: {reason: CrashLoopBackOff}}}]}";
+    let cluster = running_with("", "", tries);
+    assert_eq!(statuses(&cluster)[0], "setup 0x ready: terminated");
+    let done = tries
+        .replace("Pending", "Running, podIP: 10.244.1.9")
+        .replace(
+            "{waiting: {reason: CrashLoopBackOff}}",
+            "{terminated: {exitCode: 0, reason: Completed}}",
+        );
+    let cluster = running_with("", "", &done);
+    assert_eq!(
+        statuses(&cluster)[0],
+        "setup 4x: terminated",
+        "as it is said"
     );
 }

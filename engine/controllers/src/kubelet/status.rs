@@ -74,24 +74,34 @@ fn init_statuses(
     let containers = pod.spec.init_containers.iter();
     let statuses = containers.filter_map(|container| match container.runs_on() {
         true => sidecars.next(),
-        false => Some(
-            pod.container_status(&container.name)
-                .cloned()
-                .unwrap_or_else(|| {
-                    let mut entry = blank(container);
-                    entry.ready = true;
-                    entry.rest.insert("started", false.into());
-                    let end = End {
-                        started: now,
-                        finished: now,
-                        code: 0,
-                    };
-                    entry.rest.insert("state", terminated(end));
-                    entry
-                }),
-        ),
+        false => Some(done(pod, container, now)),
     });
     statuses.collect()
+}
+
+/// An init container that has ended well: as its status says, or else now.
+fn done(pod: &Pod, container: &Container, now: SimTime) -> ContainerStatus {
+    let code = |status: &&ContainerStatus| {
+        status
+            .rest
+            .get("state")?
+            .pointer("/terminated/exitCode")?
+            .as_i64()
+    };
+    let stated = pod.container_status(&container.name);
+    if let Some(stated) = stated.filter(|status| code(status) == Some(0)) {
+        return stated.clone();
+    }
+    let mut entry = blank(container);
+    entry.ready = true;
+    entry.rest.insert("started", false.into());
+    let end = End {
+        started: now,
+        finished: now,
+        code: 0,
+    };
+    entry.rest.insert("state", terminated(end));
+    entry
 }
 
 fn blank(container: &Container) -> ContainerStatus {

@@ -161,18 +161,12 @@ fn failing_probe(pod: &Pod) -> Option<FailingProbe> {
         return None;
     }
     let application = Application::of(pod);
-    let spec = &pod.spec;
-    let lists = [
-        ("containers", &spec.containers),
-        ("initContainers", &spec.init_containers),
-    ];
-    let containers = lists.into_iter().flat_map(|(list, containers)| {
-        let places = containers.iter().enumerate();
-        places.map(move |(index, container)| (format!("spec.{list}[{index}]"), container))
-    });
-    let mut serving =
-        containers.filter(|(place, one)| place.starts_with("spec.containers") || one.runs_on());
-    serving.find_map(|(place, container)| {
+    let containers = pod.spec.containers.iter().enumerate();
+    let containers = containers.map(|(index, one)| (format!("spec.containers[{index}]"), one));
+    let sidecars = pod.spec.init_containers.iter().enumerate();
+    let sidecars = sidecars.filter(|(_, one)| one.runs_on());
+    let sidecars = sidecars.map(|(index, one)| (format!("spec.initContainers[{index}]"), one));
+    containers.chain(sidecars).find_map(|(place, container)| {
         let asked = container.readiness_probe.as_deref()?;
         let (kind, port, shown) = probed(asked)?;
         let number = number(container, port);
