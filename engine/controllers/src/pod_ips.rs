@@ -5,6 +5,7 @@
 //! `host-local` plugin does: an old connection must not meet a new Pod.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -33,6 +34,20 @@ struct Pool {
     next: u128,
 }
 
+/// Why there is no address for a Pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// The node has no range of addresses for Pods.
+    NoRange,
+    /// All of a range are in use.
+    Full {
+        /// Which of the node's.
+        range: usize,
+        /// Its first address and its last.
+        ends: [IpAddr; 2],
+    },
+}
+
 impl PodIps {
     /// Pools of the first range of each family.
     pub(crate) fn new(ranges: &[IpNet]) -> Self {
@@ -49,10 +64,18 @@ impl PodIps {
     }
 
     /// One free address per family; none at all if a family has none left.
-    pub(crate) fn allocate(&mut self) -> Option<Vec<IpAddr>> {
-        let free = |pool: &Pool| pool.free_after_cursor(&self.used);
-        let numbers: Option<Vec<u128>> = self.pools.iter().map(free).collect();
-        let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
+    pub(crate) fn allocate(&mut self) -> Result<Vec<IpAddr>, Shortage> {
+        if self.pools.is_empty() {
+            return Err(Shortage::NoRange);
+        }
+        let free = |(range, pool): (usize, &Pool)| {
+            let ends = [pool.first - 1, pool.last].map(|number| pool.address(number));
+            let free = pool.free_after_cursor(&self.used);
+            free.ok_or(Shortage::Full { range, ends })
+        };
+        let numbers: Result<Vec<u128>, Shortage> =
+            self.pools.iter().enumerate().map(free).collect();
+        let numbers = numbers?;
         let mut addresses = Vec::new();
         for (pool, number) in self.pools.iter_mut().zip(numbers) {
             pool.next = if number == pool.last {
@@ -65,7 +88,7 @@ impl PodIps {
         for address in &addresses {
             self.hold(*address);
         }
-        Some(addresses)
+        Ok(addresses)
     }
 
     /// Marks an address as used, whoever chose it.
@@ -80,6 +103,21 @@ impl PodIps {
             if *uses == 0 {
                 self.used.remove(&address);
             }
+        }
+    }
+}
+
+/// As `host-local` puts it: `failed to allocate for range 0: no IP addresses available in range set:
+/// 10.244.1.1-10.244.1.254`, the gateway's address included.
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRange => f.write_str("no IP ranges specified"),
+            Self::Full { range, ends } => write!(
+                f,
+                "failed to allocate for range {range}: no IP addresses available in range set: {}-{}",
+                ends[0], ends[1]
+            ),
         }
     }
 }

@@ -269,6 +269,12 @@ fn a_full_node_keeps_pods_waiting_until_an_address_is_free() {
         cluster.api.pod("default", "p5").unwrap().status.phase,
         "Pending"
     );
+    let events = cluster.told_events();
+    let told_of = events.iter().filter(|told| told.starts_with("Pod/p5 "));
+    let last = told_of.last().unwrap();
+    assert!(last.contains(" 1x FailedCreatePodSandBox: "), "{last}");
+    let why = "failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.6";
+    assert!(last.ends_with(why), "{last}");
     cluster.delete(Kind::Pod, "p3");
     cluster.pass(Duration::from_secs(5));
     assert!(

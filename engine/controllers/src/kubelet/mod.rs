@@ -18,7 +18,8 @@
 //! removed when it is deleted.
 //! A Pod that is removed by force, and created anew on another node, ends on the first one even if that has lost the API
 //! server.
-//! An Event tells when a probe begins to fail, not of each attempt, and of a back-off when it begins.
+//! An Event tells when a probe begins to fail, not of each attempt, and of a back-off when it begins; of a sandbox that gets
+//! no address, when it is first tried.
 
 mod backoff;
 mod machine;
@@ -176,23 +177,12 @@ impl Kubelet {
         Some(Effect::UpdateStatus(Object::Pod(Arc::clone(&sandbox.pod))))
     }
 
-    /// Tells something of a Pod, or of a container of it, if its node reaches the API server.
-    fn tell<'a>(
-        &mut self,
-        pod: &'a Arc<Pod>,
-        container: &str,
-        mut telling: Telling<'a>,
-        now: SimTime,
-    ) {
+    /// Tells something of a Pod, if its node reaches the API server.
+    fn tell<'a>(&mut self, pod: &'a Arc<Pod>, mut telling: Telling<'a>, now: SimTime) {
         let node = &pod.spec.node_name;
         if !self.nodes[node].is_reachable() || pod.metadata.has_pinned_status() {
             return;
         }
-        let list = match pod.spec.containers.iter().any(|one| one.name == container) {
-            true => "containers",
-            false => "initContainers",
-        };
-        telling.field_path = format!("spec.{list}{{{container}}}");
         telling.host = node;
         let about = Object::Pod(Arc::clone(pod));
         self.events.tell(&about, telling, now);
@@ -300,6 +290,15 @@ impl Controller for Kubelet {
             }
         }
     }
+}
+
+/// A container of a Pod, as Events name it.
+fn field_path(pod: &Pod, container: &str) -> String {
+    let list = match pod.spec.containers.iter().any(|one| one.name == container) {
+        true => "containers",
+        false => "initContainers",
+    };
+    format!("spec.{list}{{{container}}}")
 }
 
 fn identity(key: &ObjectKey, pod: &Pod) -> (ObjectKey, String, String) {

@@ -8,10 +8,11 @@ use base::SimTime;
 
 use super::process::{News, Process};
 use super::sandbox::{Sandbox, Stage, runs_already};
-use super::{Kubelet, identity, status};
+use super::{Kubelet, field_path, identity, status};
 use crate::Application;
 use crate::controller::{Effect, PodSignal};
 use crate::events::Telling;
+use crate::pod_ips::Shortage;
 
 impl Kubelet {
     pub(super) fn begin_start(&mut self, key: ObjectKey, pod: &Arc<Pod>, now: SimTime) {
@@ -53,7 +54,7 @@ impl Kubelet {
 
     /// Its network is set up, and its containers start: for the first time, or after its node has lost its power.
     pub(super) fn start(&mut self, key: &ObjectKey, now: SimTime) -> Vec<Effect> {
-        if !self.set_up(key) {
+        if !self.set_up(key, now) {
             return Vec::new();
         }
         let sandbox = self
@@ -83,7 +84,7 @@ impl Kubelet {
 
     /// Gives a Pod its addresses. False if there are none for it: one of a pinned status has its own or no network, and
     /// others wait until one is free on their node.
-    fn set_up(&mut self, key: &ObjectKey) -> bool {
+    fn set_up(&mut self, key: &ObjectKey, now: SimTime) -> bool {
         let sandbox = self
             .sandboxes
             .get_mut(key)
@@ -96,12 +97,16 @@ impl Kubelet {
         if sandbox.pod.spec.host_network {
             sandbox.addresses = primary_addresses(machine.addresses());
         } else if sandbox.addresses.is_empty() {
-            let Some(addresses) = machine.pod_ips().allocate() else {
-                let short = self.short.entry(node.clone()).or_default();
-                short.insert(key.clone());
-                return false;
-            };
-            sandbox.addresses = addresses;
+            match machine.pod_ips().allocate() {
+                Ok(addresses) => sandbox.addresses = addresses,
+                Err(shortage) => {
+                    let pod = Arc::clone(&sandbox.pod);
+                    let short = self.short.entry(node.clone()).or_default();
+                    short.insert(key.clone());
+                    self.tell(&pod, no_address(shortage), now);
+                    return false;
+                }
+            }
         }
         true
     }
@@ -157,7 +162,7 @@ impl Kubelet {
             sandbox.listens_at = Some(now + Application::of(&pod).start_delay);
         }
         for (container, news) in news {
-            self.tell(&pod, container, telling(&pod, container, news), now);
+            self.tell(&pod, telling(&pod, container, news), now);
         }
         effects
     }
@@ -208,6 +213,20 @@ fn telling(pod: &Pod, container: &str, news: News) -> Telling<'static> {
         is_warning,
         reason,
         message,
+        field_path: field_path(pod, container),
+        ..Telling::default()
+    }
+}
+
+/// What a kubelet is told by the network plugin (cni: `host-local`), without the sandbox's number.
+fn no_address(shortage: Shortage) -> Telling<'static> {
+    Telling {
+        is_warning: true,
+        reason: "FailedCreatePodSandBox",
+        message: format!(
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: \
+             plugin type=\"host-local\" failed (add): {shortage}"
+        ),
         ..Telling::default()
     }
 }

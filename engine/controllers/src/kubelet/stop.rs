@@ -8,7 +8,7 @@ use base::SimTime;
 
 use super::machine::Machine;
 use super::sandbox::{Stage, pre_stop, stopping_time};
-use super::{Kubelet, identity};
+use super::{Kubelet, field_path, identity};
 use crate::controller::{Effect, PodSignal};
 use crate::events::Telling;
 
@@ -62,9 +62,10 @@ impl Kubelet {
             let telling = Telling {
                 reason: "Killing",
                 message: format!("Stopping container {name}"),
+                field_path: field_path(&pod, &name),
                 ..Telling::default()
             };
-            self.tell(&pod, &name, telling, now);
+            self.tell(&pod, telling, now);
         }
     }
 
