@@ -270,8 +270,9 @@ fn a_full_node_keeps_pods_waiting_until_an_address_is_free() {
         "Pending"
     );
     let events = cluster.told_events();
-    let told_of = events.iter().filter(|told| told.starts_with("Pod/p5 "));
-    let last = told_of.last().unwrap();
+    let mut latest_first = events.iter().rev();
+    let last = latest_first.find(|told| told.starts_with("Pod/p5 "));
+    let last = last.unwrap();
     assert!(last.contains(" 1x FailedCreatePodSandBox: "), "{last}");
     let why = "failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.6";
     assert!(last.ends_with(why), "{last}");
