@@ -79,21 +79,20 @@ impl Sandbox {
     }
 
     /// What its life depends on: its containers without its sidecars.
-    fn mains(&self) -> &[Process] {
-        let count = self.pod.spec.containers.len();
-        &self.processes[..count.min(self.processes.len())]
+    fn mains(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().take(self.pod.spec.containers.len())
     }
 
-    /// Those of its containers that end by themselves.
-    pub(super) fn mains_mut(&mut self) -> &mut [Process] {
-        let count = self.pod.spec.containers.len();
-        let count = count.min(self.processes.len());
-        &mut self.processes[..count]
+    /// Its containers end by themselves. Its sidecars go on.
+    pub(super) fn crash(&mut self, now: SimTime) {
+        let mains = self.processes.iter_mut();
+        let mains = mains.take(self.pod.spec.containers.len());
+        mains.for_each(|process| process.crash(now));
     }
 
     /// Whether its containers have ended for good.
     pub(super) fn is_over(&self) -> bool {
-        !self.processes.is_empty() && self.mains().iter().all(Process::is_over)
+        !self.processes.is_empty() && self.mains().all(Process::is_over)
     }
 
     /// Whether its containers go round and round.
@@ -105,7 +104,7 @@ impl Sandbox {
     pub(super) fn phase(&self) -> &'static str {
         match self.is_over() {
             false => "Running",
-            true if self.mains().iter().all(Process::has_succeeded) => "Succeeded",
+            true if self.mains().all(Process::has_succeeded) => "Succeeded",
             true => "Failed",
         }
     }

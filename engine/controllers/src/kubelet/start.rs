@@ -167,13 +167,12 @@ impl Kubelet {
         effects
     }
 
-    /// The containers of a Pod end by themselves, if they run. Its sidecars go on.
+    /// The containers of a Pod end by themselves, if they run.
     pub(super) fn crash(&mut self, key: &ObjectKey, now: SimTime) {
         let running = self.sandboxes.get_mut(key);
         let running = running.filter(|sandbox| sandbox.stage == Stage::Running);
         if let Some(sandbox) = running {
-            let containers = sandbox.mains_mut().iter_mut();
-            containers.for_each(|process| process.crash(now));
+            sandbox.crash(now);
             self.due.add(key.clone(), now);
         }
     }
