@@ -6,26 +6,14 @@ use std::time::Duration;
 
 use api::{Condition, Kind, ObjectKey, Pod};
 use base::SimTime;
-use cluster::{Cluster, NODES};
+use cluster::{Cluster, NODES, START};
 use serde_json::Value as Json;
-use switchboard_controllers::{
-    GarbageCollector, Incident, Kubelet, KubeletConfig, PodSignal, Scheduler,
-};
-
-const START: Duration = Duration::from_secs(2);
+use switchboard_controllers::{GarbageCollector, Incident, Kubelet, PodSignal, Scheduler};
 
 fn cluster() -> Cluster {
-    let config = KubeletConfig {
-        pod_start: START,
-        nodes: vec![(
-            "n1".to_owned(),
-            vec![[192, 168, 1, 1].into()],
-            vec!["10.244.1.0/24".parse().unwrap()],
-        )],
-    };
     let mut cluster = Cluster::new(vec![
         Box::new(Scheduler::new()),
-        Box::new(Kubelet::new(config)),
+        Box::new(Kubelet::new(cluster::three_kubelets())),
         Box::new(GarbageCollector::new()),
     ]);
     cluster.apply(NODES);

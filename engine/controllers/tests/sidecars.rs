@@ -5,11 +5,9 @@ mod cluster;
 use std::time::Duration;
 
 use api::{ContainerStatus, Kind, ObjectKey, Pod};
-use cluster::{Cluster, NODES};
+use cluster::{Cluster, NODES, START};
 use serde_json::Value as Json;
-use switchboard_controllers::{GarbageCollector, Incident, Kubelet, KubeletConfig};
-
-const START: Duration = Duration::from_secs(2);
+use switchboard_controllers::{GarbageCollector, Incident, Kubelet};
 
 /// A Pod `web` on n1 that runs since second 2, with an init container and the sidecar `proxy` of these fields.
 fn running(sidecar: &str, spec: &str) -> Cluster {
@@ -18,16 +16,8 @@ fn running(sidecar: &str, spec: &str) -> Cluster {
 
 /// The same, with more fields of the Pod.
 fn running_with(sidecar: &str, spec: &str, rest: &str) -> Cluster {
-    let config = KubeletConfig {
-        pod_start: START,
-        nodes: vec![(
-            "n1".to_owned(),
-            vec![[192, 168, 1, 1].into()],
-            vec!["10.244.1.0/24".parse().unwrap()],
-        )],
-    };
     let mut cluster = Cluster::new(vec![
-        Box::new(Kubelet::new(config)),
+        Box::new(Kubelet::new(cluster::three_kubelets())),
         Box::new(GarbageCollector::new()),
     ]);
     cluster.apply(NODES);
